@@ -1,0 +1,35 @@
+//! `dev --demo`: a simulated platform that writes observations through the collector, as real
+//! components would, and a narrator that tells what the service makes of them.
+
+mod narrator;
+mod platform;
+
+use f0_learning::collector::{Recorder, RecorderOptions};
+use f0_learning::jobs::Clock;
+use f0_learning::store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The running demo.
+#[derive(Debug)]
+pub struct Demo {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Demo {
+    pub fn start(store: Store, clock: Clock) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let recorder = Recorder::start(store.clone(), RecorderOptions::default(), clock.clone());
+        tasks.spawn(platform::run(store.clone(), recorder, clock, stop.clone()));
+        tasks.spawn(narrator::run(store, stop.clone()));
+        Self { stop, tasks }
+    }
+
+    /// Ends the simulated components; what they had recorded is written.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}

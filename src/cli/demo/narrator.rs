@@ -1,0 +1,59 @@
+//! The narrator: looks at the store from outside, as an admin would, and says what is new.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use f0_learning::domain::policy::PolicyStatus;
+use f0_learning::domain::stats::Window;
+use f0_learning::store::{Policy, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{output, policies, stats};
+
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The table of statistics is shown at every so many looks.
+const TABLE_EVERY: u64 = 5;
+
+pub async fn run(store: Store, stop: CancellationToken) {
+    let mut told = BTreeSet::new();
+    let mut timer = tokio::time::interval(LOOK_EVERY);
+    let mut look = 0;
+    while stop.run_until_cancelled(timer.tick()).await.is_some() {
+        look += 1;
+        if let Err(error) = tell(&store, &mut told, look % TABLE_EVERY == 0).await {
+            tracing::warn!(%error, "the narrator could not look");
+        }
+    }
+}
+
+async fn tell(
+    store: &Store,
+    told: &mut BTreeSet<String>,
+    with_table: bool,
+) -> Result<(), StoreError> {
+    if with_table {
+        let mut all = store.all_stats(None).await?;
+        all.retain(|stats| stats.window == Window::OneHour);
+        if !all.is_empty() {
+            println!("statistics of the last hour");
+            output::print(&stats::table(&all));
+            println!();
+        }
+    }
+    for policy in store.policies(None).await? {
+        if policy.status == PolicyStatus::Draft && told.insert(policy.key().to_string()) {
+            tell_draft(&policy);
+        }
+    }
+    Ok(())
+}
+
+fn tell_draft(policy: &Policy) {
+    println!("a better version of {} is proposed", policy.id);
+    match policies::describe(policy) {
+        Ok(text) => println!("{text}"),
+        Err(error) => tracing::warn!(%error, "cannot describe the draft"),
+    }
+    println!("  look at it with: f0-learning policies show {}\n", policy.key());
+}

@@ -1,0 +1,186 @@
+//! The simulated components. Their truth is in this file: what the service shows can be compared
+//! with it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use f0_learning::collector::{NewObservation, RecordError, Recorder};
+use f0_learning::domain::observation::Outcome;
+use f0_learning::jobs::Clock;
+use f0_learning::store::{Policy, Store};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// Requests that the router serves each second. At the collector's 10% of successes some thirty
+/// documents a second come of them.
+const REQUESTS_PER_SECOND: f64 = 240.0;
+const TICK: Duration = Duration::from_millis(100);
+const TICKS_PER_SECOND: u64 = 10;
+
+/// How often the router reads its policy again.
+const POLICY_EVERY: u64 = 5 * TICKS_PER_SECOND;
+const AUTOSCALER_EVERY: u64 = 3 * TICKS_PER_SECOND;
+const CANARY_EVERY: u64 = 4 * TICKS_PER_SECOND;
+
+/// Seconds over which `gpt-5` goes from its first quality to its last.
+const DRIFT_SECONDS: f64 = 60.0;
+
+/// What a model is like.
+#[derive(Clone, Copy)]
+struct Quality {
+    success: f64,
+    median_ms: f64,
+    cost_usd: f64,
+}
+
+const GPT_5_FIRST: Quality = Quality { success: 0.97, median_ms: 900.0, cost_usd: 0.030 };
+const GPT_5_LAST: Quality = Quality { success: 0.82, median_ms: 3_000.0, cost_usd: 0.045 };
+const GEMINI: Quality = Quality { success: 0.985, median_ms: 600.0, cost_usd: 0.008 };
+const CLAUDE: Quality = Quality { success: 0.98, median_ms: 800.0, cost_usd: 0.015 };
+
+fn quality(arm: &str, seconds: f64) -> Quality {
+    let drift = (seconds / DRIFT_SECONDS).clamp(0.0, 1.0);
+    let between = |first: f64, last: f64| first + (last - first) * drift;
+    match arm {
+        "gpt-5" => Quality {
+            success: between(GPT_5_FIRST.success, GPT_5_LAST.success),
+            median_ms: between(GPT_5_FIRST.median_ms, GPT_5_LAST.median_ms),
+            cost_usd: between(GPT_5_FIRST.cost_usd, GPT_5_LAST.cost_usd),
+        },
+        "gemini" => GEMINI,
+        _ => CLAUDE,
+    }
+}
+
+/// The share of failures that are timeouts, and how long a timeout takes.
+const TIMEOUTS: f64 = 0.4;
+const TIMEOUT_MS: f64 = 8_000.0;
+
+/// What the router goes by: the weights of the active policy, and its name.
+struct Route {
+    weights: BTreeMap<String, f64>,
+    version: String,
+}
+
+impl Route {
+    fn of(policy: &Policy) -> Option<Self> {
+        let weights = policy.params.model_weights().ok()??;
+        Some(Self { weights, version: policy.key().to_string() })
+    }
+
+    fn choose(&self, rng: &mut StdRng) -> Option<&str> {
+        let mut left: f64 = rng.random();
+        for (arm, weight) in &self.weights {
+            left -= weight;
+            if left < 0.0 {
+                return Some(arm);
+            }
+        }
+        self.weights.keys().next_back().map(String::as_str)
+    }
+}
+
+pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: CancellationToken) {
+    let mut rng = StdRng::seed_from_u64(36);
+    let began = clock.now();
+    let mut timer = tokio::time::interval(TICK);
+    let mut route = None;
+    let mut tick = 0;
+    while stop.run_until_cancelled(timer.tick()).await.is_some() {
+        if tick % POLICY_EVERY == 0 {
+            route = read_route(&store).await.or(route);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "the demo ends before 2^53 ms")]
+        let seconds = (clock.now() - began) as f64 / 1_000.0;
+        let outcome = serve(&mut rng, &recorder, route.as_ref(), tick, seconds).await;
+        if let Err(error) = outcome {
+            tracing::error!(%error, "a simulated component could not record");
+        }
+        tick += 1;
+    }
+    let report = recorder.close().await;
+    println!(
+        "the components wrote {} observations and sampled out {}; {} dropped, {} failed",
+        report.written, report.sampled_out, report.dropped, report.failed
+    );
+}
+
+async fn read_route(store: &Store) -> Option<Route> {
+    let policies = store.active_policies().await.ok()?;
+    policies.iter().rev().find(|policy| policy.id == "router-core").and_then(Route::of)
+}
+
+async fn serve(
+    rng: &mut StdRng,
+    recorder: &Recorder,
+    route: Option<&Route>,
+    tick: u64,
+    seconds: f64,
+) -> Result<(), RecordError> {
+    if let Some(route) = route {
+        let expected = REQUESTS_PER_SECOND * TICK.as_secs_f64();
+        for _ in 0..rng.random_range(0.0..2.0 * expected).round() as u32 {
+            if let Some(arm) = route.choose(rng).map(str::to_owned) {
+                recorder.record(request(rng, &arm, route, seconds)).await?;
+            }
+        }
+    }
+    if tick % AUTOSCALER_EVERY == 0 {
+        recorder.record(scaling(rng)).await?;
+    }
+    if tick % CANARY_EVERY == 0 {
+        recorder.record(rollout(rng)).await?;
+    }
+    Ok(())
+}
+
+fn request(rng: &mut StdRng, arm: &str, route: &Route, seconds: f64) -> NewObservation {
+    let quality = quality(arm, seconds);
+    let tokens_in = rng.random_range(50..800);
+    let tokens_out = rng.random_range(50..900);
+    let failed = rng.random::<f64>() >= quality.success;
+    let (outcome, error, duration) = match (failed, rng.random::<f64>() < TIMEOUTS) {
+        (false, _) => (Outcome::Success, None, quality.median_ms * spread(rng)),
+        (true, false) => (Outcome::Failure, Some("rate_limit"), quality.median_ms * spread(rng)),
+        (true, true) => (Outcome::Timeout, Some("timeout"), TIMEOUT_MS),
+    };
+    NewObservation {
+        tokens_in: Some(tokens_in),
+        tokens_out: Some(tokens_out),
+        cost_usd: Some(quality.cost_usd * rng.random_range(0.5..1.5)),
+        policy_version: Some(route.version.clone()),
+        error_code: error.map(str::to_owned),
+        ..NewObservation::new(format!("router:{arm}"), outcome, duration.round())
+    }
+}
+
+/// A factor with median 1 and a long right tail, as latencies have: exp of a sum of uniforms,
+/// which is close to log-normal with sigma 0.35.
+fn spread(rng: &mut StdRng) -> f64 {
+    let sum: f64 = (0..12).map(|_| rng.random::<f64>()).sum();
+    (0.35 * (sum - 6.0)).exp()
+}
+
+fn scaling(rng: &mut StdRng) -> NewObservation {
+    let from = rng.random_range(2..20);
+    let outcome = if rng.random::<f64>() < 0.97 { Outcome::Success } else { Outcome::Failure };
+    NewObservation {
+        cost_usd: Some(0.002 * f64::from(from)),
+        meta: Some(json!({ "from": from, "to": from + 1, "reason": "queue depth" })),
+        ..NewObservation::new("AutoScaler", outcome, 1_200.0 * spread(rng))
+    }
+}
+
+fn rollout(rng: &mut StdRng) -> NewObservation {
+    let breach = rng.random::<f64>() < 0.08;
+    let outcome = if breach { Outcome::Failure } else { Outcome::Success };
+    NewObservation {
+        meta: Some(json!({
+            "rolloutPercent": rng.random_range(1..10) * 10,
+            "decision": if breach { "roll back" } else { "go on" },
+        })),
+        ..NewObservation::new("CanaryManager", outcome, 300.0 * spread(rng))
+    }
+}

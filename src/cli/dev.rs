@@ -1,0 +1,86 @@
+//! `dev`: the whole system in one process, on an embedded Firestore.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use f0_learning::health::Health;
+use f0_learning::http;
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::scheduler::{Schedule, Worker};
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::jobs::tune::{TuneJob, TuneOptions};
+use f0_learning::store::{Connection, LOCAL_PROJECT, Store};
+use std::time::Duration;
+
+use super::{demo, firestore, seed, shutdown};
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Folder to keep the data in; without it the data is gone at the end
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Address of the embedded Firestore
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    firestore_addr: SocketAddr,
+    /// Port of the health endpoints
+    #[arg(long, env = "PORT", default_value_t = 8788)]
+    port: u16,
+    /// Run a simulated platform that writes observations: a router over three models that drift,
+    /// an autoscaler, a canary manager
+    #[arg(long)]
+    demo: bool,
+}
+
+/// Somebody sits in front of `dev`: timers are short, and nothing is kept long.
+const SETTLE_MS: i64 = 1_000;
+const TUNE_OPTIONS: TuneOptions =
+    TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
+
+fn schedule() -> Schedule {
+    Schedule { score: "*/2 * * * * *".to_owned(), tune: "1/10 * * * * *".to_owned() }
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
+    let firestore = firestore::start(options.firestore_addr, options.data, None).await?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let health = Arc::new(Health::default());
+    let server = http::Server::start(address, health.clone())
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
+    let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
+    println!("Firestore  {}   (billed operations: http://{}/meter)", firestore.addr(), firestore.meter_addr());
+    println!("health     http://{}/readyz", server.address());
+    println!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
+    println!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
+    println!("  export GOOGLE_CLOUD_PROJECT={project}\n");
+    let clock = Clock::system();
+    seed::print(&store.seed(clock.now()).await?);
+
+    let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
+    let worker = Worker::start(
+        ScoreJob::new(store.clone(), score),
+        TuneJob::with_options(store.clone(), TUNE_OPTIONS),
+        &schedule(),
+        clock.clone(),
+        health.clone(),
+    )
+    .await?;
+    let demo = options.demo.then(|| demo::Demo::start(store, clock));
+    println!("\nrunning; Ctrl-C ends it\n");
+
+    shutdown::requested().await?;
+    health.stopping();
+    if let Some(demo) = demo {
+        demo.stop().await;
+    }
+    if !worker.shutdown(shutdown::PATIENCE).await {
+        eprintln!("a pass did not end in time; the next start goes on from its last commit");
+    }
+    server.shutdown().await;
+    firestore::stop(firestore).await;
+    Ok(())
+}

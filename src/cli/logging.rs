@@ -1,0 +1,89 @@
+//! Log lines: for people in a terminal, JSON as Cloud Logging reads it in a container.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use serde_json::{Map, Value as Json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{Arguments, Command};
+
+/// Starts logging to standard error. `RUST_LOG` chooses what, `LOG_FORMAT=json` how. Long-running
+/// commands log what they do; the others only what goes wrong, so that their output stays theirs.
+pub fn start(arguments: &Arguments) {
+    let default = match arguments.command {
+        Command::Serve(_) => "warn,f0_learning=info",
+        Command::Score(_) | Command::Observations(_) => "warn,f0_learning=info",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json") {
+        lines.event_format(CloudLogging).init();
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    }
+}
+
+/// One JSON object a line, with the special fields of Cloud Logging's structured logging
+/// (`severity`, `message`, `time`); the event's own fields stand beside them.
+struct CloudLogging;
+
+impl<S, N> FormatEvent<S, N> for CloudLogging
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields(Map::new());
+        event.record(&mut fields);
+        let mut line = fields.0;
+        line.insert("severity".to_owned(), Json::from(severity(*event.metadata().level())));
+        line.insert("time".to_owned(), Json::from(chrono::Utc::now().to_rfc3339()));
+        line.insert("target".to_owned(), Json::from(event.metadata().target()));
+        writeln!(writer, "{}", Json::Object(line))
+    }
+}
+
+fn severity(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG | Level::TRACE => "DEBUG",
+    }
+}
+
+struct Fields(Map<String, Json>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), Json::from(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), Json::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name().to_owned(), Json::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name().to_owned(), Json::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name().to_owned(), Json::from(value));
+    }
+}

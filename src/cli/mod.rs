@@ -1,0 +1,96 @@
+//! The command line: one file a command. Commands wire the library together and print; they
+//! decide nothing.
+
+mod audit;
+mod demo;
+mod dev;
+mod firestore;
+mod flags;
+pub mod logging;
+mod observations;
+mod output;
+mod policies;
+mod score;
+mod seed;
+mod serve;
+mod shutdown;
+mod stats;
+mod tune;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use f0_learning::store::{Connection, Store};
+
+/// Lets a platform learn from its own outcomes: scores observations, keeps statistics, and
+/// proposes better versions of policies.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything locally: a Firestore, the jobs, and with --demo a platform that learns
+    Dev(dev::Options),
+    /// Run the jobs on their timers against the configured project
+    Serve(serve::Options),
+    /// Run only the local Firestore
+    Firestore(firestore::Options),
+    /// Create the configuration documents and the first policy where they are absent
+    Seed,
+    /// Score what is waiting, once
+    Score(score::Options),
+    /// Weigh the evidence and propose drafts, once
+    Tune,
+    /// Import or list observations
+    #[command(subcommand)]
+    Observations(observations::Command),
+    /// List or show policies
+    #[command(subcommand)]
+    Policies(policies::Command),
+    /// Show the statistics of components
+    Stats(stats::Options),
+    /// Show the audit trail
+    Audit(audit::Options),
+    /// Read or change the flags
+    #[command(subcommand)]
+    Flags(flags::Command),
+}
+
+pub async fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Dev(options) => dev::run(options).await,
+        Command::Serve(options) => serve::run(options).await,
+        Command::Firestore(options) => firestore::run(options).await,
+        Command::Seed => seed::run(&connect().await?).await,
+        Command::Score(options) => score::run(connect().await?, options).await,
+        Command::Tune => tune::run(connect().await?).await,
+        Command::Observations(command) => observations::run(&connect().await?, command).await,
+        Command::Policies(command) => policies::run(&connect().await?, command).await,
+        Command::Stats(options) => stats::run(&connect().await?, options).await,
+        Command::Audit(options) => audit::run(&connect().await?, options).await,
+        Command::Flags(command) => flags::run(&connect().await?, command).await,
+    }
+}
+
+fn connection() -> Result<Connection> {
+    Ok(Connection::from_env(|name| std::env::var(name).ok())?)
+}
+
+async fn connect() -> Result<Store> {
+    Ok(Store::connect(&connection()?).await?)
+}
+
+/// An error and its causes, without line breaks.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some errors repeat their source in their own message.
+        if !parts.last().is_some_and(|last| last.contains(&cause)) {
+            parts.push(cause);
+        }
+    }
+    parts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,68 @@
+//! `observations`: import from a file, or look at the latest.
+
+mod import;
+mod lines;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use f0_learning::store::Store;
+use serde_json::{Map, Value as Json};
+
+use super::output::{self, number};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Import observations from a file of one JSON object a line, `-` for standard input
+    Import { file: PathBuf },
+    /// Show the latest observations
+    List {
+        /// Only this component
+        #[arg(long)]
+        component: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub async fn run(store: &Store, command: Command) -> Result<()> {
+    match command {
+        Command::Import { file } => import::run(store, &file).await,
+        Command::List { component, limit, json } => {
+            let observations = store.latest_observations(component.as_deref(), limit).await?;
+            if json {
+                return output::print_json(&observations);
+            }
+            output::print(&table(&observations));
+            Ok(())
+        }
+    }
+}
+
+fn table(observations: &[Map<String, Json>]) -> comfy_table::Table {
+    let mut table =
+        output::table(&["time", "component", "outcome", "ms", "usd", "policy", "id"]);
+    for observation in observations {
+        let text = |field: &str| match observation.get(field) {
+            None | Some(Json::Null) => String::new(),
+            Some(Json::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), output::time);
+        table.add_row(vec![
+            time.into(),
+            text("component").into(),
+            text("outcome").into(),
+            number(text("durationMs")),
+            number(text("costUsd")),
+            text("policyVersion").into(),
+            text("id").into(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,44 @@
+//! `score`: one scoring pass.
+
+use anyhow::Result;
+use clap::Args;
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use super::{output, shutdown};
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How long to leave an observation alone after its ts, in milliseconds
+    #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
+    settle_ms: i64,
+}
+
+pub async fn run(store: Store, options: Options) -> Result<()> {
+    let options = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
+    let mut job = ScoreJob::new(store, options);
+    let now = Clock::system().now();
+    let bar = output::progress(job.backlog(now).await?, "scoring");
+    let stop = CancellationToken::new();
+    let stopper = stop.clone();
+    let signal = tokio::spawn(async move {
+        if shutdown::requested().await.is_ok() {
+            stopper.cancel();
+        }
+    });
+    let hidden = bar.is_hidden();
+    let report = job
+        .pass(now, &stop, &|done| {
+            bar.set_position(done);
+            if hidden {
+                tracing::info!(done, "scoring");
+            }
+        })
+        .await;
+    signal.abort();
+    bar.finish_and_clear();
+    println!("{}", report?);
+    Ok(())
+}

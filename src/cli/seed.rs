@@ -1,0 +1,19 @@
+//! `seed`: the documents that a project begins with.
+
+use anyhow::Result;
+use f0_learning::jobs::Clock;
+use f0_learning::store::{SeedReport, Store};
+
+pub async fn run(store: &Store) -> Result<()> {
+    print(&store.seed(Clock::system().now()).await?);
+    Ok(())
+}
+
+pub fn print(report: &SeedReport) {
+    for path in &report.created {
+        println!("created {path}");
+    }
+    for path in &report.existing {
+        println!("left as it is: {path}");
+    }
+}

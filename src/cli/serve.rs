@@ -1,0 +1,98 @@
+//! `serve`: the jobs on their timers, for Cloud Run.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use f0_learning::health::Health;
+use f0_learning::http;
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::scheduler::{Schedule, Worker};
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::jobs::tune::TuneJob;
+use f0_learning::store::Store;
+
+use super::{connection, shutdown};
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Port of the health endpoints
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    port: u16,
+    /// When to score: cron of six fields, seconds first, in UTC
+    #[arg(long, env = "SCORE_CRON", default_value_t = Schedule::default().score)]
+    score_cron: String,
+    /// When to tune: cron of six fields, seconds first, in UTC
+    #[arg(long, env = "TUNE_CRON", default_value_t = Schedule::default().tune)]
+    tune_cron: String,
+    /// How long to leave an observation alone after its ts, in milliseconds
+    #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
+    settle_ms: i64,
+}
+
+/// First and longest delay between attempts to reach a Firestore that does not answer.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+pub async fn run(options: Options) -> Result<()> {
+    let connection = connection()?;
+    let health = Arc::new(Health::default());
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
+    let server = http::Server::start(address, health.clone())
+        .await
+        .with_context(|| format!("cannot listen on {address}; set PORT to a free port"))?;
+    tracing::info!(address = %server.address(), project = connection.project, "serving");
+
+    let end = shutdown::requested();
+    tokio::pin!(end);
+    let store = tokio::select! {
+        store = reach(&connection, &health) => store,
+        ended = &mut end => {
+            ended?;
+            server.shutdown().await;
+            return Ok(());
+        }
+    };
+    let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
+    let schedule = Schedule { score: options.score_cron, tune: options.tune_cron };
+    let worker = Worker::start(
+        ScoreJob::new(store.clone(), score),
+        TuneJob::new(store),
+        &schedule,
+        Clock::system(),
+        health.clone(),
+    )
+    .await?;
+    end.await?;
+    tracing::info!("asked to end; finishing the passes in hand");
+    health.stopping();
+    if !worker.shutdown(shutdown::PATIENCE).await {
+        tracing::warn!("a pass did not end in time; the next process goes on from its last commit");
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+/// Connects and reads, however long that takes: a container that exits because Firestore is away
+/// would only be started again.
+async fn reach(connection: &f0_learning::store::Connection, health: &Health) -> Store {
+    let mut delay = FIRST_RETRY;
+    loop {
+        let attempt = async {
+            let store = Store::connect(connection).await?;
+            store.flags().await?;
+            Ok(store)
+        };
+        match attempt.await {
+            Ok(store) => return store,
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?delay, "cannot work with Firestore yet");
+                health.pass_failed(&error);
+            }
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(LONGEST_RETRY);
+    }
+}

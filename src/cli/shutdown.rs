@@ -1,0 +1,20 @@
+//! The signal to end: SIGTERM from Cloud Run, Ctrl-C from a person.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Cloud Run sends SIGKILL ten seconds after SIGTERM; this leaves a margin for what comes after
+/// the passes in hand.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn requested() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

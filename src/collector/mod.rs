@@ -1,0 +1,106 @@
+//! How a Rust component writes observations: one at a time with
+//! [`record_observation`], or through a [`Recorder`], which buffers, batches and samples.
+
+mod recorder;
+
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+pub use recorder::{Recorder, RecorderOptions, RecorderReport, WhenFull};
+
+use crate::domain::observation::{Observation, Outcome, Rejection};
+use crate::store::{Store, StoreError};
+
+/// An observation as a component gives it. What is left out gets its default: a random `id`,
+/// the present as `ts`, no sampling.
+#[derive(Clone, Debug)]
+pub struct NewObservation {
+    pub component: String,
+    pub outcome: Outcome,
+    /// Milliseconds.
+    pub duration_ms: f64,
+    pub id: Option<String>,
+    /// Epoch milliseconds.
+    pub ts: Option<i64>,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    pub cost_usd: Option<f64>,
+    /// `{id}@{version}` of the policy that the component acted under.
+    pub policy_version: Option<String>,
+    pub error_code: Option<String>,
+    pub meta: Option<Json>,
+    /// The share of such observations that are recorded at all, in 0..=1 without 0. A recorder
+    /// that samples fills it in.
+    pub sample_rate: Option<f64>,
+}
+
+impl NewObservation {
+    pub fn new(component: impl Into<String>, outcome: Outcome, duration_ms: f64) -> Self {
+        Self {
+            component: component.into(),
+            outcome,
+            duration_ms,
+            id: None,
+            ts: None,
+            tokens_in: None,
+            tokens_out: None,
+            cost_usd: None,
+            policy_version: None,
+            error_code: None,
+            meta: None,
+            sample_rate: None,
+        }
+    }
+
+    /// The document to store, checked by the rules that scoring will apply to it.
+    fn document(self, now: i64) -> Result<Map<String, Json>, Rejection> {
+        let id = self.id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let mut document = Map::new();
+        let mut put = |name: &str, value: Json| document.insert(name.to_owned(), value);
+        put("id", Json::from(id.as_str()));
+        put("ts", Json::from(self.ts.unwrap_or(now)));
+        put("component", Json::from(self.component));
+        put("outcome", Json::from(self.outcome.as_str()));
+        put("durationMs", Json::from(self.duration_ms));
+        for (name, value) in [
+            ("tokensIn", self.tokens_in.map(Json::from)),
+            ("tokensOut", self.tokens_out.map(Json::from)),
+            ("costUsd", self.cost_usd.map(Json::from)),
+            ("policyVersion", self.policy_version.map(Json::from)),
+            ("errorCode", self.error_code.map(Json::from)),
+            ("sampleRate", self.sample_rate.map(Json::from)),
+            ("meta", self.meta),
+        ] {
+            if let Some(value) = value {
+                put(name, value);
+            }
+        }
+        Observation::parse(&id, &document)?;
+        Ok(document)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("the observation would only end in quarantine: {0}")]
+    Invalid(#[from] Rejection),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the recorder was shut down before it took the observation")]
+    Closed,
+}
+
+/// Writes one observation and returns its id. Nothing is sampled.
+///
+/// # Errors
+/// [`RecordError::Invalid`] names the field that scoring would refuse; nothing is written then.
+pub async fn record_observation(
+    store: &Store,
+    observation: NewObservation,
+    now: i64,
+) -> Result<String, RecordError> {
+    let document = observation.document(now)?;
+    let id = document.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
+    store.create_all_observations(&[document]).await?;
+    Ok(id)
+}

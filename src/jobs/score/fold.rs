@@ -1,0 +1,175 @@
+//! Counting a chunk: observations into the series of their components, in memory, until they are
+//! committed together with the cursor.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::observation::Observation;
+use crate::domain::reward::{self, RewardConfig};
+use crate::store::{
+    Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store,
+};
+
+/// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
+/// it is folded; beyond this a chunk is counted in several commits.
+const COMMIT_BYTES: usize = 4 << 20;
+
+/// What a component adds to a commit besides its series: three documents of statistics and the
+/// growth of the series in one chunk.
+const COMPONENT_BYTES: usize = 4 << 10;
+
+/// Bytes of encoded series kept between chunks. Past this they are read again when needed: one
+/// read for each component, against memory that would grow with the number of components.
+const KEPT_BYTES: usize = 16 << 20;
+
+/// Series read in one request.
+const READ_AT_ONCE: usize = 100;
+
+/// The series that this worker knows, valid as of one state of the cursor.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: HashMap<String, ComponentSeries>,
+    touched: HashSet<String>,
+    as_of: Option<i64>,
+}
+
+/// What a call of [`Ledger::fold`] did.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// Items from the front that are now counted in memory.
+    pub taken: usize,
+    /// The position of the last of them.
+    pub last: Option<Position>,
+    pub scored: u64,
+    pub invalid: u64,
+}
+
+impl Ledger {
+    /// Keeps what is known only if the cursor is as this worker left it.
+    pub fn expect(&mut self, cursor: &Cursor) {
+        if self.as_of != Some(cursor.sequence) {
+            self.forget();
+        }
+        self.as_of = Some(cursor.sequence);
+    }
+
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Counts items from the front, as many as one commit can hold.
+    pub async fn fold(
+        &mut self,
+        store: &Store,
+        items: &[Item],
+        config: &RewardConfig,
+        now: i64,
+    ) -> Result<Folded> {
+        let items = self.load_for(store, items).await?;
+        let mut folded = Folded { taken: items.len(), ..Folded::default() };
+        let mut last = None;
+        for item in items {
+            match item {
+                Item::Valid(observation) => {
+                    self.record(observation, config, now);
+                    folded.scored += 1;
+                    last = Some(observation);
+                }
+                Item::Invalid { .. } => folded.invalid += 1,
+            }
+        }
+        folded.last = last.map(|observation| store.position_of(observation));
+        Ok(folded)
+    }
+
+    fn record(&mut self, observation: &Observation, config: &RewardConfig, now: i64) {
+        let reward = reward::score(config, observation);
+        if let Some(component) = self.known.get_mut(&observation.component) {
+            component.series.record(observation, &reward, now);
+        }
+    }
+
+    /// Reads the series that the items need, and says how many items from the front one commit
+    /// can hold. Where that is not all, the last is a valid one, whose position is known.
+    async fn load_for<'a>(&mut self, store: &Store, items: &'a [Item]) -> Result<&'a [Item]> {
+        let mut bytes = 0;
+        let mut from = 0;
+        while from < items.len() {
+            let upto = self.load_some(store, &items[from..]).await? + from;
+            for (index, item) in items[from..upto].iter().enumerate() {
+                let Item::Valid(observation) = item else { continue };
+                if self.touched.contains(&observation.component) {
+                    continue;
+                }
+                let known = self.known.get(&observation.component);
+                let weight = COMPONENT_BYTES + known.map_or(0, |component| component.weight);
+                if bytes + weight > COMMIT_BYTES && !self.touched.is_empty() {
+                    return Ok(up_to_valid(&items[..from + index]));
+                }
+                bytes += weight;
+                self.touched.insert(observation.component.clone());
+            }
+            from = upto;
+        }
+        Ok(items)
+    }
+
+    /// Reads the unknown series of as many items from the front as one request can serve.
+    async fn load_some(&mut self, store: &Store, items: &[Item]) -> Result<usize> {
+        let mut unknown: HashSet<&str> = HashSet::new();
+        let mut upto = 0;
+        for item in items {
+            if let Item::Valid(observation) = item
+                && !self.known.contains_key(&observation.component)
+            {
+                if unknown.len() == READ_AT_ONCE && !unknown.contains(&*observation.component) {
+                    break;
+                }
+                unknown.insert(&observation.component);
+            }
+            upto += 1;
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        for component in store.series(&unknown).await? {
+            self.known.insert(component.component.clone(), component);
+        }
+        Ok(upto)
+    }
+
+    /// Commits what was folded since the last commit, and moves the cursor.
+    pub async fn commit(
+        &mut self,
+        store: &Store,
+        cursor: &Cursor,
+        next: Checkpoint,
+        now: i64,
+    ) -> Result<Cursor> {
+        let touched = std::mem::take(&mut self.touched);
+        let changed = self
+            .known
+            .iter_mut()
+            .filter(|(component, _)| touched.contains(*component))
+            .map(|(_, series)| series);
+        let cursor = store.checkpoint(cursor, next, changed, now).await?;
+        self.as_of = Some(cursor.sequence);
+        let kept: usize = self.known.values().map(|series| series.weight + COMPONENT_BYTES).sum();
+        if kept > KEPT_BYTES {
+            self.known.clear();
+        }
+        Ok(cursor)
+    }
+
+    /// Takes over series that were committed by other means than [`commit`](Self::commit).
+    pub fn replace(&mut self, series: Vec<ComponentSeries>, cursor: &Cursor) {
+        for series in series {
+            self.known.insert(series.component.clone(), series);
+        }
+        self.as_of = Some(cursor.sequence);
+    }
+}
+
+/// The longest head that ends in a valid item. It is never empty: whoever cuts has seen a valid
+/// item before the cut.
+fn up_to_valid(items: &[Item]) -> &[Item] {
+    let end = items.iter().rposition(|item| matches!(item, Item::Valid(_)));
+    &items[..end.map_or(items.len(), |index| index + 1)]
+}

@@ -1,0 +1,74 @@
+//! What can go wrong between us and Firestore. Every message says what was attempted on which
+//! document; the callers that can go on match on [`StoreError::code`].
+
+use firestore::gcloud_sdk::tonic::{Code, Status};
+
+/// The operation whose refusal can mean that somebody else was first.
+pub(super) const COMMITTING: &str = "committing";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot connect to Firestore at {target}: {detail}")]
+    Connect { target: String, detail: String },
+
+    #[error(
+        "no Firestore to work on: set GOOGLE_CLOUD_PROJECT to the project's id, or \
+         FIRESTORE_EMULATOR_HOST to the address that `f0-learning dev` prints"
+    )]
+    NotConfigured,
+
+    #[error("{operation} {target} failed: {code:?}: {detail}")]
+    Rpc { operation: &'static str, target: String, code: Code, detail: String },
+
+    #[error("a task that wrote to Firestore ended early: {0}")]
+    Task(String),
+
+    #[error("{document} does not read as {expected}: {detail}; correct or delete the document")]
+    Decode { document: String, expected: &'static str, detail: String },
+}
+
+impl StoreError {
+    #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
+    pub fn rpc(operation: &'static str, target: impl Into<String>, status: Status) -> Self {
+        Self::Rpc {
+            operation,
+            target: target.into(),
+            code: status.code(),
+            detail: status.message().to_owned(),
+        }
+    }
+
+    pub fn decode(
+        document: impl Into<String>,
+        expected: &'static str,
+        detail: impl ToString,
+    ) -> Self {
+        Self::Decode { document: document.into(), expected, detail: detail.to_string() }
+    }
+
+    /// The status code of the answer, where Firestore gave one.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Rpc { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Whether a commit's precondition failed or its transaction lost: somebody else was first,
+    /// and nothing of ours was applied.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Rpc {
+                operation: COMMITTING,
+                code: Code::Aborted
+                    | Code::AlreadyExists
+                    | Code::FailedPrecondition
+                    | Code::NotFound,
+                ..
+            }
+        )
+    }
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

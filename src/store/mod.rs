@@ -1,0 +1,64 @@
+//! Everything that is kept in Firestore: typed reads and commits, one file a collection. Nothing
+//! outside this module names a collection or a field, and nothing in it decides anything.
+
+mod audit;
+mod cache;
+mod config;
+mod connect;
+mod create;
+mod cursor;
+mod error;
+mod escape;
+mod observations;
+mod policies;
+mod quarantine;
+mod query;
+mod retry;
+mod rewards;
+mod rpc;
+mod seed;
+mod series;
+mod stats;
+mod transaction;
+pub mod value;
+mod write;
+
+use firestore::FirestoreDb;
+
+pub use audit::{AuditEntry, AuditFilter};
+pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
+pub use config::{Flag, Flags, FlagsState, LearningFlags};
+pub use connect::{Connection, LOCAL_PROJECT};
+pub use create::{Created, MAX_BATCH};
+pub use cursor::{Checkpoint, Cursor, Pending, Position};
+pub use error::{Result, StoreError};
+pub use observations::{Chunk, Item};
+pub use policies::{NewDraft, Policy, ProposeOutcome, TUNER};
+pub use quarantine::Rejected;
+pub use seed::SeedReport;
+pub use series::ComponentSeries;
+pub use stats::ComponentStats;
+
+/// The collections, by the names that components and people know them by.
+pub mod collection {
+    pub const OBSERVATIONS: &str = "ops_observations";
+    pub const REWARDS: &str = "ops_rewards";
+    pub const STATS: &str = "ops_stats";
+    pub const POLICIES: &str = "ops_policies";
+    pub const AUDIT: &str = "ops_audit";
+    pub const QUARANTINE: &str = "ops_quarantine";
+    pub const STATE: &str = "ops_state";
+    pub const CONFIG: &str = "config";
+}
+
+/// A handle on the project's data. Cheap to clone; all clones share one connection.
+#[derive(Clone)]
+pub struct Store {
+    db: FirestoreDb,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("database", self.db.get_database_path()).finish()
+    }
+}

@@ -1,0 +1,198 @@
+//! `ops_observations`: what components write, in the order of (`ts`, document id).
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use prost_types::Timestamp;
+use serde_json::{Map, Value as Json};
+
+use super::create::Created;
+use super::cursor::{Pending, Position};
+use super::error::{Result, StoreError};
+use super::query::Query;
+use super::value::{self, Fields, StoredFields};
+use super::{Store, collection::OBSERVATIONS, retry, write};
+use crate::domain::observation::{Observation, Rejection};
+
+/// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
+/// page then costs memory in proportion to its count, not to what somebody put into `meta`.
+const SCORED_FIELDS: &[&str] = &[
+    "id", "ts", "component", "outcome", "durationMs", "tokensIn", "tokensOut", "costUsd",
+    "policyVersion", "errorCode", "sampleRate",
+];
+
+/// A stored observation as scoring takes it.
+#[derive(Debug)]
+pub enum Item {
+    Valid(Observation),
+    Invalid { id: String, rejection: Rejection },
+}
+
+/// A run of stored observations, each in the order of (`ts`, id), and how far it reaches.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    pub items: Vec<Item>,
+    /// The position of the last member, and the time as of which all were read; `None` where
+    /// there is none.
+    pub end: Option<(Position, Timestamp)>,
+    /// Whether the limit ended the chunk, so that more may follow.
+    pub full: bool,
+}
+
+impl Store {
+    /// The observations after `from` with `ts` up to `horizon`, at most `limit`.
+    ///
+    /// Membership is exact: the chunk is every document between `from` and its end that was
+    /// created at or before its read time, so that [`pending_chunk`](Self::pending_chunk) finds
+    /// the same set again. A stream that breaks midway ends the chunk early.
+    pub async fn next_chunk(
+        &self,
+        from: Option<&Position>,
+        horizon: i64,
+        limit: usize,
+    ) -> Result<Chunk> {
+        retry::repeat(async || {
+            let query = after(from).at_most("ts", value::int(horizon)).limit(limit);
+            self.read_chunk(query, None, limit).await
+        })
+        .await
+    }
+
+    /// The observations between `from` and the end of a chunk that was announced before.
+    pub async fn pending_chunk(&self, from: Option<&Position>, pending: &Pending) -> Result<Chunk> {
+        retry::repeat(async || {
+            let query = after(from).at_most("ts", pending.end.ts.clone());
+            let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
+            // A recovered chunk is all or nothing: its end is fixed by the announcement.
+            Ok(Chunk { end: Some((pending.end.clone(), pending.read_time)), ..chunk })
+        })
+        .await
+    }
+
+    async fn read_chunk(
+        &self,
+        query: Query,
+        pending: Option<&Pending>,
+        limit: usize,
+    ) -> Result<Chunk> {
+        let failed = |status| StoreError::rpc("querying", OBSERVATIONS, status);
+        let mut answers = self.query(query.build()).await.map_err(failed)?;
+        let mut chunk = Chunk::default();
+        let mut seen = 0;
+        let mut read_time = pending.map(|pending| pending.read_time);
+        loop {
+            let answer = match answers.message().await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => break,
+                Err(status)
+                    if pending.is_none() && seen > 0 && retry::is_transient(status.code()) =>
+                {
+                    tracing::debug!(%status, seen, "a page of observations broke off; using its head");
+                    chunk.full = true;
+                    break;
+                }
+                Err(status) => return Err(failed(status)),
+            };
+            // Later answers may carry a later read time; the first holds for all before it.
+            read_time = read_time.or(answer.read_time);
+            let Some(document) = answer.document else { continue };
+            let position = Position::of(&document);
+            if pending.is_some_and(|pending| position.is_after(&pending.end)) {
+                break;
+            }
+            seen += 1;
+            let as_of = read_time.unwrap_or_default();
+            if is_member(&document, &as_of) {
+                chunk.items.push(parse(&document));
+                chunk.end = Some((position, as_of));
+            }
+        }
+        chunk.full |= seen >= limit;
+        Ok(chunk)
+    }
+
+    /// The whole documents with these ids, as found.
+    pub(super) async fn observations_as_found(&self, ids: &[&str]) -> Result<Vec<Document>> {
+        let names: Vec<_> = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
+        let mut found = self.get_many(names.clone(), None).await?;
+        Ok(names.iter().filter_map(|name| found.remove(name)).collect())
+    }
+
+    /// Where a stored observation stands in the order of scoring.
+    pub fn position_of(&self, observation: &Observation) -> Position {
+        Position { ts: value::int(observation.ts), name: self.name(OBSERVATIONS, &observation.id) }
+    }
+
+    /// How many observations are waiting after `from`, up to `horizon`.
+    pub async fn backlog(&self, from: Option<&Position>, horizon: i64) -> Result<u64> {
+        let query = after(from).at_most("ts", value::int(horizon));
+        self.count(OBSERVATIONS, query.build()).await
+    }
+
+    /// Creates observations, at most [`MAX_BATCH`](super::MAX_BATCH) at a time; an id that exists
+    /// already is left as it is.
+    pub async fn create_observations(&self, batch: &[Map<String, Json>]) -> Result<Created> {
+        let writes = batch.iter().map(|observation| self.observation_write(observation)).collect();
+        self.create_batch(OBSERVATIONS, writes).await
+    }
+
+    /// Creates observations that must all be stored.
+    ///
+    /// # Errors
+    /// The first that Firestore refuses.
+    pub async fn create_all_observations(&self, batch: &[Map<String, Json>]) -> Result<Created> {
+        let outcome = self.create_observations(batch).await?;
+        match outcome.refused.first() {
+            Some((_, status)) => {
+                Err(StoreError::rpc("creating an observation in", OBSERVATIONS, status.clone()))
+            }
+            None => Ok(outcome),
+        }
+    }
+
+    fn observation_write(&self, observation: &Map<String, Json>) -> Write {
+        let id = observation.get("id").and_then(Json::as_str).unwrap_or_default();
+        write::create(self.name(OBSERVATIONS, id), value::fields_from_json(observation))
+    }
+
+    /// The latest observations, of one component if one is named, newest first.
+    pub async fn latest_observations(
+        &self,
+        component: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Map<String, Json>>> {
+        let mut query = Query::of(OBSERVATIONS).descending("ts").limit(limit);
+        if let Some(component) = component {
+            query = query.equal("component", value::string(component));
+        }
+        let documents = self.query_all(OBSERVATIONS, query.build()).await?;
+        Ok(documents.iter().map(with_id).collect())
+    }
+}
+
+fn after(from: Option<&Position>) -> Query {
+    let query =
+        Query::of(OBSERVATIONS).select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+    match from {
+        Some(position) => query.start_after(position.cursor_values()),
+        None => query,
+    }
+}
+
+fn is_member(document: &Document, as_of: &Timestamp) -> bool {
+    let key = |time: &Timestamp| (time.seconds, time.nanos);
+    document.create_time.as_ref().is_none_or(|created| key(created) <= key(as_of))
+}
+
+fn parse(document: &Document) -> Item {
+    let id = value::document_id(document);
+    match Observation::parse(id, &StoredFields(&document.fields)) {
+        Ok(observation) => Item::Valid(observation),
+        Err(rejection) => Item::Invalid { id: id.to_owned(), rejection },
+    }
+}
+
+fn with_id(document: &Document) -> Map<String, Json> {
+    let fields: &Fields = &document.fields;
+    let mut json = value::fields_to_json(fields);
+    json.insert("id".to_owned(), Json::from(value::document_id(document)));
+    json
+}

@@ -1,0 +1,70 @@
+//! `ops_quarantine`: observations that cannot be scored, as found, with the reason.
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+
+use super::error::{Result, StoreError};
+use super::value;
+use super::{Store, collection::QUARANTINE, write};
+use crate::domain::observation::Rejection;
+
+/// An observation that scoring refused.
+#[derive(Debug)]
+pub struct Rejected<'a> {
+    pub id: &'a str,
+    pub rejection: &'a Rejection,
+}
+
+/// Documents copied at a time: each may be 1 MiB, and a request takes 10 MiB.
+const COPIED_AT_ONCE: usize = 4;
+
+impl Store {
+    /// Puts each observation into quarantine, if it is not there already.
+    pub async fn quarantine(&self, rejected: &[Rejected<'_>], now: i64) -> Result<()> {
+        for some in rejected.chunks(COPIED_AT_ONCE) {
+            let ids: Vec<_> = some.iter().map(|rejected| rejected.id).collect();
+            let found = self.observations_as_found(&ids).await?;
+            let write_of = |rejected: &Rejected<'_>, copy: bool| {
+                let document = found
+                    .iter()
+                    .find(|document| copy && value::document_id(document) == rejected.id);
+                self.quarantine_write(rejected, document, now)
+            };
+            let writes = some.iter().map(|rejected| write_of(rejected, true)).collect();
+            for (index, _) in self.create_batch(QUARANTINE, writes).await?.refused {
+                // A document near the size or depth limit does not fit into another document.
+                // The reason must not be lost for that; the original stays where it is.
+                let write = write_of(&some[index], false);
+                let outcome = self.create_batch(QUARANTINE, vec![write]).await?;
+                if let Some((_, status)) = outcome.refused.into_iter().next() {
+                    let target = format!("{QUARANTINE}/{}", some[index].id);
+                    return Err(StoreError::rpc("creating", target, status));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn quarantine_write(
+        &self,
+        rejected: &Rejected<'_>,
+        document: Option<&Document>,
+        now: i64,
+    ) -> Write {
+        let mut fields = value::fields([
+            ("obsId", value::string(rejected.id)),
+            ("ts", value::int(now)),
+            ("field", value::string(rejected.rejection.field)),
+            ("reason", value::string(rejected.rejection.to_string())),
+        ]);
+        match document {
+            Some(document) => {
+                fields.insert("document".to_owned(), value::map(document.fields.clone()));
+            }
+            None => {
+                let note = "too large or too deep to copy: see ops_observations";
+                fields.insert("documentNote".to_owned(), value::string(note));
+            }
+        }
+        write::create(self.name(QUARANTINE, rejected.id), fields)
+    }
+}

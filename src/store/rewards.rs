@@ -1,0 +1,53 @@
+//! `ops_rewards`: one document for each valid observation, under the observation's id.
+
+use firestore::gcloud_sdk::google::firestore::v1::Write;
+
+use super::error::{Result, StoreError};
+use super::value::{self, Fields};
+use super::{Store, collection::REWARDS, write};
+use crate::domain::observation::Observation;
+use crate::domain::reward::Reward;
+
+impl Store {
+    /// The write that creates an observation's reward.
+    pub fn reward_write(
+        &self,
+        observation: &Observation,
+        reward: &Reward,
+        config_version: &str,
+    ) -> Write {
+        let details = &reward.details;
+        let mut fields: Fields = value::fields([
+            ("obsId", value::string(observation.id.as_str())),
+            ("ts", value::int(observation.ts)),
+            ("component", value::string(observation.component.as_str())),
+            ("score", value::double(reward.score)),
+            (
+                "details",
+                value::map(value::fields([
+                    ("successBoost", value::double(details.success_boost)),
+                    ("latencyPenalty", value::double(details.latency_penalty)),
+                    ("costPenalty", value::double(details.cost_penalty)),
+                    ("errorPenalty", value::double(details.error_penalty)),
+                ])),
+            ),
+            ("configVersion", value::string(config_version)),
+        ]);
+        if let Some(version) = &observation.policy_version {
+            fields.insert("policyVersion".to_owned(), value::string(version.as_str()));
+        }
+        write::create(self.name(REWARDS, &observation.id), fields)
+    }
+
+    /// Creates rewards, at most [`MAX_BATCH`](super::MAX_BATCH); those that exist are left alone.
+    ///
+    /// # Errors
+    /// Where Firestore refuses one for good: without its reward an observation cannot be counted.
+    pub async fn create_rewards(&self, writes: Vec<Write>) -> Result<usize> {
+        let outcome = self.create_batch(REWARDS, writes).await?;
+        match outcome.refused.into_iter().next() {
+            Some((_, status)) => Err(StoreError::rpc("creating a reward in", REWARDS, status)),
+            None => Ok(outcome.created),
+        }
+    }
+}

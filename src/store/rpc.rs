@@ -1,0 +1,224 @@
+//! The calls to Firestore that everything else in `store` is made of: each is one RPC over the
+//! `firestore` crate's authenticated channel, with a deadline, an error that names its target,
+//! and a retry where [`retry`](super::retry) allows one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use firestore::gcloud_sdk::google::firestore::v1::{
+    BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
+    CommitResponse, Document, RollbackRequest, RunAggregationQueryRequest, RunQueryRequest,
+    RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Write,
+    batch_get_documents_request::ConsistencySelector, batch_get_documents_response::Result as Found,
+    run_aggregation_query_request::QueryType as AggregationQueryType,
+    run_query_request::QueryType, structured_aggregation_query as aggregation, value::ValueType,
+};
+use firestore::gcloud_sdk::google::rpc;
+use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
+
+use super::error::{COMMITTING, Result, StoreError};
+use super::{Store, retry};
+
+/// Longest wait for one answer. Firestore itself gives up on a query after 60 s; our largest
+/// commits are far below a second's work.
+const DEADLINE: Duration = Duration::from_secs(30);
+const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A response may be a little larger than Firestore's 10 MiB request limit; tonic's own default
+/// of 4 MiB is below it.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
+
+/// The id of an open transaction.
+pub type TransactionId = Vec<u8>;
+
+macro_rules! client {
+    ($store:expr) => {
+        $store.db.client().get().max_decoding_message_size(MAX_RESPONSE_BYTES)
+    };
+}
+
+fn request<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+impl Store {
+    fn database(&self) -> String {
+        self.db.get_database_path().clone()
+    }
+
+    fn documents(&self) -> String {
+        self.db.get_documents_path().clone()
+    }
+
+    pub(super) fn name(&self, collection: &str, id: &str) -> String {
+        format!("{}/{collection}/{id}", self.db.get_documents_path())
+    }
+
+    /// What a message calls a document: its path without the database.
+    pub(super) fn short_name<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(self.db.get_documents_path().as_str())
+            .map_or(name, |path| path.trim_start_matches('/'))
+    }
+
+    pub(super) async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>> {
+        let name = self.name(collection, id);
+        Ok(self.get_many(vec![name.clone()], None).await?.remove(&name))
+    }
+
+    /// The documents that exist among `names`, by name; read inside `transaction` if one is given.
+    pub(super) async fn get_many(
+        &self,
+        names: Vec<String>,
+        transaction: Option<&TransactionId>,
+    ) -> Result<HashMap<String, Document>> {
+        if names.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let message = BatchGetDocumentsRequest {
+            database: self.database(),
+            documents: names,
+            consistency_selector: transaction.cloned().map(ConsistencySelector::Transaction),
+            ..BatchGetDocumentsRequest::default()
+        };
+        let target = || self.short_name(&message.documents[0]).to_owned();
+        let failed = |status| StoreError::rpc("reading", target(), status);
+        let read = async || {
+            let mut found = HashMap::new();
+            let call = client!(self).batch_get_documents(request(message.clone(), DEADLINE));
+            let mut answers = call.await.map_err(failed)?.into_inner();
+            while let Some(answer) = answers.message().await.map_err(failed)? {
+                if let Some(Found::Found(document)) = answer.result {
+                    found.insert(document.name.clone(), document);
+                }
+            }
+            Ok(found)
+        };
+        // A transaction that was aborted stays aborted: only the whole of it can be repeated.
+        if transaction.is_some() { read().await } else { retry::repeat(read).await }
+    }
+
+    /// Opens a query's stream of answers. Nothing is retried: see [`query_all`](Self::query_all).
+    pub(super) async fn query(
+        &self,
+        query: StructuredQuery,
+    ) -> Result<Streaming<RunQueryResponse>, tonic::Status> {
+        let message = RunQueryRequest {
+            parent: self.documents(),
+            query_type: Some(QueryType::StructuredQuery(query)),
+            ..RunQueryRequest::default()
+        };
+        Ok(client!(self).run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
+    }
+
+    /// All documents of a query whose result is known to be small.
+    pub(super) async fn query_all(
+        &self,
+        target: &str,
+        query: StructuredQuery,
+    ) -> Result<Vec<Document>> {
+        let failed = |status| StoreError::rpc("querying", target, status);
+        retry::repeat(async || {
+            let mut documents = Vec::new();
+            let mut answers = self.query(query.clone()).await.map_err(failed)?;
+            while let Some(answer) = answers.message().await.map_err(failed)? {
+                documents.extend(answer.document);
+            }
+            Ok(documents)
+        })
+        .await
+    }
+
+    /// How many documents a query has. Firestore bills one read for each 1,000 index entries.
+    pub(super) async fn count(&self, target: &str, query: StructuredQuery) -> Result<u64> {
+        let failed = |status| StoreError::rpc("counting", target, status);
+        let message = RunAggregationQueryRequest {
+            parent: self.documents(),
+            query_type: Some(AggregationQueryType::StructuredAggregationQuery(
+                StructuredAggregationQuery {
+                    aggregations: vec![aggregation::Aggregation {
+                        alias: "n".to_owned(),
+                        operator: Some(aggregation::aggregation::Operator::Count(
+                            aggregation::aggregation::Count { up_to: None },
+                        )),
+                    }],
+                    query_type: Some(aggregation::QueryType::StructuredQuery(query)),
+                },
+            )),
+            ..RunAggregationQueryRequest::default()
+        };
+        retry::repeat(async || {
+            let call = client!(self)
+                .run_aggregation_query(request(message.clone(), QUERY_DEADLINE));
+            let mut answers = call.await.map_err(failed)?.into_inner();
+            while let Some(answer) = answers.message().await.map_err(failed)? {
+                let fields = answer.result.unwrap_or_default().aggregate_fields;
+                if let Some(ValueType::IntegerValue(n)) =
+                    fields.get("n").and_then(|value| value.value_type.as_ref())
+                {
+                    return Ok(u64::try_from(*n).unwrap_or(0));
+                }
+            }
+            Err(StoreError::decode(target, "a count", "the answer holds none"))
+        })
+        .await
+    }
+
+    /// Applies all writes or none. Never repeated here: after an answer that was lost only the
+    /// caller can tell, by reading, whether its commit was applied.
+    pub(super) async fn commit(
+        &self,
+        target: &str,
+        writes: Vec<Write>,
+        transaction: Option<TransactionId>,
+    ) -> Result<CommitResponse> {
+        let message = CommitRequest {
+            database: self.database(),
+            writes,
+            transaction: transaction.unwrap_or_default(),
+            ..CommitRequest::default()
+        };
+        let answer = client!(self).commit(request(message, DEADLINE)).await;
+        Ok(answer.map_err(|status| StoreError::rpc(COMMITTING, target, status))?.into_inner())
+    }
+
+    /// Applies each write on its own and says how each went, in their order.
+    pub(super) async fn batch_write(
+        &self,
+        target: &str,
+        writes: &[Write],
+    ) -> Result<Vec<rpc::Status>> {
+        retry::repeat(async || {
+            let message = BatchWriteRequest {
+                database: self.database(),
+                writes: writes.to_vec(),
+                ..BatchWriteRequest::default()
+            };
+            let answer = client!(self).batch_write(request(message, DEADLINE)).await;
+            let failed = |status| StoreError::rpc("writing to", target, status);
+            Ok(answer.map_err(failed)?.into_inner().status)
+        })
+        .await
+    }
+
+    pub(super) async fn begin(&self) -> Result<TransactionId> {
+        let failed = |status| StoreError::rpc("beginning a transaction on", self.database(), status);
+        retry::repeat(async || {
+            let message =
+                BeginTransactionRequest { database: self.database(), ..Default::default() };
+            let answer = client!(self).begin_transaction(request(message, DEADLINE)).await;
+            Ok(answer.map_err(failed)?.into_inner().transaction)
+        })
+        .await
+    }
+
+    /// Gives a transaction's locks back. A failure is of no consequence: the transaction expires.
+    pub(super) async fn rollback(&self, transaction: TransactionId) {
+        let message =
+            RollbackRequest { database: self.database(), transaction, ..Default::default() };
+        if let Err(status) = client!(self).rollback(request(message, DEADLINE)).await {
+            tracing::debug!(%status, "a rollback failed; the transaction will expire by itself");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `ops_state/series|{component}`: a component's statistics over time, from which the windows in
+//! `ops_stats` are derived. They are written only together with the cursor, so that they always
+//! hold exactly what the cursor says they hold.
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+
+use super::cursor::{Checkpoint, Cursor};
+use super::error::{Result, StoreError};
+use super::escape::id_part;
+use super::query::Query;
+use super::stats::{stats_delete, stats_write};
+use super::value;
+use super::{Store, collection::STATE, write};
+use crate::domain::stats::{Series, Window};
+
+/// The layout of the encoded series. A reader that meets another refuses it.
+const FORMAT: i64 = 1;
+
+/// A component's series, and the windows that have a document in `ops_stats`.
+#[derive(Clone, Debug)]
+pub struct ComponentSeries {
+    pub component: String,
+    pub series: Series,
+    /// Size when last encoded, in bytes: what the next commit will roughly weigh.
+    pub weight: usize,
+    shown: Vec<Window>,
+}
+
+impl ComponentSeries {
+    fn new(component: &str) -> Self {
+        Self {
+            component: component.to_owned(),
+            series: Series::default(),
+            weight: 0,
+            shown: Vec::new(),
+        }
+    }
+}
+
+fn state_id(component: &str) -> String {
+    format!("series|{}", id_part(component))
+}
+
+impl Store {
+    /// The series of these components, empty for those that have none yet.
+    pub async fn series(&self, components: &[&str]) -> Result<Vec<ComponentSeries>> {
+        let names: Vec<_> =
+            components.iter().map(|component| self.name(STATE, &state_id(component))).collect();
+        let mut found = self.get_many(names.clone(), None).await?;
+        components
+            .iter()
+            .zip(names)
+            .map(|(component, name)| match found.remove(&name) {
+                Some(document) => self.decode_series(&document),
+                None => Ok(ComponentSeries::new(component)),
+            })
+            .collect()
+    }
+
+    /// Up to `limit` series of which a window has changed by the mere passing of time.
+    pub async fn expired_series(&self, now: i64, limit: usize) -> Result<Vec<ComponentSeries>> {
+        let query = Query::of(STATE)
+            .at_most("nextChange", value::int(now))
+            .ascending("nextChange")
+            .limit(limit)
+            .build();
+        let documents = self.query_all("ops_state by nextChange", query).await?;
+        documents.iter().map(|document| self.decode_series(document)).collect()
+    }
+
+    /// Commits the series of `changed`, the windows they give at `now`, and the cursor, at once.
+    pub async fn checkpoint<'a>(
+        &self,
+        cursor: &Cursor,
+        next: Checkpoint,
+        changed: impl IntoIterator<Item = &'a mut ComponentSeries>,
+        now: i64,
+    ) -> Result<Cursor> {
+        let mut writes = Vec::new();
+        for component in changed {
+            self.series_writes(component, now, &mut writes)?;
+        }
+        self.commit_cursor(cursor, next, writes).await
+    }
+
+    fn series_writes(
+        &self,
+        component: &mut ComponentSeries,
+        now: i64,
+        writes: &mut Vec<Write>,
+    ) -> Result<()> {
+        component.series.advance(now);
+        let mut shown = Vec::new();
+        for window in Window::ALL {
+            let stats = component.series.window(window);
+            if stats.n > 0 {
+                shown.push(window);
+                writes.push(stats_write(self, &component.component, window, &stats, now));
+            } else if component.shown.contains(&window) {
+                writes.push(stats_delete(self, &component.component, window));
+            }
+        }
+        let name = self.name(STATE, &state_id(&component.component));
+        component.shown = shown;
+        match component.series.next_change(now) {
+            None => {
+                component.weight = 0;
+                writes.push(write::delete(name));
+            }
+            Some(next_change) => {
+                let encoded = postcard::to_allocvec(&component.series).map_err(|error| {
+                    StoreError::decode(self.short_name(&name), "an encodable series", error)
+                })?;
+                component.weight = encoded.len();
+                let fields = value::fields([
+                    ("component", value::string(component.component.as_str())),
+                    ("format", value::int(FORMAT)),
+                    ("nextChange", value::int(next_change)),
+                    ("windows", value::string(names_of(&component.shown))),
+                    ("series", value::bytes(encoded)),
+                ]);
+                writes.push(write::set(name, fields));
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
+        let wrong = |detail: &str| {
+            StoreError::decode(self.short_name(&document.name), "a component's series", detail)
+        };
+        let fields = &document.fields;
+        if value::as_int(fields, "format") != Some(FORMAT) {
+            return Err(wrong("format is unknown to this version of the service"));
+        }
+        let component =
+            value::as_str(fields, "component").ok_or_else(|| wrong("component is missing"))?;
+        let encoded = value::as_bytes(fields, "series").ok_or_else(|| wrong("series is missing"))?;
+        let series: Series =
+            postcard::from_bytes(encoded).map_err(|error| wrong(&error.to_string()))?;
+        let shown = value::as_str(fields, "windows").unwrap_or_default();
+        let shown = Window::ALL
+            .into_iter()
+            .filter(|window| shown.split(',').any(|name| name == window.as_str()))
+            .collect();
+        Ok(ComponentSeries { component, series, weight: encoded.len(), shown })
+    }
+}
+
+fn names_of(windows: &[Window]) -> String {
+    windows.iter().map(|window| window.as_str()).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,85 @@
+//! `ops_stats`: the windows of each component, for people, components and the tuner to read.
+
+use firestore::gcloud_sdk::google::firestore::v1::Write;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::error::{Result, StoreError};
+use super::escape::id_part;
+use super::query::Query;
+use super::value;
+use super::{Store, collection::STATS, write};
+use crate::domain::stats::{Window, WindowStats};
+
+/// A document of `ops_stats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentStats {
+    pub component: String,
+    pub window: Window,
+    /// When the window was computed, which is where it ends; epoch milliseconds.
+    pub ts: i64,
+    #[serde(flatten)]
+    pub stats: WindowStats,
+}
+
+fn stats_id(component: &str, window: Window) -> String {
+    format!("{}|{}", id_part(component), window.as_str())
+}
+
+pub(super) fn stats_write(
+    store: &Store,
+    component: &str,
+    window: Window,
+    stats: &WindowStats,
+    now: i64,
+) -> Write {
+    let document =
+        ComponentStats { component: component.to_owned(), window, ts: now, stats: stats.clone() };
+    let fields = match serde_json::to_value(document) {
+        Ok(Json::Object(object)) => value::fields_from_json(&object),
+        _ => value::Fields::default(),
+    };
+    write::set(store.name(STATS, &stats_id(component, window)), fields)
+}
+
+pub(super) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {
+    write::delete(store.name(STATS, &stats_id(component, window)))
+}
+
+impl Store {
+    /// The statistics of these components in one window; a component without any is left out.
+    pub async fn stats_of(
+        &self,
+        components: &[String],
+        window: Window,
+    ) -> Result<Vec<ComponentStats>> {
+        let names = components
+            .iter()
+            .map(|component| self.name(STATS, &stats_id(component, window)))
+            .collect();
+        let found = self.get_many(names, None).await?;
+        found.values().map(|document| self.decode_stats(&document.name, &document.fields)).collect()
+    }
+
+    /// All statistics, of one component if one is named, in the order of component and window.
+    pub async fn all_stats(&self, component: Option<&str>) -> Result<Vec<ComponentStats>> {
+        let mut query = Query::of(STATS);
+        if let Some(component) = component {
+            query = query.equal("component", value::string(component));
+        }
+        let documents = self.query_all(STATS, query.build()).await?;
+        let mut all = documents
+            .iter()
+            .map(|document| self.decode_stats(&document.name, &document.fields))
+            .collect::<Result<Vec<_>>>()?;
+        all.sort_by(|a, b| (&a.component, a.window).cmp(&(&b.component, b.window)));
+        Ok(all)
+    }
+
+    fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {
+        let json: Map<String, Json> = value::fields_to_json(fields);
+        serde_json::from_value(Json::Object(json))
+            .map_err(|error| StoreError::decode(self.short_name(name), "statistics", error))
+    }
+}

@@ -1,0 +1,48 @@
+//! Writes of the protocol, each with the precondition that makes it safe.
+
+use firestore::gcloud_sdk::google::firestore::v1::{
+    Document, DocumentMask, Precondition, Write, precondition::ConditionType, write::Operation,
+};
+use prost_types::Timestamp;
+
+use super::value::Fields;
+
+fn put(name: String, fields: Fields, condition: Option<ConditionType>) -> Write {
+    let document = Document { name, fields, create_time: None, update_time: None };
+    Write {
+        operation: Some(Operation::Update(document)),
+        current_document: condition.map(|kind| Precondition { condition_type: Some(kind) }),
+        ..Write::default()
+    }
+}
+
+/// Creates the document; refused with ALREADY_EXISTS where there is one.
+pub fn create(name: String, fields: Fields) -> Write {
+    put(name, fields, Some(ConditionType::Exists(false)))
+}
+
+/// Writes the whole document, whatever was there.
+pub fn set(name: String, fields: Fields) -> Write {
+    put(name, fields, None)
+}
+
+/// Writes the whole document if it is still as it was read: at `seen`, or absent where `None`.
+pub fn set_if_unchanged(name: String, fields: Fields, seen: Option<Timestamp>) -> Write {
+    put(name, fields, Some(unchanged(seen)))
+}
+
+/// Changes only the fields given, if the document is still as it was read at `seen`.
+pub fn patch_if_unchanged(name: String, fields: Fields, seen: Timestamp) -> Write {
+    let field_paths = fields.keys().cloned().collect();
+    let mut write = put(name, fields, Some(ConditionType::UpdateTime(seen)));
+    write.update_mask = Some(DocumentMask { field_paths });
+    write
+}
+
+pub fn delete(name: String) -> Write {
+    Write { operation: Some(Operation::Delete(name)), ..Write::default() }
+}
+
+fn unchanged(seen: Option<Timestamp>) -> ConditionType {
+    seen.map_or(ConditionType::Exists(false), ConditionType::UpdateTime)
+}
