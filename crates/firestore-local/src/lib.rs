@@ -1,3 +1,4 @@
 //! A local Firestore: the server side of `google.firestore.v1` over gRPC on loopback.
 
+mod model;
 pub mod proto;

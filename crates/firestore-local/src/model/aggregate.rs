@@ -1,0 +1,179 @@
+//! Aggregations over the documents of a query.
+
+use std::collections::HashMap;
+
+use tonic::Status;
+
+use super::field_path::FieldPath;
+use super::invalid;
+use crate::proto::structured_aggregation_query::{Aggregation, aggregation::Operator};
+use crate::proto::{Document, Value, value::ValueType};
+
+const MAX_AGGREGATIONS: usize = 5;
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Count { up_to: Option<u64> },
+    Sum(FieldPath),
+    Average(FieldPath),
+}
+
+/// Aggregations in the making; documents are added one by one.
+#[derive(Clone, Debug)]
+pub struct Aggregates(Vec<(String, Kind, Tally)>);
+
+/// What one aggregation has seen: the integers exactly, the doubles as doubles.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    documents: u64,
+    numbers: u64,
+    integers: i128,
+    doubles: f64,
+    has_double: bool,
+}
+
+impl Aggregates {
+    pub fn parse(aggregations: &[Aggregation]) -> Result<Self, Status> {
+        if aggregations.is_empty() || aggregations.len() > MAX_AGGREGATIONS {
+            return Err(invalid!(
+                "A query takes 1 to {MAX_AGGREGATIONS} aggregations, not {}",
+                aggregations.len()
+            ));
+        }
+        let mut parsed: Vec<(String, Kind, Tally)> = Vec::new();
+        for (index, aggregation) in aggregations.iter().enumerate() {
+            let alias = match aggregation.alias.as_str() {
+                "" => format!("field_{}", index + 1),
+                alias => alias.to_owned(),
+            };
+            if parsed.iter().any(|(other, ..)| *other == alias) {
+                return Err(invalid!("Aggregation alias {alias:?} stands twice"));
+            }
+            parsed.push((alias, parse_kind(aggregation)?, Tally::default()));
+        }
+        Ok(Self(parsed))
+    }
+
+    /// Takes a document in. Returns whether more could still change the result.
+    pub fn add(&mut self, document: &Document) -> bool {
+        let mut open = false;
+        for (_, kind, tally) in &mut self.0 {
+            tally.documents += 1;
+            match kind {
+                Kind::Count { up_to } => open |= up_to.is_none_or(|most| tally.documents < most),
+                Kind::Sum(path) | Kind::Average(path) => {
+                    open = true;
+                    tally.take(path.get(&document.fields));
+                }
+            }
+        }
+        open
+    }
+
+    /// Whether only the number of documents counts, not what they hold.
+    pub fn is_count_only(&self) -> bool {
+        self.0.iter().all(|(_, kind, _)| matches!(kind, Kind::Count { .. }))
+    }
+
+    pub fn results(self) -> HashMap<String, Value> {
+        self.0.into_iter().map(|(alias, kind, tally)| (alias, tally.result(&kind))).collect()
+    }
+}
+
+fn parse_kind(aggregation: &Aggregation) -> Result<Kind, Status> {
+    let path = |field: &Option<crate::proto::structured_query::FieldReference>| {
+        FieldPath::parse(field.as_ref().map_or("", |field| &field.field_path))
+    };
+    Ok(match &aggregation.operator {
+        Some(Operator::Count(count)) => {
+            let up_to = match count.up_to {
+                None => None,
+                Some(most) if most > 0 => Some(most.unsigned_abs()),
+                Some(most) => return Err(invalid!("up_to is {most}, must be positive")),
+            };
+            Kind::Count { up_to }
+        }
+        Some(Operator::Sum(sum)) => Kind::Sum(path(&sum.field)?),
+        Some(Operator::Avg(average)) => Kind::Average(path(&average.field)?),
+        None => return Err(invalid!("An aggregation has no operator")),
+    })
+}
+
+impl Tally {
+    fn take(&mut self, value: Option<&Value>) {
+        match value.and_then(|value| value.value_type.as_ref()) {
+            Some(ValueType::IntegerValue(whole)) => {
+                self.numbers += 1;
+                self.integers += i128::from(*whole);
+            }
+            Some(ValueType::DoubleValue(number)) => {
+                self.numbers += 1;
+                self.doubles += number;
+                self.has_double = true;
+            }
+            _ => {}
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "sums beyond 64 bits are doubles by contract")]
+    fn result(self, kind: &Kind) -> Value {
+        let total = self.integers as f64 + self.doubles;
+        let kind = match kind {
+            Kind::Count { up_to } => {
+                let counted = up_to.map_or(self.documents, |most| self.documents.min(most));
+                ValueType::IntegerValue(i64::try_from(counted).unwrap_or(i64::MAX))
+            }
+            Kind::Sum(_) => match i64::try_from(self.integers) {
+                Ok(whole) if !self.has_double => ValueType::IntegerValue(whole),
+                _ => ValueType::DoubleValue(total),
+            },
+            Kind::Average(_) if self.numbers == 0 => ValueType::NullValue(0),
+            Kind::Average(_) => ValueType::DoubleValue(total / self.numbers as f64),
+        };
+        Value { value_type: Some(kind) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::tests::{double, int, string};
+    use super::*;
+    use crate::proto::structured_aggregation_query::aggregation::{Avg, Count, Sum};
+    use crate::proto::structured_query::FieldReference;
+
+    fn results(values: &[Value]) -> HashMap<String, Value> {
+        let field = Some(FieldReference { field_path: "x".to_owned() });
+        let named = |alias: &str, operator| Aggregation {
+            alias: alias.to_owned(),
+            operator: Some(operator),
+        };
+        let mut aggregates = Aggregates::parse(&[
+            named("n", Operator::Count(Count { up_to: None })),
+            named("two", Operator::Count(Count { up_to: Some(2) })),
+            named("sum", Operator::Sum(Sum { field: field.clone() })),
+            named("", Operator::Avg(Avg { field })),
+        ])
+        .unwrap();
+        for value in values {
+            let fields = [("x".to_owned(), value.clone())].into();
+            aggregates.add(&Document { fields, ..Document::default() });
+        }
+        aggregates.results()
+    }
+
+    #[test]
+    fn sums_are_exact_integers_until_they_overflow_or_meet_a_double() {
+        assert_eq!(results(&[int(i64::MAX), int(1), int(-1)])["sum"], int(i64::MAX));
+        assert_eq!(results(&[int(i64::MAX), int(1)])["sum"], double(9_223_372_036_854_775_808.0));
+        assert_eq!(results(&[int(1), double(0.5)])["sum"], double(1.5));
+        assert_eq!(results(&[])["sum"], int(0));
+    }
+
+    #[test]
+    fn what_is_no_number_counts_as_a_document_only() {
+        let found = results(&[int(1), string("x"), int(2)]);
+        assert_eq!((&found["n"], &found["two"]), (&int(3), &int(2)));
+        assert_eq!(found["field_4"], double(1.5));
+        assert_eq!(results(&[])["field_4"].value_type, Some(ValueType::NullValue(0)));
+    }
+}

@@ -1,0 +1,23 @@
+//! Firestore's semantics as pure functions over the protocol's types: no IO, no clock, no state.
+//! Errors are Firestore's own status codes.
+
+pub mod aggregate;
+pub mod field_path;
+pub mod path;
+pub mod query;
+pub mod time;
+pub mod value;
+pub mod write;
+
+use std::collections::HashMap;
+
+use crate::proto::Value;
+
+/// The fields of a document or of a map value.
+pub type Fields = HashMap<String, Value>;
+
+/// INVALID_ARGUMENT with a message.
+macro_rules! invalid {
+    ($($message:tt)*) => { tonic::Status::invalid_argument(format!($($message)*)) };
+}
+pub(crate) use invalid;

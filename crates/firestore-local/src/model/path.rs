@@ -1,0 +1,328 @@
+//! Resource names: databases, documents and collections, and the byte keys that sort as Firestore
+//! sorts names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::invalid;
+
+const MAX_ID_BYTES: usize = 1_500;
+const MAX_NAME_BYTES: usize = 6 * 1_024;
+
+/// Ends a segment in a key. Lower than any byte of the next segment, so that a document comes
+/// before what lies below it.
+const END: [u8; 2] = [0x00, 0x01];
+/// Stands for a zero byte within a segment.
+const ZERO: [u8; 2] = [0x00, 0xff];
+
+/// `projects/{project}/databases/{database}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Database(Arc<str>);
+
+impl Database {
+    pub fn parse(name: &str) -> Result<Self, Status> {
+        match name.split('/').collect::<Vec<_>>()[..] {
+            ["projects", project, "databases", database]
+                if !project.is_empty() && !database.is_empty() =>
+            {
+                Ok(Self(name.into()))
+            }
+            _ => Err(invalid!(
+                "Invalid database name {name:?}: expected projects/PROJECT/databases/DATABASE"
+            )),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn root(&self) -> Parent {
+        Parent { database: self.clone(), segments: Vec::new() }
+    }
+
+    /// The key that everything of the database begins with.
+    pub fn key(&self) -> Vec<u8> {
+        let mut key = Vec::new();
+        push_segment(&mut key, &self.0);
+        key
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A document's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentName {
+    database: Database,
+    /// Collection and document ids in turn; an even number, at least two.
+    segments: Vec<String>,
+}
+
+/// Where collections hang: the root of a database's documents, or a document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Parent {
+    database: Database,
+    segments: Vec<String>,
+}
+
+fn split(name: &str) -> Result<(Database, Vec<String>), Status> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(invalid!("Name is longer than {MAX_NAME_BYTES} bytes"));
+    }
+    let malformed = || {
+        invalid!(
+            "Invalid resource name {name:?}: expected \
+             projects/PROJECT/databases/DATABASE/documents/..."
+        )
+    };
+    let mut parts = name.splitn(6, '/');
+    let database: Vec<_> = parts.by_ref().take(4).collect();
+    if database.len() < 4 || parts.next() != Some("documents") {
+        return Err(malformed());
+    }
+    let database = Database::parse(&database.join("/"))?;
+    let segments: Vec<String> = match parts.next() {
+        None => Vec::new(),
+        Some(rest) => rest.split('/').map(str::to_owned).collect(),
+    };
+    for segment in &segments {
+        check_id(segment)?;
+    }
+    Ok((database, segments))
+}
+
+/// Firestore's rules for the ids of collections and documents.
+pub fn check_id(id: &str) -> Result<(), Status> {
+    if id.is_empty() {
+        return Err(invalid!("Resource id is empty"));
+    }
+    if id.len() > MAX_ID_BYTES {
+        return Err(invalid!("Resource id is longer than {MAX_ID_BYTES} bytes"));
+    }
+    if id == "." || id == ".." {
+        return Err(invalid!("Resource id {id:?} is not allowed"));
+    }
+    if id.contains('/') {
+        return Err(invalid!("Resource id {id:?} contains a slash"));
+    }
+    if id.len() >= 4 && id.starts_with("__") && id.ends_with("__") {
+        return Err(invalid!("Resource id {id:?} is invalid because it is reserved"));
+    }
+    Ok(())
+}
+
+fn push_segment(key: &mut Vec<u8>, segment: &str) {
+    for byte in segment.bytes() {
+        if byte == 0 { key.extend_from_slice(&ZERO) } else { key.push(byte) }
+    }
+    key.extend_from_slice(&END);
+}
+
+fn push_segments<'a>(key: &mut Vec<u8>, segments: impl IntoIterator<Item = &'a String>) {
+    for segment in segments {
+        push_segment(key, segment);
+    }
+}
+
+/// How many segments a key (or the rest of one) has.
+pub fn segments_in(key: &[u8]) -> usize {
+    key.windows(2).filter(|pair| **pair == END).count()
+}
+
+impl DocumentName {
+    pub fn parse(name: &str) -> Result<Self, Status> {
+        let (database, segments) = split(name)?;
+        if segments.is_empty() || !segments.len().is_multiple_of(2) {
+            return Err(invalid!("Document name {name:?} has an odd number of path segments"));
+        }
+        Ok(Self { database, segments })
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn id(&self) -> &str {
+        self.segments.last().map_or("", String::as_str)
+    }
+
+    pub fn collection_id(&self) -> &str {
+        self.segments.iter().rev().nth(1).map_or("", String::as_str)
+    }
+
+    pub fn parent(&self) -> Parent {
+        let segments = self.segments[..self.segments.len().saturating_sub(2)].to_vec();
+        Parent { database: self.database.clone(), segments }
+    }
+
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
+    /// The path without the database.
+    pub fn path(&self) -> String {
+        self.segments.join("/")
+    }
+
+    /// Bytes that sort as names do, unique over all databases.
+    pub fn key(&self) -> Vec<u8> {
+        let mut key = self.database.key();
+        push_segments(&mut key, &self.segments);
+        key
+    }
+
+    /// As [`key`](Self::key), for the names of one database.
+    pub fn push_order_key(&self, key: &mut Vec<u8>) {
+        push_segments(key, &self.segments);
+    }
+
+    /// The key of the collection that the document is in.
+    pub fn collection_key(&self) -> Vec<u8> {
+        let mut key = self.database.key();
+        push_segments(&mut key, &self.segments[..self.segments.len() - 1]);
+        key
+    }
+
+    /// Bytes that Firestore counts for a name: each segment with one more byte, and 16.
+    pub fn size(&self) -> usize {
+        16 + self.segments.iter().map(|segment| segment.len() + 1).sum::<usize>()
+    }
+}
+
+impl fmt::Display for DocumentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/documents", self.database)?;
+        self.segments.iter().try_for_each(|segment| write!(f, "/{segment}"))
+    }
+}
+
+impl Parent {
+    pub fn parse(name: &str) -> Result<Self, Status> {
+        let (database, segments) = split(name)?;
+        if !segments.len().is_multiple_of(2) {
+            return Err(invalid!("Parent {name:?} is a collection, not a document"));
+        }
+        Ok(Self { database, segments })
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn depth(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The key that everything below begins with.
+    pub fn key(&self) -> Vec<u8> {
+        let mut key = self.database.key();
+        push_segments(&mut key, &self.segments);
+        key
+    }
+
+    /// The key that the documents of a collection begin with.
+    pub fn collection_key(&self, collection: &str) -> Vec<u8> {
+        let mut key = self.key();
+        push_segment(&mut key, collection);
+        key
+    }
+
+    pub fn document(&self, collection: &str, id: &str) -> Result<DocumentName, Status> {
+        check_id(collection)?;
+        check_id(id)?;
+        let mut segments = self.segments.clone();
+        segments.extend([collection.to_owned(), id.to_owned()]);
+        let name = DocumentName { database: self.database.clone(), segments };
+        DocumentName::parse(&name.to_string())
+    }
+
+    pub fn is_ancestor_of(&self, name: &DocumentName) -> bool {
+        self.database == name.database && name.segments.starts_with(&self.segments)
+    }
+}
+
+/// The first key after all that begin with `prefix`; `None` where there is none.
+pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
+}
+
+/// The id of the collection right below `parent` that a key lies in.
+pub fn collection_below(parent_key: &[u8], key: &[u8]) -> Option<String> {
+    let rest = key.strip_prefix(parent_key)?;
+    let end = rest.windows(2).position(|pair| pair == END)?;
+    let segment = rest[..end].to_vec();
+    let mut id = Vec::with_capacity(segment.len());
+    let mut bytes = segment.into_iter();
+    while let Some(byte) = bytes.next() {
+        id.push(byte);
+        if byte == 0 {
+            bytes.next();
+        }
+    }
+    String::from_utf8(id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(path: &str) -> DocumentName {
+        DocumentName::parse(&format!("projects/p/databases/d/documents/{path}")).unwrap()
+    }
+
+    #[test]
+    fn names_that_firestore_refuses_are_refused() {
+        let long = "x".repeat(1_501);
+        for path in ["a", "a/b/c", "a//b/c", "a/.", "a/..", "a/__x__", "", &format!("a/{long}")] {
+            let full = format!("projects/p/databases/d/documents/{path}");
+            assert!(DocumentName::parse(&full).is_err(), "{path}");
+        }
+        for full in ["", "projects/p", "projects/p/databases/d", "projects//databases/d/documents/a/b"]
+        {
+            assert!(DocumentName::parse(full).is_err(), "{full}");
+        }
+        assert_eq!(name("a/b/c/d").collection_id(), "c");
+    }
+
+    #[test]
+    fn a_document_sorts_before_what_lies_below_it_and_before_longer_ids() {
+        let keys: Vec<_> =
+            ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"].iter().map(|path| name(path).key()).collect();
+        assert!(keys.is_sorted(), "{keys:?}");
+    }
+
+    #[test]
+    fn the_collections_below_a_parent_are_found_in_keys() {
+        let parent = name("a/b");
+        let key = name("a/b/x\0y/d").key();
+        assert_eq!(collection_below(&parent.key(), &key).as_deref(), Some("x\0y"));
+        assert_eq!(collection_below(&key, &parent.key()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_segments_do(
+            a in prop::collection::vec("[\0-\u{3}a]{1,3}", 2..=4),
+            b in prop::collection::vec("[\0-\u{3}a]{1,3}", 2..=4),
+        ) {
+            let database = Database::parse("projects/p/databases/d").unwrap();
+            let named = |segments: &Vec<String>| DocumentName {
+                database: database.clone(),
+                segments: segments.clone(),
+            };
+            prop_assert_eq!(named(&a).key().cmp(&named(&b).key()), a.cmp(&b));
+        }
+    }
+}

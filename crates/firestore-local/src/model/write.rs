@@ -1,0 +1,474 @@
+//! One write against one document: preconditions, masks and transforms.
+
+use prost_types::Timestamp;
+use tonic::{Code, Status};
+
+use super::field_path::{self, FieldPath};
+use super::path::{Database, DocumentName};
+use super::time::Micros;
+use super::value::{self, MAX_DOCUMENT_BYTES};
+use super::{Fields, invalid};
+use crate::proto::document_transform::{FieldTransform, field_transform};
+use crate::proto::{
+    ArrayValue, Document, Precondition, Value, Write, precondition::ConditionType,
+    value::ValueType, write::Operation,
+};
+
+/// Transforms of one document in a commit at most.
+const MAX_TRANSFORMS: usize = 500;
+
+/// A write, checked as far as that needs no stored state.
+#[derive(Clone, Debug)]
+pub struct Mutation {
+    pub name: DocumentName,
+    kind: Kind,
+    precondition: Option<ConditionType>,
+    transforms: Vec<(FieldPath, field_transform::TransformType)>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Replaces the document.
+    Set(Fields),
+    /// Changes the fields of the mask.
+    Patch(Fields, Vec<FieldPath>),
+    /// Only transforms.
+    Transform,
+    Delete,
+}
+
+/// What a mutation makes of a document.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The new document; `None` where there is none any more.
+    pub document: Option<Document>,
+    pub transform_results: Vec<Value>,
+}
+
+impl Mutation {
+    pub fn parse(database: &Database, write: Write) -> Result<Self, Status> {
+        let precondition = write.current_document.and_then(|condition: Precondition| condition.condition_type);
+        let mut transforms = parse_transforms(write.update_transforms)?;
+        let (name, kind) = match write.operation {
+            Some(Operation::Update(document)) => {
+                let kind = match write.update_mask {
+                    None => Kind::Set(document.fields),
+                    Some(mask) => {
+                        let paths = field_path::parse_mask(&mask)?;
+                        if let Some(path) = paths.iter().find(|path| path.is_name()) {
+                            return Err(invalid!("{path} cannot be updated"));
+                        }
+                        Kind::Patch(document.fields, paths)
+                    }
+                };
+                (document.name, kind)
+            }
+            Some(Operation::Delete(name)) => {
+                if !transforms.is_empty() {
+                    return Err(invalid!("A delete takes no transforms"));
+                }
+                (name, Kind::Delete)
+            }
+            Some(Operation::Transform(transform)) => {
+                transforms.extend(parse_transforms(transform.field_transforms)?);
+                (transform.document, Kind::Transform)
+            }
+            None => return Err(invalid!("A write has no operation")),
+        };
+        let name = DocumentName::parse(&name)?;
+        if name.database() != database {
+            return Err(invalid!("{name} is not in database {database}"));
+        }
+        if transforms.len() > MAX_TRANSFORMS {
+            return Err(invalid!("More than {MAX_TRANSFORMS} field transforms of {name}"));
+        }
+        Ok(Self { name, kind, precondition, transforms })
+    }
+
+    pub fn is_delete(&self) -> bool {
+        matches!(self.kind, Kind::Delete)
+    }
+
+    /// Whether the outcome depends on what is stored only through its existence.
+    pub fn needs_only_existence(&self) -> bool {
+        matches!(self.kind, Kind::Set(_))
+            && self.transforms.is_empty()
+            && matches!(self.precondition, Some(ConditionType::Exists(false)))
+    }
+
+    /// The outcome on `current` for a commit at `now`.
+    pub fn apply(self, current: Option<&Document>, now: Micros) -> Result<Applied, Status> {
+        self.check_precondition(current)?;
+        let mut fields = match self.kind {
+            Kind::Delete => return Ok(Applied { document: None, transform_results: Vec::new() }),
+            Kind::Set(fields) => fields,
+            Kind::Transform => current.map(|document| document.fields.clone()).unwrap_or_default(),
+            Kind::Patch(new, paths) => {
+                let mut fields =
+                    current.map(|document| document.fields.clone()).unwrap_or_default();
+                for path in paths {
+                    match path.get(&new) {
+                        Some(value) => path.set(&mut fields, value.clone()),
+                        None => path.remove(&mut fields),
+                    }
+                }
+                fields
+            }
+        };
+        value::check_fields(self.name.database(), &mut fields)?;
+        let mut transform_results = Vec::with_capacity(self.transforms.len());
+        let transforms = self.transforms;
+        for (path, transform) in transforms {
+            let (stored, result) = transformed(path.get(&fields), transform, now)?;
+            path.set(&mut fields, stored);
+            transform_results.push(result);
+        }
+        let size = value::document_size(&self.name, &fields);
+        if size > MAX_DOCUMENT_BYTES {
+            return Err(invalid!(
+                "Document {} cannot be written because its size ({size} bytes) exceeds the \
+                 maximum allowed size of {MAX_DOCUMENT_BYTES} bytes",
+                self.name
+            ));
+        }
+        let created = current.and_then(|document| document.create_time);
+        let now: Timestamp = now.into();
+        // A write that changes nothing leaves the update time as it was.
+        let updated = match current {
+            Some(document) if same_fields(&document.fields, &fields) => document.update_time,
+            _ => Some(now),
+        };
+        let document = Document {
+            name: self.name.to_string(),
+            fields,
+            create_time: created.or(Some(now)),
+            update_time: updated,
+        };
+        Ok(Applied { document: Some(document), transform_results })
+    }
+
+    fn check_precondition(&self, current: Option<&Document>) -> Result<(), Status> {
+        let name = &self.name;
+        match (&self.precondition, current) {
+            (None, _)
+            | (Some(ConditionType::Exists(true)), Some(_))
+            | (Some(ConditionType::Exists(false)), None) => Ok(()),
+            (Some(ConditionType::Exists(true)), None) => {
+                Err(Status::new(Code::NotFound, format!("No document to update: {name}")))
+            }
+            (Some(ConditionType::Exists(false)), Some(_)) => {
+                Err(Status::new(Code::AlreadyExists, format!("Document already exists: {name}")))
+            }
+            (Some(ConditionType::UpdateTime(_)), None) => {
+                Err(Status::new(Code::FailedPrecondition, format!("{name} does not exist")))
+            }
+            (Some(ConditionType::UpdateTime(expected)), Some(document)) => {
+                let stored = document.update_time.unwrap_or_default();
+                if Micros::from(expected) == Micros::from(&stored) {
+                    Ok(())
+                } else {
+                    let message = format!(
+                        "the stored version of {name} ({stored}) does not match the required base \
+                         version ({expected})"
+                    );
+                    Err(Status::new(Code::FailedPrecondition, message))
+                }
+            }
+        }
+    }
+}
+
+/// Equality of what is stored, to the bit: `1` and `1.0` differ.
+fn same_fields(a: &Fields, b: &Fields) -> bool {
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same_value(value, other)))
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a.value_type.as_ref(), b.value_type.as_ref()) {
+        (Some(ValueType::DoubleValue(a)), Some(ValueType::DoubleValue(b))) => {
+            a.to_bits() == b.to_bits()
+        }
+        (Some(ValueType::MapValue(a)), Some(ValueType::MapValue(b))) => {
+            same_fields(&a.fields, &b.fields)
+        }
+        (Some(ValueType::ArrayValue(a)), Some(ValueType::ArrayValue(b))) => {
+            a.values.len() == b.values.len()
+                && a.values.iter().zip(&b.values).all(|(a, b)| same_value(a, b))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn parse_transforms(
+    transforms: Vec<FieldTransform>,
+) -> Result<Vec<(FieldPath, field_transform::TransformType)>, Status> {
+    transforms
+        .into_iter()
+        .map(|transform| {
+            let path = FieldPath::parse(&transform.field_path)?;
+            let kind = transform
+                .transform_type
+                .ok_or_else(|| invalid!("The transform of {path} has no type"))?;
+            Ok((path, kind))
+        })
+        .collect()
+}
+
+/// What a transform stores, and what it answers.
+fn transformed(
+    current: Option<&Value>,
+    transform: field_transform::TransformType,
+    now: Micros,
+) -> Result<(Value, Value), Status> {
+    use field_transform::TransformType as T;
+    let null = || Value { value_type: Some(ValueType::NullValue(0)) };
+    match transform {
+        T::SetToServerValue(kind) => {
+            if kind != i32::from(field_transform::ServerValue::RequestTime) {
+                return Err(invalid!("Unknown server value {kind}"));
+            }
+            // The commit time in milliseconds, as the service gives it.
+            let millis = Micros(now.0 - now.0.rem_euclid(1_000));
+            let time = Value { value_type: Some(ValueType::TimestampValue(millis.into())) };
+            Ok((time.clone(), time))
+        }
+        T::Increment(operand) => {
+            let sum = increment(current, &operand)?;
+            Ok((sum.clone(), sum))
+        }
+        T::Maximum(operand) => extreme(current, operand, std::cmp::Ordering::Greater),
+        T::Minimum(operand) => extreme(current, operand, std::cmp::Ordering::Less),
+        T::AppendMissingElements(elements) => {
+            let mut values = elements_of(current);
+            for element in elements.values {
+                if !contains(&values, &element) {
+                    values.push(element);
+                }
+            }
+            Ok((array(values)?, null()))
+        }
+        T::RemoveAllFromArray(elements) => {
+            let mut values = elements_of(current);
+            values.retain(|value| !contains(&elements.values, value));
+            Ok((array(values)?, null()))
+        }
+    }
+}
+
+fn array(values: Vec<Value>) -> Result<Value, Status> {
+    if values.iter().any(|value| matches!(value.value_type, Some(ValueType::ArrayValue(_)))) {
+        return Err(invalid!("Cannot store an array value in an array value"));
+    }
+    Ok(Value { value_type: Some(ValueType::ArrayValue(ArrayValue { values })) })
+}
+
+fn elements_of(current: Option<&Value>) -> Vec<Value> {
+    match current.and_then(|value| value.value_type.as_ref()) {
+        Some(ValueType::ArrayValue(array)) => array.values.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn contains(values: &[Value], wanted: &Value) -> bool {
+    values.iter().any(|value| value::compare(value, wanted).is_eq())
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i64),
+    Double(f64),
+}
+
+impl Number {
+    fn of(value: &Value) -> Option<Self> {
+        match value.value_type {
+            Some(ValueType::IntegerValue(whole)) => Some(Self::Integer(whole)),
+            Some(ValueType::DoubleValue(number)) => Some(Self::Double(number)),
+            _ => None,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "as the service adds integers to doubles")]
+    fn as_f64(self) -> f64 {
+        match self {
+            Self::Integer(whole) => whole as f64,
+            Self::Double(number) => number,
+        }
+    }
+}
+
+fn operand_number(operand: &Value, transform: &str) -> Result<Number, Status> {
+    Number::of(operand).ok_or_else(|| invalid!("The operand of {transform} must be a number"))
+}
+
+fn increment(current: Option<&Value>, operand: &Value) -> Result<Value, Status> {
+    let operand = operand_number(operand, "increment")?;
+    let sum = match (current.and_then(Number::of), operand) {
+        (None, operand) => operand,
+        (Some(Number::Integer(a)), Number::Integer(b)) => Number::Integer(a.saturating_add(b)),
+        (Some(a), b) => Number::Double(a.as_f64() + b.as_f64()),
+    };
+    Ok(number_value(sum))
+}
+
+fn number_value(number: Number) -> Value {
+    let kind = match number {
+        Number::Integer(whole) => ValueType::IntegerValue(whole),
+        Number::Double(number) => ValueType::DoubleValue(number),
+    };
+    Value { value_type: Some(kind) }
+}
+
+/// Maximum or minimum. What is no number is replaced; of equal numbers the stored one stays; NaN
+/// is what comparing with NaN gives.
+fn extreme(
+    current: Option<&Value>,
+    operand: Value,
+    wins: std::cmp::Ordering,
+) -> Result<(Value, Value), Status> {
+    operand_number(&operand, "maximum or minimum")?;
+    let chosen = match current.filter(|value| Number::of(value).is_some()) {
+        None => operand,
+        Some(stored) if value::is_nan(stored) => stored.clone(),
+        Some(_) if value::is_nan(&operand) => operand,
+        Some(stored) if value::compare(&operand, stored) == wins => operand,
+        Some(stored) => stored.clone(),
+    };
+    Ok((chosen.clone(), chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::tests::{array as array_value, double, int, map, string};
+    use super::*;
+    use crate::proto::DocumentMask;
+
+    const NAME: &str = "projects/p/databases/d/documents/a/b";
+    const NOW: Micros = Micros(1_000_001_500);
+
+    fn document(pairs: &[(&str, Value)]) -> Document {
+        let fields = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Document {
+            name: NAME.to_owned(),
+            fields,
+            create_time: Some(Micros(1_000).into()),
+            update_time: Some(Micros(2_000).into()),
+        }
+    }
+
+    fn update(pairs: &[(&str, Value)]) -> Write {
+        let document = Document { create_time: None, update_time: None, ..document(pairs) };
+        Write { operation: Some(Operation::Update(document)), ..Write::default() }
+    }
+
+    fn apply(write: Write, current: Option<&Document>) -> Result<Applied, Status> {
+        let database = Database::parse("projects/p/databases/d").unwrap();
+        Mutation::parse(&database, write)?.apply(current, NOW)
+    }
+
+    fn fields(applied: Applied) -> Fields {
+        applied.document.unwrap().fields
+    }
+
+    fn with_transform(kind: field_transform::TransformType) -> Write {
+        let transform = FieldTransform { field_path: "x".to_owned(), transform_type: Some(kind) };
+        let mask = Some(DocumentMask::default());
+        Write { update_mask: mask, update_transforms: vec![transform], ..update(&[]) }
+    }
+
+    #[test]
+    fn a_mask_changes_only_what_it_names_and_deletes_what_has_no_value() {
+        let current = document(&[("a", int(1)), ("b", map(&[("c", int(2)), ("d", int(3))]))]);
+        let mut write = update(&[("b", map(&[("c", int(9))]))]);
+        write.update_mask =
+            Some(DocumentMask { field_paths: vec!["b.c".into(), "b.d".into(), "gone".into()] });
+        let after = fields(apply(write, Some(&current)).unwrap());
+        assert_eq!(after, document(&[("a", int(1)), ("b", map(&[("c", int(9))]))]).fields);
+
+        let mut empty = update(&[("a", int(5))]);
+        empty.update_mask = Some(DocumentMask::default());
+        assert_eq!(fields(apply(empty, Some(&current)).unwrap()), current.fields);
+    }
+
+    #[test]
+    fn preconditions_answer_with_the_codes_of_the_service() {
+        let current = document(&[("a", int(1))]);
+        let code = |condition, current: Option<&Document>| {
+            let mut write = update(&[]);
+            write.current_document = Some(Precondition { condition_type: Some(condition) });
+            apply(write, current).map_or_else(|status| status.code(), |_| Code::Ok)
+        };
+        let at = |micros| ConditionType::UpdateTime(Micros(micros).into());
+        assert_eq!(code(ConditionType::Exists(true), None), Code::NotFound);
+        assert_eq!(code(ConditionType::Exists(false), Some(&current)), Code::AlreadyExists);
+        assert_eq!(code(at(2_000), Some(&current)), Code::Ok);
+        assert_eq!(code(at(2_001), Some(&current)), Code::FailedPrecondition);
+        assert_eq!(code(at(2_000), None), Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_keeps_the_update_time() {
+        let current = document(&[("a", int(1))]);
+        let same = apply(update(&[("a", int(1))]), Some(&current)).unwrap().document.unwrap();
+        assert_eq!((same.create_time, same.update_time), (current.create_time, current.update_time));
+        let other = apply(update(&[("a", double(1.0))]), Some(&current)).unwrap().document.unwrap();
+        assert_eq!(other.create_time, current.create_time);
+        assert_eq!(other.update_time, Some(NOW.into()));
+    }
+
+    #[test]
+    fn increments_saturate_and_mix_types_as_the_service_does() {
+        use field_transform::TransformType::Increment;
+        for (stored, operand, expected) in [
+            (Some(int(i64::MAX)), int(1), int(i64::MAX)),
+            (Some(int(1)), double(0.5), double(1.5)),
+            (Some(double(1.5)), int(1), double(2.5)),
+            (Some(string("x")), int(3), int(3)),
+            (None, int(3), int(3)),
+        ] {
+            let current = stored.map(|value| document(&[("x", value)]));
+            let applied = apply(with_transform(Increment(operand)), current.as_ref()).unwrap();
+            assert_eq!(applied.transform_results, [expected.clone()]);
+            assert_eq!(fields(applied)["x"], expected);
+        }
+        assert!(apply(with_transform(Increment(string("1"))), None).is_err());
+    }
+
+    #[test]
+    fn extremes_keep_the_stored_one_of_equal_numbers() {
+        use field_transform::TransformType::{Maximum, Minimum};
+        for (transform, expected) in [
+            (Maximum(double(3.0)), int(3)),
+            (Maximum(double(3.5)), double(3.5)),
+            (Minimum(int(2)), int(2)),
+            (Minimum(double(4.0)), int(3)),
+        ] {
+            let current = document(&[("x", int(3))]);
+            assert_eq!(fields(apply(with_transform(transform), Some(&current)).unwrap())["x"], expected);
+        }
+    }
+
+    #[test]
+    fn array_transforms_treat_equal_numbers_as_one_element() {
+        use field_transform::TransformType::{AppendMissingElements, RemoveAllFromArray};
+        let list = |values| ArrayValue { values };
+        let current = document(&[("x", array_value(vec![int(1), int(2), int(1)]))]);
+        let union = AppendMissingElements(list(vec![double(1.0), int(3), int(3)]));
+        let applied = apply(with_transform(union), Some(&current)).unwrap();
+        let expected = array_value(vec![int(1), int(2), int(1), int(3)]);
+        assert_eq!(fields(applied)["x"], expected);
+        let removal = RemoveAllFromArray(list(vec![double(1.0)]));
+        let applied = apply(with_transform(removal), Some(&current)).unwrap();
+        assert_eq!(fields(applied)["x"], array_value(vec![int(2)]));
+    }
+
+    #[test]
+    fn a_document_beyond_one_mebibyte_is_refused() {
+        let fits = string(&"x".repeat(1_048_576 - 32 - 20 - 2 - 1));
+        assert!(apply(update(&[("f", fits.clone())]), None).is_ok());
+        let status = apply(update(&[("f", fits), ("g", int(1))]), None).unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("exceeds the maximum"), "{status}");
+    }
+}
