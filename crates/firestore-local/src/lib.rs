@@ -1,4 +1,17 @@
-//! A local Firestore: the server side of `google.firestore.v1` over gRPC on loopback.
+//! A local Firestore: the server side of `google.firestore.v1` over gRPC, in memory or durable in
+//! a folder. It knows nothing of what is kept in it.
+//!
+//! `model` holds Firestore's semantics as pure functions, `engine` stores, `service` speaks the
+//! protocol; dependencies point in the other direction.
 
+mod engine;
+mod meter;
 mod model;
 pub mod proto;
+mod server;
+mod service;
+mod transactions;
+
+pub use engine::OpenError;
+pub use meter::{Bill, Billed};
+pub use server::{Builder, Error, Running, Server};

@@ -1,0 +1,403 @@
+//! The one that writes. It takes requests from a queue, applies as many as are waiting in one
+//! transaction of the store, makes them durable together, and only then answers.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+
+use prost::Message;
+use redb::{ReadableTable, Table, WriteTransaction};
+use tokio::sync::oneshot;
+use tonic::Status;
+
+use super::catalog::Catalog;
+use super::snapshot::{Tables, decode};
+use super::{
+    Committed, DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META, Outcome, ReadSet, Shared, Written,
+    internal, lock, now, read, reads, write,
+};
+use crate::model::path::{Database, DocumentName, successor};
+use crate::model::query::IndexSpec;
+use crate::model::time::Micros;
+use crate::model::write::Mutation;
+use crate::proto::Document;
+
+/// Requests made durable together at most, so that the first of them need not wait for too many.
+const MAX_GROUP: usize = 256;
+
+pub enum Job {
+    Write {
+        database: Database,
+        mutations: Vec<Mutation>,
+        atomic: bool,
+        reads: Option<Arc<Mutex<ReadSet>>>,
+        reply: oneshot::Sender<Result<Outcome, Status>>,
+    },
+    BuildIndex { database: Database, spec: IndexSpec, reply: oneshot::Sender<Result<(), Status>> },
+    Clear { database: Database, reply: oneshot::Sender<Result<(), Status>> },
+}
+
+pub struct Committer {
+    shared: Arc<Shared>,
+    last: Micros,
+}
+
+/// What to tell whom once the group is durable.
+enum Reply {
+    Write(oneshot::Sender<Result<Outcome, Status>>, Result<Outcome, Status>, Option<Committed>),
+    Done(oneshot::Sender<Result<(), Status>>, Result<(), Status>),
+}
+
+impl Committer {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let last = Micros(shared.last_commit.load(Ordering::Acquire));
+        Self { shared, last }
+    }
+
+    /// Works until all senders are gone.
+    pub fn run(mut self, queue: &mpsc::Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < MAX_GROUP
+                && let Ok(next) = queue.try_recv()
+            {
+                jobs.push(next);
+            }
+            self.group(jobs);
+        }
+    }
+
+    fn group(&mut self, jobs: Vec<Job>) {
+        let catalog = read(&self.shared.catalog).clone();
+        let mut next_catalog = (*catalog).clone();
+        let mut replies = Vec::with_capacity(jobs.len());
+        let applied = self.apply(jobs, &mut next_catalog, &mut replies);
+        if let Err(error) = applied {
+            // Nothing of the group was made durable: nobody may believe it was.
+            tracing::error!(%error, "a commit failed");
+            for reply in replies {
+                reply.refuse(&error);
+            }
+            return;
+        }
+        *write(&self.shared.catalog) = Arc::new(next_catalog);
+        self.shared.last_commit.store(self.last.0, Ordering::Release);
+        for reply in replies {
+            if let Some(committed) = reply.send() {
+                // Without listeners there is nobody to tell.
+                let _ = self.shared.events.send(Arc::new(committed));
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        jobs: Vec<Job>,
+        catalog: &mut Catalog,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), Status> {
+        let transaction = match self.shared.store.begin_write() {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let error = internal(error);
+                for job in jobs {
+                    job.refuse(&error);
+                }
+                return Err(error);
+            }
+        };
+        for job in jobs {
+            let reply = self.apply_one(&transaction, job, catalog)?;
+            replies.push(reply);
+        }
+        transaction
+            .open_table(META)
+            .map_err(internal)?
+            .insert(LAST_COMMIT, self.last.0)
+            .map_err(internal)?;
+        transaction.commit().map_err(internal)
+    }
+
+    fn apply_one(
+        &mut self,
+        transaction: &WriteTransaction,
+        job: Job,
+        catalog: &mut Catalog,
+    ) -> Result<Reply, Status> {
+        match job {
+            Job::Write { database, mutations, atomic, reads, reply } => {
+                self.last = now().max(Micros(self.last.0 + 1));
+                let mut open = Open::new(&self.shared, transaction, catalog)?;
+                let outcome = open.write(mutations, atomic, reads.as_deref(), self.last)?;
+                let committed = outcome.as_ref().is_ok().then(|| Committed {
+                    database,
+                    names: std::mem::take(&mut open.changed),
+                });
+                Ok(Reply::Write(reply, outcome, committed))
+            }
+            Job::BuildIndex { database, spec, reply } => {
+                build_index(transaction, &database, spec, catalog)?;
+                Ok(Reply::Done(reply, Ok(())))
+            }
+            Job::Clear { database, reply } => {
+                clear(transaction, &database, catalog)?;
+                let prefix = database.key();
+                write(&self.shared.large).retain(|scope| !scope.starts_with(&prefix));
+                Ok(Reply::Done(reply, Ok(())))
+            }
+        }
+    }
+}
+
+impl Job {
+    fn refuse(self, error: &Status) {
+        match self {
+            Self::Write { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::BuildIndex { reply, .. } | Self::Clear { reply, .. } => {
+                drop(reply.send(Err(error.clone())));
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// The receiver may be gone: the client went away, which changes nothing.
+    fn send(self) -> Option<Committed> {
+        match self {
+            Self::Write(reply, outcome, committed) => {
+                let _ = reply.send(outcome);
+                committed
+            }
+            Self::Done(reply, outcome) => {
+                let _ = reply.send(outcome);
+                None
+            }
+        }
+    }
+
+    fn refuse(self, error: &Status) {
+        match self {
+            Self::Write(reply, ..) => drop(reply.send(Err(error.clone()))),
+            Self::Done(reply, _) => drop(reply.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// The tables of the transaction in hand.
+struct Open<'a> {
+    shared: &'a Shared,
+    documents: Table<'a, &'static [u8], &'static [u8]>,
+    entries: Table<'a, &'static [u8], &'static [u8]>,
+    catalog: &'a Catalog,
+    changed: Vec<DocumentName>,
+}
+
+impl<'a> Tables for Open<'a> {
+    type Table = Table<'a, &'static [u8], &'static [u8]>;
+
+    fn documents(&self) -> &Self::Table {
+        &self.documents
+    }
+
+    fn entries(&self) -> &Self::Table {
+        &self.entries
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.catalog
+    }
+}
+
+/// A document that the request in hand changes: as it was stored, and as it is to be.
+struct Staged {
+    name: DocumentName,
+    before: Option<Document>,
+    after: Option<Document>,
+}
+
+impl<'a> Open<'a> {
+    fn new(
+        shared: &'a Shared,
+        transaction: &'a WriteTransaction,
+        catalog: &'a Catalog,
+    ) -> Result<Self, Status> {
+        Ok(Self {
+            shared,
+            documents: transaction.open_table(DOCUMENTS).map_err(internal)?,
+            entries: transaction.open_table(ENTRIES).map_err(internal)?,
+            catalog,
+            changed: Vec::new(),
+        })
+    }
+
+    /// The inner result is the client's; the outer fails the whole group.
+    fn write(
+        &mut self,
+        mutations: Vec<Mutation>,
+        atomic: bool,
+        reads: Option<&Mutex<ReadSet>>,
+        time: Micros,
+    ) -> Result<Result<Outcome, Status>, Status> {
+        if let Some(reads) = reads
+            && let Err(status) = lock(reads).validate(self.shared, self)
+        {
+            return Ok(Err(status));
+        }
+        let mut staged: Vec<(Vec<u8>, Staged)> = Vec::with_capacity(mutations.len());
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut results = Vec::with_capacity(mutations.len());
+        for mutation in mutations {
+            match self.stage(mutation, &mut staged, &mut places, time)? {
+                Err(status) if atomic => return Ok(Err(status)),
+                result => results.push(result),
+            }
+        }
+        for (key, change) in staged {
+            self.store(key, change, time)?;
+        }
+        Ok(Ok(Outcome { time, results }))
+    }
+
+    fn stage(
+        &self,
+        mutation: Mutation,
+        staged: &mut Vec<(Vec<u8>, Staged)>,
+        places: &mut HashMap<Vec<u8>, usize>,
+        time: Micros,
+    ) -> Result<Result<Written, Status>, Status> {
+        let key = mutation.name.key();
+        let name = mutation.name.clone();
+        let place = places.get(&key).copied();
+        let before = match place {
+            Some(place) => staged[place].1.after.clone(),
+            None if mutation.needs_only_existence() => {
+                let exists = self.documents.get(key.as_slice()).map_err(internal)?.is_some();
+                exists.then(Document::default)
+            }
+            None => self.stored(&key)?,
+        };
+        let applied = match mutation.apply(before.as_ref(), time) {
+            Ok(applied) => applied,
+            Err(status) => return Ok(Err(status)),
+        };
+        let written = Written {
+            update_time: applied.document.as_ref().map(reads::update_time),
+            transform_results: applied.transform_results,
+            document: None,
+        };
+        match place {
+            Some(place) => staged[place].1.after = applied.document,
+            None => {
+                places.insert(key.clone(), staged.len());
+                staged.push((key, Staged { name, before, after: applied.document }));
+            }
+        }
+        Ok(Ok(written))
+    }
+
+    fn store(&mut self, key: Vec<u8>, change: Staged, time: Micros) -> Result<(), Status> {
+        let Staged { name, before, after } = change;
+        if before.is_none() && after.is_none() {
+            return Ok(());
+        }
+        if !self.catalog.is_empty() {
+            self.update_indexes(&key, &name, before.as_ref(), after.as_ref())?;
+        }
+        match &after {
+            Some(document) => {
+                let bytes = document.encode_to_vec();
+                self.documents.insert(key.as_slice(), bytes.as_slice()).map_err(internal)?;
+            }
+            None => {
+                self.documents.remove(key.as_slice()).map_err(internal)?;
+            }
+        }
+        write(&self.shared.changed).insert(name.collection_key(), time);
+        if let Some(before) = before {
+            lock(&self.shared.history).keep(key, before, time);
+        }
+        self.changed.push(name);
+        Ok(())
+    }
+
+    fn update_indexes(
+        &mut self,
+        key: &[u8],
+        name: &DocumentName,
+        before: Option<&Document>,
+        after: Option<&Document>,
+    ) -> Result<(), Status> {
+        let catalog = self.catalog;
+        for index in catalog.of(name.database(), name.collection_id()) {
+            let entry = |document: Option<&Document>| {
+                let entry = index.spec.entry(name, document?)?;
+                Some([index.prefix.as_slice(), &entry].concat())
+            };
+            let (old, new) = (entry(before), entry(after));
+            if old == new {
+                continue;
+            }
+            if let Some(old) = old {
+                self.entries.remove(old.as_slice()).map_err(internal)?;
+            }
+            if let Some(new) = new {
+                self.entries.insert(new.as_slice(), key).map_err(internal)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn build_index(
+    transaction: &WriteTransaction,
+    database: &Database,
+    spec: IndexSpec,
+    catalog: &mut Catalog,
+) -> Result<(), Status> {
+    if catalog.find(database, &spec).is_some() {
+        return Ok(());
+    }
+    tracing::info!(index = spec.id(), "building an index");
+    let documents = transaction.open_table(DOCUMENTS).map_err(internal)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(internal)?;
+    let (id, stored) = catalog.add(database, spec.clone());
+    let prefix = id.to_be_bytes();
+    let from = database.key();
+    let until = successor(&from).unwrap_or_default();
+    let all = documents.range::<&[u8]>(from.as_slice()..until.as_slice()).map_err(internal)?;
+    for entry in all {
+        let (key, bytes) = entry.map_err(internal)?;
+        let document = decode(bytes.value())?;
+        let name = DocumentName::parse(&document.name)?;
+        if let Some(entry) = spec.entry(&name, &document) {
+            let entry = [prefix.as_slice(), &entry].concat();
+            entries.insert(entry.as_slice(), key.value()).map_err(internal)?;
+        }
+    }
+    let mut indexes = transaction.open_table(INDEXES).map_err(internal)?;
+    indexes.insert(id, stored.as_slice()).map_err(internal)?;
+    Ok(())
+}
+
+fn clear(
+    transaction: &WriteTransaction,
+    database: &Database,
+    catalog: &mut Catalog,
+) -> Result<(), Status> {
+    let mut documents = transaction.open_table(DOCUMENTS).map_err(internal)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(internal)?;
+    let mut indexes = transaction.open_table(INDEXES).map_err(internal)?;
+    let key = database.key();
+    let until = successor(&key).unwrap_or_default();
+    documents
+        .retain_in::<&[u8], _>(key.as_slice()..until.as_slice(), |_, _| false)
+        .map_err(internal)?;
+    for prefix in catalog.remove(database) {
+        let until = successor(&prefix).unwrap_or_default();
+        entries
+            .retain_in::<&[u8], _>(prefix.as_slice()..until.as_slice(), |_, _| false)
+            .map_err(internal)?;
+        indexes.remove(u32::from_be_bytes(prefix)).map_err(internal)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! Storage: documents and indexes in one embedded store, written by one committer and read from
+//! snapshots.
+//!
+//! - Every write goes through the committer thread, which applies requests one after another and
+//!   makes many of them durable with one flush; nobody is answered before that.
+//! - Every read opens a snapshot, so that what it sees is one moment.
+//! - An index comes into being when a query over a large collection first needs it, and is kept
+//!   up to date by the committer from then on.
+
+mod catalog;
+mod committer;
+mod history;
+mod reads;
+mod snapshot;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::thread::JoinHandle;
+
+use redb::backends::InMemoryBackend;
+use redb::{Database as Redb, ReadableDatabase, TableDefinition};
+use tokio::sync::{broadcast, oneshot};
+use tonic::Status;
+
+use crate::model::path::{Database, DocumentName};
+use crate::model::query::{IndexSpec, Query};
+use crate::model::time::Micros;
+use crate::model::write::Mutation;
+use crate::proto::{Document, Value};
+use catalog::Catalog;
+use committer::{Committer, Job};
+use history::History;
+pub use reads::ReadSet;
+use snapshot::{Answer, Snapshot};
+
+/// Document key to encoded document.
+const DOCUMENTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("documents");
+/// Index id and entry to document key.
+const ENTRIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("index_entries");
+/// Index id to its definition.
+const INDEXES: TableDefinition<u32, &[u8]> = TableDefinition::new("indexes");
+/// Single values: the last commit time.
+const META: TableDefinition<&str, i64> = TableDefinition::new("meta");
+const LAST_COMMIT: &str = "last_commit_micros";
+
+const FILE: &str = "firestore.redb";
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Commits that a slow listener may fall behind before it has to read everything again.
+const EVENTS: usize = 1_024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot create the data folder {folder}: {source}")]
+    Folder { folder: PathBuf, source: std::io::Error },
+    #[error("{file} is in use by another process")]
+    InUse { file: PathBuf },
+    #[error("cannot open {file}: {detail}")]
+    Open { file: PathBuf, detail: String },
+}
+
+/// What a commit changed.
+#[derive(Debug)]
+pub struct Committed {
+    pub database: Database,
+    pub names: Vec<DocumentName>,
+}
+
+/// The outcome of one write.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// `None` for a delete.
+    pub update_time: Option<Micros>,
+    pub transform_results: Vec<Value>,
+    pub document: Option<Document>,
+}
+
+/// The outcome of a write request: when it was applied, and how each write went.
+#[derive(Debug)]
+pub struct Outcome {
+    pub time: Micros,
+    pub results: Vec<Result<Written, Status>>,
+}
+
+/// What the readers and the committer share.
+pub struct Shared {
+    store: Redb,
+    catalog: RwLock<Arc<Catalog>>,
+    history: Mutex<History>,
+    /// When each collection last changed, by its key; since the process started.
+    changed: RwLock<HashMap<Vec<u8>, Micros>>,
+    last_commit: AtomicI64,
+    events: broadcast::Sender<Arc<Committed>>,
+    /// Scopes that were once seen to hold more documents than the threshold.
+    large: RwLock<HashSet<Vec<u8>>>,
+    index_threshold: usize,
+}
+
+pub struct Engine {
+    shared: Arc<Shared>,
+    jobs: Mutex<Option<mpsc::SyncSender<Job>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Requests waiting for the committer at most; past this, senders wait.
+const JOBS: usize = 1_024;
+
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error of the store itself, as the client sees it.
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::internal(format!("the store failed: {error}"))
+}
+
+pub fn now() -> Micros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+}
+
+impl Engine {
+    /// Opens the store in `folder`, or an empty one in memory.
+    pub fn open(folder: Option<&Path>, index_threshold: usize) -> Result<Self, OpenError> {
+        let store = open_store(folder)?;
+        let file = folder.map(|folder| folder.join(FILE)).unwrap_or_default();
+        let failed =
+            |error: redb::Error| OpenError::Open { file: file.clone(), detail: error.to_string() };
+        let (catalog, last_commit) = load(&store).map_err(failed)?;
+        let last_commit = last_commit.max(now());
+        let (events, _) = broadcast::channel(EVENTS);
+        let shared = Arc::new(Shared {
+            store,
+            catalog: RwLock::new(Arc::new(catalog)),
+            history: Mutex::new(History::since(last_commit)),
+            changed: RwLock::default(),
+            last_commit: AtomicI64::new(last_commit.0),
+            events,
+            large: RwLock::default(),
+            index_threshold,
+        });
+        let (jobs, queue) = mpsc::sync_channel(JOBS);
+        let committer = Committer::new(shared.clone());
+        let thread = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run(&queue))
+            .map_err(|error| OpenError::Open { file, detail: error.to_string() })?;
+        Ok(Self {
+            shared,
+            jobs: Mutex::new(Some(jobs)),
+            committer: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Applies the mutations, all or none if `atomic`, each on its own otherwise; with `reads`
+    /// only if what they saw is unchanged. Answers once the outcome is durable.
+    pub async fn write(
+        &self,
+        database: Database,
+        mutations: Vec<Mutation>,
+        atomic: bool,
+        reads: Option<Arc<Mutex<ReadSet>>>,
+    ) -> Result<Outcome, Status> {
+        let (reply, outcome) = oneshot::channel();
+        self.submit(Job::Write { database, mutations, atomic, reads, reply }).await?;
+        outcome.await.map_err(|_| Status::unavailable("the server is shutting down"))?
+    }
+
+    async fn submit(&self, job: Job) -> Result<(), Status> {
+        let jobs = lock(&self.jobs).clone();
+        let jobs = jobs.ok_or_else(|| Status::unavailable("the server is shutting down"))?;
+        let stopped = |_| Status::unavailable("the server is shutting down");
+        match jobs.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Full(job)) => {
+                tokio::task::spawn_blocking(move || jobs.send(job))
+                    .await
+                    .map_err(internal)?
+                    .map_err(stopped)
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => {
+                Err(Status::unavailable("the server is shutting down"))
+            }
+        }
+    }
+
+    /// Waits until an index exists.
+    fn build_index(&self, database: &Database, spec: IndexSpec) -> Result<(), Status> {
+        let (reply, done) = oneshot::channel();
+        let jobs = lock(&self.jobs).clone();
+        let stopped = || Status::unavailable("the server is shutting down");
+        let job = Job::BuildIndex { database: database.clone(), spec, reply };
+        jobs.ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        done.blocking_recv().map_err(|_| stopped())?
+    }
+
+    /// Removes everything of a database.
+    pub async fn clear(&self, database: Database) -> Result<(), Status> {
+        let (reply, done) = oneshot::channel();
+        self.submit(Job::Clear { database, reply }).await?;
+        done.await.map_err(|_| Status::unavailable("the server is shutting down"))?
+    }
+
+    /// The time of the last commit that is visible: a read that begins now sees everything up to
+    /// it. The clock would not do: a commit that is under way may have an earlier time.
+    pub fn read_time(&self) -> Micros {
+        Micros(self.shared.last_commit.load(Ordering::Acquire))
+    }
+
+    /// Waits until a read at `time` sees all there will ever be to see at that time.
+    pub async fn settle(&self, database: &Database, time: Micros) -> Result<(), Status> {
+        if time > self.read_time() {
+            // An empty commit: whatever was accepted before it is visible after it, and whatever
+            // comes later has a later time.
+            self.write(database.clone(), Vec::new(), true, None).await?;
+        }
+        Ok(())
+    }
+
+    pub fn events(&self) -> broadcast::Receiver<Arc<Committed>> {
+        self.shared.events.subscribe()
+    }
+
+    /// Checks that reads at `time` can be served.
+    pub fn check_read_time(&self, time: Micros) -> Result<(), Status> {
+        if time > self.read_time().max(now()) {
+            return Err(Status::invalid_argument("read_time cannot be in the future"));
+        }
+        let horizon = lock(&self.shared.history).horizon(now());
+        if time < horizon {
+            return Err(Status::failed_precondition(
+                "The requested snapshot version is too old: firestore-local keeps one hour since \
+                 its start, less under heavy writes",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Documents by name, as of `at` if given. Blocking.
+    pub fn get(
+        &self,
+        names: &[DocumentName],
+        at: Option<Micros>,
+        reads: Option<&Mutex<ReadSet>>,
+    ) -> Result<Vec<Option<Document>>, Status> {
+        let snapshot = self.snapshot()?;
+        if let Some(reads) = reads {
+            lock(reads).validate(&self.shared, &snapshot)?;
+        }
+        let mut documents = Vec::with_capacity(names.len());
+        for name in names {
+            let document = snapshot.document(&self.shared, &name.key(), at)?;
+            if let Some(reads) = reads {
+                lock(reads).add_document(name.key(), document.as_ref());
+            }
+            documents.push(document);
+        }
+        Ok(documents)
+    }
+
+    /// The documents of a query in its order, unprojected, until `emit` says no more. Returns how
+    /// many the offset skipped. Blocking.
+    pub fn query(
+        &self,
+        query: &Query,
+        at: Option<Micros>,
+        reads: Option<&Mutex<ReadSet>>,
+        emit: &mut dyn FnMut(Document) -> bool,
+    ) -> Result<usize, Status> {
+        if let Some(reads) = reads {
+            let snapshot = self.snapshot()?;
+            lock(reads).validate(&self.shared, &snapshot)?;
+            let mut seen = Vec::new();
+            let mut open = true;
+            let as_of = self.read_time();
+            let skipped = self.query(query, at, None, &mut |document| {
+                seen.push(reads::version(&document));
+                open = open && emit(document);
+                true
+            })?;
+            lock(reads).add_query(query.clone(), seen, as_of);
+            return Ok(skipped);
+        }
+        loop {
+            let snapshot = self.snapshot()?;
+            match snapshot.query(&self.shared, query, at, emit)? {
+                Answer::Done { skipped } => return Ok(skipped),
+                Answer::NeedsIndex(spec) => {
+                    self.build_index(query.scope.parent.database(), spec)?;
+                }
+            }
+        }
+    }
+
+    /// The keys of all documents that begin with `prefix`, until `emit` says no more. Blocking.
+    pub fn keys(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        emit: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), Status> {
+        self.snapshot()?.keys(prefix, from, emit)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Status> {
+        // The catalog first: an index in it is complete in every later snapshot.
+        let catalog = read(&self.shared.catalog).clone();
+        let transaction = self.shared.store.begin_read().map_err(internal)?;
+        Ok(Snapshot {
+            documents: transaction.open_table(DOCUMENTS).map_err(internal)?,
+            entries: transaction.open_table(ENTRIES).map_err(internal)?,
+            catalog,
+        })
+    }
+
+    /// Takes no more writes, finishes those accepted, and closes the store.
+    pub fn close(&self) {
+        drop(lock(&self.jobs).take());
+        if let Some(thread) = lock(&self.committer).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+fn open_store(folder: Option<&Path>) -> Result<Redb, OpenError> {
+    let mut builder = Redb::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let Some(folder) = folder else {
+        let file = PathBuf::from("memory");
+        return builder
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(|error| OpenError::Open { file, detail: error.to_string() });
+    };
+    std::fs::create_dir_all(folder)
+        .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+    let file = folder.join(FILE);
+    builder.create(&file).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { file },
+        other => OpenError::Open { file, detail: other.to_string() },
+    })
+}
+
+/// Makes the tables if need be, and reads what is kept in memory.
+fn load(store: &Redb) -> Result<(Catalog, Micros), redb::Error> {
+    let transaction = store.begin_write()?;
+    let (catalog, last_commit) = {
+        transaction.open_table(DOCUMENTS)?;
+        transaction.open_table(ENTRIES)?;
+        let catalog = Catalog::load(&transaction.open_table(INDEXES)?)?;
+        let meta = transaction.open_table(META)?;
+        let last_commit = redb::ReadableTable::get(&meta, LAST_COMMIT)?;
+        (catalog, last_commit.map_or(Micros(0), |time| Micros(time.value())))
+    };
+    transaction.commit()?;
+    Ok((catalog, last_commit))
+}

@@ -1,0 +1,87 @@
+//! What a transaction has read, so that its commit can be refused when any of it has changed.
+
+use std::collections::HashMap;
+
+use tonic::Status;
+
+use super::snapshot::{Answer, Tables};
+use super::{Shared, read};
+use crate::model::query::Query;
+use crate::model::time::Micros;
+use crate::proto::Document;
+
+/// A document and its version.
+type Version = (String, Micros);
+
+#[derive(Debug, Default)]
+pub struct ReadSet {
+    /// By key: the update time, or `None` where there was no document.
+    documents: HashMap<Vec<u8>, Option<Micros>>,
+    queries: Vec<QueryRead>,
+}
+
+#[derive(Debug)]
+struct QueryRead {
+    query: Query,
+    seen: Vec<Version>,
+    as_of: Micros,
+}
+
+pub fn version(document: &Document) -> Version {
+    (document.name.clone(), update_time(document))
+}
+
+pub fn update_time(document: &Document) -> Micros {
+    Micros::from(&document.update_time.unwrap_or_default())
+}
+
+/// The answer to a transaction that lost.
+pub fn contention() -> Status {
+    Status::aborted(
+        "Too much contention on these documents. Please try again. (The transaction was aborted \
+         because what it read has changed since.)",
+    )
+}
+
+impl ReadSet {
+    /// The first sight of a document counts: a second that differs shows in [`validate`].
+    ///
+    /// [`validate`]: Self::validate
+    pub fn add_document(&mut self, key: Vec<u8>, document: Option<&Document>) {
+        self.documents.entry(key).or_insert_with(|| document.map(update_time));
+    }
+
+    pub fn add_query(&mut self, query: Query, seen: Vec<Version>, as_of: Micros) {
+        self.queries.push(QueryRead { query, seen, as_of });
+    }
+
+    /// Whether everything read is still as it was.
+    pub fn validate<T: Tables>(&self, shared: &Shared, tables: &T) -> Result<(), Status> {
+        for (key, seen) in &self.documents {
+            let stored = tables.stored(key)?;
+            if stored.as_ref().map(update_time) != *seen {
+                return Err(contention());
+            }
+        }
+        self.queries.iter().try_for_each(|read| read.validate(shared, tables))
+    }
+}
+
+impl QueryRead {
+    fn validate<T: Tables>(&self, shared: &Shared, tables: &T) -> Result<(), Status> {
+        let scope = &self.query.scope;
+        if scope.collection.is_some() && !scope.all_descendants {
+            let changed = read(&shared.changed).get(&scope.key_prefix()).copied();
+            if changed.is_none_or(|changed| changed <= self.as_of) {
+                return Ok(());
+            }
+        }
+        let mut again = Vec::with_capacity(self.seen.len());
+        let answer = tables.run(shared, &self.query, true, &mut |document| {
+            again.push(version(&document));
+            again.len() <= self.seen.len()
+        })?;
+        debug_assert!(matches!(answer, Answer::Done { .. }), "a scan needs no index");
+        if again == self.seen { Ok(()) } else { Err(contention()) }
+    }
+}

@@ -1,0 +1,55 @@
+//! The local Firestore as a program of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use firestore_local::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A local Firestore: google.firestore.v1 over gRPC.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Address of the gRPC endpoint
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// Folder to keep the data in; without it the data is gone when the server ends
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Address of the meter of billed operations; the next port by default
+    #[arg(long)]
+    meter_addr: Option<SocketAddr>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::builder()
+        .addr(arguments.addr)
+        .data_dir(arguments.data)
+        .meter_addr(arguments.meter_addr)
+        .start()
+        .await?;
+    println!("listening on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let bill = server.meter();
+    server.shutdown().await;
+    println!("{bill}");
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What the use of the server would be billed: document reads, writes and deletes, by database
+//! and collection, counted as Firestore's pricing page has it.
+//!
+//! - A read for each document returned or skipped by an offset; at least one for each query.
+//! - A read for each name asked for, whether there is a document or not.
+//! - A read for each 1,000 documents that an aggregation counts; at least one.
+//! - A write for each document written, a delete for each deleted, also where there was none.
+//! - Nothing for a commit that fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use crate::engine::lock;
+use crate::model::path::{Database, DocumentName};
+use crate::model::query::Query;
+
+/// Index entries that an aggregation reads for the price of one document.
+const ENTRIES_A_READ: u64 = 1_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Billed {
+    pub reads: u64,
+    pub writes: u64,
+    pub deletes: u64,
+}
+
+impl Billed {
+    pub fn total(&self) -> u64 {
+        self.reads + self.writes + self.deletes
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.deletes += other.deletes;
+    }
+}
+
+/// Billed operations by database and collection id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bill {
+    pub total: Billed,
+    pub databases: BTreeMap<String, BTreeMap<String, Billed>>,
+}
+
+impl fmt::Display for Bill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Billed { reads, writes, deletes } = self.total;
+        write!(f, "billed as Firestore would: {reads} reads, {writes} writes, {deletes} deletes")
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<BTreeMap<(Database, String), Billed>>);
+
+impl Meter {
+    fn count(&self, database: &Database, collection: &str, change: impl FnOnce(&mut Billed)) {
+        let mut counts = lock(&self.0);
+        change(counts.entry((database.clone(), collection.to_owned())).or_default());
+    }
+
+    pub fn got(&self, name: &DocumentName) {
+        self.count(name.database(), name.collection_id(), |billed| billed.reads += 1);
+    }
+
+    pub fn wrote(&self, name: &DocumentName) {
+        self.count(name.database(), name.collection_id(), |billed| billed.writes += 1);
+    }
+
+    pub fn deleted(&self, name: &DocumentName) {
+        self.count(name.database(), name.collection_id(), |billed| billed.deletes += 1);
+    }
+
+    /// A query that returned or skipped so many documents.
+    pub fn queried(&self, query: &Query, documents: usize) {
+        self.read(query, (documents as u64).max(1));
+    }
+
+    /// An aggregation over so many documents.
+    pub fn aggregated(&self, query: &Query, documents: u64) {
+        self.read(query, documents.div_ceil(ENTRIES_A_READ).max(1));
+    }
+
+    pub fn read(&self, query: &Query, reads: u64) {
+        let collection = query.scope.collection.as_deref().unwrap_or("*");
+        self.count(query.scope.parent.database(), collection, |billed| billed.reads += reads);
+    }
+
+    pub fn bill(&self) -> Bill {
+        let mut bill = Bill::default();
+        for ((database, collection), billed) in lock(&self.0).iter() {
+            bill.total.add(billed);
+            let database = bill.databases.entry(database.as_str().to_owned()).or_default();
+            database.insert(collection.clone(), *billed);
+        }
+        bill
+    }
+
+    pub fn reset(&self) {
+        lock(&self.0).clear();
+    }
+}

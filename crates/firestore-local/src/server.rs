@@ -1,0 +1,212 @@
+//! Starting and stopping the server: gRPC on one address, the meter over HTTP beside it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, OpenError};
+use crate::meter::{Bill, Meter};
+use crate::model::path::Database;
+use crate::proto::server::firestore_server::FirestoreServer;
+use crate::service::Service;
+
+/// Above Firestore's own limit of 10 MiB, so that a request a little beyond it is answered as
+/// Firestore answers it rather than as a broken message.
+const MAX_MESSAGE_BYTES: usize = 32 << 20;
+
+/// HTTP/2 flow control windows: large enough that one connection is not slowed by waiting for
+/// window updates on loopback.
+const WINDOW_BYTES: u32 = 4 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// How to run a server. Without changes: on a free port of loopback, in memory.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    addr: SocketAddr,
+    meter_addr: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    index_threshold: usize,
+}
+
+/// A local Firestore.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    pub fn builder() -> Builder {
+        Builder {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            meter_addr: None,
+            data_dir: None,
+            index_threshold: 500,
+        }
+    }
+}
+
+impl Builder {
+    /// Where gRPC is served; port 0 takes a free one.
+    #[must_use]
+    pub fn addr(mut self, addr: SocketAddr) -> Self {
+        self.addr = addr;
+        self
+    }
+
+    /// Where the meter is served. By default the port after gRPC's, or a free one for port 0.
+    #[must_use]
+    pub fn meter_addr(mut self, addr: Option<SocketAddr>) -> Self {
+        self.meter_addr = addr;
+        self
+    }
+
+    /// The folder to keep data in; in memory without one.
+    #[must_use]
+    pub fn data_dir(mut self, folder: Option<PathBuf>) -> Self {
+        self.data_dir = folder;
+        self
+    }
+
+    /// Queries over more documents than this get an index; smaller scopes are scanned.
+    #[must_use]
+    pub fn index_threshold(mut self, documents: usize) -> Self {
+        self.index_threshold = documents;
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// Where the data folder cannot be used or an address is taken.
+    pub async fn start(self) -> Result<Running, Error> {
+        let (addr, grpc) = listen(self.addr).await?;
+        let beside = match self.addr.port() {
+            0 => 0,
+            port => port.wrapping_add(1),
+        };
+        let meter_addr = self.meter_addr.unwrap_or_else(|| SocketAddr::new(addr.ip(), beside));
+        let (meter_addr, http) = listen(meter_addr).await?;
+
+        let (folder, threshold) = (self.data_dir, self.index_threshold);
+        let opening =
+            tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold));
+        let engine = opening.await.map_err(|error| OpenError::Open {
+            file: PathBuf::new(),
+            detail: error.to_string(),
+        })??;
+        let service = Service {
+            engine: Arc::new(engine),
+            meter: Arc::default(),
+            transactions: Arc::default(),
+        };
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(serve_grpc(grpc, service.clone(), stop.clone())),
+            tokio::spawn(serve_meter(http, service.meter.clone(), stop.clone())),
+        ];
+        Ok(Running { addr, meter_addr, service, stop, tasks })
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((address, listener))
+}
+
+async fn serve_grpc(listener: TcpListener, service: Service, stop: CancellationToken) {
+    let firestore = FirestoreServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let served = tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .add_service(firestore)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    // Streams that listen would keep a graceful shutdown waiting for ever; whatever was
+    // acknowledged is durable, so the connections are simply closed.
+    if let Some(Err(error)) = stop.run_until_cancelled(served).await {
+        tracing::error!(%error, "the gRPC server ended");
+    }
+}
+
+async fn serve_meter(listener: TcpListener, meter: Arc<Meter>, stop: CancellationToken) {
+    let app = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/meter", get(async |State(meter): State<Arc<Meter>>| Json(meter.bill())))
+        .route("/meter/reset", post(async |State(meter): State<Arc<Meter>>| meter.reset()))
+        .with_state(meter);
+    let served = axum::serve(listener, app).into_future();
+    if let Some(Err(error)) = stop.run_until_cancelled(served).await {
+        tracing::error!(%error, "the meter's HTTP server ended");
+    }
+}
+
+/// A running server. Call [`shutdown`](Self::shutdown) to close the store in order; what was
+/// acknowledged survives without it too.
+pub struct Running {
+    addr: SocketAddr,
+    meter_addr: SocketAddr,
+    service: Service,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn meter_addr(&self) -> SocketAddr {
+        self.meter_addr
+    }
+
+    /// What the use so far would be billed.
+    pub fn meter(&self) -> Bill {
+        self.service.meter.bill()
+    }
+
+    pub fn reset_meter(&self) {
+        self.service.meter.reset();
+    }
+
+    /// Removes everything of a database, `projects/{project}/databases/{database}`.
+    ///
+    /// # Errors
+    /// Where that is no database's name, or the store fails.
+    pub async fn clear(&self, database: &str) -> Result<(), tonic::Status> {
+        self.service.engine.clear(Database::parse(database)?).await
+    }
+
+    /// Closes all connections and the store.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            // A task that panicked has said so.
+            let _ = task.await;
+        }
+        let engine = self.service.engine.clone();
+        let _ = tokio::task::spawn_blocking(move || engine.close()).await;
+    }
+}

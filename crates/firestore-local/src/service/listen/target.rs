@@ -1,0 +1,162 @@
+//! A target: what is listened to, and what the client has been told of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tonic::Status;
+
+use crate::model::path::{Database, DocumentName, Parent};
+use crate::model::query::Query;
+use crate::model::time::Micros;
+use crate::proto::{
+    Document, DocumentChange, DocumentDelete, DocumentRemove, Target, listen_response, target,
+};
+use crate::service::Service;
+
+#[derive(Debug)]
+pub struct Watched {
+    pub id: i32,
+    pub what: What,
+    /// Documents that the client has, with their update times.
+    told: BTreeMap<String, Micros>,
+    /// Documents that the client was told do not exist.
+    told_missing: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Documents(Arc<Vec<DocumentName>>),
+    Query(Arc<Query>),
+}
+
+/// What a target shows at a moment, and which of the client's documents exist outside of it.
+#[derive(Debug)]
+pub struct Found {
+    documents: Vec<Document>,
+}
+
+type Message = listen_response::ResponseType;
+
+impl Watched {
+    pub fn parse(target: Target, database: Option<&Database>) -> Result<Self, Status> {
+        let what = match target.target_type {
+            Some(target::TargetType::Documents(documents)) => {
+                let names = documents.documents.iter().map(|name| DocumentName::parse(name));
+                What::Documents(Arc::new(names.collect::<Result<_, _>>()?))
+            }
+            Some(target::TargetType::Query(query)) => match query.query_type {
+                Some(target::query_target::QueryType::StructuredQuery(structured)) => {
+                    let parent = Parent::parse(&query.parent)?;
+                    What::Query(Arc::new(Query::parse(parent, structured)?))
+                }
+                None => return Err(Status::invalid_argument("A query target has no query")),
+            },
+            Some(_) => {
+                return Err(Status::unimplemented(
+                    "this kind of listen target is not supported by firestore-local",
+                ));
+            }
+            None => return Err(Status::invalid_argument("A target is neither query nor documents")),
+        };
+        let elsewhere = match &what {
+            What::Documents(names) => {
+                names.iter().any(|name| Some(name.database()) != database)
+            }
+            What::Query(query) => Some(query.scope.parent.database()) != database,
+        };
+        if elsewhere {
+            return Err(Status::invalid_argument("The target is in another database"));
+        }
+        Ok(Self { id: target.target_id, what, told: BTreeMap::new(), told_missing: false })
+    }
+
+    /// Whether a change of the document may change what the target shows.
+    pub fn concerns(&self, name: &DocumentName) -> bool {
+        match &self.what {
+            What::Documents(names) => names.contains(name),
+            What::Query(query) => query.scope.contains(name),
+        }
+    }
+
+    /// The messages that bring the client from what it has to what was found.
+    pub fn difference(&mut self, found: &Found, read_time: Micros) -> Vec<Message> {
+        let now: BTreeMap<String, Micros> = found
+            .documents
+            .iter()
+            .map(|document| {
+                let updated = document.update_time.unwrap_or_default();
+                (document.name.clone(), Micros::from(&updated))
+            })
+            .collect();
+        let mut messages = Vec::new();
+        for name in self.told.keys().filter(|name| !now.contains_key(*name)) {
+            messages.push(self.gone(name, read_time));
+        }
+        for document in &found.documents {
+            if self.told.get(&document.name) != now.get(&document.name) {
+                messages.push(Message::DocumentChange(DocumentChange {
+                    document: Some(document.clone()),
+                    target_ids: vec![self.id],
+                    removed_target_ids: Vec::new(),
+                }));
+            }
+        }
+        if let What::Documents(names) = &self.what
+            && !self.told_missing
+        {
+            // Once, so that the client knows of what was never there.
+            self.told_missing = true;
+            for name in names.iter().map(ToString::to_string) {
+                if !now.contains_key(&name) && !self.told.contains_key(&name) {
+                    messages.push(self.deleted(&name, read_time));
+                }
+            }
+        }
+        self.told = now;
+        messages
+    }
+
+    /// A document left a query's result, which says nothing of whether it exists; a document that
+    /// is listened to by name is gone only when it was deleted.
+    fn gone(&self, name: &str, read_time: Micros) -> Message {
+        match &self.what {
+            What::Documents(_) => self.deleted(name, read_time),
+            What::Query(_) => Message::DocumentRemove(DocumentRemove {
+                document: name.to_owned(),
+                removed_target_ids: vec![self.id],
+                read_time: Some(read_time.into()),
+            }),
+        }
+    }
+
+    fn deleted(&self, name: &str, read_time: Micros) -> Message {
+        Message::DocumentDelete(DocumentDelete {
+            document: name.to_owned(),
+            removed_target_ids: vec![self.id],
+            read_time: Some(read_time.into()),
+        })
+    }
+}
+
+impl What {
+    pub fn read(&self, service: &Service) -> Result<Found, Status> {
+        let mut documents = Vec::new();
+        match self {
+            Self::Documents(names) => {
+                let found = service.engine.get(names, None, None)?;
+                documents.extend(found.into_iter().flatten());
+                for name in names.iter() {
+                    service.meter.got(name);
+                }
+            }
+            Self::Query(query) => {
+                let skipped = service.engine.query(query, None, None, &mut |document| {
+                    documents.push(query.project(document));
+                    true
+                })?;
+                service.meter.queried(query, documents.len() + skipped);
+            }
+        }
+        Ok(Found { documents })
+    }
+}

@@ -1,0 +1,177 @@
+//! BeginTransaction, Commit, Rollback, BatchWrite: everything that writes, in the end.
+
+use firestore::gcloud_sdk::google::rpc;
+use tonic::Status;
+
+use super::Service;
+use crate::engine::{Outcome, Written};
+use crate::model::path::{Database, DocumentName};
+use crate::model::write::Mutation;
+use crate::proto::{
+    BatchWriteRequest, BatchWriteResponse, BeginTransactionRequest, BeginTransactionResponse,
+    CommitRequest, CommitResponse, Empty, RollbackRequest, Write, WriteResult,
+};
+use crate::transactions::Mode;
+
+/// Writes of one BatchWrite at most.
+const MAX_BATCH: usize = 500;
+
+pub async fn begin(
+    service: &Service,
+    request: &BeginTransactionRequest,
+) -> Result<BeginTransactionResponse, Status> {
+    let database = Database::parse(&request.database)?;
+    let (id, _) =
+        service.transactions.begin(&service.engine, &database, request.options.as_ref())?;
+    Ok(BeginTransactionResponse { transaction: id.into() })
+}
+
+pub fn rollback(service: &Service, request: &RollbackRequest) -> Result<Empty, Status> {
+    let database = Database::parse(&request.database)?;
+    service.transactions.end(&database, &request.transaction)?;
+    Ok(())
+}
+
+pub async fn commit(service: &Service, request: CommitRequest) -> Result<CommitResponse, Status> {
+    let database = Database::parse(&request.database)?;
+    let transaction = (!request.transaction.is_empty()).then_some(&request.transaction[..]);
+    let outcome = apply(service, &database, request.writes, transaction).await?;
+    let write_results = outcome
+        .results
+        .into_iter()
+        .map(|result| result.map(write_result))
+        .collect::<Result<_, _>>()?;
+    Ok(CommitResponse { write_results, commit_time: Some(outcome.time.into()) })
+}
+
+/// What to bill for a write.
+enum Charge {
+    Write(DocumentName),
+    Delete(DocumentName),
+}
+
+fn parse(
+    database: &Database,
+    writes: Vec<Write>,
+) -> Result<(Vec<Mutation>, Vec<Charge>), Status> {
+    let mut charges = Vec::with_capacity(writes.len());
+    let mut mutations = Vec::with_capacity(writes.len());
+    for write in writes {
+        let mutation = Mutation::parse(database, write)?;
+        charges.push(charge(&mutation));
+        mutations.push(mutation);
+    }
+    Ok((mutations, charges))
+}
+
+fn charge(mutation: &Mutation) -> Charge {
+    let name = mutation.name.clone();
+    if mutation.is_delete() { Charge::Delete(name) } else { Charge::Write(name) }
+}
+
+fn bill(service: &Service, charge: &Charge) {
+    match charge {
+        Charge::Write(name) => service.meter.wrote(name),
+        Charge::Delete(name) => service.meter.deleted(name),
+    }
+}
+
+/// Applies all writes or none, inside a transaction if one is named.
+pub async fn apply(
+    service: &Service,
+    database: &Database,
+    writes: Vec<Write>,
+    transaction: Option<&[u8]>,
+) -> Result<Outcome, Status> {
+    let (mutations, charges) = parse(database, writes)?;
+    let reads = match transaction {
+        None => None,
+        Some(id) => match service.transactions.end(database, id)?.mode {
+            Mode::ReadWrite(reads) => Some(reads),
+            Mode::ReadOnly(_) if mutations.is_empty() => None,
+            Mode::ReadOnly(_) => {
+                return Err(Status::invalid_argument(
+                    "Cannot modify entities in a read-only transaction",
+                ));
+            }
+        },
+    };
+    let outcome = service.engine.write(database.clone(), mutations, true, reads).await?;
+    for charge in &charges {
+        bill(service, charge);
+    }
+    Ok(outcome)
+}
+
+pub async fn batch(
+    service: &Service,
+    request: BatchWriteRequest,
+) -> Result<BatchWriteResponse, Status> {
+    let database = Database::parse(&request.database)?;
+    if request.writes.len() > MAX_BATCH {
+        return Err(Status::invalid_argument(format!(
+            "A batch holds at most {MAX_BATCH} writes, not {}",
+            request.writes.len()
+        )));
+    }
+    let mut parsed = Vec::with_capacity(request.writes.len());
+    let mut names = std::collections::HashSet::new();
+    for write in request.writes {
+        let mutation = Mutation::parse(&database, write);
+        if let Ok(mutation) = &mutation
+            && !names.insert(mutation.name.clone())
+        {
+            return Err(Status::invalid_argument(format!(
+                "The batch writes {} more than once",
+                mutation.name
+            )));
+        }
+        parsed.push(mutation);
+    }
+    let (mutations, places): (Vec<_>, Vec<_>) = {
+        let mut mutations = Vec::with_capacity(parsed.len());
+        let mut places = Vec::with_capacity(parsed.len());
+        for mutation in parsed {
+            places.push(mutation.map(|mutation| {
+                let charge = charge(&mutation);
+                mutations.push(mutation);
+                charge
+            }));
+        }
+        (mutations, places)
+    };
+    let outcome = service.engine.write(database, mutations, false, None).await?;
+    let mut outcomes = outcome.results.into_iter();
+    let mut response = BatchWriteResponse::default();
+    for place in places {
+        let result = place.and_then(|charge| {
+            let missing = || Status::internal("a write has no outcome");
+            let written = outcomes.next().ok_or_else(missing)??;
+            bill(service, &charge);
+            Ok(written)
+        });
+        let (result, status) = match result {
+            Ok(written) => (write_result(written), rpc::Status::default()),
+            Err(status) => (WriteResult::default(), rpc_status(&status)),
+        };
+        response.write_results.push(result);
+        response.status.push(status);
+    }
+    Ok(response)
+}
+
+fn rpc_status(status: &Status) -> rpc::Status {
+    rpc::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    }
+}
+
+/// A delete has no update time.
+pub fn write_result(written: Written) -> WriteResult {
+    WriteResult {
+        update_time: written.update_time.map(Into::into),
+        transform_results: written.transform_results,
+    }
+}

@@ -1,0 +1,98 @@
+//! Open transactions: what each has read, until it commits, rolls back or expires.
+//!
+//! They are optimistic: nobody waits for anybody. A read-write transaction's commit is refused
+//! with ABORTED when something it read has changed, which is serializable; Firestore itself locks,
+//! and refuses with the same code where locks would deadlock or wait too long.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::engine::{Engine, ReadSet, lock};
+use crate::model::path::Database;
+use crate::model::time::Micros;
+use crate::proto::{TransactionOptions, transaction_options};
+
+/// Firestore's limits on how long a transaction lives, and how long it may be idle.
+const MAX_AGE: Duration = Duration::from_secs(270);
+const MAX_IDLE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    database: Database,
+    pub mode: Mode,
+    began: Instant,
+    used: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub enum Mode {
+    ReadOnly(Micros),
+    ReadWrite(Arc<Mutex<ReadSet>>),
+}
+
+#[derive(Debug, Default)]
+pub struct Transactions(Mutex<HashMap<Vec<u8>, Transaction>>);
+
+impl Transactions {
+    pub fn begin(
+        &self,
+        engine: &Engine,
+        database: &Database,
+        options: Option<&TransactionOptions>,
+    ) -> Result<(Vec<u8>, Transaction), Status> {
+        let mode = match options.and_then(|options| options.mode.as_ref()) {
+            Some(transaction_options::Mode::ReadOnly(options)) => {
+                let time = match &options.consistency_selector {
+                    Some(transaction_options::read_only::ConsistencySelector::ReadTime(time)) => {
+                        Micros::from(time)
+                    }
+                    None => engine.read_time(),
+                };
+                engine.check_read_time(time)?;
+                Mode::ReadOnly(time)
+            }
+            _ => Mode::ReadWrite(Arc::default()),
+        };
+        let now = Instant::now();
+        let transaction = Transaction { database: database.clone(), mode, began: now, used: now };
+        let id = Uuid::new_v4().into_bytes().to_vec();
+        let mut open = lock(&self.0);
+        open.retain(|_, transaction| !transaction.expired(now));
+        open.insert(id.clone(), transaction.clone());
+        Ok((id, transaction))
+    }
+
+    /// The open transaction of an id.
+    pub fn get(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
+        let now = Instant::now();
+        let mut open = lock(&self.0);
+        match open.get_mut(id) {
+            Some(transaction) if transaction.database == *database && !transaction.expired(now) => {
+                transaction.used = now;
+                Ok(transaction.clone())
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    /// Ends a transaction, whatever comes of it.
+    pub fn end(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
+        let transaction = self.get(database, id)?;
+        lock(&self.0).remove(id);
+        Ok(transaction)
+    }
+}
+
+impl Transaction {
+    fn expired(&self, now: Instant) -> bool {
+        now.duration_since(self.began) > MAX_AGE || now.duration_since(self.used) > MAX_IDLE
+    }
+}
+
+fn unknown() -> Status {
+    Status::invalid_argument("The referenced transaction has expired or is no longer valid")
+}
