@@ -12,3 +12,4 @@ pub mod policy;
 pub mod reward;
 pub mod sampling;
 pub mod stats;
+pub mod tuning;
