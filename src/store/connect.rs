@@ -1,6 +1,5 @@
 //! Which Firestore to talk to, and the connection to it.
 
-use firestore::gcloud_sdk::GoogleAuthHeaders;
 use firestore::gcloud_sdk::google_cloud_auth::credentials::{
     CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };

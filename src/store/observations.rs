@@ -49,7 +49,7 @@ impl Store {
         horizon: i64,
         limit: usize,
     ) -> Result<Chunk> {
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let query = after(from).at_most("ts", value::int(horizon)).limit(limit);
             self.read_chunk(query, None, limit).await
         })
@@ -58,7 +58,7 @@ impl Store {
 
     /// The observations between `from` and the end of a chunk that was announced before.
     pub async fn pending_chunk(&self, from: Option<&Position>, pending: &Pending) -> Result<Chunk> {
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let query = after(from).at_most("ts", pending.end.ts.clone());
             let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
             // A recovered chunk is all or nothing: its end is fixed by the announcement.

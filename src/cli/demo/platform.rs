@@ -67,7 +67,7 @@ struct Route {
 impl Route {
     fn of(policy: &Policy) -> Option<Self> {
         let weights = policy.params.model_weights().ok()??;
-        Some(Self { weights, version: policy.key().to_string() })
+        Some(Self { weights, version: policy.name() })
     }
 
     fn choose(&self, rng: &mut StdRng) -> Option<&str> {
