@@ -160,7 +160,7 @@ impl Store {
     }
 
     fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
-        self.name(POLICIES, &document_id(draft.key.id(), version))
+        self.name(POLICIES, &document_id(&draft.key.id, version))
     }
 
     fn decode_all(&self, documents: &[Document]) -> Result<Vec<Policy>> {
@@ -193,8 +193,8 @@ fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {
 
 fn draft_fields(draft: &NewDraft) -> Fields {
     value::fields([
-        ("id", value::string(draft.key.id())),
-        ("version", value::string(draft.key.version().to_string())),
+        ("id", value::string(draft.key.id.as_str())),
+        ("version", value::string(draft.key.version.to_string())),
         ("status", value::string(PolicyStatus::Draft.as_str())),
         ("createdAt", value::int(draft.now)),
         ("createdBy", value::string(TUNER)),
@@ -213,7 +213,7 @@ fn superseding(
 ) -> Write {
     let fields = value::fields([
         ("status", value::string(PolicyStatus::Rejected.as_str())),
-        ("supersededBy", value::string(draft.key.version().to_string())),
+        ("supersededBy", value::string(draft.key.version.to_string())),
     ]);
     write::patch_if_unchanged(name, fields, seen)
 }
@@ -223,9 +223,9 @@ fn proposal_entry(draft: &NewDraft) -> AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
         action: "propose".to_owned(),
-        id: draft.key.id().to_owned(),
+        id: draft.key.id.clone(),
         from: Some(draft.parent.to_string()),
-        to: Some(draft.key.version().to_string()),
+        to: Some(draft.key.version.to_string()),
         reason: Some(draft.notes.clone()),
         evidence: Some(draft.evidence.clone()),
     }
@@ -236,9 +236,9 @@ fn superseding_entry(draft: &NewDraft) -> AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
         action: "supersede".to_owned(),
-        id: draft.key.id().to_owned(),
+        id: draft.key.id.clone(),
         from: draft.supersedes.as_ref().map(ToString::to_string),
-        to: Some(draft.key.version().to_string()),
+        to: Some(draft.key.version.to_string()),
         reason: Some("newer evidence points elsewhere".to_owned()),
         evidence: None,
     }

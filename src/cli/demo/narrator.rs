@@ -34,7 +34,7 @@ async fn tell(
 ) -> Result<(), StoreError> {
     if with_table {
         let mut all = store.all_stats(None).await?;
-        all.retain(|stats| stats.window == Window::Hour);
+        all.retain(|stats| stats.window == Window::OneHour);
         if !all.is_empty() {
             println!("statistics of the last hour");
             output::print(&stats::table(&all));
