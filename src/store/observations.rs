@@ -99,7 +99,9 @@ impl Store {
                 break;
             }
             seen += 1;
-            let as_of = read_time.unwrap_or_default();
+            let as_of = read_time.ok_or_else(|| {
+                StoreError::decode(OBSERVATIONS, "a page", "the answer has no read time")
+            })?;
             if is_member(&document, &as_of) {
                 chunk.items.push(parse(&document));
                 chunk.end = Some((position, as_of));

@@ -39,10 +39,6 @@ impl Database {
         &self.0
     }
 
-    pub fn root(&self) -> Parent {
-        Parent { database: self.clone(), segments: Vec::new() }
-    }
-
     /// The key that everything of the database begins with.
     pub fn key(&self) -> Vec<u8> {
         let mut key = Vec::new();
@@ -131,11 +127,6 @@ fn push_segments<'a>(key: &mut Vec<u8>, segments: impl IntoIterator<Item = &'a S
     }
 }
 
-/// How many segments a key (or the rest of one) has.
-pub fn segments_in(key: &[u8]) -> usize {
-    key.windows(2).filter(|pair| **pair == END).count()
-}
-
 impl DocumentName {
     pub fn parse(name: &str) -> Result<Self, Status> {
         let (database, segments) = split(name)?;
@@ -149,26 +140,12 @@ impl DocumentName {
         &self.database
     }
 
-    pub fn id(&self) -> &str {
-        self.segments.last().map_or("", String::as_str)
-    }
-
     pub fn collection_id(&self) -> &str {
         self.segments.iter().rev().nth(1).map_or("", String::as_str)
     }
 
-    pub fn parent(&self) -> Parent {
-        let segments = self.segments[..self.segments.len().saturating_sub(2)].to_vec();
-        Parent { database: self.database.clone(), segments }
-    }
-
     pub fn segments(&self) -> &[String] {
         &self.segments
-    }
-
-    /// The path without the database.
-    pub fn path(&self) -> String {
-        self.segments.join("/")
     }
 
     /// Bytes that sort as names do, unique over all databases.

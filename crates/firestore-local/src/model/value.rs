@@ -168,7 +168,7 @@ fn encode_integer(whole: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&((difference + HALF) as u16).to_be_bytes());
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant")]
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 fn encode_double(number: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&ordered_double(number));
     out.extend_from_slice(&(HALF as u16).to_be_bytes());
@@ -260,7 +260,7 @@ fn check_value(database: &Database, value: &mut Value, depth: usize) -> Result<(
         }
         Some(ValueType::MapValue(map)) => check_map(database, &mut map.fields, depth + 1)?,
         Some(ValueType::ArrayValue(array)) => {
-            if depth >= MAX_DEPTH + 1 {
+            if depth > MAX_DEPTH {
                 return Err(invalid!("Property has more than {MAX_DEPTH} levels of nested entities"));
             }
             for element in &mut array.values {
@@ -343,8 +343,8 @@ pub mod tests {
             string("a\0"),
             string("ab"),
             string("é"),
-            value(V::BytesValue(vec![].into())),
-            value(V::BytesValue(vec![0xff].into())),
+            value(V::BytesValue(vec![])),
+            value(V::BytesValue(vec![0xff])),
             value(V::ReferenceValue("projects/p/databases/d/documents/a/b".to_owned())),
             value(V::ReferenceValue("projects/p/databases/d/documents/a/b/c/d".to_owned())),
             value(V::ReferenceValue("projects/p/databases/d/documents/a/ba".to_owned())),

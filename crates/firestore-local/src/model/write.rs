@@ -429,7 +429,7 @@ mod tests {
         ] {
             let current = stored.map(|value| document(&[("x", value)]));
             let applied = apply(with_transform(Increment(operand)), current.as_ref()).unwrap();
-            assert_eq!(applied.transform_results, [expected.clone()]);
+            assert_eq!(applied.transform_results[..], *std::slice::from_ref(&expected));
             assert_eq!(fields(applied)["x"], expected);
         }
         assert!(apply(with_transform(Increment(string("1"))), None).is_err());
