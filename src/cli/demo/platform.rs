@@ -87,7 +87,7 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
     let began = clock.now();
     let mut timer = tokio::time::interval(TICK);
     let mut route = None;
-    let mut tick = 0;
+    let mut tick: u64 = 0;
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
         if tick.is_multiple_of(POLICY_EVERY) {
             route = read_route(&store).await.or(route);
