@@ -70,11 +70,6 @@ impl Aggregates {
         open
     }
 
-    /// Whether only the number of documents counts, not what they hold.
-    pub fn is_count_only(&self) -> bool {
-        self.0.iter().all(|(_, kind, _)| matches!(kind, Kind::Count { .. }))
-    }
-
     pub fn results(self) -> HashMap<String, Value> {
         self.0.into_iter().map(|(alias, kind, tally)| (alias, tally.result(&kind))).collect()
     }

@@ -87,15 +87,6 @@ impl FieldPath {
         }
         fields.remove(last);
     }
-
-    /// Whether one of the paths is the other or leads to it.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
-    }
-
-    pub fn covers(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
 }
 
 fn is_plain(symbol: char) -> bool {

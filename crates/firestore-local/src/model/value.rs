@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use tonic::Status;
 
-use super::path::{Database, DocumentName};
+use super::path::{self, Database, DocumentName};
 use super::time::Micros;
 use super::{Fields, invalid};
 use crate::proto::{ArrayValue, MapValue, Value, value::ValueType};
@@ -89,11 +89,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         Some(ValueType::StringValue(text)) => encode_bytes(text.as_bytes(), out),
         Some(ValueType::BytesValue(data)) => encode_bytes(data, out),
         Some(ValueType::ReferenceValue(name)) => {
-            for segment in name.split('/') {
-                out.push(ENTRY);
-                encode_bytes(segment.as_bytes(), out);
-            }
-            out.push(END);
+            path::push_reference(out, name);
         }
         Some(ValueType::GeoPointValue(point)) => {
             out.extend_from_slice(&ordered_double(point.latitude));
@@ -110,6 +106,14 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         },
         Some(_) => out.push(END),
     }
+}
+
+/// What the encodings of all references into a database begin with, before a name's order key.
+pub fn name_prefix(database: &Database) -> Vec<u8> {
+    let mut prefix = vec![REFERENCE];
+    path::push_reference(&mut prefix, &format!("{database}/documents"));
+    prefix.truncate(prefix.len() - path::NAME_END.len());
+    prefix
 }
 
 fn encode_list(values: &[Value], out: &mut Vec<u8>) {

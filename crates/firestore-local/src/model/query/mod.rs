@@ -9,7 +9,7 @@ mod plan;
 
 use tonic::Status;
 
-pub use filter::Filter;
+use filter::{Filter, Test};
 pub use plan::{IndexPlan, IndexSpec};
 
 use super::field_path::{self, FieldPath};
@@ -177,8 +177,12 @@ impl Query {
         Self { offset: 0, limit: None, select: None, ..self.clone() }
     }
 
-    /// The same query with the cursor values of a document at its order key replaced; used to
-    /// find split points.
+    /// The tests that every match passes.
+    fn conjuncts(&self) -> Vec<(&FieldPath, &Test)> {
+        self.filter.as_ref().map(Filter::conjuncts).unwrap_or_default()
+    }
+
+    /// Whether results come in the ascending order of names.
     pub fn is_ordered_by_name(&self) -> bool {
         matches!(&self.orders[..], [only] if only.path.is_name() && !only.descending)
     }
@@ -221,7 +225,7 @@ fn parse_scope(parent: Parent, from: &[CollectionSelector]) -> Result<Scope, Sta
     };
     let collection = (!selector.collection_id.is_empty()).then(|| selector.collection_id.clone());
     if let Some(id) = &collection {
-        super::path::check_id(id)?;
+        super::path::check_collection_id(id)?;
     }
     Ok(Scope { parent, collection, all_descendants: selector.all_descendants })
 }
