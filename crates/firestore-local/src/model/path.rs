@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::invalid;
+use super::{field_path, invalid};
 
 const MAX_ID_BYTES: usize = 1_500;
 const MAX_NAME_BYTES: usize = 6 * 1_024;
@@ -130,7 +130,7 @@ pub fn check_collection_id(id: &str) -> Result<(), Status> {
     if id.contains('/') {
         return Err(invalid!("Resource id {id:?} contains a slash"));
     }
-    if id.len() >= 4 && id.starts_with("__") && id.ends_with("__") {
+    if field_path::is_reserved(id) {
         return Err(invalid!("Resource id {id:?} is invalid because it is reserved"));
     }
     Ok(())
