@@ -223,7 +223,15 @@ fn number() -> impl Strategy<Value = Value> {
         (-3i64..3).prop_map(int),
         (-3i64..3).prop_map(|n| double(n as f64 / 2.0)),
         any::<i64>().prop_map(|n| double(n as f64)),
+        // Where integers are closer to one another than doubles are.
+        near_doubles().prop_map(int),
+        near_doubles().prop_map(|n| double(n as f64)),
     ]
+}
+
+fn near_doubles() -> impl Strategy<Value = i64> {
+    let places = vec![i64::MIN, -(1 << 62), -(1 << 53), 1 << 53, 1 << 54, 1 << 62, i64::MAX];
+    (prop::sample::select(places), -3i64..4).prop_map(|(place, n)| place.saturating_add(n))
 }
 
 fn exact(a: &Value, b: &Value) -> Option<Ordering> {
