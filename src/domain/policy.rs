@@ -5,8 +5,10 @@ mod params;
 mod version;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 pub use key::{MAX_ID_BYTES, MAX_VERSION_BYTES, PolicyKey, PolicyKeyError};
 pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, check_weights};
@@ -20,9 +22,9 @@ pub enum PolicyStatus {
     Draft,
     /// What components act by.
     Active,
-    /// Was active, or was a draft that a later one took the place of.
+    /// Was active, and can be again.
     Archived,
-    /// An admin has said no to it.
+    /// A draft that an admin has said no to, or that a later draft took the place of.
     Rejected,
 }
 
@@ -36,6 +38,19 @@ impl PolicyStatus {
             Self::Archived => "archived",
             Self::Rejected => "rejected",
         }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("status is {0:?}, must be draft, active, archived or rejected")]
+pub struct UnknownStatus(pub String);
+
+impl FromStr for PolicyStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        found.ok_or_else(|| UnknownStatus(text.to_owned()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! From what the arms of a policy have earned to better weights, or to the reason for none.
 //!
-//! [`decide`] is the one place where that decision is made: a pure function of [`TuningInput`].
+//! [`decide()`] is the one place where that decision is made: a pure function of [`TuningInput`].
 //! Loading what goes in and writing what comes out are the tune job's.
 //!
 //! Whatever weights leave here are non-negative, sum to exactly 1, and respect the exploration

@@ -20,14 +20,14 @@ impl Weight {
     /// The weight of an observation that was not sampled.
     pub const ONE: Self = Self(1 << Self::FRACTION_BITS);
 
-    /// Rates beyond the bounds that parsing enforces are taken as the nearer bound.
+    /// Rates beyond the bounds that parsing enforces are taken as the nearer bound, NaN as 1.
     pub fn from_sample_rate(rate: f64) -> Self {
-        // `max` and `min` answer the bound for NaN, where `clamp` would answer NaN.
-        let rate = rate.min(1.0).max(MIN_SAMPLE_RATE);
-        if rate == 1.0 {
-            return Self::ONE;
+        if rate < 1.0 {
+            Self((Self::ONE.0 as f64 / rate.max(MIN_SAMPLE_RATE)).round() as u64)
+        } else {
+            // NaN is not below 1 either.
+            Self::ONE
         }
-        Self((Self::ONE.0 as f64 / rate).round() as u64)
     }
 
     pub const fn units(self) -> u64 {

@@ -13,8 +13,8 @@ pub const MAX_VERSION_BYTES: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyKey {
-    id: String,
-    version: Version,
+    pub id: String,
+    pub version: Version,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -36,6 +36,7 @@ pub enum PolicyKeyError {
 }
 
 impl PolicyKey {
+    /// A key that may name a document.
     pub fn new(id: &str, version: Version) -> Result<Self, PolicyKeyError> {
         Self::check_id(id)?;
         check_version_length(version.to_string().len())?;
@@ -43,14 +44,6 @@ impl PolicyKey {
             id: id.to_owned(),
             version,
         })
-    }
-
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub fn version(&self) -> &Version {
-        &self.version
     }
 
     /// Whether a policy may be called so.
@@ -121,7 +114,7 @@ mod tests {
     fn a_key_reads_as_it_prints() {
         let key: PolicyKey = "router-core@1.0.2".parse().unwrap();
         assert_eq!(
-            (key.id(), key.version()),
+            (key.id.as_str(), &key.version),
             ("router-core", &Version::new(1, 0, 2))
         );
         assert_eq!(key.to_string(), "router-core@1.0.2");

@@ -124,12 +124,11 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_score_lies_between_0_and_1(
-        config in any_config(),
+        config in any_config().prop_filter("must validate", |it| it.validate().is_ok()),
         outcome in prop::sample::select(&Outcome::ALL[..]),
         duration_ms in 0.0..=crate::domain::observation::MAX_DURATION_MS,
         cost_usd in prop::option::of(0.0..=crate::domain::observation::MAX_COST_USD),
     ) {
-        prop_assume!(config.validate().is_ok());
         let reward = score(&config, &observation(outcome, duration_ms, cost_usd));
         prop_assert!((0.0..=1.0).contains(&reward.score), "{reward:?}");
     }

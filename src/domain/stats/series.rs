@@ -27,7 +27,6 @@ const MAX_NOW: i64 = 253_402_300_799_999;
 
 /// What became of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Placement {
     Counted,
     /// Older than the longest window: there is nothing left that it could count in.
@@ -36,8 +35,8 @@ pub enum Placement {
 
 /// Windows of one component. Time only moves forwards: a `now` before one that the series has
 /// seen is taken as that, so that passes on several machines agree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "wire::Wire", into = "wire::Wire")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "wire::Wire")]
 pub struct Series {
     now: i64,
     /// The start of each of [`Window::ALL`] at `now`. Derived; kept because every record asks.

@@ -114,11 +114,11 @@ fn rates_and_means_are_weighed_by_the_sample_rate() {
 
 #[test]
 fn an_empty_window_has_no_figures() {
-    let stats = Series::default().window(Window::Day);
+    let stats = Series::default().window(Window::OneDay);
     assert_eq!(
         stats,
         WindowStats {
-            window_start: Window::Day.start(0),
+            window_start: Window::OneDay.start(0),
             ..Default::default()
         }
     );
@@ -142,14 +142,14 @@ fn stats_are_written_in_the_specifications_words() {
 #[test]
 fn an_observation_counts_until_its_bucket_leaves_the_window() {
     let mut series = Series::default();
-    let _ = record(&mut series, &observation(NOW, Outcome::Success, 1.0), NOW);
+    record(&mut series, &observation(NOW, Outcome::Success, 1.0), NOW);
     let leaves = series.next_change(NOW).unwrap();
     assert_eq!(leaves, NOW - NOW % 300_000 + 300_000 + HOUR);
     series.advance(leaves - 1);
-    assert_eq!(series.window(Window::Hour).n, 1);
+    assert_eq!(series.window(Window::OneHour).n, 1);
     series.advance(leaves);
-    assert_eq!(series.window(Window::Hour).n, 0);
-    assert_eq!(series.window(Window::Day).n, 1);
+    assert_eq!(series.window(Window::OneHour).n, 0);
+    assert_eq!(series.window(Window::OneDay).n, 1);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn stepping_from_change_to_change_ends_in_an_empty_series() {
     let mut series = Series::default();
     for minutes in 0..120 {
         let ts = NOW - minutes * 60_000;
-        let _ = record(&mut series, &observation(ts, Outcome::Success, 1.0), NOW);
+        record(&mut series, &observation(ts, Outcome::Success, 1.0), NOW);
     }
     let mut now = NOW;
     let mut steps = 0;
@@ -192,7 +192,7 @@ fn a_clock_far_ahead_does_not_make_buckets_without_end() {
         let ahead = observation(NOW + days * DAY, Outcome::Success, 1.0);
         assert_eq!(record(&mut series, &ahead, NOW), Placement::Counted);
     }
-    assert_eq!(series.window(Window::Hour).n, 1000);
+    assert_eq!(series.window(Window::OneHour).n, 1000);
     assert!(series.buckets() <= 2);
 }
 
@@ -209,7 +209,7 @@ fn busy_week() -> Series {
             Outcome::Success
         };
         let ts = start + i * 2_000;
-        let _ = record(&mut series, &observation(ts, outcome, duration_ms), ts);
+        record(&mut series, &observation(ts, outcome, duration_ms), ts);
     }
     series
 }
@@ -222,7 +222,7 @@ fn memory_and_storage_stay_small() {
     assert!(bytes < 64 * 1024, "{bytes} bytes");
     let mut quiet = Series::default();
     for i in 0..50 {
-        let _ = record(
+        record(
             &mut quiet,
             &observation(NOW, Outcome::Success, 100.0 + f64::from(i)),
             NOW,
@@ -325,7 +325,7 @@ proptest! {
             let ts = NOW + now + age;
             let now = NOW + now;
             latest = latest.max(now);
-            let _ = record(&mut series, &observation(ts, Outcome::Success, 1.0), now);
+            record(&mut series, &observation(ts, Outcome::Success, 1.0), now);
             seen.push((ts.min(latest + MAX_AHEAD_MS), latest));
         }
         latest += end;
@@ -355,7 +355,7 @@ proptest! {
             let mut series = Series::default();
             series.advance(now);
             for observation in observations {
-                let _ = record(&mut series, observation, now);
+                record(&mut series, observation, now);
             }
             series
         };
@@ -380,7 +380,7 @@ proptest! {
         for candidate in [bytes, formatted, bent] {
             let Ok(mut series) = Series::decode(&candidate) else { continue };
             let ts = NOW;
-            let _ = record(&mut series, &observation(ts, Outcome::Failure, 5.0), now);
+            record(&mut series, &observation(ts, Outcome::Failure, 5.0), now);
             series.advance(now.saturating_add(DAY));
             series.next_change(now);
             for (_, stats) in series.windows() {
@@ -394,7 +394,7 @@ fn small_series() -> Series {
     let mut series = Series::default();
     for i in 0..20 {
         let ts = NOW - i * 2 * HOUR;
-        let _ = record(
+        record(
             &mut series,
             &observation(ts, Outcome::Success, 50.0 * i as f64),
             NOW,

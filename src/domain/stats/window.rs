@@ -18,30 +18,30 @@ const DAY: i64 = 24 * HOUR;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Window {
     #[serde(rename = "1h")]
-    Hour,
+    OneHour,
     #[serde(rename = "24h")]
-    Day,
+    OneDay,
     #[serde(rename = "7d")]
-    Week,
+    SevenDays,
 }
 
 impl Window {
     /// From the shortest to the longest; each is part of the next.
-    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+    pub const ALL: [Self; 3] = [Self::OneHour, Self::OneDay, Self::SevenDays];
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Hour => "1h",
-            Self::Day => "24h",
-            Self::Week => "7d",
+            Self::OneHour => "1h",
+            Self::OneDay => "24h",
+            Self::SevenDays => "7d",
         }
     }
 
     pub const fn span_ms(self) -> i64 {
         match self {
-            Self::Hour => HOUR,
-            Self::Day => DAY,
-            Self::Week => 7 * DAY,
+            Self::OneHour => HOUR,
+            Self::OneDay => DAY,
+            Self::SevenDays => 7 * DAY,
         }
     }
 
@@ -49,9 +49,9 @@ impl Window {
     /// bucket never straddles the start of a window.
     pub const fn step_ms(self) -> i64 {
         match self {
-            Self::Hour => 5 * MINUTE,
-            Self::Day => HOUR,
-            Self::Week => 6 * HOUR,
+            Self::OneHour => 5 * MINUTE,
+            Self::OneDay => HOUR,
+            Self::SevenDays => 6 * HOUR,
         }
     }
 

@@ -60,7 +60,7 @@ impl Default for PolicyTuning {
     fn default() -> Self {
         Self {
             component: ARM_PLACEHOLDER.to_owned(),
-            window: Window::Day,
+            window: Window::OneDay,
             min_samples: 100,
             step_bound: 0.1,
             retrain_step_bound: 0.2,

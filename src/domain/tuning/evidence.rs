@@ -27,7 +27,8 @@ pub struct ArmEvidence {
     pub n: u64,
     /// Whether there were enough observations to go by.
     pub judged: bool,
-    /// What the arm was taken to earn: its mean reward, or `thresholds.minAcceptable`.
+    /// What the arm was taken to earn: its mean reward, or for want of evidence what the judged
+    /// arms earn on average, but no less than `thresholds.minAcceptable`.
     pub reward: f64,
     /// The rest as measured; absent without any observation.
     pub avg_reward: Option<f64>,
@@ -37,10 +38,11 @@ pub struct ArmEvidence {
 
 impl Evidence {
     pub(super) fn gather(input: &TuningInput<'_>) -> Self {
+        let unjudged = unjudged_reward(input);
         let arms = input
             .weights
             .iter()
-            .map(|(arm, weight)| ArmEvidence::of(input, arm, *weight));
+            .map(|(arm, weight)| ArmEvidence::of(input, arm, *weight, unjudged));
         let arms: Vec<ArmEvidence> = arms.collect();
         let digest = digest(input, &arms).to_string();
         Self {
@@ -61,16 +63,16 @@ impl Evidence {
 }
 
 impl ArmEvidence {
-    fn of(input: &TuningInput<'_>, arm: &str, weight: f64) -> Self {
+    fn of(input: &TuningInput<'_>, arm: &str, weight: f64, unjudged: f64) -> Self {
         let stats = input.stats.get(arm).filter(|it| it.n > 0);
-        let judged = stats.filter(|it| can_judge(it, input.config.min_samples));
+        let judged = judged(input, arm);
         Self {
             arm: arm.to_owned(),
             component: input.config.component_of(arm),
             weight,
             n: stats.map_or(0, |it| it.n),
             judged: judged.is_some(),
-            reward: judged.map_or(input.thresholds.min_acceptable, |it| it.avg_reward),
+            reward: judged.map_or(unjudged, |it| it.avg_reward),
             avg_reward: stats.map(|it| it.avg_reward),
             success_rate: stats.map(|it| it.success_rate),
             p95_latency: stats.map(|it| it.p95_latency),
@@ -81,6 +83,22 @@ impl ArmEvidence {
     pub(super) fn needs_retraining(&self, retrain: f64) -> bool {
         self.judged && self.reward < retrain
     }
+}
+
+fn judged<'a>(input: &TuningInput<'a>, arm: &str) -> Option<&'a WindowStats> {
+    input.stats.get(arm).filter(|it| can_judge(it, input.config.min_samples))
+}
+
+/// What to take an arm for that too little is known of. Taking it for the average of the others
+/// keeps it from losing or winning traffic merely for being new; should the others do badly, it
+/// is given the benefit of the doubt.
+fn unjudged_reward(input: &TuningInput<'_>) -> f64 {
+    let known = input.weights.iter().filter_map(|(arm, weight)| Some((weight, judged(input, arm)?)));
+    let (weight, earned) = known.fold((0.0, 0.0), |(weight, earned), (share, stats)| {
+        (weight + share, earned + share * stats.avg_reward)
+    });
+    let average = if weight > 0.0 { earned / weight } else { 0.0 };
+    average.max(input.thresholds.min_acceptable)
 }
 
 /// Statistics come from a store that others write to as well: a mean that cannot be one is no

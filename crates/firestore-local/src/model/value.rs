@@ -177,7 +177,7 @@ fn encode_integer(whole: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&((difference + HALF) as u16).to_be_bytes());
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant")]
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 fn encode_double(number: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&ordered_double(number));
     out.extend_from_slice(&(HALF as u16).to_be_bytes());
@@ -278,7 +278,7 @@ fn check_value(
         Some(ValueType::MapValue(map)) if vector_of(map).is_some() => check_vector(name, map)?,
         Some(ValueType::MapValue(map)) => check_map(database, &mut map.fields, depth + 1)?,
         Some(ValueType::ArrayValue(array)) => {
-            if depth >= MAX_DEPTH + 1 {
+            if depth > MAX_DEPTH {
                 return Err(invalid!("Property has more than {MAX_DEPTH} levels of nested entities"));
             }
             for element in &mut array.values {

@@ -1,6 +1,6 @@
 //! How a series is stored: compact, versioned, and checked when it comes back.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::{MAX_AHEAD_MS, MAX_NOW, Series, Slot, Window, starts_at};
@@ -9,11 +9,19 @@ use super::{MAX_AHEAD_MS, MAX_NOW, Series, Slot, Window, starts_at};
 /// refused by number rather than misread, and rebuilt from the observations.
 const FORMAT: u8 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Wire {
     format: u8,
     now: i64,
     tiers: [Vec<Slot>; 3],
+}
+
+/// [`Wire`] on the way out, where nothing needs to be copied first.
+#[derive(Serialize)]
+struct WireRef<'a> {
+    format: u8,
+    now: i64,
+    tiers: &'a [Vec<Slot>; 3],
 }
 
 #[derive(Debug, Error)]
@@ -44,13 +52,14 @@ impl Series {
     }
 }
 
-impl From<Series> for Wire {
-    fn from(series: Series) -> Self {
-        Self {
+impl Serialize for Series {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WireRef {
             format: FORMAT,
-            now: series.now,
-            tiers: series.tiers,
+            now: self.now,
+            tiers: &self.tiers,
         }
+        .serialize(serializer)
     }
 }
 

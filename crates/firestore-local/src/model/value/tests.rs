@@ -69,8 +69,8 @@ fn values_sort_across_types_as_firestore_documents() {
         string("a\0"),
         string("ab"),
         string("é"),
-        value(V::BytesValue(vec![].into())),
-        value(V::BytesValue(vec![0xff].into())),
+        value(V::BytesValue(vec![])),
+        value(V::BytesValue(vec![0xff])),
         value(V::ReferenceValue("projects/p/databases/d/documents/a/__id-1__".to_owned())),
         value(V::ReferenceValue("projects/p/databases/d/documents/a/__id9__".to_owned())),
         value(V::ReferenceValue("projects/p/databases/d/documents/a/__id10__".to_owned())),
@@ -173,7 +173,7 @@ fn texts_and_bytes_have_a_limit_of_their_own() {
     let check = |value: Value| {
         check_fields(&database, &mut Fields::from([("a".to_owned(), value)]))
     };
-    let bytes = |length: usize| value(V::BytesValue(vec![0; length].into()));
+    let bytes = |length: usize| value(V::BytesValue(vec![0; length]));
     assert!(check(string(&"x".repeat(1_048_487))).is_ok());
     assert!(check(bytes(1_048_487)).is_ok());
     assert!(check(bytes(1_048_488)).is_err());
@@ -206,7 +206,7 @@ fn each_type_has_its_documented_size() {
         (double(1.0), 8),
         (timestamp(1), 8),
         (string("é"), 3),
-        (value(V::BytesValue(vec![1, 2, 3].into())), 3),
+        (value(V::BytesValue(vec![1, 2, 3])), 3),
         (value(V::ReferenceValue(name.to_owned())), 6 + 5 + 16),
         (geo_point(1.0, 2.0), 16),
         (array(vec![int(1), string("a")]), 8 + 2),
@@ -268,7 +268,7 @@ fn any_value() -> impl Strategy<Value = Value> {
             value(V::TimestampValue(prost_types::Timestamp { seconds, nanos }))
         }),
         text().prop_map(|text| string(&text)),
-        prop::collection::vec(0u8..3, 0..3).prop_map(|bytes| value(V::BytesValue(bytes.into()))),
+        prop::collection::vec(0u8..3, 0..3).prop_map(|bytes| value(V::BytesValue(bytes))),
         prop::sample::select(vec!["a/b", "a/b/c/d", "a/b\0", "a/__id2__", "a/__id11__", "a/c"])
             .prop_map(|path| {
                 value(V::ReferenceValue(format!("projects/p/databases/d/documents/{path}")))

@@ -87,7 +87,7 @@ fn increments_saturate_and_mix_types_as_the_service_does() {
     ] {
         let current = stored.map(|value| document(&[("x", value)]));
         let applied = apply(with_transform(Increment(operand)), current.as_ref()).unwrap();
-        assert_eq!(applied.transform_results, [expected.clone()]);
+        assert_eq!(applied.transform_results[..], *std::slice::from_ref(&expected));
         assert_eq!(fields(applied)["x"], expected);
     }
     assert!(apply(with_transform(Increment(string("1"))), None).is_err());
