@@ -68,7 +68,11 @@ fn parse(query: StructuredQuery) -> Result<Query, Status> {
 
 fn ids(query: StructuredQuery, documents: &[Document]) -> Vec<String> {
     let found = parse(query).unwrap().run(documents.to_vec());
-    found.documents.iter().map(|document| document.name.rsplit('/').next().unwrap().to_owned()).collect()
+    found
+        .documents
+        .iter()
+        .map(|document| document.name.rsplit('/').next().unwrap().to_owned())
+        .collect()
 }
 
 fn mixed() -> Vec<Document> {
@@ -152,9 +156,8 @@ fn inequality_fields_are_ordered_by_implicitly_and_in_their_order() {
 
 #[test]
 fn cursors_cut_before_or_after_and_may_be_prefixes() {
-    let documents: Vec<_> = (0..6)
-        .map(|n| document(&format!("c/d{n}"), &[("x", int(n / 2)), ("y", int(n))]))
-        .collect();
+    let documents: Vec<_> =
+        (0..6).map(|n| document(&format!("c/d{n}"), &[("x", int(n / 2)), ("y", int(n))])).collect();
     let bounded = |start: Option<(Vec<Value>, bool)>, end: Option<(Vec<Value>, bool)>| {
         let cursor = |(values, before)| Cursor { values, before };
         let query = StructuredQuery {
@@ -227,10 +230,7 @@ fn what_the_service_refuses_is_refused() {
             unary("x", unary_filter::Operator::IsNotNull),
             test("y", Operator::NotEqual, int(1)),
         ])),
-        filtered(all(vec![
-            test("x", Operator::NotIn, many(1)),
-            test("y", Operator::In, many(1)),
-        ])),
+        filtered(all(vec![test("x", Operator::NotIn, many(1)), test("y", Operator::In, many(1))])),
         filtered(any_of(vec![
             test("x", Operator::NotIn, many(1)),
             test("y", Operator::Equal, int(1)),
@@ -241,7 +241,10 @@ fn what_the_service_refuses_is_refused() {
         ])),
         filtered(test("__name__", Operator::ArrayContains, reference("c/d"))),
         filtered(test("__name__", Operator::In, array(vec![reference("c/d"), int(1)]))),
-        StructuredQuery { order_by: vec![order("__name__", false), order("x", false)], ..from("c") },
+        StructuredQuery {
+            order_by: vec![order("__name__", false), order("x", false)],
+            ..from("c")
+        },
         StructuredQuery {
             order_by: vec![order("__name__", false)],
             ..filtered(test("x", Operator::GreaterThan, int(1)))
@@ -326,7 +329,8 @@ fn an_empty_projection_shows_all_fields() {
         let fields = paths.iter().filter_map(|path| field(path)).collect();
         let query = StructuredQuery { select: Some(Projection { fields }), ..from("c") };
         let document = document("c/d", &[("a", int(1)), ("b", map(&[("c", int(2))]))]);
-        let mut names: Vec<_> = parse(query).unwrap().project(document).fields.into_keys().collect();
+        let mut names: Vec<_> =
+            parse(query).unwrap().project(document).fields.into_keys().collect();
         names.sort();
         names
     };
@@ -340,8 +344,7 @@ fn an_empty_projection_shows_all_fields() {
 fn a_collection_is_found_whole_between_its_lowest_and_the_next_ones_id() {
     let lowest = "__id-9223372036854775808__";
     let bounds = [reference(&format!("c/{lowest}")), reference(&format!("c\0/{lowest}"))];
-    let selector =
-        CollectionSelector { collection_id: String::new(), all_descendants: true };
+    let selector = CollectionSelector { collection_id: String::new(), all_descendants: true };
     let kindless = StructuredQuery { from: vec![selector], ..StructuredQuery::default() };
     let by_filters = StructuredQuery {
         r#where: Some(all(vec![
@@ -357,14 +360,16 @@ fn a_collection_is_found_whole_between_its_lowest_and_the_next_ones_id() {
         end_at: cursor(&bounds[1]),
         ..kindless
     };
-    let documents: Vec<_> = ["b/z", "c/__id-7__", "c/a", "c/a/x/y", "c/b", "c\0/a", "ca/a", "d/c/c/d"]
-        .iter()
-        .map(|path| document(path, &[]))
-        .collect();
+    let documents: Vec<_> =
+        ["b/z", "c/__id-7__", "c/a", "c/a/x/y", "c/b", "c\0/a", "ca/a", "d/c/c/d"]
+            .iter()
+            .map(|path| document(path, &[]))
+            .collect();
     for query in [by_filters, by_cursors] {
         assert_eq!(ids(query.clone(), &documents), ["__id-7__", "a", "y", "b"]);
         let (from, until) = parse(query).unwrap().name_range();
-        let keys = documents.iter().map(|document| DocumentName::parse(&document.name).unwrap().key());
+        let keys =
+            documents.iter().map(|document| DocumentName::parse(&document.name).unwrap().key());
         let scanned = keys.filter(|key| *key >= from && until.as_ref().is_none_or(|end| key < end));
         assert_eq!(scanned.count(), 4);
     }

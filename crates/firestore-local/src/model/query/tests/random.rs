@@ -94,10 +94,7 @@ fn leaf() -> impl Strategy<Value = ProtoFilter> {
 }
 
 fn filters() -> impl Strategy<Value = Option<ProtoFilter>> {
-    let branch = prop_oneof![
-        leaf(),
-        prop::collection::vec(leaf(), 1..3).prop_map(all),
-    ];
+    let branch = prop_oneof![leaf(), prop::collection::vec(leaf(), 1..3).prop_map(all),];
     prop_oneof![
         3 => Just(None),
         4 => leaf().prop_map(Some),
@@ -108,7 +105,8 @@ fn filters() -> impl Strategy<Value = Option<ProtoFilter>> {
 
 /// Orders, and a cursor's worth of values for them.
 fn orders() -> impl Strategy<Value = Vec<(Order, Value, Value)>> {
-    let fields = prop::collection::btree_map(path(), (any::<bool>(), small_value(), small_value()), 0..3);
+    let fields =
+        prop::collection::btree_map(path(), (any::<bool>(), small_value(), small_value()), 0..3);
     let by_name = prop::option::of((any::<bool>(), name(), name()));
     (fields, by_name).prop_map(|(fields, by_name)| {
         let fields = fields.into_iter().chain(by_name.map(|by_name| (NAME, by_name)));
@@ -229,9 +227,9 @@ fn compared(op: Operator, value: &Value, operand: &Value) -> bool {
         Operator::In => found(value, &listed),
         Operator::NotIn => {
             !is_null(value)
-                && listed.iter().all(|other| {
-                    !is_null(other) && documented_order(value, other).is_ne()
-                })
+                && listed
+                    .iter()
+                    .all(|other| !is_null(other) && documented_order(value, other).is_ne())
         }
         Operator::ArrayContains => {
             let operand = std::slice::from_ref(operand);
