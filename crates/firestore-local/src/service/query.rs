@@ -65,9 +65,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
                 transaction: begun.take().unwrap_or_default(),
                 read_time,
                 skipped_results: i32::try_from(skipped).unwrap_or(i32::MAX),
-                continuation_selector: Some(
-                    run_query_response::ContinuationSelector::Done(true),
-                ),
+                continuation_selector: Some(run_query_response::ContinuationSelector::Done(true)),
                 ..RunQueryResponse::default()
             };
             let _ = answers.blocking_send(Ok(last));
