@@ -12,6 +12,10 @@
 //! - `costUsd` comes from assumed prices a token;
 //! - `outcome` is `timeout` where the derived duration exceeds `TIMEOUT_MS`, otherwise `success`.
 //!
+//! With `--router` the requests are spread over the arms of `router-core` by its seed weights, as if
+//! a router had served the trace: the component is `router:ARM`, and duration and cost are those
+//! above times a factor of the arm ([`ARMS`]), so that the tune job has something to find out.
+//!
 //! Times are shifted so that the last request arrives now, because statistics look back from now;
 //! `--ending-at MS` ends the trace at another time, `--ending-at original` keeps the times. Ids are
 //! made from file and line: converted and imported again, nothing is stored twice.
@@ -33,6 +37,21 @@ const TIMEOUT_MS: f64 = 20_000.0;
 
 const BUNDLED: [&str; 2] = ["AzureLLMInferenceTrace_code.csv", "AzureLLMInferenceTrace_conv.csv"];
 
+/// An arm of `router-core`: its share, and how its durations and costs compare.
+struct Arm {
+    name: &'static str,
+    share: f64,
+    duration: f64,
+    cost: f64,
+}
+
+/// Shares are the seed weights; the factors are made up.
+const ARMS: [Arm; 3] = [
+    Arm { name: "gpt-5", share: 0.6, duration: 1.0, cost: 1.0 },
+    Arm { name: "gemini", share: 0.25, duration: 0.4, cost: 0.5 },
+    Arm { name: "claude", share: 0.15, duration: 0.7, cost: 0.8 },
+];
+
 /// One line of the trace.
 #[derive(Debug, PartialEq)]
 struct Request {
@@ -49,6 +68,13 @@ enum End {
     At(i64),
 }
 
+#[derive(Debug)]
+struct Options {
+    end: End,
+    router: bool,
+    files: Vec<PathBuf>,
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,48 +86,60 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let (end, mut files) = arguments(std::env::args().skip(1))?;
-    if files.is_empty() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/azure-llm-2023");
-        files.extend(BUNDLED.map(|name| folder.join(name)));
-    }
-    let mut traces = Vec::new();
-    for file in &files {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        traces.push((file, read(file, &text)));
-    }
-    let last = traces.iter().flat_map(|(_, requests)| requests).map(|request| request.ts).max();
-    let shift = match (end, last) {
-        (End::At(end), Some(last)) => end - last,
-        _ => 0,
-    };
+    let options = arguments(std::env::args().skip(1))?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for (file, requests) in &traces {
-        for request in requests {
-            writeln!(out, "{}", observation(file, request, shift))
-                .map_err(|error| format!("cannot write: {error}"))?;
-        }
+    for observation in convert(options)? {
+        writeln!(out, "{observation}").map_err(|error| format!("cannot write: {error}"))?;
     }
     out.flush().map_err(|error| format!("cannot write: {error}"))
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Result<(End, Vec<PathBuf>), String> {
+/// The observations of the files, or of the bundled ones where none are named.
+fn convert(options: Options) -> Result<Vec<Value>, String> {
+    let Options { end, router, mut files } = options;
+    if files.is_empty() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/azure-llm-2023");
+        files.extend(BUNDLED.map(|name| folder.join(name)));
+    }
+    let mut requests = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        requests.extend(read(file, &text).into_iter().map(|request| (file, request)));
+    }
+    let last = requests.iter().map(|(_, request)| request.ts).max();
+    let shift = match (end, last) {
+        (End::At(end), Some(last)) => end - last,
+        _ => 0,
+    };
+    let observations =
+        requests.iter().map(|(file, request)| observation(file, request, shift, router));
+    Ok(observations.collect())
+}
+
+/// The bundled trace as requests to a router, ending at a time.
+pub fn bundled_router_trace(end: i64) -> Result<Vec<Value>, String> {
+    convert(Options { end: End::At(end), router: true, files: Vec::new() })
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut end = End::At(Utc::now().timestamp_millis());
     let mut files = Vec::new();
+    let mut router = false;
     while let Some(word) = words.next() {
         match word.as_str() {
             "--ending-at" => end = parse_end(&words.next().unwrap_or_default())?,
+            "--router" => router = true,
             option if option.starts_with('-') => {
                 return Err(format!(
-                    "unknown option {option}; usage: azure_trace [--ending-at MS|now|original] \
-                     [FILE.csv...]"
+                    "unknown option {option}; usage: azure_trace [--router] \
+                     [--ending-at MS|now|original] [FILE.csv...]"
                 ));
             }
             file => files.push(PathBuf::from(file)),
         }
     }
-    Ok((end, files))
+    Ok(Options { end, router, files })
 }
 
 fn parse_end(word: &str) -> Result<End, String> {
@@ -143,22 +181,38 @@ fn parse(line: usize, text: &str) -> Result<Request, String> {
     })
 }
 
-fn observation(file: &Path, request: &Request, shift: i64) -> Value {
+fn observation(file: &Path, request: &Request, shift: i64, router: bool) -> Value {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let service = if name.contains("code") { "code" } else { "conv" };
-    let id = format!("{name}:{}", request.line);
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{name}:{}", request.line).as_bytes());
+    let arm = router.then(|| arm_of(id));
+    let (slower, dearer) = arm.map_or((1.0, 1.0), |arm| (arm.duration, arm.cost));
+    let component =
+        arm.map_or_else(|| format!("llm:{service}"), |arm| format!("router:{}", arm.name));
     let (context, generated) = (request.context_tokens as f64, request.generated_tokens as f64);
-    let duration = (context * PREFILL_MS_A_TOKEN + generated * DECODE_MS_A_TOKEN).round();
+    let duration = context * PREFILL_MS_A_TOKEN + generated * DECODE_MS_A_TOKEN;
+    let duration = (duration * slower).round();
+    let cost = context * USD_A_CONTEXT_TOKEN + generated * USD_A_GENERATED_TOKEN;
     json!({
-        "id": Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes()).to_string(),
+        "id": id.to_string(),
         "ts": request.ts + shift,
-        "component": format!("llm:{service}"),
+        "component": component,
         "outcome": if duration > TIMEOUT_MS { "timeout" } else { "success" },
         "durationMs": duration.min(TIMEOUT_MS),
         "tokensIn": request.context_tokens,
         "tokensOut": request.generated_tokens,
-        "costUsd": context * USD_A_CONTEXT_TOKEN + generated * USD_A_GENERATED_TOKEN,
+        "costUsd": cost * dearer,
     })
+}
+
+/// The arm that serves a request: its id is as good as a throw of dice, and always the same.
+fn arm_of(id: Uuid) -> &'static Arm {
+    let mut left = (id.as_u128() >> 64) as f64 / 2_f64.powi(64);
+    let chosen = ARMS.iter().find(|arm| {
+        left -= arm.share;
+        left < 0.0
+    });
+    chosen.unwrap_or(&ARMS[0])
 }
 
 #[cfg(test)]
@@ -169,12 +223,12 @@ mod tests {
     fn a_line_of_the_trace_becomes_an_observation() {
         let request = parse(2, "2023-11-16 18:17:03.9799600,4808,10").unwrap();
         assert_eq!(request.ts, 1_700_158_623_979);
-        let made = observation(Path::new("x_code.csv"), &request, 1_000);
+        let made = observation(Path::new("x_code.csv"), &request, 1_000, false);
         assert_eq!(made["component"], "llm:code");
         assert_eq!(made["ts"], 1_700_158_624_979_i64);
         assert_eq!(made["durationMs"], 1_502.0);
         assert_eq!(made["outcome"], "success");
-        assert_eq!(made, observation(Path::new("x_code.csv"), &request, 1_000));
+        assert_eq!(made, observation(Path::new("x_code.csv"), &request, 1_000, false));
     }
 
     #[test]
