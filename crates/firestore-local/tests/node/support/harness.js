@@ -74,3 +74,10 @@ export async function ids(query) {
   const snapshot = await query.get();
   return snapshot.docs.map((document) => document.id);
 }
+
+/** All messages of a stream. */
+export async function collect(stream) {
+  const messages = [];
+  for await (const message of stream) messages.push(message);
+  return messages;
+}
