@@ -9,7 +9,7 @@ use serde::Serialize;
 /// A table without vertical lines, fit for a terminal and for `grep`.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|title| title.to_uppercase()));
     table
 }

@@ -95,7 +95,7 @@ async fn show(store: &Store, text: &str, json: bool) -> Result<()> {
 pub fn describe(policy: &Policy) -> Result<String> {
     use std::fmt::Write as _;
     let mut text = String::new();
-    writeln!(text, "{}  {}", policy.key(), policy.status.as_str())?;
+    writeln!(text, "{}  {}", policy.name(), policy.status.as_str())?;
     let created = output::time(policy.created_at);
     writeln!(text, "  created    {created} by {}", policy.created_by)?;
     if let Some(parent) = &policy.parent_version {

@@ -24,14 +24,14 @@ impl<T: Clone> Cached<T> {
     pub async fn get<E>(
         &mut self,
         now: i64,
-        load: impl AsyncFnOnce() -> Result<T, E>,
+        load: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         if let Some((read_at, value)) = &self.held
             && (0..self.ttl_ms).contains(&now.saturating_sub(*read_at))
         {
             return Ok(value.clone());
         }
-        let value = load().await?;
+        let value = load.await?;
         self.held = Some((now, value.clone()));
         Ok(value)
     }
@@ -52,12 +52,11 @@ mod tests {
         let mut cache = Cached::new(Duration::from_millis(100));
         let mut reads = 0;
         for (now, expected) in [(0, 1), (99, 1), (100, 2), (150, 2), (149, 2), (50, 3)] {
-            let value = cache
-                .get(now, async || {
-                    reads += 1;
-                    Ok::<_, Infallible>(reads)
-                })
-                .await;
+            let load = async {
+                reads += 1;
+                Ok::<_, Infallible>(reads)
+            };
+            let value = cache.get(now, load).await;
             assert_eq!(value, Ok(expected), "at {now}");
         }
     }

@@ -1,6 +1,5 @@
 //! Which Firestore to talk to, and the connection to it.
 
-use firestore::gcloud_sdk::GoogleAuthHeaders;
 use firestore::gcloud_sdk::google_cloud_auth::credentials::{
     CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
@@ -67,6 +66,11 @@ impl Store {
             detail: error.to_string(),
         };
         Ok(Self { db: db.map_err(failed)? })
+    }
+
+    /// The connection itself, for those who speak the protocol.
+    pub fn into_db(self) -> FirestoreDb {
+        self.db
     }
 
     /// The project this store works in.

@@ -49,7 +49,7 @@ impl Store {
         horizon: i64,
         limit: usize,
     ) -> Result<Chunk> {
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let query = after(from).at_most("ts", value::int(horizon)).limit(limit);
             self.read_chunk(query, None, limit).await
         })
@@ -58,7 +58,7 @@ impl Store {
 
     /// The observations between `from` and the end of a chunk that was announced before.
     pub async fn pending_chunk(&self, from: Option<&Position>, pending: &Pending) -> Result<Chunk> {
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let query = after(from).at_most("ts", pending.end.ts.clone());
             let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
             // A recovered chunk is all or nothing: its end is fixed by the announcement.
@@ -99,7 +99,9 @@ impl Store {
                 break;
             }
             seen += 1;
-            let as_of = read_time.unwrap_or_default();
+            let as_of = read_time.ok_or_else(|| {
+                StoreError::decode(OBSERVATIONS, "a page", "the answer has no read time")
+            })?;
             if is_member(&document, &as_of) {
                 chunk.items.push(parse(&document));
                 chunk.end = Some((position, as_of));

@@ -50,8 +50,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn key(&self) -> PolicyKey {
-        PolicyKey { id: self.id.clone(), version: self.version.clone() }
+    /// `{id}@{version}`, which is the document's id.
+    pub fn name(&self) -> String {
+        document_id(&self.id, &self.version)
     }
 }
 
@@ -117,18 +118,15 @@ impl Store {
     /// Writes a draft with its audit entry, and retires the draft it supersedes, in one
     /// transaction that reads the flags and the parent again.
     pub async fn propose(&self, draft: &NewDraft) -> Result<ProposeOutcome> {
-        self.in_transaction("a proposal in ops_policies", async |transaction| {
-            let parent = PolicyKey { id: draft.key.id.clone(), version: draft.parent.clone() };
+        self.in_transaction("a proposal in ops_policies", |transaction| async move {
             let flags_name = self.name(CONFIG, config::FLAGS);
-            let parent_name = self.name(POLICIES, &parent.to_string());
+            let parent_name = self.version_name(draft, &draft.parent);
             let draft_name = self.name(POLICIES, &draft.key.to_string());
-            let superseded_name = draft.supersedes.as_ref().map(|version| {
-                let key = PolicyKey { id: draft.key.id.clone(), version: version.clone() };
-                self.name(POLICIES, &key.to_string())
-            });
+            let superseded_name =
+                draft.supersedes.as_ref().map(|version| self.version_name(draft, version));
             let mut names = vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
             names.extend(superseded_name.clone());
-            let found = self.get_many(names, Some(transaction)).await?;
+            let found = self.get_many(names, Some(&transaction)).await?;
 
             let flags = FlagsState::of(found.get(&flags_name));
             if !flags.tuning_enabled() {
@@ -161,6 +159,10 @@ impl Store {
         .await
     }
 
+    fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
+        self.name(POLICIES, &document_id(&draft.key.id, version))
+    }
+
     fn decode_all(&self, documents: &[Document]) -> Result<Vec<Policy>> {
         documents.iter().map(|document| self.decode_policy(document)).collect()
     }
@@ -171,12 +173,16 @@ impl Store {
         let policy: Policy = serde_json::from_value(json)
             .map_err(|error| StoreError::decode(name, "a policy version", error))?;
         let id = value::document_id(document);
-        if policy.key().to_string() != id {
-            let detail = format!("its fields say {}", policy.key());
+        if policy.name() != id {
+            let detail = format!("its fields say {}", policy.name());
             return Err(StoreError::decode(name, "a policy version", detail));
         }
         Ok(policy)
     }
+}
+
+fn document_id(id: &str, version: &Version) -> String {
+    format!("{id}@{version}")
 }
 
 fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {

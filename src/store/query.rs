@@ -36,10 +36,6 @@ impl Query {
         self.filter(path, Operator::Equal, value)
     }
 
-    pub fn at_least(self, path: &str, value: Value) -> Self {
-        self.filter(path, Operator::GreaterThanOrEqual, value)
-    }
-
     pub fn at_most(self, path: &str, value: Value) -> Self {
         self.filter(path, Operator::LessThanOrEqual, value)
     }

@@ -32,7 +32,10 @@ pub fn is_transient(code: Code) -> bool {
 }
 
 /// Runs `call` until it succeeds, fails for good, or the attempts are used up.
-pub async fn repeat<T>(mut call: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub async fn repeat<T, F>(mut call: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut attempt = 1;
     loop {
         match call().await {
@@ -72,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_transient_failure_is_tried_again_until_it_succeeds() {
         let calls = Cell::new(0);
-        let outcome = repeat(async || {
+        let outcome = repeat(|| async {
             calls.set(calls.get() + 1);
             if calls.get() < 3 { Err(failing(Status::unavailable("soon"))) } else { Ok(7) }
         });
@@ -86,7 +89,7 @@ mod tests {
             [(Status::permission_denied("no"), 1), (Status::unavailable("no"), MAX_ATTEMPTS)]
         {
             let calls = Cell::new(0);
-            let outcome: Result<()> = repeat(async || {
+            let outcome: Result<()> = repeat(|| async {
                 calls.set(calls.get() + 1);
                 Err(failing(status.clone()))
             })

@@ -13,6 +13,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     run_aggregation_query_request::QueryType as AggregationQueryType,
     run_query_request::QueryType, structured_aggregation_query as aggregation, value::ValueType,
 };
+use firestore::gcloud_sdk::GoogleAuthMiddleware;
+use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
@@ -31,12 +33,6 @@ const MAX_RESPONSE_BYTES: usize = 16 << 20;
 /// The id of an open transaction.
 pub type TransactionId = Vec<u8>;
 
-macro_rules! client {
-    ($store:expr) => {
-        $store.db.client().get().max_decoding_message_size(MAX_RESPONSE_BYTES)
-    };
-}
-
 fn request<T>(message: T, deadline: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
@@ -44,6 +40,10 @@ fn request<T>(message: T, deadline: Duration) -> Request<T> {
 }
 
 impl Store {
+    fn client(&self) -> FirestoreClient<GoogleAuthMiddleware> {
+        self.db.client().get().max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
     fn database(&self) -> String {
         self.db.get_database_path().clone()
     }
@@ -84,10 +84,11 @@ impl Store {
         };
         let target = || self.short_name(&message.documents[0]).to_owned();
         let failed = |status| StoreError::rpc("reading", target(), status);
-        let read = async || {
+        let read = || async {
             let mut found = HashMap::new();
-            let call = client!(self).batch_get_documents(request(message.clone(), DEADLINE));
-            let mut answers = call.await.map_err(failed)?.into_inner();
+            let message = request(message.clone(), DEADLINE);
+            let answers = self.client().batch_get_documents(message).await;
+            let mut answers = answers.map_err(failed)?.into_inner();
             while let Some(answer) = answers.message().await.map_err(failed)? {
                 if let Some(Found::Found(document)) = answer.result {
                     found.insert(document.name.clone(), document);
@@ -109,7 +110,7 @@ impl Store {
             query_type: Some(QueryType::StructuredQuery(query)),
             ..RunQueryRequest::default()
         };
-        Ok(client!(self).run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
+        Ok(self.client().run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
     }
 
     /// All documents of a query whose result is known to be small.
@@ -119,7 +120,7 @@ impl Store {
         query: StructuredQuery,
     ) -> Result<Vec<Document>> {
         let failed = |status| StoreError::rpc("querying", target, status);
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let mut documents = Vec::new();
             let mut answers = self.query(query.clone()).await.map_err(failed)?;
             while let Some(answer) = answers.message().await.map_err(failed)? {
@@ -148,10 +149,10 @@ impl Store {
             )),
             ..RunAggregationQueryRequest::default()
         };
-        retry::repeat(async || {
-            let call = client!(self)
-                .run_aggregation_query(request(message.clone(), QUERY_DEADLINE));
-            let mut answers = call.await.map_err(failed)?.into_inner();
+        retry::repeat(|| async {
+            let message = request(message.clone(), QUERY_DEADLINE);
+            let answers = self.client().run_aggregation_query(message).await;
+            let mut answers = answers.map_err(failed)?.into_inner();
             while let Some(answer) = answers.message().await.map_err(failed)? {
                 let fields = answer.result.unwrap_or_default().aggregate_fields;
                 if let Some(ValueType::IntegerValue(n)) =
@@ -179,7 +180,7 @@ impl Store {
             transaction: transaction.unwrap_or_default(),
             ..CommitRequest::default()
         };
-        let answer = client!(self).commit(request(message, DEADLINE)).await;
+        let answer = self.client().commit(request(message, DEADLINE)).await;
         Ok(answer.map_err(|status| StoreError::rpc(COMMITTING, target, status))?.into_inner())
     }
 
@@ -189,13 +190,13 @@ impl Store {
         target: &str,
         writes: &[Write],
     ) -> Result<Vec<rpc::Status>> {
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let message = BatchWriteRequest {
                 database: self.database(),
                 writes: writes.to_vec(),
                 ..BatchWriteRequest::default()
             };
-            let answer = client!(self).batch_write(request(message, DEADLINE)).await;
+            let answer = self.client().batch_write(request(message, DEADLINE)).await;
             let failed = |status| StoreError::rpc("writing to", target, status);
             Ok(answer.map_err(failed)?.into_inner().status)
         })
@@ -204,10 +205,10 @@ impl Store {
 
     pub(super) async fn begin(&self) -> Result<TransactionId> {
         let failed = |status| StoreError::rpc("beginning a transaction on", self.database(), status);
-        retry::repeat(async || {
+        retry::repeat(|| async {
             let message =
                 BeginTransactionRequest { database: self.database(), ..Default::default() };
-            let answer = client!(self).begin_transaction(request(message, DEADLINE)).await;
+            let answer = self.client().begin_transaction(request(message, DEADLINE)).await;
             Ok(answer.map_err(failed)?.into_inner().transaction)
         })
         .await
@@ -217,7 +218,7 @@ impl Store {
     pub(super) async fn rollback(&self, transaction: TransactionId) {
         let message =
             RollbackRequest { database: self.database(), transaction, ..Default::default() };
-        if let Err(status) = client!(self).rollback(request(message, DEADLINE)).await {
+        if let Err(status) = self.client().rollback(request(message, DEADLINE)).await {
             tracing::debug!(%status, "a rollback failed; the transaction will expire by itself");
         }
     }

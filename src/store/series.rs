@@ -91,8 +91,7 @@ impl Store {
     ) -> Result<()> {
         component.series.advance(now);
         let mut shown = Vec::new();
-        for window in Window::ALL {
-            let stats = component.series.window(window);
+        for (window, stats) in component.series.windows() {
             if stats.n > 0 {
                 shown.push(window);
                 writes.push(stats_write(self, &component.component, window, &stats, now));
@@ -108,9 +107,7 @@ impl Store {
                 writes.push(write::delete(name));
             }
             Some(next_change) => {
-                let encoded = postcard::to_allocvec(&component.series).map_err(|error| {
-                    StoreError::decode(self.short_name(&name), "an encodable series", error)
-                })?;
+                let encoded = component.series.encode();
                 component.weight = encoded.len();
                 let fields = value::fields([
                     ("component", value::string(component.component.as_str())),
@@ -136,8 +133,7 @@ impl Store {
         let component =
             value::as_str(fields, "component").ok_or_else(|| wrong("component is missing"))?;
         let encoded = value::as_bytes(fields, "series").ok_or_else(|| wrong("series is missing"))?;
-        let series: Series =
-            postcard::from_bytes(encoded).map_err(|error| wrong(&error.to_string()))?;
+        let series = Series::decode(encoded).map_err(|error| wrong(&error.to_string()))?;
         let shown = value::as_str(fields, "windows").unwrap_or_default();
         let shown = Window::ALL
             .into_iter()

@@ -15,11 +15,14 @@ impl Store {
     /// Runs `body` in a transaction: it reads with the id it is given and returns the writes to
     /// commit with its result; no writes, and the transaction is rolled back. The whole is run
     /// again where Firestore aborted it, so `body` must have no effect of its own.
-    pub(super) async fn in_transaction<T>(
+    pub(super) async fn in_transaction<T, F>(
         &self,
         target: &str,
-        mut body: impl AsyncFnMut(&TransactionId) -> Result<(Vec<Write>, T)>,
-    ) -> Result<T> {
+        mut body: impl FnMut(TransactionId) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<(Vec<Write>, T)>>,
+    {
         let mut attempt = 1;
         loop {
             match self.attempt(target, &mut body).await {
@@ -32,13 +35,16 @@ impl Store {
         }
     }
 
-    async fn attempt<T>(
+    async fn attempt<T, F>(
         &self,
         target: &str,
-        body: &mut impl AsyncFnMut(&TransactionId) -> Result<(Vec<Write>, T)>,
-    ) -> Result<T> {
+        body: &mut impl FnMut(TransactionId) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<(Vec<Write>, T)>>,
+    {
         let transaction = self.begin().await?;
-        match body(&transaction).await {
+        match body(transaction.clone()).await {
             Ok((writes, result)) if writes.is_empty() => {
                 self.rollback(transaction).await;
                 Ok(result)

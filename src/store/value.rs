@@ -30,7 +30,7 @@ pub fn string(text: impl Into<String>) -> Value {
 }
 
 pub fn bytes(data: Vec<u8>) -> Value {
-    value(ValueType::BytesValue(data.into()))
+    value(ValueType::BytesValue(data))
 }
 
 pub fn map(fields: Fields) -> Value {

@@ -42,7 +42,7 @@ async fn tell(
         }
     }
     for policy in store.policies(None).await? {
-        if policy.status == PolicyStatus::Draft && told.insert(policy.key().to_string()) {
+        if policy.status == PolicyStatus::Draft && told.insert(policy.name()) {
             tell_draft(&policy);
         }
     }
@@ -55,5 +55,5 @@ fn tell_draft(policy: &Policy) {
         Ok(text) => println!("{text}"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }
-    println!("  look at it with: f0-learning policies show {}\n", policy.key());
+    println!("  look at it with: f0-learning policies show {}\n", policy.name());
 }

@@ -64,10 +64,11 @@ async fn import(
     while let Some(line) = next_line(&mut reader).context("cannot read on")? {
         report.lines += 1;
         bar.inc(line.as_ref().map_or(0, |text| text.len() as u64 + 1));
-        match line.and_then(|text| parse(report.lines, &text)) {
+        let number = report.lines;
+        match line.and_then(|text| parse(number, &text)) {
             Ok(None) => {}
-            Ok(Some(observation)) => batch.push((report.lines, observation)),
-            Err(problem) => refuse(&mut report, bar, report.lines, &problem),
+            Ok(Some(observation)) => batch.push((number, observation)),
+            Err(problem) => refuse(&mut report, bar, number, &problem),
         }
         if batch.len() == MAX_BATCH {
             if under_way.len() >= IN_FLIGHT {

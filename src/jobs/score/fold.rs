@@ -84,7 +84,8 @@ impl Ledger {
     fn record(&mut self, observation: &Observation, config: &RewardConfig, now: i64) {
         let reward = reward::score(config, observation);
         if let Some(component) = self.known.get_mut(&observation.component) {
-            component.series.record(observation, &reward, now);
+            // One that is older than the longest window has its reward, and no window to be in.
+            let _ = component.series.record(observation, &reward, now);
         }
     }
 

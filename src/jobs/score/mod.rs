@@ -181,7 +181,7 @@ impl ScoreJob {
     async fn announcement(&mut self, chunk: &Chunk, now: i64) -> Result<Option<Pending>> {
         let Some((end, read_time)) = chunk.end.clone() else { return Ok(None) };
         let store = self.store.clone();
-        let config = self.config.get(now, async || store.reward_config().await).await?;
+        let config = self.config.get(now, store.reward_config()).await?;
         Ok(Some(Pending { end, read_time, config }))
     }
 

@@ -283,7 +283,6 @@ impl<'a> Open<'a> {
         let written = Written {
             update_time: applied.document.as_ref().map(reads::update_time),
             transform_results: applied.transform_results,
-            document: None,
         };
         match place {
             Some(place) => staged[place].1.after = applied.document,

@@ -74,7 +74,6 @@ pub struct Written {
     /// `None` for a delete.
     pub update_time: Option<Micros>,
     pub transform_results: Vec<Value>,
-    pub document: Option<Document>,
 }
 
 /// The outcome of a write request: when it was applied, and how each write went.

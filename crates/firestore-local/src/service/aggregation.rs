@@ -49,7 +49,7 @@ pub async fn run(
             service.meter.aggregated(&query, seen + skipped as u64);
             Ok(RunAggregationQueryResponse {
                 result: Some(AggregationResult { aggregate_fields: aggregates.results() }),
-                transaction: view.begun.unwrap_or_default().into(),
+                transaction: view.begun.unwrap_or_default(),
                 read_time: Some(view.read_time.into()),
                 ..RunAggregationQueryResponse::default()
             })

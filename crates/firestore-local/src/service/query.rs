@@ -45,7 +45,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
     let mut sent = 0;
     let mut emit = |document| {
         let answer = RunQueryResponse {
-            transaction: begun.take().unwrap_or_default().into(),
+            transaction: begun.take().unwrap_or_default(),
             document: Some(query.project(document)),
             read_time,
             ..RunQueryResponse::default()
@@ -61,7 +61,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
         Ok(skipped) => {
             service.meter.queried(query, sent + skipped);
             let last = RunQueryResponse {
-                transaction: begun.take().unwrap_or_default().into(),
+                transaction: begun.take().unwrap_or_default(),
                 read_time,
                 skipped_results: i32::try_from(skipped).unwrap_or(i32::MAX),
                 continuation_selector: Some(

@@ -23,7 +23,7 @@ pub async fn begin(
     let database = Database::parse(&request.database)?;
     let (id, _) =
         service.transactions.begin(&service.engine, &database, request.options.as_ref())?;
-    Ok(BeginTransactionResponse { transaction: id.into() })
+    Ok(BeginTransactionResponse { transaction: id })
 }
 
 pub fn rollback(service: &Service, request: &RollbackRequest) -> Result<Empty, Status> {

@@ -51,11 +51,6 @@ impl Watched {
                 }
                 None => return Err(Status::invalid_argument("A query target has no query")),
             },
-            Some(_) => {
-                return Err(Status::unimplemented(
-                    "this kind of listen target is not supported by firestore-local",
-                ));
-            }
             None => return Err(Status::invalid_argument("A target is neither query nor documents")),
         };
         let elsewhere = match &what {

@@ -1,0 +1,15 @@
+//! The rules of learning: what an observation is, what it is worth, what many of them say, and
+//! what policy follows from them.
+//!
+//! Nothing here reads or writes, awaits, asks for the time or draws a random number: the clock
+//! and randomness come in as arguments, so that a day of load can be simulated in a second and
+//! any decision replayed from what it rested on. Nothing here knows of Firestore either; a
+//! document comes in through [`observation::Fields`].
+
+mod digest;
+pub mod observation;
+pub mod policy;
+pub mod reward;
+pub mod sampling;
+pub mod stats;
+pub mod tuning;

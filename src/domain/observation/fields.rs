@@ -1,0 +1,49 @@
+//! How a document's fields are read, whatever it is made of.
+
+use serde_json::Value;
+
+/// A field's value, as far as an observation cares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Str(&'a str),
+    /// Anything else, by the name of its type ("a map", "a timestamp").
+    Other(&'static str),
+}
+
+impl Scalar<'_> {
+    pub(super) const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::Double(_) => "a number",
+            Self::Str(_) => "text",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A document: JSON here, Firestore's values in the store.
+pub trait Fields {
+    fn field(&self, name: &str) -> Option<Scalar<'_>>;
+}
+
+impl Fields for serde_json::Map<String, Value> {
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        self.get(name).map(|value| match value {
+            Value::Null => Scalar::Null,
+            Value::Bool(it) => Scalar::Bool(*it),
+            Value::Number(it) => match (it.as_i64(), it.as_f64()) {
+                (Some(int), _) => Scalar::Int(int),
+                (None, Some(double)) => Scalar::Double(double),
+                (None, None) => Scalar::Other("a number beyond double precision"),
+            },
+            Value::String(it) => Scalar::Str(it),
+            Value::Array(_) => Scalar::Other("an array"),
+            Value::Object(_) => Scalar::Other("a map"),
+        })
+    }
+}

@@ -1,0 +1,253 @@
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+const ID: &str = "1f0e";
+
+fn document(change: Value) -> Map<String, Value> {
+    let mut fields = json!({
+        "id": ID,
+        "ts": 1_734_000_000_000_i64,
+        "component": "router:gpt-5",
+        "outcome": "success",
+        "durationMs": 234,
+        "tokensIn": 150,
+        "tokensOut": 500,
+        "costUsd": 0.023,
+        "policyVersion": "router-core@1.0.0"
+    });
+    let (Value::Object(fields), Value::Object(change)) = (&mut fields, change) else {
+        panic!("a document is a map")
+    };
+    fields.extend(change);
+    fields.clone()
+}
+
+fn parse(change: Value) -> Result<Observation, Rejection> {
+    Observation::parse(ID, &document(change))
+}
+
+fn refusal(change: Value) -> String {
+    parse(change).unwrap_err().to_string()
+}
+
+#[test]
+fn the_specifications_document_is_an_observation() {
+    let observation = parse(json!({})).unwrap();
+    let expected = Observation {
+        id: ID.to_owned(),
+        ts: 1_734_000_000_000,
+        component: "router:gpt-5".to_owned(),
+        outcome: Outcome::Success,
+        duration_ms: 234.0,
+        tokens_in: Some(150),
+        tokens_out: Some(500),
+        cost_usd: Some(0.023),
+        policy_version: Some("router-core@1.0.0".to_owned()),
+        error_code: None,
+        sample_rate: 1.0,
+    };
+    assert_eq!(observation, expected);
+}
+
+#[test]
+fn integers_and_whole_doubles_are_the_same_number() {
+    let doubles = json!({"ts": 1.734e12, "tokensIn": 150.0, "durationMs": 234.0});
+    assert_eq!(parse(doubles), parse(json!({})));
+}
+
+#[test]
+fn null_counts_as_absent() {
+    let nulls = json!({"id": null, "tokensIn": null, "tokensOut": null, "costUsd": null,
+        "policyVersion": null, "errorCode": null, "sampleRate": null});
+    let observation = parse(nulls).unwrap();
+    assert_eq!((observation.tokens_in, observation.cost_usd), (None, None));
+    assert_eq!(observation.sample_rate, 1.0);
+    assert_eq!(refusal(json!({"component": null})), "component is missing");
+}
+
+#[test]
+fn unknown_fields_are_left_alone() {
+    assert!(parse(json!({"meta": {"from": 1}, "extra": [1, 2]})).is_ok());
+}
+
+#[test]
+fn an_error_code_may_be_a_number() {
+    let codes = [(json!(429), "429"), (json!("rate_limit"), "rate_limit")];
+    for (code, text) in codes {
+        let observation = parse(json!({"errorCode": code})).unwrap();
+        assert_eq!(observation.error_code.as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn a_refusal_names_field_value_and_bound() {
+    let cases = [
+        (
+            json!({"durationMs": -3}),
+            "durationMs is -3, must be between 0 and 604800000",
+        ),
+        (
+            json!({"durationMs": 604_800_001}),
+            "durationMs is 604800001, must be between 0 and 604800000",
+        ),
+        (
+            json!({"durationMs": "234"}),
+            "durationMs is text, must be a number",
+        ),
+        (
+            json!({"durationMs": true}),
+            "durationMs is a boolean, must be a number",
+        ),
+        (
+            json!({"costUsd": -0.01}),
+            "costUsd is -0.01, must be between 0 and 1000000",
+        ),
+        (
+            json!({"tokensIn": 1.5}),
+            "tokensIn is 1.5, must be a whole number",
+        ),
+        (
+            json!({"tokensOut": 1e13}),
+            "tokensOut is 10000000000000, must be between 0 and 1000000000000",
+        ),
+        (
+            json!({"sampleRate": 0}),
+            "sampleRate is 0, must be between 0.000001 and 1",
+        ),
+        (
+            json!({"sampleRate": 1.1}),
+            "sampleRate is 1.1, must be between 0.000001 and 1",
+        ),
+        (
+            json!({"ts": 1_734_000_000}),
+            "ts is 1734000000, which looks like seconds: must be epoch milliseconds",
+        ),
+        (
+            json!({"ts": 1_734_000_000_000_000_i64}),
+            "ts is 1734000000000000, which looks like microseconds: must be epoch milliseconds",
+        ),
+        (
+            json!({"ts": 1_734_000_000_000.5}),
+            "ts is 1734000000000.5, must be a whole number",
+        ),
+        (
+            json!({"ts": 12}),
+            "ts is 12, must be between 946684800000 and 4102444800000",
+        ),
+        (json!({"ts": {}}), "ts is a map, must be a number"),
+        (
+            json!({"outcome": "ok"}),
+            "outcome is \"ok\", must be success, failure or timeout",
+        ),
+        (json!({"component": ""}), "component is empty"),
+        (json!({"component": " "}), "component is empty"),
+        (
+            json!({"component": "x".repeat(401)}),
+            "component is 401 bytes long, must be at most 400",
+        ),
+        (
+            json!({"component": "a\nb"}),
+            "component holds the control character '\\n' at byte 1, must hold none",
+        ),
+        (
+            json!({"id": "other"}),
+            "id is \"other\", must equal the document's id \"1f0e\" or be left out",
+        ),
+        (
+            json!({"policyVersion": "router-core"}),
+            "policyVersion is \"router-core\", must be {id}@{version} such as router-core@1.0.0: no @ between id and version",
+        ),
+    ];
+    for (change, message) in cases {
+        assert_eq!(refusal(change), message);
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_refused() {
+    struct Costs(f64);
+    impl Fields for Costs {
+        fn field(&self, name: &str) -> Option<Scalar<'_>> {
+            Some(match name {
+                "ts" => Scalar::Int(MIN_TS),
+                "component" => Scalar::Str("a"),
+                "outcome" => Scalar::Str("timeout"),
+                "durationMs" => Scalar::Double(-0.0),
+                "costUsd" => Scalar::Double(self.0),
+                _ => return None,
+            })
+        }
+    }
+    for cost in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let rejection = Observation::parse("a", &Costs(cost)).unwrap_err();
+        assert_eq!(rejection.field, "costUsd");
+    }
+    let observation = Observation::parse("a", &Costs(1.0)).unwrap();
+    assert!(observation.duration_ms.is_sign_positive());
+}
+
+#[test]
+fn a_required_field_that_is_missing_is_named() {
+    for field in ["ts", "component", "outcome", "durationMs"] {
+        let mut fields = document(json!({}));
+        fields.remove(field);
+        let rejection = Observation::parse(ID, &fields).unwrap_err();
+        assert_eq!(
+            rejection,
+            Rejection {
+                field,
+                problem: Problem::Missing
+            }
+        );
+    }
+}
+
+#[test]
+fn a_long_value_is_cut_in_the_message() {
+    let message = refusal(json!({"outcome": "é".repeat(10_000)}));
+    assert!(message.len() < 300, "{message}");
+    assert!(message.contains("20000 bytes"), "{message}");
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,10}".prop_map(Value::from),
+        Just(json!({"x": [1]})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_accepted_reads_back_the_same(
+        duration_ms in 0.0..MAX_DURATION_MS,
+        cost_usd in prop::option::of(0.0..MAX_COST_USD),
+        tokens_in in prop::option::of(0_u64..1_000_000_000_000),
+        sample_rate in MIN_SAMPLE_RATE..=1.0,
+        ts in MIN_TS..=MAX_TS,
+    ) {
+        let change = json!({"durationMs": duration_ms, "costUsd": cost_usd,
+            "tokensIn": tokens_in, "sampleRate": sample_rate, "ts": ts});
+        let observation = parse(change).unwrap();
+        let Value::Object(fields) = observation.to_json() else { panic!("a document is a map") };
+        prop_assert!(fields.values().all(|it| !it.is_null()));
+        prop_assert_eq!(Observation::parse(ID, &fields), Ok(observation));
+    }
+
+    #[test]
+    fn no_value_breaks_the_parser(
+        field in prop::sample::select(vec!["id", "ts", "component", "outcome", "durationMs",
+            "tokensIn", "tokensOut", "costUsd", "policyVersion", "errorCode", "sampleRate"]),
+        value in any_value(),
+    ) {
+        if let Err(rejection) = parse(json!({field: value})) {
+            prop_assert_eq!(rejection.field, field);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What an observation was worth.
+//!
+//! `score = clamp01(baseline + successBoost - latencyPenalty - costPenalty - errorPenalty)`
+
+mod config;
+
+use serde::{Deserialize, Serialize};
+
+pub use config::{Bounds, RewardConfig, RewardConfigError, RewardWeights, Thresholds};
+
+use super::observation::{Observation, Outcome};
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reward {
+    /// Between 0 and 1.
+    pub score: f64,
+    pub details: RewardDetails,
+}
+
+/// What each part added or took away, each zero or positive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RewardDetails {
+    pub success_boost: f64,
+    pub latency_penalty: f64,
+    pub cost_penalty: f64,
+    pub error_penalty: f64,
+}
+
+/// Scores an observation under a config that [`RewardConfig::validate`] has passed.
+///
+/// An observation without a cost is not penalised for cost: a component that never pays anything
+/// must not need to say so.
+pub fn score(config: &RewardConfig, observation: &Observation) -> Reward {
+    let RewardConfig {
+        weights,
+        bounds,
+        baseline,
+        ..
+    } = config;
+    let (success_boost, error_penalty) = match observation.outcome {
+        Outcome::Success => (weights.success, 0.0),
+        Outcome::Failure | Outcome::Timeout => (0.0, weights.error),
+    };
+    let latency_penalty = weights.latency * share(observation.duration_ms, bounds.max_latency_ms);
+    let cost_penalty = observation
+        .cost_usd
+        .map_or(0.0, |cost| weights.cost * share(cost, bounds.max_cost_usd));
+    let score = baseline + success_boost - latency_penalty - cost_penalty - error_penalty;
+    Reward {
+        score: score.clamp(0.0, 1.0),
+        details: RewardDetails {
+            success_boost,
+            latency_penalty,
+            cost_penalty,
+            error_penalty,
+        },
+    }
+}
+
+/// How much of the bound was used up, at most all of it.
+fn share(value: f64, bound: f64) -> f64 {
+    (value / bound).min(1.0)
+}
+
+#[cfg(test)]
+mod tests;

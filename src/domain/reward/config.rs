@@ -1,0 +1,159 @@
+//! The document `config/reward_config`.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What outcomes are worth to the operator. The default is the specification's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RewardConfig {
+    /// Recorded with every reward, so that scores of different configs are not mixed unnoticed.
+    pub version: String,
+    pub weights: RewardWeights,
+    pub bounds: Bounds,
+    pub thresholds: Thresholds,
+    /// Where a score starts from. Without one, even a perfect router would sit at its own
+    /// `minAcceptable`.
+    #[serde(default = "default_baseline")]
+    pub baseline: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RewardWeights {
+    pub latency: f64,
+    pub cost: f64,
+    pub success: f64,
+    pub error: f64,
+}
+
+/// From where on a latency or a cost is as bad as it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bounds {
+    pub max_latency_ms: f64,
+    pub max_cost_usd: f64,
+}
+
+/// What a mean reward says of whatever earned it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Thresholds {
+    /// From here on up it does well enough.
+    pub min_acceptable: f64,
+    /// Below this it does badly enough to be corrected in larger steps.
+    pub retrain: f64,
+}
+
+fn default_baseline() -> f64 {
+    0.25
+}
+
+impl Default for RewardConfig {
+    fn default() -> Self {
+        Self {
+            version: "1.0.0".to_owned(),
+            weights: RewardWeights {
+                latency: 0.25,
+                cost: 0.2,
+                success: 0.6,
+                error: 0.6,
+            },
+            bounds: Bounds {
+                max_latency_ms: 4000.0,
+                max_cost_usd: 0.10,
+            },
+            thresholds: Thresholds {
+                min_acceptable: 0.55,
+                retrain: 0.40,
+            },
+            baseline: default_baseline(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum RewardConfigError {
+    #[error("reward_config has an empty version: every reward records it, so give it one")]
+    NoVersion,
+    #[error("reward_config {field} is {value}, must be between {min} and {max}")]
+    OutOfRange {
+        field: &'static str,
+        value: f64,
+        min: f64,
+        max: f64,
+    },
+    #[error("reward_config {field} is {value}, must be positive and finite")]
+    NotPositive { field: &'static str, value: f64 },
+    #[error(
+        "reward_config thresholds.retrain is {retrain}, above thresholds.minAcceptable \
+         {min_acceptable}: must be at most that"
+    )]
+    RetrainAboveAcceptable { retrain: f64, min_acceptable: f64 },
+}
+
+impl RewardConfig {
+    /// Scores lie in 0..1, so no sensible weight is near this; without a limit a sum could
+    /// overflow into infinity, and the difference of two such into NaN.
+    pub const MAX_WEIGHT: f64 = 1_000.0;
+
+    /// A config that passes gives every valid observation a score in 0..1.
+    pub fn validate(&self) -> Result<(), RewardConfigError> {
+        let Self {
+            version,
+            weights,
+            bounds,
+            thresholds,
+            baseline,
+        } = self;
+        if version.trim().is_empty() {
+            return Err(RewardConfigError::NoVersion);
+        }
+        within("weights.latency", weights.latency, Self::MAX_WEIGHT)?;
+        within("weights.cost", weights.cost, Self::MAX_WEIGHT)?;
+        within("weights.success", weights.success, Self::MAX_WEIGHT)?;
+        within("weights.error", weights.error, Self::MAX_WEIGHT)?;
+        positive("bounds.maxLatencyMs", bounds.max_latency_ms)?;
+        positive("bounds.maxCostUsd", bounds.max_cost_usd)?;
+        within("baseline", *baseline, 1.0)?;
+        thresholds.validate()
+    }
+}
+
+impl Thresholds {
+    pub fn validate(&self) -> Result<(), RewardConfigError> {
+        let Self {
+            min_acceptable,
+            retrain,
+        } = *self;
+        within("thresholds.minAcceptable", min_acceptable, 1.0)?;
+        within("thresholds.retrain", retrain, 1.0)?;
+        if retrain > min_acceptable {
+            return Err(RewardConfigError::RetrainAboveAcceptable {
+                retrain,
+                min_acceptable,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// NaN lies within no range.
+fn within(field: &'static str, value: f64, max: f64) -> Result<(), RewardConfigError> {
+    let min = 0.0;
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(RewardConfigError::OutOfRange {
+        field,
+        value,
+        min,
+        max,
+    })
+}
+
+fn positive(field: &'static str, value: f64) -> Result<(), RewardConfigError> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(RewardConfigError::NotPositive { field, value })
+}

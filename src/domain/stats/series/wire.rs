@@ -1,0 +1,95 @@
+//! How a series is stored: compact, versioned, and checked when it comes back.
+
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
+
+use super::{MAX_AHEAD_MS, MAX_NOW, Series, Slot, Window, starts_at};
+
+/// Raised whenever the layout of anything within changes; what was written before is then
+/// refused by number rather than misread, and rebuilt from the observations.
+const FORMAT: u8 = 1;
+
+#[derive(Deserialize)]
+pub(super) struct Wire {
+    format: u8,
+    now: i64,
+    tiers: [Vec<Slot>; 3],
+}
+
+/// [`Wire`] on the way out, where nothing needs to be copied first.
+#[derive(Serialize)]
+struct WireRef<'a> {
+    format: u8,
+    now: i64,
+    tiers: &'a [Vec<Slot>; 3],
+}
+
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    #[error("the statistics buckets are stored in format {found}, this version reads {FORMAT}")]
+    Format { found: u8 },
+    #[error("the statistics buckets contradict themselves: {0}")]
+    Inconsistent(&'static str),
+    #[error("the statistics buckets do not decode")]
+    Encoding(#[source] postcard::Error),
+}
+
+impl Series {
+    /// The bytes to store; a few hundred for each bucket in use.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("integers and sequences of known length always encode")
+    }
+
+    /// Reads what [`Series::encode`] wrote, and refuses anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        // The format comes first and alone, so that another format is recognised as such.
+        match bytes.first() {
+            Some(&FORMAT) | None => {}
+            Some(&found) => return Err(DecodeError::Format { found }),
+        }
+        let wire: Wire = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
+        Self::try_from(wire)
+    }
+}
+
+impl Serialize for Series {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WireRef {
+            format: FORMAT,
+            now: self.now,
+            tiers: &self.tiers,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl TryFrom<Wire> for Series {
+    type Error = DecodeError;
+
+    fn try_from(Wire { format, now, tiers }: Wire) -> Result<Self, Self::Error> {
+        if format != FORMAT {
+            return Err(DecodeError::Format { found: format });
+        }
+        if !(0..=MAX_NOW).contains(&now) {
+            return Err(DecodeError::Inconsistent("its time is out of range"));
+        }
+        let starts = starts_at(now);
+        let mut end = now + MAX_AHEAD_MS;
+        for ((window, start), slots) in Window::ALL.into_iter().zip(starts).zip(&tiers) {
+            let within = |slot: &Slot| (start..=end).contains(&slot.start);
+            if !slots
+                .iter()
+                .all(|it| within(it) && window.align(it.start) == it.start)
+            {
+                return Err(DecodeError::Inconsistent(
+                    "a bucket is not where its time belongs",
+                ));
+            }
+            if !slots.is_sorted_by(|a, b| a.start < b.start) {
+                return Err(DecodeError::Inconsistent("its buckets are out of order"));
+            }
+            end = start - 1;
+        }
+        Ok(Self { now, starts, tiers })
+    }
+}

@@ -1,0 +1,103 @@
+//! From what the arms of a policy have earned to better weights, or to the reason for none.
+//!
+//! [`decide()`] is the one place where that decision is made: a pure function of [`TuningInput`].
+//! Loading what goes in and writing what comes out are the tune job's.
+//!
+//! Whatever weights leave here are non-negative, sum to exactly 1, and respect the exploration
+//! floor and the step bound (`tests::a_proposal_keeps_every_bound`).
+
+mod bounds;
+mod config;
+mod decide;
+mod evidence;
+mod notes;
+mod projection;
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
+pub use decide::decide;
+pub use evidence::{ArmEvidence, Evidence};
+pub use reason::Reason;
+
+use super::policy::PolicyStatus;
+use super::reward::Thresholds;
+use super::stats::{Window, WindowStats};
+
+/// More arms than this are refused: with shares this small no arm would collect evidence.
+pub const MAX_ARMS: usize = 200;
+
+/// Weights are whole multiples of 1/1024. A binary floating-point number holds such a fraction,
+/// and every sum of them up to 1, without rounding: the weights add up to exactly 1 in whatever
+/// order and language a component adds them.
+pub const WEIGHT_STEPS: u16 = 1024;
+
+/// Everything that a decision rests on.
+#[derive(Clone, Debug)]
+pub struct TuningInput<'a> {
+    pub policy_id: &'a str,
+    /// The active version.
+    pub parent: &'a Version,
+    /// The active version's weights.
+    pub weights: &'a BTreeMap<String, f64>,
+    /// Of each arm that has any, the statistics over [`PolicyTuning::window`].
+    pub stats: &'a BTreeMap<String, WindowStats>,
+    pub thresholds: &'a Thresholds,
+    pub config: &'a PolicyTuning,
+    /// The last version that the tuner drafted from the same parent, whatever became of it.
+    pub last_draft: Option<&'a LastDraft>,
+    /// When the statistics were taken.
+    pub as_of: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastDraft {
+    pub version: Version,
+    pub weights: BTreeMap<String, f64>,
+    pub status: PolicyStatus,
+}
+
+/// What the tuner made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    Propose(Box<Proposal>),
+    None(Reason),
+}
+
+impl Decision {
+    pub fn proposal(&self) -> Option<&Proposal> {
+        match self {
+            Self::Propose(proposal) => Some(proposal),
+            Self::None(_) => None,
+        }
+    }
+}
+
+/// A version to draft.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    pub weights: BTreeMap<String, f64>,
+    /// By how much the mean reward should rise, if every arm keeps earning what it did.
+    pub expected_gain: f64,
+    /// The arms whose weight changes.
+    pub changes: Vec<ArmChange>,
+    pub evidence: Evidence,
+    /// The same for a person to read.
+    pub notes: String,
+    /// The open draft from the same parent that this one takes the place of.
+    pub supersedes: Option<Version>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArmChange {
+    pub arm: String,
+    pub from: f64,
+    pub to: f64,
+}

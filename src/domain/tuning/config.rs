@@ -1,0 +1,173 @@
+//! The document `config/tuning`: which policies are tuned, and within what bounds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{WEIGHT_STEPS, Window};
+use crate::domain::policy::{PolicyKey, PolicyKeyError};
+
+/// Stands for the arm's name in [`PolicyTuning::component`].
+pub const ARM_PLACEHOLDER: &str = "{arm}";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TuningConfig {
+    pub version: String,
+    /// By policy id. A policy that is not named here is never tuned.
+    pub policies: BTreeMap<String, PolicyTuning>,
+}
+
+impl Default for TuningConfig {
+    fn default() -> Self {
+        let component = format!("router:{ARM_PLACEHOLDER}");
+        let router = PolicyTuning {
+            component,
+            ..PolicyTuning::default()
+        };
+        Self {
+            version: "1.0.0".to_owned(),
+            policies: BTreeMap::from([("router-core".to_owned(), router)]),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyTuning {
+    /// The component that an arm's observations are recorded under, with `{arm}` for its name.
+    pub component: String,
+    pub window: Window,
+    /// Below this many observations in the window an arm is not judged.
+    pub min_samples: u64,
+    /// How far a weight may move in one version ...
+    pub step_bound: f64,
+    /// ... and how far once an arm does worse than `thresholds.retrain`.
+    pub retrain_step_bound: f64,
+    /// No arm gets less, or nothing more would be learnt about it.
+    pub exploration_floor: f64,
+    /// A version that moves no weight by this much is not worth an admin's time ...
+    pub min_change: f64,
+    /// ... nor is one that promises less than this in mean reward.
+    pub min_gain: f64,
+    /// How strongly rewards pull on weights: the factor between two arms grows by
+    /// e^(learningRate x difference in reward).
+    pub learning_rate: f64,
+}
+
+impl Default for PolicyTuning {
+    fn default() -> Self {
+        Self {
+            component: ARM_PLACEHOLDER.to_owned(),
+            window: Window::OneDay,
+            min_samples: 100,
+            step_bound: 0.1,
+            retrain_step_bound: 0.2,
+            exploration_floor: 0.05,
+            min_change: 0.01,
+            min_gain: 0.005,
+            // A difference of 0.1 between two equal arms then fills the default step.
+            learning_rate: 8.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum TuningConfigError {
+    #[error("tuning component is {0:?}, must hold {ARM_PLACEHOLDER} exactly once")]
+    Component(String),
+    #[error("tuning {field} is {value}, must be between {min} and {max}")]
+    OutOfRange {
+        field: &'static str,
+        value: f64,
+        min: f64,
+        max: f64,
+    },
+    #[error("tuning minSamples is 0, must be at least 1")]
+    NoSamples,
+    #[error("tuning retrainStepBound is {retrain}, must be at least stepBound, {step}")]
+    RetrainBelowStep { retrain: f64, step: f64 },
+    #[error("tuning policies holds {id:?}, which is no policy's id")]
+    PolicyId { id: String, source: PolicyKeyError },
+    #[error("tuning of policy {id} is invalid")]
+    Policy {
+        id: String,
+        source: Box<TuningConfigError>,
+    },
+}
+
+impl TuningConfig {
+    pub fn validate(&self) -> Result<(), TuningConfigError> {
+        for (id, policy) in &self.policies {
+            let no_id = |source| TuningConfigError::PolicyId {
+                id: id.clone(),
+                source,
+            };
+            PolicyKey::check_id(id).map_err(no_id)?;
+            policy.validate().map_err(|source| {
+                let source = Box::new(source);
+                TuningConfigError::Policy {
+                    id: id.clone(),
+                    source,
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl PolicyTuning {
+    /// The smallest step that leads from any weight to another that can be written.
+    const MIN_STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
+    /// Far beyond anything sensible: from here on the best arm takes all it may.
+    const MAX_LEARNING_RATE: f64 = 100.0;
+
+    /// The component that records what `arm` does.
+    pub fn component_of(&self, arm: &str) -> String {
+        self.component.replacen(ARM_PLACEHOLDER, arm, 1)
+    }
+
+    pub fn validate(&self) -> Result<(), TuningConfigError> {
+        if self.component.matches(ARM_PLACEHOLDER).count() != 1 {
+            return Err(TuningConfigError::Component(self.component.clone()));
+        }
+        if self.min_samples == 0 {
+            return Err(TuningConfigError::NoSamples);
+        }
+        within("stepBound", self.step_bound, Self::MIN_STEP, 1.0)?;
+        within(
+            "retrainStepBound",
+            self.retrain_step_bound,
+            Self::MIN_STEP,
+            1.0,
+        )?;
+        within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
+        within("minChange", self.min_change, 0.0, 1.0)?;
+        within("minGain", self.min_gain, 0.0, 1.0)?;
+        within(
+            "learningRate",
+            self.learning_rate,
+            0.0,
+            Self::MAX_LEARNING_RATE,
+        )?;
+        let (retrain, step) = (self.retrain_step_bound, self.step_bound);
+        if retrain < step {
+            return Err(TuningConfigError::RetrainBelowStep { retrain, step });
+        }
+        Ok(())
+    }
+}
+
+/// NaN lies within no range.
+fn within(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), TuningConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(TuningConfigError::OutOfRange {
+        field,
+        value,
+        min,
+        max,
+    })
+}

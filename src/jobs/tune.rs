@@ -1,0 +1,296 @@
+//! The tune job: weighs the evidence on each active policy, and writes a draft where that carries
+//! a change.
+//!
+//! Load, decide, apply: the decision is `domain::tuning::decide`; this file reads what goes in
+//! and stores what comes out. The flags are read first, and again in the transaction that writes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use semver::Version;
+
+use crate::domain::policy::{PolicyKey, PolicyStatus, next_free_patch};
+use crate::domain::reward::RewardConfig;
+use crate::domain::stats::{Window, WindowStats};
+use crate::domain::tuning::{
+    Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput, decide,
+};
+use crate::store::{
+    Cached, FlagsState, NewDraft, POLICIES_TTL, Policy, ProposeOutcome, REWARD_CONFIG_TTL, Result,
+    STATS_TTL, Store, StoreError, TUNER,
+};
+
+/// How long what the job reads may be kept; the defaults are the specification's.
+#[derive(Clone, Copy, Debug)]
+pub struct TuneOptions {
+    pub policies_ttl: Duration,
+    pub stats_ttl: Duration,
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self { policies_ttl: POLICIES_TTL, stats_ttl: STATS_TTL }
+    }
+}
+
+/// What a pass decided, policy by policy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TuneReport {
+    /// The flags forbid tuning.
+    SwitchedOff(FlagsState),
+    Decided(Vec<(String, Verdict)>),
+}
+
+/// What became of one policy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Proposed { key: PolicyKey, supersedes: Option<Version>, notes: String },
+    Nothing(Reason),
+    /// Somebody else changed the policy meanwhile; the next pass decides anew.
+    Overtaken(&'static str),
+    /// `config/tuning` does not name the policy.
+    NotTuned,
+    /// The policy has no `modelWeights` to tune.
+    NoWeights,
+    /// What is stored cannot be used; the other policies are not held up by it.
+    Unusable(String),
+}
+
+/// The job with what it keeps in memory between passes.
+#[derive(Debug)]
+pub struct TuneJob {
+    store: Store,
+    options: TuneOptions,
+    reward_config: Cached<RewardConfig>,
+    tuning_config: Cached<TuningConfig>,
+    policies: Cached<Vec<Policy>>,
+    stats: BTreeMap<(String, Window), Cached<BTreeMap<String, WindowStats>>>,
+}
+
+impl TuneJob {
+    pub fn new(store: Store) -> Self {
+        Self::with_options(store, TuneOptions::default())
+    }
+
+    pub fn with_options(store: Store, options: TuneOptions) -> Self {
+        Self {
+            store,
+            options,
+            reward_config: Cached::new(REWARD_CONFIG_TTL),
+            tuning_config: Cached::new(options.policies_ttl),
+            policies: Cached::new(options.policies_ttl),
+            stats: BTreeMap::new(),
+        }
+    }
+
+    /// Decides on every active policy, and writes the drafts.
+    ///
+    /// # Errors
+    /// What Firestore refused. Drafts that were written before stay; the next pass decides on the
+    /// rest.
+    pub async fn pass(&mut self, now: i64) -> Result<TuneReport> {
+        let flags = self.store.flags().await?;
+        if !flags.tuning_enabled() {
+            return Ok(TuneReport::SwitchedOff(flags));
+        }
+        let store = self.store.clone();
+        let rewards = self.reward_config.get(now, store.reward_config()).await?;
+        let tuning = self.tuning_config.get(now, store.tuning_config()).await?;
+        let active = self.policies.get(now, store.active_policies()).await?;
+        let mut verdicts = Vec::new();
+        for policy in serving(&active) {
+            let verdict = match tuning.policies.get(&policy.id) {
+                None => Verdict::NotTuned,
+                Some(bounds) => match self.tune(policy, &rewards, bounds, now).await? {
+                    Verdict::Overtaken(why) => {
+                        // What is kept of the policies is out of date.
+                        self.policies.forget();
+                        Verdict::Overtaken(why)
+                    }
+                    verdict => verdict,
+                },
+            };
+            verdicts.push((policy.id.clone(), verdict));
+        }
+        Ok(TuneReport::Decided(verdicts))
+    }
+
+    async fn tune(
+        &mut self,
+        policy: &Policy,
+        rewards: &RewardConfig,
+        bounds: &PolicyTuning,
+        now: i64,
+    ) -> Result<Verdict> {
+        let weights = match policy.params.model_weights() {
+            Ok(Some(weights)) => weights,
+            Ok(None) => return Ok(Verdict::NoWeights),
+            Err(error) => return Ok(unusable(&error)),
+        };
+        let stats = self.stats_of(policy, &weights, bounds, now).await?;
+        let versions = self.store.recent_versions(&policy.id).await?;
+        let last_draft = last_draft(policy, &versions);
+        let decision = decide(&TuningInput {
+            policy_id: &policy.id,
+            parent: &policy.version,
+            weights: &weights,
+            stats: &stats,
+            thresholds: &rewards.thresholds,
+            config: bounds,
+            last_draft: last_draft.as_ref(),
+            as_of: now,
+        });
+        match decision {
+            Decision::None(reason) => Ok(Verdict::Nothing(reason)),
+            Decision::Propose(proposal) => self.propose(policy, &versions, *proposal, now).await,
+        }
+    }
+
+    async fn stats_of(
+        &mut self,
+        policy: &Policy,
+        weights: &BTreeMap<String, f64>,
+        bounds: &PolicyTuning,
+        now: i64,
+    ) -> Result<BTreeMap<String, WindowStats>> {
+        let key = (policy.name(), bounds.window);
+        let ttl = self.options.stats_ttl;
+        let kept = self.stats.entry(key).or_insert_with(|| Cached::new(ttl));
+        let store = self.store.clone();
+        kept.get(now, async {
+            let arms: BTreeMap<String, &String> =
+                weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
+            let components: Vec<_> = arms.keys().cloned().collect();
+            let found = store.stats_of(&components, bounds.window).await?;
+            let named = |stats: crate::store::ComponentStats| {
+                let arm = arms.get(&stats.component)?;
+                Some(((*arm).clone(), stats.stats))
+            };
+            Ok::<_, StoreError>(found.into_iter().filter_map(named).collect())
+        })
+        .await
+    }
+
+    async fn propose(
+        &self,
+        policy: &Policy,
+        versions: &[Policy],
+        proposal: Proposal,
+        now: i64,
+    ) -> Result<Verdict> {
+        let taken = versions.iter().map(|version| &version.version);
+        let version = next_free_patch(&policy.version, taken);
+        let key = match PolicyKey::new(&policy.id, version) {
+            Ok(key) => key,
+            Err(error) => return Ok(unusable(&error)),
+        };
+        let draft = NewDraft {
+            key: key.clone(),
+            parent: policy.version.clone(),
+            params: policy.params.with_model_weights(&proposal.weights),
+            notes: proposal.notes.clone(),
+            expected_gain: proposal.expected_gain,
+            evidence: serde_json::to_value(&proposal.evidence)
+                .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
+            supersedes: proposal.supersedes.clone(),
+            now,
+        };
+        Ok(match self.store.propose(&draft).await? {
+            ProposeOutcome::Proposed => {
+                Verdict::Proposed { key, supersedes: proposal.supersedes, notes: proposal.notes }
+            }
+            ProposeOutcome::Overtaken(why) => Verdict::Overtaken(why),
+            ProposeOutcome::SwitchedOff(_) => Verdict::Overtaken("tuning was switched off"),
+        })
+    }
+}
+
+fn unusable(error: &dyn fmt::Display) -> Verdict {
+    Verdict::Unusable(error.to_string())
+}
+
+/// Of each policy the version in force: the highest, should there be several active ones.
+fn serving(active: &[Policy]) -> impl Iterator<Item = &Policy> {
+    active.chunk_by(|a, b| a.id == b.id).filter_map(|versions| versions.last())
+}
+
+/// The tuner's last draft from the version in force, whatever became of it. `versions` are the
+/// latest first.
+fn last_draft(policy: &Policy, versions: &[Policy]) -> Option<LastDraft> {
+    let last = versions
+        .iter()
+        .filter(|version| version.parent_version.as_ref() == Some(&policy.version))
+        .filter(|version| version.created_by == TUNER)
+        .filter(|version| matches!(version.status, PolicyStatus::Draft | PolicyStatus::Rejected))
+        .max_by(|a, b| a.version.cmp(&b.version))?;
+    Some(LastDraft {
+        version: last.version.clone(),
+        weights: last.params.model_weights().ok()??,
+        status: last.status,
+    })
+}
+
+impl TuneReport {
+    /// Tells the log: a proposal and a switch thrown loudly, the usual quietly.
+    pub fn log(&self) {
+        match self {
+            Self::SwitchedOff(flags @ FlagsState::Set(_)) => {
+                tracing::info!(job = "tune", %flags, "tuning is switched off");
+            }
+            Self::SwitchedOff(flags) => {
+                tracing::error!(job = "tune", %flags, "no tuning: nobody can tell whether it is meant");
+            }
+            Self::Decided(verdicts) => {
+                for (policy, verdict) in verdicts {
+                    match verdict {
+                        Verdict::Proposed { .. } => {
+                            tracing::info!(job = "tune", policy, "{verdict}");
+                        }
+                        Verdict::Unusable(_) => {
+                            tracing::warn!(job = "tune", policy, "{verdict}");
+                        }
+                        _ => tracing::debug!(job = "tune", policy, "{verdict}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for TuneReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SwitchedOff(flags) => write!(f, "no tuning: {flags}"),
+            Self::Decided(verdicts) if verdicts.is_empty() => {
+                write!(f, "no policy is active; `f0-learning seed` creates the first")
+            }
+            Self::Decided(verdicts) => {
+                for (index, (policy, verdict)) in verdicts.iter().enumerate() {
+                    let line = if index == 0 { "" } else { "\n" };
+                    write!(f, "{line}{policy}: {verdict}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proposed { key, supersedes, notes } => {
+                write!(f, "drafted {key}")?;
+                if let Some(version) = supersedes {
+                    write!(f, ", which supersedes {version}")?;
+                }
+                write!(f, "\n{notes}")
+            }
+            Self::Nothing(reason) => write!(f, "nothing to propose: {reason}"),
+            Self::Overtaken(why) => write!(f, "not proposed: {why}; the next pass decides anew"),
+            Self::NotTuned => f.write_str("not tuned: config/tuning does not name it"),
+            Self::NoWeights => f.write_str("not tuned: it has no params.modelWeights"),
+            Self::Unusable(why) => write!(f, "cannot be tuned: {why}"),
+        }
+    }
+}
