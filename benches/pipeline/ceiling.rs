@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use f0_learning::store::value::{double, fields, int, map, string};
 use f0_learning::store::{Connection, MAX_BATCH, Store};
+use firestore::FirestoreDb;
 use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
     CollectionSelector, Direction, FieldReference, Order, Projection,
 };
@@ -14,7 +15,6 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     Write, precondition::ConditionType, run_query_request::QueryType, value::ValueType,
     write::Operation,
 };
-use firestore::FirestoreDb;
 use tokio::task::JoinSet;
 
 use crate::Result;
@@ -23,8 +23,17 @@ use crate::server::Server;
 const CHUNK: i32 = 25_000;
 const IN_FLIGHT: usize = 8;
 const FIELDS: [&str; 11] = [
-    "id", "ts", "component", "outcome", "durationMs", "tokensIn", "tokensOut", "costUsd",
-    "policyVersion", "errorCode", "sampleRate",
+    "id",
+    "ts",
+    "component",
+    "outcome",
+    "durationMs",
+    "tokensIn",
+    "tokensOut",
+    "costUsd",
+    "policyVersion",
+    "errorCode",
+    "sampleRate",
 ];
 
 pub async fn run(server: &Server, project: &str) -> Result<Duration> {
@@ -42,10 +51,8 @@ pub async fn run(server: &Server, project: &str) -> Result<Duration> {
 
 async fn read(db: &FirestoreDb, after: Option<&Document>) -> Result<Vec<Document>> {
     let field = |path: &str| FieldReference { field_path: path.to_owned() };
-    let order = |path: &str| Order {
-        field: Some(field(path)),
-        direction: Direction::Ascending.into(),
-    };
+    let order =
+        |path: &str| Order { field: Some(field(path)), direction: Direction::Ascending.into() };
     let query = StructuredQuery {
         select: Some(Projection { fields: FIELDS.iter().map(|path| field(path)).collect() }),
         from: vec![CollectionSelector {

@@ -36,12 +36,9 @@ impl Server {
         // What it prints at its end must find a reader.
         std::thread::spawn(move || stdout.lines().for_each(drop));
         match &addresses[..] {
-            [address, meter] => Ok(Self {
-                child,
-                address: address.clone(),
-                meter: meter.clone(),
-                _folder: folder,
-            }),
+            [address, meter] => {
+                Ok(Self { child, address: address.clone(), meter: meter.clone(), _folder: folder })
+            }
             _ => Err(format!("the server said {line:?}").into()),
         }
     }
@@ -57,7 +54,8 @@ impl Server {
     /// Billed reads, writes and deletes so far.
     pub async fn billed(&self) -> Result<[u64; 3]> {
         let mut stream = TcpStream::connect(&self.meter).await?;
-        let request = format!("GET /meter HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.meter);
+        let request =
+            format!("GET /meter HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.meter);
         stream.write_all(request.as_bytes()).await?;
         let mut response = String::new();
         stream.read_to_string(&mut response).await?;

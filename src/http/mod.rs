@@ -35,8 +35,7 @@ pub fn router(health: Arc<Health>) -> Router {
 
 async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
     let readiness = health.readiness();
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }
 

@@ -154,11 +154,7 @@ impl Engine {
             .name("committer".to_owned())
             .spawn(move || committer.run(&queue))
             .map_err(|error| OpenError::Open { file, detail: error.to_string() })?;
-        Ok(Self {
-            shared,
-            jobs: Mutex::new(Some(jobs)),
-            committer: Mutex::new(Some(thread)),
-        })
+        Ok(Self { shared, jobs: Mutex::new(Some(jobs)), committer: Mutex::new(Some(thread)) })
     }
 
     /// Applies the mutations, all or none if `atomic`, each on its own otherwise; with `reads`

@@ -308,12 +308,14 @@ mod tests {
     fn names_that_firestore_refuses_are_refused() {
         let long = "x".repeat(1_501);
         let deep = ["a/b"; 101].join("/");
-        let wrong = ["a", "a/b/c", "a//b/c", "a/.", "a/..", "a/__x__", "", "__id1__/b", "a/__id01__"];
+        let wrong =
+            ["a", "a/b/c", "a//b/c", "a/.", "a/..", "a/__x__", "", "__id1__/b", "a/__id01__"];
         for path in wrong.into_iter().chain([deep.as_str(), &format!("a/{long}")]) {
             let full = format!("projects/p/databases/d/documents/{path}");
             assert!(DocumentName::parse(&full).is_err(), "{path}");
         }
-        for full in ["", "projects/p", "projects/p/databases/d", "projects//databases/d/documents/a/b"]
+        for full in
+            ["", "projects/p", "projects/p/databases/d", "projects//databases/d/documents/a/b"]
         {
             assert!(DocumentName::parse(full).is_err(), "{full}");
         }
@@ -322,8 +324,10 @@ mod tests {
 
     #[test]
     fn a_document_sorts_before_what_lies_below_it_and_before_longer_ids() {
-        let keys: Vec<_> =
-            ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"].iter().map(|path| name(path).key()).collect();
+        let keys: Vec<_> = ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"]
+            .iter()
+            .map(|path| name(path).key())
+            .collect();
         assert!(keys.is_sorted(), "{keys:?}");
     }
 

@@ -279,7 +279,9 @@ fn check_value(
         Some(ValueType::MapValue(map)) => check_map(database, &mut map.fields, depth + 1)?,
         Some(ValueType::ArrayValue(array)) => {
             if depth > MAX_DEPTH {
-                return Err(invalid!("Property has more than {MAX_DEPTH} levels of nested entities"));
+                return Err(invalid!(
+                    "Property has more than {MAX_DEPTH} levels of nested entities"
+                ));
             }
             for element in &mut array.values {
                 if matches!(element.value_type, Some(ValueType::ArrayValue(_))) {

@@ -75,7 +75,10 @@ impl Mutation {
                 }
                 transforms = parse_transforms(transform.field_transforms)?;
                 if transforms.is_empty() {
-                    return Err(invalid!("A transform of {} transforms no field", transform.document));
+                    return Err(invalid!(
+                        "A transform of {} transforms no field",
+                        transform.document
+                    ));
                 }
                 (transform.document, Kind::Transform)
             }

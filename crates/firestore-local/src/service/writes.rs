@@ -50,10 +50,7 @@ enum Charge {
     Delete(DocumentName),
 }
 
-fn parse(
-    database: &Database,
-    writes: Vec<Write>,
-) -> Result<(Vec<Mutation>, Vec<Charge>), Status> {
+fn parse(database: &Database, writes: Vec<Write>) -> Result<(Vec<Mutation>, Vec<Charge>), Status> {
     let mut charges = Vec::with_capacity(writes.len());
     let mut mutations = Vec::with_capacity(writes.len());
     for write in writes {

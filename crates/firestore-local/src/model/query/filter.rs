@@ -8,8 +8,10 @@ use super::Scope;
 use crate::model::field_path::FieldPath;
 use crate::model::{invalid, value};
 use crate::proto::structured_query::{
-    self, composite_filter, field_filter::Operator as Field, filter::FilterType,
-    unary_filter::{Operator as Unary, OperandType},
+    self, composite_filter,
+    field_filter::Operator as Field,
+    filter::FilterType,
+    unary_filter::{OperandType, Operator as Unary},
 };
 use crate::proto::{Document, Value, value::ValueType};
 
@@ -30,10 +32,21 @@ pub enum Test {
     Equal(Vec<u8>),
     NotEqual(Vec<u8>),
     /// Within the class of the value.
-    Less { class: value::Class, than: Vec<u8>, or_equal: bool },
-    Greater { class: value::Class, than: Vec<u8>, or_equal: bool },
+    Less {
+        class: value::Class,
+        than: Vec<u8>,
+        or_equal: bool,
+    },
+    Greater {
+        class: value::Class,
+        than: Vec<u8>,
+        or_equal: bool,
+    },
     In(Vec<Vec<u8>>),
-    NotIn { values: Vec<Vec<u8>>, has_null: bool },
+    NotIn {
+        values: Vec<Vec<u8>>,
+        has_null: bool,
+    },
     ArrayContains(Vec<u8>),
     ArrayContainsAny(Vec<Vec<u8>>),
     IsNan,
@@ -62,7 +75,8 @@ impl Filter {
             }
             Some(FilterType::FieldFilter(filter)) => {
                 let path = path_of(filter.field)?;
-                let operand = filter.value.ok_or_else(|| invalid!("The filter on {path} has no value"))?;
+                let operand =
+                    filter.value.ok_or_else(|| invalid!("The filter on {path} has no value"))?;
                 let op = Field::try_from(filter.op).unwrap_or(Field::Unspecified);
                 let test = field_test(scope, &path, op, &operand)?;
                 Ok(Self::Test { path, test })
@@ -191,9 +205,7 @@ fn is_findable(value: &Value) -> bool {
 }
 
 fn has_element(value: &Value, is_wanted: impl Fn(Vec<u8>) -> bool) -> bool {
-    elements(value)
-        .iter()
-        .any(|element| is_findable(element) && is_wanted(value::encoded(element)))
+    elements(value).iter().any(|element| is_findable(element) && is_wanted(value::encoded(element)))
 }
 
 fn elements(value: &Value) -> &[Value] {
@@ -244,12 +256,10 @@ fn field_test(scope: &Scope, path: &FieldPath, op: Field, operand: &Value) -> Re
 fn check_names(scope: &Scope, op: Field, operand: &Value) -> Result<(), Status> {
     let database = scope.parent.database();
     match op {
-        Field::In | Field::NotIn => {
-            elements(operand).iter().try_for_each(|value| super::reference(database, value).map(drop))
-        }
-        Field::ArrayContains | Field::ArrayContainsAny => {
-            Err(invalid!("__name__ is no array"))
-        }
+        Field::In | Field::NotIn => elements(operand)
+            .iter()
+            .try_for_each(|value| super::reference(database, value).map(drop)),
+        Field::ArrayContains | Field::ArrayContainsAny => Err(invalid!("__name__ is no array")),
         _ => super::reference(database, operand).map(drop),
     }
 }

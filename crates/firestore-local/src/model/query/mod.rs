@@ -107,7 +107,9 @@ impl Query {
             .map_err(|_| invalid!("offset is negative ({})", query.offset))?;
         let limit = query
             .limit
-            .map(|limit| usize::try_from(limit).map_err(|_| invalid!("limit is negative ({limit})")))
+            .map(|limit| {
+                usize::try_from(limit).map_err(|_| invalid!("limit is negative ({limit})"))
+            })
             .transpose()?;
         let select = query.select.map(parse_projection).transpose()?.flatten();
         Ok(Self { scope, filter, orders, start, end, offset, limit, select })
@@ -125,10 +127,8 @@ impl Query {
             return None;
         }
         let key = self.order_key(name, document)?;
-        let after_start = self
-            .start
-            .as_ref()
-            .is_none_or(|bound| bound.key().is_some_and(|first| key >= first));
+        let after_start =
+            self.start.as_ref().is_none_or(|bound| bound.key().is_some_and(|first| key >= first));
         let before_end =
             self.end.as_ref().is_none_or(|bound| bound.key().is_none_or(|first| key < first));
         (after_start && before_end).then_some(key)
@@ -267,14 +267,13 @@ fn parse_projection(projection: Projection) -> Result<Option<Vec<FieldPath>>, St
         return Ok(None);
     }
     let fields = projection.fields.iter().map(|field| FieldPath::parse(&field.field_path));
-    fields.filter(|path| !matches!(path, Ok(path) if path.is_name())).collect::<Result<_, _>>().map(Some)
+    fields
+        .filter(|path| !matches!(path, Ok(path) if path.is_name()))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
-fn parse_bound(
-    database: &Database,
-    orders: &[Ordering],
-    cursor: &Cursor,
-) -> Result<Bound, Status> {
+fn parse_bound(database: &Database, orders: &[Ordering], cursor: &Cursor) -> Result<Bound, Status> {
     if cursor.values.len() > orders.len() {
         return Err(invalid!(
             "Cursor has too many values: {}, and the query is ordered by {} fields",

@@ -75,11 +75,8 @@ pub fn plan(query: &Query) -> IndexPlan {
     }
     equal.sort();
     let scope = &query.scope;
-    let mut prefix = if scope.all_descendants {
-        scope.parent.database().key()
-    } else {
-        scope.key_prefix()
-    };
+    let mut prefix =
+        if scope.all_descendants { scope.parent.database().key() } else { scope.key_prefix() };
     for (_, bytes) in &equal {
         prefix.extend_from_slice(bytes);
     }

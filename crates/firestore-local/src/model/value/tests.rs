@@ -110,10 +110,8 @@ fn numbers_that_are_equal_encode_equal() {
 #[test]
 fn sizes_follow_the_published_example() {
     // "Storage size calculations": users/jeff/tasks/my_task_id with four fields is 147 bytes.
-    let name = DocumentName::parse(
-        "projects/p/databases/d/documents/users/jeff/tasks/my_task_id",
-    )
-    .unwrap();
+    let name = DocumentName::parse("projects/p/databases/d/documents/users/jeff/tasks/my_task_id")
+        .unwrap();
     let fields = Fields::from([
         ("type".to_owned(), string("Personal")),
         ("done".to_owned(), value(V::BooleanValue(false))),
@@ -155,9 +153,8 @@ fn what_no_document_may_hold_is_refused() {
 #[test]
 fn vectors_hold_numbers_only_and_a_bounded_many() {
     let database = Database::parse("projects/p/databases/d").unwrap();
-    let check = |value: Value| {
-        check_fields(&database, &mut Fields::from([("v".to_owned(), value)]))
-    };
+    let check =
+        |value: Value| check_fields(&database, &mut Fields::from([("v".to_owned(), value)]));
     assert!(check(vector(vec![double(1.5); 2_048])).is_ok());
     assert!(check(array(vec![vector(vec![double(1.5)])])).is_ok());
     assert!(check(vector(vec![double(1.5); 2_049])).is_err());
@@ -170,9 +167,8 @@ fn vectors_hold_numbers_only_and_a_bounded_many() {
 #[test]
 fn texts_and_bytes_have_a_limit_of_their_own() {
     let database = Database::parse("projects/p/databases/d").unwrap();
-    let check = |value: Value| {
-        check_fields(&database, &mut Fields::from([("a".to_owned(), value)]))
-    };
+    let check =
+        |value: Value| check_fields(&database, &mut Fields::from([("a".to_owned(), value)]));
     let bytes = |length: usize| value(V::BytesValue(vec![0; length]));
     assert!(check(string(&"x".repeat(1_048_487))).is_ok());
     assert!(check(bytes(1_048_487)).is_ok());
@@ -223,7 +219,15 @@ fn number() -> impl Strategy<Value = Value> {
         (-3i64..3).prop_map(int),
         (-3i64..3).prop_map(|n| double(n as f64 / 2.0)),
         any::<i64>().prop_map(|n| double(n as f64)),
+        // Where integers are closer to one another than doubles are.
+        near_doubles().prop_map(int),
+        near_doubles().prop_map(|n| double(n as f64)),
     ]
+}
+
+fn near_doubles() -> impl Strategy<Value = i64> {
+    let places = vec![i64::MIN, -(1 << 62), -(1 << 53), 1 << 53, 1 << 54, 1 << 62, i64::MAX];
+    (prop::sample::select(places), -3i64..4).prop_map(|(place, n)| place.saturating_add(n))
 }
 
 fn exact(a: &Value, b: &Value) -> Option<Ordering> {

@@ -103,7 +103,10 @@ fn extremes_keep_the_stored_one_of_equal_numbers() {
         (Minimum(double(4.0)), int(3)),
     ] {
         let current = document(&[("x", int(3))]);
-        assert_eq!(fields(apply(with_transform(transform), Some(&current)).unwrap())["x"], expected);
+        assert_eq!(
+            fields(apply(with_transform(transform), Some(&current)).unwrap())["x"],
+            expected
+        );
     }
 }
 
@@ -138,7 +141,8 @@ fn a_document_beyond_one_mebibyte_is_refused() {
 #[test]
 fn what_a_transform_brings_in_is_checked_as_any_field() {
     use field_transform::TransformType::AppendMissingElements;
-    let union = |element| with_transform(AppendMissingElements(ArrayValue { values: vec![element] }));
+    let union =
+        |element| with_transform(AppendMissingElements(ArrayValue { values: vec![element] }));
     for wrong in [array_value(vec![]), map(&[("__a__", int(1))]), Value::default()] {
         let status = apply(union(wrong.clone()), None).unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{wrong:?}");
@@ -164,7 +168,8 @@ fn server_times_are_the_commit_time_in_milliseconds() {
 #[test]
 fn transforms_run_in_order_after_the_update() {
     use field_transform::TransformType::{Increment, Maximum};
-    let transform = |kind| FieldTransform { field_path: "a.b".to_owned(), transform_type: Some(kind) };
+    let transform =
+        |kind| FieldTransform { field_path: "a.b".to_owned(), transform_type: Some(kind) };
     let mut write = update(&[("a", map(&[("b", int(1)), ("c", int(7))]))]);
     write.update_transforms = vec![transform(Increment(int(2))), transform(Maximum(int(2)))];
     let applied = apply(write, None).unwrap();
@@ -192,7 +197,8 @@ fn extremes_with_nan_are_nan_and_zeros_are_one() {
 #[test]
 fn a_deleted_document_leaves_nothing_and_a_replaced_one_its_creation() {
     let current = document(&[("a", int(1))]);
-    let delete = || Write { operation: Some(Operation::Delete(NAME.to_owned())), ..Write::default() };
+    let delete =
+        || Write { operation: Some(Operation::Delete(NAME.to_owned())), ..Write::default() };
     assert!(apply(delete(), Some(&current)).unwrap().document.is_none());
     assert!(apply(delete(), None).unwrap().document.is_none());
     let mut existing = delete();
@@ -228,10 +234,8 @@ fn writes_that_the_service_refuses_are_refused() {
         Write { operation: Some(Operation::Update(document)), ..Write::default() }
     };
     let mut deleting = transform(1);
-    deleting.update_transforms = with_transform(
-        field_transform::TransformType::Increment(int(1)),
-    )
-    .update_transforms;
+    deleting.update_transforms =
+        with_transform(field_transform::TransformType::Increment(int(1))).update_transforms;
     deleting.operation = Some(Operation::Delete(NAME.to_owned()));
     let mut fine_grained = update(&[]);
     let time = Timestamp { seconds: 1, nanos: 1_001 };

@@ -51,12 +51,12 @@ impl Watched {
                 }
                 None => return Err(Status::invalid_argument("A query target has no query")),
             },
-            None => return Err(Status::invalid_argument("A target is neither query nor documents")),
+            None => {
+                return Err(Status::invalid_argument("A target is neither query nor documents"));
+            }
         };
         let elsewhere = match &what {
-            What::Documents(names) => {
-                names.iter().any(|name| Some(name.database()) != database)
-            }
+            What::Documents(names) => names.iter().any(|name| Some(name.database()) != database),
             What::Query(query) => Some(query.scope.parent.database()) != database,
         };
         if elsewhere {
