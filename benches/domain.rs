@@ -25,11 +25,7 @@ fn observations(span_ms: i64) -> Vec<Observation> {
             id: i.to_string(),
             ts: NOW - span_ms + span_ms * i as i64 / OBSERVATIONS as i64,
             component: "router:gpt-5".to_owned(),
-            outcome: if failed {
-                Outcome::Failure
-            } else {
-                Outcome::Success
-            },
+            outcome: if failed { Outcome::Failure } else { Outcome::Success },
             duration_ms: 20.0 * 1000_f64.powf(spread * spread),
             tokens_in: Some(150),
             tokens_out: Some(500),
@@ -56,15 +52,14 @@ fn score_and_record_backlog(bencher: Bencher<'_, '_>) {
 
 fn score_and_record(bencher: Bencher<'_, '_>, span_ms: i64) {
     let (config, observations) = (RewardConfig::default(), observations(span_ms));
-    bencher
-        .counter(ItemsCount::new(OBSERVATIONS))
-        .with_inputs(Series::default)
-        .bench_refs(|series| {
+    bencher.counter(ItemsCount::new(OBSERVATIONS)).with_inputs(Series::default).bench_refs(
+        |series| {
             for observation in &observations {
                 let reward = score(&config, black_box(observation));
                 black_box(series.record(observation, &reward, NOW));
             }
-        });
+        },
+    );
 }
 
 /// What is done once a page: all three windows of one component.

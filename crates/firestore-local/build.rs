@@ -5,14 +5,7 @@ use tonic_build::manual::{Builder, Method, Service};
 
 /// (rust name, route, input, output, client streaming, server streaming)
 const METHODS: &[(&str, &str, &str, &str, bool, bool)] = &[
-    (
-        "get_document",
-        "GetDocument",
-        "GetDocumentRequest",
-        "Document",
-        false,
-        false,
-    ),
+    ("get_document", "GetDocument", "GetDocumentRequest", "Document", false, false),
     (
         "list_documents",
         "ListDocuments",
@@ -21,22 +14,8 @@ const METHODS: &[(&str, &str, &str, &str, bool, bool)] = &[
         false,
         false,
     ),
-    (
-        "update_document",
-        "UpdateDocument",
-        "UpdateDocumentRequest",
-        "Document",
-        false,
-        false,
-    ),
-    (
-        "delete_document",
-        "DeleteDocument",
-        "DeleteDocumentRequest",
-        "Empty",
-        false,
-        false,
-    ),
+    ("update_document", "UpdateDocument", "UpdateDocumentRequest", "Document", false, false),
+    ("delete_document", "DeleteDocument", "DeleteDocumentRequest", "Empty", false, false),
     (
         "batch_get_documents",
         "BatchGetDocuments",
@@ -53,30 +32,9 @@ const METHODS: &[(&str, &str, &str, &str, bool, bool)] = &[
         false,
         false,
     ),
-    (
-        "commit",
-        "Commit",
-        "CommitRequest",
-        "CommitResponse",
-        false,
-        false,
-    ),
-    (
-        "rollback",
-        "Rollback",
-        "RollbackRequest",
-        "Empty",
-        false,
-        false,
-    ),
-    (
-        "run_query",
-        "RunQuery",
-        "RunQueryRequest",
-        "RunQueryResponse",
-        false,
-        true,
-    ),
+    ("commit", "Commit", "CommitRequest", "CommitResponse", false, false),
+    ("rollback", "Rollback", "RollbackRequest", "Empty", false, false),
+    ("run_query", "RunQuery", "RunQueryRequest", "RunQueryResponse", false, true),
     (
         "execute_pipeline",
         "ExecutePipeline",
@@ -101,22 +59,8 @@ const METHODS: &[(&str, &str, &str, &str, bool, bool)] = &[
         false,
         false,
     ),
-    (
-        "write",
-        "Write",
-        "WriteRequest",
-        "WriteResponse",
-        true,
-        true,
-    ),
-    (
-        "listen",
-        "Listen",
-        "ListenRequest",
-        "ListenResponse",
-        true,
-        true,
-    ),
+    ("write", "Write", "WriteRequest", "WriteResponse", true, true),
+    ("listen", "Listen", "ListenRequest", "ListenResponse", true, true),
     (
         "list_collection_ids",
         "ListCollectionIds",
@@ -125,28 +69,12 @@ const METHODS: &[(&str, &str, &str, &str, bool, bool)] = &[
         false,
         false,
     ),
-    (
-        "batch_write",
-        "BatchWrite",
-        "BatchWriteRequest",
-        "BatchWriteResponse",
-        false,
-        false,
-    ),
-    (
-        "create_document",
-        "CreateDocument",
-        "CreateDocumentRequest",
-        "Document",
-        false,
-        false,
-    ),
+    ("batch_write", "BatchWrite", "BatchWriteRequest", "BatchWriteResponse", false, false),
+    ("create_document", "CreateDocument", "CreateDocumentRequest", "Document", false, false),
 ];
 
 fn main() {
-    let mut service = Service::builder()
-        .name("Firestore")
-        .package("google.firestore.v1");
+    let mut service = Service::builder().name("Firestore").package("google.firestore.v1");
     for &(name, route, input, output, client_streaming, server_streaming) in METHODS {
         let mut method = Method::builder()
             .name(name)
@@ -162,7 +90,5 @@ fn main() {
         }
         service = service.method(method.build());
     }
-    Builder::new()
-        .build_client(false)
-        .compile(&[service.build()]);
+    Builder::new().build_client(false).compile(&[service.build()]);
 }

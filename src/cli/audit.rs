@@ -27,8 +27,7 @@ pub struct Options {
 }
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
-    let filter =
-        AuditFilter { id: options.id, action: options.action, actor: options.actor };
+    let filter = AuditFilter { id: options.id, action: options.action, actor: options.actor };
     let entries = store.audit(&filter, options.limit).await?;
     if options.json {
         let entries: Vec<_> = entries

@@ -52,7 +52,11 @@ pub async fn run(options: Options) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
-    println!("Firestore  {}   (billed operations: http://{}/meter)", firestore.addr(), firestore.meter_addr());
+    println!(
+        "Firestore  {}   (billed operations: http://{}/meter)",
+        firestore.addr(),
+        firestore.meter_addr()
+    );
     println!("health     http://{}/readyz", server.address());
     println!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
     println!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());

@@ -24,7 +24,11 @@ pub struct Options {
 
 pub async fn run(options: Options) -> Result<()> {
     let server = start(options.addr, options.data, options.meter_addr).await?;
-    println!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
+    println!(
+        "Firestore listens on {}; meter on http://{}/meter",
+        server.addr(),
+        server.meter_addr()
+    );
     shutdown::requested().await?;
     stop(server).await;
     Ok(())

@@ -34,10 +34,7 @@ fn parse_assignment(text: &str) -> Result<(Flag, bool)> {
         .split_once('=')
         .ok_or_else(|| anyhow!("write NAME=VALUE, as in learning.enabled=false"))?;
     let flag = name.trim().parse().map_err(|error: String| anyhow!(error))?;
-    let value = value
-        .trim()
-        .parse()
-        .map_err(|_| anyhow!("{value:?} is neither true nor false"))?;
+    let value = value.trim().parse().map_err(|_| anyhow!("{value:?} is neither true nor false"))?;
     Ok((flag, value))
 }
 

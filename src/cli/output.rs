@@ -32,10 +32,8 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Epoch milliseconds as a time in UTC.
 pub fn time(ms: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(ms).map_or_else(
-        || format!("{ms} ms"),
-        |moment| moment.format("%Y-%m-%d %H:%M:%S").to_string(),
-    )
+    chrono::DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| format!("{ms} ms"), |moment| moment.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// A bar in a terminal; elsewhere the caller's log lines have to do.

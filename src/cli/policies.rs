@@ -71,9 +71,7 @@ async fn show(store: &Store, text: &str, json: bool) -> Result<()> {
         store.policy(&key).await?.into_iter().collect()
     } else {
         let mut all = store.policies(Some(text)).await?;
-        all.retain(|policy| {
-            matches!(policy.status, PolicyStatus::Active | PolicyStatus::Draft)
-        });
+        all.retain(|policy| matches!(policy.status, PolicyStatus::Active | PolicyStatus::Draft));
         all
     };
     if policies.is_empty() {

@@ -31,7 +31,15 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
 
 pub fn table(all: &[ComponentStats]) -> comfy_table::Table {
     let mut table = output::table(&[
-        "component", "window", "n", "success", "p50 ms", "p95 ms", "avg usd", "avg reward", "as of",
+        "component",
+        "window",
+        "n",
+        "success",
+        "p50 ms",
+        "p95 ms",
+        "avg usd",
+        "avg reward",
+        "as of",
     ]);
     for ComponentStats { component, window, ts, stats } in all {
         table.add_row(vec![

@@ -50,10 +50,7 @@ mod tests {
     #[test]
     fn it_is_fnv_1a() {
         assert_eq!(Digest::new().bytes(b"").to_string(), "cbf29ce484222325");
-        assert_eq!(
-            Digest::new().bytes(b"foobar").to_string(),
-            "85944171f73967e8"
-        );
+        assert_eq!(Digest::new().bytes(b"foobar").to_string(), "85944171f73967e8");
     }
 
     #[test]

@@ -32,29 +32,18 @@ pub struct RewardDetails {
 /// An observation without a cost is not penalised for cost: a component that never pays anything
 /// must not need to say so.
 pub fn score(config: &RewardConfig, observation: &Observation) -> Reward {
-    let RewardConfig {
-        weights,
-        bounds,
-        baseline,
-        ..
-    } = config;
+    let RewardConfig { weights, bounds, baseline, .. } = config;
     let (success_boost, error_penalty) = match observation.outcome {
         Outcome::Success => (weights.success, 0.0),
         Outcome::Failure | Outcome::Timeout => (0.0, weights.error),
     };
     let latency_penalty = weights.latency * share(observation.duration_ms, bounds.max_latency_ms);
-    let cost_penalty = observation
-        .cost_usd
-        .map_or(0.0, |cost| weights.cost * share(cost, bounds.max_cost_usd));
+    let cost_penalty =
+        observation.cost_usd.map_or(0.0, |cost| weights.cost * share(cost, bounds.max_cost_usd));
     let score = baseline + success_boost - latency_penalty - cost_penalty - error_penalty;
     Reward {
         score: score.clamp(0.0, 1.0),
-        details: RewardDetails {
-            success_boost,
-            latency_penalty,
-            cost_penalty,
-            error_penalty,
-        },
+        details: RewardDetails { success_boost, latency_penalty, cost_penalty, error_penalty },
     }
 }
 

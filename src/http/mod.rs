@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +14,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+
+/// How long a client that does not go away may hold up the end of the process.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A running HTTP server.
 #[derive(Debug)]
@@ -31,8 +35,7 @@ pub fn router(health: Arc<Health>) -> Router {
 
 async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
     let readiness = health.readiness();
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }
 
@@ -53,11 +56,14 @@ impl Server {
         self.address
     }
 
-    /// Takes no more requests and waits for those in hand.
+    /// Takes no more requests and waits a moment for those in hand.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        if let Ok(Err(error)) = self.task.await {
-            tracing::warn!(%error, "the HTTP server ended with an error");
+        match tokio::time::timeout(PATIENCE, self.task).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the HTTP server ended with an error"),
+            Ok(Err(error)) => tracing::error!(%error, "the HTTP server panicked"),
+            Err(_) => tracing::warn!("a client kept its connection; closed"),
         }
     }
 }

@@ -155,11 +155,7 @@ async fn run_score(
     }
 }
 
-async fn run_tune(
-    mut job: tokio::sync::OwnedMutexGuard<TuneJob>,
-    clock: &Clock,
-    health: &Health,
-) {
+async fn run_tune(mut job: tokio::sync::OwnedMutexGuard<TuneJob>, clock: &Clock, health: &Health) {
     match job.pass(clock.now()).await {
         Ok(report) => {
             health.pass_succeeded();

@@ -45,7 +45,11 @@ pub enum TuneReport {
 /// What became of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    Proposed { key: PolicyKey, supersedes: Option<Version>, notes: String },
+    Proposed {
+        key: PolicyKey,
+        supersedes: Option<Version>,
+        notes: String,
+    },
     Nothing(Reason),
     /// Somebody else changed the policy meanwhile; the next pass decides anew.
     Overtaken(&'static str),

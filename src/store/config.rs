@@ -92,9 +92,9 @@ impl Store {
         let before = FlagsState::of(document.as_ref());
         let mut flags = match before {
             FlagsState::Set(flags) => flags,
-            FlagsState::Missing | FlagsState::Malformed(_) => Flags {
-                learning: LearningFlags { enabled: false, auto_activate_policies: false },
-            },
+            FlagsState::Missing | FlagsState::Malformed(_) => {
+                Flags { learning: LearningFlags { enabled: false, auto_activate_policies: false } }
+            }
         };
         *flag.of(&mut flags) = enabled;
         let mut fields = document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
@@ -122,7 +122,8 @@ impl Store {
 
     /// The reward configuration; the specification's values where there is no document.
     pub async fn reward_config(&self) -> Result<RewardConfig> {
-        let config: RewardConfig = self.config_document(REWARD_CONFIG, "a reward configuration").await?;
+        let config: RewardConfig =
+            self.config_document(REWARD_CONFIG, "a reward configuration").await?;
         config.validate().map_err(|error| {
             StoreError::decode("config/reward_config", "a reward configuration", error)
         })?;
@@ -222,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_changed_flag_leaves_its_neighbours_alone() {
-        let mut fields = document(serde_json::json!({ "learning": { "enabled": true, "x": 1 } })).fields;
+        let mut fields =
+            document(serde_json::json!({ "learning": { "enabled": true, "x": 1 } })).fields;
         let change = document(serde_json::json!({ "learning": { "enabled": false } })).fields;
         merge(&mut fields, change);
         let json = Json::Object(value::fields_to_json(&fields));

@@ -68,6 +68,11 @@ impl Store {
         Ok(Self { db: db.map_err(failed)? })
     }
 
+    /// The connection itself, for those who speak the protocol.
+    pub fn into_db(self) -> FirestoreDb {
+        self.db
+    }
+
     /// The project this store works in.
     pub fn project(&self) -> &str {
         &self.db.get_options().google_project_id

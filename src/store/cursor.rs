@@ -54,7 +54,10 @@ impl Position {
     pub fn ts_ms(&self) -> i64 {
         match self.ts.value_type {
             Some(ValueType::IntegerValue(whole)) => whole,
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, which is what is meant")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, which is what is meant"
+            )]
             Some(ValueType::DoubleValue(number)) => number as i64,
             _ => 0,
         }
@@ -176,7 +179,9 @@ fn decode(document: &Document) -> Result<Cursor> {
     let wrong = |what: &str| StoreError::decode("ops_state/cursor", "the scoring cursor", what);
     let position = match map_field(fields, "position") {
         None => None,
-        Some(map) => Some(decode_position(map).ok_or_else(|| wrong("position lacks ts or document"))?),
+        Some(map) => {
+            Some(decode_position(map).ok_or_else(|| wrong("position lacks ts or document"))?)
+        }
     };
     let pending = match map_field(fields, "pending") {
         None => None,
@@ -212,8 +217,8 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
         _ => return Err("pending.readTime is no timestamp".to_owned()),
     };
     let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
-    let config = serde_json::from_value(config)
-        .map_err(|error| format!("pending.rewardConfig: {error}"))?;
+    let config =
+        serde_json::from_value(config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
     Ok(Pending { end, read_time, config })
 }
 
@@ -246,6 +251,9 @@ mod tests {
         };
         let document = Document { fields: encode(&next, 7), ..Document::default() };
         let cursor = decode(&document).unwrap();
-        assert_eq!((cursor.position, cursor.pending, cursor.sequence), (next.position, next.pending, 7));
+        assert_eq!(
+            (cursor.position, cursor.pending, cursor.sequence),
+            (next.position, next.pending, 7)
+        );
     }
 }

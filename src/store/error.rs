@@ -28,7 +28,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
     pub fn rpc(operation: &'static str, target: impl Into<String>, status: Status) -> Self {
         Self::Rpc {
             operation,

@@ -5,6 +5,7 @@ mod audit;
 mod cache;
 mod config;
 mod connect;
+mod counts;
 mod create;
 mod cursor;
 mod error;

@@ -15,8 +15,17 @@ use crate::domain::observation::{Observation, Rejection};
 /// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
 /// page then costs memory in proportion to its count, not to what somebody put into `meta`.
 const SCORED_FIELDS: &[&str] = &[
-    "id", "ts", "component", "outcome", "durationMs", "tokensIn", "tokensOut", "costUsd",
-    "policyVersion", "errorCode", "sampleRate",
+    "id",
+    "ts",
+    "component",
+    "outcome",
+    "durationMs",
+    "tokensIn",
+    "tokensOut",
+    "costUsd",
+    "policyVersion",
+    "errorCode",
+    "sampleRate",
 ];
 
 /// A stored observation as scoring takes it.
@@ -61,8 +70,10 @@ impl Store {
         retry::repeat(|| async {
             let query = after(from).at_most("ts", pending.end.ts.clone());
             let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
-            // A recovered chunk is all or nothing: its end is fixed by the announcement.
-            Ok(Chunk { end: Some((pending.end.clone(), pending.read_time)), ..chunk })
+            // A recovered chunk is all or nothing: its end is fixed by the announcement, and what
+            // comes after it is not known yet.
+            let end = Some((pending.end.clone(), pending.read_time));
+            Ok(Chunk { end, full: true, ..chunk })
         })
         .await
     }
@@ -99,7 +110,9 @@ impl Store {
                 break;
             }
             seen += 1;
-            let as_of = read_time.unwrap_or_default();
+            let as_of = read_time.ok_or_else(|| {
+                StoreError::decode(OBSERVATIONS, "a page", "the answer has no read time")
+            })?;
             if is_member(&document, &as_of) {
                 chunk.items.push(parse(&document));
                 chunk.end = Some((position, as_of));
@@ -169,8 +182,7 @@ impl Store {
 }
 
 fn after(from: Option<&Position>) -> Query {
-    let query =
-        Query::of(OBSERVATIONS).select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+    let query = Query::of(OBSERVATIONS).select(SCORED_FIELDS).ascending("ts").ascending("__name__");
     match from {
         Some(position) => query.start_after(position.cursor_values()),
         None => query,

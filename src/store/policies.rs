@@ -83,7 +83,8 @@ pub enum ProposeOutcome {
 impl Store {
     /// The active versions of all policies, in the order of id and version.
     pub async fn active_policies(&self) -> Result<Vec<Policy>> {
-        let query = Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
+        let query =
+            Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
         let documents = self.query_all(POLICIES, query.build()).await?;
         let mut policies = self.decode_all(&documents)?;
         policies.sort_by(|a, b| (&a.id, &a.version).cmp(&(&b.id, &b.version)));
@@ -206,11 +207,7 @@ fn draft_fields(draft: &NewDraft) -> Fields {
     ])
 }
 
-fn superseding(
-    name: String,
-    draft: &NewDraft,
-    seen: prost_types::Timestamp,
-) -> Write {
+fn superseding(name: String, draft: &NewDraft, seen: prost_types::Timestamp) -> Write {
     let fields = value::fields([
         ("status", value::string(PolicyStatus::Rejected.as_str())),
         ("supersededBy", value::string(draft.key.version.to_string())),

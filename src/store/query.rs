@@ -20,24 +20,21 @@ fn field(path: &str) -> FieldReference {
 
 impl Query {
     pub fn of(collection: &str) -> Self {
-        let from =
-            vec![CollectionSelector { collection_id: collection.to_owned(), all_descendants: false }];
+        let from = vec![CollectionSelector {
+            collection_id: collection.to_owned(),
+            all_descendants: false,
+        }];
         Self { query: StructuredQuery { from, ..StructuredQuery::default() }, filters: Vec::new() }
     }
 
     fn filter(mut self, path: &str, op: Operator, value: Value) -> Self {
-        let filter =
-            FieldFilter { field: Some(field(path)), op: op.into(), value: Some(value) };
+        let filter = FieldFilter { field: Some(field(path)), op: op.into(), value: Some(value) };
         self.filters.push(Filter { filter_type: Some(FilterType::FieldFilter(filter)) });
         self
     }
 
     pub fn equal(self, path: &str, value: Value) -> Self {
         self.filter(path, Operator::Equal, value)
-    }
-
-    pub fn at_least(self, path: &str, value: Value) -> Self {
-        self.filter(path, Operator::GreaterThanOrEqual, value)
     }
 
     pub fn at_most(self, path: &str, value: Value) -> Self {

@@ -5,16 +5,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use firestore::gcloud_sdk::GoogleAuthMiddleware;
+use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google::firestore::v1::{
     BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
     CommitResponse, Document, RollbackRequest, RunAggregationQueryRequest, RunQueryRequest,
     RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Write,
-    batch_get_documents_request::ConsistencySelector, batch_get_documents_response::Result as Found,
-    run_aggregation_query_request::QueryType as AggregationQueryType,
-    run_query_request::QueryType, structured_aggregation_query as aggregation, value::ValueType,
+    batch_get_documents_request::ConsistencySelector,
+    batch_get_documents_response::Result as Found,
+    run_aggregation_query_request::QueryType as AggregationQueryType, run_query_request::QueryType,
+    structured_aggregation_query as aggregation, value::ValueType,
 };
-use firestore::gcloud_sdk::GoogleAuthMiddleware;
-use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
@@ -204,7 +205,8 @@ impl Store {
     }
 
     pub(super) async fn begin(&self) -> Result<TransactionId> {
-        let failed = |status| StoreError::rpc("beginning a transaction on", self.database(), status);
+        let failed =
+            |status| StoreError::rpc("beginning a transaction on", self.database(), status);
         retry::repeat(|| async {
             let message =
                 BeginTransactionRequest { database: self.database(), ..Default::default() };

@@ -132,7 +132,8 @@ impl Store {
         }
         let component =
             value::as_str(fields, "component").ok_or_else(|| wrong("component is missing"))?;
-        let encoded = value::as_bytes(fields, "series").ok_or_else(|| wrong("series is missing"))?;
+        let encoded =
+            value::as_bytes(fields, "series").ok_or_else(|| wrong("series is missing"))?;
         let series = Series::decode(encoded).map_err(|error| wrong(&error.to_string()))?;
         let shown = value::as_str(fields, "windows").unwrap_or_default();
         let shown = Window::ALL

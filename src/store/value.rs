@@ -30,7 +30,7 @@ pub fn string(text: impl Into<String>) -> Value {
 }
 
 pub fn bytes(data: Vec<u8>) -> Value {
-    value(ValueType::BytesValue(data.into()))
+    value(ValueType::BytesValue(data))
 }
 
 pub fn map(fields: Fields) -> Value {
@@ -82,9 +82,9 @@ pub fn from_json(json: &Json) -> Value {
             None => ValueType::DoubleValue(number.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(text) => ValueType::StringValue(text.clone()),
-        Json::Array(items) => ValueType::ArrayValue(ArrayValue {
-            values: items.iter().map(from_json).collect(),
-        }),
+        Json::Array(items) => {
+            ValueType::ArrayValue(ArrayValue { values: items.iter().map(from_json).collect() })
+        }
         Json::Object(object) => ValueType::MapValue(MapValue { fields: fields_from_json(object) }),
     })
 }

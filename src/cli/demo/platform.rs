@@ -87,9 +87,9 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
     let began = clock.now();
     let mut timer = tokio::time::interval(TICK);
     let mut route = None;
-    let mut tick = 0;
+    let mut tick: u64 = 0;
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
-        if tick % POLICY_EVERY == 0 {
+        if tick.is_multiple_of(POLICY_EVERY) {
             route = read_route(&store).await.or(route);
         }
         #[expect(clippy::cast_precision_loss, reason = "the demo ends before 2^53 ms")]
@@ -127,10 +127,10 @@ async fn serve(
             }
         }
     }
-    if tick % AUTOSCALER_EVERY == 0 {
+    if tick.is_multiple_of(AUTOSCALER_EVERY) {
         recorder.record(scaling(rng)).await?;
     }
-    if tick % CANARY_EVERY == 0 {
+    if tick.is_multiple_of(CANARY_EVERY) {
         recorder.record(rollout(rng)).await?;
     }
     Ok(())

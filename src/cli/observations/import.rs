@@ -53,11 +53,7 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn import(
-    store: &Store,
-    mut reader: Box<dyn BufRead>,
-    bar: &ProgressBar,
-) -> Result<Report> {
+async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) -> Result<Report> {
     let mut report = Report::default();
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
     let mut under_way = JoinSet::new();

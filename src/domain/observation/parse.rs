@@ -40,9 +40,7 @@ impl Observation {
             cost_usd: document.within("costUsd", 0.0, MAX_COST_USD)?,
             policy_version: document.policy_version("policyVersion")?,
             error_code: document.error_code("errorCode")?,
-            sample_rate: document
-                .within("sampleRate", MIN_SAMPLE_RATE, 1.0)?
-                .unwrap_or(1.0),
+            sample_rate: document.within("sampleRate", MIN_SAMPLE_RATE, 1.0)?.unwrap_or(1.0),
         })
     }
 }
@@ -98,13 +96,9 @@ impl<'a, F: Fields> Document<'a, F> {
         if (min..=max).contains(&value) {
             return Ok(whole(field, value)? as i64);
         }
-        let unit = [
-            ("seconds", 1e3),
-            ("microseconds", 1e-3),
-            ("nanoseconds", 1e-6),
-        ]
-        .into_iter()
-        .find(|(_, to_ms)| (min..=max).contains(&(value * to_ms)));
+        let unit = [("seconds", 1e3), ("microseconds", 1e-3), ("nanoseconds", 1e-6)]
+            .into_iter()
+            .find(|(_, to_ms)| (min..=max).contains(&(value * to_ms)));
         let problem = match unit {
             Some((unit, _)) => Problem::WrongUnit { value, unit },
             None => Problem::OutOfRange { value, min, max },
@@ -126,12 +120,7 @@ impl<'a, F: Fields> Document<'a, F> {
 
     fn outcome(&self, field: &'static str) -> Result<Outcome, Rejection> {
         let text = required(field, self.text(field)?)?;
-        let unknown = |_| {
-            Problem::UnknownOutcome {
-                value: quoted(text),
-            }
-            .at(field)
-        };
+        let unknown = |_| Problem::UnknownOutcome { value: quoted(text) }.at(field);
         text.parse().map_err(unknown)
     }
 
@@ -179,26 +168,14 @@ fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Rejection> {
 }
 
 fn whole(field: &'static str, value: f64) -> Result<f64, Rejection> {
-    if value.fract() == 0.0 {
-        Ok(value)
-    } else {
-        Err(Problem::Fraction { value }.at(field))
-    }
+    if value.fract() == 0.0 { Ok(value) } else { Err(Problem::Fraction { value }.at(field)) }
 }
 
 fn at_most(field: &'static str, text: &str, max: usize) -> Result<(), Rejection> {
     let bytes = text.len();
-    if bytes <= max {
-        Ok(())
-    } else {
-        Err(Problem::TooLong { bytes, max }.at(field))
-    }
+    if bytes <= max { Ok(()) } else { Err(Problem::TooLong { bytes, max }.at(field)) }
 }
 
 fn wrong_type(field: &'static str, found: Scalar<'_>, expected: &'static str) -> Rejection {
-    Problem::WrongType {
-        found: found.type_name(),
-        expected,
-    }
-    .at(field)
+    Problem::WrongType { found: found.type_name(), expected }.at(field)
 }

@@ -17,10 +17,7 @@ pub enum Problem {
     #[error("is empty")]
     Empty,
     #[error("is {found}, must be {expected}")]
-    WrongType {
-        found: &'static str,
-        expected: &'static str,
-    },
+    WrongType { found: &'static str, expected: &'static str },
     #[error("is {value}, must be between {min} and {max}")]
     OutOfRange { value: f64, min: f64, max: f64 },
     #[error("is {value}, must be a whole number")]
@@ -41,10 +38,7 @@ pub enum Problem {
 
 impl Problem {
     pub(super) const fn at(self, field: &'static str) -> Rejection {
-        Rejection {
-            field,
-            problem: self,
-        }
+        Rejection { field, problem: self }
     }
 }
 

@@ -84,42 +84,21 @@ fn an_error_code_may_be_a_number() {
 #[test]
 fn a_refusal_names_field_value_and_bound() {
     let cases = [
-        (
-            json!({"durationMs": -3}),
-            "durationMs is -3, must be between 0 and 604800000",
-        ),
+        (json!({"durationMs": -3}), "durationMs is -3, must be between 0 and 604800000"),
         (
             json!({"durationMs": 604_800_001}),
             "durationMs is 604800001, must be between 0 and 604800000",
         ),
-        (
-            json!({"durationMs": "234"}),
-            "durationMs is text, must be a number",
-        ),
-        (
-            json!({"durationMs": true}),
-            "durationMs is a boolean, must be a number",
-        ),
-        (
-            json!({"costUsd": -0.01}),
-            "costUsd is -0.01, must be between 0 and 1000000",
-        ),
-        (
-            json!({"tokensIn": 1.5}),
-            "tokensIn is 1.5, must be a whole number",
-        ),
+        (json!({"durationMs": "234"}), "durationMs is text, must be a number"),
+        (json!({"durationMs": true}), "durationMs is a boolean, must be a number"),
+        (json!({"costUsd": -0.01}), "costUsd is -0.01, must be between 0 and 1000000"),
+        (json!({"tokensIn": 1.5}), "tokensIn is 1.5, must be a whole number"),
         (
             json!({"tokensOut": 1e13}),
             "tokensOut is 10000000000000, must be between 0 and 1000000000000",
         ),
-        (
-            json!({"sampleRate": 0}),
-            "sampleRate is 0, must be between 0.000001 and 1",
-        ),
-        (
-            json!({"sampleRate": 1.1}),
-            "sampleRate is 1.1, must be between 0.000001 and 1",
-        ),
+        (json!({"sampleRate": 0}), "sampleRate is 0, must be between 0.000001 and 1"),
+        (json!({"sampleRate": 1.1}), "sampleRate is 1.1, must be between 0.000001 and 1"),
         (
             json!({"ts": 1_734_000_000}),
             "ts is 1734000000, which looks like seconds: must be epoch milliseconds",
@@ -128,25 +107,13 @@ fn a_refusal_names_field_value_and_bound() {
             json!({"ts": 1_734_000_000_000_000_i64}),
             "ts is 1734000000000000, which looks like microseconds: must be epoch milliseconds",
         ),
-        (
-            json!({"ts": 1_734_000_000_000.5}),
-            "ts is 1734000000000.5, must be a whole number",
-        ),
-        (
-            json!({"ts": 12}),
-            "ts is 12, must be between 946684800000 and 4102444800000",
-        ),
+        (json!({"ts": 1_734_000_000_000.5}), "ts is 1734000000000.5, must be a whole number"),
+        (json!({"ts": 12}), "ts is 12, must be between 946684800000 and 4102444800000"),
         (json!({"ts": {}}), "ts is a map, must be a number"),
-        (
-            json!({"outcome": "ok"}),
-            "outcome is \"ok\", must be success, failure or timeout",
-        ),
+        (json!({"outcome": "ok"}), "outcome is \"ok\", must be success, failure or timeout"),
         (json!({"component": ""}), "component is empty"),
         (json!({"component": " "}), "component is empty"),
-        (
-            json!({"component": "x".repeat(401)}),
-            "component is 401 bytes long, must be at most 400",
-        ),
+        (json!({"component": "x".repeat(401)}), "component is 401 bytes long, must be at most 400"),
         (
             json!({"component": "a\nb"}),
             "component holds the control character '\\n' at byte 1, must hold none",
@@ -194,13 +161,7 @@ fn a_required_field_that_is_missing_is_named() {
         let mut fields = document(json!({}));
         fields.remove(field);
         let rejection = Observation::parse(ID, &fields).unwrap_err();
-        assert_eq!(
-            rejection,
-            Rejection {
-                field,
-                problem: Problem::Missing
-            }
-        );
+        assert_eq!(rejection, Rejection { field, problem: Problem::Missing });
     }
 }
 

@@ -50,18 +50,8 @@ mod tests {
 
     #[test]
     fn common_rates_are_exact() {
-        for (rate, weight) in [
-            (1.0, 1.0),
-            (0.5, 2.0),
-            (0.1, 10.0),
-            (0.01, 100.0),
-            (1e-6, 1e6),
-        ] {
-            assert_eq!(
-                Weight::from_sample_rate(rate).as_f64(),
-                weight,
-                "rate {rate}"
-            );
+        for (rate, weight) in [(1.0, 1.0), (0.5, 2.0), (0.1, 10.0), (0.01, 100.0), (1e-6, 1e6)] {
+            assert_eq!(Weight::from_sample_rate(rate).as_f64(), weight, "rate {rate}");
         }
     }
 
@@ -69,9 +59,6 @@ mod tests {
     fn rates_beyond_the_bounds_are_taken_as_the_bound() {
         assert_eq!(Weight::from_sample_rate(7.0), Weight::ONE);
         assert_eq!(Weight::from_sample_rate(f64::NAN), Weight::ONE);
-        assert_eq!(
-            Weight::from_sample_rate(-1.0),
-            Weight::from_sample_rate(1e-6)
-        );
+        assert_eq!(Weight::from_sample_rate(-1.0), Weight::from_sample_rate(1e-6));
     }
 }

@@ -40,10 +40,7 @@ impl PolicyKey {
     pub fn new(id: &str, version: Version) -> Result<Self, PolicyKeyError> {
         Self::check_id(id)?;
         check_version_length(version.to_string().len())?;
-        Ok(Self {
-            id: id.to_owned(),
-            version,
-        })
+        Ok(Self { id: id.to_owned(), version })
     }
 
     /// Whether a policy may be called so.
@@ -66,11 +63,7 @@ impl PolicyKey {
 }
 
 fn check_version_length(bytes: usize) -> Result<(), PolicyKeyError> {
-    if bytes <= MAX_VERSION_BYTES {
-        Ok(())
-    } else {
-        Err(PolicyKeyError::VersionLength { bytes })
-    }
+    if bytes <= MAX_VERSION_BYTES { Ok(()) } else { Err(PolicyKeyError::VersionLength { bytes }) }
 }
 
 impl fmt::Display for PolicyKey {
@@ -98,9 +91,7 @@ impl Serialize for PolicyKey {
 
 impl<'de> Deserialize<'de> for PolicyKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -113,10 +104,7 @@ mod tests {
     #[test]
     fn a_key_reads_as_it_prints() {
         let key: PolicyKey = "router-core@1.0.2".parse().unwrap();
-        assert_eq!(
-            (key.id.as_str(), &key.version),
-            ("router-core", &Version::new(1, 0, 2))
-        );
+        assert_eq!((key.id.as_str(), &key.version), ("router-core", &Version::new(1, 0, 2)));
         assert_eq!(key.to_string(), "router-core@1.0.2");
         assert_eq!(serde_json::to_value(&key).unwrap(), "router-core@1.0.2");
     }

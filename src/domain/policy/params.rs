@@ -45,10 +45,7 @@ impl Params {
         };
         let mut arms = BTreeMap::new();
         for (arm, value) in weights {
-            let refused = || ParamsError::Weight {
-                arm: arm.clone(),
-                value: value.to_string(),
-            };
+            let refused = || ParamsError::Weight { arm: arm.clone(), value: value.to_string() };
             arms.insert(arm.clone(), value.as_f64().ok_or_else(refused)?);
         }
         check_weights(&arms)?;
@@ -58,9 +55,7 @@ impl Params {
     /// The same parameters with these weights.
     #[must_use]
     pub fn with_model_weights(&self, weights: &BTreeMap<String, f64>) -> Self {
-        let arms = weights
-            .iter()
-            .map(|(arm, weight)| (arm.clone(), Value::from(*weight)));
+        let arms = weights.iter().map(|(arm, weight)| (arm.clone(), Value::from(*weight)));
         let mut params = self.0.clone();
         params.insert(MODEL_WEIGHTS.to_owned(), Value::Object(arms.collect()));
         Self(params)
@@ -77,18 +72,11 @@ pub fn check_weights(weights: &BTreeMap<String, f64>) -> Result<(), ParamsError>
             return Err(ParamsError::ArmName { bytes: arm.len() });
         }
         if !(0.0..=1.0).contains(weight) {
-            return Err(ParamsError::Weight {
-                arm: arm.clone(),
-                value: weight.to_string(),
-            });
+            return Err(ParamsError::Weight { arm: arm.clone(), value: weight.to_string() });
         }
     }
     let sum: f64 = weights.values().sum();
-    if (sum - 1.0).abs() <= SUM_TOLERANCE {
-        Ok(())
-    } else {
-        Err(ParamsError::Sum { sum })
-    }
+    if (sum - 1.0).abs() <= SUM_TOLERANCE { Ok(()) } else { Err(ParamsError::Sum { sum }) }
 }
 
 #[cfg(test)]
@@ -102,9 +90,7 @@ mod tests {
     }
 
     fn weights(arms: &[(&str, f64)]) -> BTreeMap<String, f64> {
-        arms.iter()
-            .map(|(arm, weight)| ((*arm).to_owned(), *weight))
-            .collect()
+        arms.iter().map(|(arm, weight)| ((*arm).to_owned(), *weight)).collect()
     }
 
     #[test]
@@ -115,30 +101,17 @@ mod tests {
 
     #[test]
     fn a_policy_without_weights_is_not_one_to_tune() {
-        assert_eq!(
-            params(json!({"cooldownMs": 30000})).model_weights(),
-            Ok(None)
-        );
-        assert_eq!(
-            params(json!({"modelWeights": null})).model_weights(),
-            Ok(None)
-        );
+        assert_eq!(params(json!({"cooldownMs": 30000})).model_weights(), Ok(None));
+        assert_eq!(params(json!({"modelWeights": null})).model_weights(), Ok(None));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |value| {
-            params(json!({"modelWeights": value}))
-                .model_weights()
-                .unwrap_err()
-        };
+        let error = |value| params(json!({"modelWeights": value})).model_weights().unwrap_err();
         assert_eq!(error(json!([0.5, 0.5])), ParamsError::NotAMap);
         assert_eq!(error(json!({})), ParamsError::NoArms);
         assert_eq!(error(json!({"": 1.0})), ParamsError::ArmName { bytes: 0 });
-        assert_eq!(
-            error(json!({"a": 0.5, "b": 0.4})),
-            ParamsError::Sum { sum: 0.9 }
-        );
+        assert_eq!(error(json!({"a": 0.5, "b": 0.4})), ParamsError::Sum { sum: 0.9 });
         assert_eq!(
             error(json!({"a": 1.5, "b": -0.5})).to_string(),
             "params.modelWeights.a is 1.5, must be a number between 0 and 1"

@@ -6,12 +6,7 @@ use semver::Version;
 ///
 /// A patch number at the end of 64 bits carries into the minor one.
 pub fn next_patch(version: &Version) -> Version {
-    let Version {
-        major,
-        minor,
-        patch,
-        ..
-    } = *version;
+    let Version { major, minor, patch, .. } = *version;
     match patch.checked_add(1) {
         Some(patch) => Version::new(major, minor, patch),
         None => Version::new(major, minor.saturating_add(1), 0),
@@ -62,17 +57,8 @@ mod tests {
     #[test]
     fn a_free_patch_is_later_than_all_of_its_line() {
         let existing = ["1.0.0", "1.0.1", "1.0.10", "1.1.40", "2.0.99"].map(version);
-        assert_eq!(
-            next_free_patch(&version("1.0.1"), &existing),
-            version("1.0.11")
-        );
-        assert_eq!(
-            next_free_patch(&version("3.0.4"), &existing),
-            version("3.0.5")
-        );
-        assert_eq!(
-            next_free_patch(&version("1.0.12"), &existing),
-            version("1.0.13")
-        );
+        assert_eq!(next_free_patch(&version("1.0.1"), &existing), version("1.0.11"));
+        assert_eq!(next_free_patch(&version("3.0.4"), &existing), version("3.0.5"));
+        assert_eq!(next_free_patch(&version("1.0.12"), &existing), version("1.0.13"));
     }
 }

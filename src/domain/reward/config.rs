@@ -52,20 +52,9 @@ impl Default for RewardConfig {
     fn default() -> Self {
         Self {
             version: "1.0.0".to_owned(),
-            weights: RewardWeights {
-                latency: 0.25,
-                cost: 0.2,
-                success: 0.6,
-                error: 0.6,
-            },
-            bounds: Bounds {
-                max_latency_ms: 4000.0,
-                max_cost_usd: 0.10,
-            },
-            thresholds: Thresholds {
-                min_acceptable: 0.55,
-                retrain: 0.40,
-            },
+            weights: RewardWeights { latency: 0.25, cost: 0.2, success: 0.6, error: 0.6 },
+            bounds: Bounds { max_latency_ms: 4000.0, max_cost_usd: 0.10 },
+            thresholds: Thresholds { min_acceptable: 0.55, retrain: 0.40 },
             baseline: default_baseline(),
         }
     }
@@ -76,12 +65,7 @@ pub enum RewardConfigError {
     #[error("reward_config has an empty version: every reward records it, so give it one")]
     NoVersion,
     #[error("reward_config {field} is {value}, must be between {min} and {max}")]
-    OutOfRange {
-        field: &'static str,
-        value: f64,
-        min: f64,
-        max: f64,
-    },
+    OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
     #[error("reward_config {field} is {value}, must be positive and finite")]
     NotPositive { field: &'static str, value: f64 },
     #[error(
@@ -98,13 +82,7 @@ impl RewardConfig {
 
     /// A config that passes gives every valid observation a score in 0..1.
     pub fn validate(&self) -> Result<(), RewardConfigError> {
-        let Self {
-            version,
-            weights,
-            bounds,
-            thresholds,
-            baseline,
-        } = self;
+        let Self { version, weights, bounds, thresholds, baseline } = self;
         if version.trim().is_empty() {
             return Err(RewardConfigError::NoVersion);
         }
@@ -121,17 +99,11 @@ impl RewardConfig {
 
 impl Thresholds {
     pub fn validate(&self) -> Result<(), RewardConfigError> {
-        let Self {
-            min_acceptable,
-            retrain,
-        } = *self;
+        let Self { min_acceptable, retrain } = *self;
         within("thresholds.minAcceptable", min_acceptable, 1.0)?;
         within("thresholds.retrain", retrain, 1.0)?;
         if retrain > min_acceptable {
-            return Err(RewardConfigError::RetrainAboveAcceptable {
-                retrain,
-                min_acceptable,
-            });
+            return Err(RewardConfigError::RetrainAboveAcceptable { retrain, min_acceptable });
         }
         Ok(())
     }
@@ -143,12 +115,7 @@ fn within(field: &'static str, value: f64, max: f64) -> Result<(), RewardConfigE
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(RewardConfigError::OutOfRange {
-        field,
-        value,
-        min,
-        max,
-    })
+    Err(RewardConfigError::OutOfRange { field, value, min, max })
 }
 
 fn positive(field: &'static str, value: f64) -> Result<(), RewardConfigError> {

@@ -19,10 +19,7 @@ fn observation(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Obs
 }
 
 fn score_by_default(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Reward {
-    score(
-        &RewardConfig::default(),
-        &observation(outcome, duration_ms, cost_usd),
-    )
+    score(&RewardConfig::default(), &observation(outcome, duration_ms, cost_usd))
 }
 
 #[test]

@@ -59,10 +59,7 @@ impl<const LEN: u16> Bins<LEN> {
 
     /// The first bin up to which the counts reach `share` of their total; `None` when empty.
     pub(super) fn quantile(&self, share: f64) -> Option<u16> {
-        let total = self
-            .counts
-            .iter()
-            .fold(0_u128, |sum, count| sum + u128::from(*count));
+        let total = self.counts.iter().fold(0_u128, |sum, count| sum + u128::from(*count));
         let target = (share.clamp(0.0, 1.0) * total as f64).ceil() as u128;
         let mut reached = 0;
         let found = self.iter().find(|(_, count)| {
@@ -70,16 +67,11 @@ impl<const LEN: u16> Bins<LEN> {
             reached >= target
         });
         // The product may round to above the total.
-        found
-            .map(|(number, _)| number)
-            .or_else(|| self.numbers.last().copied())
+        found.map(|(number, _)| number).or_else(|| self.numbers.last().copied())
     }
 
     fn with_capacity(bins: usize) -> Self {
-        Self {
-            numbers: Vec::with_capacity(bins),
-            counts: Vec::with_capacity(bins),
-        }
+        Self { numbers: Vec::with_capacity(bins), counts: Vec::with_capacity(bins) }
     }
 
     fn push(&mut self, number: u16, count: u64) {
@@ -88,10 +80,7 @@ impl<const LEN: u16> Bins<LEN> {
     }
 
     fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.numbers
-            .iter()
-            .copied()
-            .zip(self.counts.iter().copied())
+        self.numbers.iter().copied().zip(self.counts.iter().copied())
     }
 }
 
@@ -106,22 +95,14 @@ struct Packed {
 
 impl<const LEN: u16> Serialize for Bins<LEN> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let shift = self
-            .counts
-            .iter()
-            .fold(0, |bits, count| bits | count)
-            .trailing_zeros()
-            % 64;
+        let shift = self.counts.iter().fold(0, |bits, count| bits | count).trailing_zeros() % 64;
         let mut before = 0;
         let gaps_and_counts = self.iter().map(|(number, count)| {
             let gap = number - before;
             before = number;
             (gap, count >> shift)
         });
-        let packed = Packed {
-            shift: shift as u8,
-            gaps_and_counts: gaps_and_counts.collect(),
-        };
+        let packed = Packed { shift: shift as u8, gaps_and_counts: gaps_and_counts.collect() };
         packed.serialize(serializer)
     }
 }

@@ -45,25 +45,13 @@ impl Bucket {
         }
         self.latency.add(observation.duration_ms, weight);
         self.reward.add(reward.score, weight);
-        add_product(
-            &mut self.reward_sum,
-            weight,
-            fixed(reward.score, SCORE_UNITS),
-        );
+        add_product(&mut self.reward_sum, weight, fixed(reward.score, SCORE_UNITS));
         if let Some(cost) = observation.cost_usd {
             add_product(&mut self.cost_sum, weight, fixed(cost, NANO_USD));
             add(&mut self.costed, units);
         }
-        add_product(
-            &mut self.tokens_in,
-            weight,
-            observation.tokens_in.unwrap_or(0),
-        );
-        add_product(
-            &mut self.tokens_out,
-            weight,
-            observation.tokens_out.unwrap_or(0),
-        );
+        add_product(&mut self.tokens_in, weight, observation.tokens_in.unwrap_or(0));
+        add_product(&mut self.tokens_out, weight, observation.tokens_out.unwrap_or(0));
     }
 
     /// Exactly associative and commutative; the empty bucket changes nothing.
@@ -93,10 +81,7 @@ impl Bucket {
         let population =
             units_to_f64(self.success) + units_to_f64(self.failure) + units_to_f64(self.timeout);
         if self.is_empty() || population == 0.0 {
-            return WindowStats {
-                window_start,
-                ..WindowStats::default()
-            };
+            return WindowStats { window_start, ..WindowStats::default() };
         }
         let rate = |units| units_to_f64(units) / population;
         WindowStats {

@@ -29,8 +29,6 @@ impl RewardHistogram {
 
     /// The smallest score such that scores up to it make up the share `q` of the weight.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        self.bins
-            .quantile(q)
-            .map(|bin| f64::from(bin) / f64::from(Self::STEPS))
+        self.bins.quantile(q).map(|bin| f64::from(bin) / f64::from(Self::STEPS))
     }
 }

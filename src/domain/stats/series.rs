@@ -54,11 +54,7 @@ struct Slot {
 
 impl Default for Series {
     fn default() -> Self {
-        Self {
-            now: 0,
-            starts: starts_at(0),
-            tiers: Default::default(),
-        }
+        Self { now: 0, starts: starts_at(0), tiers: Default::default() }
     }
 }
 
@@ -171,13 +167,7 @@ impl Series {
             Some(at) if slots[at].start == start => at,
             before => {
                 let at = before.map_or(0, |at| at + 1);
-                slots.insert(
-                    at,
-                    Slot {
-                        start,
-                        bucket: Bucket::default(),
-                    },
-                );
+                slots.insert(at, Slot { start, bucket: Bucket::default() });
                 at
             }
         };

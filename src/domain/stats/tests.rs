@@ -43,10 +43,7 @@ fn any_observation(ts: impl Strategy<Value = i64>) -> impl Strategy<Value = Obse
 
 /// Evenly spread in order of magnitude, over the whole range and a little below.
 fn any_duration() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        Just(0.0),
-        (-4.0..=8.78_f64).prop_map(|exponent| 10_f64.powf(exponent))
-    ]
+    prop_oneof![Just(0.0), (-4.0..=8.78_f64).prop_map(|exponent| 10_f64.powf(exponent))]
 }
 
 fn bucket_of(observations: &[Observation]) -> Bucket {
@@ -64,11 +61,7 @@ fn merged<'a>(buckets: impl IntoIterator<Item = &'a Bucket>) -> Bucket {
 }
 
 fn record(series: &mut Series, observation: &Observation, now: i64) -> Placement {
-    series.record(
-        observation,
-        &score(&RewardConfig::default(), observation),
-        now,
-    )
+    series.record(observation, &score(&RewardConfig::default(), observation), now)
 }
 
 /// The quantile as it is defined, from all the values.
@@ -102,11 +95,7 @@ fn rates_and_means_are_weighed_by_the_sample_rate() {
     assert!((stats.success_rate - 0.99).abs() < 1e-6);
     assert!((stats.failure_rate - 0.01).abs() < 1e-6);
     assert_eq!(stats.timeout_rate, 0.0);
-    assert!(
-        (stats.avg_reward - 0.99 * 0.76).abs() < 1e-6,
-        "{}",
-        stats.avg_reward
-    );
+    assert!((stats.avg_reward - 0.99 * 0.76).abs() < 1e-6, "{}", stats.avg_reward);
     assert!((stats.avg_cost_usd.unwrap() - 0.02).abs() < 1e-9);
     assert!((stats.p95_latency / 800.0 - 1.0).abs() <= Sketch::ALPHA);
     assert!((stats.tokens_in - 15_000.0).abs() < 0.01);
@@ -115,26 +104,13 @@ fn rates_and_means_are_weighed_by_the_sample_rate() {
 #[test]
 fn an_empty_window_has_no_figures() {
     let stats = Series::default().window(Window::OneDay);
-    assert_eq!(
-        stats,
-        WindowStats {
-            window_start: Window::OneDay.start(0),
-            ..Default::default()
-        }
-    );
+    assert_eq!(stats, WindowStats { window_start: Window::OneDay.start(0), ..Default::default() });
 }
 
 #[test]
 fn stats_are_written_in_the_specifications_words() {
     let json = serde_json::to_value(bucket_of(&[]).stats(0)).unwrap();
-    for field in [
-        "n",
-        "successRate",
-        "p50Latency",
-        "p95Latency",
-        "avgCostUsd",
-        "avgReward",
-    ] {
+    for field in ["n", "successRate", "p50Latency", "p95Latency", "avgCostUsd", "avgReward"] {
         assert!(json.get(field).is_some(), "{field}");
     }
 }
@@ -164,10 +140,7 @@ fn stepping_from_change_to_change_ends_in_an_empty_series() {
     while let Some(change) = series.next_change(now) {
         let before = series.windows();
         series.advance(change - 1);
-        assert_eq!(
-            series.windows().map(|it| it.1.n),
-            before.clone().map(|it| it.1.n)
-        );
+        assert_eq!(series.windows().map(|it| it.1.n), before.clone().map(|it| it.1.n));
         series.advance(change);
         assert_ne!(series.windows().map(|it| it.1.n), before.map(|it| it.1.n));
         now = change;
@@ -203,11 +176,7 @@ fn busy_week() -> Series {
     for i in 0..(7 * DAY / 2_000) {
         let spread = ((i * 7919) % 1000) as f64 / 1000.0;
         let duration_ms = 100.0 * 100_f64.powf(spread * spread);
-        let outcome = if i % 20 == 0 {
-            Outcome::Failure
-        } else {
-            Outcome::Success
-        };
+        let outcome = if i % 20 == 0 { Outcome::Failure } else { Outcome::Success };
         let ts = start + i * 2_000;
         record(&mut series, &observation(ts, outcome, duration_ms), ts);
     }
@@ -222,11 +191,7 @@ fn memory_and_storage_stay_small() {
     assert!(bytes < 64 * 1024, "{bytes} bytes");
     let mut quiet = Series::default();
     for i in 0..50 {
-        record(
-            &mut quiet,
-            &observation(NOW, Outcome::Success, 100.0 + f64::from(i)),
-            NOW,
-        );
+        record(&mut quiet, &observation(NOW, Outcome::Success, 100.0 + f64::from(i)), NOW);
     }
     let bytes = quiet.encode().len();
     assert!(bytes < 250, "{bytes} bytes");
@@ -236,10 +201,7 @@ fn memory_and_storage_stay_small() {
 fn another_format_is_refused_by_number() {
     let mut bytes = busy_week().encode();
     bytes[0] = 9;
-    assert!(matches!(
-        Series::decode(&bytes),
-        Err(DecodeError::Format { found: 9 })
-    ));
+    assert!(matches!(Series::decode(&bytes), Err(DecodeError::Format { found: 9 })));
     assert!(matches!(Series::decode(&[]), Err(DecodeError::Encoding(_))));
 }
 
@@ -394,11 +356,7 @@ fn small_series() -> Series {
     let mut series = Series::default();
     for i in 0..20 {
         let ts = NOW - i * 2 * HOUR;
-        record(
-            &mut series,
-            &observation(ts, Outcome::Success, 50.0 * i as f64),
-            NOW,
-        );
+        record(&mut series, &observation(ts, Outcome::Success, 50.0 * i as f64), NOW);
     }
     series
 }

@@ -31,17 +31,10 @@ impl Bounds {
         if arms.len() as f64 * floor > 1.0 {
             return None;
         }
-        let mut low: Vec<u16> = arms
-            .iter()
-            .map(|arm| lowest(arm.weight, floor, step))
-            .collect();
+        let mut low: Vec<u16> = arms.iter().map(|arm| lowest(arm.weight, floor, step)).collect();
         let high = arms.iter().zip(&low).map(|(arm, low)| {
             let high = highest(arm.weight, step);
-            let cap = if arm.capped {
-                last_up_to(|it| to_weight(it) <= arm.weight)
-            } else {
-                high
-            };
+            let cap = if arm.capped { last_up_to(|it| to_weight(it) <= arm.weight) } else { high };
             high.min(cap).max(*low)
         });
         let high: Vec<u16> = high.collect();

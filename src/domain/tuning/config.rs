@@ -22,10 +22,7 @@ pub struct TuningConfig {
 impl Default for TuningConfig {
     fn default() -> Self {
         let component = format!("router:{ARM_PLACEHOLDER}");
-        let router = PolicyTuning {
-            component,
-            ..PolicyTuning::default()
-        };
+        let router = PolicyTuning { component, ..PolicyTuning::default() };
         Self {
             version: "1.0.0".to_owned(),
             policies: BTreeMap::from([("router-core".to_owned(), router)]),
@@ -78,12 +75,7 @@ pub enum TuningConfigError {
     #[error("tuning component is {0:?}, must hold {ARM_PLACEHOLDER} exactly once")]
     Component(String),
     #[error("tuning {field} is {value}, must be between {min} and {max}")]
-    OutOfRange {
-        field: &'static str,
-        value: f64,
-        min: f64,
-        max: f64,
-    },
+    OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
     #[error("tuning minSamples is 0, must be at least 1")]
     NoSamples,
     #[error("tuning retrainStepBound is {retrain}, must be at least stepBound, {step}")]
@@ -91,26 +83,17 @@ pub enum TuningConfigError {
     #[error("tuning policies holds {id:?}, which is no policy's id")]
     PolicyId { id: String, source: PolicyKeyError },
     #[error("tuning of policy {id} is invalid")]
-    Policy {
-        id: String,
-        source: Box<TuningConfigError>,
-    },
+    Policy { id: String, source: Box<TuningConfigError> },
 }
 
 impl TuningConfig {
     pub fn validate(&self) -> Result<(), TuningConfigError> {
         for (id, policy) in &self.policies {
-            let no_id = |source| TuningConfigError::PolicyId {
-                id: id.clone(),
-                source,
-            };
+            let no_id = |source| TuningConfigError::PolicyId { id: id.clone(), source };
             PolicyKey::check_id(id).map_err(no_id)?;
             policy.validate().map_err(|source| {
                 let source = Box::new(source);
-                TuningConfigError::Policy {
-                    id: id.clone(),
-                    source,
-                }
+                TuningConfigError::Policy { id: id.clone(), source }
             })?;
         }
         Ok(())
@@ -136,21 +119,11 @@ impl PolicyTuning {
             return Err(TuningConfigError::NoSamples);
         }
         within("stepBound", self.step_bound, Self::MIN_STEP, 1.0)?;
-        within(
-            "retrainStepBound",
-            self.retrain_step_bound,
-            Self::MIN_STEP,
-            1.0,
-        )?;
+        within("retrainStepBound", self.retrain_step_bound, Self::MIN_STEP, 1.0)?;
         within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
-        within(
-            "learningRate",
-            self.learning_rate,
-            0.0,
-            Self::MAX_LEARNING_RATE,
-        )?;
+        within("learningRate", self.learning_rate, 0.0, Self::MAX_LEARNING_RATE)?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {
             return Err(TuningConfigError::RetrainBelowStep { retrain, step });
@@ -164,10 +137,5 @@ fn within(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), Tun
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(TuningConfigError::OutOfRange {
-        field,
-        value,
-        min,
-        max,
-    })
+    Err(TuningConfigError::OutOfRange { field, value, min, max })
 }

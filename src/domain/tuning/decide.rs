@@ -24,19 +24,14 @@ fn propose(input: &TuningInput<'_>) -> Result<Proposal, Reason> {
     require_judged_arm(input, &evidence.arms)?;
     let target = best_weights(input, &evidence)?;
     let changes = changes(&evidence.arms, &target);
-    let expected_gain = evidence
-        .arms
-        .iter()
-        .zip(&target)
-        .map(|(it, to)| (to - it.weight) * it.reward);
+    let expected_gain =
+        evidence.arms.iter().zip(&target).map(|(it, to)| (to - it.weight) * it.reward);
     let expected_gain = expected_gain.sum();
     require_worthwhile(input, &changes, expected_gain)?;
     let names = evidence.arms.iter().map(|it| it.arm.clone());
     let weights: BTreeMap<String, f64> = names.zip(target).collect();
     require_new(input, &weights)?;
-    let open_draft = input
-        .last_draft
-        .filter(|it| it.status == PolicyStatus::Draft);
+    let open_draft = input.last_draft.filter(|it| it.status == PolicyStatus::Draft);
     Ok(Proposal {
         weights,
         expected_gain,
@@ -50,16 +45,11 @@ fn propose(input: &TuningInput<'_>) -> Result<Proposal, Reason> {
 /// Stored documents are edited by people: what cannot be worked with is a reason, not a panic.
 fn check(input: &TuningInput<'_>) -> Result<(), Reason> {
     input.config.validate().map_err(Reason::InvalidConfig)?;
-    input
-        .thresholds
-        .validate()
-        .map_err(Reason::InvalidThresholds)?;
+    input.thresholds.validate().map_err(Reason::InvalidThresholds)?;
     check_weights(input.weights).map_err(Reason::InvalidWeights)?;
     match input.weights.len() {
         arms if arms > MAX_ARMS => Err(Reason::TooManyArms { arms }),
-        1 => Err(Reason::SingleArm {
-            arm: input.weights.keys().cloned().collect(),
-        }),
+        1 => Err(Reason::SingleArm { arm: input.weights.keys().cloned().collect() }),
         _ => Ok(()),
     }
 }
@@ -89,37 +79,21 @@ fn bounds(input: &TuningInput<'_>, evidence: &Evidence) -> Result<Bounds, Reason
     let retrain = input.thresholds.retrain;
     let failing = |it: &ArmEvidence| it.needs_retraining(retrain);
     let (floor, step) = match evidence.arms.iter().any(failing) {
-        true => (
-            input.config.exploration_floor,
-            input.config.retrain_step_bound,
-        ),
+        true => (input.config.exploration_floor, input.config.retrain_step_bound),
         false => (input.config.exploration_floor, input.config.step_bound),
     };
     let currents = |cap: bool| -> Vec<Current> {
-        let current = |it: &ArmEvidence| Current {
-            weight: it.weight,
-            capped: cap && failing(it),
-        };
+        let current = |it: &ArmEvidence| Current { weight: it.weight, capped: cap && failing(it) };
         evidence.arms.iter().map(current).collect()
     };
     Bounds::new(&currents(true), floor, step)
         .or_else(|| Bounds::new(&currents(false), floor, step))
-        .ok_or(Reason::Infeasible {
-            arms: evidence.arms.len(),
-            floor,
-            step,
-        })
+        .ok_or(Reason::Infeasible { arms: evidence.arms.len(), floor, step })
 }
 
 fn changes(arms: &[ArmEvidence], target: &[f64]) -> Vec<ArmChange> {
     let pairs = arms.iter().zip(target).filter(|(it, to)| it.weight != **to);
-    pairs
-        .map(|(it, to)| ArmChange {
-            arm: it.arm.clone(),
-            from: it.weight,
-            to: *to,
-        })
-        .collect()
+    pairs.map(|(it, to)| ArmChange { arm: it.arm.clone(), from: it.weight, to: *to }).collect()
 }
 
 fn require_worthwhile(
@@ -128,15 +102,9 @@ fn require_worthwhile(
     gain: f64,
 ) -> Result<(), Reason> {
     let (min_change, min_gain) = (input.config.min_change, input.config.min_gain);
-    let largest_change = changes
-        .iter()
-        .map(|it| (it.to - it.from).abs())
-        .fold(0.0, f64::max);
+    let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
     if largest_change < min_change || changes.is_empty() {
-        return Err(Reason::AlreadyBest {
-            largest_change,
-            min_change,
-        });
+        return Err(Reason::AlreadyBest { largest_change, min_change });
     }
     if gain < min_gain {
         return Err(Reason::GainTooSmall { gain, min_gain });
@@ -152,9 +120,7 @@ fn require_new(input: &TuningInput<'_>, weights: &BTreeMap<String, f64>) -> Resu
     let min_change = input.config.min_change;
     let same = last.weights.len() == weights.len()
         && weights.iter().all(|(arm, weight)| {
-            last.weights
-                .get(arm)
-                .is_some_and(|before| (before - weight).abs() <= min_change)
+            last.weights.get(arm).is_some_and(|before| (before - weight).abs() <= min_change)
         });
     if same {
         let (version, status) = (last.version.clone(), last.status);

@@ -45,12 +45,7 @@ impl Evidence {
             .map(|(arm, weight)| ArmEvidence::of(input, arm, *weight, unjudged));
         let arms: Vec<ArmEvidence> = arms.collect();
         let digest = digest(input, &arms).to_string();
-        Self {
-            window: input.config.window,
-            as_of: input.as_of,
-            arms,
-            digest,
-        }
+        Self { window: input.config.window, as_of: input.as_of, arms, digest }
     }
 
     pub(super) fn weights(&self) -> Vec<f64> {
@@ -93,7 +88,8 @@ fn judged<'a>(input: &TuningInput<'a>, arm: &str) -> Option<&'a WindowStats> {
 /// keeps it from losing or winning traffic merely for being new; should the others do badly, it
 /// is given the benefit of the doubt.
 fn unjudged_reward(input: &TuningInput<'_>) -> f64 {
-    let known = input.weights.iter().filter_map(|(arm, weight)| Some((weight, judged(input, arm)?)));
+    let known =
+        input.weights.iter().filter_map(|(arm, weight)| Some((weight, judged(input, arm)?)));
     let (weight, earned) = known.fold((0.0, 0.0), |(weight, earned), (share, stats)| {
         (weight + share, earned + share * stats.avg_reward)
     });
@@ -127,14 +123,8 @@ fn digest(input: &TuningInput<'_>, arms: &[ArmEvidence]) -> Digest {
     let bounded = bounds.into_iter().fold(start, Digest::float);
     arms.iter().fold(bounded, |digest, it| {
         let measured = [it.avg_reward, it.success_rate, it.p95_latency];
-        let digest = digest
-            .text(&it.arm)
-            .text(&it.component)
-            .float(it.weight)
-            .number(it.n);
+        let digest = digest.text(&it.arm).text(&it.component).float(it.weight).number(it.n);
         // NaN is not a value that sound statistics have, so it can stand for none.
-        measured
-            .into_iter()
-            .fold(digest, |digest, it| digest.float(it.unwrap_or(f64::NAN)))
+        measured.into_iter().fold(digest, |digest, it| digest.float(it.unwrap_or(f64::NAN)))
     })
 }

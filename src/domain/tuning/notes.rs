@@ -22,27 +22,16 @@ pub(super) fn write(
             notes += &format!(" {}", sentence(input, arm, change));
         }
     }
-    if let Some(more) = by_size
-        .len()
-        .checked_sub(NAMED_ARMS)
-        .filter(|more| *more > 0)
-    {
+    if let Some(more) = by_size.len().checked_sub(NAMED_ARMS).filter(|more| *more > 0) {
         notes += &format!(" {more} more arms move by less.");
     }
     let now: f64 = arms.iter().map(|it| it.weight * it.reward).sum();
-    notes += &format!(
-        " Expected mean reward {now:.3} to {:.3} (+{gain:.3}).",
-        now + gain
-    );
+    notes += &format!(" Expected mean reward {now:.3} to {:.3} (+{gain:.3}).", now + gain);
     notes
 }
 
 fn sentence(input: &TuningInput<'_>, arm: &ArmEvidence, change: &ArmChange) -> String {
-    let ArmChange {
-        arm: name,
-        from,
-        to,
-    } = change;
+    let ArmChange { arm: name, from, to } = change;
     let verb = if to < from { "down" } else { "up" };
     let why = if arm.judged {
         let retrain = input.thresholds.retrain;
@@ -51,16 +40,10 @@ fn sentence(input: &TuningInput<'_>, arm: &ArmEvidence, change: &ArmChange) -> S
             false => String::new(),
         };
         let n = arm.n;
-        format!(
-            "mean reward {:.3} over {n} observations{verdict}",
-            arm.reward
-        )
+        format!("mean reward {:.3} over {n} observations{verdict}", arm.reward)
     } else {
         let (n, min) = (arm.n, input.config.min_samples);
-        format!(
-            "{n} observations where {min} are needed to judge, taken at {:.2}",
-            arm.reward
-        )
+        format!("{n} observations where {min} are needed to judge, taken at {:.2}", arm.reward)
     };
     format!("{name} {verb} from {from:.3} to {to:.3}: {why}.")
 }

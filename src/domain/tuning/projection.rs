@@ -26,9 +26,7 @@ pub(super) fn project(target: &[f64], bounds: &Bounds) -> Vec<u16> {
     let scaled = |ln_c: f64| -> Vec<f64> {
         let scale = ln_c.exp() * f64::from(WEIGHT_STEPS);
         let clamped = target.iter().zip(bounds.low.iter().zip(&bounds.high));
-        clamped
-            .map(|(it, (low, high))| (it * scale).clamp((*low).into(), (*high).into()))
-            .collect()
+        clamped.map(|(it, (low, high))| (it * scale).clamp((*low).into(), (*high).into())).collect()
     };
     // Targets lie between e^-107 (a step x the largest rate) and 1: beyond these ends everything
     // sits at its lower, respectively its upper bound.

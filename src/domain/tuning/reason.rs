@@ -78,21 +78,11 @@ impl fmt::Display for Reason {
             }
             Self::InvalidWeights(error) => write!(f, "the active version cannot be tuned: {error}"),
             Self::SingleArm { arm } => {
-                write!(
-                    f,
-                    "{arm} is the only arm, there is nothing to weigh it against"
-                )
+                write!(f, "{arm} is the only arm, there is nothing to weigh it against")
             }
             Self::TooManyArms { arms } => write!(f, "{arms} arms are more than {MAX_ARMS}"),
-            Self::TooFewSamples {
-                window,
-                min_samples,
-                samples,
-            } => {
-                write!(
-                    f,
-                    "no arm has the {min_samples} observations in {window} that it takes"
-                )?;
+            Self::TooFewSamples { window, min_samples, samples } => {
+                write!(f, "no arm has the {min_samples} observations in {window} that it takes")?;
                 write!(f, " to judge it: {}", Samples(samples))
             }
             Self::Infeasible { arms, floor, step } => write!(
@@ -100,10 +90,7 @@ impl fmt::Display for Reason {
                 "{arms} arms cannot all have at least {floor} and move by at most {step}: \
                  lower explorationFloor or raise stepBound in config/tuning"
             ),
-            Self::AlreadyBest {
-                largest_change,
-                min_change,
-            } => write!(
+            Self::AlreadyBest { largest_change, min_change } => write!(
                 f,
                 "the weights are already the best within the bounds: none would move by more \
                  than {largest_change:.4} (it takes {min_change})"
@@ -111,10 +98,7 @@ impl fmt::Display for Reason {
             Self::GainTooSmall { gain, min_gain } => {
                 write!(f, "the expected gain of {gain:.4} is below {min_gain}")
             }
-            Self::AlreadyProposed {
-                version,
-                status: PolicyStatus::Draft,
-            } => {
+            Self::AlreadyProposed { version, status: PolicyStatus::Draft } => {
                 write!(f, "{version} proposes the same already and awaits an admin")
             }
             Self::AlreadyProposed { version, status } => {

@@ -14,21 +14,11 @@ struct Case {
 
 impl Case {
     fn new(arms: &[(&str, f64, u64, f64)]) -> Self {
-        let stats = |n, avg_reward| WindowStats {
-            n,
-            avg_reward,
-            ..WindowStats::default()
-        };
+        let stats = |n, avg_reward| WindowStats { n, avg_reward, ..WindowStats::default() };
         Self {
             weights: arms.iter().map(|it| (it.0.to_owned(), it.1)).collect(),
-            stats: arms
-                .iter()
-                .map(|it| (it.0.to_owned(), stats(it.2, it.3)))
-                .collect(),
-            thresholds: Thresholds {
-                min_acceptable: 0.55,
-                retrain: 0.40,
-            },
+            stats: arms.iter().map(|it| (it.0.to_owned(), stats(it.2, it.3))).collect(),
+            thresholds: Thresholds { min_acceptable: 0.55, retrain: 0.40 },
             config: TuningConfig::default().policies["router-core"].clone(),
             last_draft: None,
         }
@@ -63,21 +53,13 @@ impl Case {
 
     fn drafted(mut self, proposal: &Proposal, status: PolicyStatus) -> Self {
         let (version, weights) = (Version::new(1, 0, 1), proposal.weights.clone());
-        self.last_draft = Some(LastDraft {
-            version,
-            weights,
-            status,
-        });
+        self.last_draft = Some(LastDraft { version, weights, status });
         self
     }
 }
 
 fn failing_gpt() -> Case {
-    Case::new(&[
-        ("gpt-5", 0.6, 100, 0.0),
-        ("gemini", 0.25, 0, 0.0),
-        ("claude", 0.15, 0, 0.0),
-    ])
+    Case::new(&[("gpt-5", 0.6, 100, 0.0), ("gemini", 0.25, 0, 0.0), ("claude", 0.15, 0, 0.0)])
 }
 
 #[test]
@@ -115,13 +97,7 @@ fn the_evidence_says_what_the_decision_rested_on() {
     assert_eq!(json["arms"][0]["reward"], 0.55);
     assert_eq!(json["arms"][0]["avgReward"], serde_json::Value::Null);
     let mut more = failing_gpt();
-    more.stats.insert(
-        "gemini".to_owned(),
-        WindowStats {
-            n: 1,
-            ..WindowStats::default()
-        },
-    );
+    more.stats.insert("gemini".to_owned(), WindowStats { n: 1, ..WindowStats::default() });
     assert_ne!(more.proposal().evidence.digest, evidence.digest);
     assert_eq!(failing_gpt().proposal().evidence.digest, evidence.digest);
 }
@@ -135,11 +111,7 @@ fn the_larger_step_takes_an_arm_below_retrain() {
 
 #[test]
 fn an_arm_below_retrain_does_not_gain_from_a_worse_one() {
-    let case = Case::new(&[
-        ("a", 0.1, 500, 0.39),
-        ("b", 0.8, 500, 0.0),
-        ("c", 0.1, 500, 0.5),
-    ]);
+    let case = Case::new(&[("a", 0.1, 500, 0.39), ("b", 0.8, 500, 0.0), ("c", 0.1, 500, 0.5)]);
     let weights = case.proposal().weights;
     assert!(weights["a"] <= 0.1 && weights["c"] > 0.1, "{weights:?}");
 }
@@ -157,13 +129,7 @@ fn too_few_samples_are_counted_out() {
 #[test]
 fn equal_arms_are_left_alone() {
     let case = Case::new(&[("a", 0.5, 500, 0.7), ("b", 0.5, 500, 0.7)]);
-    assert_eq!(
-        case.reason(),
-        Reason::AlreadyBest {
-            largest_change: 0.0,
-            min_change: 0.01
-        }
-    );
+    assert_eq!(case.reason(), Reason::AlreadyBest { largest_change: 0.0, min_change: 0.01 });
 }
 
 #[test]
@@ -175,12 +141,7 @@ fn a_small_gain_is_not_worth_a_version() {
 #[test]
 fn a_single_arm_has_nothing_to_weigh_against() {
     let case = Case::new(&[("a", 1.0, 500, 0.1)]);
-    assert_eq!(
-        case.reason(),
-        Reason::SingleArm {
-            arm: "a".to_owned()
-        }
-    );
+    assert_eq!(case.reason(), Reason::SingleArm { arm: "a".to_owned() });
 }
 
 #[test]
@@ -196,50 +157,23 @@ fn documents_that_make_no_sense_are_a_reason() {
     assert_eq!(case.reason().code(), "invalid-weights");
     let mut case = failing_gpt();
     case.config.exploration_floor = 0.34;
-    assert_eq!(
-        case.reason(),
-        Reason::Infeasible {
-            arms: 3,
-            floor: 0.34,
-            step: 0.2
-        }
-    );
+    assert_eq!(case.reason(), Reason::Infeasible { arms: 3, floor: 0.34, step: 0.2 });
 }
 
 #[test]
 fn the_same_is_not_proposed_twice() {
     let proposal = failing_gpt().proposal();
-    let words = |status| {
-        failing_gpt()
-            .drafted(&proposal, status)
-            .reason()
-            .to_string()
-    };
-    assert_eq!(
-        words(PolicyStatus::Draft),
-        "1.0.1 proposes the same already and awaits an admin"
-    );
-    assert_eq!(
-        words(PolicyStatus::Rejected),
-        "1.0.1 proposed the same already and is rejected"
-    );
+    let words = |status| failing_gpt().drafted(&proposal, status).reason().to_string();
+    assert_eq!(words(PolicyStatus::Draft), "1.0.1 proposes the same already and awaits an admin");
+    assert_eq!(words(PolicyStatus::Rejected), "1.0.1 proposed the same already and is rejected");
 }
 
 #[test]
 fn new_evidence_supersedes_an_open_draft_but_not_a_rejected_one() {
     let before = failing_gpt().proposal();
     let mut case = failing_gpt();
-    case.stats.insert(
-        "claude".to_owned(),
-        WindowStats {
-            n: 400,
-            ..WindowStats::default()
-        },
-    );
-    let draft = case
-        .clone()
-        .drafted(&before, PolicyStatus::Draft)
-        .proposal();
+    case.stats.insert("claude".to_owned(), WindowStats { n: 400, ..WindowStats::default() });
+    let draft = case.clone().drafted(&before, PolicyStatus::Draft).proposal();
     assert_eq!(draft.supersedes, Some(Version::new(1, 0, 1)));
     assert!(draft.weights["claude"] <= 0.15);
     let rejected = case.drafted(&before, PolicyStatus::Rejected).proposal();
@@ -248,41 +182,23 @@ fn new_evidence_supersedes_an_open_draft_but_not_a_rejected_one() {
 
 #[test]
 fn an_arm_below_the_floor_moves_up_to_it() {
-    let case = Case::new(&[
-        ("a", 0.9, 500, 0.3),
-        ("b", 0.1, 500, 0.8),
-        ("c", 0.0, 0, 0.0),
-    ]);
+    let case = Case::new(&[("a", 0.9, 500, 0.3), ("b", 0.1, 500, 0.8), ("c", 0.0, 0, 0.0)]);
     let weights = case.proposal().weights;
     assert!(weights["c"] >= 0.05, "{weights:?}");
 }
 
 #[test]
 fn arms_that_cannot_all_reach_the_floor_come_nearer_to_it() {
-    let arms = [
-        ("a", 1.0, 500, 0.45),
-        ("b", 0.0, 0, 0.0),
-        ("c", 0.0, 0, 0.0),
-        ("d", 0.0, 0, 0.0),
-    ];
+    let arms = [("a", 1.0, 500, 0.45), ("b", 0.0, 0, 0.0), ("c", 0.0, 0, 0.0), ("d", 0.0, 0, 0.0)];
     let weights = Case::new(&arms).proposal().weights;
     assert_eq!(weights["a"], 922.0 / 1024.0);
-    assert!(
-        ["b", "c", "d"]
-            .iter()
-            .all(|arm| weights[*arm] >= 34.0 / 1024.0),
-        "{weights:?}"
-    );
+    assert!(["b", "c", "d"].iter().all(|arm| weights[*arm] >= 34.0 / 1024.0), "{weights:?}");
 }
 
 /// Each version activated, the same evidence: it ends, and never for the worse.
 #[test]
 fn repeated_tuning_comes_to_rest_at_the_best_arm() {
-    let mut case = Case::new(&[
-        ("a", 0.6, 500, 0.2),
-        ("b", 0.2, 500, 0.8),
-        ("c", 0.2, 500, 0.5),
-    ]);
+    let mut case = Case::new(&[("a", 0.6, 500, 0.2), ("b", 0.2, 500, 0.8), ("c", 0.2, 500, 0.5)]);
     for _ in 0..20 {
         match case.decide() {
             Decision::Propose(proposal) => {
@@ -305,19 +221,10 @@ fn the_default_document_reads_back_and_gaps_take_the_defaults() {
     config.validate().unwrap();
     let json = serde_json::to_value(&config).unwrap();
     assert_eq!(json["policies"]["router-core"]["component"], "router:{arm}");
-    assert_eq!(
-        serde_json::from_value::<TuningConfig>(json).unwrap(),
-        config
-    );
+    assert_eq!(serde_json::from_value::<TuningConfig>(json).unwrap(), config);
     let sparse = serde_json::json!({"policies": {"router-core": {"component": "router:{arm}"}}});
-    assert_eq!(
-        serde_json::from_value::<TuningConfig>(sparse).unwrap(),
-        config
-    );
-    assert_eq!(
-        config.policies["router-core"].component_of("gpt-5"),
-        "router:gpt-5"
-    );
+    assert_eq!(serde_json::from_value::<TuningConfig>(sparse).unwrap(), config);
+    assert_eq!(config.policies["router-core"].component_of("gpt-5"), "router:gpt-5");
 }
 
 #[test]
@@ -327,10 +234,7 @@ fn a_config_that_makes_no_sense_is_named() {
         change(&mut config);
         config.validate().unwrap_err().to_string()
     };
-    assert_eq!(
-        error(|it| it.min_samples = 0),
-        "tuning minSamples is 0, must be at least 1"
-    );
+    assert_eq!(error(|it| it.min_samples = 0), "tuning minSamples is 0, must be at least 1");
     assert_eq!(
         error(|it| it.exploration_floor = -0.1),
         "tuning explorationFloor is -0.1, must be between 0 and 0.5"

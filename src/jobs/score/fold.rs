@@ -5,9 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::domain::observation::Observation;
 use crate::domain::reward::{self, RewardConfig};
-use crate::store::{
-    Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store,
-};
+use crate::store::{Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store};
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.

@@ -250,6 +250,10 @@ impl std::fmt::Display for ScoreReport {
             "{} observations scored, {} quarantined, {} checkpoints, {} components renewed",
             self.scored, self.quarantined, self.checkpoints, self.refreshed
         )?;
-        if self.interrupted { f.write_str("; interrupted, the rest is for the next pass") } else { Ok(()) }
+        if self.interrupted {
+            f.write_str("; interrupted, the rest is for the next pass")
+        } else {
+            Ok(())
+        }
     }
 }

@@ -33,8 +33,15 @@ pub enum Job {
         reads: Option<Arc<Mutex<ReadSet>>>,
         reply: oneshot::Sender<Result<Outcome, Status>>,
     },
-    BuildIndex { database: Database, spec: IndexSpec, reply: oneshot::Sender<Result<(), Status>> },
-    Clear { database: Database, reply: oneshot::Sender<Result<(), Status>> },
+    BuildIndex {
+        database: Database,
+        spec: IndexSpec,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
+    Clear {
+        database: Database,
+        reply: oneshot::Sender<Result<(), Status>>,
+    },
 }
 
 pub struct Committer {
@@ -129,10 +136,10 @@ impl Committer {
                 self.last = now().max(Micros(self.last.0 + 1));
                 let mut open = Open::new(&self.shared, transaction, catalog)?;
                 let outcome = open.write(mutations, atomic, reads.as_deref(), self.last)?;
-                let committed = outcome.as_ref().is_ok().then(|| Committed {
-                    database,
-                    names: std::mem::take(&mut open.changed),
-                });
+                let committed = outcome
+                    .as_ref()
+                    .is_ok()
+                    .then(|| Committed { database, names: std::mem::take(&mut open.changed) });
                 Ok(Reply::Write(reply, outcome, committed))
             }
             Job::BuildIndex { database, spec, reply } => {
@@ -283,7 +290,6 @@ impl<'a> Open<'a> {
         let written = Written {
             update_time: applied.document.as_ref().map(reads::update_time),
             transform_results: applied.transform_results,
-            document: None,
         };
         match place {
             Some(place) => staged[place].1.after = applied.document,

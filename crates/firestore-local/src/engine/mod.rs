@@ -74,7 +74,6 @@ pub struct Written {
     /// `None` for a delete.
     pub update_time: Option<Micros>,
     pub transform_results: Vec<Value>,
-    pub document: Option<Document>,
 }
 
 /// The outcome of a write request: when it was applied, and how each write went.
@@ -155,11 +154,7 @@ impl Engine {
             .name("committer".to_owned())
             .spawn(move || committer.run(&queue))
             .map_err(|error| OpenError::Open { file, detail: error.to_string() })?;
-        Ok(Self {
-            shared,
-            jobs: Mutex::new(Some(jobs)),
-            committer: Mutex::new(Some(thread)),
-        })
+        Ok(Self { shared, jobs: Mutex::new(Some(jobs)), committer: Mutex::new(Some(thread)) })
     }
 
     /// Applies the mutations, all or none if `atomic`, each on its own otherwise; with `reads`

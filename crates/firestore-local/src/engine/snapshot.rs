@@ -25,7 +25,9 @@ pub struct Snapshot {
 /// How a query went.
 #[derive(Debug)]
 pub enum Answer {
-    Done { skipped: usize },
+    Done {
+        skipped: usize,
+    },
     /// Nothing was emitted: the query should be asked again once this index exists.
     NeedsIndex(IndexSpec),
 }

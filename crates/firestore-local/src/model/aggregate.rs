@@ -41,9 +41,13 @@ impl Aggregates {
             ));
         }
         let mut parsed: Vec<(String, Kind, Tally)> = Vec::new();
-        for (index, aggregation) in aggregations.iter().enumerate() {
+        let mut unnamed = 0;
+        for aggregation in aggregations {
             let alias = match aggregation.alias.as_str() {
-                "" => format!("field_{}", index + 1),
+                "" => {
+                    unnamed += 1;
+                    format!("field_{unnamed}")
+                }
                 alias => alias.to_owned(),
             };
             if parsed.iter().any(|(other, ..)| *other == alias) {
@@ -54,8 +58,12 @@ impl Aggregates {
         Ok(Self(parsed))
     }
 
-    /// Takes a document in. Returns whether more could still change the result.
+    /// Takes a document in, if it has all fields that are summed or averaged: others do not count
+    /// for any of the aggregations. Returns whether more could still change the result.
     pub fn add(&mut self, document: &Document) -> bool {
+        if !self.fields().all(|path| path.get(&document.fields).is_some()) {
+            return true;
+        }
         let mut open = false;
         for (_, kind, tally) in &mut self.0 {
             tally.documents += 1;
@@ -70,9 +78,11 @@ impl Aggregates {
         open
     }
 
-    /// Whether only the number of documents counts, not what they hold.
-    pub fn is_count_only(&self) -> bool {
-        self.0.iter().all(|(_, kind, _)| matches!(kind, Kind::Count { .. }))
+    fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.0.iter().filter_map(|(_, kind, _)| match kind {
+            Kind::Count { .. } => None,
+            Kind::Sum(path) | Kind::Average(path) => Some(path),
+        })
     }
 
     pub fn results(self) -> HashMap<String, Value> {
@@ -136,7 +146,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::tests::{double, int, string};
+    use super::super::value::tests::{double, int, map, string};
     use super::*;
     use crate::proto::structured_aggregation_query::aggregation::{Avg, Count, Sum};
     use crate::proto::structured_query::FieldReference;
@@ -173,7 +183,75 @@ mod tests {
     fn what_is_no_number_counts_as_a_document_only() {
         let found = results(&[int(1), string("x"), int(2)]);
         assert_eq!((&found["n"], &found["two"]), (&int(3), &int(2)));
-        assert_eq!(found["field_4"], double(1.5));
-        assert_eq!(results(&[])["field_4"].value_type, Some(ValueType::NullValue(0)));
+        assert_eq!(found["field_1"], double(1.5));
+        assert_eq!(results(&[])["field_1"].value_type, Some(ValueType::NullValue(0)));
+    }
+
+    #[test]
+    fn nan_and_infinities_follow_ieee_754() {
+        let sum = |values: &[Value]| match results(values)["sum"].value_type {
+            Some(ValueType::DoubleValue(sum)) => sum,
+            _ => panic!("no double"),
+        };
+        assert!(sum(&[int(1), double(f64::NAN)]).is_nan());
+        assert!(sum(&[double(f64::INFINITY), double(f64::NEG_INFINITY)]).is_nan());
+        assert_eq!(sum(&[double(f64::INFINITY), int(1)]), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_document_counts_only_with_every_aggregated_field() {
+        let operator = |path: &str| {
+            let field = Some(FieldReference { field_path: path.to_owned() });
+            Operator::Sum(Sum { field })
+        };
+        let unnamed = |operator| Aggregation { alias: String::new(), operator: Some(operator) };
+        let count = Operator::Count(Count { up_to: None });
+        let mut aggregates =
+            Aggregates::parse(&[count, operator("x"), operator("y.z")].map(unnamed)).unwrap();
+        for fields in [
+            vec![("x", int(1)), ("y", map(&[("z", int(10))]))],
+            vec![("x", int(2)), ("y", map(&[]))],
+            vec![("y", map(&[("z", int(20))]))],
+            vec![("x", string("no number")), ("y", map(&[("z", int(40))]))],
+        ] {
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            assert!(aggregates.add(&Document { fields, ..Document::default() }));
+        }
+        let expected = [("field_1", int(2)), ("field_2", int(1)), ("field_3", int(50))]
+            .map(|(alias, value)| (alias.to_owned(), value));
+        assert_eq!(aggregates.results(), expected.into());
+    }
+
+    #[test]
+    fn counts_up_to_a_bound_end_there() {
+        let count = |up_to| Aggregation {
+            alias: String::new(),
+            operator: Some(Operator::Count(Count { up_to })),
+        };
+        let mut aggregates = Aggregates::parse(&[count(Some(2)), count(Some(1))]).unwrap();
+        assert!(aggregates.add(&Document::default()));
+        assert!(!aggregates.add(&Document::default()));
+        let results = aggregates.results();
+        assert_eq!((&results["field_1"], &results["field_2"]), (&int(2), &int(1)));
+    }
+
+    #[test]
+    fn what_the_service_refuses_is_refused() {
+        let count = |alias: &str, up_to| Aggregation {
+            alias: alias.to_owned(),
+            operator: Some(Operator::Count(Count { up_to })),
+        };
+        let sum = Operator::Sum(Sum { field: None });
+        for wrong in [
+            vec![],
+            vec![count("", None); 6],
+            vec![count("a", None), count("a", Some(1))],
+            vec![count("", Some(0))],
+            vec![Aggregation { alias: String::new(), operator: None }],
+            vec![Aggregation { alias: String::new(), operator: Some(sum) }],
+        ] {
+            let status = Aggregates::parse(&wrong).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{wrong:?}");
+        }
     }
 }

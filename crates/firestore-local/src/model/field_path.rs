@@ -9,6 +9,8 @@ use crate::proto::{Document, DocumentMask, MapValue, Value, value::ValueType};
 
 /// The path by which queries name the document itself.
 pub const NAME: &str = "__name__";
+/// Bytes of a path at most.
+const MAX_BYTES: usize = 1_500;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(Vec<String>);
@@ -16,6 +18,9 @@ pub struct FieldPath(Vec<String>);
 impl FieldPath {
     pub fn parse(text: &str) -> Result<Self, Status> {
         let wrong = || invalid!("Invalid property path {text:?}");
+        if text.len() > MAX_BYTES {
+            return Err(invalid!("A property path is longer than {MAX_BYTES} bytes"));
+        }
         let mut segments = Vec::new();
         let mut symbols = text.chars().peekable();
         loop {
@@ -50,6 +55,11 @@ impl FieldPath {
 
     pub fn is_name(&self) -> bool {
         matches!(&self.0[..], [only] if only == NAME)
+    }
+
+    /// Whether it leads through a name that documents may not use.
+    pub fn is_reserved(&self) -> bool {
+        self.0.iter().any(|segment| is_reserved(segment))
     }
 
     pub fn get<'a>(&self, fields: &'a Fields) -> Option<&'a Value> {
@@ -87,15 +97,11 @@ impl FieldPath {
         }
         fields.remove(last);
     }
+}
 
-    /// Whether one of the paths is the other or leads to it.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
-    }
-
-    pub fn covers(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
+/// Names that documents may not use: `__.*__`.
+pub fn is_reserved(name: &str) -> bool {
+    name.len() >= 4 && name.starts_with("__") && name.ends_with("__")
 }
 
 fn is_plain(symbol: char) -> bool {

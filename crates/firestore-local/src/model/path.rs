@@ -6,16 +6,23 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::invalid;
+use super::{field_path, invalid};
 
 const MAX_ID_BYTES: usize = 1_500;
 const MAX_NAME_BYTES: usize = 6 * 1_024;
+/// Collections within one another at most.
+const MAX_COLLECTION_DEPTH: usize = 100;
 
 /// Ends a segment in a key. Lower than any byte of the next segment, so that a document comes
 /// before what lies below it.
 const END: [u8; 2] = [0x00, 0x01];
 /// Stands for a zero byte within a segment.
 const ZERO: [u8; 2] = [0x00, 0xff];
+/// Begins a numeric id: lower than any byte of another id, higher than an end.
+const NUMERIC: [u8; 2] = [0x00, 0x02];
+/// Ends a name where more follows in a key, or where the key is inverted: lower than any next
+/// segment, so that a name still comes before those below it.
+pub const NAME_END: [u8; 2] = [0x00, 0x00];
 
 /// `projects/{project}/databases/{database}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,10 +44,6 @@ impl Database {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    pub fn root(&self) -> Parent {
-        Parent { database: self.clone(), segments: Vec::new() }
     }
 
     /// The key that everything of the database begins with.
@@ -92,14 +95,29 @@ fn split(name: &str) -> Result<(Database, Vec<String>), Status> {
         None => Vec::new(),
         Some(rest) => rest.split('/').map(str::to_owned).collect(),
     };
-    for segment in &segments {
-        check_id(segment)?;
+    if segments.len() > 2 * MAX_COLLECTION_DEPTH {
+        return Err(invalid!("Name goes through more than {MAX_COLLECTION_DEPTH} collections"));
+    }
+    for (index, segment) in segments.iter().enumerate() {
+        if index % 2 == 0 { check_collection_id(segment)? } else { check_document_id(segment)? }
     }
     Ok((database, segments))
 }
 
-/// Firestore's rules for the ids of collections and documents.
-pub fn check_id(id: &str) -> Result<(), Status> {
+/// The number of an id such as `__id7__`. Datastore has numeric ids, and Firestore shows them so;
+/// SDKs send the lowest of them as the place where a collection begins.
+fn numeric_id(id: &str) -> Option<i64> {
+    let number: i64 = id.strip_prefix("__id")?.strip_suffix("__")?.parse().ok()?;
+    (format!("__id{number}__") == id).then_some(number)
+}
+
+/// Firestore's rules for the ids of documents.
+fn check_document_id(id: &str) -> Result<(), Status> {
+    if numeric_id(id).is_some() { Ok(()) } else { check_collection_id(id) }
+}
+
+/// Firestore's rules for the ids of collections.
+pub fn check_collection_id(id: &str) -> Result<(), Status> {
     if id.is_empty() {
         return Err(invalid!("Resource id is empty"));
     }
@@ -112,17 +130,28 @@ pub fn check_id(id: &str) -> Result<(), Status> {
     if id.contains('/') {
         return Err(invalid!("Resource id {id:?} contains a slash"));
     }
-    if id.len() >= 4 && id.starts_with("__") && id.ends_with("__") {
+    if field_path::is_reserved(id) {
         return Err(invalid!("Resource id {id:?} is invalid because it is reserved"));
     }
     Ok(())
 }
 
-fn push_segment(key: &mut Vec<u8>, segment: &str) {
-    for byte in segment.bytes() {
-        if byte == 0 { key.extend_from_slice(&ZERO) } else { key.push(byte) }
+fn push_escaped(key: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        if *byte == 0 { key.extend_from_slice(&ZERO) } else { key.push(*byte) }
     }
     key.extend_from_slice(&END);
+}
+
+/// Numeric ids come before all others, by their number.
+fn push_segment(key: &mut Vec<u8>, segment: &str) {
+    match numeric_id(segment) {
+        Some(number) => {
+            key.extend_from_slice(&NUMERIC);
+            push_escaped(key, &(number.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        }
+        None => push_escaped(key, segment.as_bytes()),
+    }
 }
 
 fn push_segments<'a>(key: &mut Vec<u8>, segments: impl IntoIterator<Item = &'a String>) {
@@ -131,9 +160,12 @@ fn push_segments<'a>(key: &mut Vec<u8>, segments: impl IntoIterator<Item = &'a S
     }
 }
 
-/// How many segments a key (or the rest of one) has.
-pub fn segments_in(key: &[u8]) -> usize {
-    key.windows(2).filter(|pair| **pair == END).count()
+/// Bytes that sort as full names do, whatever they name, and that no other's begin with.
+pub fn push_reference(key: &mut Vec<u8>, name: &str) {
+    for segment in name.split('/') {
+        push_segment(key, segment);
+    }
+    key.extend_from_slice(&NAME_END);
 }
 
 impl DocumentName {
@@ -149,26 +181,12 @@ impl DocumentName {
         &self.database
     }
 
-    pub fn id(&self) -> &str {
-        self.segments.last().map_or("", String::as_str)
-    }
-
     pub fn collection_id(&self) -> &str {
         self.segments.iter().rev().nth(1).map_or("", String::as_str)
     }
 
-    pub fn parent(&self) -> Parent {
-        let segments = self.segments[..self.segments.len().saturating_sub(2)].to_vec();
-        Parent { database: self.database.clone(), segments }
-    }
-
     pub fn segments(&self) -> &[String] {
         &self.segments
-    }
-
-    /// The path without the database.
-    pub fn path(&self) -> String {
-        self.segments.join("/")
     }
 
     /// Bytes that sort as names do, unique over all databases.
@@ -178,9 +196,11 @@ impl DocumentName {
         key
     }
 
-    /// As [`key`](Self::key), for the names of one database.
+    /// Bytes that sort as the names of one database do, inverted too: those of one name never
+    /// begin with another's.
     pub fn push_order_key(&self, key: &mut Vec<u8>) {
         push_segments(key, &self.segments);
+        key.extend_from_slice(&NAME_END);
     }
 
     /// The key of the collection that the document is in.
@@ -190,9 +210,11 @@ impl DocumentName {
         key
     }
 
-    /// Bytes that Firestore counts for a name: each segment with one more byte, and 16.
+    /// Bytes that Firestore counts for a name: each segment with one more byte (8 for a numeric
+    /// id), and 16.
     pub fn size(&self) -> usize {
-        16 + self.segments.iter().map(|segment| segment.len() + 1).sum::<usize>()
+        let segment = |id: &String| numeric_id(id).map_or(id.len() + 1, |_| 8);
+        16 + self.segments.iter().map(segment).sum::<usize>()
     }
 }
 
@@ -235,8 +257,8 @@ impl Parent {
     }
 
     pub fn document(&self, collection: &str, id: &str) -> Result<DocumentName, Status> {
-        check_id(collection)?;
-        check_id(id)?;
+        check_collection_id(collection)?;
+        check_document_id(id)?;
         let mut segments = self.segments.clone();
         segments.extend([collection.to_owned(), id.to_owned()]);
         let name = DocumentName { database: self.database.clone(), segments };
@@ -285,11 +307,15 @@ mod tests {
     #[test]
     fn names_that_firestore_refuses_are_refused() {
         let long = "x".repeat(1_501);
-        for path in ["a", "a/b/c", "a//b/c", "a/.", "a/..", "a/__x__", "", &format!("a/{long}")] {
+        let deep = ["a/b"; 101].join("/");
+        let wrong =
+            ["a", "a/b/c", "a//b/c", "a/.", "a/..", "a/__x__", "", "__id1__/b", "a/__id01__"];
+        for path in wrong.into_iter().chain([deep.as_str(), &format!("a/{long}")]) {
             let full = format!("projects/p/databases/d/documents/{path}");
             assert!(DocumentName::parse(&full).is_err(), "{path}");
         }
-        for full in ["", "projects/p", "projects/p/databases/d", "projects//databases/d/documents/a/b"]
+        for full in
+            ["", "projects/p", "projects/p/databases/d", "projects//databases/d/documents/a/b"]
         {
             assert!(DocumentName::parse(full).is_err(), "{full}");
         }
@@ -298,9 +324,47 @@ mod tests {
 
     #[test]
     fn a_document_sorts_before_what_lies_below_it_and_before_longer_ids() {
-        let keys: Vec<_> =
-            ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"].iter().map(|path| name(path).key()).collect();
+        let keys: Vec<_> = ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"]
+            .iter()
+            .map(|path| name(path).key())
+            .collect();
         assert!(keys.is_sorted(), "{keys:?}");
+    }
+
+    #[test]
+    fn numeric_ids_sort_by_number_before_all_others() {
+        let ids = [
+            "__id-9223372036854775808__",
+            "__id-2__",
+            "__id7__",
+            "__id12__",
+            "__id256__",
+            "__id9223372036854775807__",
+            "\0",
+            "12",
+            "7",
+            "A",
+            "__id",
+            "__id1_",
+            "_id1__",
+            "a",
+        ];
+        let key = |id: &&str| name(&format!("c/{id}")).key();
+        let keys: Vec<_> = ids.iter().map(key).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert_eq!(name("a/__id123456__").size(), 16 + 2 + 8);
+    }
+
+    #[test]
+    fn order_keys_keep_their_order_reversed_when_inverted() {
+        let inverted = |path: &&str| {
+            let mut key = Vec::new();
+            name(path).push_order_key(&mut key);
+            key.iter().map(|byte| !byte).collect::<Vec<u8>>()
+        };
+        let paths = ["a/bb", "a/b!", "a/b\0", "a/b/c/d", "a/b/\0/d", "a/b", "a/__id3__"];
+        let keys: Vec<_> = paths.iter().map(inverted).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 
 use tonic::Status;
 
-use super::path::{Database, DocumentName};
+use super::field_path::is_reserved;
+use super::path::{self, Database, DocumentName};
 use super::time::Micros;
 use super::{Fields, invalid};
 use crate::proto::{ArrayValue, MapValue, Value, value::ValueType};
@@ -18,6 +19,10 @@ use crate::proto::{ArrayValue, MapValue, Value, value::ValueType};
 pub const MAX_DOCUMENT_BYTES: usize = 1_048_576;
 /// Bytes of a field's name at most.
 const MAX_FIELD_NAME_BYTES: usize = 1_500;
+/// Bytes of a text or of bytes at most.
+const MAX_FIELD_VALUE_BYTES: usize = MAX_DOCUMENT_BYTES - 89;
+/// Elements of a vector at most.
+const MAX_VECTOR_ELEMENTS: usize = 2_048;
 /// Levels of maps and arrays at most.
 const MAX_DEPTH: usize = 20;
 
@@ -89,11 +94,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         Some(ValueType::StringValue(text)) => encode_bytes(text.as_bytes(), out),
         Some(ValueType::BytesValue(data)) => encode_bytes(data, out),
         Some(ValueType::ReferenceValue(name)) => {
-            for segment in name.split('/') {
-                out.push(ENTRY);
-                encode_bytes(segment.as_bytes(), out);
-            }
-            out.push(END);
+            path::push_reference(out, name);
         }
         Some(ValueType::GeoPointValue(point)) => {
             out.extend_from_slice(&ordered_double(point.latitude));
@@ -110,6 +111,14 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
         },
         Some(_) => out.push(END),
     }
+}
+
+/// What the encodings of all references into a database begin with, before a name's order key.
+pub fn name_prefix(database: &Database) -> Vec<u8> {
+    let mut prefix = vec![REFERENCE];
+    path::push_reference(&mut prefix, &format!("{database}/documents"));
+    prefix.truncate(prefix.len() - path::NAME_END.len());
+    prefix
 }
 
 fn encode_list(values: &[Value], out: &mut Vec<u8>) {
@@ -168,7 +177,7 @@ fn encode_integer(whole: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&((difference + HALF) as u16).to_be_bytes());
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant")]
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 fn encode_double(number: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&ordered_double(number));
     out.extend_from_slice(&(HALF as u16).to_be_bytes());
@@ -229,17 +238,25 @@ fn check_map(database: &Database, fields: &mut Fields, depth: usize) -> Result<(
         if name.len() > MAX_FIELD_NAME_BYTES {
             return Err(invalid!("A field name is longer than {MAX_FIELD_NAME_BYTES} bytes"));
         }
-        if name.len() >= 4 && name.starts_with("__") && name.ends_with("__") && name != "__type__" {
+        if is_reserved(name) {
             return Err(invalid!("Document fields cannot begin and end with \"__\" ({name})"));
         }
-        check_value(database, value, depth)?;
+        check_value(database, name, value, depth)?;
     }
     Ok(())
 }
 
-fn check_value(database: &Database, value: &mut Value, depth: usize) -> Result<(), Status> {
+/// Checks the value of the field `name`, or a value in an array there.
+fn check_value(
+    database: &Database,
+    name: &str,
+    value: &mut Value,
+    depth: usize,
+) -> Result<(), Status> {
     match &mut value.value_type {
-        None => return Err(invalid!("A value has no type")),
+        None => return Err(invalid!("The value of property {name:?} has no type")),
+        Some(ValueType::StringValue(text)) => check_length(name, text.len())?,
+        Some(ValueType::BytesValue(data)) => check_length(name, data.len())?,
         Some(ValueType::TimestampValue(time)) => {
             if !(-62_135_596_800..=253_402_300_799).contains(&time.seconds)
                 || !(0..1_000_000_000).contains(&time.nanos)
@@ -255,19 +272,22 @@ fn check_value(database: &Database, value: &mut Value, depth: usize) -> Result<(
                 return Err(invalid!("A geo point lies outside of -90..90, -180..180"));
             }
         }
-        Some(ValueType::ReferenceValue(name)) => {
-            DocumentName::parse(name)?;
+        Some(ValueType::ReferenceValue(target)) => {
+            DocumentName::parse(target)?;
         }
+        Some(ValueType::MapValue(map)) if vector_of(map).is_some() => check_vector(name, map)?,
         Some(ValueType::MapValue(map)) => check_map(database, &mut map.fields, depth + 1)?,
         Some(ValueType::ArrayValue(array)) => {
-            if depth >= MAX_DEPTH + 1 {
-                return Err(invalid!("Property has more than {MAX_DEPTH} levels of nested entities"));
+            if depth > MAX_DEPTH {
+                return Err(invalid!(
+                    "Property has more than {MAX_DEPTH} levels of nested entities"
+                ));
             }
             for element in &mut array.values {
                 if matches!(element.value_type, Some(ValueType::ArrayValue(_))) {
                     return Err(invalid!("Cannot store an array value in an array value"));
                 }
-                check_value(database, element, depth + 1)?;
+                check_value(database, name, element, depth + 1)?;
             }
         }
         Some(
@@ -280,174 +300,25 @@ fn check_value(database: &Database, value: &mut Value, depth: usize) -> Result<(
     Ok(())
 }
 
-#[cfg(test)]
-pub mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::proto::value::ValueType as V;
-
-    pub fn value(kind: V) -> Value {
-        Value { value_type: Some(kind) }
+fn check_length(name: &str, length: usize) -> Result<(), Status> {
+    if length > MAX_FIELD_VALUE_BYTES {
+        return Err(invalid!(
+            "The value of property {name:?} is longer than {MAX_FIELD_VALUE_BYTES} bytes."
+        ));
     }
-
-    pub fn int(number: i64) -> Value {
-        value(V::IntegerValue(number))
-    }
-
-    pub fn double(number: f64) -> Value {
-        value(V::DoubleValue(number))
-    }
-
-    pub fn string(text: &str) -> Value {
-        value(V::StringValue(text.to_owned()))
-    }
-
-    pub fn array(values: Vec<Value>) -> Value {
-        value(V::ArrayValue(ArrayValue { values }))
-    }
-
-    pub fn map(pairs: &[(&str, Value)]) -> Value {
-        let fields = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        value(V::MapValue(MapValue { fields }))
-    }
-
-    fn timestamp(seconds: i64) -> Value {
-        value(V::TimestampValue(prost_types::Timestamp { seconds, nanos: 0 }))
-    }
-
-    #[test]
-    fn values_sort_across_types_as_firestore_documents() {
-        let vector = |values| map(&[("__type__", string("__vector__")), ("value", array(values))]);
-        let sorted = [
-            value(V::NullValue(0)),
-            value(V::BooleanValue(false)),
-            value(V::BooleanValue(true)),
-            double(f64::NAN),
-            double(f64::NEG_INFINITY),
-            int(i64::MIN),
-            double(-1.5),
-            int(-1),
-            double(0.0),
-            int(1),
-            double(1.5),
-            int(9_007_199_254_740_992),
-            int(9_007_199_254_740_993),
-            int(i64::MAX),
-            double(9_223_372_036_854_775_808.0),
-            double(f64::INFINITY),
-            timestamp(-5),
-            timestamp(5),
-            string(""),
-            string("a"),
-            string("a\0"),
-            string("ab"),
-            string("é"),
-            value(V::BytesValue(vec![].into())),
-            value(V::BytesValue(vec![0xff].into())),
-            value(V::ReferenceValue("projects/p/databases/d/documents/a/b".to_owned())),
-            value(V::ReferenceValue("projects/p/databases/d/documents/a/b/c/d".to_owned())),
-            value(V::ReferenceValue("projects/p/databases/d/documents/a/ba".to_owned())),
-            array(vec![]),
-            array(vec![int(1)]),
-            array(vec![int(1), int(1)]),
-            array(vec![int(2)]),
-            vector(vec![double(9.0)]),
-            vector(vec![double(1.0), double(2.0)]),
-            map(&[]),
-            map(&[("a", int(1))]),
-            map(&[("a", int(1)), ("b", int(0))]),
-            map(&[("a", int(2))]),
-            map(&[("b", int(0))]),
-        ];
-        for (index, low) in sorted.iter().enumerate() {
-            for high in &sorted[index + 1..] {
-                assert_eq!(compare(low, high), Ordering::Less, "{low:?} {high:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn numbers_that_are_equal_encode_equal() {
-        assert_eq!(compare(&int(1), &double(1.0)), Ordering::Equal);
-        assert_eq!(compare(&double(-0.0), &int(0)), Ordering::Equal);
-        assert_eq!(compare(&double(f64::NAN), &double(-f64::NAN)), Ordering::Equal);
-    }
-
-    #[test]
-    fn sizes_follow_the_published_example() {
-        // "Storage size calculations": users/jeff/tasks/my_task_id with four fields is 147 bytes.
-        let name = DocumentName::parse(
-            "projects/p/databases/d/documents/users/jeff/tasks/my_task_id",
-        )
-        .unwrap();
-        let fields = Fields::from([
-            ("type".to_owned(), string("Personal")),
-            ("done".to_owned(), value(V::BooleanValue(false))),
-            ("priority".to_owned(), int(1)),
-            ("description".to_owned(), string("Learn Cloud Firestore")),
-        ]);
-        assert_eq!(document_size(&name, &fields), 147);
-    }
-
-    #[test]
-    fn what_no_document_may_hold_is_refused() {
-        let database = Database::parse("projects/p/databases/d").unwrap();
-        let deep = |levels: usize| (0..levels).fold(int(1), |inner, _| map(&[("m", inner)]));
-        let check = |name: &str, value: Value| {
-            check_fields(&database, &mut Fields::from([(name.to_owned(), value)]))
-        };
-        assert!(check("a", array(vec![array(vec![])])).is_err());
-        assert!(check("__a__", int(1)).is_err());
-        assert!(check("", int(1)).is_err());
-        assert!(check(&"x".repeat(1_501), int(1)).is_err());
-        assert!(check("a", Value::default()).is_err());
-        assert!(check("a", deep(21)).is_err());
-        assert!(check("a", deep(20)).is_ok());
-        assert!(check("a", array(vec![map(&[("b", array(vec![int(1)]))])])).is_ok());
-    }
-
-    fn number() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            any::<i64>().prop_map(int),
-            any::<f64>().prop_map(double),
-            (-3i64..3).prop_map(int),
-            (-3i64..3).prop_map(|n| double(n as f64 / 2.0)),
-            any::<i64>().prop_map(|n| double(n as f64)),
-        ]
-    }
-
-    fn exact(a: &Value, b: &Value) -> Option<Ordering> {
-        match (a.value_type.as_ref()?, b.value_type.as_ref()?) {
-            (V::IntegerValue(a), V::IntegerValue(b)) => Some(a.cmp(b)),
-            (V::DoubleValue(a), V::DoubleValue(b)) => a.partial_cmp(b),
-            (V::IntegerValue(a), V::DoubleValue(b)) => {
-                if b.is_nan() {
-                    None
-                } else if *b >= 9_223_372_036_854_775_808.0 {
-                    Some(Ordering::Less)
-                } else if *b < -9_223_372_036_854_775_808.0 {
-                    Some(Ordering::Greater)
-                } else {
-                    let whole = b.trunc() as i64;
-                    Some(a.cmp(&whole).then(0.0f64.total_cmp(&(b - b.trunc() + 0.0))))
-                }
-            }
-            _ => exact(b, a).map(Ordering::reverse),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_compare_exactly_across_integers_and_doubles(a in number(), b in number()) {
-            if let Some(expected) = exact(&a, &b) {
-                prop_assert_eq!(compare(&a, &b), expected);
-            }
-        }
-
-        #[test]
-        fn strings_compare_by_their_utf8_bytes(a in "\\PC{0,4}", b in "[a\0é]{0,4}") {
-            prop_assert_eq!(compare(&string(&a), &string(&b)), a.as_bytes().cmp(b.as_bytes()));
-        }
-    }
+    Ok(())
 }
+
+fn check_vector(name: &str, map: &MapValue) -> Result<(), Status> {
+    let elements = vector_of(map).map(|array| &array.values[..]).unwrap_or_default();
+    if elements.len() > MAX_VECTOR_ELEMENTS {
+        return Err(invalid!("The vector {name:?} has more than {MAX_VECTOR_ELEMENTS} dimensions"));
+    }
+    if map.fields.len() != 2 || !elements.iter().all(|element| class(element) == NUMBER) {
+        return Err(invalid!("The vector {name:?} holds something else than numbers"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub mod tests;

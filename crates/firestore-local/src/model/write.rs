@@ -47,7 +47,7 @@ pub struct Applied {
 
 impl Mutation {
     pub fn parse(database: &Database, write: Write) -> Result<Self, Status> {
-        let precondition = write.current_document.and_then(|condition: Precondition| condition.condition_type);
+        let precondition = parse_precondition(write.current_document)?;
         let mut transforms = parse_transforms(write.update_transforms)?;
         let (name, kind) = match write.operation {
             Some(Operation::Update(document)) => {
@@ -55,8 +55,8 @@ impl Mutation {
                     None => Kind::Set(document.fields),
                     Some(mask) => {
                         let paths = field_path::parse_mask(&mask)?;
-                        if let Some(path) = paths.iter().find(|path| path.is_name()) {
-                            return Err(invalid!("{path} cannot be updated"));
+                        if let Some(path) = paths.iter().find(|path| path.is_reserved()) {
+                            return Err(invalid!("{path} is reserved and cannot be updated"));
                         }
                         Kind::Patch(document.fields, paths)
                     }
@@ -65,12 +65,21 @@ impl Mutation {
             }
             Some(Operation::Delete(name)) => {
                 if !transforms.is_empty() {
-                    return Err(invalid!("A delete takes no transforms"));
+                    return Err(invalid!("update_transforms stand only beside an update"));
                 }
                 (name, Kind::Delete)
             }
             Some(Operation::Transform(transform)) => {
-                transforms.extend(parse_transforms(transform.field_transforms)?);
+                if !transforms.is_empty() {
+                    return Err(invalid!("update_transforms stand only beside an update"));
+                }
+                transforms = parse_transforms(transform.field_transforms)?;
+                if transforms.is_empty() {
+                    return Err(invalid!(
+                        "A transform of {} transforms no field",
+                        transform.document
+                    ));
+                }
                 (transform.document, Kind::Transform)
             }
             None => return Err(invalid!("A write has no operation")),
@@ -115,7 +124,6 @@ impl Mutation {
                 fields
             }
         };
-        value::check_fields(self.name.database(), &mut fields)?;
         let mut transform_results = Vec::with_capacity(self.transforms.len());
         let transforms = self.transforms;
         for (path, transform) in transforms {
@@ -123,6 +131,7 @@ impl Mutation {
             path.set(&mut fields, stored);
             transform_results.push(result);
         }
+        value::check_fields(self.name.database(), &mut fields)?;
         let size = value::document_size(&self.name, &fields);
         if size > MAX_DOCUMENT_BYTES {
             return Err(invalid!(
@@ -200,6 +209,16 @@ fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
+fn parse_precondition(condition: Option<Precondition>) -> Result<Option<ConditionType>, Status> {
+    let condition = condition.and_then(|condition| condition.condition_type);
+    if let Some(ConditionType::UpdateTime(time)) = &condition
+        && time.nanos % 1_000 != 0
+    {
+        return Err(invalid!("update_time {time} is finer than microseconds"));
+    }
+    Ok(condition)
+}
+
 fn parse_transforms(
     transforms: Vec<FieldTransform>,
 ) -> Result<Vec<(FieldPath, field_transform::TransformType)>, Status> {
@@ -246,21 +265,18 @@ fn transformed(
                     values.push(element);
                 }
             }
-            Ok((array(values)?, null()))
+            Ok((array(values), null()))
         }
         T::RemoveAllFromArray(elements) => {
             let mut values = elements_of(current);
             values.retain(|value| !contains(&elements.values, value));
-            Ok((array(values)?, null()))
+            Ok((array(values), null()))
         }
     }
 }
 
-fn array(values: Vec<Value>) -> Result<Value, Status> {
-    if values.iter().any(|value| matches!(value.value_type, Some(ValueType::ArrayValue(_)))) {
-        return Err(invalid!("Cannot store an array value in an array value"));
-    }
-    Ok(Value { value_type: Some(ValueType::ArrayValue(ArrayValue { values })) })
+fn array(values: Vec<Value>) -> Value {
+    Value { value_type: Some(ValueType::ArrayValue(ArrayValue { values })) }
 }
 
 fn elements_of(current: Option<&Value>) -> Vec<Value> {
@@ -339,136 +355,4 @@ fn extreme(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::value::tests::{array as array_value, double, int, map, string};
-    use super::*;
-    use crate::proto::DocumentMask;
-
-    const NAME: &str = "projects/p/databases/d/documents/a/b";
-    const NOW: Micros = Micros(1_000_001_500);
-
-    fn document(pairs: &[(&str, Value)]) -> Document {
-        let fields = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Document {
-            name: NAME.to_owned(),
-            fields,
-            create_time: Some(Micros(1_000).into()),
-            update_time: Some(Micros(2_000).into()),
-        }
-    }
-
-    fn update(pairs: &[(&str, Value)]) -> Write {
-        let document = Document { create_time: None, update_time: None, ..document(pairs) };
-        Write { operation: Some(Operation::Update(document)), ..Write::default() }
-    }
-
-    fn apply(write: Write, current: Option<&Document>) -> Result<Applied, Status> {
-        let database = Database::parse("projects/p/databases/d").unwrap();
-        Mutation::parse(&database, write)?.apply(current, NOW)
-    }
-
-    fn fields(applied: Applied) -> Fields {
-        applied.document.unwrap().fields
-    }
-
-    fn with_transform(kind: field_transform::TransformType) -> Write {
-        let transform = FieldTransform { field_path: "x".to_owned(), transform_type: Some(kind) };
-        let mask = Some(DocumentMask::default());
-        Write { update_mask: mask, update_transforms: vec![transform], ..update(&[]) }
-    }
-
-    #[test]
-    fn a_mask_changes_only_what_it_names_and_deletes_what_has_no_value() {
-        let current = document(&[("a", int(1)), ("b", map(&[("c", int(2)), ("d", int(3))]))]);
-        let mut write = update(&[("b", map(&[("c", int(9))]))]);
-        write.update_mask =
-            Some(DocumentMask { field_paths: vec!["b.c".into(), "b.d".into(), "gone".into()] });
-        let after = fields(apply(write, Some(&current)).unwrap());
-        assert_eq!(after, document(&[("a", int(1)), ("b", map(&[("c", int(9))]))]).fields);
-
-        let mut empty = update(&[("a", int(5))]);
-        empty.update_mask = Some(DocumentMask::default());
-        assert_eq!(fields(apply(empty, Some(&current)).unwrap()), current.fields);
-    }
-
-    #[test]
-    fn preconditions_answer_with_the_codes_of_the_service() {
-        let current = document(&[("a", int(1))]);
-        let code = |condition, current: Option<&Document>| {
-            let mut write = update(&[]);
-            write.current_document = Some(Precondition { condition_type: Some(condition) });
-            apply(write, current).map_or_else(|status| status.code(), |_| Code::Ok)
-        };
-        let at = |micros| ConditionType::UpdateTime(Micros(micros).into());
-        assert_eq!(code(ConditionType::Exists(true), None), Code::NotFound);
-        assert_eq!(code(ConditionType::Exists(false), Some(&current)), Code::AlreadyExists);
-        assert_eq!(code(at(2_000), Some(&current)), Code::Ok);
-        assert_eq!(code(at(2_001), Some(&current)), Code::FailedPrecondition);
-        assert_eq!(code(at(2_000), None), Code::FailedPrecondition);
-    }
-
-    #[test]
-    fn a_write_that_changes_nothing_keeps_the_update_time() {
-        let current = document(&[("a", int(1))]);
-        let same = apply(update(&[("a", int(1))]), Some(&current)).unwrap().document.unwrap();
-        assert_eq!((same.create_time, same.update_time), (current.create_time, current.update_time));
-        let other = apply(update(&[("a", double(1.0))]), Some(&current)).unwrap().document.unwrap();
-        assert_eq!(other.create_time, current.create_time);
-        assert_eq!(other.update_time, Some(NOW.into()));
-    }
-
-    #[test]
-    fn increments_saturate_and_mix_types_as_the_service_does() {
-        use field_transform::TransformType::Increment;
-        for (stored, operand, expected) in [
-            (Some(int(i64::MAX)), int(1), int(i64::MAX)),
-            (Some(int(1)), double(0.5), double(1.5)),
-            (Some(double(1.5)), int(1), double(2.5)),
-            (Some(string("x")), int(3), int(3)),
-            (None, int(3), int(3)),
-        ] {
-            let current = stored.map(|value| document(&[("x", value)]));
-            let applied = apply(with_transform(Increment(operand)), current.as_ref()).unwrap();
-            assert_eq!(applied.transform_results, [expected.clone()]);
-            assert_eq!(fields(applied)["x"], expected);
-        }
-        assert!(apply(with_transform(Increment(string("1"))), None).is_err());
-    }
-
-    #[test]
-    fn extremes_keep_the_stored_one_of_equal_numbers() {
-        use field_transform::TransformType::{Maximum, Minimum};
-        for (transform, expected) in [
-            (Maximum(double(3.0)), int(3)),
-            (Maximum(double(3.5)), double(3.5)),
-            (Minimum(int(2)), int(2)),
-            (Minimum(double(4.0)), int(3)),
-        ] {
-            let current = document(&[("x", int(3))]);
-            assert_eq!(fields(apply(with_transform(transform), Some(&current)).unwrap())["x"], expected);
-        }
-    }
-
-    #[test]
-    fn array_transforms_treat_equal_numbers_as_one_element() {
-        use field_transform::TransformType::{AppendMissingElements, RemoveAllFromArray};
-        let list = |values| ArrayValue { values };
-        let current = document(&[("x", array_value(vec![int(1), int(2), int(1)]))]);
-        let union = AppendMissingElements(list(vec![double(1.0), int(3), int(3)]));
-        let applied = apply(with_transform(union), Some(&current)).unwrap();
-        let expected = array_value(vec![int(1), int(2), int(1), int(3)]);
-        assert_eq!(fields(applied)["x"], expected);
-        let removal = RemoveAllFromArray(list(vec![double(1.0)]));
-        let applied = apply(with_transform(removal), Some(&current)).unwrap();
-        assert_eq!(fields(applied)["x"], array_value(vec![int(2)]));
-    }
-
-    #[test]
-    fn a_document_beyond_one_mebibyte_is_refused() {
-        let fits = string(&"x".repeat(1_048_576 - 32 - 20 - 2 - 1));
-        assert!(apply(update(&[("f", fits.clone())]), None).is_ok());
-        let status = apply(update(&[("f", fits), ("g", int(1))]), None).unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert!(status.message().contains("exceeds the maximum"), "{status}");
-    }
-}
+mod tests;

@@ -37,19 +37,15 @@ pub async fn run(
     let answer = service
         .blocking(move |service| {
             let mut seen = 0;
-            let skipped = service.engine.query(
-                &query,
-                view.at,
-                view.reads.as_deref(),
-                &mut |document| {
+            let skipped =
+                service.engine.query(&query, view.at, view.reads.as_deref(), &mut |document| {
                     seen += 1;
                     aggregates.add(&document)
-                },
-            )?;
+                })?;
             service.meter.aggregated(&query, seen + skipped as u64);
             Ok(RunAggregationQueryResponse {
                 result: Some(AggregationResult { aggregate_fields: aggregates.results() }),
-                transaction: view.begun.unwrap_or_default().into(),
+                transaction: view.begun.unwrap_or_default(),
                 read_time: Some(view.read_time.into()),
                 ..RunAggregationQueryResponse::default()
             })

@@ -36,7 +36,7 @@ pub async fn run(
             let read_time = Some(view.read_time.into());
             if let Some(transaction) = view.begun {
                 let first = BatchGetDocumentsResponse {
-                    transaction: transaction.into(),
+                    transaction,
                     ..BatchGetDocumentsResponse::default()
                 };
                 answers.push(Ok(first));

@@ -136,7 +136,9 @@ fn decode_token(token: &str) -> Result<Cursor, Status> {
     let digits = token.as_bytes();
     let bytes = digits
         .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).ok().and_then(|text| u8::from_str_radix(text, 16).ok()))
+        .map(|pair| {
+            std::str::from_utf8(pair).ok().and_then(|text| u8::from_str_radix(text, 16).ok())
+        })
         .collect::<Option<Vec<u8>>>()
         .ok_or_else(wrong)?;
     prost::Message::decode(bytes.as_slice()).map_err(|_| wrong())
@@ -175,8 +177,11 @@ fn with_missing(
     }
     let more = names.len() > size;
     names.truncate(size);
-    let next_page_token =
-        if more { names.last().map(ToString::to_string).unwrap_or_default() } else { String::new() };
+    let next_page_token = if more {
+        names.last().map(ToString::to_string).unwrap_or_default()
+    } else {
+        String::new()
+    };
     let found = service.engine.get(&names, view.at, view.reads.as_deref())?;
     let documents = names
         .iter()

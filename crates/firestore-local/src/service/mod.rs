@@ -8,8 +8,8 @@ mod listen;
 mod listing;
 mod query;
 mod selector;
-mod writes;
 mod write_stream;
+mod writes;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use super::selector::{Selector, View, selector};
 use super::{Answers, Service};
 use crate::model::path::{DocumentName, Parent};
 use crate::model::query::Query;
+use crate::proto::structured_query::Direction;
 use crate::proto::{
     Cursor, PartitionQueryRequest, PartitionQueryResponse, RunQueryRequest, RunQueryResponse,
     StructuredQuery, Value, partition_query_request, run_query_request, run_query_response,
@@ -45,7 +46,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
     let mut sent = 0;
     let mut emit = |document| {
         let answer = RunQueryResponse {
-            transaction: begun.take().unwrap_or_default().into(),
+            transaction: begun.take().unwrap_or_default(),
             document: Some(query.project(document)),
             read_time,
             ..RunQueryResponse::default()
@@ -61,12 +62,10 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
         Ok(skipped) => {
             service.meter.queried(query, sent + skipped);
             let last = RunQueryResponse {
-                transaction: begun.take().unwrap_or_default().into(),
+                transaction: begun.take().unwrap_or_default(),
                 read_time,
                 skipped_results: i32::try_from(skipped).unwrap_or(i32::MAX),
-                continuation_selector: Some(
-                    run_query_response::ContinuationSelector::Done(true),
-                ),
+                continuation_selector: Some(run_query_response::ContinuationSelector::Done(true)),
                 ..RunQueryResponse::default()
             };
             let _ = answers.blocking_send(Ok(last));
@@ -115,6 +114,7 @@ pub async fn partition(
 fn check_partitionable(query: &StructuredQuery) -> Result<(), Status> {
     let by_name = query.order_by.iter().all(|order| {
         order.field.as_ref().is_some_and(|field| field.field_path == "__name__")
+            && order.direction != i32::from(Direction::Descending)
     });
     let group = query.from.iter().all(|selector| selector.all_descendants);
     if query.r#where.is_some() || query.limit.is_some() || query.offset != 0 || !by_name || !group {
@@ -137,10 +137,16 @@ fn page(
     token: &str,
     page_size: usize,
 ) -> Result<PartitionQueryResponse, Status> {
-    if !token.is_empty() {
-        DocumentName::parse(token)?;
-    }
-    let mut rest = points.into_iter().filter(|name| name.as_str() > token).peekable();
+    // Names sort by their segments, not as texts.
+    let after = match token {
+        "" => None,
+        token => Some(DocumentName::parse(token)?.key()),
+    };
+    let is_left = |name: &str| match &after {
+        None => true,
+        Some(after) => DocumentName::parse(name).is_ok_and(|name| name.key() > *after),
+    };
+    let mut rest = points.into_iter().filter(|name| is_left(name)).peekable();
     let wanted = if page_size == 0 { usize::MAX } else { page_size };
     let mut response = PartitionQueryResponse::default();
     let mut last = String::new();

@@ -56,8 +56,11 @@ async fn serve(
         }
         let outcome = writes::apply(service, &database, request.writes, None).await?;
         position += 1;
-        let write_results =
-            outcome.results.into_iter().map(|result| result.map(write_result)).collect::<Result<_, _>>()?;
+        let write_results = outcome
+            .results
+            .into_iter()
+            .map(|result| result.map(write_result))
+            .collect::<Result<_, _>>()?;
         let answer = WriteResponse {
             stream_token: token(position),
             write_results,

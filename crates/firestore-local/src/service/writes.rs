@@ -23,7 +23,7 @@ pub async fn begin(
     let database = Database::parse(&request.database)?;
     let (id, _) =
         service.transactions.begin(&service.engine, &database, request.options.as_ref())?;
-    Ok(BeginTransactionResponse { transaction: id.into() })
+    Ok(BeginTransactionResponse { transaction: id })
 }
 
 pub fn rollback(service: &Service, request: &RollbackRequest) -> Result<Empty, Status> {
@@ -50,10 +50,7 @@ enum Charge {
     Delete(DocumentName),
 }
 
-fn parse(
-    database: &Database,
-    writes: Vec<Write>,
-) -> Result<(Vec<Mutation>, Vec<Charge>), Status> {
+fn parse(database: &Database, writes: Vec<Write>) -> Result<(Vec<Mutation>, Vec<Charge>), Status> {
     let mut charges = Vec::with_capacity(writes.len());
     let mut mutations = Vec::with_capacity(writes.len());
     for write in writes {

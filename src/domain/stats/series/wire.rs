@@ -54,12 +54,7 @@ impl Series {
 
 impl Serialize for Series {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WireRef {
-            format: FORMAT,
-            now: self.now,
-            tiers: &self.tiers,
-        }
-        .serialize(serializer)
+        WireRef { format: FORMAT, now: self.now, tiers: &self.tiers }.serialize(serializer)
     }
 }
 
@@ -77,13 +72,8 @@ impl TryFrom<Wire> for Series {
         let mut end = now + MAX_AHEAD_MS;
         for ((window, start), slots) in Window::ALL.into_iter().zip(starts).zip(&tiers) {
             let within = |slot: &Slot| (start..=end).contains(&slot.start);
-            if !slots
-                .iter()
-                .all(|it| within(it) && window.align(it.start) == it.start)
-            {
-                return Err(DecodeError::Inconsistent(
-                    "a bucket is not where its time belongs",
-                ));
+            if !slots.iter().all(|it| within(it) && window.align(it.start) == it.start) {
+                return Err(DecodeError::Inconsistent("a bucket is not where its time belongs"));
             }
             if !slots.is_sorted_by(|a, b| a.start < b.start) {
                 return Err(DecodeError::Inconsistent("its buckets are out of order"));

@@ -1,18 +1,20 @@
 //! Filters: which documents pass.
 
+use std::collections::BTreeSet;
+
 use tonic::Status;
 
 use super::Scope;
 use crate::model::field_path::FieldPath;
 use crate::model::{invalid, value};
 use crate::proto::structured_query::{
-    self, composite_filter, field_filter::Operator as Field, filter::FilterType,
-    unary_filter::{Operator as Unary, OperandType},
+    self, composite_filter,
+    field_filter::Operator as Field,
+    filter::FilterType,
+    unary_filter::{OperandType, Operator as Unary},
 };
 use crate::proto::{Document, Value, value::ValueType};
 
-/// Disjunctions that a query may have once it is written as OR of ANDs.
-const MAX_DISJUNCTIONS: usize = 30;
 /// Values of `in` and `array-contains-any`, and of `not-in`.
 const MAX_IN: usize = 30;
 const MAX_NOT_IN: usize = 10;
@@ -30,10 +32,21 @@ pub enum Test {
     Equal(Vec<u8>),
     NotEqual(Vec<u8>),
     /// Within the class of the value.
-    Less { class: value::Class, than: Vec<u8>, or_equal: bool },
-    Greater { class: value::Class, than: Vec<u8>, or_equal: bool },
+    Less {
+        class: value::Class,
+        than: Vec<u8>,
+        or_equal: bool,
+    },
+    Greater {
+        class: value::Class,
+        than: Vec<u8>,
+        or_equal: bool,
+    },
     In(Vec<Vec<u8>>),
-    NotIn { values: Vec<Vec<u8>>, has_null: bool },
+    NotIn {
+        values: Vec<Vec<u8>>,
+        has_null: bool,
+    },
     ArrayContains(Vec<u8>),
     ArrayContainsAny(Vec<Vec<u8>>),
     IsNan,
@@ -62,7 +75,8 @@ impl Filter {
             }
             Some(FilterType::FieldFilter(filter)) => {
                 let path = path_of(filter.field)?;
-                let operand = filter.value.ok_or_else(|| invalid!("The filter on {path} has no value"))?;
+                let operand =
+                    filter.value.ok_or_else(|| invalid!("The filter on {path} has no value"))?;
                 let op = Field::try_from(filter.op).unwrap_or(Field::Unspecified);
                 let test = field_test(scope, &path, op, &operand)?;
                 Ok(Self::Test { path, test })
@@ -83,35 +97,8 @@ impl Filter {
         }
     }
 
-    /// Firestore's limits on what may stand together.
-    pub fn check(&self) -> Result<(), Status> {
-        let disjunctions = self.disjunctions();
-        if disjunctions > MAX_DISJUNCTIONS {
-            return Err(invalid!(
-                "The query has {disjunctions} disjunctions in normal form; at most \
-                 {MAX_DISJUNCTIONS} are allowed"
-            ));
-        }
-        let count = |wanted: fn(&Test) -> bool| {
-            let mut n = 0;
-            self.for_each_test(&mut |_, test| n += usize::from(wanted(test)));
-            n
-        };
-        let negations = count(|test| matches!(test, Test::NotIn { .. }));
-        let inequalities = count(|test| matches!(test, Test::NotEqual(_)));
-        let any = count(|test| matches!(test, Test::In(_) | Test::ArrayContainsAny(_)));
-        if negations > 1 || (negations == 1 && inequalities + any > 0) {
-            return Err(invalid!(
-                "not-in cannot be combined with another not-in, in, array-contains-any or !="
-            ));
-        }
-        if negations == 1 && self.has_or() {
-            return Err(invalid!("not-in cannot be combined with or"));
-        }
-        Ok(())
-    }
-
-    fn has_or(&self) -> bool {
+    /// Whether there is more than one way to pass, apart from lists of values.
+    pub fn has_or(&self) -> bool {
         match self {
             Self::Or(filters) => filters.len() > 1 || filters.iter().any(Self::has_or),
             Self::And(filters) => filters.iter().any(Self::has_or),
@@ -119,40 +106,21 @@ impl Filter {
         }
     }
 
-    fn disjunctions(&self) -> usize {
-        match self {
-            Self::And(filters) => {
-                filters.iter().map(Self::disjunctions).fold(1, usize::saturating_mul)
-            }
-            Self::Or(filters) => {
-                filters.iter().map(Self::disjunctions).fold(0, usize::saturating_add)
-            }
-            Self::Test { test: Test::In(values) | Test::ArrayContainsAny(values), .. } => {
-                values.len()
-            }
-            Self::Test { .. } => 1,
-        }
-    }
-
-    fn for_each_test(&self, visit: &mut impl FnMut(&FieldPath, &Test)) {
+    /// All tests, wherever they stand.
+    pub fn tests(&self) -> Vec<(&FieldPath, &Test)> {
         match self {
             Self::And(filters) | Self::Or(filters) => {
-                for filter in filters {
-                    filter.for_each_test(visit);
-                }
+                filters.iter().flat_map(Self::tests).collect()
             }
-            Self::Test { path, test } => visit(path, test),
+            Self::Test { path, test } => vec![(path, test)],
         }
     }
 
+    /// The fields compared other than for equality, each once and sorted.
     pub fn inequality_fields(&self) -> Vec<FieldPath> {
-        let mut fields = Vec::new();
-        self.for_each_test(&mut |path, test| {
-            if test.is_inequality() {
-                fields.push(path.clone());
-            }
-        });
-        fields
+        let tests = self.tests().into_iter().filter(|(_, test)| test.is_inequality());
+        let fields: BTreeSet<_> = tests.map(|(path, _)| path.clone()).collect();
+        fields.into_iter().collect()
     }
 
     /// The tests that every match passes.
@@ -195,6 +163,10 @@ impl Test {
         )
     }
 
+    pub fn is_negation(&self) -> bool {
+        matches!(self, Self::NotEqual(_) | Self::NotIn { .. } | Self::IsNotNan | Self::IsNotNull)
+    }
+
     fn passes(&self, value: &Value) -> bool {
         let encoded = || value::encoded(value);
         match self {
@@ -212,22 +184,28 @@ impl Test {
                     order.is_gt() || (*or_equal && order.is_eq())
                 }
             }
-            Self::In(wanted) => wanted.contains(&encoded()),
+            Self::In(wanted) => is_findable(value) && wanted.contains(&encoded()),
             Self::NotIn { values, has_null } => {
                 !has_null && !value::is_null(value) && !values.contains(&encoded())
             }
-            Self::ArrayContains(wanted) => {
-                elements(value).iter().any(|element| value::encoded(element) == *wanted)
-            }
-            Self::ArrayContainsAny(wanted) => {
-                elements(value).iter().any(|element| wanted.contains(&value::encoded(element)))
-            }
+            Self::ArrayContains(wanted) => has_element(value, |bytes| bytes == *wanted),
+            Self::ArrayContainsAny(wanted) => has_element(value, |bytes| wanted.contains(&bytes)),
             Self::IsNan => value::is_nan(value),
             Self::IsNull => value::is_null(value),
             Self::IsNotNan => !value::is_nan(value) && !value::is_null(value),
             Self::IsNotNull => !value::is_null(value),
         }
     }
+}
+
+/// `in`, `array-contains` and `array-contains-any` never find null or NaN; only the unary
+/// operators and the plain comparisons do.
+fn is_findable(value: &Value) -> bool {
+    !value::is_null(value) && !value::is_nan(value)
+}
+
+fn has_element(value: &Value, is_wanted: impl Fn(Vec<u8>) -> bool) -> bool {
+    elements(value).iter().any(|element| is_findable(element) && is_wanted(value::encoded(element)))
 }
 
 fn elements(value: &Value) -> &[Value] {
@@ -278,12 +256,10 @@ fn field_test(scope: &Scope, path: &FieldPath, op: Field, operand: &Value) -> Re
 fn check_names(scope: &Scope, op: Field, operand: &Value) -> Result<(), Status> {
     let database = scope.parent.database();
     match op {
-        Field::In | Field::NotIn => {
-            elements(operand).iter().try_for_each(|value| super::reference(database, value).map(drop))
-        }
-        Field::ArrayContains | Field::ArrayContainsAny => {
-            Err(invalid!("__name__ is no array"))
-        }
+        Field::In | Field::NotIn => elements(operand)
+            .iter()
+            .try_for_each(|value| super::reference(database, value).map(drop)),
+        Field::ArrayContains | Field::ArrayContainsAny => Err(invalid!("__name__ is no array")),
         _ => super::reference(database, operand).map(drop),
     }
 }

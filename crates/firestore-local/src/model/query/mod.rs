@@ -5,17 +5,18 @@
 //! such keys.
 
 mod filter;
+mod limits;
 mod plan;
 
 use tonic::Status;
 
-pub use filter::Filter;
+use filter::{Filter, Test};
 pub use plan::{IndexPlan, IndexSpec};
 
 use super::field_path::{self, FieldPath};
 use super::path::{Database, DocumentName, Parent, successor};
 use super::{invalid, value};
-use crate::proto::structured_query::{CollectionSelector, Direction, Order};
+use crate::proto::structured_query::{CollectionSelector, Direction, Order, Projection};
 use crate::proto::{Cursor, Document, StructuredQuery, Value, value::ValueType};
 
 /// Which documents a query looks at.
@@ -94,27 +95,23 @@ impl Query {
         let scope = parse_scope(parent, &query.from)?;
         let database = scope.parent.database().clone();
         let filter = query.r#where.map(|filter| Filter::parse(&scope, filter)).transpose()?;
-        if let Some(filter) = &filter {
-            filter.check()?;
-        }
         let orders = parse_orders(&query.order_by, filter.as_ref())?;
+        limits::check(&scope, filter.as_ref(), &orders, query.order_by.len())?;
+        // A cursor has no values for the implied orders.
+        let explicit = &orders[..query.order_by.len()];
         let bound = |cursor: Option<Cursor>| {
-            cursor.map(|cursor| parse_bound(&database, &orders, cursor)).transpose()
+            cursor.map(|cursor| parse_bound(&database, explicit, &cursor)).transpose()
         };
         let (start, end) = (bound(query.start_at)?, bound(query.end_at)?);
         let offset = usize::try_from(query.offset)
             .map_err(|_| invalid!("offset is negative ({})", query.offset))?;
         let limit = query
             .limit
-            .map(|limit| usize::try_from(limit).map_err(|_| invalid!("limit is negative ({limit})")))
-            .transpose()?;
-        let select = query
-            .select
-            .map(|projection| {
-                let fields = projection.fields.iter().map(|field| FieldPath::parse(&field.field_path));
-                fields.filter(|path| !matches!(path, Ok(path) if path.is_name())).collect()
+            .map(|limit| {
+                usize::try_from(limit).map_err(|_| invalid!("limit is negative ({limit})"))
             })
             .transpose()?;
+        let select = query.select.map(parse_projection).transpose()?.flatten();
         Ok(Self { scope, filter, orders, start, end, offset, limit, select })
     }
 
@@ -130,10 +127,8 @@ impl Query {
             return None;
         }
         let key = self.order_key(name, document)?;
-        let after_start = self
-            .start
-            .as_ref()
-            .is_none_or(|bound| bound.key().is_some_and(|first| key >= first));
+        let after_start =
+            self.start.as_ref().is_none_or(|bound| bound.key().is_some_and(|first| key >= first));
         let before_end =
             self.end.as_ref().is_none_or(|bound| bound.key().is_none_or(|first| key < first));
         (after_start && before_end).then_some(key)
@@ -177,8 +172,12 @@ impl Query {
         Self { offset: 0, limit: None, select: None, ..self.clone() }
     }
 
-    /// The same query with the cursor values of a document at its order key replaced; used to
-    /// find split points.
+    /// The tests that every match passes.
+    fn conjuncts(&self) -> Vec<(&FieldPath, &Test)> {
+        self.filter.as_ref().map(Filter::conjuncts).unwrap_or_default()
+    }
+
+    /// Whether results come in the ascending order of names.
     pub fn is_ordered_by_name(&self) -> bool {
         matches!(&self.orders[..], [only] if only.path.is_name() && !only.descending)
     }
@@ -221,7 +220,7 @@ fn parse_scope(parent: Parent, from: &[CollectionSelector]) -> Result<Scope, Sta
     };
     let collection = (!selector.collection_id.is_empty()).then(|| selector.collection_id.clone());
     if let Some(id) = &collection {
-        super::path::check_id(id)?;
+        super::path::check_collection_id(id)?;
     }
     Ok(Scope { parent, collection, all_descendants: selector.all_descendants })
 }
@@ -232,7 +231,7 @@ fn parse_orders(explicit: &[Order], filter: Option<&Filter>) -> Result<Vec<Order
         let path = order.field.as_ref().map_or("", |field| field.field_path.as_str());
         let path = FieldPath::parse(path)?;
         if orders.iter().any(|other| other.path == path) {
-            return Err(invalid!("order by {path} stands twice"));
+            return Err(invalid!("order by clause cannot contain duplicate fields {path}"));
         }
         let descending = match Direction::try_from(order.direction) {
             Ok(direction) => direction == Direction::Descending,
@@ -241,33 +240,43 @@ fn parse_orders(explicit: &[Order], filter: Option<&Filter>) -> Result<Vec<Order
         orders.push(Ordering { path, descending });
     }
     let descending = orders.last().is_some_and(|last| last.descending);
-    let mut implied = filter.map(Filter::inequality_fields).unwrap_or_default();
-    implied.sort();
-    implied.dedup();
-    for path in implied {
+    for path in filter.map(Filter::inequality_fields).unwrap_or_default() {
         if !path.is_name() && !orders.iter().any(|order| order.path == path) {
             orders.push(Ordering { path, descending });
         }
     }
-    // Whatever is ordered behind the name has no say: names are unique.
     match orders.iter().position(|order| order.path.is_name()) {
-        Some(index) => orders.truncate(index + 1),
         None => {
             let path = FieldPath::parse(field_path::NAME)?;
             orders.push(Ordering { path, descending });
         }
+        Some(index) if index + 1 < orders.len() => {
+            let next = &orders[index + 1].path;
+            return Err(invalid!(
+                "order by clause cannot contain more fields after the key {next}"
+            ));
+        }
+        Some(_) => {}
     }
     Ok(orders)
 }
 
-fn parse_bound(
-    database: &Database,
-    orders: &[Ordering],
-    cursor: Cursor,
-) -> Result<Bound, Status> {
+/// The fields to show, where not all. The name is always shown.
+fn parse_projection(projection: Projection) -> Result<Option<Vec<FieldPath>>, Status> {
+    if projection.fields.is_empty() {
+        return Ok(None);
+    }
+    let fields = projection.fields.iter().map(|field| FieldPath::parse(&field.field_path));
+    fields
+        .filter(|path| !matches!(path, Ok(path) if path.is_name()))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+fn parse_bound(database: &Database, orders: &[Ordering], cursor: &Cursor) -> Result<Bound, Status> {
     if cursor.values.len() > orders.len() {
         return Err(invalid!(
-            "A cursor has {} values, but the query is ordered by {} fields",
+            "Cursor has too many values: {}, and the query is ordered by {} fields",
             cursor.values.len(),
             orders.len()
         ));

@@ -6,9 +6,9 @@
 //! asked with [`Query::matches`].
 
 use super::filter::Test;
-use super::{Ordering, Query, order_key};
+use super::{Bound, Ordering, Query, invert, order_key};
 use crate::model::field_path::FieldPath;
-use crate::model::path::{DocumentName, successor};
+use crate::model::path::{DocumentName, NAME_END, successor};
 use crate::model::value;
 use crate::proto::Document;
 
@@ -63,8 +63,7 @@ impl IndexSpec {
 }
 
 pub fn plan(query: &Query) -> IndexPlan {
-    let conjuncts =
-        query.filter.as_ref().map(super::Filter::conjuncts).unwrap_or_default();
+    let conjuncts = query.conjuncts();
     let mut equal: Vec<(FieldPath, Vec<u8>)> = Vec::new();
     for (path, test) in &conjuncts {
         if let Some(bytes) = equality(test)
@@ -76,11 +75,8 @@ pub fn plan(query: &Query) -> IndexPlan {
     }
     equal.sort();
     let scope = &query.scope;
-    let mut prefix = if scope.all_descendants {
-        scope.parent.database().key()
-    } else {
-        scope.key_prefix()
-    };
+    let mut prefix =
+        if scope.all_descendants { scope.parent.database().key() } else { scope.key_prefix() };
     for (_, bytes) in &equal {
         prefix.extend_from_slice(bytes);
     }
@@ -106,22 +102,31 @@ fn equality(test: &Test) -> Option<Vec<u8>> {
     }
 }
 
-/// The range of order keys that cursors and the inequalities on the first order allow.
+/// The range of order keys that cursors and the tests on the first order allow.
 fn range(query: &Query, conjuncts: &[(&FieldPath, &Test)]) -> (Vec<u8>, Option<Vec<u8>>) {
-    let mut from = query.start.as_ref().map_or_else(|| Some(Vec::new()), super::Bound::key);
-    let mut until = query.end.as_ref().and_then(super::Bound::key);
+    let mut from = query.start.as_ref().map_or_else(|| Some(Vec::new()), Bound::key);
+    let mut until = query.end.as_ref().and_then(Bound::key);
     let first = &query.orders[0];
+    let names = value::name_prefix(query.scope.parent.database());
     for (path, test) in conjuncts {
-        if **path != first.path || path.is_name() {
+        if **path != first.path {
             continue;
         }
-        if let Some((low, high)) = interval(test, first.descending) {
-            from = from.map(|from| from.max(low));
-            until = match (until, high) {
-                (Some(until), Some(high)) => Some(until.min(high)),
-                (until, high) => until.or(high),
-            };
+        let Some((mut low, mut high)) = interval(test) else { continue };
+        if path.is_name() {
+            low = order_key_of_name(&low, &names);
+            high = order_key_of_name(&high, &names);
         }
+        if first.descending {
+            (low, high) = (high, low);
+            invert(&mut low);
+            invert(&mut high);
+        }
+        from = from.map(|from| from.max(low));
+        until = match (until, successor(&high)) {
+            (Some(until), Some(high)) => Some(until.min(high)),
+            (until, high) => until.or(high),
+        };
     }
     match from {
         Some(from) => (from, until),
@@ -130,43 +135,36 @@ fn range(query: &Query, conjuncts: &[(&FieldPath, &Test)]) -> (Vec<u8>, Option<V
     }
 }
 
-/// The order keys that may pass a test on the first order: from the first, up to before the
-/// second. Values of one class lie between the class byte and its successor.
-fn interval(test: &Test, descending: bool) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-    let (low, high) = match test {
-        Test::Less { class, than, .. } => (vec![*class], successor(than)),
-        Test::Greater { class, than, .. } => (than.clone(), Some(vec![class + 1])),
+/// What values that may pass a test begin with, from the lowest to the highest. All values of a
+/// class begin with its byte.
+fn interval(test: &Test) -> Option<(Vec<u8>, Vec<u8>)> {
+    Some(match test {
+        Test::Less { class, than, .. } => (vec![*class], than.clone()),
+        Test::Greater { class, than, .. } => (than.clone(), vec![*class]),
+        Test::Equal(value) => (value.clone(), value.clone()),
+        Test::In(values) => (values.iter().min()?.clone(), values.iter().max()?.clone()),
         _ => return None,
-    };
-    if !descending {
-        return Some((low, high));
-    }
-    // Inverted, the range runs the other way. Keys that begin with the inverted high value are
-    // within; `matches` sorts out what lies on the edge.
-    let inverted = |bytes: &[u8]| bytes.iter().map(|byte| !byte).collect::<Vec<u8>>();
-    let from = match test {
-        Test::Less { than, .. } => inverted(than),
-        Test::Greater { class, .. } => vec![!(class + 1)],
-        _ => return None,
-    };
-    Some((from, successor(&inverted(&low))))
+    })
 }
 
-/// For a query ordered by name alone: the keys of documents to look at.
+/// As an order key, what names in the query's database begin with as values. What is no such name
+/// bounds nothing.
+fn order_key_of_name(bytes: &[u8], names: &[u8]) -> Vec<u8> {
+    bytes.strip_prefix(names).unwrap_or_default().to_vec()
+}
+
+/// For a query in the order of names: the keys of documents to look at.
 pub fn name_range(query: &Query) -> (Vec<u8>, Option<Vec<u8>>) {
     let database = query.scope.parent.database().key();
-    let whole = query.scope.key_prefix();
-    let absolute = |key: Vec<u8>| [database.as_slice(), &key].concat();
-    let bound = |bound: &super::Bound| bound.key().map(absolute);
-    let from = match &query.start {
-        None => whole.clone(),
-        Some(start) => match bound(start) {
-            Some(key) => key.max(whole.clone()),
-            None => return (whole.clone(), Some(whole)),
-        },
+    // A document's key does not have the end that its order key has.
+    let document_key = |order_key: Vec<u8>| {
+        let name = order_key.strip_suffix(&NAME_END).unwrap_or(&order_key);
+        [database.as_slice(), name].concat()
     };
-    let end = successor(&whole);
-    let until = match (query.end.as_ref().and_then(bound), end) {
+    let whole = query.scope.key_prefix();
+    let (from, until) = range(query, &query.conjuncts());
+    let from = document_key(from).max(whole.clone());
+    let until = match (until.map(document_key), successor(&whole)) {
         (Some(until), Some(end)) => Some(until.min(end)),
         (until, end) => until.or(end),
     };

@@ -18,7 +18,7 @@ use crate::proto::target_change::TargetChangeType;
 use crate::proto::{
     ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response,
 };
-use target::Watched;
+use target::{Message, Watched};
 
 pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<ListenResponse> {
     let (answers, stream) = mpsc::channel(256);
@@ -130,19 +130,32 @@ impl Listener {
     /// Sends the difference between what the target shows now and what the client has.
     async fn bring_up_to_date(&mut self, index: usize) -> Result<Micros, Ended> {
         let read_time = self.service.engine.read_time();
-        let what = self.targets[index].what.clone();
-        let found = self.service.blocking(move |service| what.read(service)).await;
-        let found = match found {
-            Ok(found) => found,
+        match self.difference(index, read_time).await {
+            Ok(messages) => {
+                for message in messages {
+                    self.send(message).await?;
+                }
+                Ok(read_time)
+            }
             Err(status) => {
                 self.fail(status).await?;
-                return Err(Ended);
+                Err(Ended)
             }
-        };
-        for message in self.targets[index].difference(&found, read_time) {
-            self.send(message).await?;
         }
-        Ok(read_time)
+    }
+
+    async fn difference(&mut self, index: usize, at: Micros) -> Result<Vec<Message>, Status> {
+        let what = self.targets[index].what.clone();
+        let found = self.service.blocking(move |service| what.read(service)).await?;
+        let target = &mut self.targets[index];
+        let (what, first) = (target.what.clone(), target.is_new());
+        let messages = target.difference(&found, at);
+        self.service
+            .blocking(move |service| {
+                what.bill(service, &messages, first)?;
+                Ok(messages)
+            })
+            .await
     }
 
     async fn change(

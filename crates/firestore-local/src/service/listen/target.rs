@@ -19,8 +19,8 @@ pub struct Watched {
     pub what: What,
     /// Documents that the client has, with their update times.
     told: BTreeMap<String, Micros>,
-    /// Documents that the client was told do not exist.
-    told_missing: bool,
+    /// Whether the client has been told anything yet.
+    begun: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Found {
     documents: Vec<Document>,
 }
 
-type Message = listen_response::ResponseType;
+pub type Message = listen_response::ResponseType;
 
 impl Watched {
     pub fn parse(target: Target, database: Option<&Database>) -> Result<Self, Status> {
@@ -51,23 +51,18 @@ impl Watched {
                 }
                 None => return Err(Status::invalid_argument("A query target has no query")),
             },
-            Some(_) => {
-                return Err(Status::unimplemented(
-                    "this kind of listen target is not supported by firestore-local",
-                ));
+            None => {
+                return Err(Status::invalid_argument("A target is neither query nor documents"));
             }
-            None => return Err(Status::invalid_argument("A target is neither query nor documents")),
         };
         let elsewhere = match &what {
-            What::Documents(names) => {
-                names.iter().any(|name| Some(name.database()) != database)
-            }
+            What::Documents(names) => names.iter().any(|name| Some(name.database()) != database),
             What::Query(query) => Some(query.scope.parent.database()) != database,
         };
         if elsewhere {
             return Err(Status::invalid_argument("The target is in another database"));
         }
-        Ok(Self { id: target.target_id, what, told: BTreeMap::new(), told_missing: false })
+        Ok(Self { id: target.target_id, what, told: BTreeMap::new(), begun: false })
     }
 
     /// Whether a change of the document may change what the target shows.
@@ -102,10 +97,9 @@ impl Watched {
             }
         }
         if let What::Documents(names) = &self.what
-            && !self.told_missing
+            && !self.begun
         {
             // Once, so that the client knows of what was never there.
-            self.told_missing = true;
             for name in names.iter().map(ToString::to_string) {
                 if !now.contains_key(&name) && !self.told.contains_key(&name) {
                     messages.push(self.deleted(&name, read_time));
@@ -113,7 +107,13 @@ impl Watched {
             }
         }
         self.told = now;
+        self.begun = true;
         messages
+    }
+
+    /// Whether the next messages are the first.
+    pub fn is_new(&self) -> bool {
+        !self.begun
     }
 
     /// A document left a query's result, which says nothing of whether it exists; a document that
@@ -139,22 +139,48 @@ impl Watched {
 }
 
 impl What {
+    /// Bills what a client is told: a read for each document that is new to it or changed, and for
+    /// each that left a result because it changed; none for one that was deleted. The first
+    /// messages of a target are billed as the get or the query that they stand for.
+    pub fn bill(&self, service: &Service, messages: &[Message], first: bool) -> Result<(), Status> {
+        let (mut sent, mut left) = (Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::DocumentChange(DocumentChange { document: Some(document), .. }) => {
+                    sent.push(DocumentName::parse(&document.name)?);
+                }
+                Message::DocumentRemove(removed) => {
+                    left.push(DocumentName::parse(&removed.document)?);
+                }
+                _ => {}
+            }
+        }
+        match self {
+            Self::Documents(names) => {
+                let billed = if first { names.iter() } else { sent.iter() };
+                billed.for_each(|name| service.meter.got(name));
+            }
+            Self::Query(query) if first => service.meter.queried(query, sent.len()),
+            Self::Query(query) => {
+                let still_there = service.engine.get(&left, None, None)?.into_iter().flatten();
+                service.meter.read(query, (sent.len() + still_there.count()) as u64);
+            }
+        }
+        Ok(())
+    }
+
     pub fn read(&self, service: &Service) -> Result<Found, Status> {
         let mut documents = Vec::new();
         match self {
             Self::Documents(names) => {
                 let found = service.engine.get(names, None, None)?;
                 documents.extend(found.into_iter().flatten());
-                for name in names.iter() {
-                    service.meter.got(name);
-                }
             }
             Self::Query(query) => {
-                let skipped = service.engine.query(query, None, None, &mut |document| {
+                service.engine.query(query, None, None, &mut |document| {
                     documents.push(query.project(document));
                     true
                 })?;
-                service.meter.queried(query, documents.len() + skipped);
             }
         }
         Ok(Found { documents })

@@ -1,0 +1,133 @@
+//! The raw ceiling: the reads and writes of scoring without scoring. All observations are read
+//! through the same query in the same chunks, and one document of a reward's shape and size is
+//! created for each in the same batches, the next chunk being read while the last is written.
+
+use std::time::{Duration, Instant};
+
+use f0_learning::store::value::{double, fields, int, map, string};
+use f0_learning::store::{Connection, MAX_BATCH, Store};
+use firestore::FirestoreDb;
+use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
+    CollectionSelector, Direction, FieldReference, Order, Projection,
+};
+use firestore::gcloud_sdk::google::firestore::v1::{
+    BatchWriteRequest, Cursor, Document, Precondition, RunQueryRequest, StructuredQuery, Value,
+    Write, precondition::ConditionType, run_query_request::QueryType, value::ValueType,
+    write::Operation,
+};
+use tokio::task::JoinSet;
+
+use crate::Result;
+use crate::server::Server;
+
+const CHUNK: i32 = 25_000;
+const IN_FLIGHT: usize = 8;
+const FIELDS: [&str; 11] = [
+    "id",
+    "ts",
+    "component",
+    "outcome",
+    "durationMs",
+    "tokensIn",
+    "tokensOut",
+    "costUsd",
+    "policyVersion",
+    "errorCode",
+    "sampleRate",
+];
+
+pub async fn run(server: &Server, project: &str) -> Result<Duration> {
+    let db = Store::connect(&Connection::local(project, server.address())).await?.into_db();
+    let began = Instant::now();
+    let mut chunk = read(&db, None).await?;
+    while let Some(last) = chunk.last() {
+        let after = last.clone();
+        let (written, next) = tokio::join!(write(&db, &chunk), read(&db, Some(&after)));
+        written?;
+        chunk = next?;
+    }
+    Ok(began.elapsed())
+}
+
+async fn read(db: &FirestoreDb, after: Option<&Document>) -> Result<Vec<Document>> {
+    let field = |path: &str| FieldReference { field_path: path.to_owned() };
+    let order =
+        |path: &str| Order { field: Some(field(path)), direction: Direction::Ascending.into() };
+    let query = StructuredQuery {
+        select: Some(Projection { fields: FIELDS.iter().map(|path| field(path)).collect() }),
+        from: vec![CollectionSelector {
+            collection_id: "ops_observations".to_owned(),
+            all_descendants: false,
+        }],
+        order_by: vec![order("ts"), order("__name__")],
+        start_at: after.map(|document| Cursor {
+            values: vec![
+                document.fields["ts"].clone(),
+                Value { value_type: Some(ValueType::ReferenceValue(document.name.clone())) },
+            ],
+            before: false,
+        }),
+        limit: Some(CHUNK),
+        ..StructuredQuery::default()
+    };
+    let request = RunQueryRequest {
+        parent: db.get_documents_path().clone(),
+        query_type: Some(QueryType::StructuredQuery(query)),
+        ..RunQueryRequest::default()
+    };
+    let mut answers = db.client().get().run_query(request).await?.into_inner();
+    let mut documents = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        documents.extend(answer.document);
+    }
+    Ok(documents)
+}
+
+async fn write(db: &FirestoreDb, chunk: &[Document]) -> Result<()> {
+    let mut under_way = JoinSet::new();
+    for batch in chunk.chunks(MAX_BATCH) {
+        if under_way.len() >= IN_FLIGHT {
+            under_way.join_next().await.ok_or("no batch")???;
+        }
+        let request = BatchWriteRequest {
+            database: db.get_database_path().clone(),
+            writes: batch.iter().map(create).collect(),
+            ..BatchWriteRequest::default()
+        };
+        let mut client = db.client().get();
+        under_way.spawn(async move { client.batch_write(request).await.map(drop) });
+    }
+    while let Some(outcome) = under_way.join_next().await {
+        outcome??;
+    }
+    Ok(())
+}
+
+/// A document as large as a reward, which needed no working out.
+fn create(observation: &Document) -> Write {
+    let id = observation.name.rsplit('/').next().unwrap_or_default();
+    let details = fields([
+        ("successBoost", double(0.6)),
+        ("latencyPenalty", double(0.05)),
+        ("costPenalty", double(0.02)),
+        ("errorPenalty", double(0.0)),
+    ]);
+    let document = Document {
+        name: observation.name.replace("ops_observations", "ceiling"),
+        fields: fields([
+            ("obsId", string(id)),
+            ("ts", int(0)),
+            ("component", string("router:model-0")),
+            ("score", double(0.78)),
+            ("details", map(details)),
+            ("configVersion", string("1.0.0")),
+            ("policyVersion", string("router-core@1.0.0")),
+        ]),
+        ..Document::default()
+    };
+    Write {
+        operation: Some(Operation::Update(document)),
+        current_document: Some(Precondition { condition_type: Some(ConditionType::Exists(false)) }),
+        ..Write::default()
+    }
+}

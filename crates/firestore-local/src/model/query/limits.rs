@@ -1,0 +1,148 @@
+//! Queries that can be read but that the service refuses: limits, and parts that may not stand
+//! together. ("Query limitations", and the requirements of `StructuredQuery` in the protocol.)
+
+use tonic::Status;
+
+use super::filter::{Filter, Test};
+use super::{Ordering, Scope};
+use crate::model::field_path::FieldPath;
+use crate::model::invalid;
+
+/// Disjunctions that a query may have once it is written as OR of ANDs.
+const MAX_DISJUNCTIONS: usize = 30;
+/// Fields compared other than for equality.
+const MAX_INEQUALITY_FIELDS: usize = 10;
+/// Filters and orders together, and one for a query below a document.
+const MAX_COMPONENTS: usize = 100;
+
+/// A filter written as OR of ANDs, in numbers.
+#[derive(Clone, Copy, Debug)]
+struct NormalForm {
+    disjunctions: usize,
+    /// Filters of the longest disjunction.
+    filters: usize,
+    /// Filters on what arrays contain, in the disjunction with most of them.
+    array_filters: usize,
+}
+
+impl NormalForm {
+    fn of(filter: &Filter) -> Self {
+        match filter {
+            Filter::And(filters) => filters.iter().map(Self::of).fold(
+                Self { disjunctions: 1, filters: 0, array_filters: 0 },
+                |all, one| Self {
+                    disjunctions: all.disjunctions.saturating_mul(one.disjunctions),
+                    filters: all.filters + one.filters,
+                    array_filters: all.array_filters + one.array_filters,
+                },
+            ),
+            Filter::Or(filters) => filters.iter().map(Self::of).fold(
+                Self { disjunctions: 0, filters: 0, array_filters: 0 },
+                |all, one| Self {
+                    disjunctions: all.disjunctions.saturating_add(one.disjunctions),
+                    filters: all.filters.max(one.filters),
+                    array_filters: all.array_filters.max(one.array_filters),
+                },
+            ),
+            Filter::Test { test, .. } => {
+                let disjunctions = match test {
+                    Test::In(values) | Test::ArrayContainsAny(values) => values.len(),
+                    _ => 1,
+                };
+                let on_array = matches!(test, Test::ArrayContains(_) | Test::ArrayContainsAny(_));
+                Self { disjunctions, filters: 1, array_filters: usize::from(on_array) }
+            }
+        }
+    }
+}
+
+/// Checks a query with its orders complete, of which `explicit` were asked for.
+pub fn check(
+    scope: &Scope,
+    filter: Option<&Filter>,
+    orders: &[Ordering],
+    explicit: usize,
+) -> Result<(), Status> {
+    let below_document = usize::from(scope.parent.depth() > 0);
+    let mut components = explicit + below_document;
+    if let Some(filter) = filter {
+        let normal = NormalForm::of(filter);
+        components += normal.filters;
+        check_normal_form(normal)?;
+        check_negations(filter)?;
+        check_inequalities(filter)?;
+    }
+    if components > MAX_COMPONENTS {
+        return Err(invalid!(
+            "The query has {components} filters, orders and parents; at most {MAX_COMPONENTS} are \
+             allowed"
+        ));
+    }
+    if scope.collection.is_none() { check_kindless(filter, orders) } else { Ok(()) }
+}
+
+fn check_normal_form(normal: NormalForm) -> Result<(), Status> {
+    if normal.disjunctions > MAX_DISJUNCTIONS {
+        return Err(invalid!(
+            "The query has {} disjunctions in normal form; at most {MAX_DISJUNCTIONS} are allowed",
+            normal.disjunctions
+        ));
+    }
+    if normal.array_filters > 1 {
+        return Err(invalid!("A maximum of 1 'ARRAY_CONTAINS' filter is allowed per disjunction."));
+    }
+    Ok(())
+}
+
+fn check_negations(filter: &Filter) -> Result<(), Status> {
+    let tests = filter.tests();
+    let negations = tests.iter().filter(|(_, test)| test.is_negation()).count();
+    if negations > 1 {
+        return Err(invalid!(
+            "Only a single 'NOT_EQUAL', 'NOT_IN', 'IS_NOT_NAN', or 'IS_NOT_NULL' filter allowed \
+             per query."
+        ));
+    }
+    let not_in = tests.iter().any(|(_, test)| matches!(test, Test::NotIn { .. }));
+    let any = |test: &Test| matches!(test, Test::In(_) | Test::ArrayContainsAny(_));
+    if not_in && (filter.has_or() || tests.iter().any(|(_, test)| any(test))) {
+        return Err(invalid!(
+            "'NOT_IN' cannot be used in the same query with 'IN', 'ARRAY_CONTAINS_ANY' or 'OR'."
+        ));
+    }
+    Ok(())
+}
+
+fn check_inequalities(filter: &Filter) -> Result<(), Status> {
+    let fields = filter.inequality_fields();
+    if fields.len() > MAX_INEQUALITY_FIELDS {
+        return Err(invalid!(
+            "The query contains {} distinct inequality fields. A query may not have more than \
+             {MAX_INEQUALITY_FIELDS} distinct inequality fields.",
+            fields.len()
+        ));
+    }
+    let names_equal = filter
+        .tests()
+        .iter()
+        .any(|(path, test)| path.is_name() && matches!(test, Test::Equal(_) | Test::In(_)));
+    if names_equal && !fields.is_empty() && !fields.iter().any(FieldPath::is_name) {
+        return Err(invalid!(
+            "Equality on key is not allowed if there are other inequality fields and key does not \
+             appear in inequalities."
+        ));
+    }
+    Ok(())
+}
+
+/// A query over every collection has no index but that of names.
+fn check_kindless(filter: Option<&Filter>, orders: &[Ordering]) -> Result<(), Status> {
+    let tests = filter.map(Filter::tests).unwrap_or_default();
+    if let Some((path, _)) = tests.iter().find(|(path, _)| !path.is_name()) {
+        return Err(invalid!("kind is required for filter: {path}"));
+    }
+    match orders {
+        [only] if only.path.is_name() && !only.descending => Ok(()),
+        _ => Err(invalid!("kind is required for all orders except __key__ ascending")),
+    }
+}
