@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers end where an answer is wrong")]
 
 mod aggregations;
+mod bank;
 mod binary;
 mod commits;
 mod crate_client;

@@ -3,6 +3,7 @@
 //!
 //! Requests come in two ways: made of nasty parts, and valid ones whose bytes were tampered with.
 
+mod parts;
 mod requests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,15 +82,21 @@ async fn drain<T>(answers: Result<tonic::Response<Streaming<T>>, Status>) -> Res
     Ok(())
 }
 
-async fn bombard(seed: u64, count: usize, next: fn(&mut Random, &Client) -> Option<requests::Any>) {
+async fn bombard(
+    seed: u64,
+    count: usize,
+    next: fn(&mut Random, &Client, &[u8]) -> Option<requests::Any>,
+) {
     count_panics();
     let before = PANICS.load(Ordering::SeqCst);
     let local = Local::of(firestore_local::Server::builder().index_threshold(3)).await;
     let mut random = Random::seeded(seed);
+    let mut open = local.begin().await;
     for _ in 0..count {
-        let Some(request) = next(&mut random, &local) else {
-            continue;
-        };
+        if random.one_in(10) {
+            open = local.begin().await;
+        }
+        let Some(request) = next(&mut random, &local, &open) else { continue };
         let sent = request.clone();
         send(&local, request).await;
         let panics = PANICS.load(Ordering::SeqCst);
@@ -103,7 +110,7 @@ async fn bombard(seed: u64, count: usize, next: fn(&mut Random, &Client) -> Opti
 
 #[tokio::test]
 async fn requests_of_nasty_parts() {
-    bombard(1, 6_000, |random, client| Some(requests::nasty(random, client))).await;
+    bombard(1, 6_000, |random, client, open| Some(requests::nasty(random, client, open))).await;
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ impl Ask {
     pub fn random(random: &mut Random) -> Self {
         let any = random.one_in(4);
         let mut tests: Vec<Test> = Vec::new();
-        for _ in 0..random.below(4) {
+        for _ in 0..*random.pick(&[0, 1, 1, 1, 2, 3]) {
             let test = Test::random(random);
             // What Firestore refuses is tested elsewhere.
             let refused_alone = any && test.op == Op::NotIn;
