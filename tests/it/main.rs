@@ -4,3 +4,4 @@
 mod races;
 mod specification;
 mod support;
+mod trace;

@@ -1,0 +1,60 @@
+//! The bundled trace, through conversion, import, scoring and tuning.
+
+use std::collections::BTreeMap;
+
+use f0_learning::domain::policy::PolicyStatus;
+use f0_learning::domain::stats::Window;
+use f0_learning::store::{MAX_BATCH, Store};
+use serde_json::{Map, Value};
+
+use crate::support::{START, score, seeded_store, tune};
+
+#[expect(dead_code, reason = "the example's own main and options")]
+#[path = "../../examples/azure_trace.rs"]
+mod azure_trace;
+
+/// The trace as observations that end at the tests' beginning.
+fn converted() -> Vec<Map<String, Value>> {
+    let object = |observation| match observation {
+        Value::Object(object) => object,
+        other => panic!("{other} is no object"),
+    };
+    azure_trace::bundled_router_trace(START).unwrap().into_iter().map(object).collect()
+}
+
+async fn import(store: &Store, observations: &[Map<String, Value>]) -> usize {
+    let mut created = 0;
+    for batch in observations.chunks(MAX_BATCH) {
+        created += store.create_all_observations(batch).await.unwrap().created;
+    }
+    created
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trace_is_scored_whole_counted_exactly_and_tuned() {
+    let store = seeded_store().await;
+    let observations = converted();
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for observation in &observations {
+        *expected.entry(observation["component"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(observations.len(), 28_185);
+    assert_eq!(import(&store, &observations).await, 28_185);
+    assert_eq!(import(&store, &observations).await, 0, "a second import stores nothing");
+
+    let report = score(&store, START).await;
+    assert_eq!((report.scored, report.quarantined), (28_185, 0));
+    assert_eq!(store.counts().await.unwrap(), (28_185, 0));
+    for window in [Window::OneDay, Window::SevenDays] {
+        let components: Vec<_> = expected.keys().cloned().collect();
+        let stats = store.stats_of(&components, window).await.unwrap();
+        let counted = stats.into_iter().map(|stats| (stats.component, stats.stats.n)).collect();
+        assert_eq!(expected, counted, "{window}");
+    }
+
+    tune(&store, START).await;
+    let policies = store.policies(Some("router-core")).await.unwrap();
+    let draft = policies.iter().find(|policy| policy.status == PolicyStatus::Draft).unwrap();
+    let weights = draft.params.model_weights().unwrap().unwrap();
+    assert!(weights["gemini"] > 0.25, "the arm that is fastest and cheapest gains: {weights:?}");
+}
