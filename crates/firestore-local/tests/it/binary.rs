@@ -1,0 +1,294 @@
+//! The program `firestore-local`: what it has acknowledged survives its sudden death.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::support::Client;
+use crate::support::queries::*;
+use crate::support::values::*;
+use crate::support::writes::{patch, put, remove};
+
+/// A running program; killed where a test ends before it.
+struct Program {
+    child: Child,
+    address: String,
+}
+
+impl Program {
+    fn start(data: Option<&Path>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
+        command
+            .args(["--addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped());
+        if let Some(data) = data {
+            command.arg("--data").arg(data);
+        }
+        let mut child = command.spawn().expect("the program starts");
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("piped");
+        // Not buffered beyond the line: the rest is read at the end.
+        let mut byte = [0];
+        while output.read(&mut byte).expect("readable") == 1 && byte != *b"\n" {
+            line.push(char::from(byte[0]));
+        }
+        let address = line.strip_prefix("listening on ").expect(&line);
+        let address = address.split(';').next().unwrap_or_default().to_owned();
+        Self { child, address }
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(&self.address, "demo-tests").await
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ended");
+    }
+
+    /// SIGTERM; gives what it said at the end.
+    fn terminate(mut self) -> String {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .expect("a shell")
+                .success()
+        );
+        let mut output = BufReader::new(self.child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        while output.read_line(&mut said).expect("readable") > 0 {}
+        assert!(self.child.wait().expect("it ended").success());
+        said
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes commit after commit until the server is gone: each sets the same number in two
+/// documents. Gives the last number that was acknowledged.
+async fn write_until_gone(client: Client, writer: usize, progress: Arc<AtomicI64>) -> i64 {
+    let (a, b) = pair_of(&client, writer);
+    for n in 1.. {
+        let pair = [a.clone(), b.clone()].map(|name| put(name, fields([("n", int(n))])));
+        let extra = put(
+            client.name(&format!("log/{writer}-{n}")),
+            fields([
+                ("writer", int(i64::try_from(writer).unwrap())),
+                ("n", int(n)),
+            ]),
+        );
+        if client
+            .commit(pair.into_iter().chain([extra]))
+            .await
+            .is_err()
+        {
+            return n - 1;
+        }
+        progress.fetch_add(1, Ordering::Relaxed);
+    }
+    unreachable!("numbers do not run out")
+}
+
+fn pair_of(client: &Client, writer: usize) -> (String, String) {
+    (
+        client.name(&format!("pairs/{writer}-a")),
+        client.name(&format!("pairs/{writer}-b")),
+    )
+}
+
+const WRITERS: usize = 8;
+
+#[tokio::test]
+async fn killed_while_it_writes_it_comes_back_with_every_acknowledged_commit() {
+    let data = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let program = Program::start(Some(data.path()));
+        let client = program.client().await;
+        let progress = Arc::new(AtomicI64::new(0));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| tokio::spawn(write_until_gone(client.clone(), writer, progress.clone())))
+            .collect();
+        // Each round ends at another moment of the load.
+        while progress.load(Ordering::Relaxed) < 100 + round * 77 {
+            tokio::task::yield_now().await;
+        }
+        program.kill();
+        let mut acknowledged = Vec::new();
+        for writer in writers {
+            acknowledged.push(writer.await.unwrap());
+        }
+        assert!(acknowledged.iter().sum::<i64>() >= 100);
+
+        let program = Program::start(Some(data.path()));
+        let client = program.client().await;
+        for (writer, acknowledged) in acknowledged.into_iter().enumerate() {
+            check(&client, writer, acknowledged).await;
+        }
+        // The next round begins from nothing.
+        for collection in ["log", "pairs"] {
+            let found = client.query(from(collection)).await.unwrap();
+            for chunk in found.chunks(500) {
+                let names = chunk.iter().map(|document| remove(document.name.clone()));
+                client.commit(names).await.unwrap();
+            }
+        }
+        program.kill();
+    }
+}
+
+async fn check(client: &Client, writer: usize, acknowledged: i64) {
+    let (a, b) = pair_of(client, writer);
+    let number = async |name: &str| {
+        client
+            .fields(client.path(name))
+            .await
+            .map(|f| f["n"].clone())
+    };
+    let (a, b) = (number(&a).await, number(&b).await);
+    assert_eq!(a, b, "a commit is there whole or not at all");
+    let possible = [acknowledged, acknowledged + 1].map(|n| (n > 0).then(|| int(n)));
+    assert!(
+        possible.contains(&a),
+        "writer {writer}: {a:?}, acknowledged {acknowledged}"
+    );
+    let filter = equal("writer", int(i64::try_from(writer).unwrap()));
+    let logged = client
+        .aggregate(from("log").filtered(filter), [count("n")])
+        .await
+        .unwrap();
+    let kept = a.unwrap_or_else(|| int(0));
+    assert_eq!(
+        logged["n"], kept,
+        "every commit up to the last, and none after it"
+    );
+}
+
+#[tokio::test]
+async fn indexes_that_were_being_written_agree_with_the_documents_after_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::start(Some(data.path()));
+    let client = program.client().await;
+    // More than are scanned without an index.
+    for start in (0..1_000).step_by(500) {
+        let writes = (start..start + 500).map(|n| {
+            put(
+                client.name(&format!("c/{n:04}")),
+                fields([("k", int(n % 3)), ("n", int(n))]),
+            )
+        });
+        client.commit(writes).await.unwrap();
+    }
+    let query = |k| from("c").filtered(equal("k", int(k))).descending("n");
+    assert_eq!(client.paths(query(0)).await.unwrap().len(), 334);
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for n in 0.. {
+                    let name = client.name(&format!("c/{:04}", (n * 4 + writer) % 1_000));
+                    let write = patch(name, fields([("k", int(n % 3)), ("n", int(n))]), ["k", "n"]);
+                    if client.commit([write]).await.is_err() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    while client.fields("c/0400").await.unwrap()["n"] == int(400) {
+        tokio::task::yield_now().await;
+    }
+    program.kill();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+
+    let program = Program::start(Some(data.path()));
+    let client = program.client().await;
+    let documents = client.query(from("c")).await.unwrap();
+    assert_eq!(documents.len(), 1_000);
+    for k in 0..3 {
+        let mut expected: Vec<_> = documents
+            .iter()
+            .filter(|d| d.fields["k"] == int(k))
+            .collect();
+        expected.sort_by_key(|document| (integer(&document.fields["n"]), document.name.clone()));
+        let expected: Vec<_> = expected
+            .iter()
+            .rev()
+            .map(|document| client.path(&document.name).to_owned())
+            .collect();
+        assert_eq!(client.paths(query(k)).await.unwrap(), expected);
+    }
+    program.kill();
+}
+
+#[tokio::test]
+async fn ended_in_order_it_says_what_it_would_have_cost() {
+    let program = Program::start(None);
+    let client = program.client().await;
+    client.set("c/d", [("n", int(1))]).await;
+    client.fields("c/d").await.unwrap();
+    client.fields("c/missing").await;
+    client.commit([remove(client.name("c/d"))]).await.unwrap();
+    drop(client);
+    let said = program.terminate();
+    assert!(said.contains("2 reads, 1 writes, 1 deletes"), "{said}");
+}
+
+#[tokio::test]
+async fn ended_in_order_it_keeps_everything_and_times_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::start(Some(data.path()));
+    let client = program.client().await;
+    let before = client.set("c/d", [("n", int(1))]).await;
+    program.terminate();
+    let program = Program::start(Some(data.path()));
+    let client = program.client().await;
+    let stored = client.get("c/d").await.unwrap();
+    assert_eq!(
+        (stored.fields, stored.update_time),
+        (fields([("n", int(1))]), Some(before))
+    );
+    let after = client.set("c/d", [("n", int(2))]).await;
+    assert!((after.seconds, after.nanos) > (before.seconds, before.nanos));
+}
+
+#[test]
+fn a_folder_in_use_is_an_error_that_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let _first = Program::start(Some(data.path()));
+    let second = Command::new(env!("CARGO_BIN_EXE_firestore-local"))
+        .args(["--addr", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        said.contains("in use") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_an_error_that_says_so() {
+    let first = Program::start(None);
+    let second = Command::new(env!("CARGO_BIN_EXE_firestore-local"))
+        .args(["--addr", &first.address])
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains(&first.address), "{said}");
+}

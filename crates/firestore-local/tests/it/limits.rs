@@ -1,0 +1,136 @@
+//! Limits, and the codes by which Firestore refuses what is beyond them.
+
+use tonic::Code;
+
+use crate::support::Local;
+use crate::support::v1::Write;
+use crate::support::values::*;
+use crate::support::writes::{increment, patch, put, transform};
+
+const MIB: usize = 1 << 20;
+
+/// What Firestore counts besides the text, for a document `c/d` with a text in field `f`: the
+/// name (16 and each id with one more byte), 32, the field's name and the text with one more each.
+const AROUND_TEXT: usize = 16 + 2 + 2 + 32 + 2 + 1;
+
+#[tokio::test]
+async fn a_document_is_at_most_one_mebibyte() {
+    let local = Local::start().await;
+    let fits = "x".repeat(MIB - AROUND_TEXT);
+    local.set("c/d", [("f", text(&fits))]).await;
+    assert_eq!(
+        local.fields("c/d").await,
+        Some(fields([("f", text(&fits))]))
+    );
+    let too_large = put(
+        local.name("c/d"),
+        fields([("f", text(&format!("{fits}x")))]),
+    );
+    assert_eq!(local.refused(too_large).await, Code::InvalidArgument);
+    let grown = patch(local.name("c/d"), fields([("g", int(1))]), ["g"]);
+    assert_eq!(local.refused(grown).await, Code::InvalidArgument);
+    let transformed = transform(local.name("c/d"), [increment("g", int(1))]);
+    assert_eq!(local.refused(transformed).await, Code::InvalidArgument);
+    assert_eq!(
+        local.fields("c/d").await,
+        Some(fields([("f", text(&fits))]))
+    );
+}
+
+#[tokio::test]
+async fn a_request_is_at_most_ten_mebibytes() {
+    let local = Local::start().await;
+    let large = "x".repeat(MIB - 1_000);
+    let writes = |count: usize| {
+        let name = |n| local.name(&format!("c/{n}"));
+        (0..count)
+            .map(|n| put(name(n), fields([("f", text(&large))])))
+            .collect::<Vec<_>>()
+    };
+    local.commit(writes(9)).await.unwrap();
+    let status = local.commit(writes(11)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(local.fields("c/10").await, None);
+    let found = local
+        .query(crate::support::queries::from("c"))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 9, "answers beyond 4 MiB arrive");
+}
+
+#[tokio::test]
+async fn ids_follow_the_rules() {
+    let local = Local::start().await;
+    let longest = "x".repeat(1_500);
+    for id in [
+        "a",
+        "with space",
+        "ünïcödé",
+        "a.b",
+        "...",
+        "__a",
+        "a__",
+        "__",
+        "___",
+        &longest,
+    ] {
+        local.set(&format!("c/{id}"), [("x", int(1))]).await;
+        assert!(local.fields(&format!("c/{id}")).await.is_some(), "{id}");
+    }
+    let too_long = "x".repeat(1_501);
+    for id in ["", ".", "..", "__a__", "____", "a/b", &too_long] {
+        let write = put(local.name(&format!("c/{id}")), fields([]));
+        assert_eq!(
+            local.refused(write).await,
+            Code::InvalidArgument,
+            "document {id:?}"
+        );
+        let write = put(local.name(&format!("{id}/d")), fields([]));
+        assert_eq!(
+            local.refused(write).await,
+            Code::InvalidArgument,
+            "collection {id:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_document_takes_at_most_five_hundred_transforms() {
+    let local = Local::start().await;
+    let with = |count| Write {
+        update_transforms: vec![increment("n", int(1)); count],
+        ..transform(local.name("c/d"), [])
+    };
+    local.commit([with(500)]).await.unwrap();
+    assert_eq!(local.refused(with(501)).await, Code::InvalidArgument);
+    assert_eq!(local.fields("c/d").await, Some(fields([("n", int(500))])));
+}
+
+#[tokio::test]
+async fn paths_may_be_deep_and_names_long() {
+    let local = Local::start().await;
+    let deep = vec!["a"; 200].join("/");
+    local.set(&deep, [("x", int(1))]).await;
+    assert_eq!(local.fields(&deep).await, Some(fields([("x", int(1))])));
+    let too_deep = vec!["abcdefghij"; 1_000].join("/");
+    let write = put(local.name(&too_deep), fields([]));
+    assert_eq!(local.refused(write).await, Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn databases_have_names() {
+    let local = Local::start().await;
+    for database in [
+        "",
+        "projects/p",
+        "projects//databases/d",
+        "projects/p/databases/d/more",
+    ] {
+        let request = crate::support::v1::CommitRequest {
+            database: database.to_owned(),
+            ..Default::default()
+        };
+        let status = local.api().commit(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{database:?}");
+    }
+}

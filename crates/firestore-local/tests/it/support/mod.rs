@@ -1,0 +1,139 @@
+//! What the tests share: a server of their own, a client of it, and words for requests.
+//!
+//! Everything goes over gRPC through the `firestore` crate's authenticated channel. Nothing here
+//! reaches into the server, so that what passes is what any client would see.
+
+pub mod calls;
+pub mod queries;
+pub mod random;
+pub mod values;
+pub mod writes;
+
+use std::ops::Deref;
+
+use axum::http::Extensions;
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use firestore::gcloud_sdk::GoogleAuthMiddleware;
+use firestore::gcloud_sdk::google_cloud_auth::credentials::{
+    CacheableResource, Credentials, CredentialsProvider, EntityTag,
+};
+use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
+use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore_local::{Builder, Running, Server};
+
+pub use firestore::gcloud_sdk::google::firestore::v1;
+use v1::firestore_client::FirestoreClient;
+
+/// Large enough for any answer; tonic's own limit of 4 MiB is below Firestore's documents and
+/// pages.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// A server in this process, and a client of one of its projects.
+pub struct Local {
+    pub server: Running,
+    client: Client,
+}
+
+impl Local {
+    /// In memory.
+    pub async fn start() -> Self {
+        Self::of(Server::builder()).await
+    }
+
+    pub async fn of(builder: Builder) -> Self {
+        let server = builder.start().await.expect("the server starts");
+        let client = Client::connect(server.addr(), "demo-tests").await;
+        Self { server, client }
+    }
+
+    /// A client of another project of the same server.
+    pub async fn project(&self, project: &str) -> Client {
+        Client::connect(self.server.addr(), project).await
+    }
+}
+
+impl Deref for Local {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// A client of one database. The calls are in `calls`.
+#[derive(Clone)]
+pub struct Client {
+    pub db: FirestoreDb,
+}
+
+impl Client {
+    pub async fn connect(address: impl ToString, project: &str) -> Self {
+        Self::with_options(address, FirestoreDbOptions::new(project.to_owned())).await
+    }
+
+    pub async fn with_options(address: impl ToString, options: FirestoreDbOptions) -> Self {
+        let options = options.with_firebase_api_url(format!("http://{}", address.to_string()));
+        let credentials = Credentials::from(Owner {
+            tag: EntityTag::new(),
+        });
+        let db = FirestoreDb::with_options_auth(options, credentials).await;
+        Self {
+            db: db.expect("the client connects"),
+        }
+    }
+
+    /// The generated client, for what the crate's own interface does not reach.
+    pub fn api(&self) -> FirestoreClient<GoogleAuthMiddleware> {
+        self.db
+            .client()
+            .get()
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// `projects/{project}/databases/{database}`.
+    pub fn database(&self) -> String {
+        self.db.get_database_path().clone()
+    }
+
+    /// The parent of the collections at the top.
+    pub fn root(&self) -> String {
+        self.db.get_documents_path().clone()
+    }
+
+    /// The full name of a document.
+    pub fn name(&self, path: &str) -> String {
+        format!("{}/{path}", self.db.get_documents_path())
+    }
+
+    /// What comes after the database in a document's name.
+    pub fn path<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(&format!("{}/", self.root()))
+            .expect("a name in this database")
+    }
+}
+
+/// The token by which local Firestores know a server, as opposed to a user.
+#[derive(Debug)]
+struct Owner {
+    tag: EntityTag,
+}
+
+impl CredentialsProvider for Owner {
+    async fn headers(
+        &self,
+        extensions: Extensions,
+    ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+        if extensions.get::<EntityTag>() == Some(&self.tag) {
+            return Ok(CacheableResource::NotModified);
+        }
+        let owner = HeaderValue::from_static("Bearer owner");
+        Ok(CacheableResource::New {
+            entity_tag: self.tag.clone(),
+            data: HeaderMap::from_iter([(AUTHORIZATION, owner)]),
+        })
+    }
+
+    async fn universe_domain(&self) -> Option<String> {
+        None
+    }
+}
