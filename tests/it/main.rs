@@ -1,6 +1,8 @@
 //! What crosses modules, through the protocol: every test works on a local Firestore with a
 //! project of its own, through the production code path.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod races;
 mod specification;
 mod support;

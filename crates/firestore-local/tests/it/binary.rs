@@ -20,9 +20,7 @@ struct Program {
 impl Program {
     fn start(data: Option<&Path>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-        command
-            .args(["--addr", "127.0.0.1:0"])
-            .stdout(Stdio::piped());
+        command.args(["--addr", "127.0.0.1:0"]).stdout(Stdio::piped());
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
@@ -52,13 +50,7 @@ impl Program {
     /// SIGTERM; gives what it said at the end.
     fn terminate(mut self) -> String {
         let kill = format!("kill -TERM {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .expect("a shell")
-                .success()
-        );
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
         let mut output = BufReader::new(self.child.stdout.take().expect("piped"));
         let mut said = String::new();
         while output.read_line(&mut said).expect("readable") > 0 {}
@@ -83,16 +75,9 @@ async fn write_until_gone(client: Client, writer: usize, progress: Arc<AtomicI64
         let pair = [a.clone(), b.clone()].map(|name| put(name, fields([("n", int(n))])));
         let extra = put(
             client.name(&format!("log/{writer}-{n}")),
-            fields([
-                ("writer", int(i64::try_from(writer).unwrap())),
-                ("n", int(n)),
-            ]),
+            fields([("writer", int(i64::try_from(writer).unwrap())), ("n", int(n))]),
         );
-        if client
-            .commit(pair.into_iter().chain([extra]))
-            .await
-            .is_err()
-        {
+        if client.commit(pair.into_iter().chain([extra])).await.is_err() {
             return n - 1;
         }
         progress.fetch_add(1, Ordering::Relaxed);
@@ -101,10 +86,7 @@ async fn write_until_gone(client: Client, writer: usize, progress: Arc<AtomicI64
 }
 
 fn pair_of(client: &Client, writer: usize) -> (String, String) {
-    (
-        client.name(&format!("pairs/{writer}-a")),
-        client.name(&format!("pairs/{writer}-b")),
-    )
+    (client.name(&format!("pairs/{writer}-a")), client.name(&format!("pairs/{writer}-b")))
 }
 
 const WRITERS: usize = 8;
@@ -149,29 +131,15 @@ async fn killed_while_it_writes_it_comes_back_with_every_acknowledged_commit() {
 
 async fn check(client: &Client, writer: usize, acknowledged: i64) {
     let (a, b) = pair_of(client, writer);
-    let number = async |name: &str| {
-        client
-            .fields(client.path(name))
-            .await
-            .map(|f| f["n"].clone())
-    };
+    let number = async |name: &str| client.fields(client.path(name)).await.map(|f| f["n"].clone());
     let (a, b) = (number(&a).await, number(&b).await);
     assert_eq!(a, b, "a commit is there whole or not at all");
     let possible = [acknowledged, acknowledged + 1].map(|n| (n > 0).then(|| int(n)));
-    assert!(
-        possible.contains(&a),
-        "writer {writer}: {a:?}, acknowledged {acknowledged}"
-    );
+    assert!(possible.contains(&a), "writer {writer}: {a:?}, acknowledged {acknowledged}");
     let filter = equal("writer", int(i64::try_from(writer).unwrap()));
-    let logged = client
-        .aggregate(from("log").filtered(filter), [count("n")])
-        .await
-        .unwrap();
+    let logged = client.aggregate(from("log").filtered(filter), [count("n")]).await.unwrap();
     let kept = a.unwrap_or_else(|| int(0));
-    assert_eq!(
-        logged["n"], kept,
-        "every commit up to the last, and none after it"
-    );
+    assert_eq!(logged["n"], kept, "every commit up to the last, and none after it");
 }
 
 #[tokio::test]
@@ -182,10 +150,7 @@ async fn indexes_that_were_being_written_agree_with_the_documents_after_a_kill()
     // More than are scanned without an index.
     for start in (0..1_000).step_by(500) {
         let writes = (start..start + 500).map(|n| {
-            put(
-                client.name(&format!("c/{n:04}")),
-                fields([("k", int(n % 3)), ("n", int(n))]),
-            )
+            put(client.name(&format!("c/{n:04}")), fields([("k", int(n % 3)), ("n", int(n))]))
         });
         client.commit(writes).await.unwrap();
     }
@@ -218,16 +183,10 @@ async fn indexes_that_were_being_written_agree_with_the_documents_after_a_kill()
     let documents = client.query(from("c")).await.unwrap();
     assert_eq!(documents.len(), 1_000);
     for k in 0..3 {
-        let mut expected: Vec<_> = documents
-            .iter()
-            .filter(|d| d.fields["k"] == int(k))
-            .collect();
+        let mut expected: Vec<_> = documents.iter().filter(|d| d.fields["k"] == int(k)).collect();
         expected.sort_by_key(|document| (integer(&document.fields["n"]), document.name.clone()));
-        let expected: Vec<_> = expected
-            .iter()
-            .rev()
-            .map(|document| client.path(&document.name).to_owned())
-            .collect();
+        let expected: Vec<_> =
+            expected.iter().rev().map(|document| client.path(&document.name).to_owned()).collect();
         assert_eq!(client.paths(query(k)).await.unwrap(), expected);
     }
     program.kill();
@@ -256,10 +215,7 @@ async fn ended_in_order_it_keeps_everything_and_times_go_on() {
     let program = Program::start(Some(data.path()));
     let client = program.client().await;
     let stored = client.get("c/d").await.unwrap();
-    assert_eq!(
-        (stored.fields, stored.update_time),
-        (fields([("n", int(1))]), Some(before))
-    );
+    assert_eq!((stored.fields, stored.update_time), (fields([("n", int(1))]), Some(before)));
     let after = client.set("c/d", [("n", int(2))]).await;
     assert!((after.seconds, after.nanos) > (before.seconds, before.nanos));
 }
@@ -275,10 +231,7 @@ fn a_folder_in_use_is_an_error_that_says_so() {
         .unwrap();
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(
-        said.contains("in use") && said.lines().count() == 1,
-        "{said}"
-    );
+    assert!(said.contains("in use") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

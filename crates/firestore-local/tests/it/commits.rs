@@ -32,16 +32,9 @@ async fn a_commit_answers_each_write_in_order_with_the_commits_time() {
         put(local.name("c/other"), fields([("x", int(1))])),
     ];
     let answer = local.commit(writes).await.unwrap();
-    let times: Vec<_> = answer
-        .write_results
-        .iter()
-        .map(|result| result.update_time)
-        .collect();
+    let times: Vec<_> = answer.write_results.iter().map(|result| result.update_time).collect();
     assert_eq!(times, [answer.commit_time, None, answer.commit_time]);
-    assert_eq!(
-        local.get("c/new").await.unwrap().update_time,
-        answer.commit_time
-    );
+    assert_eq!(local.get("c/new").await.unwrap().update_time, answer.commit_time);
 }
 
 #[tokio::test]
@@ -70,10 +63,7 @@ async fn a_commit_takes_many_writes() {
     let writes = (0..2_000).map(|n| put(local.name(&format!("c/{n:05}")), fields([("n", int(n))])));
     let answer = local.commit(writes).await.unwrap();
     assert_eq!(answer.write_results.len(), 2_000);
-    assert_eq!(
-        local.fields("c/01999").await,
-        Some(fields([("n", int(1_999))]))
-    );
+    assert_eq!(local.fields("c/01999").await, Some(fields([("n", int(1_999))])));
 }
 
 #[tokio::test]
@@ -104,26 +94,13 @@ async fn in_a_batch_each_write_is_on_its_own() {
         put(local.name("c/last"), fields([("x", int(3))])),
     ];
     let answer = local.batch_write(writes).await.unwrap();
-    let codes: Vec<_> = answer
-        .status
-        .iter()
-        .map(|status| Code::from(status.code))
-        .collect();
-    let expected = [
-        Code::Ok,
-        Code::AlreadyExists,
-        Code::NotFound,
-        Code::InvalidArgument,
-        Code::Ok,
-        Code::Ok,
-    ];
+    let codes: Vec<_> = answer.status.iter().map(|status| Code::from(status.code)).collect();
+    let expected =
+        [Code::Ok, Code::AlreadyExists, Code::NotFound, Code::InvalidArgument, Code::Ok, Code::Ok];
     assert_eq!(codes, expected);
     assert_eq!(answer.write_results.len(), 6);
-    let updated: Vec<_> = answer
-        .write_results
-        .iter()
-        .map(|result| result.update_time.is_some())
-        .collect();
+    let updated: Vec<_> =
+        answer.write_results.iter().map(|result| result.update_time.is_some()).collect();
     assert_eq!(updated, [true, false, false, false, false, true]);
     assert_eq!(local.fields("c/there").await, Some(fields([("x", int(1))])));
     assert_eq!(local.fields("c/last").await, Some(fields([("x", int(3))])));
@@ -133,10 +110,7 @@ async fn in_a_batch_each_write_is_on_its_own() {
 #[tokio::test]
 async fn a_batch_writes_no_document_twice() {
     let local = Local::start().await;
-    let writes = [
-        put(local.name("c/d"), fields([("x", int(1))])),
-        remove(local.name("c/d")),
-    ];
+    let writes = [put(local.name("c/d"), fields([("x", int(1))])), remove(local.name("c/d"))];
     let status = local.batch_write(writes).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(local.fields("c/d").await, None);

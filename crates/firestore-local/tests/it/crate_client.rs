@@ -33,27 +33,11 @@ fn sample(label: &str, count: i64) -> Sample {
 
 async fn insert(local: &Local, id: &str, count: i64) -> Result<Sample, FirestoreError> {
     let object = sample(id, count);
-    local
-        .db
-        .fluent()
-        .insert()
-        .into("samples")
-        .document_id(id)
-        .object(&object)
-        .execute()
-        .await
+    local.db.fluent().insert().into("samples").document_id(id).object(&object).execute().await
 }
 
 async fn find(local: &Local, id: &str) -> Option<Sample> {
-    local
-        .db
-        .fluent()
-        .select()
-        .by_id_in("samples")
-        .obj()
-        .one(id)
-        .await
-        .unwrap()
+    local.db.fluent().select().by_id_in("samples").obj().one(id).await.unwrap()
 }
 
 #[tokio::test]
@@ -62,23 +46,9 @@ async fn objects_are_inserted_read_updated_and_deleted() {
     assert_eq!(insert(&local, "x", 1).await.unwrap(), sample("x", 1));
     assert_eq!(find(&local, "x").await, Some(sample("x", 1)));
     assert_eq!(find(&local, "missing").await, None);
-    let changed = Sample {
-        count: 2,
-        label: "not written".into(),
-        ..sample("x", 2)
-    };
-    let update = local
-        .db
-        .fluent()
-        .update()
-        .fields(["count"])
-        .in_col("samples");
-    let updated: Sample = update
-        .document_id("x")
-        .object(&changed)
-        .execute()
-        .await
-        .unwrap();
+    let changed = Sample { count: 2, label: "not written".into(), ..sample("x", 2) };
+    let update = local.db.fluent().update().fields(["count"]).in_col("samples");
+    let updated: Sample = update.document_id("x").object(&changed).execute().await.unwrap();
     assert_eq!(updated, sample("x", 2));
     let delete = local.db.fluent().delete().from("samples").document_id("x");
     delete.execute().await.unwrap();
@@ -90,10 +60,7 @@ async fn an_insert_over_something_is_a_conflict() {
     let local = Local::start().await;
     insert(&local, "x", 1).await.unwrap();
     let error = insert(&local, "x", 2).await.unwrap_err();
-    assert!(
-        matches!(error, FirestoreError::DataConflictError(_)),
-        "{error:?}"
-    );
+    assert!(matches!(error, FirestoreError::DataConflictError(_)), "{error:?}");
     assert_eq!(find(&local, "x").await, Some(sample("x", 1)));
 }
 
@@ -101,31 +68,15 @@ async fn an_insert_over_something_is_a_conflict() {
 async fn preconditions_that_fail_are_told_apart() {
     let local = Local::start().await;
     let update = async |id: &str, condition| {
-        let update = local
-            .db
-            .fluent()
-            .update()
-            .in_col("samples")
-            .precondition(condition);
-        update
-            .document_id(id)
-            .object(&sample(id, 9))
-            .execute::<Sample>()
-            .await
+        let update = local.db.fluent().update().in_col("samples").precondition(condition);
+        update.document_id(id).object(&sample(id, 9)).execute::<Sample>().await
     };
-    let error = update("missing", FirestoreWritePrecondition::Exists(true))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, FirestoreError::DataNotFoundError(_)),
-        "{error:?}"
-    );
+    let error = update("missing", FirestoreWritePrecondition::Exists(true)).await.unwrap_err();
+    assert!(matches!(error, FirestoreError::DataNotFoundError(_)), "{error:?}");
     insert(&local, "x", 1).await.unwrap();
     let stale = FirestoreWritePrecondition::UpdateTime(firestore::jiff::Timestamp::UNIX_EPOCH);
     let error = update("x", stale).await.unwrap_err();
-    let FirestoreError::DatabaseError(error) = error else {
-        panic!("{error:?}")
-    };
+    let FirestoreError::DatabaseError(error) = error else { panic!("{error:?}") };
     assert_eq!(error.public.code, "FailedPrecondition");
     assert_eq!(find(&local, "x").await, Some(sample("x", 1)));
 }
@@ -149,10 +100,7 @@ async fn queries_filter_order_page_and_project() {
         .query()
         .await
         .unwrap();
-    let labels: Vec<_> = filtered
-        .iter()
-        .map(|sample| sample.label.as_str())
-        .collect();
+    let labels: Vec<_> = filtered.iter().map(|sample| sample.label.as_str()).collect();
     assert_eq!(labels, ["s9", "s4", "s8", "s3"]);
 
     let either: Vec<Sample> = select()
@@ -207,14 +155,7 @@ async fn aggregations_come_back_as_an_object() {
         .query()
         .await
         .unwrap();
-    assert_eq!(
-        totals,
-        [Totals {
-            n: 4,
-            total: 6,
-            mean: 1.5
-        }]
-    );
+    assert_eq!(totals, [Totals { n: 4, total: 6, mean: 1.5 }]);
 }
 
 #[tokio::test]
@@ -231,10 +172,7 @@ async fn transactions_count_right_and_carry_transforms() {
                         let read = db.fluent().select().by_id_in("samples").obj::<Sample>();
                         let found = read.one("x").await.map_err(BackoffError::transient)?;
                         let found = found.expect("it was inserted");
-                        let next = Sample {
-                            count: found.count + 1,
-                            ..found
-                        };
+                        let next = Sample { count: found.count + 1, ..found };
                         db.fluent()
                             .update()
                             .in_col("samples")
@@ -267,16 +205,11 @@ async fn batches_tell_how_each_write_went() {
     let mut batch = writer.new_batch();
     for id in ["there", "new"] {
         let condition = Some(FirestoreWritePrecondition::Exists(false));
-        batch
-            .update_object("samples", id, &sample(id, 2), None, condition, vec![])
-            .unwrap();
+        batch.update_object("samples", id, &sample(id, 2), None, condition, vec![]).unwrap();
     }
     let response = batch.write().await.unwrap();
-    let codes: Vec<_> = response
-        .statuses
-        .iter()
-        .map(|status| tonic::Code::from(status.code))
-        .collect();
+    let codes: Vec<_> =
+        response.statuses.iter().map(|status| tonic::Code::from(status.code)).collect();
     assert_eq!(codes, [tonic::Code::AlreadyExists, tonic::Code::Ok]);
     assert_eq!(find(&local, "there").await, Some(sample("there", 1)));
     assert_eq!(find(&local, "new").await, Some(sample("new", 2)));
@@ -315,21 +248,10 @@ async fn listings_and_batches_of_ids_stream() {
         .await
         .unwrap();
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    let there: Vec<_> = found
-        .iter()
-        .map(|(id, found)| (id.as_str(), found.is_some()))
-        .collect();
+    let there: Vec<_> = found.iter().map(|(id, found)| (id.as_str(), found.is_some())).collect();
     assert_eq!(there, [("missing", false), ("s1", true), ("s3", true)]);
-    let collections: Vec<String> = local
-        .db
-        .fluent()
-        .list()
-        .collections()
-        .stream_all()
-        .await
-        .unwrap()
-        .collect()
-        .await;
+    let collections: Vec<String> =
+        local.db.fluent().list().collections().stream_all().await.unwrap().collect().await;
     assert_eq!(collections, ["samples"]);
 }
 
@@ -338,11 +260,8 @@ async fn a_listener_hears_of_changes() {
     let local = Local::start().await;
     insert(&local, "first", 1).await.unwrap();
     let (changes, mut heard) = mpsc::unbounded_channel();
-    let mut listener = local
-        .db
-        .create_listener(FirestoreMemListenStateStorage::new())
-        .await
-        .unwrap();
+    let mut listener =
+        local.db.create_listener(FirestoreMemListenStateStorage::new()).await.unwrap();
     local
         .db
         .fluent()

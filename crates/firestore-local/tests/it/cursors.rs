@@ -32,32 +32,24 @@ async fn orders_leave_out_what_lacks_the_field_and_end_with_the_name() {
     let pair = six().await;
     pair.expect(from("c").ordered("x"), "a b c d e").await;
     pair.expect(from("c").descending("x"), "e d c b a").await;
-    pair.expect(from("c").ordered("x").descending(NAME), "a c b d e")
-        .await;
-    pair.expect(from("c").ordered("x").ordered("y"), "a c b d e")
-        .await;
-    pair.expect(from("c").descending("x").ordered("y"), "e d c b a")
-        .await;
-    pair.expect(from("c").ordered("x").descending("y"), "a b c d e")
-        .await;
+    pair.expect(from("c").ordered("x").descending(NAME), "a c b d e").await;
+    pair.expect(from("c").ordered("x").ordered("y"), "a c b d e").await;
+    pair.expect(from("c").descending("x").ordered("y"), "e d c b a").await;
+    pair.expect(from("c").ordered("x").descending("y"), "a b c d e").await;
     pair.expect(from("c").ordered("missing"), "").await;
 }
 
 #[tokio::test]
 async fn ids_sort_by_their_bytes() {
-    let ids = [
-        "!", "-", "10", "9", "A", "Z", "_", "a", "b\u{0}", "b!", "é", "\u{ff5e}", "🦀",
-    ];
+    let ids = ["!", "-", "10", "9", "A", "Z", "_", "a", "b\u{0}", "b!", "é", "\u{ff5e}", "🦀"];
     let pair = Pair::start().await;
     let writes = ids.map(|id| put(pair.name(&format!("c/{id}")), fields([("x", int(1))])));
     pair.commit(writes).await;
     pair.expect(from("c"), &ids.join(" ")).await;
-    pair.expect(from("c").filtered(equal("x", int(1))), &ids.join(" "))
-        .await;
+    pair.expect(from("c").filtered(equal("x", int(1))), &ids.join(" ")).await;
     let mut reversed = ids;
     reversed.reverse();
-    pair.expect(from("c").descending("x"), &reversed.join(" "))
-        .await;
+    pair.expect(from("c").descending("x"), &reversed.join(" ")).await;
 }
 
 #[tokio::test]
@@ -65,12 +57,9 @@ async fn an_inequality_orders_by_its_field() {
     let pair = six().await;
     let filter = || test("y", Op::GreaterThan, int(1));
     pair.expect(from("c").filtered(filter()), "d c b a").await;
-    pair.expect(from("c").filtered(filter()).ordered("x"), "a c b d")
-        .await;
-    pair.expect(from("c").filtered(filter()).descending("x"), "d b c a")
-        .await;
-    pair.expect(from("c").filtered(filter()).ordered(NAME), "a b c d")
-        .await;
+    pair.expect(from("c").filtered(filter()).ordered("x"), "a c b d").await;
+    pair.expect(from("c").filtered(filter()).descending("x"), "d b c a").await;
+    pair.expect(from("c").filtered(filter()).ordered(NAME), "a b c d").await;
 }
 
 #[tokio::test]
@@ -82,10 +71,7 @@ async fn cursors_of_all_four_kinds() {
         (by_x().start_after([int(2)]), "d e"),
         (by_x().end_at([int(2)]), "a b c"),
         (by_x().end_before([int(2)]), "a"),
-        (
-            by_x().start_at([double(1.5)]).end_before([text("")]),
-            "b c d",
-        ),
+        (by_x().start_at([double(1.5)]).end_before([text("")]), "b c d"),
         (by_x().start_after([text("x")]), ""),
         (by_x().start_at([map([])]), ""),
         (by_x().end_before([null()]), ""),
@@ -123,20 +109,8 @@ async fn cursors_may_name_the_document_and_need_not_name_all_orders() {
         (from("c").start_after([name("b")]).ordered(NAME), "c d e f"),
         (from("c").end_at([name("b")]).ordered(NAME), "a b"),
         (from("c").start_at([name("c")]).descending(NAME), "c b a"),
-        (
-            from("c")
-                .ordered("x")
-                .ordered("y")
-                .start_at([int(2), int(4)]),
-            "b d e",
-        ),
-        (
-            from("c")
-                .ordered("x")
-                .descending("y")
-                .start_after([int(2), int(4)]),
-            "c d e",
-        ),
+        (from("c").ordered("x").ordered("y").start_at([int(2), int(4)]), "b d e"),
+        (from("c").ordered("x").descending("y").start_after([int(2), int(4)]), "c d e"),
     ] {
         pair.expect(query, ids).await;
     }
@@ -145,19 +119,12 @@ async fn cursors_may_name_the_document_and_need_not_name_all_orders() {
 #[tokio::test]
 async fn cursors_go_together_with_filters() {
     let pair = six().await;
-    let filtered = || {
-        from("c")
-            .filtered(test("x", Op::LessThan, int(3)))
-            .ordered("x")
-    };
+    let filtered = || from("c").filtered(test("x", Op::LessThan, int(3))).ordered("x");
     pair.expect(filtered().start_after([int(1)]), "b c").await;
-    pair.expect(filtered().start_at([int(-5)]).end_at([int(99)]), "a b c")
-        .await;
+    pair.expect(filtered().start_at([int(-5)]).end_at([int(99)]), "a b c").await;
     let two = || from("c").filtered(equal("x", int(2)));
-    pair.expect(two().ordered("y").start_after([int(3)]), "b")
-        .await;
-    pair.expect(two().descending("y").end_before([int(3)]), "b")
-        .await;
+    pair.expect(two().ordered("y").start_after([int(3)]), "b").await;
+    pair.expect(two().descending("y").end_before([int(3)]), "b").await;
 }
 
 #[tokio::test]
@@ -169,14 +136,7 @@ async fn offsets_and_limits_cut_what_is_left() {
         (from("c").skipping(1).limited(2), "b c"),
         (from("c").skipping(99), ""),
         (from("c").limited(99), "a b c d e f"),
-        (
-            from("c")
-                .ordered("x")
-                .start_after([int(1)])
-                .skipping(1)
-                .limited(2),
-            "c d",
-        ),
+        (from("c").ordered("x").start_after([int(1)]).skipping(1).limited(2), "c d"),
         (from("c").descending("y").limited(3), "a b c"),
         (from("c").filtered(equal("x", int(2))).skipping(1), "c"),
     ] {
@@ -189,22 +149,13 @@ async fn the_answer_says_how_many_were_skipped_and_when_it_was_read() {
     let pair = six().await;
     for local in [&pair.scanning, &pair.indexing] {
         for (offset, skipped) in [(0, 0), (4, 4), (99, 6)] {
-            let answers = local
-                .answers("", from("c").skipping(offset), None)
-                .await
-                .unwrap();
+            let answers = local.answers("", from("c").skipping(offset), None).await.unwrap();
             let total: i32 = answers.iter().map(|answer| answer.skipped_results).sum();
             assert_eq!(total, skipped);
             assert!(answers.iter().all(|answer| answer.read_time.is_some()));
         }
         let empty = local.answers("", from("nothing here"), None).await.unwrap();
-        assert_eq!(
-            empty
-                .iter()
-                .filter(|answer| answer.document.is_some())
-                .count(),
-            0
-        );
+        assert_eq!(empty.iter().filter(|answer| answer.document.is_some()).count(), 0);
         assert!(!empty.is_empty(), "an empty result still has a read time");
     }
 }
@@ -223,26 +174,16 @@ async fn the_last_documents_come_as_the_sdks_ask_for_them() {
 async fn projections_give_only_what_they_name() {
     let pair = Pair::with([(
         "c/d",
-        fields([
-            ("a", int(1)),
-            ("m", map([("x", int(2)), ("y", int(3))])),
-            ("o.p", int(4)),
-        ]),
+        fields([("a", int(1)), ("m", map([("x", int(2)), ("y", int(3))])), ("o.p", int(4))]),
     )])
     .await;
     for local in [&pair.scanning, &pair.indexing] {
         let select = async |query| local.query(query).await.unwrap().remove(0);
         let some = select(from("c").selecting(["m.y", "`o.p`", "missing"])).await;
-        assert_eq!(
-            some.fields,
-            fields([("m", map([("y", int(3))])), ("o.p", int(4))])
-        );
+        assert_eq!(some.fields, fields([("m", map([("y", int(3))])), ("o.p", int(4))]));
         assert_eq!(some.name, local.name("c/d"));
         assert!(some.create_time.is_some() && some.update_time.is_some());
-        assert_eq!(
-            select(from("c").selecting([NAME])).await.fields,
-            Fields::new()
-        );
+        assert_eq!(select(from("c").selecting([NAME])).await.fields, Fields::new());
         let ordered = select(from("c").ordered("a").selecting(["m.x"])).await;
         assert_eq!(ordered.fields, fields([("m", map([("x", int(2))]))]));
     }
@@ -265,10 +206,7 @@ async fn a_collection_is_paged_through_with_cursors_without_gaps_or_repeats() {
             let page = local.query(query.clone()).await.unwrap();
             let Some(last) = page.last() else { break };
             query = query.start_after([last.fields["x"].clone(), reference(last.name.clone())]);
-            paged.extend(
-                page.iter()
-                    .map(|document| local.path(&document.name).to_owned()),
-            );
+            paged.extend(page.iter().map(|document| local.path(&document.name).to_owned()));
         }
         assert_eq!(paged, whole);
     }

@@ -16,21 +16,14 @@ async fn create(client: &Client, parent: &str, id: &str) -> Result<Document, Sta
         parent: parent.to_owned(),
         collection_id: "c".to_owned(),
         document_id: id.to_owned(),
-        document: Some(Document {
-            fields: fields([("x", int(1))]),
-            ..Document::default()
-        }),
+        document: Some(Document { fields: fields([("x", int(1))]), ..Document::default() }),
         ..Default::default()
     };
     Ok(client.api().create_document(request).await?.into_inner())
 }
 
 fn document(name: String, fields: Fields) -> Option<Document> {
-    Some(Document {
-        name,
-        fields,
-        ..Document::default()
-    })
+    Some(Document { name, fields, ..Document::default() })
 }
 
 #[tokio::test]
@@ -54,10 +47,7 @@ async fn a_document_created_without_an_id_gets_one() {
     let first = create(&local, &parent, "").await.unwrap();
     let second = create(&local, &parent, "").await.unwrap();
     assert_ne!(first.name, second.name);
-    let id = first
-        .name
-        .strip_prefix(&format!("{parent}/c/"))
-        .expect("below its parent");
+    let id = first.name.strip_prefix(&format!("{parent}/c/")).expect("below its parent");
     assert_eq!(id.len(), 20, "{id}");
     assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
 }
@@ -78,15 +68,9 @@ async fn an_update_without_a_mask_replaces_and_makes() {
         document: document(local.name("c/d"), pairs),
         ..Default::default()
     };
-    let made = local
-        .api()
-        .update_document(update(fields([("a", int(1)), ("b", int(2))])))
-        .await;
+    let made = local.api().update_document(update(fields([("a", int(1)), ("b", int(2))]))).await;
     let made = made.unwrap().into_inner();
-    let replaced = local
-        .api()
-        .update_document(update(fields([("b", int(3))])))
-        .await;
+    let replaced = local.api().update_document(update(fields([("b", int(3))]))).await;
     let replaced = replaced.unwrap().into_inner();
     assert_eq!(replaced.fields, fields([("b", int(3))]));
     assert_eq!(replaced.create_time, made.create_time);
@@ -95,18 +79,13 @@ async fn an_update_without_a_mask_replaces_and_makes() {
 
 /// As a pair that compares.
 fn seconds(time: &Option<prost_types::Timestamp>) -> (i64, i32) {
-    time.as_ref()
-        .map(|time| (time.seconds, time.nanos))
-        .expect("a time")
+    time.as_ref().map(|time| (time.seconds, time.nanos)).expect("a time")
 }
 
 #[tokio::test]
 async fn an_update_with_a_mask_changes_only_what_the_mask_names() {
     let local = Local::start().await;
-    let before = [
-        ("a", int(1)),
-        ("m", map([("x", int(1)), ("y", int(2)), ("z.z", int(3))])),
-    ];
+    let before = [("a", int(1)), ("m", map([("x", int(1)), ("y", int(2)), ("z.z", int(3))]))];
     local.set("c/d", before).await;
     let request = UpdateDocumentRequest {
         document: document(
@@ -121,18 +100,9 @@ async fn an_update_with_a_mask_changes_only_what_the_mask_names() {
         mask: Some(mask(["m"])),
         ..Default::default()
     };
-    let answered = local
-        .api()
-        .update_document(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let answered = local.api().update_document(request).await.unwrap().into_inner();
     let inner = map([("x", int(9)), ("z.z", int(8))]);
-    assert_eq!(
-        answered.fields,
-        fields([("m", inner.clone())]),
-        "the answer is masked too"
-    );
+    assert_eq!(answered.fields, fields([("m", inner.clone())]), "the answer is masked too");
     let expected = fields([("a", int(1)), ("m", inner), ("new", null())]);
     assert_eq!(local.fields("c/d").await.unwrap(), expected);
 }
@@ -142,10 +112,7 @@ async fn a_mask_reaches_through_what_is_no_map() {
     let local = Local::start().await;
     local.set("c/d", [("a", int(1))]).await;
     let request = UpdateDocumentRequest {
-        document: document(
-            local.name("c/d"),
-            fields([("a", map([("b", map([("c", int(2))]))]))]),
-        ),
+        document: document(local.name("c/d"), fields([("a", map([("b", map([("c", int(2))]))]))])),
         update_mask: Some(mask(["a.b.c"])),
         ..Default::default()
     };
@@ -169,9 +136,7 @@ async fn an_empty_mask_changes_no_field_but_makes_the_document() {
 #[tokio::test]
 async fn masks_that_are_no_paths_are_refused() {
     let local = Local::start().await;
-    for path in [
-        "", ".", "a.", ".a", "a..b", "`a", "1a", "a-b", "a b", "__name__",
-    ] {
+    for path in ["", ".", "a.", ".a", "a..b", "`a", "1a", "a-b", "a b", "__name__"] {
         let request = UpdateDocumentRequest {
             document: document(local.name("c/d"), fields([("a", int(1))])),
             update_mask: Some(mask([path])),
@@ -185,30 +150,16 @@ async fn masks_that_are_no_paths_are_refused() {
 #[tokio::test]
 async fn reading_with_a_mask_gives_only_what_it_names() {
     let local = Local::start().await;
-    let stored = [
-        ("a", int(1)),
-        ("b", map([("c", int(2)), ("d", int(3))])),
-        ("e", array([int(4)])),
-    ];
+    let stored =
+        [("a", int(1)), ("b", map([("c", int(2)), ("d", int(3))])), ("e", array([int(4)]))];
     local.set("c/d", stored).await;
     let masked = async |paths| {
-        let request = GetDocumentRequest {
-            name: local.name("c/d"),
-            mask: Some(paths),
-            ..Default::default()
-        };
-        local
-            .api()
-            .get_document(request)
-            .await
-            .unwrap()
-            .into_inner()
+        let request =
+            GetDocumentRequest { name: local.name("c/d"), mask: Some(paths), ..Default::default() };
+        local.api().get_document(request).await.unwrap().into_inner()
     };
     let some = masked(mask(["a", "b.d", "b.missing", "e.f", "nothing"])).await;
-    assert_eq!(
-        some.fields,
-        fields([("a", int(1)), ("b", map([("d", int(3))]))])
-    );
+    assert_eq!(some.fields, fields([("a", int(1)), ("b", map([("d", int(3))]))]));
     assert!(some.update_time.is_some());
     assert_eq!(masked(mask([])).await.fields, Fields::new());
 }
@@ -227,11 +178,7 @@ async fn a_delete_removes_the_document_and_leaves_what_is_below() {
     assert_eq!(local.fields("c/d").await, None);
     assert_eq!(local.fields("c/d/e/f").await, Some(fields([("x", int(2))])));
 
-    local
-        .api()
-        .delete_document(delete(false))
-        .await
-        .expect("deleting nothing is no error");
+    local.api().delete_document(delete(false)).await.expect("deleting nothing is no error");
     let status = local.api().delete_document(delete(true)).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }
@@ -241,10 +188,7 @@ async fn a_document_made_again_has_a_new_create_time() {
     let local = Local::start().await;
     local.set("c/d", [("x", int(1))]).await;
     let first = local.get("c/d").await.unwrap();
-    local
-        .commit([crate::support::writes::remove(local.name("c/d"))])
-        .await
-        .unwrap();
+    local.commit([crate::support::writes::remove(local.name("c/d"))]).await.unwrap();
     local.set("c/d", [("x", int(1))]).await;
     let second = local.get("c/d").await.unwrap();
     assert!(seconds(&second.create_time) > seconds(&first.create_time));
@@ -262,12 +206,7 @@ async fn a_batch_of_gets_answers_each_name_once() {
         mask: Some(mask(["x"])),
         ..Default::default()
     };
-    let mut stream = local
-        .api()
-        .batch_get_documents(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = local.api().batch_get_documents(request).await.unwrap().into_inner();
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     while let Some(answer) = stream.message().await.unwrap() {
         assert!(answer.read_time.is_some());

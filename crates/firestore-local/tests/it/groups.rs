@@ -32,8 +32,7 @@ async fn a_group_holds_all_collections_of_its_id_in_the_order_of_paths() {
     let pair = scattered().await;
     pair.expect(group("g"), "1 2 3 4 5 6").await;
     pair.expect(from("g"), "4 5").await;
-    pair.expect(group("g").descending(NAME), "6 5 4 3 2 1")
-        .await;
+    pair.expect(group("g").descending(NAME), "6 5 4 3 2 1").await;
     pair.expect(group("g").limited(2).skipping(1), "2 3").await;
     pair.expect(group("nothing here"), "").await;
 }
@@ -42,46 +41,23 @@ async fn a_group_holds_all_collections_of_its_id_in_the_order_of_paths() {
 async fn groups_are_filtered_and_ordered_as_collections_are() {
     let pair = scattered().await;
     pair.expect(group("g").ordered("x"), "6 5 4 3 2 1").await;
-    pair.expect(
-        group("g").filtered(test("x", Op::GreaterThan, int(3))),
-        "3 2 1",
-    )
-    .await;
-    pair.expect(group("g").filtered(equal("x", int(3))), "4")
-        .await;
-    pair.expect(
-        group("g").ordered("x").start_after([int(3)]).limited(1),
-        "3",
-    )
-    .await;
+    pair.expect(group("g").filtered(test("x", Op::GreaterThan, int(3))), "3 2 1").await;
+    pair.expect(group("g").filtered(equal("x", int(3))), "4").await;
+    pair.expect(group("g").ordered("x").start_after([int(3)]).limited(1), "3").await;
 }
 
 #[tokio::test]
 async fn names_in_a_group_are_full_paths() {
     let pair = Pair::with(
-        [
-            "a/a/g/1",
-            "a/b/a/b/g/2",
-            "a/b/g/3",
-            "a/b/c/d/g/4",
-            "a/c/g/5",
-            "g/6",
-            "a/b/no/no",
-        ]
-        .map(|path| (path, fields([("x", int(1))]))),
+        ["a/a/g/1", "a/b/a/b/g/2", "a/b/g/3", "a/b/c/d/g/4", "a/c/g/5", "g/6", "a/b/no/no"]
+            .map(|path| (path, fields([("x", int(1))]))),
     )
     .await;
     let name = |path: &str| reference(pair.name(path));
     let by_name = || group("g").ordered(NAME);
     pair.expect(by_name(), "1 2 4 3 5 6").await;
-    pair.expect(
-        by_name().start_at([name("a/b")]).end_at([name("a/b0")]),
-        "2 4 3",
-    )
-    .await;
-    let until_third = by_name()
-        .start_after([name("a/b")])
-        .end_before([name("a/b/g/3")]);
+    pair.expect(by_name().start_at([name("a/b")]).end_at([name("a/b0")]), "2 4 3").await;
+    let until_third = by_name().start_after([name("a/b")]).end_before([name("a/b/g/3")]);
     pair.expect(until_third, "2 4").await;
     let between = all([
         test(NAME, Op::GreaterThanOrEqual, name("a/b")),
@@ -92,15 +68,8 @@ async fn names_in_a_group_are_full_paths() {
 
 /// Documents of every collection, as the SDKs ask for them to delete recursively.
 fn everything() -> StructuredQuery {
-    let selector = CollectionSelector {
-        collection_id: String::new(),
-        all_descendants: true,
-    };
-    StructuredQuery {
-        from: vec![selector],
-        ..StructuredQuery::default()
-    }
-    .selecting([NAME])
+    let selector = CollectionSelector { collection_id: String::new(), all_descendants: true };
+    StructuredQuery { from: vec![selector], ..StructuredQuery::default() }.selecting([NAME])
 }
 
 #[tokio::test]
@@ -110,16 +79,12 @@ async fn below_a_document_only_what_is_below_it_is_seen() {
         let below = async |parent, query| {
             let answers = local.answers(parent, query, None).await.unwrap();
             let names = answers.into_iter().filter_map(|answer| answer.document);
-            let names: Vec<_> = names
-                .map(|document| local.path(&document.name).to_owned())
-                .collect();
+            let names: Vec<_> =
+                names.map(|document| local.path(&document.name).to_owned()).collect();
             names.join(" ")
         };
         assert_eq!(below("abc/123", from("g")).await, "abc/123/g/1 abc/123/g/2");
-        assert_eq!(
-            below("abc/123", from("g").ordered("x")).await,
-            "abc/123/g/2 abc/123/g/1"
-        );
+        assert_eq!(below("abc/123", from("g").ordered("x")).await, "abc/123/g/2 abc/123/g/1");
         assert_eq!(below("g/virtual", group("g")).await, "g/virtual/g/6");
         let all = below("abc/123", everything()).await;
         assert_eq!(all, "abc/123/g/1 abc/123/g/2 abc/123/gx/no");
@@ -138,15 +103,7 @@ async fn everything_below_the_root_is_every_document() {
         test(NAME, Op::GreaterThanOrEqual, name(&format!("g/{LOWEST}"))),
         test(NAME, Op::LessThan, name(&format!("g\u{0}/{LOWEST}"))),
     ]));
-    let expected = [
-        "g/!",
-        "g/4",
-        "g/5",
-        "g/A",
-        "g/virtual/g/6",
-        "g/virtual/nested/no",
-    ];
-    pair.commit(["g/!", "g/A"].map(|path| put(pair.name(path), fields([]))))
-        .await;
+    let expected = ["g/!", "g/4", "g/5", "g/A", "g/virtual/g/6", "g/virtual/nested/no"];
+    pair.commit(["g/!", "g/A"].map(|path| put(pair.name(path), fields([])))).await;
     assert_eq!(pair.paths(one).await, expected);
 }

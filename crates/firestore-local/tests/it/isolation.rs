@@ -8,17 +8,8 @@ use crate::support::values::*;
 use crate::support::{Client, Local};
 
 async fn collections(client: &Client) -> Vec<String> {
-    let request = ListCollectionIdsRequest {
-        parent: client.root(),
-        ..Default::default()
-    };
-    client
-        .api()
-        .list_collection_ids(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .collection_ids
+    let request = ListCollectionIdsRequest { parent: client.root(), ..Default::default() };
+    client.api().list_collection_ids(request).await.unwrap().into_inner().collection_ids
 }
 
 #[tokio::test]
@@ -33,15 +24,9 @@ async fn two_projects_hold_the_same_names_with_different_documents() {
     }
     for (client, n) in [(&*local, 1), (&other, 2), (&longer, 3)] {
         assert_eq!(client.fields("c/d").await, Some(fields([("n", int(n))])));
-        assert_eq!(
-            collections(client).await,
-            ["c".to_owned(), format!("only-{n}")]
-        );
+        assert_eq!(collections(client).await, ["c".to_owned(), format!("only-{n}")]);
         assert_eq!(client.paths(group("c")).await.unwrap(), ["c/d"]);
-        let found = client
-            .paths(from("c").filtered(equal("n", int(n))))
-            .await
-            .unwrap();
+        let found = client.paths(from("c").filtered(equal("n", int(n)))).await.unwrap();
         assert_eq!(found, ["c/d"]);
         let counted = client.aggregate(group("c"), [count("n")]).await.unwrap();
         assert_eq!(counted, fields([("n", int(1))]));

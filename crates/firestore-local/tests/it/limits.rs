@@ -18,23 +18,14 @@ async fn a_document_is_at_most_one_mebibyte() {
     let local = Local::start().await;
     let fits = "x".repeat(MIB - AROUND_TEXT);
     local.set("c/d", [("f", text(&fits))]).await;
-    assert_eq!(
-        local.fields("c/d").await,
-        Some(fields([("f", text(&fits))]))
-    );
-    let too_large = put(
-        local.name("c/d"),
-        fields([("f", text(&format!("{fits}x")))]),
-    );
+    assert_eq!(local.fields("c/d").await, Some(fields([("f", text(&fits))])));
+    let too_large = put(local.name("c/d"), fields([("f", text(&format!("{fits}x")))]));
     assert_eq!(local.refused(too_large).await, Code::InvalidArgument);
     let grown = patch(local.name("c/d"), fields([("g", int(1))]), ["g"]);
     assert_eq!(local.refused(grown).await, Code::InvalidArgument);
     let transformed = transform(local.name("c/d"), [increment("g", int(1))]);
     assert_eq!(local.refused(transformed).await, Code::InvalidArgument);
-    assert_eq!(
-        local.fields("c/d").await,
-        Some(fields([("f", text(&fits))]))
-    );
+    assert_eq!(local.fields("c/d").await, Some(fields([("f", text(&fits))])));
 }
 
 #[tokio::test]
@@ -43,18 +34,13 @@ async fn a_request_is_at_most_ten_mebibytes() {
     let large = "x".repeat(MIB - 1_000);
     let writes = |count: usize| {
         let name = |n| local.name(&format!("c/{n}"));
-        (0..count)
-            .map(|n| put(name(n), fields([("f", text(&large))])))
-            .collect::<Vec<_>>()
+        (0..count).map(|n| put(name(n), fields([("f", text(&large))]))).collect::<Vec<_>>()
     };
     local.commit(writes(9)).await.unwrap();
     let status = local.commit(writes(11)).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(local.fields("c/10").await, None);
-    let found = local
-        .query(crate::support::queries::from("c"))
-        .await
-        .unwrap();
+    let found = local.query(crate::support::queries::from("c")).await.unwrap();
     assert_eq!(found.len(), 9, "answers beyond 4 MiB arrive");
 }
 
@@ -62,35 +48,17 @@ async fn a_request_is_at_most_ten_mebibytes() {
 async fn ids_follow_the_rules() {
     let local = Local::start().await;
     let longest = "x".repeat(1_500);
-    for id in [
-        "a",
-        "with space",
-        "ünïcödé",
-        "a.b",
-        "...",
-        "__a",
-        "a__",
-        "__",
-        "___",
-        &longest,
-    ] {
+    for id in ["a", "with space", "ünïcödé", "a.b", "...", "__a", "a__", "__", "___", &longest]
+    {
         local.set(&format!("c/{id}"), [("x", int(1))]).await;
         assert!(local.fields(&format!("c/{id}")).await.is_some(), "{id}");
     }
     let too_long = "x".repeat(1_501);
     for id in ["", ".", "..", "__a__", "____", "a/b", &too_long] {
         let write = put(local.name(&format!("c/{id}")), fields([]));
-        assert_eq!(
-            local.refused(write).await,
-            Code::InvalidArgument,
-            "document {id:?}"
-        );
+        assert_eq!(local.refused(write).await, Code::InvalidArgument, "document {id:?}");
         let write = put(local.name(&format!("{id}/d")), fields([]));
-        assert_eq!(
-            local.refused(write).await,
-            Code::InvalidArgument,
-            "collection {id:?}"
-        );
+        assert_eq!(local.refused(write).await, Code::InvalidArgument, "collection {id:?}");
     }
 }
 
@@ -120,12 +88,7 @@ async fn paths_may_be_deep_and_names_long() {
 #[tokio::test]
 async fn databases_have_names() {
     let local = Local::start().await;
-    for database in [
-        "",
-        "projects/p",
-        "projects//databases/d",
-        "projects/p/databases/d/more",
-    ] {
+    for database in ["", "projects/p", "projects//databases/d", "projects/p/databases/d/more"] {
         let request = crate::support::v1::CommitRequest {
             database: database.to_owned(),
             ..Default::default()

@@ -100,9 +100,7 @@ impl Listener {
                 let path = self.client.path(&document.name).to_owned();
                 for id in change.target_ids {
                     let known = self.targets.get_mut(&id).expect("a target that was added");
-                    known
-                        .documents
-                        .insert(path.clone(), document.fields.clone());
+                    known.documents.insert(path.clone(), document.fields.clone());
                     known.told += 1;
                 }
                 self.gone(&document.name, &change.removed_target_ids);
@@ -115,10 +113,7 @@ impl Listener {
             }
             ResponseType::Filter(filter) => {
                 let known = &self.targets[&filter.target_id];
-                assert_eq!(
-                    usize::try_from(filter.count).unwrap(),
-                    known.documents.len()
-                );
+                assert_eq!(usize::try_from(filter.count).unwrap(), known.documents.len());
             }
         }
         Ok(message)
@@ -176,12 +171,7 @@ impl Listener {
 
     /// The paths that are known of a target.
     fn paths(&self, id: i32) -> String {
-        self.targets[&id]
-            .documents
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.targets[&id].documents.keys().cloned().collect::<Vec<_>>().join(" ")
     }
 
     fn told(&mut self, id: i32) -> usize {
@@ -195,15 +185,10 @@ async fn a_query_is_followed_from_its_first_result_on() {
     local.set("c/a", [("n", int(1))]).await;
     let now = local.set("c/b", [("n", int(5))]).await;
     let mut listener = Listener::open(&local).await;
-    listener
-        .query(2, from("c").filtered(test("n", Op::LessThan, int(5))))
-        .await;
+    listener.query(2, from("c").filtered(test("n", Op::LessThan, int(5)))).await;
     listener.until(now).await;
     assert_eq!(listener.paths(2), "c/a");
-    assert!(
-        !listener.targets[&2].token.is_empty(),
-        "a token to resume from"
-    );
+    assert!(!listener.targets[&2].token.is_empty(), "a token to resume from");
     listener.told(2);
 
     let now = local.set("c/c", [("n", int(2))]).await;
@@ -212,20 +197,12 @@ async fn a_query_is_followed_from_its_first_result_on() {
 
     let now = local.set("c/a", [("n", int(3))]).await;
     listener.until(now).await;
-    assert_eq!(
-        listener.targets[&2].documents["c/a"],
-        fields([("n", int(3))])
-    );
+    assert_eq!(listener.targets[&2].documents["c/a"], fields([("n", int(3))]));
     assert_eq!(listener.told(2), 1);
 
     // Out of the query, and deleted.
     local.set("c/a", [("n", int(9))]).await;
-    let now = local
-        .commit([remove(local.name("c/c"))])
-        .await
-        .unwrap()
-        .commit_time
-        .unwrap();
+    let now = local.commit([remove(local.name("c/c"))]).await.unwrap().commit_time.unwrap();
     // A commit that the query does not see need not be told of at once: this one it does see.
     let now = local.set("c/z", [("n", int(0))]).await.max_with(now);
     listener.until(now).await;
@@ -238,11 +215,7 @@ trait MaxWith {
 
 impl MaxWith for Timestamp {
     fn max_with(self, other: Self) -> Self {
-        if (self.seconds, self.nanos) >= (other.seconds, other.nanos) {
-            self
-        } else {
-            other
-        }
+        if (self.seconds, self.nanos) >= (other.seconds, other.nanos) { self } else { other }
     }
 }
 
@@ -259,21 +232,12 @@ async fn the_messages_begin_as_documented() {
     let added = change(listener.next().await.unwrap());
     assert_eq!(added.target_change_type, i32::from(TargetChangeType::Add));
     assert_eq!(added.target_ids, [7]);
-    assert!(matches!(
-        listener.next().await.unwrap(),
-        ResponseType::DocumentChange(_)
-    ));
+    assert!(matches!(listener.next().await.unwrap(), ResponseType::DocumentChange(_)));
     let current = change(listener.next().await.unwrap());
-    assert_eq!(
-        current.target_change_type,
-        i32::from(TargetChangeType::Current)
-    );
+    assert_eq!(current.target_change_type, i32::from(TargetChangeType::Current));
     assert_eq!(current.target_ids, [7]);
     let consistent = change(listener.next().await.unwrap());
-    assert_eq!(
-        consistent.target_change_type,
-        i32::from(TargetChangeType::NoChange)
-    );
+    assert_eq!(consistent.target_change_type, i32::from(TargetChangeType::NoChange));
     assert!(consistent.target_ids.is_empty() && consistent.read_time.is_some());
 }
 
@@ -288,12 +252,7 @@ async fn documents_are_followed_by_name_there_or_not() {
     let now = local.set("c/missing", [("n", int(2))]).await;
     listener.until(now).await;
     assert_eq!(listener.paths(4), "c/a c/missing");
-    let now = local
-        .commit([remove(local.name("c/a"))])
-        .await
-        .unwrap()
-        .commit_time
-        .unwrap();
+    let now = local.commit([remove(local.name("c/a"))]).await.unwrap().commit_time.unwrap();
     listener.until(now).await;
     assert_eq!(listener.paths(4), "c/missing");
 }
@@ -312,12 +271,7 @@ async fn a_limit_lets_the_next_one_in() {
     // An empty commit is newer than any the target was told of, and changes nothing.
     listener.until(Timestamp { nanos: 0, ..now }).await;
     assert_eq!(listener.paths(1), "c/a c/b");
-    let now = local
-        .commit([remove(local.name("c/a"))])
-        .await
-        .unwrap()
-        .commit_time
-        .unwrap();
+    let now = local.commit([remove(local.name("c/a"))]).await.unwrap().commit_time.unwrap();
     listener.until(now).await;
     assert_eq!(listener.paths(1), "c/b c/c");
     let now = local.set("c/d", [("n", int(0))]).await;
@@ -337,10 +291,7 @@ async fn targets_come_and_go_on_one_stream() {
         listener.next().await.unwrap();
     }
     listener.until(now).await;
-    assert_eq!(
-        (listener.paths(1), listener.paths(2)),
-        ("c/a".into(), "d/a".into())
-    );
+    assert_eq!((listener.paths(1), listener.paths(2)), ("c/a".into(), "d/a".into()));
     listener.request(Request::RemoveTarget(1)).await;
     while listener.targets.len() > 1 {
         listener.next().await.unwrap();
@@ -364,9 +315,7 @@ async fn a_resumed_target_ends_up_with_what_is_there() {
     local.commit([remove(local.name("c/a"))]).await.unwrap();
     let now = local.set("c/c", [("n", int(1))]).await;
     let mut second = Listener::open(&local).await;
-    second
-        .add(1, from("c"), Some(ResumeType::ResumeToken(known.token)))
-        .await;
+    second.add(1, from("c"), Some(ResumeType::ResumeToken(known.token))).await;
     while second.targets.is_empty() {
         second.next().await.unwrap();
     }
@@ -381,37 +330,20 @@ async fn a_target_that_is_wrong_is_removed_with_the_cause() {
     let local = Local::start().await;
     let mut listener = Listener::open(&local).await;
     listener.query(3, from("c").limited(-1)).await;
-    let ResponseType::TargetChange(change) = listener
-        .answers
-        .message()
-        .await
-        .unwrap()
-        .unwrap()
-        .response_type
-        .unwrap()
+    let ResponseType::TargetChange(change) =
+        listener.answers.message().await.unwrap().unwrap().response_type.unwrap()
     else {
         panic!("a target change");
     };
-    assert_eq!(
-        change.target_change_type,
-        i32::from(TargetChangeType::Remove)
-    );
+    assert_eq!(change.target_change_type, i32::from(TargetChangeType::Remove));
     assert_eq!(change.target_ids, [3]);
-    assert_eq!(
-        Code::from(change.cause.expect("a cause").code),
-        Code::InvalidArgument
-    );
+    assert_eq!(Code::from(change.cause.expect("a cause").code), Code::InvalidArgument);
 }
 
 #[tokio::test]
 async fn under_a_stream_of_changes_the_listener_ends_up_where_the_query_is() {
     let local = Local::start().await;
-    let query = || {
-        from("c")
-            .filtered(test("n", Op::GreaterThan, int(3)))
-            .ordered("n")
-            .limited(5)
-    };
+    let query = || from("c").filtered(test("n", Op::GreaterThan, int(3))).ordered("n").limited(5);
     let mut now = local.set("c/0", [("n", int(4))]).await;
     let mut listener = Listener::open(&local).await;
     listener.query(1, query()).await;
@@ -429,9 +361,7 @@ async fn under_a_stream_of_changes_the_listener_ends_up_where_the_query_is() {
             now = local.commit([write]).await.unwrap().commit_time.unwrap();
         }
         // One more that the query is sure to see.
-        now = local
-            .set("c/9", [("n", int(4)), ("at", int(now.nanos.into()))])
-            .await;
+        now = local.set("c/9", [("n", int(4)), ("at", int(now.nanos.into()))]).await;
         listener.until(now).await;
         let mut expected = local.paths(query()).await.unwrap();
         expected.sort();
@@ -454,9 +384,5 @@ async fn a_listener_pays_for_what_it_is_sent() {
     assert_eq!(local.server.meter().total.reads, 10, "the first result");
     let now = local.set("c/3", [("n", int(200))]).await;
     listener.until(now).await;
-    assert_eq!(
-        local.server.meter().total.reads,
-        11,
-        "and one document that changed"
-    );
+    assert_eq!(local.server.meter().total.reads, 11, "and one document that changed");
 }

@@ -20,10 +20,7 @@ async fn pages(client: &Client, mut request: ListDocumentsRequest) -> (Vec<Strin
     loop {
         let page = list(client, request.clone()).await.unwrap();
         count += 1;
-        let names = page
-            .documents
-            .iter()
-            .map(|document| client.path(&document.name).to_owned());
+        let names = page.documents.iter().map(|document| client.path(&document.name).to_owned());
         paths.extend(names);
         if page.next_page_token.is_empty() {
             return (paths, count);
@@ -49,15 +46,8 @@ async fn documents_are_listed_in_pages_by_name() {
     local.set("d/other", [("n", int(0))]).await;
     let expected: Vec<_> = (0..25).map(|n| format!("c/{n:02}")).collect();
     for (page_size, count) in [(0, 1), (7, 4), (25, 1), (24, 2), (1, 25)] {
-        let request = ListDocumentsRequest {
-            page_size,
-            ..of(&local, "c")
-        };
-        assert_eq!(
-            pages(&local, request).await,
-            (expected.clone(), count),
-            "{page_size}"
-        );
+        let request = ListDocumentsRequest { page_size, ..of(&local, "c") };
+        assert_eq!(pages(&local, request).await, (expected.clone(), count), "{page_size}");
     }
     assert_eq!(pages(&local, of(&local, "nothing here")).await, (vec![], 1));
 }
@@ -78,32 +68,19 @@ async fn listings_are_ordered_as_asked() {
     ] {
         for page_size in [0, 1, 3] {
             let order_by = order_by.to_owned();
-            let request = ListDocumentsRequest {
-                order_by,
-                page_size,
-                ..of(&local, "c")
-            };
+            let request = ListDocumentsRequest { order_by, page_size, ..of(&local, "c") };
             assert_eq!(pages(&local, request).await.0.join(" "), expected);
         }
     }
-    let request = ListDocumentsRequest {
-        order_by: "a upwards".into(),
-        ..of(&local, "c")
-    };
-    assert_eq!(
-        list(&local, request).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
+    let request = ListDocumentsRequest { order_by: "a upwards".into(), ..of(&local, "c") };
+    assert_eq!(list(&local, request).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
 async fn listings_can_be_masked() {
     let local = Local::start().await;
     local.set("c/d", [("a", int(1)), ("b", int(2))]).await;
-    let request = ListDocumentsRequest {
-        mask: Some(mask(["b"])),
-        ..of(&local, "c")
-    };
+    let request = ListDocumentsRequest { mask: Some(mask(["b"])), ..of(&local, "c") };
     let page = list(&local, request).await.unwrap();
     assert_eq!(page.documents[0].fields, fields([("b", int(2))]));
     assert!(page.documents[0].update_time.is_some());
@@ -116,24 +93,13 @@ async fn missing_documents_are_shown_where_something_is_below_them() {
         local.set(path, [("n", int(1))]).await;
     }
     for page_size in [0, 1, 2, 3, 4] {
-        let request = ListDocumentsRequest {
-            show_missing: true,
-            page_size,
-            ..of(&local, "c")
-        };
+        let request = ListDocumentsRequest { show_missing: true, page_size, ..of(&local, "c") };
         let (paths, _) = pages(&local, request).await;
         assert_eq!(paths.join(" "), "c/a c/b c/c c/d", "{page_size}");
     }
-    let request = ListDocumentsRequest {
-        show_missing: true,
-        ..of(&local, "c")
-    };
+    let request = ListDocumentsRequest { show_missing: true, ..of(&local, "c") };
     let page = list(&local, request).await.unwrap();
-    let there: Vec<_> = page
-        .documents
-        .iter()
-        .map(|found| found.update_time.is_some())
-        .collect();
+    let there: Vec<_> = page.documents.iter().map(|found| found.update_time.is_some()).collect();
     assert_eq!(there, [false, true, false, true]);
     assert!(page.documents[0].fields.is_empty());
     assert_eq!(pages(&local, of(&local, "c")).await.0.join(" "), "c/b c/d");
@@ -145,32 +111,16 @@ async fn listings_that_make_no_sense_are_refused() {
     for (why, request) in [
         (
             "a token that is none",
-            ListDocumentsRequest {
-                page_token: "x".into(),
-                ..of(&local, "c")
-            },
+            ListDocumentsRequest { page_token: "x".into(), ..of(&local, "c") },
         ),
-        (
-            "a multibyte token",
-            ListDocumentsRequest {
-                page_token: "aé".into(),
-                ..of(&local, "c")
-            },
-        ),
+        ("a multibyte token", ListDocumentsRequest { page_token: "aé".into(), ..of(&local, "c") }),
         (
             "a parent that is a collection",
-            ListDocumentsRequest {
-                parent: local.name("c"),
-                ..of(&local, "c")
-            },
+            ListDocumentsRequest { parent: local.name("c"), ..of(&local, "c") },
         ),
         (
             "missing and ordered",
-            ListDocumentsRequest {
-                show_missing: true,
-                order_by: "a".into(),
-                ..of(&local, "c")
-            },
+            ListDocumentsRequest { show_missing: true, order_by: "a".into(), ..of(&local, "c") },
         ),
     ] {
         let status = list(&local, request).await.expect_err(why);
@@ -181,32 +131,14 @@ async fn listings_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn collections_are_listed_at_the_top_and_below_documents() {
     let local = Local::start().await;
-    for path in [
-        "b/1",
-        "a/1",
-        "b/2",
-        "B/1",
-        "b/1/y/1",
-        "b/1/x/1",
-        "b/1/x/1/deep/1",
-        "d/gone/e/1",
-    ] {
+    for path in ["b/1", "a/1", "b/2", "B/1", "b/1/y/1", "b/1/x/1", "b/1/x/1/deep/1", "d/gone/e/1"] {
         local.set(path, [("n", int(1))]).await;
     }
     let ids = async |parent: String, page_size| {
-        let mut request = ListCollectionIdsRequest {
-            parent,
-            page_size,
-            ..Default::default()
-        };
+        let mut request = ListCollectionIdsRequest { parent, page_size, ..Default::default() };
         let mut ids = Vec::new();
         loop {
-            let page = local
-                .api()
-                .list_collection_ids(request.clone())
-                .await
-                .unwrap()
-                .into_inner();
+            let page = local.api().list_collection_ids(request.clone()).await.unwrap().into_inner();
             ids.extend(page.collection_ids);
             if page.next_page_token.is_empty() {
                 return ids.join(" ");

@@ -4,10 +4,7 @@
 //! A test states what Firestore does. Where the documentation leaves a choice, the test says which
 //! choices it admits.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "tests and their helpers end where an answer is wrong"
-)]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers end where an answer is wrong")]
 
 mod aggregations;
 mod binary;

@@ -13,11 +13,7 @@ use crate::support::values::*;
 use crate::support::writes::{When, exists, increment, patch, put, remove, transform};
 
 fn billed(reads: u64, writes: u64, deletes: u64) -> Billed {
-    Billed {
-        reads,
-        writes,
-        deletes,
-    }
+    Billed { reads, writes, deletes }
 }
 
 /// What was billed since the last call.
@@ -42,10 +38,7 @@ async fn a_read_for_each_document_asked_for_there_or_not() {
     assert_eq!(since(&local), billed(1, 0, 0));
     local.get("c/missing").await.unwrap_err();
     assert_eq!(since(&local), billed(1, 0, 0));
-    local
-        .get_many(["c/1", "c/2", "c/missing"], None)
-        .await
-        .unwrap();
+    local.get_many(["c/1", "c/2", "c/missing"], None).await.unwrap();
     assert_eq!(since(&local), billed(3, 0, 0));
     let transaction = local.begin().await;
     assert_eq!(since(&local), billed(0, 0, 0));
@@ -79,10 +72,7 @@ async fn a_read_for_each_document_of_a_query_and_at_least_one() {
     };
     local.api().list_documents(list(4)).await.unwrap();
     assert_eq!(since(&local), billed(4, 0, 0));
-    let request = ListCollectionIdsRequest {
-        parent: local.root(),
-        ..Default::default()
-    };
+    let request = ListCollectionIdsRequest { parent: local.root(), ..Default::default() };
     local.api().list_collection_ids(request).await.unwrap();
     assert_eq!(since(&local), billed(1, 0, 0));
 }
@@ -107,27 +97,14 @@ async fn a_read_for_each_thousand_documents_of_an_aggregation() {
 #[tokio::test]
 async fn a_write_or_a_delete_for_each_that_was_committed() {
     let local = ten().await;
-    local
-        .commit([patch(local.name("c/1"), fields([]), ["n"])])
-        .await
-        .unwrap();
+    local.commit([patch(local.name("c/1"), fields([]), ["n"])]).await.unwrap();
     assert_eq!(since(&local), billed(0, 1, 0));
-    local
-        .commit([transform(local.name("c/1"), [increment("n", int(1))])])
-        .await
-        .unwrap();
+    local.commit([transform(local.name("c/1"), [increment("n", int(1))])]).await.unwrap();
     assert_eq!(since(&local), billed(0, 1, 0));
     local.set("c/2", [("n", int(2))]).await;
     assert_eq!(since(&local), billed(0, 1, 0), "also where nothing changed");
-    local
-        .commit([remove(local.name("c/2")), remove(local.name("c/gone"))])
-        .await
-        .unwrap();
-    assert_eq!(
-        since(&local),
-        billed(0, 0, 2),
-        "also where there was nothing to delete"
-    );
+    local.commit([remove(local.name("c/2")), remove(local.name("c/gone"))]).await.unwrap();
+    assert_eq!(since(&local), billed(0, 0, 2), "also where there was nothing to delete");
     let failing = [
         put(local.name("c/3"), fields([])),
         put(local.name("c/4"), fields([])).when(exists(false)),
@@ -176,11 +153,7 @@ async fn http(local: &Local, method: &str, path: &str) -> String {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer
-        .split_once("\r\n\r\n")
-        .expect("a head and a body")
-        .1
-        .to_owned()
+    answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
 }
 
 #[tokio::test]
@@ -196,8 +169,5 @@ async fn the_meter_is_served_over_http() {
     http(&local, "POST", "/meter/reset").await;
     let bill: serde_json::Value =
         serde_json::from_str(&http(&local, "GET", "/meter").await).unwrap();
-    assert_eq!(
-        bill["total"],
-        serde_json::json!({ "reads": 0, "writes": 0, "deletes": 0 })
-    );
+    assert_eq!(bill["total"], serde_json::json!({ "reads": 0, "writes": 0, "deletes": 0 }));
 }

@@ -31,12 +31,8 @@ fn by_name() -> StructuredQuery {
 
 async fn hundred() -> Local {
     let local = Local::start().await;
-    let writes = (0..100).map(|n| {
-        put(
-            local.name(&format!("p/{}/g/{n:03}", n % 7)),
-            fields([("n", int(n))]),
-        )
-    });
+    let writes = (0..100)
+        .map(|n| put(local.name(&format!("p/{}/g/{n:03}", n % 7)), fields([("n", int(n))])));
     local.commit(writes).await.unwrap();
     local
 }
@@ -45,9 +41,7 @@ async fn hundred() -> Local {
 async fn partitions_cover_the_group_without_overlap() {
     let local = hundred().await;
     for count in [1, 2, 5, 50, 1_000] {
-        let answer = partition(&local, request(&local, by_name(), count))
-            .await
-            .unwrap();
+        let answer = partition(&local, request(&local, by_name(), count)).await.unwrap();
         assert!(answer.next_page_token.is_empty());
         assert!(answer.partitions.len() as i64 <= count, "{count}");
         let mut covered = Vec::new();
@@ -55,17 +49,11 @@ async fn partitions_cover_the_group_without_overlap() {
         for end in answer.partitions.into_iter().map(Some).chain([None]) {
             let part = StructuredQuery {
                 start_at: start.clone(),
-                end_at: end.clone().map(|cursor| Cursor {
-                    before: true,
-                    ..cursor
-                }),
+                end_at: end.clone().map(|cursor| Cursor { before: true, ..cursor }),
                 ..by_name()
             };
             covered.extend(local.paths(part).await.unwrap());
-            start = end.map(|cursor| Cursor {
-                before: true,
-                ..cursor
-            });
+            start = end.map(|cursor| Cursor { before: true, ..cursor });
         }
         assert_eq!(covered, local.paths(by_name()).await.unwrap(), "{count}");
         assert_eq!(covered.len(), 100);
@@ -75,15 +63,9 @@ async fn partitions_cover_the_group_without_overlap() {
 #[tokio::test]
 async fn partitions_come_in_pages() {
     let local = hundred().await;
-    let whole = partition(&local, request(&local, by_name(), 10))
-        .await
-        .unwrap()
-        .partitions;
+    let whole = partition(&local, request(&local, by_name(), 10)).await.unwrap().partitions;
     let mut paged = Vec::new();
-    let mut next = PartitionQueryRequest {
-        page_size: 3,
-        ..request(&local, by_name(), 10)
-    };
+    let mut next = PartitionQueryRequest { page_size: 3, ..request(&local, by_name(), 10) };
     loop {
         let page = partition(&local, next.clone()).await.unwrap();
         assert!(page.partitions.len() <= 3);
@@ -99,9 +81,7 @@ async fn partitions_come_in_pages() {
 #[tokio::test]
 async fn a_group_of_nothing_has_no_partitions() {
     let local = Local::start().await;
-    let answer = partition(&local, request(&local, by_name(), 5))
-        .await
-        .unwrap();
+    let answer = partition(&local, request(&local, by_name(), 5)).await.unwrap();
     assert!(answer.partitions.is_empty());
 }
 
@@ -119,10 +99,6 @@ async fn other_queries_cannot_be_partitioned() {
         ("the other direction", group("g").descending(NAME), 5),
     ] {
         let outcome = partition(&local, request(&local, query, count)).await;
-        assert_eq!(
-            outcome.expect_err(why).code(),
-            Code::InvalidArgument,
-            "{why}"
-        );
+        assert_eq!(outcome.expect_err(why).code(), Code::InvalidArgument, "{why}");
     }
 }

@@ -8,10 +8,7 @@ use crate::support::values::*;
 use crate::support::writes::{When, exists, increment, patch, put, remove, transform, updated_at};
 
 fn later(time: Timestamp) -> Timestamp {
-    Timestamp {
-        seconds: time.seconds + 1,
-        ..time
-    }
+    Timestamp { seconds: time.seconds + 1, ..time }
 }
 
 #[tokio::test]
@@ -24,10 +21,7 @@ async fn what_must_exist_and_does_not_is_not_found() {
         transform(name(), [increment("x", int(1))]),
         remove(name()),
     ] {
-        assert_eq!(
-            local.refused(write.when(exists(true))).await,
-            Code::NotFound
-        );
+        assert_eq!(local.refused(write.when(exists(true))).await, Code::NotFound);
     }
     assert_eq!(local.fields("c/d").await, None);
 }
@@ -42,10 +36,7 @@ async fn what_must_not_exist_and_does_already_exists() {
         patch(name(), fields([("x", int(2))]), ["x"]),
         transform(name(), [increment("x", int(1))]),
     ] {
-        assert_eq!(
-            local.refused(write.when(exists(false))).await,
-            Code::AlreadyExists
-        );
+        assert_eq!(local.refused(write.when(exists(false))).await, Code::AlreadyExists);
     }
     assert_eq!(local.fields("c/d").await, Some(fields([("x", int(1))])));
 }
@@ -75,25 +66,15 @@ async fn conditions_that_hold_let_the_write_through() {
     let local = Local::start().await;
     let name = || local.name("c/d");
     let write = put(name(), fields([("x", int(1))])).when(exists(false));
-    let made = local.commit([write]).await.unwrap().write_results[0]
-        .update_time
-        .unwrap();
+    let made = local.commit([write]).await.unwrap().write_results[0].update_time.unwrap();
     let write = patch(name(), fields([("x", int(2))]), ["x"]).when(updated_at(made));
-    let changed = local.commit([write]).await.unwrap().write_results[0]
-        .update_time
-        .unwrap();
-    local
-        .commit([transform(name(), [increment("x", int(1))]).when(exists(true))])
-        .await
-        .unwrap();
+    let changed = local.commit([write]).await.unwrap().write_results[0].update_time.unwrap();
+    local.commit([transform(name(), [increment("x", int(1))]).when(exists(true))]).await.unwrap();
     assert_eq!(local.fields("c/d").await, Some(fields([("x", int(3))])));
     let stale = remove(name()).when(updated_at(changed));
     assert_eq!(local.refused(stale).await, Code::FailedPrecondition);
     let current = local.get("c/d").await.unwrap().update_time.unwrap();
-    local
-        .commit([remove(name()).when(updated_at(current))])
-        .await
-        .unwrap();
+    local.commit([remove(name()).when(updated_at(current))]).await.unwrap();
     assert_eq!(local.fields("c/d").await, None);
 }
 
@@ -101,16 +82,8 @@ async fn conditions_that_hold_let_the_write_through() {
 async fn a_write_that_changes_nothing_keeps_the_version() {
     let local = Local::start().await;
     let first = local.set("c/d", [("x", int(1)), ("y", double(0.0))]).await;
-    assert_eq!(
-        local.set("c/d", [("x", int(1)), ("y", double(0.0))]).await,
-        first
-    );
-    assert_ne!(
-        local
-            .set("c/d", [("x", double(1.0)), ("y", double(0.0))])
-            .await,
-        first
-    );
+    assert_eq!(local.set("c/d", [("x", int(1)), ("y", double(0.0))]).await, first);
+    assert_ne!(local.set("c/d", [("x", double(1.0)), ("y", double(0.0))]).await, first);
 }
 
 #[tokio::test]
@@ -142,11 +115,6 @@ async fn of_those_who_create_the_same_document_at_once_one_wins() {
             (_, Err(status)) => assert_eq!(status.code(), Code::AlreadyExists),
         }
     }
-    let [winner] = winners[..] else {
-        panic!("{winners:?}")
-    };
-    assert_eq!(
-        local.fields("c/d").await,
-        Some(fields([("racer", int(winner))]))
-    );
+    let [winner] = winners[..] else { panic!("{winners:?}") };
+    assert_eq!(local.fields("c/d").await, Some(fields([("racer", int(winner))])));
 }

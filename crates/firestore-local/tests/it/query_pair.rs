@@ -55,10 +55,8 @@ impl Pair {
     /// Asserts on the ids of a query's documents, given as one text.
     pub async fn expect(&self, query: StructuredQuery, ids: &str) {
         let paths = self.paths(query.clone()).await;
-        let found: Vec<_> = paths
-            .iter()
-            .map(|path| path.rsplit('/').next().unwrap_or_default())
-            .collect();
+        let found: Vec<_> =
+            paths.iter().map(|path| path.rsplit('/').next().unwrap_or_default()).collect();
         assert_eq!(found.join(" "), ids, "{query:?}");
     }
 

@@ -30,18 +30,10 @@ async fn a_document_is_read_as_it_was() {
     let empty = local.commit([]).await.unwrap().commit_time.unwrap();
     let first = local.set("c/d", [("n", int(1))]).await;
     let second = local.set("c/d", [("n", int(2))]).await;
-    let deleted = local
-        .commit([remove(local.name("c/d"))])
-        .await
-        .unwrap()
-        .commit_time
-        .unwrap();
+    let deleted = local.commit([remove(local.name("c/d"))]).await.unwrap().commit_time.unwrap();
     let third = local.set("c/d", [("n", int(3))]).await;
-    let n = async |time| {
-        get_at(&local, "c/d", time)
-            .await
-            .map(|document| document.fields["n"].clone())
-    };
+    let n =
+        async |time| get_at(&local, "c/d", time).await.map(|document| document.fields["n"].clone());
     assert_eq!(n(empty).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(n(first).await.unwrap(), int(1));
     assert_eq!(n(second).await.unwrap(), int(2));
@@ -49,10 +41,7 @@ async fn a_document_is_read_as_it_was() {
     assert_eq!(n(third).await.unwrap(), int(3));
 
     let then = get_at(&local, "c/d", first).await.unwrap();
-    assert_eq!(
-        (then.create_time, then.update_time),
-        (Some(first), Some(first))
-    );
+    assert_eq!((then.create_time, then.update_time), (Some(first), Some(first)));
 }
 
 #[tokio::test]
@@ -63,10 +52,7 @@ async fn batches_of_gets_read_as_it_was() {
     local.set("c/a", [("n", int(2))]).await;
     local.set("c/c", [("n", int(2))]).await;
     let selector = BatchSelector::ReadTime(then);
-    let found = local
-        .get_many(["c/a", "c/b", "c/c"], Some(selector))
-        .await
-        .unwrap();
+    let found = local.get_many(["c/a", "c/b", "c/c"], Some(selector)).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!(found["c/a"].fields, fields([("n", int(1))]));
 }
@@ -99,11 +85,7 @@ async fn queries_read_as_it_was() {
             let selector = Some(ConsistencySelector::ReadTime(then));
             let found = local.paths_with(query.clone(), selector).await.unwrap();
             assert_eq!(found.join(" "), before, "{query:?}");
-            assert_eq!(
-                local.paths(query.clone()).await.unwrap().join(" "),
-                after,
-                "{query:?}"
-            );
+            assert_eq!(local.paths(query.clone()).await.unwrap().join(" "), after, "{query:?}");
         }
         let selector = Some(ConsistencySelector::ReadTime(then));
         let answers = local.answers("", from("c"), selector).await.unwrap();
@@ -122,13 +104,7 @@ async fn listings_read_as_it_was() {
         consistency_selector: Some(list_documents_request::ConsistencySelector::ReadTime(then)),
         ..Default::default()
     };
-    let listed = local
-        .api()
-        .list_documents(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .documents;
+    let listed = local.api().list_documents(request).await.unwrap().into_inner().documents;
     let names: Vec<_> = listed.into_iter().map(|document| document.name).collect();
     assert_eq!(names, [local.name("c/a")]);
 }
@@ -137,16 +113,10 @@ async fn listings_read_as_it_was() {
 async fn neither_the_future_nor_the_distant_past_can_be_read() {
     let local = Local::start().await;
     let now = local.set("c/d", [("n", int(1))]).await;
-    let future = Timestamp {
-        seconds: now.seconds + 3_600,
-        ..now
-    };
+    let future = Timestamp { seconds: now.seconds + 3_600, ..now };
     let status = get_at(&local, "c/d", future).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
-    let past = Timestamp {
-        seconds: now.seconds - 366 * 24 * 3_600,
-        ..now
-    };
+    let past = Timestamp { seconds: now.seconds - 366 * 24 * 3_600, ..now };
     let status = get_at(&local, "c/d", past).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
 }

@@ -29,15 +29,9 @@ async fn what_a_transaction_writes_is_seen_once_it_commits() {
     let transaction = local.begin().await;
     assert!(!transaction.is_empty());
     assert_eq!(local.fields_in(&transaction, "c/d").await.unwrap(), None);
-    let answer = local.commit_in(
-        transaction,
-        [put(local.name("c/d"), fields([("n", int(1))]))],
-    );
+    let answer = local.commit_in(transaction, [put(local.name("c/d"), fields([("n", int(1))]))]);
     let answer = answer.await.unwrap();
-    assert_eq!(
-        local.get("c/d").await.unwrap().update_time,
-        answer.commit_time
-    );
+    assert_eq!(local.get("c/d").await.unwrap().update_time, answer.commit_time);
 }
 
 #[tokio::test]
@@ -47,10 +41,7 @@ async fn of_two_that_read_and_write_the_same_document_one_is_aborted() {
     let (first, second) = (local.begin().await, local.begin().await);
     let mut wins = 0;
     for transaction in [&first, &second] {
-        assert_eq!(
-            number(local.fields_in(transaction, "c/d").await.unwrap()),
-            1
-        );
+        assert_eq!(number(local.fields_in(transaction, "c/d").await.unwrap()), 1);
     }
     for transaction in [first, second] {
         let write = put(local.name("c/d"), fields([("n", int(2))]));
@@ -133,18 +124,13 @@ async fn there_are_no_phantoms() {
         assert_eq!(seen, ["c/d"]);
         let n = if what == "c/no match" { 2 } else { 1 };
         local.set(what, [("n", int(n))]).await;
-        let outcome = local
-            .commit_in(transaction, [put(local.name("sum/d"), fields([]))])
-            .await;
+        let outcome = local.commit_in(transaction, [put(local.name("sum/d"), fields([]))]).await;
         if disturbs {
             assert_eq!(outcome.unwrap_err().code(), Code::Aborted, "{what}");
         } else {
             // Locks on ranges may be wider than the query; a wrong result is what may not be.
             let code = outcome.err().map(|status| status.code());
-            assert!(
-                matches!(code, None | Some(Code::Aborted)),
-                "{what}: {code:?}"
-            );
+            assert!(matches!(code, None | Some(Code::Aborted)), "{what}: {code:?}");
         }
     }
 }
@@ -156,10 +142,7 @@ async fn a_document_that_leaves_a_query_that_was_read_aborts() {
         local.set("c/d", [("n", int(1))]).await;
         let transaction = local.begin().await;
         let selector = ConsistencySelector::Transaction(transaction.clone());
-        local
-            .paths_with(from("c").ordered("n").limited(1), Some(selector))
-            .await
-            .unwrap();
+        local.paths_with(from("c").ordered("n").limited(1), Some(selector)).await.unwrap();
         if by_delete {
             local.commit([remove(local.name("c/d"))]).await.unwrap();
         } else {
@@ -177,10 +160,7 @@ async fn a_transaction_that_lost_may_not_be_shown_two_states() {
     local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
     let transaction = local.begin().await;
-    assert_eq!(
-        number(local.fields_in(&transaction, "c/a").await.unwrap()),
-        1
-    );
+    assert_eq!(number(local.fields_in(&transaction, "c/a").await.unwrap()), 1);
     let both = ["c/a", "c/b"].map(|path| put(local.name(path), fields([("n", int(2))])));
     local.commit(both).await.unwrap();
     match local.fields_in(&transaction, "c/b").await {
@@ -204,10 +184,7 @@ async fn transactions_that_are_repeated_count_right() {
                     Err(status) => panic!("{status}"),
                 };
                 let next = fields([("n", int(number(stored) + 1))]);
-                match client
-                    .commit_in(transaction, [put(client.name("c/d"), next)])
-                    .await
-                {
+                match client.commit_in(transaction, [put(client.name("c/d"), next)]).await {
                     Ok(_) => done += 1,
                     Err(status) => assert_eq!(status.code(), Code::Aborted),
                 }
@@ -239,10 +216,7 @@ async fn what_is_rolled_back_is_over() {
     let transaction = local.begin().await;
     local.rollback(transaction.clone()).await.unwrap();
     let write = put(local.name("c/d"), fields([]));
-    let status = local
-        .commit_in(transaction.clone(), [write])
-        .await
-        .unwrap_err();
+    let status = local.commit_in(transaction.clone(), [write]).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     let status = local.fields_in(&transaction, "c/d").await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -253,14 +227,8 @@ async fn what_is_rolled_back_is_over() {
 async fn a_transaction_commits_once() {
     let local = Local::start().await;
     let transaction = local.begin().await;
-    local
-        .commit_in(transaction.clone(), [put(local.name("c/d"), fields([]))])
-        .await
-        .unwrap();
-    let status = local
-        .commit_in(transaction, [remove(local.name("c/d"))])
-        .await
-        .unwrap_err();
+    local.commit_in(transaction.clone(), [put(local.name("c/d"), fields([]))]).await.unwrap();
+    let status = local.commit_in(transaction, [remove(local.name("c/d"))]).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(local.fields("c/d").await, Some(fields([])));
 }
@@ -271,15 +239,10 @@ async fn ids_that_name_no_transaction_are_refused() {
     let unknown = b"no transaction".to_vec();
     let status = local.commit_in(unknown.clone(), []).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert_eq!(
-        local.rollback(unknown.clone()).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
+    assert_eq!(local.rollback(unknown.clone()).await.unwrap_err().code(), Code::InvalidArgument);
     let request = GetDocumentRequest {
         name: local.name("c/d"),
-        consistency_selector: Some(get_document_request::ConsistencySelector::Transaction(
-            unknown,
-        )),
+        consistency_selector: Some(get_document_request::ConsistencySelector::Transaction(unknown)),
         ..Default::default()
     };
     let status = local.api().get_document(request).await.unwrap_err();
@@ -296,16 +259,10 @@ async fn a_read_only_transaction_sees_one_moment_and_writes_nothing() {
     let transaction = local.begin_with(Some(read_only(None))).await.unwrap();
     local.set("c/d", [("n", int(2))]).await;
     local.set("c/e", [("n", int(2))]).await;
-    assert_eq!(
-        number(local.fields_in(&transaction, "c/d").await.unwrap()),
-        1
-    );
+    assert_eq!(number(local.fields_in(&transaction, "c/d").await.unwrap()), 1);
     assert_eq!(local.fields_in(&transaction, "c/e").await.unwrap(), None);
     let selector = ConsistencySelector::Transaction(transaction.clone());
-    assert_eq!(
-        local.paths_with(from("c"), Some(selector)).await.unwrap(),
-        ["c/d"]
-    );
+    assert_eq!(local.paths_with(from("c"), Some(selector)).await.unwrap(), ["c/d"]);
     let write = put(local.name("c/d"), fields([]));
     let status = local.commit_in(transaction, [write]).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -318,10 +275,7 @@ async fn a_read_only_transaction_may_look_back_and_may_commit_nothing() {
     let then = local.set("c/d", [("n", int(1))]).await;
     local.set("c/d", [("n", int(2))]).await;
     let transaction = local.begin_with(Some(read_only(Some(then)))).await.unwrap();
-    assert_eq!(
-        number(local.fields_in(&transaction, "c/d").await.unwrap()),
-        1
-    );
+    assert_eq!(number(local.fields_in(&transaction, "c/d").await.unwrap()), 1);
     local.commit_in(transaction, []).await.unwrap();
 }
 
@@ -329,26 +283,16 @@ async fn a_read_only_transaction_may_look_back_and_may_commit_nothing() {
 async fn a_read_may_begin_the_transaction() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
-    let read_write = TransactionOptions {
-        mode: Some(Mode::ReadWrite(ReadWrite::default())),
-    };
+    let read_write = TransactionOptions { mode: Some(Mode::ReadWrite(ReadWrite::default())) };
     let request = BatchGetDocumentsRequest {
         database: local.database(),
         documents: vec![local.name("c/d")],
         consistency_selector: Some(BatchSelector::NewTransaction(read_write.clone())),
         ..Default::default()
     };
-    let mut stream = local
-        .api()
-        .batch_get_documents(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = local.api().batch_get_documents(request).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().expect("a first answer");
-    assert!(
-        !first.transaction.is_empty(),
-        "the first answer names the transaction"
-    );
+    assert!(!first.transaction.is_empty(), "the first answer names the transaction");
     let mut found = Vec::from_iter(first.result);
     while let Some(answer) = stream.message().await.unwrap() {
         assert!(answer.transaction.is_empty(), "and only the first");
@@ -357,10 +301,7 @@ async fn a_read_may_begin_the_transaction() {
     assert!(matches!(&found[..], [Found::Found(document)] if document.name == local.name("c/d")));
     local.set("c/d", [("n", int(2))]).await;
     let write = put(local.name("c/d"), fields([]));
-    let status = local
-        .commit_in(first.transaction, [write])
-        .await
-        .unwrap_err();
+    let status = local.commit_in(first.transaction, [write]).await.unwrap_err();
     assert_eq!(status.code(), Code::Aborted);
 
     for query in [from("c"), from("nothing here")] {
@@ -368,10 +309,7 @@ async fn a_read_may_begin_the_transaction() {
         let answers = local.answers("", query, Some(selector)).await.unwrap();
         let transaction = answers[0].transaction.clone();
         assert!(!transaction.is_empty());
-        local
-            .commit_in(transaction, [put(local.name("c/e"), fields([]))])
-            .await
-            .unwrap();
+        local.commit_in(transaction, [put(local.name("c/e"), fields([]))]).await.unwrap();
     }
 }
 
@@ -380,16 +318,8 @@ async fn a_retry_may_name_the_transaction_before() {
     let local = Local::start().await;
     let retry_transaction = local.begin().await;
     local.rollback(retry_transaction.clone()).await.unwrap();
-    let again = ReadWrite {
-        retry_transaction,
-        ..ReadWrite::default()
-    };
-    let options = TransactionOptions {
-        mode: Some(Mode::ReadWrite(again)),
-    };
+    let again = ReadWrite { retry_transaction, ..ReadWrite::default() };
+    let options = TransactionOptions { mode: Some(Mode::ReadWrite(again)) };
     let transaction = local.begin_with(Some(options)).await.unwrap();
-    local
-        .commit_in(transaction, [put(local.name("c/d"), fields([]))])
-        .await
-        .unwrap();
+    local.commit_in(transaction, [put(local.name("c/d"), fields([]))]).await.unwrap();
 }

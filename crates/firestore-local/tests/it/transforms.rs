@@ -13,23 +13,13 @@ use crate::support::writes::*;
 /// Stores `before` in field `x` (nothing for `None`) and applies the transform to it; gives what
 /// is stored then, and what was answered.
 async fn apply(local: &Local, before: Option<Value>, by: FieldTransform) -> (Value, Value) {
-    let stored = before
-        .map(|value| ("x".to_owned(), value))
-        .into_iter()
-        .collect();
+    let stored = before.map(|value| ("x".to_owned(), value)).into_iter().collect();
     let name = local.name("c/d");
-    let mut answer = local
-        .commit([put(name.clone(), stored), transform(name, [by])])
-        .await
-        .unwrap();
+    let mut answer =
+        local.commit([put(name.clone(), stored), transform(name, [by])]).await.unwrap();
     let mut results = answer.write_results.remove(1).transform_results;
     assert_eq!(results.len(), 1);
-    let after = local
-        .fields("c/d")
-        .await
-        .unwrap()
-        .remove("x")
-        .expect("the field is set");
+    let after = local.fields("c/d").await.unwrap().remove("x").expect("the field is set");
     (after, results.remove(0))
 }
 
@@ -49,11 +39,7 @@ async fn numbers_are_added_and_compared_as_documented() {
     let nan = || double(f64::NAN);
     for (before, by, expected) in [
         (None, increment("x", int(3)), int(3)),
-        (
-            Some(text("no number")),
-            increment("x", double(0.5)),
-            double(0.5),
-        ),
+        (Some(text("no number")), increment("x", double(0.5)), double(0.5)),
         (Some(int(2)), increment("x", int(-5)), int(-3)),
         (Some(int(2)), increment("x", double(0.5)), double(2.5)),
         (Some(double(0.5)), increment("x", int(1)), double(1.5)),
@@ -85,16 +71,8 @@ async fn arrays_gain_what_they_lack_and_lose_every_occurrence() {
     let local = Local::start().await;
     let items = array([int(1), text("a"), int(1), map([("k", int(1))])]);
     for (before, by, expected) in [
-        (
-            None,
-            union("x", [int(1), int(1), int(2)]),
-            array([int(1), int(2)]),
-        ),
-        (
-            Some(text("no array")),
-            union("x", [int(1)]),
-            array([int(1)]),
-        ),
+        (None, union("x", [int(1), int(1), int(2)]), array([int(1), int(2)])),
+        (Some(text("no array")), union("x", [int(1)]), array([int(1)])),
         (
             Some(items.clone()),
             union("x", [double(1.0), text("b"), map([("k", double(1.0))])]),
@@ -131,20 +109,12 @@ async fn server_time_is_the_commits_in_milliseconds_and_one_for_all() {
     let answer = local.commit(writes).await.unwrap();
     let commit_time = answer.commit_time.unwrap();
     let a = local.fields("c/a").await.unwrap();
-    let Some(ValueType::TimestampValue(stored)) = a["t"].value_type else {
-        panic!("{a:?}")
-    };
+    let Some(ValueType::TimestampValue(stored)) = a["t"].value_type else { panic!("{a:?}") };
     assert_eq!(stored.seconds, commit_time.seconds);
-    assert_eq!(
-        stored.nanos,
-        commit_time.nanos - commit_time.nanos % 1_000_000
-    );
+    assert_eq!(stored.nanos, commit_time.nanos - commit_time.nanos % 1_000_000);
     assert_eq!(a["m"], map([("t", a["t"].clone())]));
     assert_eq!(local.fields("c/b").await.unwrap()["t"], a["t"]);
-    assert_eq!(
-        answer.write_results[0].transform_results,
-        [a["t"].clone(), a["t"].clone()]
-    );
+    assert_eq!(answer.write_results[0].transform_results, [a["t"].clone(), a["t"].clone()]);
 }
 
 #[tokio::test]
@@ -160,15 +130,8 @@ async fn transforms_come_after_the_update_and_one_after_another() {
         ..patch(local.name("c/d"), fields([("n", int(5))]), ["n"])
     };
     let answer = local.commit([write]).await.unwrap();
-    assert_eq!(
-        answer.write_results[0].transform_results,
-        [int(6), int(16), int(7)]
-    );
-    let expected = fields([
-        ("n", int(16)),
-        ("kept", int(1)),
-        ("m", map([("odd key", int(7))])),
-    ]);
+    assert_eq!(answer.write_results[0].transform_results, [int(6), int(16), int(7)]);
+    let expected = fields([("n", int(16)), ("kept", int(1)), ("m", map([("odd key", int(7))]))]);
     assert_eq!(local.fields("c/d").await, Some(expected));
 }
 
@@ -191,20 +154,14 @@ async fn the_older_form_of_a_transform_works_too() {
 #[tokio::test]
 async fn a_transform_alone_makes_the_document() {
     let local = Local::start().await;
-    local
-        .commit([transform(local.name("c/d"), [increment("n", int(1))])])
-        .await
-        .unwrap();
+    local.commit([transform(local.name("c/d"), [increment("n", int(1))])]).await.unwrap();
     assert_eq!(local.fields("c/d").await, Some(fields([("n", int(1))])));
 }
 
 #[tokio::test]
 async fn transforms_that_make_no_sense_are_refused() {
     let local = Local::start().await;
-    let typeless = FieldTransform {
-        field_path: "x".into(),
-        transform_type: None,
-    };
+    let typeless = FieldTransform { field_path: "x".into(), transform_type: None };
     let unknown = FieldTransform {
         field_path: "x".into(),
         transform_type: Some(TransformType::SetToServerValue(99)),
@@ -225,10 +182,8 @@ async fn transforms_that_make_no_sense_are_refused() {
         let code = local.refused(transform(local.name("c/d"), [by])).await;
         assert_eq!(code, Code::InvalidArgument, "{case}");
     }
-    let with_delete = Write {
-        update_transforms: vec![increment("x", int(1))],
-        ..remove(local.name("c/d"))
-    };
+    let with_delete =
+        Write { update_transforms: vec![increment("x", int(1))], ..remove(local.name("c/d")) };
     assert_eq!(local.refused(with_delete).await, Code::InvalidArgument);
     assert_eq!(local.fields("c/d").await, None);
 }

@@ -20,14 +20,8 @@ fn expect<T: std::fmt::Debug>(outcome: Result<T, Status>, name: &str) {
 #[tokio::test]
 async fn pipelines() {
     let local = Local::start().await;
-    let request = ExecutePipelineRequest {
-        database: local.database(),
-        ..Default::default()
-    };
-    expect(
-        local.api().execute_pipeline(request).await,
-        "ExecutePipeline",
-    );
+    let request = ExecutePipelineRequest { database: local.database(), ..Default::default() };
+    expect(local.api().execute_pipeline(request).await, "ExecutePipeline");
 }
 
 #[tokio::test]
@@ -35,18 +29,13 @@ async fn vector_search() {
     let local = Local::start().await;
     local.set("c/d", [("v", vector([1.0, 2.0]))]).await;
     let nearest = FindNearest {
-        vector_field: Some(FieldReference {
-            field_path: "v".into(),
-        }),
+        vector_field: Some(FieldReference { field_path: "v".into() }),
         query_vector: Some(vector([1.0, 2.0])),
         distance_measure: 1,
         limit: Some(1),
         ..Default::default()
     };
-    let query = StructuredQuery {
-        find_nearest: Some(nearest),
-        ..from("c")
-    };
+    let query = StructuredQuery { find_nearest: Some(nearest), ..from("c") };
     expect(local.query(query.clone()).await, "find_nearest");
     expect(local.aggregate(query, [count("n")]).await, "find_nearest");
 }

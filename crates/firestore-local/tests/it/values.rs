@@ -29,18 +29,12 @@ async fn every_type_of_value_comes_back_as_it_went_in() {
         ("reference", reference(local.name("any/where"))),
         ("geo point", geo(-90.0, 180.0)),
         ("empty array", array([])),
-        (
-            "array",
-            array([null(), int(1), text("x"), map([("a", array([int(2)]))])]),
-        ),
+        ("array", array([null(), int(1), text("x"), map([("a", array([int(2)]))])])),
         ("empty map", map([])),
         ("map", map([("a.b", int(1)), ("`", map([("ü", null())]))])),
         ("vector", vector([1.0, 2.5])),
     ]);
-    local
-        .commit([put(local.name("c/d"), all.clone())])
-        .await
-        .unwrap();
+    local.commit([put(local.name("c/d"), all.clone())]).await.unwrap();
     let stored = local.get("c/d").await.unwrap();
     assert_eq!(stored.fields, all);
     let Some(ValueType::DoubleValue(zero)) = stored.fields["negative zero"].value_type else {
@@ -54,9 +48,7 @@ async fn nan_comes_back() {
     let local = Local::start().await;
     local.set("c/d", [("x", double(f64::NAN))]).await;
     let stored = local.fields("c/d").await.unwrap();
-    let Some(ValueType::DoubleValue(number)) = stored["x"].value_type else {
-        panic!("{stored:?}")
-    };
+    let Some(ValueType::DoubleValue(number)) = stored["x"].value_type else { panic!("{stored:?}") };
     assert!(number.is_nan());
 }
 
@@ -64,15 +56,10 @@ async fn nan_comes_back() {
 async fn times_are_cut_to_microseconds() {
     let local = Local::start().await;
     let inside = array([map([("t", time(-5, 123_456_789))])]);
-    local
-        .set("c/d", [("t", time(5, 999_999_999)), ("inside", inside)])
-        .await;
+    local.set("c/d", [("t", time(5, 999_999_999)), ("inside", inside)]).await;
     let stored = local.fields("c/d").await.unwrap();
     assert_eq!(stored["t"], time(5, 999_999_000));
-    assert_eq!(
-        stored["inside"],
-        array([map([("t", time(-5, 123_456_000))])])
-    );
+    assert_eq!(stored["inside"], array([map([("t", time(-5, 123_456_000))])]));
 }
 
 #[tokio::test]
@@ -123,9 +110,8 @@ async fn values_sort_across_types_as_documented() {
         map([("b", int(0))]),
     ];
     // Names that sort the other way round, so that they cannot be what sorts the documents.
-    let names: Vec<String> = (0..sorted.len())
-        .map(|place| format!("c/{:03}", sorted.len() - place))
-        .collect();
+    let names: Vec<String> =
+        (0..sorted.len()).map(|place| format!("c/{:03}", sorted.len() - place)).collect();
     let writes = names
         .iter()
         .zip(&sorted)
@@ -134,10 +120,7 @@ async fn values_sort_across_types_as_documented() {
     assert_eq!(local.paths(from("c").ordered("v")).await.unwrap(), names);
     let mut reversed = names;
     reversed.reverse();
-    assert_eq!(
-        local.paths(from("c").descending("v")).await.unwrap(),
-        reversed
-    );
+    assert_eq!(local.paths(from("c").descending("v")).await.unwrap(), reversed);
 }
 
 #[tokio::test]
@@ -146,11 +129,7 @@ async fn what_no_document_may_hold_is_refused() {
     let long_name = "n".repeat(1_501);
     for (why, name, value) in [
         ("an array in an array", "x", array([array([])])),
-        (
-            "an array in an array further in",
-            "x",
-            map([("m", array([array([int(1)])]))]),
-        ),
+        ("an array in an array further in", "x", map([("m", array([array([int(1)])]))])),
         ("a reserved name", "__x__", int(1)),
         ("a reserved name further in", "x", map([("__x__", int(1))])),
         ("an empty name", "", int(1)),
@@ -162,37 +141,15 @@ async fn what_no_document_may_hold_is_refused() {
         ("a latitude beyond the pole", "x", geo(90.1, 0.0)),
         ("a longitude beyond the date line", "x", geo(0.0, -180.1)),
         ("a latitude that is no number", "x", geo(f64::NAN, 0.0)),
-        (
-            "a reference to a collection",
-            "x",
-            reference(local.name("c")),
-        ),
+        ("a reference to a collection", "x", reference(local.name("c"))),
         ("a reference to nothing", "x", reference("nonsense")),
         ("maps nested too deep", "x", nested(21)),
-        (
-            "a reference to a field",
-            "x",
-            value(ValueType::FieldReferenceValue("y".into())),
-        ),
-        (
-            "a reference to a variable",
-            "x",
-            value(ValueType::VariableReferenceValue("y".into())),
-        ),
-        (
-            "a function",
-            "x",
-            value(ValueType::FunctionValue(Default::default())),
-        ),
-        (
-            "a pipeline",
-            "x",
-            value(ValueType::PipelineValue(Default::default())),
-        ),
+        ("a reference to a field", "x", value(ValueType::FieldReferenceValue("y".into()))),
+        ("a reference to a variable", "x", value(ValueType::VariableReferenceValue("y".into()))),
+        ("a function", "x", value(ValueType::FunctionValue(Default::default()))),
+        ("a pipeline", "x", value(ValueType::PipelineValue(Default::default()))),
     ] {
-        let code = local
-            .refused(put(local.name("c/d"), fields([(name, value)])))
-            .await;
+        let code = local.refused(put(local.name("c/d"), fields([(name, value)]))).await;
         assert_eq!(code, Code::InvalidArgument, "{why}");
     }
     assert_eq!(local.fields("c/d").await, None);

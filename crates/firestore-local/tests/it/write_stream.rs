@@ -19,26 +19,11 @@ struct Stream {
 impl Stream {
     async fn open(client: &Client) -> Self {
         let (requests, outgoing) = mpsc::channel(8);
-        let first = WriteRequest {
-            database: client.database(),
-            ..Default::default()
-        };
+        let first = WriteRequest { database: client.database(), ..Default::default() };
         requests.send(first).await.unwrap();
-        let answers = client
-            .api()
-            .write(ReceiverStream::new(outgoing))
-            .await
-            .unwrap();
-        let mut stream = Self {
-            requests,
-            answers: answers.into_inner(),
-            token: Vec::new(),
-        };
-        let opened = stream
-            .answer()
-            .await
-            .unwrap()
-            .expect("an answer to the first request");
+        let answers = client.api().write(ReceiverStream::new(outgoing)).await.unwrap();
+        let mut stream = Self { requests, answers: answers.into_inner(), token: Vec::new() };
+        let opened = stream.answer().await.unwrap().expect("an answer to the first request");
         assert!(!opened.stream_id.is_empty());
         assert!(opened.write_results.is_empty());
         stream
@@ -68,19 +53,14 @@ async fn writes_are_answered_in_order() {
     let local = Local::start().await;
     let mut stream = Stream::open(&local).await;
     for n in 1..=5 {
-        stream
-            .send([transform(local.name("c/d"), [increment("n", int(1))])])
-            .await;
+        stream.send([transform(local.name("c/d"), [increment("n", int(1))])]).await;
         let answer = stream.answer().await.unwrap().expect("an answer");
         assert_eq!(answer.write_results[0].transform_results, [int(n)]);
         assert!(answer.commit_time.is_some());
     }
     assert_eq!(local.fields("c/d").await, Some(fields([("n", int(5))])));
     drop(stream.requests);
-    assert!(
-        stream.answers.message().await.unwrap().is_none(),
-        "the stream ends with its requests"
-    );
+    assert!(stream.answers.message().await.unwrap().is_none(), "the stream ends with its requests");
 }
 
 #[tokio::test]
@@ -88,30 +68,12 @@ async fn requests_may_be_sent_ahead_of_their_answers() {
     let local = Local::start().await;
     let mut stream = Stream::open(&local).await;
     for n in 0..5 {
-        stream
-            .send([put(local.name(&format!("c/{n}")), fields([]))])
-            .await;
+        stream.send([put(local.name(&format!("c/{n}")), fields([]))]).await;
     }
     for _ in 0..5 {
-        assert_eq!(
-            stream
-                .answer()
-                .await
-                .unwrap()
-                .expect("an answer")
-                .write_results
-                .len(),
-            1
-        );
+        assert_eq!(stream.answer().await.unwrap().expect("an answer").write_results.len(), 1);
     }
-    assert_eq!(
-        local
-            .paths(crate::support::queries::from("c"))
-            .await
-            .unwrap()
-            .len(),
-        5
-    );
+    assert_eq!(local.paths(crate::support::queries::from("c")).await.unwrap().len(), 5);
 }
 
 #[tokio::test]
@@ -119,9 +81,7 @@ async fn a_request_that_fails_applies_nothing_and_ends_the_stream() {
     let local = Local::start().await;
     let mut stream = Stream::open(&local).await;
     let missing = put(local.name("c/missing"), fields([])).when(exists(true));
-    stream
-        .send([put(local.name("c/d"), fields([])), missing])
-        .await;
+    stream.send([put(local.name("c/d"), fields([])), missing]).await;
     assert_eq!(stream.answer().await.unwrap_err().code(), Code::NotFound);
     assert_eq!(local.fields("c/d").await, None);
 }

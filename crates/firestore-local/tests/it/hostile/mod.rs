@@ -93,26 +93,17 @@ async fn bombard(seed: u64, count: usize, next: fn(&mut Random, &Client) -> Opti
         let sent = request.clone();
         send(&local, request).await;
         let panics = PANICS.load(Ordering::SeqCst);
-        let last = LAST_PANIC
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let last = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert_eq!(panics, before, "{last}\nafter {sent:?}");
     }
     local.set("fine/afterwards", [("x", int(1))]).await;
-    let found = local
-        .query(crate::support::queries::from("fine"))
-        .await
-        .unwrap();
+    let found = local.query(crate::support::queries::from("fine")).await.unwrap();
     assert_eq!(found.len(), 1);
 }
 
 #[tokio::test]
 async fn requests_of_nasty_parts() {
-    bombard(1, 6_000, |random, client| {
-        Some(requests::nasty(random, client))
-    })
-    .await;
+    bombard(1, 6_000, |random, client| Some(requests::nasty(random, client))).await;
 }
 
 #[tokio::test]
@@ -133,10 +124,7 @@ async fn values_nested_as_deep_as_a_message_can_be() {
     for _ in 0..40 {
         filter = crate::support::queries::all([filter]);
     }
-    let query = v1::StructuredQuery {
-        r#where: Some(filter),
-        ..crate::support::queries::from("c")
-    };
+    let query = v1::StructuredQuery { r#where: Some(filter), ..crate::support::queries::from("c") };
     let found = local.query(query).await;
     if let Err(status) = found {
         check_code(&status, &"a filter of forty levels");

@@ -76,10 +76,7 @@ pub fn tampered(random: &mut Random, client: &Client) -> Option<Any> {
 }
 
 fn tamper_some<T: Message + Default>(random: &mut Random, requests: Vec<T>) -> Vec<T> {
-    requests
-        .iter()
-        .filter_map(|request| tamper(random, request))
-        .collect()
+    requests.iter().filter_map(|request| tamper(random, request)).collect()
 }
 
 fn tamper<T: Message + Default>(random: &mut Random, message: &T) -> Option<T> {
@@ -212,10 +209,7 @@ impl Parts<'_> {
     }
 
     fn write_requests(&mut self) -> Vec<WriteRequest> {
-        let first = WriteRequest {
-            database: self.database(),
-            ..Default::default()
-        };
+        let first = WriteRequest { database: self.database(), ..Default::default() };
         let rest = self.several(|parts| WriteRequest {
             writes: parts.several(Self::write),
             stream_token: parts.text().into_bytes(),
@@ -265,15 +259,11 @@ impl Parts<'_> {
     }
 
     fn int32(&mut self) -> i32 {
-        *self
-            .random
-            .pick(&[0, 1, 2, 3, -1, i32::MIN, i32::MAX, 1_000])
+        *self.random.pick(&[0, 1, 2, 3, -1, i32::MIN, i32::MAX, 1_000])
     }
 
     fn int64(&mut self) -> i64 {
-        *self
-            .random
-            .pick(&[0, 1, 2, 3, -1, i64::MIN, i64::MAX, 1 << 53])
+        *self.random.pick(&[0, 1, 2, 3, -1, i64::MIN, i64::MAX, 1 << 53])
     }
 
     fn text(&mut self) -> String {
@@ -304,11 +294,7 @@ impl Parts<'_> {
 
     /// Mostly a document's name.
     fn name(&mut self) -> String {
-        let segments = if self.random.one_in(10) {
-            self.random.below(6)
-        } else {
-            2
-        };
+        let segments = if self.random.one_in(10) { self.random.below(6) } else { 2 };
         let ids: Vec<_> = (0..segments).map(|_| self.id()).collect();
         match self.random.below(20) {
             0 => self.text(),
@@ -317,11 +303,7 @@ impl Parts<'_> {
     }
 
     fn parent(&mut self) -> String {
-        if self.random.one_in(3) {
-            self.name()
-        } else {
-            self.client.root()
-        }
+        if self.random.one_in(3) { self.name() } else { self.client.root() }
     }
 
     fn time(&mut self) -> Timestamp {
@@ -330,10 +312,7 @@ impl Parts<'_> {
             1 => 253_402_300_799,
             _ => 1_700_000_000,
         };
-        Timestamp {
-            seconds,
-            nanos: self.int32(),
-        }
+        Timestamp { seconds, nanos: self.int32() }
     }
 
     fn double(&mut self) -> f64 {
@@ -369,9 +348,7 @@ impl Parts<'_> {
             12 | 13 => Some(ValueType::ArrayValue(ArrayValue {
                 values: self.several(|parts| parts.value(depth + 1)),
             })),
-            14 => Some(ValueType::MapValue(MapValue {
-                fields: self.fields(depth + 1),
-            })),
+            14 => Some(ValueType::MapValue(MapValue { fields: self.fields(depth + 1) })),
             _ => Some(self.odd_value(depth)),
         };
         Value { value_type }
@@ -387,12 +364,7 @@ impl Parts<'_> {
             _ => {
                 let kind = ValueType::StringValue("__vector__".to_owned());
                 let fields = HashMap::from([
-                    (
-                        "__type__".to_owned(),
-                        Value {
-                            value_type: Some(kind),
-                        },
-                    ),
+                    ("__type__".to_owned(), Value { value_type: Some(kind) }),
                     ("value".to_owned(), self.value(depth + 1)),
                 ]);
                 ValueType::MapValue(MapValue { fields })
@@ -401,9 +373,7 @@ impl Parts<'_> {
     }
 
     fn fields(&mut self, depth: usize) -> HashMap<String, Value> {
-        self.several(|parts| (parts.field_name(), parts.value(depth)))
-            .into_iter()
-            .collect()
+        self.several(|parts| (parts.field_name(), parts.value(depth))).into_iter().collect()
     }
 
     fn field_name(&mut self) -> String {
@@ -423,23 +393,15 @@ impl Parts<'_> {
     }
 
     fn field(&mut self) -> Option<FieldReference> {
-        self.maybe(|parts| FieldReference {
-            field_path: parts.path(),
-        })
+        self.maybe(|parts| FieldReference { field_path: parts.path() })
     }
 
     fn document(&mut self) -> Document {
-        Document {
-            name: self.name(),
-            fields: self.fields(0),
-            ..Default::default()
-        }
+        Document { name: self.name(), fields: self.fields(0), ..Default::default() }
     }
 
     fn mask(&mut self) -> DocumentMask {
-        DocumentMask {
-            field_paths: self.several(Self::path),
-        }
+        DocumentMask { field_paths: self.several(Self::path) }
     }
 
     fn precondition(&mut self) -> Precondition {
@@ -469,18 +431,12 @@ impl Parts<'_> {
             } else {
                 Vec::new()
             },
-            current_document: if self.random.one_in(4) {
-                Some(self.precondition())
-            } else {
-                None
-            },
+            current_document: if self.random.one_in(4) { Some(self.precondition()) } else { None },
         }
     }
 
     fn transform(&mut self) -> FieldTransform {
-        let list = |parts: &mut Self| ArrayValue {
-            values: parts.several(|p| p.value(2)),
-        };
+        let list = |parts: &mut Self| ArrayValue { values: parts.several(|p| p.value(2)) };
         let transform_type = match self.random.below(8) {
             0 => None,
             1 => Some(TransformType::SetToServerValue(self.int32())),
@@ -490,10 +446,7 @@ impl Parts<'_> {
             6 => Some(TransformType::AppendMissingElements(list(self))),
             _ => Some(TransformType::RemoveAllFromArray(list(self))),
         };
-        FieldTransform {
-            field_path: self.path(),
-            transform_type,
-        }
+        FieldTransform { field_path: self.path(), transform_type }
     }
 
     fn transaction_options(&mut self) -> TransactionOptions {
@@ -531,14 +484,9 @@ impl Parts<'_> {
     }
 
     fn query(&mut self) -> StructuredQuery {
-        let selector = CollectionSelector {
-            collection_id: self.id(),
-            all_descendants: self.random.one_in(3),
-        };
-        let mut query = StructuredQuery {
-            from: vec![selector],
-            ..Default::default()
-        };
+        let selector =
+            CollectionSelector { collection_id: self.id(), all_descendants: self.random.one_in(3) };
+        let mut query = StructuredQuery { from: vec![selector], ..Default::default() };
         if self.random.one_in(10) {
             query.from = self.several(|parts| CollectionSelector {
                 collection_id: parts.text(),
@@ -567,19 +515,14 @@ impl Parts<'_> {
             query.limit = Some(self.int32());
         }
         if self.random.one_in(5) {
-            let fields = self.several(|parts| FieldReference {
-                field_path: parts.path(),
-            });
+            let fields = self.several(|parts| FieldReference { field_path: parts.path() });
             query.select = Some(Projection { fields });
         }
         query
     }
 
     fn cursor(&mut self) -> Cursor {
-        Cursor {
-            values: self.several(|parts| parts.value(1)),
-            before: self.random.one_in(2),
-        }
+        Cursor { values: self.several(|parts| parts.value(1)), before: self.random.one_in(2) }
     }
 
     fn filter(&mut self, depth: usize) -> Filter {
@@ -608,15 +551,9 @@ impl Parts<'_> {
                 alias: parts.text(),
                 operator: match parts.random.below(4) {
                     0 => None,
-                    1 => Some(Operator::Count(Count {
-                        up_to: parts.maybe(Self::int64),
-                    })),
-                    2 => Some(Operator::Sum(Sum {
-                        field: parts.field(),
-                    })),
-                    _ => Some(Operator::Avg(Avg {
-                        field: parts.field(),
-                    })),
+                    1 => Some(Operator::Count(Count { up_to: parts.maybe(Self::int64) })),
+                    2 => Some(Operator::Sum(Sum { field: parts.field() })),
+                    _ => Some(Operator::Avg(Avg { field: parts.field() })),
                 },
             }),
             query_type: self

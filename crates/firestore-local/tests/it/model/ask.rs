@@ -49,11 +49,7 @@ impl Test {
         ]);
         let field = *random.pick(&FIELDS);
         let count = if is_list(op) { 1 + random.below(3) } else { 1 };
-        Self {
-            field,
-            op,
-            operands: (0..count).map(|_| Val::plain(random)).collect(),
-        }
+        Self { field, op, operands: (0..count).map(|_| Val::plain(random)).collect() }
     }
 
     fn filter(&self) -> Filter {
@@ -66,10 +62,7 @@ impl Test {
     }
 
     fn is_inequality(&self) -> bool {
-        !matches!(
-            self.op,
-            Op::Equal | Op::In | Op::ArrayContains | Op::ArrayContainsAny
-        )
+        !matches!(self.op, Op::Equal | Op::In | Op::ArrayContains | Op::ArrayContainsAny)
     }
 
     fn is_negation(&self) -> bool {
@@ -131,10 +124,7 @@ impl Ask {
         }
         let bound = |random: &mut Random| {
             let values = 1 + random.below(orders.len());
-            (
-                (0..values).map(|_| Val::random(random)).collect(),
-                random.one_in(2),
-            )
+            ((0..values).map(|_| Val::random(random)).collect(), random.one_in(2))
         };
         let start = (!orders.is_empty() && random.one_in(3)).then(|| bound(random));
         let end = (!orders.is_empty() && random.one_in(3)).then(|| bound(random));
@@ -152,11 +142,7 @@ impl Ask {
     }
 
     pub fn query(&self) -> StructuredQuery {
-        let mut query = if self.group {
-            group(self.collection)
-        } else {
-            from(self.collection)
-        };
+        let mut query = if self.group { group(self.collection) } else { from(self.collection) };
         let filters = self.tests.iter().map(Test::filter);
         query = match (self.tests.len(), self.any) {
             (0, _) => query,
@@ -164,11 +150,7 @@ impl Ask {
             (_, false) => query.filtered(all(filters)),
         };
         for (field, descending) in &self.orders {
-            query = if *descending {
-                query.descending(field)
-            } else {
-                query.ordered(field)
-            };
+            query = if *descending { query.descending(field) } else { query.ordered(field) };
         }
         let cursor = |bound: &(Vec<Val>, bool)| Cursor {
             values: bound.0.iter().map(Val::value).collect(),
@@ -192,10 +174,7 @@ impl Ask {
                 self.is_in_scope(path)
                     && self.passes(doc)
                     && orders.iter().all(|(field, _)| doc.contains_key(*field))
-                    && self
-                        .start
-                        .as_ref()
-                        .is_none_or(|start| !self.is_before(doc, start))
+                    && self.start.as_ref().is_none_or(|start| !self.is_before(doc, start))
                     && self.end.as_ref().is_none_or(|end| self.is_before(doc, end))
             })
             .collect();
@@ -205,14 +184,9 @@ impl Ask {
             });
             let last = orders.last().is_some_and(|(_, descending)| *descending);
             let by_name = directed(segments(path).cmp(segments(other_path)), last);
-            by_fields
-                .fold(Ordering::Equal, Ordering::then)
-                .then(by_name)
+            by_fields.fold(Ordering::Equal, Ordering::then).then(by_name)
         });
-        let found = found
-            .into_iter()
-            .skip(self.offset)
-            .take(self.limit.unwrap_or(usize::MAX));
+        let found = found.into_iter().skip(self.offset).take(self.limit.unwrap_or(usize::MAX));
         found.map(|(path, _)| path.clone()).collect()
     }
 
@@ -221,10 +195,7 @@ impl Ask {
         let mut orders = self.orders.clone();
         let descending = orders.last().is_some_and(|(_, descending)| *descending);
         for field in FIELDS {
-            let implied = self
-                .tests
-                .iter()
-                .any(|test| test.field == field && test.is_inequality());
+            let implied = self.tests.iter().any(|test| test.field == field && test.is_inequality());
             if implied && orders.iter().all(|(other, _)| *other != field) {
                 orders.push((field, descending));
             }

@@ -29,11 +29,7 @@ struct Durable {
 
 impl Durable {
     async fn start(index_threshold: usize) -> Self {
-        let mut durable = Self {
-            data: tempfile::tempdir().unwrap(),
-            index_threshold,
-            local: None,
-        };
+        let mut durable = Self { data: tempfile::tempdir().unwrap(), index_threshold, local: None };
         durable.reopen().await;
         durable
     }
@@ -53,10 +49,7 @@ impl Durable {
 
 async fn play(seed: u64) {
     let mut random = Random::seeded(seed);
-    let mut servers = [
-        Durable::start(0).await,
-        Durable::start(usize::MAX - 1).await,
-    ];
+    let mut servers = [Durable::start(0).await, Durable::start(usize::MAX - 1).await];
     let mut world = World::default();
     for step in 0..STEPS {
         let at = format!("seed {seed}, step {step}");
@@ -76,17 +69,12 @@ async fn play(seed: u64) {
 
 /// All of the changes, or the code of the first that cannot be.
 async fn commit(random: &mut Random, servers: &[Durable], world: &mut World, at: &str) {
-    let changes: Vec<_> = (0..=random.below(3))
-        .map(|_| Change::random(random))
-        .collect();
+    let changes: Vec<_> = (0..=random.below(3)).map(|_| Change::random(random)).collect();
     let expected = world.apply_all(&changes);
     for server in servers {
         let local = server.local();
         let writes = changes.iter().map(|change| change.write(local));
-        let code = local
-            .commit(writes)
-            .await
-            .map_or_else(|status| status.code(), |_| Code::Ok);
+        let code = local.commit(writes).await.map_or_else(|status| status.code(), |_| Code::Ok);
         assert_eq!(code, expected, "{at}: {changes:?}");
     }
 }
@@ -100,21 +88,13 @@ async fn batch(random: &mut Random, servers: &[Durable], world: &mut World, at: 
             changes.push(change);
         }
     }
-    let expected: Vec<_> = changes
-        .iter()
-        .map(|change| world.apply_all(std::slice::from_ref(change)))
-        .collect();
+    let expected: Vec<_> =
+        changes.iter().map(|change| world.apply_all(std::slice::from_ref(change))).collect();
     for server in servers {
         let local = server.local();
-        let answer = local
-            .batch_write(changes.iter().map(|change| change.write(local)))
-            .await;
-        let codes: Vec<_> = answer
-            .unwrap()
-            .status
-            .iter()
-            .map(|status| Code::from(status.code))
-            .collect();
+        let answer = local.batch_write(changes.iter().map(|change| change.write(local))).await;
+        let codes: Vec<_> =
+            answer.unwrap().status.iter().map(|status| Code::from(status.code)).collect();
         assert_eq!(codes, expected, "{at}: {changes:?}");
     }
 }
@@ -135,11 +115,7 @@ async fn query(random: &mut Random, servers: &[Durable], world: &World, at: &str
         assert_eq!(found.unwrap(), expected, "{at}: {ask:?}");
         let counted = server.local().aggregate(ask.query(), [count("n")]).await;
         let counted = integer(&counted.unwrap()["n"]);
-        assert_eq!(
-            usize::try_from(counted).unwrap(),
-            expected.len(),
-            "{at}: {ask:?}"
-        );
+        assert_eq!(usize::try_from(counted).unwrap(), expected.len(), "{at}: {ask:?}");
     }
 }
 

@@ -102,20 +102,14 @@ fn small(random: &mut Random) -> f64 {
 pub type Doc = BTreeMap<String, Val>;
 
 pub fn to_fields(doc: &Doc) -> Fields {
-    doc.iter()
-        .map(|(name, value)| (name.clone(), value.value()))
-        .collect()
+    doc.iter().map(|(name, value)| (name.clone(), value.value())).collect()
 }
 
 pub const COLLECTIONS: [&str; 4] = ["c", "d", "c/1/c", "d/2/c"];
 pub const FIELDS: [&str; 3] = ["a", "b", "t"];
 
 pub fn random_path(random: &mut Random) -> String {
-    let choices = if random.one_in(3) {
-        COLLECTIONS.len()
-    } else {
-        1
-    };
+    let choices = if random.one_in(3) { COLLECTIONS.len() } else { 1 };
     let collection = COLLECTIONS[random.below(choices)];
     format!("{collection}/{}", random.below(12))
 }
@@ -154,11 +148,7 @@ impl Change {
             (1, Kind::Put(_) | Kind::Patch(_)) => Some(false),
             _ => None,
         };
-        Self {
-            path: random_path(random),
-            kind,
-            must_exist,
-        }
+        Self { path: random_path(random), kind, must_exist }
     }
 
     pub fn write(&self, client: &Client) -> Write {
@@ -171,10 +161,7 @@ impl Change {
                     .filter_map(|(name, value)| Some((name.clone(), value.as_ref()?.value())));
                 let mut update_mask = mask([]);
                 update_mask.field_paths = patch.keys().cloned().collect();
-                Write {
-                    update_mask: Some(update_mask),
-                    ..put(name, set.collect())
-                }
+                Write { update_mask: Some(update_mask), ..put(name, set.collect()) }
             }
             Kind::Add(number) => transform(name, [increment("a", int(i64::from(*number)))]),
             Kind::Remove => remove(name),

@@ -26,10 +26,7 @@ pub type Transaction = Vec<u8>;
 
 impl Client {
     pub async fn get(&self, path: &str) -> Result<Document, Status> {
-        let request = GetDocumentRequest {
-            name: self.name(path),
-            ..Default::default()
-        };
+        let request = GetDocumentRequest { name: self.name(path), ..Default::default() };
         Ok(self.api().get_document(request).await?.into_inner())
     }
 
@@ -44,13 +41,8 @@ impl Client {
 
     /// Writes a document whole; gives its update time.
     pub async fn set<const N: usize>(&self, path: &str, pairs: [(&str, Value); N]) -> Timestamp {
-        let answer = self
-            .commit([put(self.name(path), fields(pairs))])
-            .await
-            .unwrap();
-        answer.write_results[0]
-            .update_time
-            .expect("a write has an update time")
+        let answer = self.commit([put(self.name(path), fields(pairs))]).await.unwrap();
+        answer.write_results[0].update_time.expect("a write has an update time")
     }
 
     pub async fn commit(
@@ -76,10 +68,7 @@ impl Client {
 
     /// The code that a commit is refused with.
     pub async fn refused(&self, write: Write) -> Code {
-        self.commit([write])
-            .await
-            .expect_err("the commit is refused")
-            .code()
+        self.commit([write]).await.expect_err("the commit is refused").code()
     }
 
     pub async fn batch_write(
@@ -102,25 +91,14 @@ impl Client {
         &self,
         options: Option<TransactionOptions>,
     ) -> Result<Transaction, Status> {
-        let request = BeginTransactionRequest {
-            database: self.database(),
-            options,
-            ..Default::default()
-        };
-        Ok(self
-            .api()
-            .begin_transaction(request)
-            .await?
-            .into_inner()
-            .transaction)
+        let request =
+            BeginTransactionRequest { database: self.database(), options, ..Default::default() };
+        Ok(self.api().begin_transaction(request).await?.into_inner().transaction)
     }
 
     pub async fn rollback(&self, transaction: Transaction) -> Result<(), Status> {
-        let request = RollbackRequest {
-            database: self.database(),
-            transaction,
-            ..Default::default()
-        };
+        let request =
+            RollbackRequest { database: self.database(), transaction, ..Default::default() };
         self.api().rollback(request).await.map(drop)
     }
 
@@ -165,11 +143,7 @@ impl Client {
         selector: Option<ConsistencySelector>,
     ) -> Result<Vec<RunQueryResponse>, Status> {
         let request = RunQueryRequest {
-            parent: if parent.is_empty() {
-                self.root()
-            } else {
-                self.name(parent)
-            },
+            parent: if parent.is_empty() { self.root() } else { self.name(parent) },
             query_type: Some(QueryType::StructuredQuery(query)),
             consistency_selector: selector,
             ..Default::default()
@@ -184,10 +158,7 @@ impl Client {
 
     pub async fn query(&self, query: StructuredQuery) -> Result<Vec<Document>, Status> {
         let answers = self.answers("", query, None).await?;
-        Ok(answers
-            .into_iter()
-            .filter_map(|answer| answer.document)
-            .collect())
+        Ok(answers.into_iter().filter_map(|answer| answer.document).collect())
     }
 
     /// The paths of a query's documents in order.
@@ -202,9 +173,7 @@ impl Client {
     ) -> Result<Vec<String>, Status> {
         let answers = self.answers("", query, selector).await?;
         let documents = answers.into_iter().filter_map(|answer| answer.document);
-        Ok(documents
-            .map(|document| self.path(&document.name).to_owned())
-            .collect())
+        Ok(documents.map(|document| self.path(&document.name).to_owned()).collect())
     }
 
     pub async fn aggregate<const N: usize>(
@@ -221,11 +190,7 @@ impl Client {
             query_type: Some(AggregationType::StructuredAggregationQuery(query)),
             ..Default::default()
         };
-        let mut answers = self
-            .api()
-            .run_aggregation_query(request)
-            .await?
-            .into_inner();
+        let mut answers = self.api().run_aggregation_query(request).await?.into_inner();
         let mut results = Fields::new();
         while let Some(answer) = answers.message().await? {
             results.extend(answer.result.unwrap_or_default().aggregate_fields);
@@ -237,9 +202,5 @@ impl Client {
 /// A transaction that reads as of a time, or as of its begin.
 pub fn read_only(time: Option<Timestamp>) -> TransactionOptions {
     let consistency_selector = time.map(read_only::ConsistencySelector::ReadTime);
-    TransactionOptions {
-        mode: Some(Mode::ReadOnly(ReadOnly {
-            consistency_selector,
-        })),
-    }
+    TransactionOptions { mode: Some(Mode::ReadOnly(ReadOnly { consistency_selector })) }
 }

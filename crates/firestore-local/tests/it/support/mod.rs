@@ -73,21 +73,14 @@ impl Client {
 
     pub async fn with_options(address: impl ToString, options: FirestoreDbOptions) -> Self {
         let options = options.with_firebase_api_url(format!("http://{}", address.to_string()));
-        let credentials = Credentials::from(Owner {
-            tag: EntityTag::new(),
-        });
+        let credentials = Credentials::from(Owner { tag: EntityTag::new() });
         let db = FirestoreDb::with_options_auth(options, credentials).await;
-        Self {
-            db: db.expect("the client connects"),
-        }
+        Self { db: db.expect("the client connects") }
     }
 
     /// The generated client, for what the crate's own interface does not reach.
     pub fn api(&self) -> FirestoreClient<GoogleAuthMiddleware> {
-        self.db
-            .client()
-            .get()
-            .max_decoding_message_size(MAX_ANSWER_BYTES)
+        self.db.client().get().max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// `projects/{project}/databases/{database}`.
@@ -107,8 +100,7 @@ impl Client {
 
     /// What comes after the database in a document's name.
     pub fn path<'a>(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(&format!("{}/", self.root()))
-            .expect("a name in this database")
+        name.strip_prefix(&format!("{}/", self.root())).expect("a name in this database")
     }
 }
 

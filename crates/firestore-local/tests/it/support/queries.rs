@@ -26,14 +26,8 @@ pub fn group(collection: &str) -> StructuredQuery {
 }
 
 fn selecting_from(collection: &str, all_descendants: bool) -> StructuredQuery {
-    let selector = CollectionSelector {
-        collection_id: collection.to_owned(),
-        all_descendants,
-    };
-    StructuredQuery {
-        from: vec![selector],
-        ..StructuredQuery::default()
-    }
+    let selector = CollectionSelector { collection_id: collection.to_owned(), all_descendants };
+    StructuredQuery { from: vec![selector], ..StructuredQuery::default() }
 }
 
 pub trait Refine: Sized {
@@ -51,10 +45,7 @@ pub trait Refine: Sized {
 
 impl Refine for StructuredQuery {
     fn filtered(self, filter: Filter) -> Self {
-        Self {
-            r#where: Some(filter),
-            ..self
-        }
+        Self { r#where: Some(filter), ..self }
     }
 
     fn ordered(mut self, path: &str) -> Self {
@@ -68,38 +59,23 @@ impl Refine for StructuredQuery {
     }
 
     fn start_at<const N: usize>(self, values: [Value; N]) -> Self {
-        Self {
-            start_at: Some(cursor(values, true)),
-            ..self
-        }
+        Self { start_at: Some(cursor(values, true)), ..self }
     }
 
     fn start_after<const N: usize>(self, values: [Value; N]) -> Self {
-        Self {
-            start_at: Some(cursor(values, false)),
-            ..self
-        }
+        Self { start_at: Some(cursor(values, false)), ..self }
     }
 
     fn end_at<const N: usize>(self, values: [Value; N]) -> Self {
-        Self {
-            end_at: Some(cursor(values, false)),
-            ..self
-        }
+        Self { end_at: Some(cursor(values, false)), ..self }
     }
 
     fn end_before<const N: usize>(self, values: [Value; N]) -> Self {
-        Self {
-            end_at: Some(cursor(values, true)),
-            ..self
-        }
+        Self { end_at: Some(cursor(values, true)), ..self }
     }
 
     fn limited(self, limit: i32) -> Self {
-        Self {
-            limit: Some(limit),
-            ..self
-        }
+        Self { limit: Some(limit), ..self }
     }
 
     fn skipping(self, offset: i32) -> Self {
@@ -108,37 +84,24 @@ impl Refine for StructuredQuery {
 
     fn selecting<const N: usize>(self, paths: [&str; N]) -> Self {
         let fields = paths.map(reference_to).into();
-        Self {
-            select: Some(Projection { fields }),
-            ..self
-        }
+        Self { select: Some(Projection { fields }), ..self }
     }
 }
 
 fn reference_to(path: &str) -> FieldReference {
-    FieldReference {
-        field_path: path.to_owned(),
-    }
+    FieldReference { field_path: path.to_owned() }
 }
 
 fn order(path: &str, direction: Direction) -> Order {
-    Order {
-        field: Some(reference_to(path)),
-        direction: direction.into(),
-    }
+    Order { field: Some(reference_to(path)), direction: direction.into() }
 }
 
 fn cursor<const N: usize>(values: [Value; N], before: bool) -> Cursor {
-    Cursor {
-        values: values.into(),
-        before,
-    }
+    Cursor { values: values.into(), before }
 }
 
 fn filter(kind: FilterType) -> Filter {
-    Filter {
-        filter_type: Some(kind),
-    }
+    Filter { filter_type: Some(kind) }
 }
 
 pub fn test(path: &str, op: Op, operand: Value) -> Filter {
@@ -170,10 +133,7 @@ pub fn any(filters: impl IntoIterator<Item = Filter>) -> Filter {
 
 fn joined(op: Joined, filters: impl IntoIterator<Item = Filter>) -> Filter {
     let filters = filters.into_iter().collect();
-    filter(FilterType::CompositeFilter(CompositeFilter {
-        op: op.into(),
-        filters,
-    }))
+    filter(FilterType::CompositeFilter(CompositeFilter { op: op.into(), filters }))
 }
 
 pub fn count(alias: &str) -> Aggregation {
@@ -185,26 +145,13 @@ pub fn count_up_to(alias: &str, most: i64) -> Aggregation {
 }
 
 pub fn sum(alias: &str, path: &str) -> Aggregation {
-    aggregation(
-        alias,
-        Operator::Sum(Sum {
-            field: Some(reference_to(path)),
-        }),
-    )
+    aggregation(alias, Operator::Sum(Sum { field: Some(reference_to(path)) }))
 }
 
 pub fn average(alias: &str, path: &str) -> Aggregation {
-    aggregation(
-        alias,
-        Operator::Avg(Avg {
-            field: Some(reference_to(path)),
-        }),
-    )
+    aggregation(alias, Operator::Avg(Avg { field: Some(reference_to(path)) }))
 }
 
 fn aggregation(alias: &str, operator: Operator) -> Aggregation {
-    Aggregation {
-        alias: alias.to_owned(),
-        operator: Some(operator),
-    }
+    Aggregation { alias: alias.to_owned(), operator: Some(operator) }
 }

@@ -11,9 +11,7 @@ use super::v1::{ArrayValue, MapValue, Value};
 pub type Fields = HashMap<String, Value>;
 
 pub fn value(kind: ValueType) -> Value {
-    Value {
-        value_type: Some(kind),
-    }
+    Value { value_type: Some(kind) }
 }
 
 pub fn null() -> Value {
@@ -49,10 +47,7 @@ pub fn reference(name: impl Into<String>) -> Value {
 }
 
 pub fn geo(latitude: f64, longitude: f64) -> Value {
-    value(ValueType::GeoPointValue(LatLng {
-        latitude,
-        longitude,
-    }))
+    value(ValueType::GeoPointValue(LatLng { latitude, longitude }))
 }
 
 pub fn array(values: impl IntoIterator<Item = Value>) -> Value {
@@ -60,30 +55,20 @@ pub fn array(values: impl IntoIterator<Item = Value>) -> Value {
 }
 
 pub fn list(values: impl IntoIterator<Item = Value>) -> ArrayValue {
-    ArrayValue {
-        values: values.into_iter().collect(),
-    }
+    ArrayValue { values: values.into_iter().collect() }
 }
 
 pub fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    value(ValueType::MapValue(MapValue {
-        fields: fields(pairs),
-    }))
+    value(ValueType::MapValue(MapValue { fields: fields(pairs) }))
 }
 
 /// A vector is a map by convention.
 pub fn vector<const N: usize>(elements: [f64; N]) -> Value {
-    map([
-        ("__type__", text("__vector__")),
-        ("value", array(elements.map(double))),
-    ])
+    map([("__type__", text("__vector__")), ("value", array(elements.map(double)))])
 }
 
 pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// `levels` maps, one inside the other.

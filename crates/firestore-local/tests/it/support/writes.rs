@@ -11,44 +11,26 @@ use super::values::{Fields, list};
 
 /// Replaces a document.
 pub fn put(name: impl Into<String>, fields: Fields) -> Write {
-    let document = Document {
-        name: name.into(),
-        fields,
-        ..Document::default()
-    };
-    Write {
-        operation: Some(Operation::Update(document)),
-        ..Write::default()
-    }
+    let document = Document { name: name.into(), fields, ..Document::default() };
+    Write { operation: Some(Operation::Update(document)), ..Write::default() }
 }
 
 /// Changes the fields that `paths` name.
 pub fn patch<const N: usize>(name: impl Into<String>, fields: Fields, paths: [&str; N]) -> Write {
-    Write {
-        update_mask: Some(mask(paths)),
-        ..put(name, fields)
-    }
+    Write { update_mask: Some(mask(paths)), ..put(name, fields) }
 }
 
 pub fn remove(name: impl Into<String>) -> Write {
-    Write {
-        operation: Some(Operation::Delete(name.into())),
-        ..Write::default()
-    }
+    Write { operation: Some(Operation::Delete(name.into())), ..Write::default() }
 }
 
 /// Leaves the fields as they are but for the transforms, as the SDKs send it.
 pub fn transform<const N: usize>(name: impl Into<String>, by: [FieldTransform; N]) -> Write {
-    Write {
-        update_transforms: by.into(),
-        ..patch(name, Fields::new(), [])
-    }
+    Write { update_transforms: by.into(), ..patch(name, Fields::new(), []) }
 }
 
 pub fn mask<const N: usize>(paths: [&str; N]) -> DocumentMask {
-    DocumentMask {
-        field_paths: paths.map(str::to_owned).into(),
-    }
+    DocumentMask { field_paths: paths.map(str::to_owned).into() }
 }
 
 pub trait When {
@@ -57,17 +39,12 @@ pub trait When {
 
 impl When for Write {
     fn when(self, condition: ConditionType) -> Write {
-        Write {
-            current_document: Some(precondition(condition)),
-            ..self
-        }
+        Write { current_document: Some(precondition(condition)), ..self }
     }
 }
 
 pub fn precondition(condition: ConditionType) -> Precondition {
-    Precondition {
-        condition_type: Some(condition),
-    }
+    Precondition { condition_type: Some(condition) }
 }
 
 pub fn exists(wanted: bool) -> ConditionType {
@@ -79,10 +56,7 @@ pub fn updated_at(time: Timestamp) -> ConditionType {
 }
 
 fn field(path: &str, by: TransformType) -> FieldTransform {
-    FieldTransform {
-        field_path: path.to_owned(),
-        transform_type: Some(by),
-    }
+    FieldTransform { field_path: path.to_owned(), transform_type: Some(by) }
 }
 
 pub fn increment(path: &str, by: Value) -> FieldTransform {
@@ -106,8 +80,5 @@ pub fn without<const N: usize>(path: &str, elements: [Value; N]) -> FieldTransfo
 }
 
 pub fn server_time(path: &str) -> FieldTransform {
-    field(
-        path,
-        TransformType::SetToServerValue(ServerValue::RequestTime.into()),
-    )
+    field(path, TransformType::SetToServerValue(ServerValue::RequestTime.into()))
 }
