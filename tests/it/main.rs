@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod binary;
+mod collector;
 mod races;
+mod scoring;
 mod specification;
 mod support;
 mod trace;
+mod tuning;
