@@ -81,7 +81,7 @@ fn main() {
             .route_name(route)
             .input_type(format!("crate::proto::{input}"))
             .output_type(format!("crate::proto::{output}"))
-            .codec_path("tonic_prost::ProstCodec");
+            .codec_path("crate::codec::RequestCodec");
         if client_streaming {
             method = method.client_streaming();
         }

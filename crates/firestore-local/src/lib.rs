@@ -4,6 +4,8 @@
 //! `model` holds Firestore's semantics as pure functions, `engine` stores, `service` speaks the
 //! protocol; dependencies point in the other direction.
 
+mod codec;
+mod connection;
 mod engine;
 mod meter;
 mod model;

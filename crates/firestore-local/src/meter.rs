@@ -3,6 +3,7 @@
 //!
 //! - A read for each document returned or skipped by an offset; at least one for each query.
 //! - A read for each name asked for, whether there is a document or not.
+//! - A read for each request for the ids of collections.
 //! - A read for each 1,000 documents that an aggregation counts; at least one.
 //! - A write for each document written, a delete for each deleted, also where there was none.
 //! - Nothing for a commit that fails.
@@ -14,7 +15,7 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 use crate::engine::lock;
-use crate::model::path::{Database, DocumentName};
+use crate::model::path::{Database, DocumentName, Parent};
 use crate::model::query::Query;
 
 /// Index entries that an aggregation reads for the price of one document.
@@ -87,6 +88,11 @@ impl Meter {
     pub fn read(&self, query: &Query, reads: u64) {
         let collection = query.scope.collection.as_deref().unwrap_or("*");
         self.count(query.scope.parent.database(), collection, |billed| billed.reads += reads);
+    }
+
+    /// A request for the ids of collections.
+    pub fn listed_collections(&self, parent: &Parent) {
+        self.count(parent.database(), "*", |billed| billed.reads += 1);
     }
 
     pub fn bill(&self) -> Bill {

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::connection::Connection;
 use crate::engine::{Engine, OpenError};
 use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
@@ -107,17 +110,19 @@ impl Builder {
             file: PathBuf::new(),
             detail: error.to_string(),
         })??;
+        let (engine, meter, users) = (Arc::new(engine), Arc::default(), TaskTracker::new());
         let service = Service {
-            engine: Arc::new(engine),
-            meter: Arc::default(),
+            engine: Arc::clone(&engine),
+            meter: Arc::clone(&meter),
             transactions: Arc::default(),
+            in_use: users.token(),
         };
         let stop = CancellationToken::new();
         let tasks = vec![
-            tokio::spawn(serve_grpc(grpc, service.clone(), stop.clone())),
-            tokio::spawn(serve_meter(http, service.meter.clone(), stop.clone())),
+            tokio::spawn(serve_grpc(grpc, service, stop.clone())),
+            tokio::spawn(serve_meter(http, Arc::clone(&meter), stop.clone())),
         ];
-        Ok(Running { addr, meter_addr, service, stop, tasks })
+        Ok(Running { addr, meter_addr, engine, meter, users, stop, tasks })
     }
 }
 
@@ -132,15 +137,18 @@ async fn serve_grpc(listener: TcpListener, service: Service, stop: CancellationT
     let firestore = FirestoreServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let ending = stop.clone();
+    let connections = TcpListenerStream::new(listener)
+        .map(move |stream| Connection::new(stream?, ending.clone()));
+    // Streams that listen would keep an orderly end waiting for ever; whatever was acknowledged is
+    // durable, so the connections are simply closed. What is left to wait for is that whoever
+    // serves them notices.
     let served = tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .add_service(firestore)
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    // Streams that listen would keep a graceful shutdown waiting for ever; whatever was
-    // acknowledged is durable, so the connections are simply closed.
-    if let Some(Err(error)) = stop.run_until_cancelled(served).await {
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
+    if let Err(error) = served.await {
         tracing::error!(%error, "the gRPC server ended");
     }
 }
@@ -162,7 +170,10 @@ async fn serve_meter(listener: TcpListener, meter: Arc<Meter>, stop: Cancellatio
 pub struct Running {
     addr: SocketAddr,
     meter_addr: SocketAddr,
-    service: Service,
+    engine: Arc<Engine>,
+    meter: Arc<Meter>,
+    /// Everything that uses the engine for the sake of a client.
+    users: TaskTracker,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -184,11 +195,11 @@ impl Running {
 
     /// What the use so far would be billed.
     pub fn meter(&self) -> Bill {
-        self.service.meter.bill()
+        self.meter.bill()
     }
 
     pub fn reset_meter(&self) {
-        self.service.meter.reset();
+        self.meter.reset();
     }
 
     /// Removes everything of a database, `projects/{project}/databases/{database}`.
@@ -196,17 +207,23 @@ impl Running {
     /// # Errors
     /// Where that is no database's name, or the store fails.
     pub async fn clear(&self, database: &str) -> Result<(), tonic::Status> {
-        self.service.engine.clear(Database::parse(database)?).await
+        self.engine.clear(Database::parse(database)?).await
     }
 
-    /// Closes all connections and the store.
+    /// Closes all connections and the store; the data folder can be opened again then.
     pub async fn shutdown(self) {
         self.stop.cancel();
         for task in self.tasks {
             // A task that panicked has said so.
             let _ = task.await;
         }
-        let engine = self.service.engine.clone();
-        let _ = tokio::task::spawn_blocking(move || engine.close()).await;
+        self.users.close();
+        self.users.wait().await;
+        let engine = self.engine;
+        let closing = tokio::task::spawn_blocking(move || {
+            engine.close();
+            drop(engine);
+        });
+        let _ = closing.await;
     }
 }

@@ -292,10 +292,16 @@ fn check_value(
         }
         Some(
             ValueType::FieldReferenceValue(_)
+            | ValueType::VariableReferenceValue(_)
             | ValueType::FunctionValue(_)
             | ValueType::PipelineValue(_),
         ) => return Err(invalid!("A document holds no references to fields and no functions")),
-        Some(_) => {}
+        Some(
+            ValueType::NullValue(_)
+            | ValueType::BooleanValue(_)
+            | ValueType::IntegerValue(_)
+            | ValueType::DoubleValue(_),
+        ) => {}
     }
     Ok(())
 }

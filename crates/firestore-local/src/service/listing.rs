@@ -231,6 +231,7 @@ pub async fn collection_ids(
                 from = successor(&parent.collection_key(&id)).unwrap_or_default();
                 ids.insert(id, ());
             }
+            service.meter.listed_collections(&parent);
             let more = ids.len() > size;
             let collection_ids: Vec<_> = ids.into_keys().take(size).collect();
             let token = collection_ids.last().filter(|_| more).cloned();

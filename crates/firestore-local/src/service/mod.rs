@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use prost::Message;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
@@ -36,6 +37,9 @@ pub struct Service {
     pub engine: Arc<Engine>,
     pub meter: Arc<Meter>,
     pub transactions: Arc<Transactions>,
+    /// Lets the server wait for everything that still uses the engine.
+    #[expect(dead_code, reason = "what counts is that each clone holds one")]
+    pub in_use: TaskTrackerToken,
 }
 
 impl Service {

@@ -59,7 +59,6 @@ async fn an_inequality_orders_by_its_field() {
     pair.expect(from("c").filtered(filter()), "d c b a").await;
     pair.expect(from("c").filtered(filter()).ordered("x"), "a c b d").await;
     pair.expect(from("c").filtered(filter()).descending("x"), "d b c a").await;
-    pair.expect(from("c").filtered(filter()).ordered(NAME), "a b c d").await;
 }
 
 #[tokio::test]

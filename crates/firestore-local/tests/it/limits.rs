@@ -9,23 +9,35 @@ use crate::support::writes::{increment, patch, put, transform};
 
 const MIB: usize = 1 << 20;
 
-/// What Firestore counts besides the text, for a document `c/d` with a text in field `f`: the
-/// name (16 and each id with one more byte), 32, the field's name and the text with one more each.
-const AROUND_TEXT: usize = 16 + 2 + 2 + 32 + 2 + 1;
+/// What Firestore counts besides the texts, for a document `c/d` with texts in `f` and `g`: the name
+/// (16 and each id with one more byte), 32, the fields' names and the texts with one more each.
+const AROUND_TEXTS: usize = 16 + 2 + 2 + 32 + 2 * (2 + 1);
 
 #[tokio::test]
 async fn a_document_is_at_most_one_mebibyte() {
     let local = Local::start().await;
-    let fits = "x".repeat(MIB - AROUND_TEXT);
-    local.set("c/d", [("f", text(&fits))]).await;
-    assert_eq!(local.fields("c/d").await, Some(fields([("f", text(&fits))])));
-    let too_large = put(local.name("c/d"), fields([("f", text(&format!("{fits}x")))]));
-    assert_eq!(local.refused(too_large).await, Code::InvalidArgument);
-    let grown = patch(local.name("c/d"), fields([("g", int(1))]), ["g"]);
-    assert_eq!(local.refused(grown).await, Code::InvalidArgument);
-    let transformed = transform(local.name("c/d"), [increment("g", int(1))]);
-    assert_eq!(local.refused(transformed).await, Code::InvalidArgument);
-    assert_eq!(local.fields("c/d").await, Some(fields([("f", text(&fits))])));
+    let half = "x".repeat(MIB / 2);
+    let rest = "x".repeat(MIB - MIB / 2 - AROUND_TEXTS);
+    let fits = || fields([("f", text(&half)), ("g", text(&rest))]);
+    local.commit([put(local.name("c/d"), fits())]).await.unwrap();
+    let too_large = fields([("f", text(&half)), ("g", text(&format!("{rest}x")))]);
+    for write in [
+        put(local.name("c/d"), too_large),
+        patch(local.name("c/d"), fields([("h", int(1))]), ["h"]),
+        transform(local.name("c/d"), [increment("h", int(1))]),
+    ] {
+        assert_eq!(local.refused(write).await, Code::InvalidArgument);
+    }
+    assert_eq!(local.fields("c/d").await, Some(fits()));
+}
+
+#[tokio::test]
+async fn a_value_is_at_most_89_bytes_less_than_a_mebibyte() {
+    let local = Local::start().await;
+    let longest = vec![7; MIB - 89];
+    local.set("c/d", [("f", bytes(&longest))]).await;
+    let longer = put(local.name("c/d"), fields([("f", bytes(&[longest, vec![7]].concat()))]));
+    assert_eq!(local.refused(longer).await, Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod preconditions;
 mod query_pair;
 mod read_times;
 mod refused_queries;
+mod shutdown;
 mod support;
 mod transactions;
 mod transforms;

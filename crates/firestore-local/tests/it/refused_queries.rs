@@ -27,6 +27,11 @@ async fn selectors_and_numbers_that_make_no_sense() {
         ("a path that is none", from("c").ordered("a..b")),
         ("an empty path", from("c").ordered("")),
         ("a projection that is no path", from("c").selecting(["a."])),
+        ("an order behind the name", from("c").ordered(NAME).ordered("x")),
+        (
+            "an inequality's order behind the name",
+            from("c").filtered(test("x", Op::GreaterThan, int(0))).ordered(NAME),
+        ),
         ("an order twice", from("c").ordered("x").descending("x")),
     ] {
         pair.refuse(query, Code::InvalidArgument, why).await;
