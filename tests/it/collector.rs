@@ -58,7 +58,7 @@ async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
     assert_eq!(stored.len() as u64, report.written, "close wrote what was queued");
     let rate = |outcome: &str| -> Vec<Option<f64>> {
         let of = stored.iter().filter(|stored| stored["outcome"] == outcome);
-        of.map(|stored| stored.get("sampleRate").and_then(|rate| rate.as_f64())).collect()
+        of.map(|stored| stored.get("sampleRate").and_then(serde_json::Value::as_f64)).collect()
     };
     assert_eq!(rate("failure"), [None; 50]);
     let successes = rate("success");

@@ -52,7 +52,7 @@ async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
         with("h-rate", "sampleRate", json!(1.5)),
         with("i-policy", "policyVersion", json!("router-core")),
         with("j-tokens", "tokensIn", json!(1.5)),
-        with("k-large", "outcome", json!({ "meta": "x".repeat(1_048_200) })),
+        with("k-large", "outcome", json!({ "meta": "x".repeat(1_048_430) })),
     ];
     let fields = [
         "outcome",
