@@ -5,6 +5,7 @@
 
 mod binary;
 mod collector;
+mod deployment;
 mod races;
 mod scoring;
 mod specification;
