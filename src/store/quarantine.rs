@@ -2,6 +2,8 @@
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 
+use serde_json::{Map, Value as Json};
+
 use super::error::{Result, StoreError};
 use super::value;
 use super::{Store, collection::QUARANTINE, write};
@@ -42,6 +44,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// What stands in quarantine under an observation's id.
+    pub async fn quarantined(&self, id: &str) -> Result<Option<Map<String, Json>>> {
+        let document = self.get(QUARANTINE, id).await?;
+        Ok(document.map(|document| value::fields_to_json(&document.fields)))
     }
 
     fn quarantine_write(

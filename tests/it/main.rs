@@ -1,7 +1,14 @@
 //! What crosses modules, through the protocol: every test works on a local Firestore with a
 //! project of its own, through the production code path.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod binary;
+mod collector;
+mod deployment;
 mod races;
+mod scoring;
 mod specification;
 mod support;
 mod trace;
+mod tuning;

@@ -35,7 +35,11 @@ pub enum Mode {
 }
 
 #[derive(Debug, Default)]
-pub struct Transactions(Mutex<HashMap<Vec<u8>, Transaction>>);
+pub struct Transactions {
+    open: Mutex<HashMap<Vec<u8>, Transaction>>,
+    /// Those whose commit failed, and when: all that may follow is a rollback.
+    failed: Mutex<HashMap<Vec<u8>, Instant>>,
+}
 
 impl Transactions {
     pub fn begin(
@@ -60,7 +64,7 @@ impl Transactions {
         let now = Instant::now();
         let transaction = Transaction { database: database.clone(), mode, began: now, used: now };
         let id = Uuid::new_v4().into_bytes().to_vec();
-        let mut open = lock(&self.0);
+        let mut open = lock(&self.open);
         open.retain(|_, transaction| !transaction.expired(now));
         open.insert(id.clone(), transaction.clone());
         Ok((id, transaction))
@@ -69,7 +73,7 @@ impl Transactions {
     /// The open transaction of an id.
     pub fn get(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
         let now = Instant::now();
-        let mut open = lock(&self.0);
+        let mut open = lock(&self.open);
         match open.get_mut(id) {
             Some(transaction) if transaction.database == *database && !transaction.expired(now) => {
                 transaction.used = now;
@@ -79,10 +83,27 @@ impl Transactions {
         }
     }
 
+    /// Gives up a transaction. SDKs do so after a commit that failed, too; were that refused, the
+    /// Python SDK would report the refusal in place of why the commit failed.
+    pub fn rollback(&self, database: &Database, id: &[u8]) -> Result<(), Status> {
+        match lock(&self.failed).remove(id) {
+            Some(_) => Ok(()),
+            None => self.end(database, id).map(drop),
+        }
+    }
+
+    /// Notes that the commit of an ended transaction failed.
+    pub fn fail(&self, id: &[u8]) {
+        let now = Instant::now();
+        let mut failed = lock(&self.failed);
+        failed.retain(|_, since| now.duration_since(*since) <= MAX_IDLE);
+        failed.insert(id.to_vec(), now);
+    }
+
     /// Ends a transaction, whatever comes of it.
     pub fn end(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
         let transaction = self.get(database, id)?;
-        lock(&self.0).remove(id);
+        lock(&self.open).remove(id);
         Ok(transaction)
     }
 }

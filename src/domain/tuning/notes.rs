@@ -32,7 +32,12 @@ pub(super) fn write(
 
 fn sentence(input: &TuningInput<'_>, arm: &ArmEvidence, change: &ArmChange) -> String {
     let ArmChange { arm: name, from, to } = change;
-    let verb = if to < from { "down" } else { "up" };
+    let (from, to) = (format!("{from:.3}"), format!("{to:.3}"));
+    let moves = match change.to - change.from {
+        _ if from == to => format!("stays near {to}"),
+        change if change < 0.0 => format!("down from {from} to {to}"),
+        _ => format!("up from {from} to {to}"),
+    };
     let why = if arm.judged {
         let retrain = input.thresholds.retrain;
         let verdict = match arm.needs_retraining(retrain) {
@@ -45,5 +50,5 @@ fn sentence(input: &TuningInput<'_>, arm: &ArmEvidence, change: &ArmChange) -> S
         let (n, min) = (arm.n, input.config.min_samples);
         format!("{n} observations where {min} are needed to judge, taken at {:.2}", arm.reward)
     };
-    format!("{name} {verb} from {from:.3} to {to:.3}: {why}.")
+    format!("{name} {moves}: {why}.")
 }

@@ -28,8 +28,7 @@ pub async fn begin(
 
 pub fn rollback(service: &Service, request: &RollbackRequest) -> Result<Empty, Status> {
     let database = Database::parse(&request.database)?;
-    service.transactions.end(&database, &request.transaction)?;
-    Ok(())
+    service.transactions.rollback(&database, &request.transaction)
 }
 
 pub async fn commit(service: &Service, request: CommitRequest) -> Result<CommitResponse, Status> {
@@ -93,7 +92,11 @@ pub async fn apply(
             }
         },
     };
-    let outcome = service.engine.write(database.clone(), mutations, true, reads).await?;
+    let outcome = service.engine.write(database.clone(), mutations, true, reads).await;
+    if let (Some(id), Err(_)) = (transaction, &outcome) {
+        service.transactions.fail(id);
+    }
+    let outcome = outcome?;
     for charge in &charges {
         bill(service, charge);
     }

@@ -21,15 +21,23 @@ describe('sizes', () => {
   });
 
   test('a document beyond 1 MiB is INVALID_ARGUMENT', async () => {
-    await refused(document.set({ s: 'x'.repeat(MIB) }), code.INVALID_ARGUMENT, /exceeds the maximum allowed size/);
+    const halves = { a: 'x'.repeat(MIB / 2), b: 'x'.repeat(MIB / 2) };
+    await refused(document.set(halves), code.INVALID_ARGUMENT, /exceeds the maximum allowed size/);
     assert.equal((await document.get()).exists, false);
   });
 
   test('the size counts every part of a document', async () => {
-    // Name: 16 + "c" 2 + "d" 2; document: 32; field: "s" 2 + string + 1.
-    const room = MIB - 16 - 2 - 2 - 32 - 2 - 1;
-    await document.set({ s: 'x'.repeat(room) });
-    await refused(document.set({ s: 'x'.repeat(room + 1) }), code.INVALID_ARGUMENT);
+    // Name: 16 + "c" 2 + "d" 2; document: 32; two fields: name 2 + string + 1.
+    const room = MIB - 16 - 2 - 2 - 32 - 2 * (2 + 1);
+    const data = (bytes) => ({ a: 'x'.repeat(1000), b: 'x'.repeat(bytes - 1000) });
+    await document.set(data(room));
+    await refused(document.set(data(room + 1)), code.INVALID_ARGUMENT);
+  });
+
+  test('a value just under 1 MiB is kept, one beyond 1,048,487 bytes is INVALID_ARGUMENT', async () => {
+    const most = 1_048_487;
+    await document.set({ s: 'x'.repeat(most) });
+    await refused(document.set({ s: 'x'.repeat(most + 1) }), code.INVALID_ARGUMENT);
   });
 
   test('a document may not grow beyond 1 MiB by a transform', async () => {

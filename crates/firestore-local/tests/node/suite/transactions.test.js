@@ -270,6 +270,16 @@ describe('transactions of the protocol', () => {
     assert.equal(await value(), '0');
   });
 
+  test('a transaction whose commit failed may be rolled back, and does not commit', async () => {
+    const transaction = await begin();
+    const failing = { ...write(`${parent}/c/missing`, 1), currentDocument: { exists: true } };
+    await refused(commit(transaction, write(name, 1), failing), code.NOT_FOUND);
+    await client.rollback({ database, transaction });
+    const error = await commit(transaction, write(name, 2)).catch((failure) => failure);
+    assert.ok(finished.includes(error.code), error.stack);
+    assert.equal(await value(), '0');
+  });
+
   test('a transaction commits once', async () => {
     const transaction = await begin();
     await commit(transaction, write(name, 1));

@@ -96,7 +96,9 @@ def test_a_bulk_writer_reports_what_failed_and_writes_the_rest(db):
     db.document("c/there").set({"n": 0})
     failed = []
     writer = db.bulk_writer()
-    writer.on_write_error(lambda failure, _: failed.append((failure.operation.reference.id, failure.code)))
+    writer.on_write_error(
+        lambda failure, _: failed.append((failure.operation.reference.id, failure.code))
+    )
     writer.create(db.document("c/new"), {})
     writer.create(db.document("c/there"), {})
     writer.update(db.document("c/missing"), {"n": 1})

@@ -110,7 +110,10 @@ def test_a_filter_that_may_not_be_is_an_invalid_argument(collection, condition):
 
 QUERIES = {
     "by a field": (lambda c: c.order_by("s").order_by("n"), "ehacfbd"),
-    "descending": (lambda c: c.where(filter=where("n", ">", 0)).order_by("n", direction="DESCENDING"), "dcba"),
+    "descending": (
+        lambda c: c.where(filter=where("n", ">", 0)).order_by("n", direction="DESCENDING"),
+        "dcba",
+    ),
     "the name follows": (lambda c: c.order_by("s", direction="DESCENDING").limit(3), "dfb"),
     "start_at": (lambda c: c.order_by("n").start_at({"n": 2}).limit(3), "bcd"),
     "start_after": (lambda c: c.order_by("n").start_after({"n": 2}).limit(2), "cd"),
@@ -138,7 +141,9 @@ SNAPSHOT_CURSORS = {
 }
 
 
-@pytest.mark.parametrize(("end", "expected"), SNAPSHOT_CURSORS.values(), ids=SNAPSHOT_CURSORS.keys())
+@pytest.mark.parametrize(
+    ("end", "expected"), SNAPSHOT_CURSORS.values(), ids=SNAPSHOT_CURSORS.keys()
+)
 def test_a_snapshot_marks_a_place(collection, end, expected):
     query = collection.order_by("s").order_by("n")
     place = collection.document("f").get()
@@ -207,7 +212,10 @@ def test_collections_are_listed(tree):
 
 def test_documents_are_listed_with_missing_parents(tree):
     assert [document.id for document in tree.collection("c").list_documents()] == ["a", "missing"]
-    assert [document.id for document in tree.collection("c").list_documents(page_size=1)] == ["a", "missing"]
+    assert [document.id for document in tree.collection("c").list_documents(page_size=1)] == [
+        "a",
+        "missing",
+    ]
     assert ids(tree.collection("c")) == ["a"]
 
 

@@ -143,7 +143,9 @@ def test_partition_query_pages(raw):
     order = [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}]
     query = {"from": [{"collection_id": "c", "all_descendants": True}], "order_by": order}
     request = {"parent": raw.root, "structured_query": query, "partition_count": 3}
-    whole = [point.values[0].reference_value for point in raw.client.partition_query(request=request)]
+    whole = [
+        point.values[0].reference_value for point in raw.client.partition_query(request=request)
+    ]
     paged = raw.client.partition_query(request=request | {"page_size": 1})
     assert [point.values[0].reference_value for point in paged] == whole
     assert whole == sorted(whole)
@@ -181,7 +183,8 @@ REFUSED = {
     "array in array": ("c/d", {"a": {"array_value": {"values": [{"array_value": {}}]}}}),
     "latitude": ("c/d", {"a": {"geo_point_value": {"latitude": 91, "longitude": 0}}}),
     "depth": ("c/d", nested(21)),
-    "size": ("c/d", {"a": {"string_value": "x" * (1 << 20)}}),
+    "size of a value": ("c/d", {"a": {"string_value": "x" * (1 << 20)}}),
+    "size": ("c/d", {name: {"string_value": "x" * (1 << 19)} for name in "ab"}),
 }
 
 
@@ -197,6 +200,13 @@ def test_a_request_beyond_10_mib_is_an_invalid_argument(raw):
     with pytest.raises(exceptions.InvalidArgument):
         raw.commit(*writes)
     raw.commit(*writes[:9])
-    assert len(list(raw.client.list_documents(
-        request={"parent": raw.root, "collection_id": "c", "mask": mask()}
-    ))) == 9
+    assert (
+        len(
+            list(
+                raw.client.list_documents(
+                    request={"parent": raw.root, "collection_id": "c", "mask": mask()}
+                )
+            )
+        )
+        == 9
+    )

@@ -1,6 +1,7 @@
 """What the server keeps when it is killed, and what it says its use would cost."""
 
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path):
     server = Server(tmp_path)
     raw = server.raw("kept")
     acknowledged = set()
+    enough = threading.Event()
 
     def write(worker):
         for n in range(10_000):
@@ -26,11 +28,12 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path):
             except exceptions.GoogleAPICallError:
                 return
             acknowledged.add(key)
+            if len(acknowledged) >= 200:
+                enough.set()
 
     with ThreadPoolExecutor(4) as pool:
         writers = [pool.submit(write, worker) for worker in range(4)]
-        while len(acknowledged) < 200:
-            assert not any(writer.done() for writer in writers)
+        assert enough.wait(timeout=30), f"only {len(acknowledged)} writes in 30 seconds"
         server.end(signal.SIGKILL)
         for writer in writers:
             writer.result()
@@ -75,7 +78,10 @@ BILLS = {
         {"c": (1, 0, 0), "x": (1, 0, 0)},
     ),
     "query": (lambda db: ids(db.collection("c").limit(4)), {"c": (4, 0, 0)}),
-    "query with an offset": (lambda db: ids(db.collection("c").offset(2).limit(3)), {"c": (5, 0, 0)}),
+    "query with an offset": (
+        lambda db: ids(db.collection("c").offset(2).limit(3)),
+        {"c": (5, 0, 0)},
+    ),
     "query of nothing": (lambda db: ids(db.collection("none")), {"none": (1, 0, 0)}),
     "count": (lambda db: db.collection("c").count().get(), {"c": (1, 0, 0)}),
     "set": (lambda db: db.document("c/new").set({}), {"c": (0, 1, 0)}),
@@ -98,7 +104,9 @@ def test_the_meter_bills(server, db, use, expected):
     before = bill()
     use(db)
     changes = {
-        name: tuple(now - then for now, then in zip(counts, before.get(name, (0, 0, 0)), strict=True))
+        name: tuple(
+            now - then for now, then in zip(counts, before.get(name, (0, 0, 0)), strict=True)
+        )
         for name, counts in bill().items()
     }
     assert {name: counts for name, counts in changes.items() if any(counts)} == expected

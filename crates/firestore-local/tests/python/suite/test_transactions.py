@@ -112,7 +112,9 @@ def test_reads_at_a_time(db, counter):
     assert [one.id for one in db.collection("c").stream(read_time=read_time)] == ["d"]
     [[count]] = db.collection("c").count().get(read_time=read_time)
     assert count.value == 1
-    assert [one.exists for one in db.get_all([db.document("c/later")], read_time=read_time)] == [False]
+    assert [one.exists for one in db.get_all([db.document("c/later")], read_time=read_time)] == [
+        False
+    ]
 
 
 def race(raw, *commits):
@@ -133,7 +135,9 @@ def test_two_that_read_and_write_the_same_conflict(raw):
     transactions = [raw.begin(), raw.begin()]
     for transaction in transactions:
         raw.get("c/d", transaction=transaction)
-    assert race(raw, *((one, [raw.write("c/d", n=n)]) for n, one in enumerate(transactions, 1))) == 1
+    assert (
+        race(raw, *((one, [raw.write("c/d", n=n)]) for n, one in enumerate(transactions, 1))) == 1
+    )
 
 
 def test_write_skew_conflicts(raw):
@@ -152,7 +156,9 @@ def test_phantoms_conflict(raw):
     for transaction in transactions:
         request = {"parent": raw.root, "structured_query": query, "transaction": transaction}
         list(raw.client.run_query(request=request))
-    assert race(raw, *((one, [raw.write(f"p/{n}", n=1)]) for n, one in enumerate(transactions))) == 1
+    assert (
+        race(raw, *((one, [raw.write(f"p/{n}", n=1)]) for n, one in enumerate(transactions))) == 1
+    )
 
 
 def test_a_transaction_that_was_rolled_back_does_not_commit(raw):

@@ -10,7 +10,7 @@ from google.cloud.firestore_v1.vector import Vector
 
 from support import ids, seed
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 
 VALUES = {
     "null": None,

@@ -154,7 +154,9 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize(("before", "transform", "after"), TRANSFORMS.values(), ids=TRANSFORMS.keys())
+@pytest.mark.parametrize(
+    ("before", "transform", "after"), TRANSFORMS.values(), ids=TRANSFORMS.keys()
+)
 def test_a_transform_is_worked_out_by_the_server(document, before, transform, after):
     document.set({"kept": True} | before)
     document.update({"v": transform})
@@ -171,7 +173,7 @@ def test_server_time_is_one_for_all_of_a_commit(db, document):
     data = document.get().to_dict()
     assert data["a"] == data["m"]["b"] == db.document("c/e").get().get("a")
     assert data["a"].microsecond % 1000 == 0
-    age = datetime.datetime.now(datetime.timezone.utc) - data["a"]
+    age = datetime.datetime.now(datetime.UTC) - data["a"]
     assert abs(age) < datetime.timedelta(minutes=1)
 
 

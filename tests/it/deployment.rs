@@ -1,0 +1,39 @@
+//! The files that are deployed beside the binary.
+
+use serde_json::{Value, json};
+
+/// The specification's indexes, and the ones that our own queries need.
+#[test]
+fn the_indexes_hold_what_the_specification_asks_for() {
+    let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
+    let declared: Vec<_> = file["indexes"].as_array().unwrap().iter().collect();
+    for (collection, first, second, direction) in [
+        ("ops_observations", "component", "ts", "DESCENDING"),
+        ("ops_rewards", "component", "ts", "DESCENDING"),
+        ("ops_stats", "component", "window", "ASCENDING"),
+        ("ops_policies", "id", "status", "ASCENDING"),
+        ("ops_policies", "id", "createdAt", "DESCENDING"),
+        ("ops_audit", "id", "ts", "DESCENDING"),
+        ("ops_audit", "action", "ts", "DESCENDING"),
+        ("ops_audit", "actor", "ts", "DESCENDING"),
+    ] {
+        let wanted = json!({
+            "collectionGroup": collection,
+            "queryScope": "COLLECTION",
+            "fields": [
+                { "fieldPath": first, "order": "ASCENDING" },
+                { "fieldPath": second, "order": direction },
+            ],
+        });
+        assert!(declared.contains(&&wanted), "{collection} ({first}, {second})");
+    }
+}
+
+#[test]
+fn the_rules_name_every_collection() {
+    let rules = include_str!("../../firestore.rules");
+    use f0_learning::store::collection::*;
+    for name in [OBSERVATIONS, REWARDS, STATS, POLICIES, AUDIT, QUARANTINE, STATE, CONFIG] {
+        assert!(rules.contains(&format!("match /{name}/{{id}}")), "{name}");
+    }
+}

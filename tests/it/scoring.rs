@@ -1,0 +1,172 @@
+//! What scoring makes of observations of every kind.
+
+use std::collections::BTreeMap;
+
+use f0_learning::domain::stats::Window;
+use f0_learning::store::{Connection, MAX_BATCH, Store};
+use firestore_local::Server;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Map, Value, json};
+
+use crate::support::{START, score, seeded_store};
+
+const HOUR: i64 = 3_600_000;
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        other => panic!("{other} is no object"),
+    }
+}
+
+fn observation(id: &str) -> Map<String, Value> {
+    object(json!({
+        "id": id, "ts": START, "component": "c", "outcome": "success", "durationMs": 100,
+    }))
+}
+
+fn with(id: &str, field: &str, value: Value) -> Map<String, Value> {
+    let mut observation = observation(id);
+    observation.insert(field.to_owned(), value);
+    observation
+}
+
+async fn write(store: &Store, observations: &[Map<String, Value>]) {
+    for batch in observations.chunks(MAX_BATCH) {
+        store.create_all_observations(batch).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
+    let store = seeded_store().await;
+    let cases = [
+        with("a-outcome", "outcome", json!("fine")),
+        with("b-duration", "durationMs", json!(-1)),
+        with("c-duration", "durationMs", json!("100")),
+        with("d-component", "component", json!("")),
+        with("e-component", "component", Value::Null),
+        with("f-cost", "costUsd", json!(-0.5)),
+        with("g-rate", "sampleRate", json!(0)),
+        with("h-rate", "sampleRate", json!(1.5)),
+        with("i-policy", "policyVersion", json!("router-core")),
+        with("j-tokens", "tokensIn", json!(1.5)),
+        with("k-large", "outcome", json!({ "meta": "x".repeat(1_048_430) })),
+    ];
+    let fields = [
+        "outcome",
+        "durationMs",
+        "durationMs",
+        "component",
+        "component",
+        "costUsd",
+        "sampleRate",
+        "sampleRate",
+        "policyVersion",
+        "tokensIn",
+        "outcome",
+    ];
+    write(&store, &cases).await;
+    write(&store, &[observation("good"), with("double", "durationMs", json!(100.5))]).await;
+    let report = score(&store, START).await;
+    assert_eq!((report.scored, report.quarantined), (2, cases.len() as u64));
+    assert_eq!(store.counts().await.unwrap(), (2, cases.len() as u64));
+    for (case, field) in cases.iter().zip(fields) {
+        let id = case["id"].as_str().unwrap();
+        let entry = store.quarantined(id).await.unwrap().unwrap();
+        assert_eq!(entry["field"], field, "{id}");
+        assert!(entry["reason"].as_str().unwrap().contains(field), "{entry:?}");
+        if id == "k-large" {
+            assert!(entry["documentNote"].is_string());
+        } else {
+            assert_eq!(entry["document"], Value::Object(case.clone()), "{id}");
+        }
+    }
+    let again = score(&store, START).await;
+    assert_eq!((again.scored, again.quarantined), (0, 0));
+}
+
+/// Passes over two days of virtual time, against a naive recount of what lies in each window.
+#[tokio::test]
+async fn windows_hold_exactly_what_lies_in_them_as_time_goes_by() {
+    let store = seeded_store().await;
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut written: Vec<(i64, f64, bool)> = Vec::new();
+    let mut now = START;
+    for step in 0..24 {
+        let quiet = (8..14).contains(&step);
+        let count = if quiet { 0 } else { rng.random_range(1..20) };
+        let batch: Vec<_> = (0..count)
+            .map(|n| {
+                let ts = now - rng.random_range(0..2 * HOUR);
+                let ts = written.iter().map(|(ts, ..)| *ts).max().map_or(ts, |last| ts.max(last));
+                let failed = rng.random::<f64>() < 0.3;
+                let rate = if failed { 1.0 } else { 0.25 };
+                written.push((ts, rate, failed));
+                let mut observation = with(&format!("{step:02}-{n:02}"), "sampleRate", json!(rate));
+                observation.insert("ts".to_owned(), json!(ts));
+                if failed {
+                    observation.insert("outcome".to_owned(), json!("failure"));
+                }
+                observation
+            })
+            .collect();
+        write(&store, &batch).await;
+        score(&store, now).await;
+        for window in Window::ALL {
+            let within = |(ts, ..): &&(i64, f64, bool)| *ts >= window.start(now);
+            let counted: Vec<_> = written.iter().filter(within).collect();
+            let stats = store.stats_of(&["c".to_owned()], window).await.unwrap();
+            let n = stats.first().map_or(0, |stats| stats.stats.n);
+            assert_eq!(n, counted.len() as u64, "{window} in step {step}");
+            if let Some(stats) = stats.first() {
+                let population: f64 = counted.iter().map(|(_, rate, _)| 1.0 / rate).sum();
+                let succeeded = counted.iter().filter(|(.., failed)| !failed);
+                let succeeded: f64 = succeeded.map(|(_, rate, _)| 1.0 / rate).sum();
+                assert!((stats.stats.population - population).abs() < 1e-6);
+                assert!((stats.stats.success_rate - succeeded / population).abs() < 1e-9);
+            }
+        }
+        now += 2 * HOUR;
+    }
+}
+
+#[tokio::test]
+async fn more_components_than_one_commit_holds_are_counted_in_several() {
+    let store = seeded_store().await;
+    let observations: Vec<_> = (0..2_500)
+        .map(|n| with(&format!("o{n:04}"), "component", json!(format!("c{:04}", n % 1_250))))
+        .collect();
+    write(&store, &observations).await;
+    let report = score(&store, START).await;
+    assert_eq!(report.scored, 2_500);
+    assert!(report.checkpoints > 1, "{report}");
+    let mut counts: BTreeMap<Window, u64> = BTreeMap::new();
+    for stats in store.all_stats(None).await.unwrap() {
+        assert_eq!(stats.stats.n, 2);
+        *counts.entry(stats.window).or_default() += stats.stats.n;
+    }
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [2_500; 3]);
+}
+
+#[tokio::test]
+async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
+    const OBSERVATIONS: usize = 20_000;
+    let server = Server::builder().start().await.unwrap();
+    let store = Store::connect(&Connection::local("demo-bill", server.addr())).await.unwrap();
+    store.seed(START).await.unwrap();
+    let observations: Vec<_> = (0..OBSERVATIONS)
+        .map(|n| with(&format!("o{n:05}"), "component", json!(format!("c{}", n % 10))))
+        .collect();
+    write(&store, &observations).await;
+    server.reset_meter();
+    assert_eq!(score(&store, START).await.scored, OBSERVATIONS as u64);
+    let billed = server.meter().total.total();
+    assert!(billed as f64 <= 2_005.0 * OBSERVATIONS as f64 / 1_000.0, "{}", server.meter());
+
+    server.reset_meter();
+    score(&store, START + 1).await;
+    assert_eq!(server.meter().total.total(), 3, "a pass over nothing: {}", server.meter());
+    server.shutdown().await;
+}
