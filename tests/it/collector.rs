@@ -94,3 +94,19 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
     let report = recorder.close().await;
     assert_eq!((report.written, report.dropped), (20, 0));
 }
+
+#[tokio::test]
+async fn the_recorder_refuses_at_once_what_scoring_would_and_keeps_timeouts() {
+    let store = empty_store().await;
+    let recorder = Recorder::start(store.clone(), RecorderOptions::default(), clock());
+    let error = recorder.record(NewObservation::new("", Outcome::Failure, 1.0)).await.unwrap_err();
+    assert!(matches!(&error, RecordError::Invalid(_)), "{error}");
+    assert!(error.to_string().contains("component"), "{error}");
+    for _ in 0..20 {
+        let timeout = NewObservation::new("c", Outcome::Timeout, 5_000.0);
+        assert!(recorder.record(timeout).await.unwrap());
+    }
+    let report = recorder.close().await;
+    assert_eq!((report.written, report.sampled_out, report.dropped), (20, 0, 0));
+    assert_eq!(store.latest_observations(None, 100).await.unwrap().len(), 20);
+}

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use f0_learning::domain::stats::Window;
-use f0_learning::store::{Connection, MAX_BATCH, Store};
+use f0_learning::store::collection::OBSERVATIONS;
+use f0_learning::store::{Connection, MAX_BATCH, Store, value};
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
-use crate::support::{START, score, seeded_store};
+use crate::support::{START, fields, put, score, seeded_store};
 
 const HOUR: i64 = 3_600_000;
 
@@ -85,6 +86,67 @@ async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
     }
     let again = score(&store, START).await;
     assert_eq!((again.scored, again.quarantined), (0, 0));
+}
+
+/// What no JSON holds, or no typed write lets through, as a client in any language may write it.
+#[tokio::test]
+async fn documents_of_any_shape_are_quarantined_with_the_field_named() {
+    let store = seeded_store().await;
+    let lasting = |duration| {
+        let mut fields = fields(&json!({ "ts": START, "component": "c", "outcome": "success" }));
+        fields.insert("durationMs".to_owned(), duration);
+        fields
+    };
+    let mut deep = json!("bottom");
+    for _ in 0..18 {
+        deep = json!({ "down": deep });
+    }
+    let mut deep = with("g-deep", "meta", deep);
+    deep.insert("costUsd".to_owned(), json!(-1));
+    for (id, fields) in [
+        ("a-nan", lasting(value::double(f64::NAN))),
+        ("b-infinite", lasting(value::double(f64::INFINITY))),
+        ("c-bytes", lasting(value::bytes(vec![1, 2]))),
+        ("d-map", lasting(value::map(fields(&json!({ "ms": 1 }))))),
+        ("e-bare", fields(&json!({ "ts": START }))),
+        ("f-id", fields(&json!(observation("another")))),
+        ("g-deep", fields(&json!(deep))),
+        ("good", fields(&json!(with("good", "meta", json!({ "any": [null, "thing"] }))))),
+    ] {
+        put(&store, OBSERVATIONS, id, fields).await;
+    }
+
+    let report = score(&store, START).await;
+    assert_eq!((report.scored, report.quarantined), (1, 7));
+    for (id, field) in [
+        ("a-nan", "durationMs"),
+        ("b-infinite", "durationMs"),
+        ("c-bytes", "durationMs"),
+        ("d-map", "durationMs"),
+        ("e-bare", "component"),
+        ("f-id", "id"),
+        ("g-deep", "costUsd"),
+    ] {
+        let entry = store.quarantined(id).await.unwrap().unwrap();
+        assert_eq!(entry["field"], field, "{id}");
+        assert!(entry["reason"].as_str().unwrap().starts_with(field), "{entry:?}");
+        assert!(entry.contains_key("document") || entry.contains_key("documentNote"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn integers_and_doubles_are_the_same_number() {
+    let store = seeded_store().await;
+    let whole = with("whole", "component", json!("whole"));
+    let mut double = with("double", "component", json!("double"));
+    double.insert("ts".to_owned(), json!(START as f64));
+    double.insert("durationMs".to_owned(), json!(100.0));
+    write(&store, &[whole, double]).await;
+    assert_eq!(score(&store, START).await.scored, 2);
+    let of = async |component: &str| {
+        store.stats_of(&[component.to_owned()], Window::OneHour).await.unwrap().remove(0).stats
+    };
+    assert_eq!(of("whole").await, of("double").await);
 }
 
 /// Passes over two days of virtual time, against a naive recount of what lies in each window.

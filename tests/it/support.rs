@@ -6,8 +6,11 @@ use f0_learning::collector::{NewObservation, record_observation};
 use f0_learning::domain::observation::Outcome;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::jobs::tune::{TuneJob, TuneReport};
+use f0_learning::store::value::{self, Fields};
 use f0_learning::store::{Connection, Store};
+use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_local::{Running, Server};
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -70,4 +73,24 @@ pub async fn record(
     let observation =
         NewObservation { ts: Some(ts), ..NewObservation::new(component, outcome, duration_ms) };
     record_observation(store, observation, ts).await.unwrap()
+}
+
+/// A JSON object as the fields of a document.
+pub fn fields(json: &Value) -> Fields {
+    value::fields_from_json(json.as_object().unwrap())
+}
+
+/// Puts a document in place as any client might, past every check of ours.
+pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
+    let db = store.clone().into_db();
+    let name = format!("{}/{collection}/{id}", db.get_documents_path());
+    let document = Document { name, fields, ..Document::default() };
+    db.fluent().update().in_col(collection).document(document).execute().await.unwrap();
+}
+
+/// What stands under an id, past the typed reads.
+pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<String, Value>> {
+    let db = store.clone().into_db();
+    let document = db.fluent().select().by_id_in(collection).one(id).await.unwrap()?;
+    Some(value::fields_to_json(&document.fields))
 }

@@ -3,10 +3,14 @@
 use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{AuditFilter, Flag, FlagsState, NewDraft, Policy, ProposeOutcome, Store};
+use f0_learning::store::{
+    AuditFilter, Flag, FlagsState, NewDraft, Policy, ProposeOutcome, Store, collection, value,
+};
 use serde_json::json;
 
-use crate::support::{START, empty_store, record, score, seeded_store, tune};
+use crate::support::{
+    START, document, empty_store, fields, put, record, score, seeded_store, tune,
+};
 
 async fn fail(store: &Store, component: &str, count: i64, from: i64) {
     for n in 0..count {
@@ -110,12 +114,70 @@ async fn passes_at_once_make_one_draft() {
 }
 
 #[tokio::test]
+async fn flags_that_cannot_be_read_forbid_proposals() {
+    let store = degraded_store().await;
+    let malformed = json!({ "learning": { "enabled": "yes" } });
+    put(&store, collection::CONFIG, "flags", fields(&malformed)).await;
+    let report = tune(&store, START + 2_000).await;
+    assert!(matches!(report, TuneReport::SwitchedOff(FlagsState::Malformed(_))), "{report:?}");
+    assert!(drafts(&store).await.is_empty());
+    assert!(actions(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_draft_differs_from_its_parent_in_the_weights_and_in_nothing_else() {
+    let store = degraded_store().await;
+    let mut parent = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
+    parent["params"]["theirs"] = json!({ "nested": [1, 2.5, null, { "deep": "text" }] });
+    put(&store, collection::POLICIES, "router-core@1.0.0", fields(&json!(parent))).await;
+    tune(&store, START + 2_000).await;
+
+    let active = store.active_policies().await.unwrap().remove(0);
+    let draft = drafts(&store).await.remove(0);
+    let weights = draft.params.model_weights().unwrap().unwrap();
+    assert_ne!(draft.params, active.params);
+    assert_eq!(draft.params, active.params.with_model_weights(&weights));
+    assert_eq!(draft.params.0["theirs"], parent["params"]["theirs"]);
+    assert_eq!(weights.values().sum::<f64>(), 1.0, "{weights:?}");
+}
+
+/// Firestore gives all writes of a commit the same time, and no two commits to one document the
+/// same: what shares its time was one commit.
+#[tokio::test]
+async fn a_superseding_draft_and_its_audit_entries_are_one_commit() {
+    let store = degraded_store().await;
+    tune(&store, START + 2_000).await;
+    fail(&store, "router:gemini", 150, START + 3_000).await;
+    score(&store, START + 4_000).await;
+    tune(&store, START + 5_000).await;
+
+    let db = store.clone().into_db();
+    let policies = || db.fluent().select().by_id_in(collection::POLICIES);
+    let draft = policies().one("router-core@1.0.2").await.unwrap().unwrap();
+    let superseded = policies().one("router-core@1.0.1").await.unwrap().unwrap();
+    assert_eq!(superseded.update_time, draft.create_time);
+    let audit = db.fluent().select().from(collection::AUDIT).query().await.unwrap();
+    let together = audit.iter().filter(|entry| entry.create_time == draft.create_time);
+    let mut actions: Vec<_> = together.map(|entry| entry.fields["action"].clone()).collect();
+    actions.sort_by_key(|action| format!("{action:?}"));
+    assert_eq!(actions, ["propose", "supersede"].map(value::string));
+}
+
+#[tokio::test]
 async fn flags_keep_what_others_put_beside_them() {
     let store = seeded_store().await;
+    let theirs = json!({
+        "learning": { "enabled": true, "autoActivatePolicies": false, "canary": 0.5 },
+        "billing": { "alerts": true },
+    });
+    put(&store, collection::CONFIG, "flags", fields(&theirs)).await;
     let reason = Some("checking".to_owned());
     store.set_flag(Flag::AutoActivatePolicies, true, "ada", reason, START).await.unwrap();
     let FlagsState::Set(flags) = store.flags().await.unwrap() else { panic!("flags") };
     assert!(flags.learning.enabled && flags.learning.auto_activate_policies);
+    let stored = document(&store, collection::CONFIG, "flags").await.unwrap();
+    assert_eq!(stored["learning"]["canary"], theirs["learning"]["canary"]);
+    assert_eq!(stored["billing"], theirs["billing"]);
     let (_, entry) = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0);
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("ada", Some("checking")));
 }
