@@ -139,7 +139,7 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
     }
 }
 
-/// What lands behind the cursor while passes die is late; `store::cursor` promises that whatever
+/// What lands behind the cursor while rivals work and die is late; `store::cursor` promises that whatever
 /// is there, it has a reward if and only if it was counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() {
@@ -151,13 +151,18 @@ async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() 
         for round in 0..40 {
             let component = format!("c{}", rng.random_range(0..COMPONENTS));
             let ts = START + rng.random_range(0..OBSERVATIONS as i64 * 2);
-            record(&store, &component, Outcome::Timeout, 100.0, ts).await;
             if round % 10 == 0 {
                 change_reward_config(&store, &format!("2.0.{round}")).await;
             }
-            let mut job = job(&store, rng.random_range(1..20));
-            let pass = job.pass(START + 1_000, &stop, &|_| ());
-            if let Some(outcome) = die_after(rng.random_range(1..60), pass).await {
+            let chunk = rng.random_range(1..20);
+            let (mut one, mut other) = (job(&store, chunk), job(&store, chunk));
+            let now = START + 1_000;
+            let (one, other, _) = tokio::join!(
+                die_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
+                die_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
+                record(&store, &component, Outcome::Timeout, 100.0, ts),
+            );
+            for outcome in [one, other].into_iter().flatten() {
                 outcome.unwrap();
             }
         }
