@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use f0_learning::store::value::{double, fields, int, map, string};
-use f0_learning::store::{Connection, MAX_BATCH, Store};
+use f0_learning::store::{Connection, MAX_BATCH, SCORED_FIELDS, Store};
 use firestore::FirestoreDb;
 use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
     CollectionSelector, Direction, FieldReference, Order, Projection,
@@ -22,19 +22,6 @@ use crate::server::Server;
 
 const CHUNK: i32 = 25_000;
 const IN_FLIGHT: usize = 8;
-const FIELDS: [&str; 11] = [
-    "id",
-    "ts",
-    "component",
-    "outcome",
-    "durationMs",
-    "tokensIn",
-    "tokensOut",
-    "costUsd",
-    "policyVersion",
-    "errorCode",
-    "sampleRate",
-];
 
 pub async fn run(server: &Server, project: &str) -> Result<Duration> {
     let db = Store::connect(&Connection::local(project, server.address())).await?.into_db();
@@ -54,7 +41,7 @@ async fn read(db: &FirestoreDb, after: Option<&Document>) -> Result<Vec<Document
     let order =
         |path: &str| Order { field: Some(field(path)), direction: Direction::Ascending.into() };
     let query = StructuredQuery {
-        select: Some(Projection { fields: FIELDS.iter().map(|path| field(path)).collect() }),
+        select: Some(Projection { fields: SCORED_FIELDS.iter().map(|path| field(path)).collect() }),
         from: vec![CollectionSelector {
             collection_id: "ops_observations".to_owned(),
             all_descendants: false,

@@ -33,7 +33,7 @@ pub use connect::{Connection, LOCAL_PROJECT};
 pub use create::{Created, MAX_BATCH};
 pub use cursor::{Checkpoint, Cursor, Pending, Position};
 pub use error::{Result, StoreError};
-pub use observations::{Chunk, Item};
+pub use observations::{Chunk, Item, SCORED_FIELDS};
 pub use policies::{NewDraft, Policy, ProposeOutcome, TUNER};
 pub use quarantine::Rejected;
 pub use seed::SeedReport;

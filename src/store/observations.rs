@@ -14,7 +14,7 @@ use crate::domain::observation::{Observation, Rejection};
 
 /// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
 /// page then costs memory in proportion to its count, not to what somebody put into `meta`.
-const SCORED_FIELDS: &[&str] = &[
+pub const SCORED_FIELDS: &[&str] = &[
     "id",
     "ts",
     "component",

@@ -98,11 +98,10 @@ pub trait Tables {
         scan: bool,
         emit: Emit<'_>,
     ) -> Result<Answer, Status> {
-        if query.is_ordered_by_name() && query.plan().spec.is_none_or(|spec| spec.equal.is_empty())
-        {
+        let IndexPlan { spec, from, until } = query.plan();
+        if query.is_ordered_by_name() && spec.as_ref().is_none_or(|spec| spec.equal.is_empty()) {
             return self.by_name(query, emit);
         }
-        let IndexPlan { spec, from, until } = query.plan();
         let database = query.scope.parent.database();
         if let Some(spec) = spec {
             if let Some(index) = self.catalog().find(database, &spec) {

@@ -1,7 +1,5 @@
 //! ListDocuments and ListCollectionIds.
 
-use std::collections::BTreeMap;
-
 use tonic::Status;
 
 use super::Service;
@@ -214,7 +212,8 @@ pub async fn collection_ids(
     service
         .blocking(move |service| {
             let prefix = parent.key();
-            let mut ids: BTreeMap<String, ()> = BTreeMap::new();
+            // Keys are sorted, and each step begins past the collection found before.
+            let mut ids: Vec<String> = Vec::new();
             let mut from = match token.as_str() {
                 "" => prefix.clone(),
                 last => successor(&parent.collection_key(last)).unwrap_or_default(),
@@ -229,14 +228,14 @@ pub async fn collection_ids(
                 let Some(key) = next else { break };
                 let Some(id) = collection_below(&prefix, &key) else { break };
                 from = successor(&parent.collection_key(&id)).unwrap_or_default();
-                ids.insert(id, ());
+                ids.push(id);
             }
             service.meter.listed_collections(&parent);
             let more = ids.len() > size;
-            let collection_ids: Vec<_> = ids.into_keys().take(size).collect();
-            let token = collection_ids.last().filter(|_| more).cloned();
+            ids.truncate(size);
+            let token = ids.last().filter(|_| more).cloned();
             Ok(ListCollectionIdsResponse {
-                collection_ids,
+                collection_ids: ids,
                 next_page_token: token.unwrap_or_default(),
             })
         })

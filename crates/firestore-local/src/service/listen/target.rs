@@ -29,12 +29,6 @@ pub enum What {
     Query(Arc<Query>),
 }
 
-/// What a target shows at a moment, and which of the client's documents exist outside of it.
-#[derive(Debug)]
-pub struct Found {
-    documents: Vec<Document>,
-}
-
 pub type Message = listen_response::ResponseType;
 
 impl Watched {
@@ -74,9 +68,8 @@ impl Watched {
     }
 
     /// The messages that bring the client from what it has to what was found.
-    pub fn difference(&mut self, found: &Found, read_time: Micros) -> Vec<Message> {
+    pub fn difference(&mut self, found: &[Document], read_time: Micros) -> Vec<Message> {
         let now: BTreeMap<String, Micros> = found
-            .documents
             .iter()
             .map(|document| {
                 let updated = document.update_time.unwrap_or_default();
@@ -87,7 +80,7 @@ impl Watched {
         for name in self.told.keys().filter(|name| !now.contains_key(*name)) {
             messages.push(self.gone(name, read_time));
         }
-        for document in &found.documents {
+        for document in found {
             if self.told.get(&document.name) != now.get(&document.name) {
                 messages.push(Message::DocumentChange(DocumentChange {
                     document: Some(document.clone()),
@@ -169,7 +162,8 @@ impl What {
         Ok(())
     }
 
-    pub fn read(&self, service: &Service) -> Result<Found, Status> {
+    /// What the target shows now.
+    pub fn read(&self, service: &Service) -> Result<Vec<Document>, Status> {
         let mut documents = Vec::new();
         match self {
             Self::Documents(names) => {
@@ -183,6 +177,6 @@ impl What {
                 })?;
             }
         }
-        Ok(Found { documents })
+        Ok(documents)
     }
 }
