@@ -6,7 +6,9 @@
 //! any decision replayed from what it rested on. Nothing here knows of Firestore either; a
 //! document comes in through [`observation::Fields`].
 
+pub mod audit;
 mod digest;
+pub mod effectiveness;
 pub mod observation;
 pub mod policy;
 pub mod reward;

@@ -1,6 +1,9 @@
 //! Policies: what components act by, in immutable versions.
 
+mod diff;
+mod edit;
 mod key;
+pub mod lifecycle;
 mod params;
 mod version;
 
@@ -10,6 +13,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use diff::{ParamChange, diff};
+pub use edit::{EditError, MAX_PARAMS_BYTES, parse_assignment};
 pub use key::{MAX_ID_BYTES, MAX_VERSION_BYTES, PolicyKey, PolicyKeyError};
 pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, check_weights};
 pub use version::{bump_patch, next_free_patch, next_patch};

@@ -1,0 +1,273 @@
+//! Changing params by hand: assignments to paths, checked against what is there, and the checks
+//! that any params must pass before they are written.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{MODEL_WEIGHTS, Params, ParamsError};
+
+/// Params are read by every component, over and over: this is far more than any needs, and well
+/// within Firestore's 1 MiB for a document.
+pub const MAX_PARAMS_BYTES: usize = 256 << 10;
+/// Firestore nests maps and arrays up to 20 levels deep; `params` is the first.
+pub const MAX_PARAMS_DEPTH: usize = 19;
+/// Firestore's limit on the name of a field.
+const MAX_FIELD_BYTES: usize = 1_500;
+
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum EditError {
+    #[error("{0:?} is no assignment; write PATH=VALUE, as in modelWeights.gpt-5=0.5")]
+    NoAssignment(String),
+    #[error("there is no {path:?} to set {rest:?} in; --params FILE gives params as a whole")]
+    NoParent { path: String, rest: String },
+    #[error("{path} is {found}, must be {expected} as it is in {reference}")]
+    Type { path: String, found: &'static str, expected: &'static str, reference: String },
+    #[error("modelWeights is left out, and {reference} routes by it")]
+    WeightsDropped { reference: String },
+    #[error("nothing would change")]
+    NoChange,
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    #[error("the params take {bytes} bytes as JSON, must be at most {MAX_PARAMS_BYTES}")]
+    TooLarge { bytes: usize },
+    #[error("the params nest deeper than {MAX_PARAMS_DEPTH} levels")]
+    TooDeep,
+    #[error("{path} is an array that holds an array, which Firestore cannot store")]
+    NestedArray { path: String },
+    #[error("{path:?} names a field that Firestore cannot store: {why}")]
+    FieldName { path: String, why: &'static str },
+}
+
+/// `modelWeights.gpt-5=0.5` as path and value. The value is JSON where it reads as such, and text
+/// otherwise.
+pub fn parse_assignment(text: &str) -> Result<(String, Value), EditError> {
+    let (path, value) =
+        text.split_once('=').ok_or_else(|| EditError::NoAssignment(text.to_owned()))?;
+    if path.is_empty() {
+        return Err(EditError::NoAssignment(text.to_owned()));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((path.to_owned(), value))
+}
+
+impl Params {
+    /// The same with `value` at `path`. Dots lead into maps, and names may hold dots themselves:
+    /// the longest name that exists wins. A new name may appear at the top, and as an arm.
+    pub fn set(&self, path: &str, value: Value) -> Result<Self, EditError> {
+        let mut params = self.clone();
+        put(&mut params.0, path, path, value)?;
+        Ok(params)
+    }
+
+    /// Whether these could be written in place of `parent`, whose version is named `reference`:
+    /// fields that both have are of one type, weights route traffic, and Firestore can store it.
+    pub fn check_override(&self, parent: &Self, reference: &str) -> Result<(), EditError> {
+        self.check_storable()?;
+        check_types("", &parent.0, &self.0, reference)?;
+        self.model_weights()?;
+        if parent.0.contains_key(MODEL_WEIGHTS) && !self.0.contains_key(MODEL_WEIGHTS) {
+            return Err(EditError::WeightsDropped { reference: reference.to_owned() });
+        }
+        if super::diff(parent, self).is_empty() {
+            return Err(EditError::NoChange);
+        }
+        Ok(())
+    }
+
+    fn check_storable(&self) -> Result<(), EditError> {
+        check_map("", &self.0, 1)?;
+        let bytes = serde_json::to_vec(&self.0).map_or(usize::MAX, |json| json.len());
+        if bytes > MAX_PARAMS_BYTES {
+            return Err(EditError::TooLarge { bytes });
+        }
+        Ok(())
+    }
+}
+
+fn put(
+    object: &mut Map<String, Value>,
+    whole: &str,
+    rest: &str,
+    value: Value,
+) -> Result<(), EditError> {
+    if object.contains_key(rest) {
+        object.insert(rest.to_owned(), value);
+        return Ok(());
+    }
+    let dots = rest.match_indices('.').map(|(at, _)| at).rev();
+    for at in dots {
+        if let Some(Value::Object(inner)) = object.get_mut(&rest[..at]) {
+            return put(inner, whole, &rest[at + 1..], value);
+        }
+    }
+    let path = whole[..whole.len() - rest.len()].trim_end_matches('.').to_owned();
+    if rest.contains('.') && path != MODEL_WEIGHTS {
+        let (path, rest) = rest.split_once('.').unwrap_or((rest, ""));
+        return Err(EditError::NoParent { path: path.to_owned(), rest: rest.to_owned() });
+    }
+    object.insert(rest.to_owned(), value);
+    Ok(())
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "a map",
+    }
+}
+
+fn check_types(
+    prefix: &str,
+    parent: &Map<String, Value>,
+    own: &Map<String, Value>,
+    reference: &str,
+) -> Result<(), EditError> {
+    for (key, value) in own {
+        let path = join(prefix, key);
+        match (parent.get(key), value) {
+            (None | Some(Value::Null), _) => {}
+            (Some(Value::Object(parent)), Value::Object(own)) => {
+                check_types(&path, parent, own, reference)?;
+            }
+            (Some(before), _) if kind(before) != kind(value) => {
+                let (found, expected) = (kind(value), kind(before));
+                let reference = reference.to_owned();
+                return Err(EditError::Type { path, found, expected, reference });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_map(prefix: &str, object: &Map<String, Value>, depth: usize) -> Result<(), EditError> {
+    if depth > MAX_PARAMS_DEPTH {
+        return Err(EditError::TooDeep);
+    }
+    for (key, value) in object {
+        let path = join(prefix, key);
+        let refused = |why| Err(EditError::FieldName { path: path.clone(), why });
+        if key.is_empty() {
+            return refused("it is empty");
+        }
+        if key.len() > MAX_FIELD_BYTES {
+            return refused("it is longer than 1,500 bytes");
+        }
+        if key.len() >= 4 && key.starts_with("__") && key.ends_with("__") {
+            return refused("it has the reserved form __x__");
+        }
+        check_value(&path, value, depth + 1)?;
+    }
+    Ok(())
+}
+
+fn check_value(path: &str, value: &Value, depth: usize) -> Result<(), EditError> {
+    match value {
+        Value::Object(object) => check_map(path, object, depth),
+        Value::Array(items) => {
+            if depth > MAX_PARAMS_DEPTH {
+                return Err(EditError::TooDeep);
+            }
+            if items.iter().any(Value::is_array) {
+                return Err(EditError::NestedArray { path: path.to_owned() });
+            }
+            items.iter().try_for_each(|item| check_value(path, item, depth + 1))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn params(value: Value) -> Params {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn router() -> Params {
+        params(json!({
+            "modelWeights": {"gpt-4.1": 0.6, "claude": 0.4},
+            "latencyTargetMs": 2500, "fallbackOn": ["timeout"], "region": "eu", "a": {"b.c": 1},
+        }))
+    }
+
+    #[test]
+    fn names_with_dots_are_found_before_paths() {
+        let changed = router().set("modelWeights.gpt-4.1", json!(0.5)).unwrap();
+        assert_eq!(changed.0["modelWeights"], json!({"gpt-4.1": 0.5, "claude": 0.4}));
+        let changed = router().set("a.b.c", json!(2)).unwrap();
+        assert_eq!(changed.0["a"], json!({"b.c": 2}));
+        let changed = router().set("modelWeights.o-3.5", json!(0.1)).unwrap();
+        assert_eq!(changed.0["modelWeights"]["o-3.5"], json!(0.1), "a new arm");
+        let missing = router().set("latency.targetMs", json!(1)).unwrap_err();
+        assert_eq!(
+            missing,
+            EditError::NoParent { path: "latency".to_owned(), rest: "targetMs".to_owned() }
+        );
+    }
+
+    #[test]
+    fn a_value_is_json_where_it_reads_as_such() {
+        let read = |text: &str| parse_assignment(text).unwrap();
+        assert_eq!(read("a.b=0.5"), ("a.b".to_owned(), json!(0.5)));
+        assert_eq!(read("region=us=east"), ("region".to_owned(), json!("us=east")));
+        assert_eq!(read("x=[1,2]"), ("x".to_owned(), json!([1, 2])));
+        assert!(parse_assignment("a.b").is_err() && parse_assignment("=1").is_err());
+    }
+
+    #[test]
+    fn what_an_override_may_not_hold_is_named() {
+        let refused = |change: Value| {
+            let mut own = router();
+            for (key, value) in change.as_object().unwrap() {
+                own.0.insert(key.clone(), value.clone());
+            }
+            own.check_override(&router(), "router-core@1.0.0").unwrap_err()
+        };
+        assert_eq!(
+            refused(json!({"latencyTargetMs": "soon"})).to_string(),
+            "latencyTargetMs is text, must be a number as it is in router-core@1.0.0"
+        );
+        let sum = json!({"modelWeights": {"gpt-4.1": 0.6, "claude": 0.3}});
+        assert!(matches!(refused(sum), EditError::Params(ParamsError::Sum { .. })));
+        let none = json!({"modelWeights": {"gpt-4.1": -0.1, "claude": 1.1}});
+        assert!(matches!(refused(none), EditError::Params(ParamsError::Weight { .. })));
+        let text = json!({"modelWeights": {"gpt-4.1": "NaN", "claude": 1.0}});
+        assert!(matches!(refused(text), EditError::Type { .. }));
+        let arm = json!({"modelWeights": {"a".repeat(1_501): 1.0}});
+        assert!(matches!(refused(arm), EditError::FieldName { .. }));
+        assert!(matches!(refused(json!({"__x__": 1})), EditError::FieldName { .. }));
+        assert!(matches!(refused(json!({"": 1})), EditError::FieldName { .. }));
+        assert!(matches!(refused(json!({"n": [[1]]})), EditError::NestedArray { .. }));
+        assert!(matches!(
+            refused(json!({"t": "x".repeat(MAX_PARAMS_BYTES)})),
+            EditError::TooLarge { .. }
+        ));
+        assert_eq!(refused(json!({})), EditError::NoChange);
+        let deep = (0..30).fold(json!(1), |inner, _| json!({ "x": inner }));
+        assert_eq!(refused(json!({ "deep": deep })), EditError::TooDeep);
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_breaks_the_setter_or_touches_another_arm(path in "[a-z.=]{0,20}", value in 0..9) {
+            let before = router();
+            if let Ok(after) = before.set(&path, json!(value)) {
+                prop_assert!(super::super::diff(&before, &after).len() <= 4);
+                prop_assert!(after.0.len() >= before.0.len());
+            }
+        }
+    }
+}
