@@ -22,7 +22,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
-pub use decide::decide;
+pub use decide::{decide, within_bounds};
 pub use evidence::{ArmEvidence, Evidence};
 pub use reason::Reason;
 

@@ -15,10 +15,11 @@ use crate::domain::reward::RewardConfig;
 use crate::domain::stats::{Window, WindowStats};
 use crate::domain::tuning::{
     Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput, decide,
+    within_bounds,
 };
 use crate::store::{
-    Cached, FlagsState, NewDraft, POLICIES_TTL, Policy, ProposeOutcome, REWARD_CONFIG_TTL, Result,
-    STATS_TTL, Store, StoreError, TUNER,
+    AutoOutcome, Cached, FlagsState, NewDraft, POLICIES_TTL, Policy, ProposeOutcome,
+    REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
 };
 
 /// How long what the job reads may be kept; the defaults are the specification's.
@@ -47,10 +48,20 @@ pub enum TuneReport {
 pub enum Verdict {
     Proposed {
         key: PolicyKey,
-        supersedes: Option<Version>,
+        supersedes: Vec<Version>,
         notes: String,
+        /// Why the job left it to a person, where it might have activated it.
+        left: Option<String>,
+    },
+    /// The flags let the job activate its draft.
+    Activated {
+        key: PolicyKey,
+        replaced: Option<String>,
+        audit_id: String,
     },
     Nothing(Reason),
+    /// An admin pinned the policy, and why.
+    Pinned(String),
     /// Somebody else changed the policy meanwhile; the next pass decides anew.
     Overtaken(&'static str),
     /// `config/tuning` does not name the policy.
@@ -106,7 +117,7 @@ impl TuneJob {
         for policy in serving(&active) {
             let verdict = match tuning.policies.get(&policy.id) {
                 None => Verdict::NotTuned,
-                Some(bounds) => match self.tune(policy, &rewards, bounds, now).await? {
+                Some(bounds) => match self.tune(policy, &rewards, bounds, &flags, now).await? {
                     Verdict::Overtaken(why) => {
                         // What is kept of the policies is out of date.
                         self.policies.forget();
@@ -125,8 +136,12 @@ impl TuneJob {
         policy: &Policy,
         rewards: &RewardConfig,
         bounds: &PolicyTuning,
+        flags: &FlagsState,
         now: i64,
     ) -> Result<Verdict> {
+        if let Some(why) = policy.pinned_because() {
+            return Ok(Verdict::Pinned(why.to_owned()));
+        }
         let weights = match policy.params.model_weights() {
             Ok(Some(weights)) => weights,
             Ok(None) => return Ok(Verdict::NoWeights),
@@ -135,7 +150,7 @@ impl TuneJob {
         let stats = self.stats_of(policy, &weights, bounds, now).await?;
         let versions = self.store.recent_versions(&policy.id).await?;
         let last_draft = last_draft(policy, &versions);
-        let decision = decide(&TuningInput {
+        let input = TuningInput {
             policy_id: &policy.id,
             parent: &policy.version,
             weights: &weights,
@@ -144,11 +159,59 @@ impl TuneJob {
             config: bounds,
             last_draft: last_draft.as_ref(),
             as_of: now,
-        });
-        match decision {
-            Decision::None(reason) => Ok(Verdict::Nothing(reason)),
-            Decision::Propose(proposal) => self.propose(policy, &versions, *proposal, now).await,
+        };
+        let (verdict, draft) = match decide(&input) {
+            Decision::None(reason) => {
+                let open = open_draft(policy, &reason, last_draft.as_ref());
+                (Verdict::Nothing(reason), open)
+            }
+            Decision::Propose(proposal) => {
+                let weights = proposal.weights.clone();
+                let verdict = self.propose(policy, &versions, *proposal, now).await?;
+                let key = match &verdict {
+                    Verdict::Proposed { key, .. } => Some((key.clone(), weights)),
+                    _ => None,
+                };
+                (verdict, key)
+            }
+        };
+        match draft {
+            Some((key, weights)) if flags.auto_activation_enabled() => {
+                self.activate(verdict, &input, key, &weights, now).await
+            }
+            _ => Ok(verdict),
         }
+    }
+
+    /// Activates the job's own draft, within the bounds as they are now.
+    async fn activate(
+        &mut self,
+        verdict: Verdict,
+        input: &TuningInput<'_>,
+        key: PolicyKey,
+        weights: &BTreeMap<String, f64>,
+        now: i64,
+    ) -> Result<Verdict> {
+        let outcome = if within_bounds(input, weights) {
+            let most = input.config.max_auto_activations_per_day;
+            self.store.auto_activate(&key, weights, most, now).await?
+        } else {
+            AutoOutcome::Left("it is beyond the bounds of config/tuning".to_owned())
+        };
+        Ok(match (outcome, verdict) {
+            (AutoOutcome::Activated(changed), _) => {
+                self.policies.forget();
+                let (replaced, audit_id) = (changed.entry.from, changed.audit_id);
+                Verdict::Activated { key, replaced, audit_id }
+            }
+            (AutoOutcome::Left(why), Verdict::Proposed { key, supersedes, notes, .. }) => {
+                Verdict::Proposed { key, supersedes, notes, left: Some(why) }
+            }
+            (AutoOutcome::Left(why), verdict) => {
+                tracing::info!(job = "tune", %key, why, "the draft is left to a person");
+                verdict
+            }
+        })
     }
 
     async fn stats_of(
@@ -197,13 +260,17 @@ impl TuneJob {
             expected_gain: proposal.expected_gain,
             evidence: serde_json::to_value(&proposal.evidence)
                 .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
-            supersedes: proposal.supersedes.clone(),
+            supersedes: open_drafts(versions),
             now,
         };
         Ok(match self.store.propose(&draft).await? {
-            ProposeOutcome::Proposed => {
-                Verdict::Proposed { key, supersedes: proposal.supersedes, notes: proposal.notes }
-            }
+            ProposeOutcome::Proposed => Verdict::Proposed {
+                key,
+                supersedes: draft.supersedes,
+                notes: proposal.notes,
+                left: None,
+            },
+            ProposeOutcome::Pinned => Verdict::Overtaken("an admin pinned the policy"),
             ProposeOutcome::Overtaken(why) => Verdict::Overtaken(why),
             ProposeOutcome::SwitchedOff(_) => Verdict::Overtaken("tuning was switched off"),
         })
@@ -217,6 +284,28 @@ fn unusable(error: &dyn fmt::Display) -> Verdict {
 /// Of each policy the version in force: the highest, should there be several active ones.
 fn serving(active: &[Policy]) -> impl Iterator<Item = &Policy> {
     active.chunk_by(|a, b| a.id == b.id).filter_map(|versions| versions.last())
+}
+
+/// The drafts of the tuner's that await an answer. Those of an earlier parent claim what was true
+/// of another world; a new draft takes their place as well.
+fn open_drafts(versions: &[Policy]) -> Vec<Version> {
+    let open = |it: &&Policy| it.status == PolicyStatus::Draft && it.created_by == TUNER;
+    versions.iter().filter(open).map(|policy| policy.version.clone()).collect()
+}
+
+/// The draft that says already what would be proposed now, and may still be activated.
+fn open_draft(
+    policy: &Policy,
+    reason: &Reason,
+    last: Option<&LastDraft>,
+) -> Option<(PolicyKey, BTreeMap<String, f64>)> {
+    match (reason, last) {
+        (Reason::AlreadyProposed { status: PolicyStatus::Draft, .. }, Some(last)) => {
+            let key = PolicyKey::new(&policy.id, last.version.clone()).ok()?;
+            Some((key, last.weights.clone()))
+        }
+        _ => None,
+    }
 }
 
 /// The tuner's last draft from the version in force, whatever became of it. `versions` are the
@@ -248,7 +337,7 @@ impl TuneReport {
             Self::Decided(verdicts) => {
                 for (policy, verdict) in verdicts {
                     match verdict {
-                        Verdict::Proposed { .. } => {
+                        Verdict::Proposed { .. } | Verdict::Activated { .. } => {
                             tracing::info!(job = "tune", policy, "{verdict}");
                         }
                         Verdict::Unusable(_) => {
@@ -283,13 +372,24 @@ impl fmt::Display for TuneReport {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Proposed { key, supersedes, notes } => {
+            Self::Proposed { key, supersedes, notes, left } => {
                 write!(f, "drafted {key}")?;
-                if let Some(version) = supersedes {
+                for version in supersedes {
                     write!(f, ", which supersedes {version}")?;
+                }
+                if let Some(why) = left {
+                    write!(f, ", and left it to a person: {why}")?;
                 }
                 write!(f, "\n{notes}")
             }
+            Self::Activated { key, replaced, audit_id } => {
+                write!(f, "activated {key}")?;
+                if let Some(version) = replaced {
+                    write!(f, " in place of {version}")?;
+                }
+                write!(f, " (audit entry {audit_id})")
+            }
+            Self::Pinned(why) => write!(f, "left alone: pinned ({why})"),
             Self::Nothing(reason) => write!(f, "nothing to propose: {reason}"),
             Self::Overtaken(why) => write!(f, "not proposed: {why}; the next pass decides anew"),
             Self::NotTuned => f.write_str("not tuned: config/tuning does not name it"),

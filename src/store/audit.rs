@@ -2,76 +2,135 @@
 //! always in the commit that makes the change they tell of.
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::error::{Result, StoreError};
+use super::page::{Page, PageRequest, newest_first};
 use super::query::Query;
-use super::value;
-use super::{Store, collection::AUDIT, write};
+use super::rpc::TransactionId;
+use super::{Store, collection::AUDIT, value, write};
+use crate::domain::audit::{AuditEntry, action};
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuditEntry {
-    /// Epoch milliseconds.
-    pub ts: i64,
-    pub actor: String,
-    /// What was done: `propose`, `supersede`, `flags`.
-    pub action: String,
-    /// What it was done to: a policy's id, or `flags`.
-    pub id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// What the decision rested on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<Json>,
-}
-
+/// Which entries of the trail to read; all that is left out matches.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     pub id: Option<String>,
     pub action: Option<String>,
     pub actor: Option<String>,
+    /// Entries with `ts` from here ...
+    pub since: Option<i64>,
+    /// ... up to here, both included.
+    pub until: Option<i64>,
 }
 
-impl Store {
-    /// The write that creates an entry; it belongs into the commit of the change itself.
-    pub(super) fn audit_write(&self, entry: &AuditEntry) -> Write {
-        let fields = match serde_json::to_value(entry) {
-            Ok(Json::Object(object)) => value::fields_from_json(&object),
-            _ => value::Fields::default(),
-        };
-        write::create(self.name(AUDIT, &Uuid::new_v4().to_string()), fields)
+impl AuditFilter {
+    /// Everything that was done to one policy.
+    pub fn of(id: &str) -> Self {
+        Self { id: Some(id.to_owned()), ..Self::default() }
     }
 
-    /// The latest entries that match, newest first, each with its document id.
-    pub async fn audit(
-        &self,
-        filter: &AuditFilter,
-        limit: usize,
-    ) -> Result<Vec<(String, AuditEntry)>> {
-        let mut query = Query::of(AUDIT).descending("ts").limit(limit);
-        for (field, wanted) in
-            [("id", &filter.id), ("action", &filter.action), ("actor", &filter.actor)]
+    fn query(&self) -> Query {
+        let mut query = Query::of(AUDIT);
+        for (field, wanted) in [("id", &self.id), ("action", &self.action), ("actor", &self.actor)]
         {
             if let Some(wanted) = wanted {
                 query = query.equal(field, value::string(wanted.as_str()));
             }
         }
-        let documents = self.query_all(AUDIT, query.build()).await?;
+        if let Some(since) = self.since {
+            query = query.at_least("ts", value::int(since));
+        }
+        if let Some(until) = self.until {
+            query = query.at_most("ts", value::int(until));
+        }
+        query
+    }
+}
+
+/// An entry as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRecord {
+    /// The document's id.
+    pub audit_id: String,
+    /// When its commit was, in microseconds since the epoch: the order of what happened.
+    pub committed_us: i64,
+    pub entry: AuditEntry,
+}
+
+impl Store {
+    /// The write that creates an entry; it belongs into the commit of the change itself.
+    pub(super) fn audit_write(&self, entry: &AuditEntry) -> Write {
+        self.audit_write_as(&Uuid::new_v4().to_string(), entry)
+    }
+
+    pub(super) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Write {
+        let fields = match serde_json::to_value(entry) {
+            Ok(Json::Object(object)) => value::fields_from_json(&object),
+            _ => value::Fields::default(),
+        };
+        write::create(self.name(AUDIT, id), fields)
+    }
+
+    /// The latest entries that match, newest first.
+    pub async fn audit(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRecord>> {
+        let query = filter.query().descending("ts").limit(limit);
+        self.decode_trail(&self.query_all(AUDIT, query.build()).await?)
+    }
+
+    /// The entries that match, a page at a time, newest first.
+    pub async fn audit_page(
+        &self,
+        filter: &AuditFilter,
+        page: &PageRequest,
+    ) -> Result<Page<AuditRecord>> {
+        let query = newest_first(self, filter.query(), AUDIT, page);
+        let documents = self.query_all(AUDIT, query).await?;
+        Page::of(page, &documents, |documents| self.decode_trail(documents))
+    }
+
+    /// All that was done to a policy, in the order of the commits.
+    pub async fn trail(&self, id: &str) -> Result<Vec<AuditRecord>> {
+        let query = AuditFilter::of(id).query().descending("ts");
+        let mut trail = self.decode_trail(&self.query_all(AUDIT, query.build()).await?)?;
+        // Entries of one commit tell of different versions: among them any order will do.
+        trail.sort_by_key(|record| record.committed_us);
+        Ok(trail)
+    }
+
+    /// How often an actor activated a version of a policy since a time, read in a transaction.
+    pub(super) async fn activations_since(
+        &self,
+        id: &str,
+        actor: &str,
+        since: i64,
+        transaction: &TransactionId,
+    ) -> Result<usize> {
+        let filter = AuditFilter {
+            id: Some(id.to_owned()),
+            action: Some(action::ACTIVATE.to_owned()),
+            actor: Some(actor.to_owned()),
+            since: Some(since),
+            until: None,
+        };
+        let query = filter.query().descending("ts").build();
+        Ok(self.query_in(AUDIT, query, transaction).await?.len())
+    }
+
+    fn decode_trail(&self, documents: &[Document]) -> Result<Vec<AuditRecord>> {
         documents.iter().map(|document| self.decode_audit(document)).collect()
     }
 
-    fn decode_audit(&self, document: &Document) -> Result<(String, AuditEntry)> {
+    pub(super) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {
         let json: Map<String, Json> = value::fields_to_json(&document.fields);
         let entry = serde_json::from_value(Json::Object(json)).map_err(|error| {
             StoreError::decode(self.short_name(&document.name), "an audit entry", error)
         })?;
-        Ok((value::document_id(document).to_owned(), entry))
+        let created = document.create_time.unwrap_or_default();
+        Ok(AuditRecord {
+            audit_id: value::document_id(document).to_owned(),
+            committed_us: created.seconds * 1_000_000 + i64::from(created.nanos) / 1_000,
+            entry,
+        })
     }
 }

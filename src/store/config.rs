@@ -4,11 +4,13 @@ use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::Value
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use utoipa::ToSchema;
 
-use super::audit::AuditEntry;
+use super::change::{ChangeError, Changed, Decided, Intent};
 use super::error::{Result, StoreError};
 use super::value::{self, Fields};
 use super::{Store, collection::CONFIG, write};
+use crate::domain::audit::action;
 use crate::domain::reward::RewardConfig;
 use crate::domain::tuning::TuningConfig;
 
@@ -16,12 +18,12 @@ pub(super) const FLAGS: &str = "flags";
 pub(super) const REWARD_CONFIG: &str = "reward_config";
 pub(super) const TUNING: &str = "tuning";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Flags {
     pub learning: LearningFlags,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LearningFlags {
     /// The kill switch: `false` stops all tuning and leaves scoring on.
@@ -42,6 +44,11 @@ impl FlagsState {
     /// kill switch was meant.
     pub fn tuning_enabled(&self) -> bool {
         matches!(self, Self::Set(flags) if flags.learning.enabled)
+    }
+
+    /// Whether the job may activate what it drafted.
+    pub fn auto_activation_enabled(&self) -> bool {
+        matches!(self, Self::Set(flags) if flags.learning.enabled && flags.learning.auto_activate_policies)
     }
 
     pub(super) fn of(document: Option<&Document>) -> Self {
@@ -74,50 +81,35 @@ impl Store {
         Ok(FlagsState::of(self.get(CONFIG, FLAGS).await?.as_ref()))
     }
 
-    /// Changes one flag, `learning.enabled` or `learning.autoActivatePolicies`, and tells of it
-    /// in the audit trail, in one commit. Other fields of the document stay as they are; flags
-    /// that were malformed are replaced, with the other flag off.
-    ///
-    /// # Errors
-    /// A conflict where somebody else changed the flags meanwhile.
-    pub async fn set_flag(
+    /// Changes flags, and tells of it in the audit trail, in one commit. Other fields of the
+    /// document stay as they are; flags that were malformed or missing are replaced, with what is
+    /// not named off.
+    pub async fn set_flags(
         &self,
-        flag: Flag,
-        enabled: bool,
-        actor: &str,
-        reason: Option<String>,
-        now: i64,
-    ) -> Result<Flags> {
-        let document = self.get(CONFIG, FLAGS).await?;
-        let before = FlagsState::of(document.as_ref());
-        let mut flags = match before {
-            FlagsState::Set(flags) => flags,
-            FlagsState::Missing | FlagsState::Malformed(_) => {
-                Flags { learning: LearningFlags { enabled: false, auto_activate_policies: false } }
-            }
-        };
-        *flag.of(&mut flags) = enabled;
-        let mut fields = document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
-        if let Ok(Json::Object(object)) = serde_json::to_value(flags) {
-            merge(&mut fields, value::fields_from_json(&object));
+        changes: FlagChanges,
+        intent: &Intent,
+    ) -> Result<Changed, ChangeError> {
+        if changes == FlagChanges::default() {
+            return Err(ChangeError::NoFlag);
         }
-        let entry = AuditEntry {
-            ts: now,
-            actor: actor.to_owned(),
-            action: "flags".to_owned(),
-            id: FLAGS.to_owned(),
-            from: Some(before.to_string()),
-            to: Some(FlagsState::Set(flags).to_string()),
-            reason,
-            evidence: None,
-        };
-        let seen = document.and_then(|found| found.update_time);
-        let writes = vec![
-            write::set_if_unchanged(self.name(CONFIG, FLAGS), fields, seen),
-            self.audit_write(&entry),
-        ];
-        self.commit("config/flags", writes, None).await?;
-        Ok(flags)
+        self.change("config/flags", intent, |transaction| async move {
+            let name = self.name(CONFIG, FLAGS);
+            let document =
+                self.get_many(vec![name.clone()], Some(&transaction)).await?.remove(&name);
+            let before = FlagsState::of(document.as_ref());
+            let flags = changes.over(&before);
+            let mut fields =
+                document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
+            if let Ok(Json::Object(object)) = serde_json::to_value(flags) {
+                merge(&mut fields, value::fields_from_json(&object));
+            }
+            let mut entry = intent.entry(action::FLAGS, FLAGS);
+            entry.from = Some(before.to_string());
+            entry.to = Some(FlagsState::Set(flags).to_string());
+            let seen = document.and_then(|found| found.update_time);
+            Ok(Decided { writes: vec![write::set_if_unchanged(name, fields, seen)], entry })
+        })
+        .await
     }
 
     /// The reward configuration; the specification's values where there is no document.
@@ -151,33 +143,44 @@ impl Store {
     }
 }
 
-/// A flag, by the name it has in Firestore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flag {
-    Enabled,
-    AutoActivatePolicies,
+/// The flags to change; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlagChanges {
+    pub enabled: Option<bool>,
+    pub auto_activate_policies: Option<bool>,
 }
 
-impl Flag {
-    fn of(self, flags: &mut Flags) -> &mut bool {
-        match self {
-            Self::Enabled => &mut flags.learning.enabled,
-            Self::AutoActivatePolicies => &mut flags.learning.auto_activate_policies,
-        }
-    }
-}
-
-impl std::str::FromStr for Flag {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
+impl FlagChanges {
+    /// One flag by the name it has in Firestore.
+    ///
+    /// # Errors
+    /// A name that is no flag's.
+    pub fn named(name: &str, value: bool) -> Result<Self, String> {
         match name {
-            "learning.enabled" => Ok(Self::Enabled),
-            "learning.autoActivatePolicies" => Ok(Self::AutoActivatePolicies),
+            "learning.enabled" => Ok(Self { enabled: Some(value), ..Self::default() }),
+            "learning.autoActivatePolicies" => {
+                Ok(Self { auto_activate_policies: Some(value), ..Self::default() })
+            }
             other => Err(format!(
                 "no flag is named {other:?}; there are learning.enabled and \
                  learning.autoActivatePolicies"
             )),
+        }
+    }
+
+    fn over(self, before: &FlagsState) -> Flags {
+        let off = LearningFlags { enabled: false, auto_activate_policies: false };
+        let LearningFlags { enabled, auto_activate_policies } = match before {
+            FlagsState::Set(flags) => flags.learning,
+            FlagsState::Missing | FlagsState::Malformed(_) => off,
+        };
+        Flags {
+            learning: LearningFlags {
+                enabled: self.enabled.unwrap_or(enabled),
+                auto_activate_policies: self
+                    .auto_activate_policies
+                    .unwrap_or(auto_activate_policies),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod cache;
+mod change;
 mod config;
 mod connect;
 mod counts;
@@ -11,6 +12,7 @@ mod cursor;
 mod error;
 mod escape;
 mod observations;
+mod page;
 mod policies;
 mod quarantine;
 mod query;
@@ -26,15 +28,21 @@ mod write;
 
 use firestore::FirestoreDb;
 
-pub use audit::{AuditEntry, AuditFilter};
+pub use audit::{AuditFilter, AuditRecord};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
-pub use config::{Flag, Flags, FlagsState, LearningFlags};
+pub use change::{
+    ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_BYTES, MAX_KEY_BYTES, MAX_REASON_BYTES,
+};
+pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use connect::{Connection, LOCAL_PROJECT};
 pub use create::{Created, MAX_BATCH};
 pub use cursor::{Checkpoint, Cursor, Pending, Position};
 pub use error::{Result, StoreError};
 pub use observations::{Chunk, Item, SCORED_FIELDS};
-pub use policies::{NewDraft, Policy, ProposeOutcome, TUNER};
+pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
+pub use policies::{
+    AutoOutcome, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome, TUNER,
+};
 pub use quarantine::Rejected;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;

@@ -41,6 +41,10 @@ impl Query {
         self.filter(path, Operator::LessThanOrEqual, value)
     }
 
+    pub fn at_least(self, path: &str, value: Value) -> Self {
+        self.filter(path, Operator::GreaterThanOrEqual, value)
+    }
+
     fn order(mut self, path: &str, direction: Direction) -> Self {
         let order = Order { field: Some(field(path)), direction: direction.into() };
         self.query.order_by.push(order);

@@ -13,8 +13,10 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Write,
     batch_get_documents_request::ConsistencySelector,
     batch_get_documents_response::Result as Found,
-    run_aggregation_query_request::QueryType as AggregationQueryType, run_query_request::QueryType,
-    structured_aggregation_query as aggregation, value::ValueType,
+    run_aggregation_query_request::QueryType as AggregationQueryType,
+    run_query_request::{self, QueryType},
+    structured_aggregation_query as aggregation,
+    value::ValueType,
 };
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
@@ -130,6 +132,32 @@ impl Store {
             Ok(documents)
         })
         .await
+    }
+
+    /// The same inside a transaction: what the query would find is then part of what the commit
+    /// depends on.
+    pub(super) async fn query_in(
+        &self,
+        target: &str,
+        query: StructuredQuery,
+        transaction: &TransactionId,
+    ) -> Result<Vec<Document>> {
+        let failed = |status| StoreError::rpc("querying", target, status);
+        let message = RunQueryRequest {
+            parent: self.documents(),
+            query_type: Some(QueryType::StructuredQuery(query)),
+            consistency_selector: Some(run_query_request::ConsistencySelector::Transaction(
+                transaction.clone(),
+            )),
+            ..RunQueryRequest::default()
+        };
+        let answers = self.client().run_query(request(message, QUERY_DEADLINE)).await;
+        let mut answers = answers.map_err(failed)?.into_inner();
+        let mut documents = Vec::new();
+        while let Some(answer) = answers.message().await.map_err(failed)? {
+            documents.extend(answer.document);
+        }
+        Ok(documents)
     }
 
     /// How many documents a query has. Firestore bills one read for each 1,000 index entries.

@@ -4,7 +4,11 @@ use serde_json::{Map, Value as Json};
 
 use super::config::{FLAGS, REWARD_CONFIG, TUNING};
 use super::error::{Result, StoreError};
+use super::transaction::Repeat;
 use super::{Store, collection::CONFIG, collection::POLICIES, value, write};
+use crate::domain::audit::{AuditEntry, action};
+use crate::domain::policy::lifecycle::StatusChange;
+use crate::domain::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 
 /// Collection, document id, and content as it stands in the repository's `config` folder.
 const SEEDS: [(&str, &str, &str); 4] = [
@@ -29,16 +33,55 @@ impl Store {
             let path = format!("{collection}/{id}");
             let mut seed: Map<String, Json> = serde_json::from_str(text)
                 .map_err(|error| StoreError::decode(path.as_str(), "a seed document", error))?;
-            if collection == POLICIES {
-                seed.insert("createdAt".to_owned(), Json::from(now));
-            }
-            let write = write::create(self.name(collection, id), value::fields_from_json(&seed));
-            let outcome = self.create_batch(collection, vec![write]).await?;
-            if let Some((_, status)) = outcome.refused.into_iter().next() {
-                return Err(StoreError::rpc("seeding", path, status));
-            }
-            if outcome.created > 0 { &mut report.created } else { &mut report.existing }.push(path);
+            let entry = match collection {
+                POLICIES => {
+                    seed.insert("createdAt".to_owned(), Json::from(now));
+                    Some(entry_of(id, now).map_err(|error| {
+                        StoreError::decode(path.as_str(), "a seed document", error)
+                    })?)
+                }
+                _ => None,
+            };
+            let fields = value::fields_from_json(&seed);
+            let created = self.create_with_entry(collection, id, &fields, entry.as_ref()).await?;
+            if created { &mut report.created } else { &mut report.existing }.push(path);
         }
         Ok(report)
     }
+
+    /// Creates a document, and the audit entry of a policy's first version with it; `false` where
+    /// the document exists.
+    async fn create_with_entry(
+        &self,
+        collection: &str,
+        id: &str,
+        fields: &value::Fields,
+        entry: Option<&AuditEntry>,
+    ) -> Result<bool> {
+        let path = format!("{collection}/{id}");
+        self.in_transaction(&path, Repeat::Recognised, |transaction| async move {
+            let name = self.name(collection, id);
+            let found = self.get_many(vec![name.clone()], Some(&transaction)).await?;
+            if !found.is_empty() {
+                return Ok((Vec::new(), false));
+            }
+            let mut writes = vec![write::create(name, fields.clone())];
+            writes.extend(entry.map(|entry| self.audit_write(entry)));
+            Ok((writes, true))
+        })
+        .await
+    }
+}
+
+fn entry_of(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
+    let PolicyKey { id, version } = name.parse()?;
+    Ok(AuditEntry {
+        ts: now,
+        actor: "system".to_owned(),
+        action: action::SEED.to_owned(),
+        id,
+        to: Some(version.to_string()),
+        changes: vec![StatusChange { version, from: None, to: PolicyStatus::Active }],
+        ..AuditEntry::default()
+    })
 }

@@ -4,20 +4,42 @@
 use firestore::gcloud_sdk::google::firestore::v1::Write;
 use firestore::gcloud_sdk::tonic::Code;
 
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::rpc::TransactionId;
 use super::{Store, retry};
 
-/// Attempts before a contended transaction gives up; the caller's next pass tries again anyway.
-const MAX_ATTEMPTS: u32 = 5;
+/// Attempts before a contended transaction gives up: with the delays between them some six
+/// seconds, in which eight rivals on one policy have all had their turn.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// After what a transaction may be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Only after ABORTED, which says that nothing was applied.
+    Aborted,
+    /// Also after an answer that was lost: the body recognises its own commit, should it have
+    /// landed.
+    Recognised,
+}
+
+impl Repeat {
+    fn allows(self, error: &StoreError) -> bool {
+        match (self, error.code()) {
+            (_, Some(Code::Aborted)) => true,
+            (Self::Recognised, Some(code)) => retry::is_transient(code) || code == Code::Unknown,
+            _ => false,
+        }
+    }
+}
 
 impl Store {
     /// Runs `body` in a transaction: it reads with the id it is given and returns the writes to
     /// commit with its result; no writes, and the transaction is rolled back. The whole is run
-    /// again where Firestore aborted it, so `body` must have no effect of its own.
+    /// again as `repeat` allows, so `body` must have no effect of its own.
     pub(super) async fn in_transaction<T, F>(
         &self,
         target: &str,
+        repeat: Repeat,
         mut body: impl FnMut(TransactionId) -> F,
     ) -> Result<T>
     where
@@ -26,7 +48,7 @@ impl Store {
         let mut attempt = 1;
         loop {
             match self.attempt(target, &mut body).await {
-                Err(error) if error.code() == Some(Code::Aborted) && attempt < MAX_ATTEMPTS => {
+                Err(error) if repeat.allows(&error) && attempt < MAX_ATTEMPTS => {
                     tokio::time::sleep(retry::delay(attempt, rand::random())).await;
                     attempt += 1;
                 }

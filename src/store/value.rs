@@ -21,6 +21,10 @@ pub fn int(number: i64) -> Value {
     value(ValueType::IntegerValue(number))
 }
 
+pub fn boolean(flag: bool) -> Value {
+    value(ValueType::BooleanValue(flag))
+}
+
 pub fn double(number: f64) -> Value {
     value(ValueType::DoubleValue(number))
 }

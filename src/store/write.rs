@@ -33,7 +33,19 @@ pub fn set_if_unchanged(name: String, fields: Fields, seen: Option<Timestamp>) -
 
 /// Changes only the fields given, if the document is still as it was read at `seen`.
 pub fn patch_if_unchanged(name: String, fields: Fields, seen: Timestamp) -> Write {
-    let field_paths = fields.keys().cloned().collect();
+    patch_and_clear_if_unchanged(name, fields, &[], seen)
+}
+
+/// The same, and removes the fields in `cleared` that are not among those given.
+pub fn patch_and_clear_if_unchanged(
+    name: String,
+    fields: Fields,
+    cleared: &[&str],
+    seen: Timestamp,
+) -> Write {
+    let cleared = cleared.iter().filter(|field| !fields.contains_key(**field));
+    let mut field_paths: Vec<_> = cleared.map(|field| (*field).to_owned()).collect();
+    field_paths.extend(fields.keys().cloned());
     let mut write = put(name, fields, Some(ConditionType::UpdateTime(seen)));
     write.update_mask = Some(DocumentMask { field_paths });
     write

@@ -51,6 +51,9 @@ pub struct PolicyTuning {
     /// How strongly rewards pull on weights: the factor between two arms grows by
     /// e^(learningRate x difference in reward).
     pub learning_rate: f64,
+    /// How many versions the job may activate by itself in 24 hours, where the flag
+    /// `autoActivatePolicies` lets it.
+    pub max_auto_activations_per_day: u32,
 }
 
 impl Default for PolicyTuning {
@@ -66,6 +69,7 @@ impl Default for PolicyTuning {
             min_gain: 0.005,
             // A difference of 0.1 between two equal arms then fills the default step.
             learning_rate: 8.0,
+            max_auto_activations_per_day: 4,
         }
     }
 }

@@ -74,14 +74,35 @@ fn best_weights(input: &TuningInput<'_>, evidence: &Evidence) -> Result<Vec<f64>
     Ok(steps.into_iter().map(to_weight).collect())
 }
 
+/// Whether weights keep the bounds as they are now: what was drafted under others, or changed by
+/// hand since, may not.
+pub fn within_bounds(input: &TuningInput<'_>, weights: &BTreeMap<String, f64>) -> bool {
+    let evidence = Evidence::gather(input);
+    let arms = &evidence.arms;
+    let step = step(input, &evidence);
+    let keeps = |it: &ArmEvidence| {
+        weights.get(&it.arm).is_some_and(|to| {
+            // An arm that begins below the floor may still be on its way up to it.
+            let floor = input.config.exploration_floor.min(it.weight);
+            *to >= floor && (to - it.weight).abs() <= step
+        })
+    };
+    check_weights(weights).is_ok() && weights.len() == arms.len() && arms.iter().all(keeps)
+}
+
+fn step(input: &TuningInput<'_>, evidence: &Evidence) -> f64 {
+    let failing = |it: &ArmEvidence| it.needs_retraining(input.thresholds.retrain);
+    match evidence.arms.iter().any(failing) {
+        true => input.config.retrain_step_bound,
+        false => input.config.step_bound,
+    }
+}
+
 /// An arm below `thresholds.retrain` must not gain, unless everything is as bad and something has to.
 fn bounds(input: &TuningInput<'_>, evidence: &Evidence) -> Result<Bounds, Reason> {
     let retrain = input.thresholds.retrain;
     let failing = |it: &ArmEvidence| it.needs_retraining(retrain);
-    let (floor, step) = match evidence.arms.iter().any(failing) {
-        true => (input.config.exploration_floor, input.config.retrain_step_bound),
-        false => (input.config.exploration_floor, input.config.step_bound),
-    };
+    let (floor, step) = (input.config.exploration_floor, step(input, evidence));
     let currents = |cap: bool| -> Vec<Current> {
         let current = |it: &ArmEvidence| Current { weight: it.weight, capped: cap && failing(it) };
         evidence.arms.iter().map(current).collect()

@@ -1,0 +1,85 @@
+//! Activation by the tune job, where the flags allow it.
+
+use std::collections::BTreeMap;
+
+use super::TUNER;
+use super::document::Policy;
+use crate::domain::audit::action;
+use crate::domain::policy::{PolicyKey, lifecycle};
+use crate::store::change::{ChangeError, Changed, Intent};
+use crate::store::collection::CONFIG;
+use crate::store::config::{FLAGS, FlagsState};
+use crate::store::{Result, Store};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What became of a draft that the job would activate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AutoOutcome {
+    Activated(Changed),
+    /// Why the draft is left to a person, or to a later pass.
+    Left(String),
+}
+
+impl Store {
+    /// Activates a draft of the tuner's whose `weights` were checked against the bounds. The flags,
+    /// the pin, the draft, its parent, and how many were activated in the last 24 hours are all
+    /// read inside the transaction that writes.
+    pub async fn auto_activate(
+        &self,
+        key: &PolicyKey,
+        weights: &BTreeMap<String, f64>,
+        max_per_day: u32,
+        now: i64,
+    ) -> Result<AutoOutcome> {
+        let intent = Intent::new(TUNER, now).because("autoActivatePolicies is on");
+        let target = format!("the automatic activation of {key}");
+        let intent = &intent;
+        let outcome = self
+            .change(&target, intent, |transaction| async move {
+                let name = self.name(CONFIG, FLAGS);
+                let found = self.get_many(vec![name.clone()], Some(&transaction)).await?;
+                let flags = FlagsState::of(found.get(&name));
+                if !flags.auto_activation_enabled() {
+                    return Err(ChangeError::SwitchedOff(flags));
+                }
+                let standing = self.standing(&key.id, &transaction).await?;
+                if !standing.pin().is_empty() {
+                    let why = "an admin pinned it".to_owned();
+                    return Err(ChangeError::Pinned(key.id.clone(), why));
+                }
+                let (document, policy) = self.target(key, &transaction).await?;
+                require_as_checked(&policy, weights)?;
+                let since = now - DAY_MS;
+                let done = self.activations_since(&key.id, TUNER, since, &transaction).await?;
+                if done >= max_per_day as usize {
+                    return Err(ChangeError::LeftToPerson(format!(
+                        "{done} versions of {} were activated automatically in the last 24 hours, \
+                         the most that config/tuning allows",
+                        key.id
+                    )));
+                }
+                let plan = lifecycle::activate(&standing.versions(), &policy.facts(), false)
+                    .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
+                Ok(self.entering(&standing, &plan, &document, action::ACTIVATE, intent))
+            })
+            .await;
+        match outcome {
+            Ok(changed) => Ok(AutoOutcome::Activated(changed)),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => Ok(AutoOutcome::Left(refused.to_string())),
+        }
+    }
+}
+
+/// Only what the tuner made, and only as it was checked.
+fn require_as_checked(policy: &Policy, weights: &BTreeMap<String, f64>) -> Result<(), ChangeError> {
+    if policy.created_by != TUNER {
+        let by = &policy.created_by;
+        return Err(ChangeError::LeftToPerson(format!("{} was made by {by}", policy.name())));
+    }
+    match policy.params.model_weights() {
+        Ok(Some(found)) if found == *weights => Ok(()),
+        _ => Err(ChangeError::LeftToPerson(format!("{} was changed by hand", policy.name()))),
+    }
+}

@@ -1,0 +1,168 @@
+//! A document of `ops_policies`, read and written.
+
+use firestore::gcloud_sdk::google::firestore::v1::Document;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
+
+use super::super::Store;
+use super::super::error::{Result, StoreError};
+use super::super::value::{self, Fields};
+use crate::domain::policy::lifecycle::VersionFacts;
+use crate::domain::policy::{Params, PolicyStatus};
+
+/// A version of a policy.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    #[schema(example = "router-core")]
+    pub id: String,
+    #[schema(value_type = String, example = "1.0.2")]
+    pub version: Version,
+    pub status: PolicyStatus,
+    /// Epoch milliseconds, as all times.
+    #[serde(default)]
+    pub created_at: i64,
+    #[serde(default)]
+    pub created_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notes: Option<String>,
+    /// Written once, when the version is created.
+    #[schema(value_type = Object)]
+    pub params: Params,
+    /// The version that was active when this one was proposed or written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub parent_version: Option<Version>,
+    /// The version that this one took the place of when it last became active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub previous_version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub superseded_by: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activated_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activated_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub archived_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rejected_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rejected_by: Option<String>,
+    /// The tuner leaves the policy alone. Stands on the active version, and moves with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    #[serde(flatten)]
+    pub pin: Pin,
+    /// Expected change of the mean reward of a request, in units of reward (0..1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expected_gain: Option<f64>,
+    /// What the tuner's decision rested on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub evidence: Option<Json>,
+    /// Fields that others have added.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub other: Map<String, Json>,
+}
+
+/// Why and by whom a policy is pinned, where somebody said so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pin {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pin_reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pinned_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pinned_at: Option<i64>,
+}
+
+/// The fields that a pin consists of.
+pub(super) const PIN_FIELDS: [&str; 4] = ["pinned", "pinReason", "pinnedBy", "pinnedAt"];
+
+impl Policy {
+    /// `{id}@{version}`, which is the document's id.
+    pub fn name(&self) -> String {
+        document_id(&self.id, &self.version)
+    }
+
+    pub(super) fn facts(&self) -> VersionFacts {
+        VersionFacts {
+            version: self.version.clone(),
+            status: self.status,
+            parent: self.parent_version.clone(),
+            params: self.params.model_weights().map(|_| ()),
+        }
+    }
+
+    /// Why it is pinned, in words; `None` where it is not.
+    pub fn pinned_because(&self) -> Option<&str> {
+        self.pinned.then(|| self.pin.pin_reason.as_deref().unwrap_or("no reason was given"))
+    }
+}
+
+pub(super) fn document_id(id: &str, version: &Version) -> String {
+    format!("{id}@{version}")
+}
+
+pub(super) fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {
+    document
+        .and_then(|document| value::as_str(&document.fields, "status"))
+        .is_some_and(|found| found == status.as_str())
+}
+
+impl Store {
+    pub(super) fn decode_policy(&self, document: &Document) -> Result<Policy> {
+        let name = self.short_name(&document.name);
+        let json = Json::Object(value::fields_to_json(&document.fields));
+        let policy: Policy = serde_json::from_value(json)
+            .map_err(|error| StoreError::decode(name, "a policy version", error))?;
+        let id = value::document_id(document);
+        if policy.name() != id {
+            let detail = format!("its fields say {}", policy.name());
+            return Err(StoreError::decode(name, "a policy version", detail));
+        }
+        Ok(policy)
+    }
+
+    /// Decodes what can be. One document that somebody spoilt by hand must not hide the others:
+    /// it is told in the log, and by name where it is asked for.
+    pub(super) fn decode_sound(&self, documents: &[Document]) -> Vec<Policy> {
+        let decode = |document| self.decode_policy(document);
+        let decoded = documents.iter().map(decode).filter_map(|policy| match policy {
+            Ok(policy) => Some(policy),
+            Err(error) => {
+                tracing::error!(%error, "a policy version is passed over");
+                None
+            }
+        });
+        decoded.collect()
+    }
+}
+
+/// The pin that these fields hold, to be moved to another version; empty where there is none.
+pub(super) fn pin_of(fields: &Fields) -> Fields {
+    if fields.get("pinned").map(value::to_json) != Some(Json::Bool(true)) {
+        return Fields::default();
+    }
+    let held = PIN_FIELDS.into_iter().filter_map(|name| {
+        let value = fields.get(name)?;
+        Some((name.to_owned(), value.clone()))
+    });
+    held.collect()
+}

@@ -1,0 +1,110 @@
+//! A version written by an admin: active from the start, with what it replaces as its parent.
+
+use semver::Version;
+use serde_json::Value as Json;
+
+use super::document::{Policy, document_id};
+use super::transition::{Standing, activated, archiving, check_id, entry_of};
+use crate::domain::audit::action;
+use crate::domain::policy::lifecycle::{self, Plan, Refusal};
+use crate::domain::policy::{EditError, Params, PolicyKey};
+use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::collection::POLICIES;
+use crate::store::value::{self, Fields};
+use crate::store::{Store, write};
+
+/// What the new version's params are to be.
+#[derive(Clone, Debug)]
+pub enum OverrideParams {
+    /// The active version's, with values at these paths.
+    Set(Vec<(String, Json)>),
+    /// These and nothing else.
+    Whole(Params),
+}
+
+impl OverrideParams {
+    /// The params that this makes of the active version's, checked.
+    pub fn over(&self, parent: &Policy) -> Result<Params, EditError> {
+        let params = match self {
+            Self::Whole(params) => params.clone(),
+            Self::Set(assignments) => {
+                let set = |params: Params, (path, value): &(String, Json)| {
+                    params.set(path, value.clone())
+                };
+                assignments.iter().try_fold(parent.params.clone(), set)?
+            }
+        };
+        params.check_override(&parent.params, &parent.name())?;
+        Ok(params)
+    }
+}
+
+impl Store {
+    /// Writes a new version and makes it active.
+    ///
+    /// # Errors
+    /// [`ChangeError::Moved`] where `expected` is given and another version is active.
+    pub async fn override_policy(
+        &self,
+        id: &str,
+        params: &OverrideParams,
+        expected: Option<&Version>,
+        intent: &Intent,
+    ) -> Result<Changed, ChangeError> {
+        check_id(id)?;
+        let target = format!("the override of {id}");
+        self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(id, &transaction).await?;
+            let Some((parent, document)) = standing.serving() else {
+                self.require_policy(id, &transaction).await?;
+                let refusal = Refusal::NoneActive;
+                return Err(ChangeError::Refused { name: id.to_owned(), refusal });
+            };
+            if let Some(expected) = expected.filter(|expected| *expected != parent) {
+                return Err(ChangeError::Moved {
+                    id: id.to_owned(),
+                    expected: expected.to_string(),
+                    found: parent.to_string(),
+                });
+            }
+            let parent_policy = self.decode_policy(document)?;
+            let refused = |source| ChangeError::Params { name: parent_policy.name(), source };
+            let params = params.over(&parent_policy).map_err(refused)?;
+            let version = self.free_version(id, parent, &transaction).await?;
+            let key = PolicyKey::new(id, version)
+                .map_err(|error| ChangeError::PolicyId(id.to_owned(), error))?;
+            let plan = lifecycle::override_with(&standing.versions(), &key.version)
+                .map_err(|refusal| ChangeError::Refused { name: id.to_owned(), refusal })?;
+            let mut writes = archiving(&standing, &plan, intent.now);
+            let fields = new_version(&standing, &plan, &key, parent, &params, intent);
+            let name = self.name(POLICIES, &document_id(id, &key.version));
+            writes.push(write::create(name, fields));
+            Ok(Decided { writes, entry: entry_of(&plan, action::OVERRIDE, id, intent) })
+        })
+        .await
+    }
+}
+
+fn new_version(
+    standing: &Standing,
+    plan: &Plan,
+    key: &PolicyKey,
+    parent: &Version,
+    params: &Params,
+    intent: &Intent,
+) -> Fields {
+    let mut fields = activated(standing, plan, intent);
+    fields.extend(value::fields([
+        ("id", value::string(key.id.as_str())),
+        ("version", value::string(key.version.to_string())),
+        ("createdAt", value::int(intent.now)),
+        ("createdBy", value::string(intent.actor.as_str())),
+        ("parentVersion", value::string(parent.to_string())),
+        ("params", value::map(value::fields_from_json(&params.0))),
+    ]));
+    let reason = intent.reason.as_deref().unwrap_or("no reason was given");
+    let notes = format!("Overridden by hand from {parent}: {reason}");
+    fields.insert("notes".to_owned(), value::string(notes));
+    fields.extend(standing.pin());
+    fields
+}

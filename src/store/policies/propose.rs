@@ -1,0 +1,163 @@
+//! The tuner's drafts.
+
+use firestore::gcloud_sdk::google::firestore::v1::Write;
+use semver::Version;
+use serde_json::Value as Json;
+
+use super::TUNER;
+use super::document::{document_id, has_status, pin_of};
+use crate::domain::audit::{AuditEntry, action};
+use crate::domain::policy::lifecycle::StatusChange;
+use crate::domain::policy::{Params, PolicyKey, PolicyStatus};
+use crate::store::collection::{CONFIG, POLICIES};
+use crate::store::config::{FLAGS, FlagsState};
+use crate::store::error::Result;
+use crate::store::transaction::Repeat;
+use crate::store::value::{self, Fields};
+use crate::store::{Store, write};
+
+/// A draft that the tune job wants to write.
+#[derive(Clone, Debug)]
+pub struct NewDraft {
+    pub key: PolicyKey,
+    pub parent: Version,
+    pub params: Params,
+    pub notes: String,
+    pub expected_gain: f64,
+    pub evidence: Json,
+    /// The tuner's open drafts that this one takes the place of.
+    pub supersedes: Vec<Version>,
+    pub now: i64,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProposeOutcome {
+    Proposed,
+    /// The flags forbid it, as read in the transaction that would have written the draft.
+    SwitchedOff(FlagsState),
+    /// Somebody pinned the policy.
+    Pinned,
+    /// The policy changed since the evidence was weighed; the next pass decides anew.
+    Overtaken(&'static str),
+}
+
+impl Store {
+    /// Writes a draft with its audit entry, and retires the draft it supersedes, in one
+    /// transaction that reads the flags and the parent again.
+    pub async fn propose(&self, draft: &NewDraft) -> Result<ProposeOutcome> {
+        self.in_transaction(
+            "a proposal in ops_policies",
+            Repeat::Aborted,
+            |transaction| async move {
+                let flags_name = self.name(CONFIG, FLAGS);
+                let parent_name = self.version_name(draft, &draft.parent);
+                let draft_name = self.name(POLICIES, &draft.key.to_string());
+                let superseded: Vec<_> = draft
+                    .supersedes
+                    .iter()
+                    .map(|version| (version, self.version_name(draft, version)))
+                    .collect();
+                let mut names = vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
+                names.extend(superseded.iter().map(|(_, name)| name.clone()));
+                let found = self.get_many(names, Some(&transaction)).await?;
+
+                let flags = FlagsState::of(found.get(&flags_name));
+                if !flags.tuning_enabled() {
+                    return Ok((Vec::new(), ProposeOutcome::SwitchedOff(flags)));
+                }
+                let parent = found.get(&parent_name);
+                if parent.is_some_and(|parent| !pin_of(&parent.fields).is_empty()) {
+                    return Ok((Vec::new(), ProposeOutcome::Pinned));
+                }
+                if !has_status(parent, PolicyStatus::Active) {
+                    let outcome = ProposeOutcome::Overtaken("another version became active");
+                    return Ok((Vec::new(), outcome));
+                }
+                if found.contains_key(&draft_name) {
+                    let outcome = ProposeOutcome::Overtaken("the version number was taken");
+                    return Ok((Vec::new(), outcome));
+                }
+                let mut writes = vec![
+                    write::create(draft_name, draft_fields(draft)),
+                    self.audit_write(&proposal_entry(draft)),
+                ];
+                for (version, name) in superseded {
+                    let superseded = found.get(&name);
+                    if !has_status(superseded, PolicyStatus::Draft) {
+                        let outcome = ProposeOutcome::Overtaken("the open draft was decided on");
+                        return Ok((Vec::new(), outcome));
+                    }
+                    let seen = superseded.and_then(|document| document.update_time);
+                    writes.push(superseding(name, draft, seen.unwrap_or_default()));
+                    writes.push(self.audit_write(&superseding_entry(draft, version)));
+                }
+                Ok((writes, ProposeOutcome::Proposed))
+            },
+        )
+        .await
+    }
+
+    fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
+        self.name(POLICIES, &document_id(&draft.key.id, version))
+    }
+}
+
+fn draft_fields(draft: &NewDraft) -> Fields {
+    value::fields([
+        ("id", value::string(draft.key.id.as_str())),
+        ("version", value::string(draft.key.version.to_string())),
+        ("status", value::string(PolicyStatus::Draft.as_str())),
+        ("createdAt", value::int(draft.now)),
+        ("createdBy", value::string(TUNER)),
+        ("notes", value::string(draft.notes.as_str())),
+        ("parentVersion", value::string(draft.parent.to_string())),
+        ("expectedGain", value::double(draft.expected_gain)),
+        ("evidence", value::from_json(&draft.evidence)),
+        ("params", value::map(value::fields_from_json(&draft.params.0))),
+    ])
+}
+
+fn superseding(name: String, draft: &NewDraft, seen: prost_types::Timestamp) -> Write {
+    let fields = value::fields([
+        ("status", value::string(PolicyStatus::Rejected.as_str())),
+        ("supersededBy", value::string(draft.key.version.to_string())),
+    ]);
+    write::patch_if_unchanged(name, fields, seen)
+}
+
+fn proposal_entry(draft: &NewDraft) -> AuditEntry {
+    let change =
+        StatusChange { version: draft.key.version.clone(), from: None, to: PolicyStatus::Draft };
+    AuditEntry {
+        ts: draft.now,
+        actor: TUNER.to_owned(),
+        action: action::PROPOSE.to_owned(),
+        id: draft.key.id.clone(),
+        from: Some(draft.parent.to_string()),
+        to: Some(draft.key.version.to_string()),
+        reason: Some(draft.notes.clone()),
+        changes: vec![change],
+        evidence: Some(draft.evidence.clone()),
+        ..AuditEntry::default()
+    }
+}
+
+fn superseding_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
+    let change = StatusChange {
+        version: superseded.clone(),
+        from: Some(PolicyStatus::Draft),
+        to: PolicyStatus::Rejected,
+    };
+    AuditEntry {
+        ts: draft.now,
+        actor: TUNER.to_owned(),
+        action: action::SUPERSEDE.to_owned(),
+        id: draft.key.id.clone(),
+        from: Some(superseded.to_string()),
+        to: Some(draft.key.version.to_string()),
+        reason: Some("newer evidence points elsewhere".to_owned()),
+        changes: vec![change],
+        ..AuditEntry::default()
+    }
+}

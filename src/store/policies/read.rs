@@ -1,0 +1,148 @@
+//! Reading versions.
+
+use std::collections::BTreeSet;
+
+use firestore::gcloud_sdk::google::firestore::v1::Document;
+use semver::Version;
+
+use super::document::{Policy, document_id};
+use crate::domain::policy::{PolicyKey, PolicyStatus};
+use crate::store::collection::POLICIES;
+use crate::store::error::Result;
+use crate::store::page::{Page, PageRequest, by_name};
+use crate::store::query::Query;
+use crate::store::rpc::TransactionId;
+use crate::store::{Store, value};
+
+/// How many of a policy's latest versions are read where its recent history matters.
+pub(super) const RECENT_VERSIONS: usize = 20;
+
+#[derive(Clone, Debug, Default)]
+pub struct PolicyFilter {
+    pub id: Option<String>,
+    pub status: Option<PolicyStatus>,
+}
+
+impl Store {
+    /// The active versions of all policies, in the order of id and version.
+    pub async fn active_policies(&self) -> Result<Vec<Policy>> {
+        let query =
+            Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
+        let documents = self.query_all(POLICIES, query.build()).await?;
+        Ok(sorted(self.decode_sound(&documents)))
+    }
+
+    /// Every version of every policy, or of one, in the order of id and version.
+    pub async fn policies(&self, id: Option<&str>) -> Result<Vec<Policy>> {
+        let mut query = Query::of(POLICIES);
+        if let Some(id) = id {
+            query = query.equal("id", value::string(id));
+        }
+        let documents = self.query_all(POLICIES, query.build()).await?;
+        Ok(sorted(self.decode_sound(&documents)))
+    }
+
+    /// The versions that match, a page at a time, in the order of their document ids.
+    pub async fn policies_page(
+        &self,
+        filter: &PolicyFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Policy>> {
+        let mut query = Query::of(POLICIES);
+        if let Some(id) = &filter.id {
+            query = query.equal("id", value::string(id.as_str()));
+        }
+        if let Some(status) = filter.status {
+            query = query.equal("status", value::string(status.as_str()));
+        }
+        let documents = self.query_all(POLICIES, by_name(self, query, POLICIES, page)).await?;
+        Ok(Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))?)
+    }
+
+    pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {
+        let document = self.get(POLICIES, &key.to_string()).await?;
+        document.map(|document| self.decode_policy(&document)).transpose()
+    }
+
+    /// A policy's latest versions, newest first.
+    pub async fn recent_versions(&self, id: &str) -> Result<Vec<Policy>> {
+        Ok(self.decode_sound(&self.query_all(POLICIES, recent(id).build()).await?))
+    }
+
+    /// The ids of all policies. Leaps from one to the next: one read for each policy, however
+    /// many versions it has.
+    pub async fn policy_ids(&self) -> Result<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
+        let mut last: Option<String> = None;
+        loop {
+            let mut query = Query::of(POLICIES).select(&["id"]).ascending("id").limit(1);
+            if let Some(last) = &last {
+                query = query.start_after(vec![value::string(last.as_str())]);
+            }
+            let documents = self.query_all(POLICIES, query.build()).await?;
+            // An id that is no text comes after all that are.
+            let found = documents.first().and_then(|found| value::as_str(&found.fields, "id"));
+            let Some(id) = found else { return Ok(ids) };
+            ids.insert(id.clone());
+            last = Some(id);
+        }
+    }
+
+    /// The active versions of one policy as documents, read inside a transaction: that another
+    /// becomes active meanwhile makes its commit fail.
+    pub(super) async fn active_documents(
+        &self,
+        id: &str,
+        transaction: &TransactionId,
+    ) -> Result<Vec<Document>> {
+        self.documents_with_status(id, PolicyStatus::Active, transaction).await
+    }
+
+    pub(super) async fn documents_with_status(
+        &self,
+        id: &str,
+        status: PolicyStatus,
+        transaction: &TransactionId,
+    ) -> Result<Vec<Document>> {
+        let query = Query::of(POLICIES)
+            .equal("id", value::string(id))
+            .equal("status", value::string(status.as_str()));
+        self.query_in(POLICIES, query.build(), transaction).await
+    }
+
+    /// A version number that no version of the policy has, read inside a transaction.
+    pub(super) async fn free_version(
+        &self,
+        id: &str,
+        parent: &Version,
+        transaction: &TransactionId,
+    ) -> Result<Version> {
+        let documents = self.query_in(POLICIES, recent(id).build(), transaction).await?;
+        let versions: Vec<Version> = documents
+            .iter()
+            .filter_map(|found| value::as_str(&found.fields, "version")?.parse().ok())
+            .collect();
+        let mut version = crate::domain::policy::next_free_patch(parent, &versions);
+        // Recent versions are those created last; an old one may have a higher number.
+        loop {
+            let name = self.name(POLICIES, &document_id(id, &version));
+            let found = self.get_many(vec![name], Some(transaction)).await?;
+            if found.is_empty() {
+                return Ok(version);
+            }
+            version = crate::domain::policy::next_patch(&version);
+        }
+    }
+}
+
+fn recent(id: &str) -> Query {
+    Query::of(POLICIES)
+        .equal("id", value::string(id))
+        .descending("createdAt")
+        .limit(RECENT_VERSIONS)
+}
+
+fn sorted(mut policies: Vec<Policy>) -> Vec<Policy> {
+    policies.sort_by(|a, b| (&a.id, &a.version).cmp(&(&b.id, &b.version)));
+    policies
+}

@@ -1,0 +1,334 @@
+//! The transitions that people make: each plans in `domain::policy::lifecycle` on what it reads
+//! inside its transaction, and writes all of the plan or nothing.
+
+use std::collections::HashMap;
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use semver::Version;
+
+use super::document::{PIN_FIELDS, Policy, document_id, pin_of};
+use crate::domain::audit::action;
+use crate::domain::policy::lifecycle::{self, Plan, Refusal, StatusChange, serving};
+use crate::domain::policy::{PolicyKey, PolicyStatus, diff};
+use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::collection::POLICIES;
+use crate::store::error::StoreError;
+use crate::store::rpc::TransactionId;
+use crate::store::value::{self, Fields};
+use crate::store::{Store, write};
+
+type Change<T> = Result<T, ChangeError>;
+
+/// What a transaction has read of one policy.
+pub(super) struct Standing {
+    pub(super) id: String,
+    /// The active versions, by version.
+    pub(super) active: Vec<(Version, Document)>,
+}
+
+impl Standing {
+    pub(super) fn versions(&self) -> Vec<Version> {
+        self.active.iter().map(|(version, _)| version.clone()).collect()
+    }
+
+    /// The version in force.
+    pub(super) fn serving(&self) -> Option<&(Version, Document)> {
+        self.active.iter().max_by(|a, b| a.0.cmp(&b.0))
+    }
+
+    /// The pin of the policy, wherever it stands.
+    pub(super) fn pin(&self) -> Fields {
+        let pins = self.active.iter().map(|(_, document)| pin_of(&document.fields));
+        pins.max_by_key(HashMap::len).unwrap_or_default()
+    }
+
+    fn refused(&self, version: Option<&Version>, refusal: Refusal) -> ChangeError {
+        let name = version.map_or_else(|| self.id.clone(), |it| document_id(&self.id, it));
+        ChangeError::Refused { name, refusal }
+    }
+}
+
+impl Store {
+    /// Makes a draft the active version.
+    ///
+    /// # Errors
+    /// [`ChangeError::Stale`] where the draft's parent is no longer active, unless `force`.
+    pub async fn activate(&self, key: &PolicyKey, force: bool, intent: &Intent) -> Change<Changed> {
+        let target = format!("the activation of {key}");
+        self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(&key.id, &transaction).await?;
+            let (document, policy) = self.target(key, &transaction).await?;
+            match lifecycle::activate(&standing.versions(), &policy.facts(), force) {
+                Ok(plan) => {
+                    Ok(self.entering(&standing, &plan, &document, action::ACTIVATE, intent))
+                }
+                Err(refusal @ Refusal::StaleParent { .. }) => {
+                    Err(self.stale(&standing, &policy, refusal, &transaction).await?)
+                }
+                Err(refusal) => Err(standing.refused(Some(&key.version), refusal)),
+            }
+        })
+        .await
+    }
+
+    /// Says no to a draft.
+    pub async fn reject(&self, key: &PolicyKey, intent: &Intent) -> Change<Changed> {
+        let target = format!("the rejection of {key}");
+        self.change(&target, intent, |transaction| async move {
+            let (document, policy) = self.target(key, &transaction).await?;
+            let plan = lifecycle::reject(&policy.facts())
+                .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
+            let fields = value::fields([
+                ("status", value::string(PolicyStatus::Rejected.as_str())),
+                ("rejectedAt", value::int(intent.now)),
+                ("rejectedBy", value::string(intent.actor.as_str())),
+            ]);
+            let mut entry = intent.entry(action::REJECT, &key.id);
+            entry.from = Some(key.version.to_string());
+            entry.changes = plan.changes;
+            Ok(Decided { writes: vec![patch(&document, fields, &[])], entry })
+        })
+        .await
+    }
+
+    /// Makes an archived version active again; without a version, the one that was active last
+    /// before the present one.
+    pub async fn roll_back(
+        &self,
+        id: &str,
+        version: Option<&Version>,
+        intent: &Intent,
+    ) -> Change<Changed> {
+        check_id(id)?;
+        let target = format!("the rollback of {id}");
+        self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(id, &transaction).await?;
+            let (document, policy) = match version {
+                Some(version) => self.target(&key(id, version)?, &transaction).await?,
+                None => self.previous(&standing, &transaction).await?,
+            };
+            let plan = lifecycle::roll_back(&standing.versions(), &policy.facts())
+                .map_err(|refusal| standing.refused(Some(&policy.version), refusal))?;
+            Ok(self.entering(&standing, &plan, &document, action::ROLLBACK, intent))
+        })
+        .await
+    }
+
+    /// Restores exactly one active version: of several the highest, of none the last.
+    pub async fn repair(&self, id: &str, intent: &Intent) -> Change<Changed> {
+        check_id(id)?;
+        let target = format!("the repair of {id}");
+        self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(id, &transaction).await?;
+            let last = match standing.active.is_empty() {
+                true => self.last_archived(id, &transaction).await?,
+                false => None,
+            };
+            let facts = last.as_ref().map(|(_, policy)| policy.facts());
+            let plan = match lifecycle::repair(&standing.versions(), facts.as_ref()) {
+                Err(Refusal::NeverActive) => {
+                    self.require_policy(id, &transaction).await?;
+                    return Err(standing.refused(None, Refusal::NeverActive));
+                }
+                plan => plan.map_err(|refusal| standing.refused(None, refusal))?,
+            };
+            let kept = standing.serving().map(|(_, document)| document);
+            let document = last.as_ref().map(|(document, _)| document).or(kept);
+            let document = document.ok_or_else(|| ChangeError::UnknownPolicy(id.to_owned()))?;
+            Ok(self.entering(&standing, &plan, document, action::REPAIR, intent))
+        })
+        .await
+    }
+
+    pub(super) async fn standing(&self, id: &str, transaction: &TransactionId) -> Change<Standing> {
+        let mut active = Vec::new();
+        for document in self.active_documents(id, transaction).await? {
+            // Only the version is needed: one that somebody spoilt otherwise can be replaced.
+            let version = value::as_str(&document.fields, "version");
+            let version =
+                version.and_then(|text| text.parse::<Version>().ok()).ok_or_else(|| {
+                    let name = self.short_name(&document.name);
+                    StoreError::decode(name, "a policy version", "its version is not semantic")
+                })?;
+            active.push((version, document));
+        }
+        active.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(Standing { id: id.to_owned(), active })
+    }
+
+    pub(super) async fn target(
+        &self,
+        key: &PolicyKey,
+        transaction: &TransactionId,
+    ) -> Change<(Document, Policy)> {
+        let name = self.name(POLICIES, &key.to_string());
+        let document = self.get_many(vec![name.clone()], Some(transaction)).await?.remove(&name);
+        let document = document.ok_or_else(|| ChangeError::UnknownVersion(key.to_string()))?;
+        let policy = self.decode_policy(&document)?;
+        Ok((document, policy))
+    }
+
+    /// The version that was active before the one in force.
+    async fn previous(
+        &self,
+        standing: &Standing,
+        transaction: &TransactionId,
+    ) -> Change<(Document, Policy)> {
+        if let Some((_, document)) = standing.serving()
+            && let Some(version) = value::as_str(&document.fields, "previousVersion")
+            && let Ok(version) = version.parse()
+            && let Ok(key) = PolicyKey::new(&standing.id, version)
+        {
+            match self.target(&key, transaction).await {
+                Ok(found) if found.1.status != PolicyStatus::Rejected => return Ok(found),
+                Ok(_) | Err(ChangeError::UnknownVersion(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.last_archived(&standing.id, transaction).await? {
+            Some(found) => Ok(found),
+            None => {
+                self.require_policy(&standing.id, transaction).await?;
+                Err(ChangeError::NothingBefore(standing.id.clone()))
+            }
+        }
+    }
+
+    /// The archived version that was active last, as far as that is on record; of those without a
+    /// record the highest.
+    async fn last_archived(
+        &self,
+        id: &str,
+        transaction: &TransactionId,
+    ) -> Change<Option<(Document, Policy)>> {
+        let archived = self.documents_with_status(id, PolicyStatus::Archived, transaction).await?;
+        let sound = archived.into_iter().filter_map(|document| {
+            let policy = self.decode_policy(&document).ok()?;
+            Some((document, policy))
+        });
+        let order = |policy: &Policy| (policy.archived_at, policy.version.clone());
+        Ok(sound.max_by_key(|(_, policy)| order(policy)))
+    }
+
+    pub(super) async fn require_policy(&self, id: &str, transaction: &TransactionId) -> Change<()> {
+        let any = crate::store::query::Query::of(POLICIES)
+            .equal("id", value::string(id))
+            .limit(1)
+            .build();
+        match self.query_in(POLICIES, any, transaction).await?.is_empty() {
+            true => Err(ChangeError::UnknownPolicy(id.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    async fn stale(
+        &self,
+        standing: &Standing,
+        draft: &Policy,
+        refusal: Refusal,
+        transaction: &TransactionId,
+    ) -> Change<ChangeError> {
+        let Some((_, document)) = standing.serving() else {
+            return Ok(standing.refused(Some(&draft.version), refusal));
+        };
+        let active = self.decode_policy(document)?;
+        let parent = match &draft.parent_version {
+            Some(version) => match PolicyKey::new(&draft.id, version.clone()) {
+                Ok(key) => self.target(&key, transaction).await.ok(),
+                Err(_) => None,
+            },
+            None => None,
+        };
+        let before = parent.map(|(_, policy)| policy.params).unwrap_or_default();
+        let by = active.activated_by.as_ref().map(|actor| format!(", activated by {actor}"));
+        Ok(ChangeError::Stale {
+            name: draft.name(),
+            refusal,
+            since: by.unwrap_or_default(),
+            changes: diff(&before, &active.params),
+        })
+    }
+
+    /// The writes of a plan that makes an existing document active.
+    pub(super) fn entering(
+        &self,
+        standing: &Standing,
+        plan: &Plan,
+        document: &Document,
+        action: &str,
+        intent: &Intent,
+    ) -> Decided {
+        let mut writes = archiving(standing, plan, intent.now);
+        let mut fields = activated(standing, plan, intent);
+        fields.extend(standing.pin());
+        // What is confirmed as active keeps what it says of when it became so.
+        let confirmed = plan.changes.iter().any(is_confirmation);
+        if confirmed {
+            fields.retain(|name, _| PIN_FIELDS.contains(&name.as_str()));
+            fields.insert("status".to_owned(), value::string(PolicyStatus::Active.as_str()));
+        }
+        writes.push(patch(document, fields, &[]));
+        Decided { writes, entry: entry_of(plan, action, &standing.id, intent) }
+    }
+}
+
+fn is_confirmation(change: &StatusChange) -> bool {
+    change.from == Some(PolicyStatus::Active) && change.to == PolicyStatus::Active
+}
+
+/// The writes that archive what was active, with the pin taken off: it moves on.
+pub(super) fn archiving(standing: &Standing, plan: &Plan, now: i64) -> Vec<Write> {
+    let leaving = plan.changes.iter().filter(|change| change.to == PolicyStatus::Archived);
+    let documents = leaving.filter_map(|change| {
+        standing.active.iter().find(|(version, _)| *version == change.version)
+    });
+    let fields = || {
+        value::fields([
+            ("status", value::string(PolicyStatus::Archived.as_str())),
+            ("archivedAt", value::int(now)),
+        ])
+    };
+    documents.map(|(_, document)| patch(document, fields(), &PIN_FIELDS)).collect()
+}
+
+/// What an active version says of how it became so.
+pub(super) fn activated(standing: &Standing, plan: &Plan, intent: &Intent) -> Fields {
+    let mut fields = value::fields([
+        ("status", value::string(PolicyStatus::Active.as_str())),
+        ("activatedAt", value::int(intent.now)),
+        ("activatedBy", value::string(intent.actor.as_str())),
+    ]);
+    if let Some(previous) = serving(&standing.versions()).or(plan.replaced.as_ref()) {
+        fields.insert("previousVersion".to_owned(), value::string(previous.to_string()));
+    }
+    fields
+}
+
+pub(super) fn entry_of(
+    plan: &Plan,
+    action: &str,
+    id: &str,
+    intent: &Intent,
+) -> crate::domain::audit::AuditEntry {
+    let mut entry = intent.entry(action, id);
+    let entered = plan.changes.iter().find(|change| change.to == PolicyStatus::Active);
+    entry.from = plan.replaced.as_ref().map(ToString::to_string);
+    entry.to = entered.map(|change| change.version.to_string());
+    entry.forced = plan.forced;
+    entry.changes.clone_from(&plan.changes);
+    entry
+}
+
+/// Changes these fields and clears those, if the document is still as it was read.
+pub(super) fn patch(document: &Document, fields: Fields, cleared: &[&str]) -> Write {
+    let seen = document.update_time.unwrap_or_default();
+    write::patch_and_clear_if_unchanged(document.name.clone(), fields, cleared, seen)
+}
+
+pub(super) fn check_id(id: &str) -> Change<()> {
+    PolicyKey::check_id(id).map_err(|error| ChangeError::PolicyId(id.to_owned(), error))
+}
+
+fn key(id: &str, version: &Version) -> Change<PolicyKey> {
+    PolicyKey::new(id, version.clone()).map_err(|error| ChangeError::PolicyId(id.to_owned(), error))
+}
