@@ -10,4 +10,5 @@ pub mod domain;
 pub mod health;
 pub mod http;
 pub mod jobs;
+pub mod metrics;
 pub mod store;

@@ -9,6 +9,7 @@ mod bucket;
 mod histogram;
 mod series;
 mod sketch;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -17,4 +18,5 @@ pub use bucket::Bucket;
 pub use histogram::RewardHistogram;
 pub use series::{DecodeError, MAX_AHEAD_MS, Placement, Series};
 pub use sketch::Sketch;
+pub use tally::Tally;
 pub use window::{UnknownWindow, Window, WindowStats};

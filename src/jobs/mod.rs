@@ -2,6 +2,7 @@
 //! and that the scheduler runs on a timer. A pass takes nothing but what is stored and the time;
 //! it may be repeated, interrupted, and run beside itself in another process.
 
+pub mod check;
 pub mod scheduler;
 pub mod score;
 pub mod tune;

@@ -13,23 +13,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Clock;
+use super::check::CheckReport;
 use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
+use crate::store::Store;
 
 /// When each job runs: cron expressions of six fields, seconds first, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     pub score: String,
     pub tune: String,
+    pub check: String,
 }
 
 impl Default for Schedule {
     /// Scoring each minute keeps the `1h` window fresh at about four writes a minute for each
     /// component at work; policies change every few hours at most, so that weighing the evidence
-    /// each quarter of an hour is soon enough.
+    /// each quarter of an hour is soon enough. The check costs two reads for each policy.
     fn default() -> Self {
-        Self { score: "0 * * * * *".to_owned(), tune: "30 */15 * * * *".to_owned() }
+        Self {
+            score: "0 * * * * *".to_owned(),
+            tune: "30 */15 * * * *".to_owned(),
+            check: "15 */5 * * * *".to_owned(),
+        }
     }
 }
 
@@ -65,6 +72,7 @@ impl Worker {
     pub async fn start(
         score: ScoreJob,
         tune: TuneJob,
+        store: Store,
         schedule: &Schedule,
         clock: Clock,
         health: Arc<Health>,
@@ -79,10 +87,17 @@ impl Worker {
                 async move { run_score(job, &clock, &stop, &health).await }
             })
             .await?;
+        let seen = health.clone();
         worker
             .add("tune", &schedule.tune, Arc::new(Mutex::new(tune)), move |job, _| {
-                let (clock, health) = (clock.clone(), health.clone());
+                let (clock, health) = (clock.clone(), seen.clone());
                 async move { run_tune(job, &clock, &health).await }
+            })
+            .await?;
+        worker
+            .add("check", &schedule.check, Arc::new(Mutex::new(store)), move |store, _| {
+                let health = health.clone();
+                async move { run_check(&store, &health).await }
             })
             .await?;
         worker.scheduler.start().await.map_err(Box::new)?;
@@ -141,7 +156,7 @@ async fn run_score(
 ) {
     match job.pass(clock.now(), stop, &|_| ()).await {
         Ok(report) => {
-            health.pass_succeeded();
+            health.pass_succeeded("score");
             if report.scored + report.quarantined > 0 {
                 tracing::info!(job = "score", "{report}");
             } else {
@@ -149,7 +164,7 @@ async fn run_score(
             }
         }
         Err(error) => {
-            health.pass_failed(&error);
+            health.pass_failed("score", &error);
             tracing::error!(job = "score", %error, "the pass failed; the next goes on from here");
         }
     }
@@ -158,12 +173,27 @@ async fn run_score(
 async fn run_tune(mut job: tokio::sync::OwnedMutexGuard<TuneJob>, clock: &Clock, health: &Health) {
     match job.pass(clock.now()).await {
         Ok(report) => {
-            health.pass_succeeded();
+            health.pass_succeeded("tune");
             report.log();
         }
         Err(error) => {
-            health.pass_failed(&error);
+            health.pass_failed("tune", &error);
             tracing::error!(job = "tune", %error, "the pass failed; the next tries again");
+        }
+    }
+}
+
+async fn run_check(store: &Store, health: &Health) {
+    match CheckReport::take(store).await {
+        Ok(report) => {
+            health.pass_succeeded("check");
+            for irregularity in health.checked(&report) {
+                tracing::error!(job = "check", "{irregularity}");
+            }
+        }
+        Err(error) => {
+            health.pass_failed("check", &error);
+            tracing::error!(job = "check", %error, "the pass failed; the next tries again");
         }
     }
 }

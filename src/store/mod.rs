@@ -24,6 +24,7 @@ mod series;
 mod stats;
 mod transaction;
 pub mod value;
+mod versions;
 mod write;
 
 use firestore::FirestoreDb;
@@ -47,6 +48,7 @@ pub use quarantine::Rejected;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;
 pub use stats::ComponentStats;
+pub use versions::VersionTally;
 
 /// The collections, by the names that components and people know them by.
 pub mod collection {

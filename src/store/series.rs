@@ -10,6 +10,7 @@ use super::escape::id_part;
 use super::query::Query;
 use super::stats::{stats_delete, stats_write};
 use super::value;
+use super::versions::VersionTally;
 use super::{Store, collection::STATE, write};
 use crate::domain::stats::{Series, Window};
 
@@ -68,18 +69,21 @@ impl Store {
         documents.iter().map(|document| self.decode_series(document)).collect()
     }
 
-    /// Commits the series of `changed`, the windows they give at `now`, and the cursor, at once.
+    /// Commits the series of `changed`, the windows they give at `now`, the tallies of versions, and
+    /// the cursor, at once.
     pub async fn checkpoint<'a>(
         &self,
         cursor: &Cursor,
         next: Checkpoint,
         changed: impl IntoIterator<Item = &'a mut ComponentSeries>,
+        versions: impl IntoIterator<Item = &'a mut VersionTally>,
         now: i64,
     ) -> Result<Cursor> {
         let mut writes = Vec::new();
         for component in changed {
             self.series_writes(component, now, &mut writes)?;
         }
+        writes.extend(versions.into_iter().map(|version| self.tally_write(version)));
         self.commit_cursor(cursor, next, writes).await
     }
 

@@ -1,11 +1,15 @@
 //! Counting a chunk: observations into the series of their components, in memory, until they are
 //! committed together with the cursor.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::observation::Observation;
+use crate::domain::policy::PolicyKey;
 use crate::domain::reward::{self, RewardConfig};
-use crate::store::{Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store};
+use crate::store::{
+    Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store, VersionTally,
+};
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.
@@ -22,11 +26,21 @@ const KEPT_BYTES: usize = 16 << 20;
 /// Series read in one request.
 const READ_AT_ONCE: usize = 100;
 
+/// Unknown names in `policyVersion` that are looked up for one commit. A component that writes
+/// rubbish there costs no more reads than this, and has what is beyond it uncounted.
+const LOOKED_UP: usize = 50;
+
+/// Names that were no version when they were looked up; past this they are all looked up again.
+const KEPT_NAMES: usize = 1_000;
+
 /// The series that this worker knows, valid as of one state of the cursor.
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: HashMap<String, ComponentSeries>,
     touched: HashSet<String>,
+    /// By what observations call them; `None` of what is no version of a policy.
+    versions: HashMap<String, Option<VersionTally>>,
+    touched_versions: HashSet<String>,
     as_of: Option<i64>,
 }
 
@@ -63,6 +77,7 @@ impl Ledger {
         now: i64,
     ) -> Result<Folded> {
         let items = self.load_for(store, items).await?;
+        self.load_versions(store, items).await?;
         let mut folded = Folded { taken: items.len(), ..Folded::default() };
         let mut last = None;
         for item in items {
@@ -85,6 +100,39 @@ impl Ledger {
             // One that is older than the longest window has its reward, and no window to be in.
             let _ = component.series.record(observation, &reward, now);
         }
+        if let Some(name) = &observation.policy_version
+            && let Some(Some(version)) = self.versions.get_mut(name)
+        {
+            version.tally.add(observation, &reward);
+            if !self.touched_versions.contains(name) {
+                self.touched_versions.insert(name.clone());
+            }
+        }
+    }
+
+    /// Looks up what the items call their policy's version, the most frequent names first.
+    async fn load_versions(&mut self, store: &Store, items: &[Item]) -> Result<()> {
+        let mut unknown: HashMap<&str, usize> = HashMap::new();
+        for item in items {
+            if let Item::Valid(observation) = item
+                && let Some(name) = &observation.policy_version
+                && !self.versions.contains_key(name)
+            {
+                *unknown.entry(name).or_default() += 1;
+            }
+        }
+        let mut unknown: Vec<_> = unknown.into_iter().collect();
+        unknown.sort_by_key(|(name, count)| (Reverse(*count), *name));
+        unknown.truncate(LOOKED_UP);
+        let keys: Vec<PolicyKey> =
+            unknown.iter().filter_map(|(name, _)| name.parse().ok()).collect();
+        for (name, _) in unknown {
+            self.versions.insert(name.to_owned(), None);
+        }
+        for found in store.version_tallies(&keys).await? {
+            self.versions.insert(found.key.to_string(), Some(found));
+        }
+        Ok(())
     }
 
     /// Reads the series that the items need, and says how many items from the front one commit
@@ -148,11 +196,17 @@ impl Ledger {
             .iter_mut()
             .filter(|(component, _)| touched.contains(*component))
             .map(|(_, series)| series);
-        let cursor = store.checkpoint(cursor, next, changed, now).await?;
+        let counted = std::mem::take(&mut self.touched_versions);
+        let versions = self.versions.iter_mut().filter(|(name, _)| counted.contains(*name));
+        let versions = versions.filter_map(|(_, version)| version.as_mut());
+        let cursor = store.checkpoint(cursor, next, changed, versions, now).await?;
         self.as_of = Some(cursor.sequence);
         let kept: usize = self.known.values().map(|series| series.weight + COMPONENT_BYTES).sum();
         if kept > KEPT_BYTES {
             self.known.clear();
+        }
+        if self.versions.len() > KEPT_NAMES {
+            self.versions.clear();
         }
         Ok(cursor)
     }

@@ -236,7 +236,7 @@ impl ScoreJob {
                 return Ok(());
             }
             let next = Checkpoint { position: cursor.position.clone(), pending: None };
-            cursor = self.store.checkpoint(&cursor, next, expired.iter_mut(), now).await?;
+            cursor = self.store.checkpoint(&cursor, next, expired.iter_mut(), [], now).await?;
             report.refreshed += expired.len() as u64;
             self.ledger.replace(expired, &cursor);
         }
