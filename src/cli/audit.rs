@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use f0_learning::store::{AuditFilter, Store};
+use f0_learning::jobs::Clock;
+use f0_learning::store::{AuditFilter, AuditRecord, Store};
 use serde_json::json;
 
 use super::output;
@@ -18,6 +19,13 @@ pub struct Options {
     /// Only what this actor did
     #[arg(long)]
     actor: Option<String>,
+    /// Only entries from here on: a time such as 2026-11-23T03:00:00Z or 2026-11-23, or so long
+    /// ago, as 90m, 24h or 7d
+    #[arg(long, value_parser = moment)]
+    since: Option<i64>,
+    /// Only entries up to here, written in the same way
+    #[arg(long, value_parser = moment)]
+    until: Option<i64>,
     /// At most so many entries
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -27,27 +35,79 @@ pub struct Options {
 }
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
-    let filter = AuditFilter { id: options.id, action: options.action, actor: options.actor };
+    let filter = AuditFilter {
+        id: options.id,
+        action: options.action,
+        actor: options.actor,
+        since: options.since,
+        until: options.until,
+    };
     let entries = store.audit(&filter, options.limit).await?;
     if options.json {
         let entries: Vec<_> = entries
             .iter()
-            .map(|(document, entry)| json!({ "document": document, "entry": entry }))
+            .map(|record| json!({ "auditId": record.audit_id, "entry": record.entry }))
             .collect();
         return output::print_json(&entries);
     }
     let mut table = output::table(&["time", "actor", "action", "id", "from", "to", "reason"]);
-    for (_, entry) in entries {
+    for AuditRecord { entry, .. } in entries {
+        let by = match entry.actor_name {
+            Some(name) => format!("{} ({name})", entry.actor),
+            None => entry.actor,
+        };
+        let forced = if entry.forced { "forced: " } else { "" };
         table.add_row([
             output::time(entry.ts),
-            entry.actor,
+            by,
             entry.action,
             entry.id,
             entry.from.unwrap_or_default(),
             entry.to.unwrap_or_default(),
-            entry.reason.unwrap_or_default(),
+            format!("{forced}{}", entry.reason.unwrap_or_default()),
         ]);
     }
     output::print(&table);
     Ok(())
+}
+
+/// A time, or how long ago, as epoch milliseconds.
+fn moment(text: &str) -> Result<i64, String> {
+    if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(time.timestamp_millis());
+    }
+    if let Ok(day) = text.parse::<chrono::NaiveDate>() {
+        return Ok(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
+    }
+    ago(text).map(|ago| Clock::system().now().saturating_sub(ago)).ok_or_else(|| {
+        "write a time such as 2026-11-23T03:00:00Z or 2026-11-23, or so long ago, as 90m, 24h or 7d"
+            .to_owned()
+    })
+}
+
+fn ago(text: &str) -> Option<i64> {
+    let unit = match text.chars().last()? {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        _ => return None,
+    };
+    let count: u32 = text[..text.len() - 1].parse().ok()?;
+    Some(i64::from(count) * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(moment("1970-01-02").unwrap(), 86_400_000);
+        assert_eq!(moment("1970-01-01T01:00:00+01:00").unwrap(), 0);
+        assert_eq!((ago("90m"), ago("7d")), (Some(5_400_000), Some(604_800_000)));
+        for wrong in ["", "soon", "-1h", "é", "5", "h"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use f0_learning::health::Health;
-use f0_learning::http;
+use f0_learning::http::{self, AdminToken, Api, Credentials};
 use f0_learning::jobs::Clock;
 use f0_learning::jobs::scheduler::{Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
@@ -25,7 +25,7 @@ pub struct Options {
     /// Address of the embedded Firestore
     #[arg(long, default_value = "127.0.0.1:8080")]
     firestore_addr: SocketAddr,
-    /// Port of the health endpoints
+    /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8788)]
     port: u16,
     /// Run a simulated platform that writes observations: a router over three models that drift,
@@ -40,7 +40,21 @@ const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
 
 fn schedule() -> Schedule {
-    Schedule { score: "*/2 * * * * *".to_owned(), tune: "1/10 * * * * *".to_owned() }
+    Schedule {
+        score: "*/2 * * * * *".to_owned(),
+        tune: "1/10 * * * * *".to_owned(),
+        check: "*/5 * * * * *".to_owned(),
+    }
+}
+
+/// Those of the environment, or else a token for this run, which is to be shown.
+fn credentials() -> Result<(Credentials, Option<String>)> {
+    if let Some(credentials) = Credentials::from_env(|name| std::env::var(name).ok())? {
+        return Ok((credentials, None));
+    }
+    let token: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
+    let credentials = Credentials::token(AdminToken::new(token.clone())?);
+    Ok((credentials, Some(token)))
 }
 
 pub async fn run(options: Options) -> Result<()> {
@@ -48,7 +62,9 @@ pub async fn run(options: Options) -> Result<()> {
     let firestore = firestore::start(options.firestore_addr, options.data, None).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
-    let server = http::Server::start(address, health.clone())
+    let (credentials, token) = credentials()?;
+    let api = Api::new(health.clone(), Clock::system(), Some(credentials));
+    let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
@@ -57,17 +73,23 @@ pub async fn run(options: Options) -> Result<()> {
         firestore.addr(),
         firestore.meter_addr()
     );
-    println!("health     http://{}/readyz", server.address());
+    println!("API        http://{}/ops      (described at /openapi.json)", server.address());
     println!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
     println!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
-    println!("  export GOOGLE_CLOUD_PROJECT={project}\n");
+    println!("  export GOOGLE_CLOUD_PROJECT={project}");
+    if let Some(token) = token {
+        println!("\nTo decide over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
+    }
+    println!();
     let clock = Clock::system();
     seed::print(&store.seed(clock.now()).await?);
+    api.serve(store.clone());
 
     let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
     let worker = Worker::start(
         ScoreJob::new(store.clone(), score),
         TuneJob::with_options(store.clone(), TUNE_OPTIONS),
+        store.clone(),
         &schedule(),
         clock.clone(),
         health.clone(),

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
-use f0_learning::jobs::Clock;
-use f0_learning::store::{Flag, FlagsState, Store};
+use f0_learning::store::{FlagChanges, FlagsState, Store};
 
 use super::output;
+use super::policies::Why;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -19,23 +19,18 @@ pub enum Command {
     Set {
         /// `learning.enabled` or `learning.autoActivatePolicies`, `=`, `true` or `false`
         #[arg(value_parser = parse_assignment)]
-        assignment: (Flag, bool),
-        /// Why, for the audit trail
-        #[arg(long)]
-        reason: Option<String>,
-        /// Who, for the audit trail
-        #[arg(long, env = "USER", default_value = "cli")]
-        actor: String,
+        assignment: FlagChanges,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
-fn parse_assignment(text: &str) -> Result<(Flag, bool)> {
+fn parse_assignment(text: &str) -> Result<FlagChanges> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| anyhow!("write NAME=VALUE, as in learning.enabled=false"))?;
-    let flag = name.trim().parse().map_err(|error: String| anyhow!(error))?;
     let value = value.trim().parse().map_err(|_| anyhow!("{value:?} is neither true nor false"))?;
-    Ok((flag, value))
+    FlagChanges::named(name.trim(), value).map_err(|error| anyhow!(error))
 }
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
@@ -44,10 +39,10 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             (FlagsState::Set(flags), true) => output::print_json(&flags)?,
             (state, _) => println!("{state}"),
         },
-        Command::Set { assignment: (flag, enabled), reason, actor } => {
-            let now = Clock::system().now();
-            let flags = store.set_flag(flag, enabled, &actor, reason, now).await?;
-            println!("{}", FlagsState::Set(flags));
+        Command::Set { assignment, why } => {
+            let changed = store.set_flags(assignment, &why.intent()).await?;
+            let now = changed.entry.to.unwrap_or_default();
+            println!("{now} (audit entry {})", changed.audit_id);
         }
     }
     Ok(())

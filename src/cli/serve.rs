@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use f0_learning::health::Health;
-use f0_learning::http;
+use f0_learning::http::{self, Api, Credentials};
 use f0_learning::jobs::Clock;
 use f0_learning::jobs::scheduler::{Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
@@ -18,7 +18,7 @@ use super::{connection, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Port of the health endpoints
+    /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8080)]
     port: u16,
     /// When to score: cron of six fields, seconds first, in UTC
@@ -27,6 +27,9 @@ pub struct Options {
     /// When to tune: cron of six fields, seconds first, in UTC
     #[arg(long, env = "TUNE_CRON", default_value_t = Schedule::default().tune)]
     tune_cron: String,
+    /// When to check that each policy has one active version: cron of six fields, in UTC
+    #[arg(long, env = "CHECK_CRON", default_value_t = Schedule::default().check)]
+    check_cron: String,
     /// How long to leave an observation alone after its ts, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
@@ -38,9 +41,16 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 pub async fn run(options: Options) -> Result<()> {
     let connection = connection()?;
+    let credentials = Credentials::from_env(|name| std::env::var(name).ok())?;
+    if credentials.is_none() {
+        tracing::warn!(
+            "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: nothing can be changed over HTTP"
+        );
+    }
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
-    let server = http::Server::start(address, health.clone())
+    let api = Api::new(health.clone(), Clock::system(), credentials);
+    let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}; set PORT to a free port"))?;
     tracing::info!(address = %server.address(), project = connection.project, "serving");
@@ -55,11 +65,14 @@ pub async fn run(options: Options) -> Result<()> {
             return Ok(());
         }
     };
+    api.serve(store.clone());
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
-    let schedule = Schedule { score: options.score_cron, tune: options.tune_cron };
+    let schedule =
+        Schedule { score: options.score_cron, tune: options.tune_cron, check: options.check_cron };
     let worker = Worker::start(
         ScoreJob::new(store.clone(), score),
-        TuneJob::new(store),
+        TuneJob::new(store.clone()),
+        store,
         &schedule,
         Clock::system(),
         health.clone(),
@@ -89,7 +102,7 @@ async fn reach(connection: &f0_learning::store::Connection, health: &Health) -> 
             Ok(store) => return store,
             Err(error) => {
                 tracing::error!(%error, retry_in = ?delay, "cannot work with Firestore yet");
-                health.pass_failed(&error);
+                health.unreachable(&error);
             }
         }
         tokio::time::sleep(delay).await;

@@ -7,7 +7,7 @@
 //! document comes in through [`observation::Fields`].
 
 pub mod audit;
-mod digest;
+pub(crate) mod digest;
 pub mod effectiveness;
 pub mod observation;
 pub mod policy;

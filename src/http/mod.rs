@@ -1,22 +1,62 @@
-//! The HTTP side: what Cloud Run and people ask of a running service.
+//! The HTTP side: probes for Cloud Run, metrics, and under `/ops` the API that people and their
+//! tools decide on policies with. Handlers check who asks, call the store, and shape the answer;
+//! they decide nothing.
+
+mod auth;
+mod extract;
+mod openapi;
+mod ops;
+mod probes;
+mod problem;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+use crate::jobs::Clock;
+use crate::store::Store;
+
+pub use auth::{AdminToken, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES};
+pub use openapi::document;
 
 /// How long a client that does not go away may hold up the end of the process.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Four times the largest params that are taken.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Api {
+    health: Arc<Health>,
+    clock: Clock,
+    credentials: Option<Credentials>,
+    throttle: auth::Throttle,
+    store: OnceLock<Store>,
+}
+
+impl Api {
+    /// Without `credentials` nobody can be told from anybody: the routes that change something are
+    /// not there at all, and those that read are closed.
+    pub fn new(health: Arc<Health>, clock: Clock, credentials: Option<Credentials>) -> Arc<Self> {
+        let (throttle, store) = (auth::Throttle::default(), OnceLock::new());
+        Arc::new(Self { health, clock, credentials, throttle, store })
+    }
+
+    /// Opens `/ops`, once Firestore has been reached.
+    pub fn serve(&self, store: Store) {
+        let _ = self.store.set(store);
+    }
+}
 
 /// A running HTTP server.
 #[derive(Debug)]
@@ -26,28 +66,35 @@ pub struct Server {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-pub fn router(health: Arc<Health>) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(readyz))
-        .with_state(health)
+pub fn router(api: Arc<Api>) -> Router {
+    let (router, document) = openapi::routes(api.credentials.is_some()).split_for_parts();
+    let router = router.merge(openapi::route(document));
+    let router = router.fallback(problem::not_found);
+    router
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::map_response(not_to_be_kept))
+        .with_state(api)
 }
 
-async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    let readiness = health.readiness();
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(readiness))
+/// What the API shows is true now, and not for everybody.
+async fn not_to_be_kept(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 impl Server {
     /// Listens on `address`; port 0 takes a free one.
-    pub async fn start(address: SocketAddr, health: Arc<Health>) -> std::io::Result<Self> {
+    pub async fn start(address: SocketAddr, api: Arc<Api>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
+        let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
-            axum::serve(listener, router(health)).with_graceful_shutdown(stopped).await
+            axum::serve(listener, service).with_graceful_shutdown(stopped).await
         });
         Ok(Self { address, stop, task })
     }

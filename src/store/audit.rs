@@ -89,9 +89,9 @@ impl Store {
         Page::of(page, &documents, |documents| self.decode_trail(documents))
     }
 
-    /// All that was done to a policy, in the order of the commits.
-    pub async fn trail(&self, id: &str) -> Result<Vec<AuditRecord>> {
-        let query = AuditFilter::of(id).query().descending("ts");
+    /// All that was done to a policy, or all since a time, in the order of the commits.
+    pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
+        let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
         let mut trail = self.decode_trail(&self.query_all(AUDIT, query.build()).await?)?;
         // Entries of one commit tell of different versions: among them any order will do.
         trail.sort_by_key(|record| record.committed_us);

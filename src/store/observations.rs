@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::create::Created;
 use super::cursor::{Pending, Position};
 use super::error::{Result, StoreError};
+use super::page::{Page, PageRequest, newest_first};
 use super::query::Query;
 use super::value::{self, Fields, StoredFields};
 use super::{Store, collection::OBSERVATIONS, retry, write};
@@ -172,12 +173,28 @@ impl Store {
         component: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Map<String, Json>>> {
-        let mut query = Query::of(OBSERVATIONS).descending("ts").limit(limit);
-        if let Some(component) = component {
-            query = query.equal("component", value::string(component));
-        }
+        let query = of_component(component).descending("ts").limit(limit);
         let documents = self.query_all(OBSERVATIONS, query.build()).await?;
         Ok(documents.iter().map(with_id).collect())
+    }
+
+    /// The same a page at a time.
+    pub async fn observations_page(
+        &self,
+        component: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<Map<String, Json>>> {
+        let query = newest_first(self, of_component(component), OBSERVATIONS, page);
+        let documents = self.query_all(OBSERVATIONS, query).await?;
+        Page::of(page, &documents, |documents| Ok(documents.iter().map(with_id).collect()))
+    }
+}
+
+fn of_component(component: Option<&str>) -> Query {
+    let query = Query::of(OBSERVATIONS);
+    match component {
+        Some(component) => query.equal("component", value::string(component)),
+        None => query,
     }
 }
 

@@ -1,18 +1,20 @@
 //! `ops_stats`: the windows of each component, for people, components and the tuner to read.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
 
 use super::error::{Result, StoreError};
 use super::escape::id_part;
+use super::page::{Page, PageRequest, by_name};
 use super::query::Query;
 use super::value;
 use super::{Store, collection::STATS, write};
 use crate::domain::stats::{Window, WindowStats};
 
 /// A document of `ops_stats`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentStats {
     pub component: String,
@@ -75,6 +77,23 @@ impl Store {
             .collect::<Result<Vec<_>>>()?;
         all.sort_by(|a, b| (&a.component, a.window).cmp(&(&b.component, b.window)));
         Ok(all)
+    }
+
+    /// The same a page at a time, in the order of the documents' ids.
+    pub async fn stats_page(
+        &self,
+        component: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<ComponentStats>> {
+        let mut query = Query::of(STATS);
+        if let Some(component) = component {
+            query = query.equal("component", value::string(component));
+        }
+        let documents = self.query_all(STATS, by_name(self, query, STATS, page)).await?;
+        Page::of(page, &documents, |documents| {
+            let decode = |document: &Document| self.decode_stats(&document.name, &document.fields);
+            documents.iter().map(decode).collect()
+        })
     }
 
     fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {

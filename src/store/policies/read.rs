@@ -59,6 +59,16 @@ impl Store {
         Ok(Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))?)
     }
 
+    /// A policy's active versions and open drafts, in the order of their versions.
+    pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
+        let mut standing = Vec::new();
+        for status in [PolicyStatus::Active, PolicyStatus::Draft] {
+            let query = with_status(id, status).build();
+            standing.extend(self.decode_sound(&self.query_all(POLICIES, query).await?));
+        }
+        Ok(sorted(standing))
+    }
+
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {
         let document = self.get(POLICIES, &key.to_string()).await?;
         document.map(|document| self.decode_policy(&document)).transpose()
@@ -104,10 +114,7 @@ impl Store {
         status: PolicyStatus,
         transaction: &TransactionId,
     ) -> Result<Vec<Document>> {
-        let query = Query::of(POLICIES)
-            .equal("id", value::string(id))
-            .equal("status", value::string(status.as_str()));
-        self.query_in(POLICIES, query.build(), transaction).await
+        self.query_in(POLICIES, with_status(id, status).build(), transaction).await
     }
 
     /// A version number that no version of the policy has, read inside a transaction.
@@ -133,6 +140,12 @@ impl Store {
             version = crate::domain::policy::next_patch(&version);
         }
     }
+}
+
+fn with_status(id: &str, status: PolicyStatus) -> Query {
+    Query::of(POLICIES)
+        .equal("id", value::string(id))
+        .equal("status", value::string(status.as_str()))
 }
 
 fn recent(id: &str) -> Query {

@@ -1,0 +1,60 @@
+//! `policies diff`: params side by side.
+
+use anyhow::Result;
+use f0_learning::domain::policy::{ParamChange, PolicyKey, diff};
+use f0_learning::store::{Policy, Store};
+use serde_json::{Value, json};
+
+use super::{in_force, require};
+use crate::cli::output::{self, number};
+
+/// From the active version to `version`, or from `version` to `other`.
+pub async fn run(
+    store: &Store,
+    version: &PolicyKey,
+    other: Option<&PolicyKey>,
+    json: bool,
+) -> Result<()> {
+    let (from, to) = match other {
+        Some(other) => (require(store, version).await?, require(store, other).await?),
+        None => (in_force(store, &version.id).await?, require(store, version).await?),
+    };
+    if json {
+        let changes = diff(&from.params, &to.params);
+        let (from, to) = (from.name(), to.name());
+        return output::print_json(&json!({ "from": from, "to": to, "changes": changes }));
+    }
+    print(&from, &to);
+    Ok(())
+}
+
+pub fn print(from: &Policy, to: &Policy) {
+    let changes = diff(&from.params, &to.params);
+    if changes.is_empty() {
+        println!("the params of {} and {} are the same", from.name(), to.name());
+        return;
+    }
+    let (from, to) = (from.name(), to.name());
+    let mut table = output::table(&["param", &from, &to, "change"]);
+    for change in &changes {
+        table.add_row(vec![
+            change.path.clone().into(),
+            number(shown(change.from.as_ref())),
+            number(shown(change.to.as_ref())),
+            number(delta(change)),
+        ]);
+    }
+    output::print(&table);
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn delta(change: &ParamChange) -> String {
+    change.delta().map_or_else(String::new, |delta| format!("{delta:+.4}"))
+}

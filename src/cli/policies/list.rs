@@ -1,0 +1,64 @@
+//! `policies list`.
+
+use anyhow::Result;
+use f0_learning::domain::policy::PolicyStatus;
+use f0_learning::jobs::check::{CheckReport, Irregularity};
+use f0_learning::store::{Policy, Store};
+
+use crate::cli::output::{self, number};
+
+pub async fn run(
+    store: &Store,
+    id: Option<&str>,
+    status: Option<PolicyStatus>,
+    json: bool,
+) -> Result<()> {
+    let all = store.policies(id).await?;
+    let irregular = irregular(&all);
+    let shown: Vec<Policy> = all
+        .into_iter()
+        .filter(|policy| status.is_none_or(|status| policy.status == status))
+        .collect();
+    if json {
+        return output::print_json(&shown);
+    }
+    let mut table =
+        output::table(&["id", "version", "status", "created", "by", "expected gain", "notes"]);
+    for policy in shown {
+        let status = match policy.pinned {
+            true => format!("{}, pinned", policy.status),
+            false => policy.status.to_string(),
+        };
+        let notes = policy.notes.clone().unwrap_or_default();
+        let notes = match policy.pinned_because() {
+            Some(why) => format!("pinned: {why}\n{notes}"),
+            None => notes,
+        };
+        table.add_row(vec![
+            policy.id.into(),
+            policy.version.to_string().into(),
+            status.into(),
+            output::time(policy.created_at).into(),
+            policy.created_by.into(),
+            number(policy.expected_gain.map_or(String::new(), |gain| format!("{gain:+.3}"))),
+            notes.into(),
+        ]);
+    }
+    output::print(&table);
+    for irregularity in irregular {
+        eprintln!("warning: {irregularity}");
+    }
+    Ok(())
+}
+
+/// The policies among all versions of some that have several active versions, or none.
+pub fn irregular(all: &[Policy]) -> Vec<Irregularity> {
+    let mut report = CheckReport::default();
+    for policy in all {
+        let active = report.active.entry(policy.id.clone()).or_default();
+        if policy.status == PolicyStatus::Active {
+            active.push(policy.version.clone());
+        }
+    }
+    report.irregular()
+}

@@ -1,0 +1,167 @@
+//! `policies show`.
+
+use anyhow::{Result, bail};
+use f0_learning::domain::effectiveness::{Activation, Earned, Effectiveness};
+use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::jobs::Clock;
+use f0_learning::store::{MAX_EFFECT_DAYS, Policy, Store};
+use serde_json::json;
+
+use crate::cli::output::{self, number};
+
+pub async fn run(store: &Store, text: &str, days: u32, json: bool) -> Result<()> {
+    if text.contains('@') {
+        version(store, text, json).await
+    } else {
+        policy(store, text, days, json).await
+    }
+}
+
+async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
+    let key: PolicyKey = text.parse()?;
+    let policy = super::require(store, &key).await?;
+    let earned = store.earned(&key.id, [&key.version]).await?.remove(&key.version);
+    if json {
+        return output::print_json(&json!({ "policy": policy, "earned": earned }));
+    }
+    print!("{}", describe(&policy)?);
+    match earned {
+        Some(earned) => println!("  earned     {}", sum(&earned)),
+        None => println!("  earned     no observation names this version"),
+    }
+    Ok(())
+}
+
+async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
+    if !(1..=MAX_EFFECT_DAYS).contains(&days) {
+        bail!("--days is {days}, must be 1 to {MAX_EFFECT_DAYS}");
+    }
+    let standing = store.standing_policies(id).await?;
+    if standing.is_empty() && store.recent_versions(id).await?.is_empty() {
+        bail!("there is no policy {id}; `policies list` shows those that there are");
+    }
+    let effect = store.effectiveness(id, days, Clock::system().now()).await?;
+    if json {
+        return output::print_json(&json!({ "policies": standing, "effectiveness": effect }));
+    }
+    let active: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Active).collect();
+    for policy in &standing {
+        print!("{}", describe(policy)?);
+        if policy.status == PolicyStatus::Draft {
+            tell_stale(policy, &active);
+        }
+        println!();
+    }
+    print_effect(&effect, days);
+    match active.len() {
+        1 => {}
+        _ => {
+            let mut known = standing.clone();
+            // A policy without any active version or draft has versions all the same.
+            known.extend(store.recent_versions(id).await?.into_iter().take(1));
+            known.dedup_by_key(|policy| policy.name());
+            super::list::irregular(&known).iter().for_each(|it| eprintln!("warning: {it}"));
+        }
+    }
+    Ok(())
+}
+
+fn tell_stale(draft: &Policy, active: &[&Policy]) {
+    if let Some(parent) = &draft.parent_version
+        && !active.iter().any(|policy| policy.version == *parent)
+    {
+        println!("  stale      its parent {parent} is no longer active");
+    }
+}
+
+/// A version in words, with its params as they are stored.
+pub fn describe(policy: &Policy) -> Result<String> {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    writeln!(text, "{}  {}", policy.name(), policy.status.as_str())?;
+    if let Some(why) = policy.pinned_because() {
+        let by = policy.pin.pinned_by.as_deref().unwrap_or("somebody");
+        writeln!(text, "  pinned     by {by}: {why}")?;
+    }
+    let created = output::time(policy.created_at);
+    writeln!(text, "  created    {created} by {}", policy.created_by)?;
+    if let (Some(at), Some(by)) = (policy.activated_at, &policy.activated_by) {
+        writeln!(text, "  activated  {} by {by}", output::time(at))?;
+    }
+    if let (Some(at), Some(by)) = (policy.rejected_at, &policy.rejected_by) {
+        writeln!(text, "  rejected   {} by {by}", output::time(at))?;
+    }
+    if let Some(parent) = &policy.parent_version {
+        writeln!(text, "  parent     {parent}")?;
+    }
+    if let Some(previous) = &policy.previous_version {
+        writeln!(text, "  previous   {previous}")?;
+    }
+    if let Some(version) = &policy.superseded_by {
+        writeln!(text, "  superseded by {version}")?;
+    }
+    if let Some(gain) = policy.expected_gain {
+        writeln!(text, "  expected   {gain:+.3} mean reward")?;
+    }
+    for (index, line) in policy.notes.as_deref().unwrap_or_default().lines().enumerate() {
+        writeln!(text, "  {:<10} {line}", if index == 0 { "notes" } else { "" })?;
+    }
+    for line in serde_json::to_string_pretty(&policy.params)?.lines() {
+        writeln!(text, "  {line}")?;
+    }
+    Ok(text)
+}
+
+fn sum(earned: &Earned) -> String {
+    format!(
+        "{:.3} mean reward over {} observations ({:.0} actions), {:.1}% success, p95 {:.0} ms",
+        earned.avg_reward,
+        earned.n,
+        earned.population,
+        earned.success_rate * 100.0,
+        earned.p95_latency
+    )
+}
+
+fn print_effect(effect: &Effectiveness, days: u32) {
+    println!("in the last {days} days");
+    println!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
+    let automatic = effect.auto_activation_rate.map_or(String::new(), |rate| {
+        format!(", {} of them automatically ({:.0}%)", effect.auto_activated, rate * 100.0)
+    });
+    println!("  activated  {}{automatic}", effect.activated);
+    println!("  rejected   {} by people, {} superseded", effect.rejected, effect.superseded);
+    println!("  by hand    {} overrides, {} rollbacks", effect.overrides, effect.rollbacks);
+    if let Some(ms) = effect.median_decision_ms {
+        println!("  decided    half within {} of the proposal", output::duration(ms));
+    }
+    if !effect.activations.is_empty() {
+        println!();
+        output::print(&activations(&effect.activations));
+    }
+}
+
+fn activations(all: &[Activation]) -> comfy_table::Table {
+    let header =
+        ["time", "action", "by", "version", "reward", "n", "replaced", "reward", "n", "change"];
+    let mut table = output::table(&header);
+    let reward = |earned: &Option<Earned>| {
+        number(earned.as_ref().map_or("-".to_owned(), |it| format!("{:.3}", it.avg_reward)))
+    };
+    let n = |earned: &Option<Earned>| number(earned.as_ref().map_or(0, |it| it.n));
+    for it in all {
+        table.add_row(vec![
+            output::time(it.ts).into(),
+            it.action.clone().into(),
+            it.actor.clone().into(),
+            it.version.to_string().into(),
+            reward(&it.after),
+            n(&it.after),
+            it.replaced.as_ref().map_or("-".to_owned(), ToString::to_string).into(),
+            reward(&it.before),
+            n(&it.before),
+            number(it.change.map_or(String::new(), |change| format!("{change:+.3}"))),
+        ]);
+    }
+    table
+}

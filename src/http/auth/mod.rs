@@ -1,0 +1,252 @@
+//! Who is calling. A handler that takes an [`Admin`] or a [`Reader`] cannot be reached without
+//! the role; why a credential was refused is for the log, never for the caller.
+
+mod firebase;
+mod throttle;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use super::Api;
+use super::problem::Problem;
+
+pub use firebase::Firebase;
+pub use throttle::Throttle;
+
+/// Shorter tokens are refused at start-up: 32 random characters of an alphabet of 16 are 128 bits.
+pub const MIN_TOKEN_BYTES: usize = 32;
+
+/// The actor of whoever holds the static token.
+const ADMIN_TOKEN_ACTOR: &str = "admin-token";
+
+/// What callers may prove themselves by.
+#[derive(Debug)]
+pub struct Credentials {
+    admin_token: Option<AdminToken>,
+    firebase: Option<Firebase>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CredentialsError {
+    #[error(
+        "ADMIN_TOKEN is {bytes} bytes long, must be at least {MIN_TOKEN_BYTES}: generate one with \
+         `openssl rand -hex 32`"
+    )]
+    ShortToken { bytes: usize },
+    #[error("ADMIN_TOKEN holds a character that no HTTP header can carry")]
+    TokenCharacter,
+    #[error("FIREBASE_PROJECT_ID is {0:?}, which is no project's id")]
+    Project(String),
+    #[error("the client that fetches Firebase's keys could not be set up: {0}")]
+    Client(String),
+}
+
+impl Credentials {
+    /// From `ADMIN_TOKEN`, `FIREBASE_PROJECT_ID` and `FIREBASE_JWKS_URL`; `None` where none is set.
+    pub fn from_env(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, CredentialsError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let admin_token = set("ADMIN_TOKEN").map(AdminToken::new).transpose()?;
+        let firebase = set("FIREBASE_PROJECT_ID")
+            .map(|project| Firebase::new(&project, set("FIREBASE_JWKS_URL")))
+            .transpose()?;
+        let any = admin_token.is_some() || firebase.is_some();
+        Ok(any.then_some(Self { admin_token, firebase }))
+    }
+
+    /// Only a static token, for `dev`.
+    pub fn token(token: AdminToken) -> Self {
+        Self { admin_token: Some(token), firebase: None }
+    }
+
+    async fn identify(&self, bearer: &str, now: i64) -> Result<Caller, Refused> {
+        if let Some(token) = &self.admin_token
+            && token.is(bearer)
+        {
+            let actor = ADMIN_TOKEN_ACTOR.to_owned();
+            return Ok(Caller { actor, actor_name: None, role: Role::Admin });
+        }
+        match &self.firebase {
+            Some(firebase) => firebase.identify(bearer, now).await,
+            None => Err(Refused::Unknown("it is not ADMIN_TOKEN")),
+        }
+    }
+}
+
+/// A static token, compared in constant time.
+pub struct AdminToken(String);
+
+impl AdminToken {
+    pub fn new(token: String) -> Result<Self, CredentialsError> {
+        if token.len() < MIN_TOKEN_BYTES {
+            return Err(CredentialsError::ShortToken { bytes: token.len() });
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(CredentialsError::TokenCharacter);
+        }
+        Ok(Self(token))
+    }
+
+    fn is(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// May read.
+    Service,
+    /// May read, and change.
+    Admin,
+}
+
+/// Somebody who has proven who they are.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub actor: String,
+    pub actor_name: Option<String>,
+    role: Role,
+}
+
+/// Why somebody has not; the text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Unknown(&'static str),
+    /// Proven, but without a role here.
+    NoRole,
+    /// The keys to tell by could not be fetched.
+    Undecided(String),
+}
+
+/// A caller with the role to change things.
+#[derive(Debug)]
+pub struct Admin(pub Caller);
+
+/// A caller with the role to read.
+#[derive(Debug)]
+pub struct Reader;
+
+impl FromRequestParts<Arc<Api>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        require(parts, api, Role::Admin).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        require(parts, api, Role::Service).await.map(|_| Self)
+    }
+}
+
+/// A valid credential is never refused for the failures of others; failing ones run into the
+/// throttle of their address.
+async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem> {
+    let now = api.clock.now();
+    let refused = match identify(parts, api, now).await {
+        Ok(caller) if caller.role >= role => return named(parts, caller),
+        Ok(_) => return Err(forbidden()),
+        Err(refused) => refused,
+    };
+    if let Refused::Undecided(why) = &refused {
+        tracing::error!(why, "nobody's token can be checked");
+        let detail = "tokens cannot be checked at the moment; try again";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5));
+    }
+    let address = address_of(parts);
+    api.health.metrics().credentials_refused();
+    tracing::info!(%address, ?refused, "a credential was refused");
+    if let Some(seconds) = api.throttle.failed(address, now) {
+        let detail = "too many requests without a valid credential";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(seconds));
+    }
+    Err(match refused {
+        Refused::NoRole => forbidden(),
+        _ => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "a valid credential is required: `Authorization: Bearer` with a token",
+        ),
+    })
+}
+
+fn forbidden() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "the credential does not carry the role that this takes")
+}
+
+async fn identify(parts: &Parts, api: &Api, now: i64) -> Result<Caller, Refused> {
+    let value = parts.headers.get(header::AUTHORIZATION);
+    let text = value.ok_or(Refused::Unknown("there is none"))?.to_str();
+    let text = text.map_err(|_| Refused::Unknown("it is no text"))?;
+    let (scheme, token) = text.split_once(' ').ok_or(Refused::Unknown("it is no bearer token"))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refused::Unknown("it is no bearer token"));
+    }
+    let credentials = api.credentials.as_ref();
+    let credentials = credentials.ok_or(Refused::Unknown("no credential is configured"))?;
+    credentials.identify(token.trim(), now).await
+}
+
+/// The static token names nobody; whoever holds it may say who they are, beside it.
+fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
+    let Some(value) = parts.headers.get("x-actor") else { return Ok(caller) };
+    if caller.actor != ADMIN_TOKEN_ACTOR {
+        return Ok(caller);
+    }
+    let name = std::str::from_utf8(value.as_bytes());
+    let name = name.map_err(|_| Problem::bad_request("X-Actor is not UTF-8"))?.trim();
+    Ok(Caller { actor_name: (!name.is_empty()).then(|| name.to_owned()), ..caller })
+}
+
+/// Whom to count failures against. Behind Cloud Run every connection is from its front end, which
+/// appends the client's address to `X-Forwarded-For`; elsewhere anybody could write that header.
+fn address_of(parts: &Parts) -> IpAddr {
+    if std::env::var_os("K_SERVICE").is_some()
+        && let Some(value) = parts.headers.get_all("x-forwarded-for").iter().next_back()
+        && let Ok(text) = value.to_str()
+        && let Some(last) = text.rsplit(',').next()
+        && let Ok(address) = last.trim().parse()
+    {
+        return address;
+    }
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_long_enough_or_refused() {
+        assert!(AdminToken::new("a".repeat(32)).unwrap().is(&"a".repeat(32)));
+        assert!(!AdminToken::new("a".repeat(32)).unwrap().is(&"a".repeat(33)));
+        let refused = AdminToken::new("a".repeat(31)).unwrap_err();
+        assert_eq!(refused, CredentialsError::ShortToken { bytes: 31 });
+        assert!(AdminToken::new("ä".repeat(32)).is_err());
+    }
+
+    #[test]
+    fn without_a_variable_there_is_no_credential() {
+        assert!(Credentials::from_env(|_| None).unwrap().is_none());
+        let empty = |name: &str| (name == "ADMIN_TOKEN").then(String::new);
+        assert!(Credentials::from_env(empty).unwrap().is_none());
+        let short = |name: &str| (name == "ADMIN_TOKEN").then(|| "short".to_owned());
+        assert!(Credentials::from_env(short).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! What handlers take from a request; everything that is wrong with it becomes a [`Problem`].
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::Api;
+use super::problem::Problem;
+use crate::store::Store;
+
+/// A JSON body, whatever content type it is sent under: `curl -d` names that of a form.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            let detail = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    format!("the body is larger than {} bytes", super::MAX_BODY_BYTES)
+                }
+                _ => rejection.body_text(),
+            };
+            Problem::new(rejection.status(), detail)
+        })?;
+        let parsed = serde_json::from_slice(&bytes).map_err(|error| {
+            Problem::bad_request(format!("the body does not read as the JSON it must be: {error}"))
+        })?;
+        Ok(Self(parsed))
+    }
+}
+
+/// The query string.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Api>) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// The parts of the path.
+#[derive(Debug)]
+pub struct Segments<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Api>) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(segments)) => Ok(Self(segments)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Store {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let away = || {
+            let detail = "Firestore has not been reached yet; /readyz says why";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5)
+        };
+        api.store.get().cloned().ok_or_else(away)
+    }
+}

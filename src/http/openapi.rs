@@ -1,0 +1,88 @@
+//! The API's description, OpenAPI 3.1, generated from the handlers and their types.
+
+use std::sync::Arc;
+
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, ops, probes};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "f0-learning",
+        description = "Policies that learn from their outcomes: read what was observed and \
+                       proposed, decide on it, and see who decided what.\n\nTimes are epoch \
+                       milliseconds. Changes take an `Idempotency-Key`: a request that is repeated \
+                       under its key is carried out once.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Bearer),
+    security(("bearer" = [])),
+    tags(
+        (name = "policies", description = "The versions of policies, and what becomes of them"),
+        (name = "flags", description = "The kill switch, and automatic activation"),
+        (name = "records", description = "What was observed, counted and done"),
+        (name = "probes", description = "For whoever runs the service"),
+    ),
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "The static `ADMIN_TOKEN`, or a Firebase ID token with a `role` claim: `admin`, or \
+                 `service` to read",
+            ))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The routes with their description. Those that change something are there only if somebody
+/// could be allowed to.
+pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
+    let reading = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::metrics))
+        .routes(routes!(ops::policies::list))
+        .routes(routes!(ops::policies::show))
+        .routes(routes!(ops::policies::show_version))
+        .routes(routes!(ops::policies::show_diff))
+        .routes(routes!(ops::records::stats))
+        .routes(routes!(ops::records::observations))
+        .routes(routes!(ops::records::audit))
+        .routes(routes!(ops::flags::read));
+    if !changing {
+        return reading;
+    }
+    reading
+        .routes(routes!(ops::transitions::activate))
+        .routes(routes!(ops::transitions::reject))
+        .routes(routes!(ops::transitions::rollback))
+        .routes(routes!(ops::transitions::override_policy))
+        .routes(routes!(ops::transitions::pin))
+        .routes(routes!(ops::transitions::unpin))
+        .routes(routes!(ops::transitions::repair))
+        .routes(routes!(ops::flags::change))
+}
+
+/// The description as it is published.
+pub fn route(document: utoipa::openapi::OpenApi) -> Router<Arc<Api>> {
+    Router::new().route("/openapi.json", get(async move || Json(document)))
+}
+
+/// The whole description, as a server with credentials publishes it.
+pub fn document() -> utoipa::openapi::OpenApi {
+    routes(true).into_openapi()
+}

@@ -1,0 +1,137 @@
+//! Errors as `application/problem+json` (RFC 9457): what is wrong, and what to do about it.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use firestore::gcloud_sdk::tonic::Code;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::policy::lifecycle::Refusal;
+use crate::store::{ChangeError, StoreError};
+
+/// Seconds after which a request that met a passing condition may be made again.
+const RETRY_AFTER_S: u32 = 2;
+
+/// A problem, as RFC 9457 describes it. `type` is `about:blank`: the status says the class.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[schema(example = "Conflict")]
+    title: &'static str,
+    #[schema(minimum = 400, maximum = 599, example = 409)]
+    status: u16,
+    /// What happened, on what, and what to do.
+    detail: String,
+    /// Seconds, as the header `Retry-After` says too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after: Option<u32>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    pub fn after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = (self.status(), self.retry_after);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let passing = matches!(
+            error.code(),
+            Some(
+                Code::Aborted
+                    | Code::Unavailable
+                    | Code::DeadlineExceeded
+                    | Code::ResourceExhausted
+            )
+        );
+        if passing {
+            tracing::warn!(%error, "a request met a Firestore that could not serve it now");
+            let detail = format!("{error}; try again");
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(RETRY_AFTER_S);
+        }
+        tracing::error!(%error, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        use ChangeError as E;
+        let status = match &error {
+            E::UnknownPolicy(_) | E::UnknownVersion(_) => StatusCode::NOT_FOUND,
+            E::Refused { refusal: Refusal::Params(_), .. }
+            | E::Params { .. }
+            | E::PolicyId(..)
+            | E::Length { .. }
+            | E::NoReason
+            | E::NoFlag
+            | E::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            E::Refused { .. }
+            | E::Stale { .. }
+            | E::Moved { .. }
+            | E::NothingBefore(_)
+            | E::Pinned(..)
+            | E::NotPinned(_)
+            | E::SwitchedOff(_)
+            | E::LeftToPerson(_) => StatusCode::CONFLICT,
+            E::Store(_) => match error {
+                E::Store(error) => return error.into(),
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+pub async fn not_found(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    let detail = format!("there is nothing at {path}; /openapi.json says what there is");
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    let detail = format!("{path} does not take {method}; /openapi.json says what it takes");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
