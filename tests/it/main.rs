@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod auto_activation;
 mod binary;
 mod collector;
 mod deployment;
@@ -11,4 +12,5 @@ mod scoring;
 mod specification;
 mod support;
 mod trace;
+mod transitions;
 mod tuning;

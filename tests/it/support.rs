@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use f0_learning::collector::{NewObservation, record_observation};
 use f0_learning::domain::observation::Outcome;
+use f0_learning::domain::policy::lifecycle::{Statuses, replay};
+use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::jobs::tune::{TuneJob, TuneReport};
 use f0_learning::store::value::{self, Fields};
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::{Connection, Intent, NewDraft, ProposeOutcome, Store, collection};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_local::{Running, Server};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -93,4 +95,65 @@ pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<S
     let db = store.clone().into_db();
     let document = db.fluent().select().by_id_in(collection).one(id).await.unwrap()?;
     Some(value::fields_to_json(&document.fields))
+}
+
+/// The statistics of one arm of `router-core`, as scoring would have left them.
+pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
+    for window in ["1h", "24h", "7d"] {
+        let stats = json!({
+            "component": format!("router:{arm}"), "window": window, "ts": START, "n": n,
+            "population": n as f64, "successRate": avg_reward, "failureRate": 1.0 - avg_reward,
+            "timeoutRate": 0.0, "p50Latency": 200.0, "p95Latency": 400.0, "avgCostUsd": 0.01,
+            "avgReward": avg_reward, "p50Reward": avg_reward, "p95Reward": avg_reward,
+            "tokensIn": 0.0, "tokensOut": 0.0, "windowStart": START,
+        });
+        put(store, collection::STATS, &format!("router:{arm}|{window}"), fields(&stats)).await;
+    }
+}
+
+/// `id@version` as a key.
+pub fn key(text: &str) -> PolicyKey {
+    text.parse().unwrap()
+}
+
+/// A draft of `router-core` from `parent`, as the tuner would have written it.
+pub async fn draft(store: &Store, version: &str, parent: &str) -> PolicyKey {
+    let key = key(&format!("router-core@{version}"));
+    let parent = parent.parse().unwrap();
+    let params = json!({
+        "modelWeights": { "gpt-5": 0.5, "gemini": 0.25, "claude": 0.25 }, "of": version,
+    });
+    let draft = NewDraft {
+        key: key.clone(),
+        parent,
+        params: serde_json::from_value(params).unwrap(),
+        notes: "for a test".to_owned(),
+        expected_gain: 0.01,
+        evidence: json!({}),
+        supersedes: Vec::new(),
+        now: START,
+    };
+    assert_eq!(store.propose(&draft).await.unwrap(), ProposeOutcome::Proposed);
+    key
+}
+
+pub fn ada() -> Intent {
+    Intent::new("ada", START + 1).because("a test")
+}
+
+/// The status of every version of a policy.
+pub async fn statuses(store: &Store, id: &str) -> Statuses {
+    let all = store.policies(Some(id)).await.unwrap();
+    all.into_iter().map(|policy| (policy.version, policy.status)).collect()
+}
+
+/// Invariants 3 and 4: one active version, and a trail that gives the state of every version.
+pub async fn assert_sound(store: &Store, id: &str, why: &str) {
+    let stored = statuses(store, id).await;
+    let active = stored.values().filter(|status| **status == PolicyStatus::Active).count();
+    assert_eq!(active, 1, "{why}: {stored:?}");
+    let trail = store.trail(id, None).await.unwrap();
+    let (replayed, contradictions) = replay(trail.iter().map(|record| &record.entry));
+    assert_eq!(contradictions, [], "{why}");
+    assert_eq!(replayed, stored, "{why}");
 }

@@ -4,7 +4,8 @@ use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::tune::{TuneReport, Verdict};
 use f0_learning::store::{
-    AuditFilter, Flag, FlagsState, NewDraft, Policy, ProposeOutcome, Store, collection, value,
+    AuditFilter, FlagChanges, FlagsState, Intent, NewDraft, Policy, ProposeOutcome, Store,
+    collection, value,
 };
 use serde_json::json;
 
@@ -31,15 +32,22 @@ async fn drafts(store: &Store) -> Vec<Policy> {
     policies
 }
 
+/// What was done since the project was seeded.
 async fn actions(store: &Store) -> Vec<String> {
     let entries = store.audit(&AuditFilter::default(), 50).await.unwrap();
-    entries.into_iter().map(|(_, entry)| entry.action).collect()
+    let actions = entries.into_iter().map(|record| record.entry.action);
+    actions.filter(|action| action != "seed").collect()
+}
+
+async fn switch_off(store: &Store) {
+    let changes = FlagChanges { enabled: Some(false), ..FlagChanges::default() };
+    store.set_flags(changes, &Intent::new("ada", START)).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_kill_switch_stops_tuning_and_leaves_scoring_on() {
     let store = degraded_store().await;
-    store.set_flag(Flag::Enabled, false, "ada", None, START).await.unwrap();
+    switch_off(&store).await;
     assert!(matches!(tune(&store, START).await, TuneReport::SwitchedOff(FlagsState::Set(_))));
     fail(&store, "router:gpt-5", 3, START + 5_000).await;
     assert_eq!(score(&store, START + 6_000).await.scored, 3);
@@ -64,10 +72,10 @@ async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
         notes: "decided before the switch was thrown".to_owned(),
         expected_gain: 0.1,
         evidence: json!({}),
-        supersedes: None,
+        supersedes: Vec::new(),
         now: START,
     };
-    store.set_flag(Flag::Enabled, false, "ada", None, START).await.unwrap();
+    switch_off(&store).await;
     let outcome = store.propose(&draft).await.unwrap();
     assert!(matches!(outcome, ProposeOutcome::SwitchedOff(_)), "{outcome:?}");
     assert!(drafts(&store).await.is_empty());
@@ -83,7 +91,7 @@ async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
     score(&store, START + 4_000).await;
     let TuneReport::Decided(verdicts) = tune(&store, START + 5_000).await else { panic!("flags") };
     assert!(
-        matches!(&verdicts[0].1, Verdict::Proposed { supersedes: Some(_), .. }),
+        matches!(&verdicts[0].1, Verdict::Proposed { supersedes, .. } if supersedes.len() == 1),
         "{verdicts:?}"
     );
     let versions: Vec<_> = drafts(&store)
@@ -171,13 +179,14 @@ async fn flags_keep_what_others_put_beside_them() {
         "billing": { "alerts": true },
     });
     put(&store, collection::CONFIG, "flags", fields(&theirs)).await;
-    let reason = Some("checking".to_owned());
-    store.set_flag(Flag::AutoActivatePolicies, true, "ada", reason, START).await.unwrap();
+    let changes = FlagChanges { auto_activate_policies: Some(true), ..FlagChanges::default() };
+    store.set_flags(changes, &Intent::new("ada", START).because("checking")).await.unwrap();
     let FlagsState::Set(flags) = store.flags().await.unwrap() else { panic!("flags") };
     assert!(flags.learning.enabled && flags.learning.auto_activate_policies);
     let stored = document(&store, collection::CONFIG, "flags").await.unwrap();
     assert_eq!(stored["learning"]["canary"], theirs["learning"]["canary"]);
     assert_eq!(stored["billing"], theirs["billing"]);
-    let (_, entry) = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0);
+    let filter = AuditFilter { action: Some("flags".to_owned()), ..AuditFilter::default() };
+    let entry = store.audit(&filter, 1).await.unwrap().remove(0).entry;
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("ada", Some("checking")));
 }

@@ -55,5 +55,7 @@ fn tell_draft(policy: &Policy) {
         Ok(text) => println!("{text}"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }
-    println!("  look at it with: f0-learning policies show {}\n", policy.name());
+    let name = policy.name();
+    println!("  compare it with what runs:  f0-learning policies diff {name}");
+    println!("  activate it:                f0-learning policies activate {name}\n");
 }
