@@ -56,17 +56,16 @@ impl StoreError {
     /// Whether a commit's precondition failed or its transaction lost: somebody else was first,
     /// and nothing of ours was applied.
     pub fn is_conflict(&self) -> bool {
-        matches!(
+        let refused = matches!(
             self,
             Self::Rpc {
                 operation: COMMITTING,
-                code: Code::Aborted
-                    | Code::AlreadyExists
-                    | Code::FailedPrecondition
-                    | Code::NotFound,
+                code: Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound,
                 ..
             }
-        )
+        );
+        // A transaction that lost may be told so at any of its reads.
+        refused || self.code() == Some(Code::Aborted)
     }
 }
 

@@ -8,6 +8,7 @@ mod binary;
 mod collector;
 mod deployment;
 mod races;
+mod rivals;
 mod scoring;
 mod specification;
 mod support;

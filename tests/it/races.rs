@@ -36,7 +36,7 @@ async fn assert_exact(store: &Store, why: &str) {
 
 /// Polls a future so many times, waking it in between, and drops it if it is not done by then:
 /// what it awaited when it died is left to chance by the seed.
-async fn die_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub async fn die_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     tokio::pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
