@@ -90,6 +90,10 @@ impl From<StoreError> for Problem {
             let detail = format!("{error}; try again");
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(RETRY_AFTER_S);
         }
+        if matches!(error, StoreError::Decode { .. }) {
+            // What somebody wrote by hand is for people to mend, not for us to fail on.
+            return Self::new(StatusCode::CONFLICT, error.to_string());
+        }
         tracing::error!(%error, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }

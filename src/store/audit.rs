@@ -75,7 +75,7 @@ impl Store {
     /// The latest entries that match, newest first.
     pub async fn audit(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRecord>> {
         let query = filter.query().descending("ts").limit(limit);
-        self.decode_trail(&self.query_all(AUDIT, query.build()).await?)
+        Ok(self.decode_trail(&self.query_all(AUDIT, query.build()).await?))
     }
 
     /// The entries that match, a page at a time, newest first.
@@ -86,13 +86,13 @@ impl Store {
     ) -> Result<Page<AuditRecord>> {
         let query = newest_first(self, filter.query(), AUDIT, page);
         let documents = self.query_all(AUDIT, query).await?;
-        Page::of(page, &documents, |documents| self.decode_trail(documents))
+        Page::of(page, &documents, |documents| Ok(self.decode_trail(documents)))
     }
 
     /// All that was done to a policy, or all since a time, in the order of the commits.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
         let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
-        let mut trail = self.decode_trail(&self.query_all(AUDIT, query.build()).await?)?;
+        let mut trail = self.decode_trail(&self.query_all(AUDIT, query.build()).await?);
         // Entries of one commit tell of different versions: among them any order will do.
         trail.sort_by_key(|record| record.committed_us);
         Ok(trail)
@@ -117,8 +117,17 @@ impl Store {
         Ok(self.query_in(AUDIT, query, transaction).await?.len())
     }
 
-    fn decode_trail(&self, documents: &[Document]) -> Result<Vec<AuditRecord>> {
-        documents.iter().map(|document| self.decode_audit(document)).collect()
+    /// Every service may create entries: one that makes no sense must not hide the others.
+    fn decode_trail(&self, documents: &[Document]) -> Vec<AuditRecord> {
+        let decode = |document| self.decode_audit(document);
+        let records = documents.iter().map(decode).filter_map(|record| match record {
+            Ok(record) => Some(record),
+            Err(error) => {
+                tracing::error!(%error, "an audit entry is passed over");
+                None
+            }
+        });
+        records.collect()
     }
 
     pub(super) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {

@@ -3,13 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod api;
 mod auto_activation;
 mod binary;
 mod collector;
+mod credentials;
 mod deployment;
 mod races;
 mod rivals;
 mod scoring;
+mod server;
 mod specification;
 mod support;
 mod trace;

@@ -1,0 +1,323 @@
+//! The API, over HTTP: every transition, allowed and refused, and bad input of all kinds.
+
+use f0_learning::domain::policy::PolicyStatus;
+use f0_learning::jobs::check::CheckReport;
+use f0_learning::store::{AuditFilter, Store, collection};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::server::{Service, TOKEN, answer};
+use crate::support::{START, assert_sound, draft, fields, key, put, seeded_store, statuses};
+
+async fn status(store: &Store, version: &str) -> PolicyStatus {
+    statuses(store, "router-core").await[&version.parse().unwrap()]
+}
+
+async fn entries(store: &Store) -> usize {
+    store.audit(&AuditFilter::default(), 1_000).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.0")] {
+        draft(&store, version, parent).await;
+    }
+    let asked = json!({ "id": "router-core", "version": "1.0.1", "reason": "it is better" });
+    let done = service.post("/ops/policies/activate", &asked).await.ok();
+    assert_eq!((&done["from"], &done["to"]), (&json!("1.0.0"), &json!("1.0.1")));
+    assert_eq!(done["policy"]["status"], "active");
+    let audit_id = done["auditId"].as_str().unwrap();
+    let trail = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0);
+    assert_eq!((trail.audit_id.as_str(), trail.entry.actor.as_str()), (audit_id, "admin-token"));
+    assert_eq!(trail.entry.reason.as_deref(), Some("it is better"));
+
+    let stale = json!({ "id": "router-core", "version": "1.0.2" });
+    let told = service.post("/ops/policies/activate", &stale).await.problem(409);
+    assert!(told.contains("gpt-5 0.6 to 0.5") && told.contains("force"), "{told}");
+    let rejected = service.post("/ops/policies/reject", &stale).await.ok();
+    assert_eq!(rejected["policy"]["status"], "rejected");
+    service.post("/ops/policies/reject", &stale).await.problem(409);
+
+    let asked =
+        json!({ "id": "router-core", "set": { "cooldownMs": 1 }, "parentVersion": "1.0.1" });
+    let done = service.post("/ops/policies/override", &asked).await.ok();
+    assert_eq!(done["policy"]["params"]["cooldownMs"], 1);
+    assert_eq!(done["policy"]["createdBy"], "admin-token");
+    service.post("/ops/policies/override", &asked).await.problem(409);
+
+    let pin = json!({ "id": "router-core", "reason": "a launch" });
+    let done = service.post("/ops/policies/pin", &pin).await.ok();
+    assert_eq!(done["policy"]["pinReason"], "a launch");
+    service.post("/ops/policies/pin", &pin).await.problem(409);
+    let named = json!({ "id": "router-core" });
+    service.post("/ops/policies/unpin", &named).await.ok();
+    service.post("/ops/policies/unpin", &named).await.problem(409);
+
+    let done = service.post("/ops/policies/rollback", &named).await.ok();
+    assert_eq!((&done["action"], &done["to"]), (&json!("rollback"), &json!("1.0.1")));
+    service.post("/ops/policies/repair", &named).await.problem(409);
+    let forced = json!({ "id": "router-core", "version": "1.0.4", "force": true });
+    draft(&store, "1.0.4", "1.0.1").await;
+    service.post("/ops/policies/rollback", &named).await.ok();
+    let done = service.post("/ops/policies/activate", &forced).await.ok();
+    assert_eq!(done["to"], "1.0.4");
+    assert_sound(&store, "router-core", "after a day of the API").await;
+}
+
+#[tokio::test]
+async fn the_specifications_curl_rolls_back() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.1")] {
+        let id = draft(&store, version, parent).await;
+        store.activate(&id, false, &crate::support::ada()).await.unwrap();
+    }
+    // `curl -d` names the content type of a form.
+    let request = service.request(Method::POST, "/ops/policies/rollback").bearer_auth(TOKEN);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    answer(request.body(r#"{"id":"router-core","version":"1.0.1"}"#)).await.ok();
+    assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Active);
+    assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Archived);
+}
+
+#[tokio::test]
+async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    let second = json!({
+        "id": "router-core", "version": "1.0.1", "status": "active", "params": {},
+    });
+    put(&store, collection::POLICIES, "router-core@1.0.1", fields(&second)).await;
+    service.health.pass_succeeded("score");
+    service.health.checked(&CheckReport::take(&store).await.unwrap());
+    let ready = service.get("/readyz").await.ok();
+    assert!(ready["policies"][0].as_str().unwrap().contains("2 active versions"), "{ready}");
+    let metrics = service.get("/metrics").await.body;
+    let line = r#"f0_policy_active_versions{policy="router-core"} 2"#;
+    assert!(metrics.as_str().unwrap().contains(line), "{metrics}");
+    let shown = service.get("/ops/policies/router-core").await.ok();
+    assert_eq!(
+        (&shown["active"]["version"], &shown["alsoActive"]),
+        (&json!("1.0.1"), &json!(["1.0.0"]))
+    );
+
+    service.post("/ops/policies/repair", &json!({ "id": "router-core" })).await.ok();
+    assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Archived);
+    service.health.checked(&CheckReport::take(&store).await.unwrap());
+    assert_eq!(service.get("/readyz").await.ok()["policies"], json!([]));
+}
+
+#[tokio::test]
+async fn flags_are_changed_with_an_entry() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    let asked = json!({ "learning": { "enabled": false }, "reason": "night" });
+    let done = service.post("/ops/flags", &asked).await.ok();
+    let off = json!({ "enabled": false, "autoActivatePolicies": false });
+    assert_eq!(done["flags"]["learning"], off);
+    assert_eq!(service.get("/ops/flags").await.ok()["learning"], off);
+    let entry = service.get("/ops/audit?action=flags").await.ok();
+    assert_eq!(entry["items"][0]["auditId"], done["auditId"]);
+    assert_eq!(entry["items"][0]["reason"], "night");
+    service.post("/ops/flags", &json!({ "learning": {} })).await.problem(422);
+    service.post("/ops/flags", &json!({ "learning": { "enabled": "no" } })).await.problem(400);
+    put(&store, collection::CONFIG, "flags", fields(&json!({ "learning": 7 }))).await;
+    let shown = service.get("/ops/flags").await.ok();
+    assert!(shown["problem"].as_str().unwrap().contains("malformed"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_key_carries_a_request_out_once_and_only_that_request() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    draft(&store, "1.0.1", "1.0.0").await;
+    let send = async |path: &str, body: Value, key: &str| {
+        let request = service.request(Method::POST, path).bearer_auth(TOKEN);
+        answer(request.header("idempotency-key", key).body(body.to_string())).await
+    };
+    let asked = json!({ "id": "router-core", "version": "1.0.1" });
+    let first = send("/ops/policies/activate", asked.clone(), "k-1").await.ok();
+    let again = send("/ops/policies/activate", asked.clone(), "k-1").await.ok();
+    assert_eq!((&first["replayed"], &again["replayed"]), (&json!(false), &json!(true)));
+    assert_eq!(first["auditId"], again["auditId"]);
+    send("/ops/policies/rollback", json!({ "id": "router-core" }), "k-1").await.problem(422);
+    send("/ops/policies/activate", asked.clone(), "k-2").await.problem(409);
+    send("/ops/policies/activate", asked, &"k".repeat(300)).await.problem(400);
+    assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Active);
+}
+
+#[tokio::test]
+async fn the_name_given_beside_the_token_is_recorded_beside_it() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    let body = json!({ "id": "router-core", "reason": "a launch" }).to_string();
+    let request = service.request(Method::POST, "/ops/policies/pin").bearer_auth(TOKEN);
+    answer(request.header("x-actor", "Zoë".as_bytes()).body(body)).await.ok();
+    let entry = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0).entry;
+    assert_eq!((entry.actor.as_str(), entry.actor_name.as_deref()), ("admin-token", Some("Zoë")));
+}
+
+#[tokio::test]
+async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    for patch in 1..=7 {
+        draft(&store, &format!("1.0.{patch}"), "1.0.0").await;
+    }
+    for n in 0..5 {
+        let outcome = f0_learning::domain::observation::Outcome::Success;
+        // Two share a time: the document's id decides.
+        crate::support::record(&store, "c", outcome, 1.0, START + n / 2).await;
+    }
+    crate::support::score(&store, START + 1_000).await;
+    for (path, expected) in [
+        ("/ops/policies?id=router-core", 8),
+        ("/ops/policies?status=draft", 7),
+        ("/ops/audit?id=router-core", 8),
+        ("/ops/audit?action=propose&actor=policy-updater", 7),
+        ("/ops/observations?component=c", 5),
+        ("/ops/stats?component=c", 3),
+    ] {
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        loop {
+            let mut url = format!("{path}&limit=2");
+            if let Some(cursor) = &cursor {
+                url = format!("{url}&cursor={cursor}");
+            }
+            let page = service.get(&url).await.ok();
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= 2);
+            seen.extend(items.iter().map(ToString::to_string));
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = Some(next.replace('|', "%7C")),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), expected, "{path}");
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), expected, "{path} repeats");
+    }
+    let recent = service.get(&format!("/ops/audit?since={}", START + 1)).await.ok();
+    assert_eq!(recent["items"], json!([]));
+}
+
+#[tokio::test]
+async fn versions_and_their_differences_are_shown() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    draft(&store, "1.0.1", "1.0.0").await;
+    let shown = service.get("/ops/policies/router-core").await.ok();
+    assert_eq!(shown["drafts"][0]["version"], "1.0.1");
+    assert_eq!(shown["effectiveness"]["proposed"], 1);
+    let version = service.get("/ops/policies/router-core/versions/1.0.1").await.ok();
+    assert_eq!(version["parentVersion"], "1.0.0");
+    let diff = service.get("/ops/policies/router-core/diff?to=1.0.1").await.ok();
+    assert_eq!(diff["from"], "1.0.0");
+    let weight = json!({ "path": "modelWeights.gpt-5", "from": 0.6, "to": 0.5 });
+    assert!(diff["changes"].as_array().unwrap().contains(&weight), "{diff}");
+    service.get("/ops/policies/nobody").await.problem(404);
+    service.get("/ops/policies/router-core/versions/9.9.9").await.problem(404);
+    service.get("/ops/policies/router-core/diff?to=9.9.9").await.problem(404);
+}
+
+#[tokio::test]
+async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    draft(&store, "1.0.1", "1.0.0").await;
+    let before = entries(&store).await;
+    let id = "router-core";
+    let weights = |weights: Value| json!({ "id": id, "params": { "modelWeights": weights } });
+    for (path, body, status) in [
+        ("activate", json!({ "id": "nobody", "version": "1.0.0" }), 404),
+        ("activate", json!({ "id": id, "version": "1.0" }), 400),
+        ("activate", json!({ "id": id }), 400),
+        ("activate", json!({ "id": id, "version": "1.0.1", "forced": true }), 400),
+        ("activate", json!([]), 400),
+        ("rollback", json!({ "id": "../secrets" }), 422),
+        ("rollback", json!({ "id": "a/b" }), 422),
+        ("rollback", json!({ "id": "__x__" }), 422),
+        ("rollback", json!({ "id": "" }), 422),
+        ("rollback", json!({ "id": "роутер" }), 422),
+        ("rollback", json!({ "id": "x".repeat(5_000) }), 422),
+        ("pin", json!({ "id": id }), 400),
+        ("pin", json!({ "id": id, "reason": "x".repeat(100_000) }), 422),
+        ("pin", json!({ "id": id, "reason": "" }), 422),
+        ("override", json!({ "id": id }), 422),
+        ("override", json!({ "id": id, "set": {}, "params": {} }), 422),
+        ("override", json!({ "id": id, "set": { "cooldownMs": "soon" } }), 422),
+        ("override", json!({ "id": id, "set": { "no.such.path": 1 } }), 422),
+        ("override", weights(json!({ "gpt-5": -0.5, "gemini": 1.5 })), 422),
+        ("override", weights(json!({ "gpt-5": 0, "gemini": 0 })), 422),
+        ("override", weights(json!({ "gpt-5": "NaN" })), 422),
+        ("override", weights(json!({})), 422),
+        ("override", weights(json!({ "x".repeat(1_501): 1 })), 422),
+        ("override", json!({ "id": id, "params": {} }), 422),
+    ] {
+        let told = service.post(&format!("/ops/policies/{path}"), &body).await.problem(status);
+        assert!(!told.is_empty() && told.len() < 10_000, "{path}");
+    }
+    for (body, status) in [
+        ("{\"id\": \"router-core\"".to_owned(), 400),
+        (String::new(), 400),
+        ("\u{0}".to_owned(), 400),
+        ("{\"id\":\"router-core\",\"set\":{\"cooldownMs\":NaN}}".to_owned(), 400),
+        ("{\"id\":\"router-core\",\"set\":{\"cooldownMs\":1e999}}".to_owned(), 400),
+        (
+            format!(
+                "{{\"id\":\"router-core\",\"set\":{{\"x\":{}1{}}}}}",
+                "[".repeat(200),
+                "]".repeat(200)
+            ),
+            400,
+        ),
+        ("x".repeat(10 << 20), 413),
+    ] {
+        let request = service.request(Method::POST, "/ops/policies/override").bearer_auth(TOKEN);
+        answer(request.body(body)).await.problem(status);
+    }
+    for path in [
+        "/ops/policies?limit=0",
+        "/ops/policies?limit=201",
+        "/ops/policies?limit=many",
+        "/ops/policies?status=odd",
+        "/ops/policies?page=2",
+        "/ops/policies?cursor=x",
+        "/ops/policies?cursor=~a/b",
+        "/ops/audit?cursor=nan~a",
+        "/ops/audit?since=yesterday",
+        "/ops/policies/router-core?days=0",
+        "/ops/policies/..%2Fsecrets",
+        "/ops/policies/a%2Fb",
+        "/ops/policies/router-core/versions/1.0",
+        "/ops/policies/router-core/diff",
+        "/ops/policies/%FF",
+    ] {
+        service.get(path).await.problem(400);
+    }
+    service.get("/ops/nothing").await.problem(404);
+    service.get("/ops/policies/activate/now").await.problem(404);
+    service.post("/ops/stats", &json!({})).await.problem(405);
+    assert_eq!(entries(&store).await, before);
+    assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Draft);
+}
+
+#[tokio::test]
+async fn an_odd_document_in_the_store_is_never_a_servers_error() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    let odd = json!({ "id": "router-core", "version": "1.0.7", "status": "draft", "params": 7 });
+    put(&store, collection::POLICIES, "router-core@1.0.7", fields(&odd)).await;
+    put(&store, collection::OBSERVATIONS, "odd", fields(&json!({ "ts": "late", "x": [1] }))).await;
+    for path in ["/ops/policies", "/ops/policies/router-core", "/ops/observations"] {
+        service.get(path).await.ok();
+    }
+    let asked = json!({ "id": "router-core", "version": "1.0.7" });
+    let told = service.post("/ops/policies/activate", &asked).await.problem(409);
+    assert!(told.contains("router-core@1.0.7"), "{told}");
+    assert!(store.policy(&key("router-core@1.0.7")).await.is_err());
+}
