@@ -119,15 +119,13 @@ impl Store {
 
     /// Every service may create entries: one that makes no sense must not hide the others.
     fn decode_trail(&self, documents: &[Document]) -> Vec<AuditRecord> {
-        let decode = |document| self.decode_audit(document);
-        let records = documents.iter().map(decode).filter_map(|record| match record {
-            Ok(record) => Some(record),
-            Err(error) => {
-                tracing::error!(%error, "an audit entry is passed over");
-                None
-            }
-        });
-        records.collect()
+        let decode = |document| {
+            let record = self.decode_audit(document);
+            record
+                .inspect_err(|error| tracing::error!(%error, "an audit entry is passed over"))
+                .ok()
+        };
+        documents.iter().filter_map(decode).collect()
     }
 
     pub(super) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {

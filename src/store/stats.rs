@@ -91,8 +91,13 @@ impl Store {
         }
         let documents = self.query_all(STATS, by_name(self, query, STATS, page)).await?;
         Page::of(page, &documents, |documents| {
-            let decode = |document: &Document| self.decode_stats(&document.name, &document.fields);
-            documents.iter().map(decode).collect()
+            let decode = |document: &Document| {
+                let decoded = self.decode_stats(&document.name, &document.fields);
+                decoded
+                    .inspect_err(|error| tracing::error!(%error, "statistics are passed over"))
+                    .ok()
+            };
+            Ok(documents.iter().filter_map(decode).collect())
         })
     }
 

@@ -313,7 +313,16 @@ async fn an_odd_document_in_the_store_is_never_a_servers_error() {
     let odd = json!({ "id": "router-core", "version": "1.0.7", "status": "draft", "params": 7 });
     put(&store, collection::POLICIES, "router-core@1.0.7", fields(&odd)).await;
     put(&store, collection::OBSERVATIONS, "odd", fields(&json!({ "ts": "late", "x": [1] }))).await;
-    for path in ["/ops/policies", "/ops/policies/router-core", "/ops/observations"] {
+    put(&store, collection::AUDIT, "odd", fields(&json!({ "ts": START, "id": "router-core" })))
+        .await;
+    put(&store, collection::STATS, "odd", fields(&json!({ "n": -1 }))).await;
+    for path in [
+        "/ops/policies",
+        "/ops/policies/router-core",
+        "/ops/observations",
+        "/ops/audit",
+        "/ops/stats",
+    ] {
         service.get(path).await.ok();
     }
     let asked = json!({ "id": "router-core", "version": "1.0.7" });

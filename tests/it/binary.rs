@@ -65,14 +65,22 @@ fn firestore() -> Running {
     Running::start(&["firestore", "--addr", "127.0.0.1:0"], &[])
 }
 
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(BINARY);
     command.args(arguments).env_remove("FIRESTORE_EMULATOR_HOST");
     command.env_remove("GOOGLE_CLOUD_PROJECT").envs(environment.iter().copied());
     command.output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+/// How another process reaches the data of a test's store.
+pub async fn environment(store: &Store) -> Vec<(&'static str, String)> {
+    let db = store.clone().into_db();
+    let project = db.get_database_path().split('/').nth(1).unwrap().to_owned();
+    let address = crate::support::address().await.to_string();
+    vec![("FIRESTORE_EMULATOR_HOST", address), ("GOOGLE_CLOUD_PROJECT", project)]
+}
+
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -23,7 +23,7 @@ pub const START: i64 = 1_780_000_000_000;
 static SERVER: OnceCell<std::net::SocketAddr> = OnceCell::const_new();
 static PROJECTS: AtomicUsize = AtomicUsize::new(0);
 
-async fn address() -> std::net::SocketAddr {
+pub async fn address() -> std::net::SocketAddr {
     let start = || async {
         let (tell, told) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {

@@ -143,15 +143,13 @@ impl Store {
     /// Decodes what can be. One document that somebody spoilt by hand must not hide the others:
     /// it is told in the log, and by name where it is asked for.
     pub(super) fn decode_sound(&self, documents: &[Document]) -> Vec<Policy> {
-        let decode = |document| self.decode_policy(document);
-        let decoded = documents.iter().map(decode).filter_map(|policy| match policy {
-            Ok(policy) => Some(policy),
-            Err(error) => {
-                tracing::error!(%error, "a policy version is passed over");
-                None
-            }
-        });
-        decoded.collect()
+        let decode = |document| {
+            let policy = self.decode_policy(document);
+            policy
+                .inspect_err(|error| tracing::error!(%error, "a policy version is passed over"))
+                .ok()
+        };
+        documents.iter().filter_map(decode).collect()
     }
 }
 
