@@ -15,17 +15,17 @@ use serde_json::json;
 const BINARY: &str = env!("CARGO_BIN_EXE_f0-learning");
 
 /// How long to wait for what should come soon, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A long-running command, ended with the test.
-struct Running {
+pub struct Running {
     child: Child,
     /// The first line that it printed.
     line: String,
 }
 
 impl Running {
-    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(BINARY);
         command.args(arguments).env_remove("FIRESTORE_EMULATOR_HOST");
         command.env_remove("GOOGLE_CLOUD_PROJECT").envs(environment.iter().copied());
@@ -38,12 +38,12 @@ impl Running {
     }
 
     /// The first address on loopback in the line.
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         let mut words = self.line.split(|symbol: char| symbol.is_whitespace() || symbol == ';');
         words.find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned()
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
