@@ -9,6 +9,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::problem::Problem;
 use super::{Api, ops, probes};
 
 #[derive(OpenApi)]
@@ -21,6 +22,7 @@ use super::{Api, ops, probes};
                        under its key is carried out once.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    components(schemas(Problem)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(

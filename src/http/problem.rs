@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use firestore::gcloud_sdk::tonic::Code;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::domain::policy::lifecycle::Refusal;
 use crate::store::{ChangeError, StoreError};
@@ -15,6 +15,7 @@ const RETRY_AFTER_S: u32 = 2;
 
 /// A problem, as RFC 9457 describes it. `type` is `about:blank`: the status says the class.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -28,6 +29,67 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after: Option<u32>,
+}
+
+/// How a request to read may be refused.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "its variants describe the answers; handlers return `Problem`")]
+pub enum ReadProblems {
+    /// The request is malformed.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// No valid credential.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// The credential lacks the role.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// There is no such thing.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// What is stored does not allow it.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// Too many requests without a valid credential.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyRequests(Problem),
+    /// Firestore, or the issuer of tokens, cannot be reached at the moment.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// How a request to change something may be refused; nothing was written then.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "its variants describe the answers; handlers return `Problem`")]
+pub enum ChangeProblems {
+    /// The request is malformed.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// No valid credential.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// The credential lacks the role.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// There is no such policy or version.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// The policy's state does not allow it.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// The body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// The request reads well and makes no sense.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// Too many requests without a valid credential.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyRequests(Problem),
+    /// Firestore, or the issuer of tokens, cannot be reached at the moment, or others keep
+    /// changing the policy.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
 }
 
 impl Problem {

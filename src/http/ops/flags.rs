@@ -7,11 +7,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Key;
+use super::{ChangeHeaders, Key};
 use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::Body;
-use crate::http::problem::Problem;
+use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
 use crate::store::{FlagChanges, FlagsState, LearningFlags, Store};
 
 /// `config/flags`, and whether it can be understood.
@@ -42,8 +42,7 @@ impl FlagsView {
     get, path = "/ops/flags", tag = "flags",
     responses(
         (status = 200, description = "The flags as they are stored", body = FlagsView),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn read(_: Reader, store: Store) -> Result<Json<FlagsView>, Problem> {
@@ -89,14 +88,10 @@ pub struct FlagsChangeView {
 /// Changes flags; what is left out stays as it is.
 #[utoipa::path(
     post, path = "/ops/flags", tag = "flags", request_body = FlagsRequest,
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Carries the request out once, however often it is sent"),
-        ("X-Actor" = Option<String>, Header, description = "Recorded beside the actor of the static token"),
-    ),
+    params(ChangeHeaders),
     responses(
         (status = 200, description = "Done, in one commit with its audit entry", body = FlagsChangeView),
-        (status = "4XX", description = "Refused; nothing was written", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ChangeProblems,
     ),
 )]
 pub async fn change(

@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::Serialize;
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::auth::Caller;
@@ -47,6 +47,42 @@ fn page(limit: Option<u64>, cursor: Option<&str>) -> Result<PageRequest, Problem
     let after = cursor.map(str::parse).transpose();
     let after = after.map_err(|error| Problem::bad_request(format!("{error}")))?;
     Ok(PageRequest { limit, after })
+}
+
+/// A policy's id: no more than 200 letters, digits, `.`, `_` and `-`, beginning with no dot.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$", example = "router-core")]
+#[expect(dead_code, reason = "a schema; policies are named by checked strings")]
+pub struct PolicyId(String);
+
+/// A semantic version (semver.org).
+#[derive(ToSchema)]
+#[schema(
+    value_type = String,
+    max_length = 200,
+    pattern = "^(0|[1-9][0-9]{0,17})\\.(0|[1-9][0-9]{0,17})\\.(0|[1-9][0-9]{0,17})(-(0|[1-9][0-9]{0,17}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\\.(0|[1-9][0-9]{0,17}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\\+[0-9a-zA-Z-]+(\\.[0-9a-zA-Z-]+)*)?$",
+    example = "1.0.2",
+)]
+#[expect(dead_code, reason = "a schema; versions are parsed ones")]
+pub struct SemanticVersion(String);
+
+/// The headers of a change, for the description; [`Key`] and the credential read them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "its fields describe headers that extractors read")]
+pub struct ChangeHeaders {
+    /// Carries the request out once, however often it is sent.
+    #[param(
+        rename = "Idempotency-Key",
+        nullable = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$"
+    )]
+    idempotency_key: Option<String>,
+    /// A name to record beside the actor of the static token.
+    #[param(rename = "X-Actor", nullable = false, max_length = 200, pattern = "^[ -~]*$")]
+    actor: Option<String>,
 }
 
 /// The header `Idempotency-Key`, if it was sent.

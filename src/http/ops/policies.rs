@@ -16,7 +16,7 @@ use crate::domain::policy::{ParamChange, PolicyKey, PolicyStatus, diff};
 use crate::http::Api;
 use crate::http::auth::Reader;
 use crate::http::extract::{Params, Segments};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ReadProblems};
 use crate::store::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, Policy, PolicyFilter, Store};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,8 +39,7 @@ pub struct ListParams {
     get, path = "/ops/policies", tag = "policies", params(ListParams),
     responses(
         (status = 200, description = "A page of versions", body = List<Policy>),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn list(
@@ -92,8 +91,7 @@ pub struct ShowParams {
     ),
     responses(
         (status = 200, description = "The policy", body = PolicyView),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn show(
@@ -150,8 +148,7 @@ pub struct VersionView {
     ),
     responses(
         (status = 200, description = "The version", body = VersionView),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn show_version(
@@ -194,8 +191,7 @@ pub struct DiffView {
     ),
     responses(
         (status = 200, description = "The leaves that differ", body = DiffView),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn show_diff(

@@ -10,7 +10,7 @@ use super::{List, page};
 use crate::domain::audit::AuditEntry;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::Params;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ReadProblems};
 use crate::store::{AuditFilter, AuditRecord, ComponentStats, Store};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,8 +31,7 @@ pub struct ComponentParams {
     get, path = "/ops/stats", tag = "records", params(ComponentParams),
     responses(
         (status = 200, description = "A page of windows", body = List<ComponentStats>),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn stats(
@@ -55,8 +54,7 @@ pub struct ObservationView(Map<String, Value>);
     get, path = "/ops/observations", tag = "records", params(ComponentParams),
     responses(
         (status = 200, description = "A page of observations", body = List<ObservationView>),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn observations(
@@ -111,8 +109,7 @@ impl From<AuditRecord> for AuditView {
     get, path = "/ops/audit", tag = "records", params(AuditParams),
     responses(
         (status = 200, description = "A page of entries", body = List<AuditView>),
-        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ReadProblems,
     ),
 )]
 pub async fn audit(

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::Key;
+use super::{ChangeHeaders, Key, PolicyId, SemanticVersion};
 use crate::domain::policy::{Params as PolicyParams, PolicyKey};
 use crate::http::Api;
 use crate::http::auth::Admin;
 use crate::http::extract::Body;
-use crate::http::problem::Problem;
+use crate::http::problem::{ChangeProblems, Problem};
 use crate::store::{ChangeError, Changed, Intent, OverrideParams, Policy, Store};
 
 /// What was done.
@@ -77,9 +77,9 @@ async fn about(store: &Store, id: &str, version: Option<&str>) -> Option<Policy>
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivateRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
-    #[schema(value_type = String, example = "1.0.2")]
+    #[schema(value_type = SemanticVersion)]
     version: Version,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,9 +93,9 @@ pub struct ActivateRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RejectRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
-    #[schema(value_type = String, example = "1.0.2")]
+    #[schema(value_type = SemanticVersion)]
     version: Version,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,11 +106,11 @@ pub struct RejectRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
     /// The version to go back to; the one that was active before where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false, example = "1.0.1")]
+    #[schema(value_type = Option<SemanticVersion>, nullable = false)]
     version: Option<Version>,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ pub struct RollbackRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct OverrideRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
     /// Values by path, put over the active version's params. Either this or `params`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ pub struct OverrideRequest {
     params: Option<Map<String, Value>>,
     /// The version that must be active for this to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(value_type = Option<SemanticVersion>, nullable = false)]
     parent_version: Option<Version>,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub struct OverrideRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PinRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
     /// Why; it is shown wherever the policy is.
     #[schema(min_length = 1, max_length = 500)]
@@ -155,7 +155,7 @@ pub struct PinRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyRequest {
-    #[schema(example = "router-core")]
+    #[schema(value_type = PolicyId)]
     id: String,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,14 +183,10 @@ macro_rules! change {
         $(#[$documentation])*
         #[utoipa::path(
             post, path = $path, tag = "policies", request_body = $request,
-            params(
-                ("Idempotency-Key" = Option<String>, Header, description = "Carries the request out once, however often it is sent"),
-                ("X-Actor" = Option<String>, Header, description = "Recorded beside the actor of the static token"),
-            ),
+            params(ChangeHeaders),
             responses(
                 (status = 200, description = "Done, in one commit with its audit entry", body = ChangeView),
-                (status = "4XX", description = "Refused; nothing was written", body = Problem, content_type = "application/problem+json"),
-                (status = "5XX", description = "Not now", body = Problem, content_type = "application/problem+json"),
+        ChangeProblems,
             ),
         )]
         pub async fn $name(
