@@ -90,7 +90,7 @@ pub struct Earned {
 impl Earned {
     /// `None` of a version that no observation names.
     pub fn of(stats: &WindowStats) -> Option<Self> {
-        (stats.n > 0).then(|| Self {
+        (stats.n > 0).then_some(Self {
             n: stats.n,
             population: stats.population,
             avg_reward: stats.avg_reward,

@@ -174,7 +174,7 @@ impl From<ChangeError> for Problem {
             | E::NoFlag
             | E::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             E::Refused { .. }
-            | E::Stale { .. }
+            | E::Stale(_)
             | E::Moved { .. }
             | E::NothingBefore(_)
             | E::Pinned(..)

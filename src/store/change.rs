@@ -122,8 +122,8 @@ pub enum ChangeError {
     PolicyId(String, PolicyKeyError),
     #[error("{name}: {refusal}")]
     Refused { name: String, refusal: Refusal },
-    #[error("{}", stale(.name, .refusal, .since, .changes))]
-    Stale { name: String, refusal: Refusal, since: String, changes: Vec<ParamChange> },
+    #[error(transparent)]
+    Stale(Box<StaleDraft>),
     #[error("{name}: {source}")]
     Params { name: String, source: EditError },
     #[error("{id}: {found} is active now, not {expected}; look at it, and try again")]
@@ -148,11 +148,27 @@ pub enum ChangeError {
     LeftToPerson(String),
 }
 
-fn stale(name: &str, refusal: &Refusal, since: &str, changes: &[ParamChange]) -> String {
-    let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
-    let changed =
-        if told.is_empty() { "its params are the same".to_owned() } else { told.join(", ") };
-    format!("{name}: {refusal}{since}: {changed}; force takes the draft all the same")
+/// A draft whose parent is no longer active, and what changed meanwhile.
+#[derive(Clone, Debug, Error)]
+#[error("{name}: {refusal}{}: {}; force takes the draft all the same", whose(.by), told(.changes))]
+pub struct StaleDraft {
+    pub name: String,
+    pub refusal: Refusal,
+    /// Who activated the version in force, where that is on record.
+    pub by: Option<String>,
+    /// From the draft's parent to the version in force.
+    pub changes: Vec<ParamChange>,
+}
+
+fn whose(actor: &Option<String>) -> String {
+    actor.as_ref().map_or_else(String::new, |actor| format!(", activated by {actor}"))
+}
+
+fn told(changes: &[ParamChange]) -> String {
+    if changes.is_empty() {
+        return "its params are the same".to_owned();
+    }
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What a decision wants written.

@@ -34,6 +34,7 @@ pub use audit::{AuditFilter, AuditRecord};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
 pub use change::{
     ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_BYTES, MAX_KEY_BYTES, MAX_REASON_BYTES,
+    StaleDraft,
 };
 pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use connect::{Connection, LOCAL_PROJECT};

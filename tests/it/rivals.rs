@@ -34,7 +34,7 @@ fn expected(outcome: Result<Changed, ChangeError>) -> bool {
         }
         Err(
             ChangeError::Refused { .. }
-            | ChangeError::Stale { .. }
+            | ChangeError::Stale(_)
             | ChangeError::NothingBefore(_)
             | ChangeError::Params { .. },
         ) => false,

@@ -24,7 +24,8 @@ async fn stored(store: &Store, version: &str) -> Policy {
 
 fn refusal(outcome: Result<Changed, ChangeError>) -> Refusal {
     match outcome.unwrap_err() {
-        ChangeError::Refused { refusal, .. } | ChangeError::Stale { refusal, .. } => refusal,
+        ChangeError::Refused { refusal, .. } => refusal,
+        ChangeError::Stale(stale) => stale.refusal,
         other => panic!("{other}"),
     }
 }

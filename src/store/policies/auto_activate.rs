@@ -16,7 +16,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// What became of a draft that the job would activate.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AutoOutcome {
-    Activated(Changed),
+    Activated(Box<Changed>),
     /// Why the draft is left to a person, or to a later pass.
     Left(String),
 }
@@ -65,7 +65,7 @@ impl Store {
             })
             .await;
         match outcome {
-            Ok(changed) => Ok(AutoOutcome::Activated(changed)),
+            Ok(changed) => Ok(AutoOutcome::Activated(Box::new(changed))),
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => Ok(AutoOutcome::Left(refused.to_string())),
         }

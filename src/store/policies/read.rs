@@ -56,7 +56,7 @@ impl Store {
             query = query.equal("status", value::string(status.as_str()));
         }
         let documents = self.query_all(POLICIES, by_name(self, query, POLICIES, page)).await?;
-        Ok(Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))?)
+        Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))
     }
 
     /// A policy's active versions and open drafts, in the order of their versions.

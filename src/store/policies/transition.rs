@@ -10,7 +10,7 @@ use super::document::{PIN_FIELDS, Policy, document_id, pin_of};
 use crate::domain::audit::action;
 use crate::domain::policy::lifecycle::{self, Plan, Refusal, StatusChange, serving};
 use crate::domain::policy::{PolicyKey, PolicyStatus, diff};
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::change::{ChangeError, Changed, Decided, Intent, StaleDraft};
 use crate::store::collection::POLICIES;
 use crate::store::error::StoreError;
 use crate::store::rpc::TransactionId;
@@ -240,13 +240,12 @@ impl Store {
             None => None,
         };
         let before = parent.map(|(_, policy)| policy.params).unwrap_or_default();
-        let by = active.activated_by.as_ref().map(|actor| format!(", activated by {actor}"));
-        Ok(ChangeError::Stale {
+        Ok(ChangeError::Stale(Box::new(StaleDraft {
             name: draft.name(),
             refusal,
-            since: by.unwrap_or_default(),
+            by: active.activated_by,
             changes: diff(&before, &active.params),
-        })
+        })))
     }
 
     /// The writes of a plan that makes an existing document active.

@@ -136,7 +136,7 @@ impl Stored {
         active.map(|it| it.version.clone()).collect()
     }
 
-    fn new(&self) -> Version {
+    fn next(&self) -> Version {
         version(self.0.len() as u64)
     }
 
@@ -145,7 +145,7 @@ impl Stored {
         let find = |patch: u64| self.0.get(patch as usize);
         match operation {
             Operation::Propose => {
-                let changes = vec![StatusChange { version: self.new(), from: None, to: Draft }];
+                let changes = vec![StatusChange { version: self.next(), from: None, to: Draft }];
                 (action::PROPOSE, Some(Plan { changes, replaced: None, forced: false }))
             }
             Operation::Activate { patch, force } => {
@@ -158,7 +158,7 @@ impl Stored {
             Operation::RollBack { patch } => {
                 (action::ROLLBACK, find(patch).and_then(|it| roll_back(&active, it).ok()))
             }
-            Operation::Override => (action::OVERRIDE, override_with(&active, &self.new()).ok()),
+            Operation::Override => (action::OVERRIDE, override_with(&active, &self.next()).ok()),
             Operation::Repair => (action::REPAIR, repair(&active, self.0.last()).ok()),
         }
     }
