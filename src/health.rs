@@ -81,7 +81,11 @@ impl Health {
             State::Failing(error) => (false, format!("the last pass failed: {error}")),
             State::Stopping => (false, "shutting down".to_owned()),
         };
-        let policies = locked(&self.irregular).iter().map(ToString::to_string).collect();
+        let policies: Vec<_> = locked(&self.irregular).iter().map(ToString::to_string).collect();
+        let detail = match policies.len() {
+            0 => detail,
+            count => format!("{detail}; policies to repair: {count}"),
+        };
         Readiness { ready, detail, policies }
     }
 

@@ -90,8 +90,6 @@ pub struct Proposal {
     pub evidence: Evidence,
     /// The same for a person to read.
     pub notes: String,
-    /// The open draft from the same parent that this one takes the place of.
-    pub supersedes: Option<Version>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

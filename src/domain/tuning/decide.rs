@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bounds::{Bounds, Current, to_weight};
 use super::evidence::{ArmEvidence, Evidence};
 use super::{ArmChange, Decision, MAX_ARMS, Proposal, Reason, TuningInput, notes, projection};
-use crate::domain::policy::{PolicyStatus, check_weights};
+use crate::domain::policy::check_weights;
 
 /// Whether the evidence carries a change of weights, and which.
 ///
@@ -31,14 +31,12 @@ fn propose(input: &TuningInput<'_>) -> Result<Proposal, Reason> {
     let names = evidence.arms.iter().map(|it| it.arm.clone());
     let weights: BTreeMap<String, f64> = names.zip(target).collect();
     require_new(input, &weights)?;
-    let open_draft = input.last_draft.filter(|it| it.status == PolicyStatus::Draft);
     Ok(Proposal {
         weights,
         expected_gain,
         notes: notes::write(input, &evidence.arms, &changes, expected_gain),
         changes,
         evidence,
-        supersedes: open_draft.map(|it| it.version.clone()),
     })
 }
 
