@@ -19,9 +19,9 @@ use crate::domain::policy::lifecycle::Refusal;
 use crate::domain::policy::{EditError, ParamChange, PolicyKeyError};
 
 /// Far more than a reason takes, and little enough to list.
-pub const MAX_REASON_BYTES: usize = 2_000;
-pub const MAX_ACTOR_BYTES: usize = 200;
-pub const MAX_KEY_BYTES: usize = 255;
+pub const MAX_REASON_CHARS: usize = 500;
+pub const MAX_ACTOR_CHARS: usize = 200;
+pub const MAX_KEY_CHARS: usize = 255;
 
 /// The namespace of audit ids that follow from an Idempotency-Key (a UUID drawn once).
 const KEYS: Uuid = Uuid::from_u128(0x5b8e_0f6e_6f0b_4d0f_9c0a_36f0_1ea5_0036);
@@ -67,15 +67,15 @@ impl Intent {
     }
 
     fn check(&self) -> Result<(), ChangeError> {
-        within("actor", &self.actor, 1, MAX_ACTOR_BYTES)?;
+        within("actor", &self.actor, 1, MAX_ACTOR_CHARS)?;
         if let Some(name) = &self.actor_name {
-            within("X-Actor", name, 1, MAX_ACTOR_BYTES)?;
+            within("X-Actor", name, 1, MAX_ACTOR_CHARS)?;
         }
         if let Some(reason) = &self.reason {
-            within("reason", reason, 1, MAX_REASON_BYTES)?;
+            within("reason", reason, 1, MAX_REASON_CHARS)?;
         }
         if let Some(key) = &self.key {
-            within("Idempotency-Key", &key.key, 1, MAX_KEY_BYTES)?;
+            within("Idempotency-Key", &key.key, 1, MAX_KEY_CHARS)?;
         }
         Ok(())
     }
@@ -93,10 +93,11 @@ impl Intent {
 }
 
 fn within(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), ChangeError> {
-    if (min..=max).contains(&text.len()) {
+    let characters = text.chars().count();
+    if (min..=max).contains(&characters) {
         return Ok(());
     }
-    Err(ChangeError::Length { field, bytes: text.len(), min, max })
+    Err(ChangeError::Length { field, characters, min, max })
 }
 
 /// What a change did.
@@ -138,8 +139,8 @@ pub enum ChangeError {
     NoReason,
     #[error("no flag is named; there are learning.enabled and learning.autoActivatePolicies")]
     NoFlag,
-    #[error("{field} is {bytes} bytes long, must be {min} to {max}")]
-    Length { field: &'static str, bytes: usize, min: usize, max: usize },
+    #[error("{field} is {characters} characters long, must be {min} to {max}")]
+    Length { field: &'static str, characters: usize, min: usize, max: usize },
     #[error("the Idempotency-Key was used for another request; choose a new one")]
     KeyReused,
     #[error("{0}")]

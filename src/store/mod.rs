@@ -33,7 +33,7 @@ use firestore::FirestoreDb;
 pub use audit::{AuditFilter, AuditRecord};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
 pub use change::{
-    ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_BYTES, MAX_KEY_BYTES, MAX_REASON_BYTES,
+    ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_CHARS, MAX_KEY_CHARS, MAX_REASON_CHARS,
     StaleDraft,
 };
 pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};

@@ -144,6 +144,7 @@ async fn a_key_carries_a_request_out_once_and_only_that_request() {
     assert_eq!(first["auditId"], again["auditId"]);
     send("/ops/policies/rollback", json!({ "id": "router-core" }), "k-1").await.problem(422);
     send("/ops/policies/activate", asked.clone(), "k-2").await.problem(409);
+    send("/ops/policies/activate", asked.clone(), "k\t3").await.problem(400);
     send("/ops/policies/activate", asked, &"k".repeat(300)).await.problem(400);
     assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Active);
 }
@@ -154,6 +155,8 @@ async fn the_name_given_beside_the_token_is_recorded_beside_it() {
     let service = Service::with_token(&store).await;
     let body = json!({ "id": "router-core", "reason": "a launch" }).to_string();
     let request = service.request(Method::POST, "/ops/policies/pin").bearer_auth(TOKEN);
+    let with_tab = request.try_clone().unwrap().header("x-actor", "Z\to");
+    answer(with_tab.body(body.clone())).await.problem(400);
     answer(request.header("x-actor", "Zoë".as_bytes()).body(body)).await.ok();
     let entry = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0).entry;
     assert_eq!((entry.actor.as_str(), entry.actor_name.as_deref()), ("admin-token", Some("Zoë")));

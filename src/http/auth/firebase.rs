@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::{Caller, CredentialsError, Refused, Role};
-use crate::store::MAX_ACTOR_BYTES;
+use crate::store::MAX_ACTOR_CHARS;
 
 const KEYS_URL: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
@@ -95,7 +95,7 @@ impl Firebase {
             .map_err(|_| Refused::Unknown("its signature, issuer or audience is wrong"))?
             .claims;
         check_times(&claims, now)?;
-        if claims.sub.is_empty() || claims.sub.len() > MAX_ACTOR_BYTES {
+        if claims.sub.is_empty() || claims.sub.chars().count() > MAX_ACTOR_CHARS {
             return Err(Refused::Unknown("its subject is empty or too long"));
         }
         let role = match claims.role.as_deref() {

@@ -210,6 +210,9 @@ fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
     }
     let name = std::str::from_utf8(value.as_bytes());
     let name = name.map_err(|_| Problem::bad_request("X-Actor is not UTF-8"))?.trim();
+    if name.chars().any(char::is_control) {
+        return Err(Problem::bad_request("X-Actor holds a control character"));
+    }
     Ok(Caller { actor_name: (!name.is_empty()).then(|| name.to_owned()), ..caller })
 }
 

@@ -55,7 +55,7 @@ pub struct FlagsRequest {
     learning: LearningChanges,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -66,10 +66,8 @@ pub struct FlagsRequest {
 pub struct LearningChanges {
     /// The kill switch: `false` stops all tuning and leaves scoring on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     enabled: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     auto_activate_policies: Option<bool>,
 }
 

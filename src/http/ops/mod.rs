@@ -16,7 +16,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use crate::domain::digest::Digest;
 use crate::store::{
-    DEFAULT_PAGE, IdempotencyKey, Intent, MAX_KEY_BYTES, MAX_PAGE, Page, PageRequest,
+    DEFAULT_PAGE, IdempotencyKey, Intent, MAX_KEY_CHARS, MAX_PAGE, Page, PageRequest,
 };
 
 /// A page of a list.
@@ -71,17 +71,23 @@ pub struct SemanticVersion(String);
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "its fields describe headers that extractors read")]
 pub struct ChangeHeaders {
-    /// Carries the request out once, however often it is sent.
+    /// Carries the request out once, however often it is sent. White space around it is not part of
+    /// it, as with every header.
     #[param(
         rename = "Idempotency-Key",
         nullable = false,
         min_length = 1,
         max_length = 255,
-        pattern = "^[!-~]+$"
+        pattern = "^[!-~]+[ \\t]*$"
     )]
     idempotency_key: Option<String>,
     /// A name to record beside the actor of the static token.
-    #[param(rename = "X-Actor", nullable = false, max_length = 200, pattern = "^[ -~]*$")]
+    #[param(
+        rename = "X-Actor",
+        nullable = false,
+        max_length = 200,
+        pattern = "^([^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*[ \\t]*)?$"
+    )]
     actor: Option<String>,
 }
 
@@ -94,13 +100,14 @@ impl FromRequestParts<Arc<Api>> for Key {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Problem> {
         let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
-        let text = value.to_str().unwrap_or_default();
-        if !(1..=MAX_KEY_BYTES).contains(&text.len()) {
+        let key = value.as_bytes();
+        let is_visible = key.iter().all(u8::is_ascii_graphic);
+        if !is_visible || !(1..=MAX_KEY_CHARS).contains(&key.len()) {
             return Err(Problem::bad_request(format!(
-                "Idempotency-Key must be 1 to {MAX_KEY_BYTES} visible ASCII characters"
+                "Idempotency-Key must be 1 to {MAX_KEY_CHARS} visible ASCII characters"
             )));
         }
-        Ok(Self(Some(text.to_owned())))
+        Ok(Self(Some(String::from_utf8_lossy(key).into_owned())))
     }
 }
 

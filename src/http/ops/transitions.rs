@@ -83,7 +83,7 @@ pub struct ActivateRequest {
     version: Version,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
     /// Take the draft although its parent is no longer the active version.
     #[serde(default)]
@@ -99,7 +99,7 @@ pub struct RejectRequest {
     version: Version,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -110,11 +110,11 @@ pub struct RollbackRequest {
     id: String,
     /// The version to go back to; the one that was active before where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<SemanticVersion>, nullable = false)]
+    #[schema(value_type = Option<SemanticVersion>)]
     version: Option<Version>,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -125,19 +125,19 @@ pub struct OverrideRequest {
     id: String,
     /// Values by path, put over the active version's params. Either this or `params`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false, example = json!({"modelWeights.gpt-5": 0.5, "modelWeights.gemini": 0.35}))]
+    #[schema(value_type = Option<Object>, example = json!({"modelWeights.gpt-5": 0.5, "modelWeights.gemini": 0.35}))]
     set: Option<Map<String, Value>>,
     /// The new version's params as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
+    #[schema(value_type = Option<Object>)]
     params: Option<Map<String, Value>>,
     /// The version that must be active for this to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<SemanticVersion>, nullable = false)]
+    #[schema(value_type = Option<SemanticVersion>)]
     parent_version: Option<Version>,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
@@ -159,7 +159,7 @@ pub struct PolicyRequest {
     id: String,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
