@@ -186,7 +186,7 @@ async fn names_that_are_none_are_one_line_errors() {
     }
     let long = "x".repeat(100_000);
     let told = terminal.refused(&["policies", "pin", "router-core", "--reason", &long]).await;
-    assert!(told.contains("reason is 100000 bytes long"), "{told}");
+    assert!(told.contains("reason is 100000 characters long"), "{told}");
     let trail = terminal.store.trail("router-core", None).await.unwrap();
     assert_eq!(trail.len(), 1, "only the seed's");
 }
