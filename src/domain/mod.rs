@@ -13,5 +13,6 @@ pub mod observation;
 pub mod policy;
 pub mod reward;
 pub mod sampling;
+pub mod sharding;
 pub mod stats;
 pub mod tuning;

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use fields::{Fields, Scalar};
 pub use parse::{
-    MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS, MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS,
-    MIN_SAMPLE_RATE, MIN_TS,
+    MAX_AHEAD_OF_WRITING_MS, MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS,
+    MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_SAMPLE_RATE, MIN_TS, Origin,
 };
 pub use rejection::{Problem, Rejection};
 pub use weight::Weight;

@@ -3,6 +3,7 @@
 //! it may be repeated, interrupted, and run beside itself in another process.
 
 pub mod check;
+pub mod leases;
 pub mod scheduler;
 pub mod score;
 pub mod tune;

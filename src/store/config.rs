@@ -12,10 +12,12 @@ use super::value::{self, Fields};
 use super::{Store, collection::CONFIG, write};
 use crate::domain::audit::action;
 use crate::domain::reward::RewardConfig;
+use crate::domain::sharding::{Layout, MAX_SHARDS};
 use crate::domain::tuning::TuningConfig;
 
 pub(super) const FLAGS: &str = "flags";
 pub(super) const REWARD_CONFIG: &str = "reward_config";
+pub(super) const SCORING: &str = "scoring";
 pub(super) const TUNING: &str = "tuning";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -77,6 +79,22 @@ impl std::fmt::Display for FlagsState {
 }
 
 impl Store {
+    /// How many shards `config/scoring` asks for; none where there is no such document.
+    pub async fn asked_layout(&self) -> Result<Layout> {
+        let path = "config/scoring";
+        let Some(document) = self.get(CONFIG, SCORING).await? else {
+            return Ok(Layout::default());
+        };
+        let json = Json::Object(value::fields_to_json(&document.fields));
+        let layout: Layout = serde_json::from_value(json)
+            .map_err(|error| StoreError::decode(path, "a layout of shards", error))?;
+        if layout.shards > MAX_SHARDS {
+            let detail = format!("shards is {}, must be at most {MAX_SHARDS}", layout.shards);
+            return Err(StoreError::decode(path, "a layout of shards", detail));
+        }
+        Ok(layout)
+    }
+
     pub async fn flags(&self) -> Result<FlagsState> {
         Ok(FlagsState::of(self.get(CONFIG, FLAGS).await?.as_ref()))
     }

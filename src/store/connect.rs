@@ -1,5 +1,7 @@
 //! Which Firestore to talk to, and the connection to it.
 
+use std::sync::Arc;
+
 use firestore::gcloud_sdk::google_cloud_auth::credentials::{
     CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
@@ -65,7 +67,7 @@ impl Store {
                 .unwrap_or_else(|| format!("project {}", connection.project)),
             detail: error.to_string(),
         };
-        Ok(Self { db: db.map_err(failed)? })
+        Ok(Self { db: db.map_err(failed)?, retry: Arc::default() })
     }
 
     /// The connection itself, for those who speak the protocol.

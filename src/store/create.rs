@@ -52,7 +52,7 @@ impl Store {
             if open.is_empty() {
                 break;
             }
-            tokio::time::sleep(retry::delay(round, rand::random())).await;
+            self.retry.wait(round).await;
         }
         Ok(outcome)
     }

@@ -3,6 +3,8 @@
 
 use firestore::gcloud_sdk::tonic::{Code, Status};
 
+use super::retry;
+
 /// The operation whose refusal can mean that somebody else was first.
 pub(super) const COMMITTING: &str = "committing";
 
@@ -56,16 +58,19 @@ impl StoreError {
     /// Whether a commit's precondition failed or its transaction lost: somebody else was first,
     /// and nothing of ours was applied.
     pub fn is_conflict(&self) -> bool {
-        let refused = matches!(
-            self,
-            Self::Rpc {
-                operation: COMMITTING,
-                code: Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound,
-                ..
-            }
-        );
+        let refused = self.is_commit() && self.code().is_some_and(retry::is_refusal);
         // A transaction that lost may be told so at any of its reads.
         refused || self.code() == Some(Code::Aborted)
+    }
+
+    /// Whether a commit failed in a way that leaves open whether it was applied; only reading the
+    /// state again tells.
+    pub fn is_ambiguous(&self) -> bool {
+        self.is_commit() && !self.is_conflict() && self.code().is_some_and(retry::is_transient)
+    }
+
+    fn is_commit(&self) -> bool {
+        matches!(self, Self::Rpc { operation: COMMITTING, .. })
     }
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod cache;
 mod change;
+mod checkpoint;
 mod config;
 mod connect;
 mod counts;
@@ -12,6 +13,7 @@ mod cursor;
 mod effectiveness;
 mod error;
 mod escape;
+mod leases;
 mod observations;
 mod page;
 mod policies;
@@ -28,7 +30,11 @@ pub mod value;
 mod versions;
 mod write;
 
+use std::sync::Arc;
+
 use firestore::FirestoreDb;
+
+use retry::Retry;
 
 pub use audit::{AuditFilter, AuditRecord};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
@@ -36,18 +42,20 @@ pub use change::{
     ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_CHARS, MAX_KEY_CHARS, MAX_REASON_CHARS,
     StaleDraft,
 };
+pub use checkpoint::Changes;
 pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use connect::{Connection, LOCAL_PROJECT};
 pub use create::{Created, MAX_BATCH};
-pub use cursor::{Checkpoint, Cursor, Pending, Position};
+pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use error::{Result, StoreError};
-pub use observations::{Chunk, Item, SCORED_FIELDS};
+pub use leases::Lease;
+pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
 pub use policies::{
     AutoOutcome, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome, TUNER,
 };
-pub use quarantine::Rejected;
+pub use retry::RetryPolicy;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;
 pub use stats::ComponentStats;
@@ -69,6 +77,20 @@ pub mod collection {
 #[derive(Clone)]
 pub struct Store {
     db: FirestoreDb,
+    retry: Arc<Retry>,
+}
+
+impl Store {
+    /// Waits before attempt number `attempt + 1` at something that failed for the moment.
+    pub async fn pause(&self, attempt: u32) {
+        self.retry.wait(attempt).await;
+    }
+
+    /// The same store with other delays between attempts; its budget is its own.
+    #[must_use]
+    pub fn with_retry(self, policy: RetryPolicy) -> Self {
+        Self { retry: Arc::new(Retry::new(policy)), ..self }
+    }
 }
 
 impl std::fmt::Debug for Store {

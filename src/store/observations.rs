@@ -5,13 +5,14 @@ use prost_types::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use super::create::Created;
-use super::cursor::{Pending, Position};
+use super::cursor::{Cursor, Pending, Position};
 use super::error::{Result, StoreError};
 use super::page::{Page, PageRequest, newest_first};
 use super::query::Query;
 use super::value::{self, Fields, StoredFields};
 use super::{Store, collection::OBSERVATIONS, retry, write};
-use crate::domain::observation::{Observation, Rejection};
+use crate::domain::observation::{Observation, Origin, Rejection};
+use crate::domain::sharding::Shard;
 
 /// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
 /// page then costs memory in proportion to its count, not to what somebody put into `meta`.
@@ -27,13 +28,23 @@ pub const SCORED_FIELDS: &[&str] = &[
     "policyVersion",
     "errorCode",
     "sampleRate",
+    "shard",
 ];
 
 /// A stored observation as scoring takes it.
 #[derive(Debug)]
 pub enum Item {
     Valid(Observation),
-    Invalid { id: String, rejection: Rejection },
+    Invalid(Box<Invalid>),
+}
+
+/// One that cannot be scored, and what can be told of it.
+#[derive(Debug)]
+pub struct Invalid {
+    pub id: String,
+    pub rejection: Rejection,
+    pub origin: Origin,
+    pub position: Position,
 }
 
 /// A run of stored observations, each in the order of (`ts`, id), and how far it reaches.
@@ -48,35 +59,39 @@ pub struct Chunk {
 }
 
 impl Store {
-    /// The observations after `from` with `ts` up to `horizon`, at most `limit`.
+    /// The observations of a shard after `from` with `ts` up to `horizon`, at most `limit`.
     ///
     /// Membership is exact: the chunk is every document between `from` and its end that was
     /// created at or before its read time, so that [`pending_chunk`](Self::pending_chunk) finds
     /// the same set again. A stream that breaks midway ends the chunk early.
     pub async fn next_chunk(
         &self,
+        shard: Shard,
         from: Option<&Position>,
         horizon: i64,
         limit: usize,
     ) -> Result<Chunk> {
-        retry::repeat(|| async {
-            let query = after(from).at_most("ts", value::int(horizon)).limit(limit);
-            self.read_chunk(query, None, limit).await
-        })
-        .await
+        self.retry
+            .repeat(|| async {
+                let query = after(shard, from).at_most("ts", value::int(horizon)).limit(limit);
+                self.read_chunk(query, None, limit).await
+            })
+            .await
     }
 
-    /// The observations between `from` and the end of a chunk that was announced before.
-    pub async fn pending_chunk(&self, from: Option<&Position>, pending: &Pending) -> Result<Chunk> {
-        retry::repeat(|| async {
-            let query = after(from).at_most("ts", pending.end.ts.clone());
-            let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
-            // A recovered chunk is all or nothing: its end is fixed by the announcement, and what
-            // comes after it is not known yet.
-            let end = Some((pending.end.clone(), pending.read_time));
-            Ok(Chunk { end, full: true, ..chunk })
-        })
-        .await
+    /// The observations between a cursor and the end of a chunk that was announced in it.
+    pub async fn pending_chunk(&self, cursor: &Cursor, pending: &Pending) -> Result<Chunk> {
+        let from = cursor.position.as_ref();
+        self.retry
+            .repeat(|| async {
+                let query = after(cursor.shard, from).at_most("ts", pending.end.ts.clone());
+                let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
+                // A recovered chunk is all or nothing: its end is fixed by the announcement, and what
+                // comes after it is not known yet.
+                let end = Some((pending.end.clone(), pending.read_time));
+                Ok(Chunk { end, full: true, ..chunk })
+            })
+            .await
     }
 
     async fn read_chunk(
@@ -135,9 +150,10 @@ impl Store {
         Position { ts: value::int(observation.ts), name: self.name(OBSERVATIONS, &observation.id) }
     }
 
-    /// How many observations are waiting after `from`, up to `horizon`.
-    pub async fn backlog(&self, from: Option<&Position>, horizon: i64) -> Result<u64> {
-        let query = after(from).at_most("ts", value::int(horizon));
+    /// How many observations are waiting behind a cursor, up to `horizon`.
+    pub async fn backlog(&self, cursor: &Cursor, horizon: i64) -> Result<u64> {
+        let query =
+            after(cursor.shard, cursor.position.as_ref()).at_most("ts", value::int(horizon));
         self.count(OBSERVATIONS, query.build()).await
     }
 
@@ -198,8 +214,13 @@ fn of_component(component: Option<&str>) -> Query {
     }
 }
 
-fn after(from: Option<&Position>) -> Query {
-    let query = Query::of(OBSERVATIONS).select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+fn after(shard: Shard, from: Option<&Position>) -> Query {
+    let query = Query::of(OBSERVATIONS).select(SCORED_FIELDS);
+    let query = match shard {
+        Shard::All => query,
+        Shard::One(number) => query.equal("shard", value::int(i64::from(number))),
+    };
+    let query = query.ascending("ts").ascending("__name__");
     match from {
         Some(position) => query.start_after(position.cursor_values()),
         None => query,
@@ -213,10 +234,24 @@ fn is_member(document: &Document, as_of: &Timestamp) -> bool {
 
 fn parse(document: &Document) -> Item {
     let id = value::document_id(document);
-    match Observation::parse(id, &StoredFields(&document.fields)) {
+    let fields = StoredFields(&document.fields);
+    let parsed = Observation::parse(id, &fields);
+    match parsed.and_then(|observation| observation.check_clock(written_ms(document))) {
         Ok(observation) => Item::Valid(observation),
-        Err(rejection) => Item::Invalid { id: id.to_owned(), rejection },
+        Err(rejection) => Item::Invalid(Box::new(Invalid {
+            id: id.to_owned(),
+            rejection,
+            origin: Origin::of(&fields),
+            position: Position::of(document),
+        })),
     }
+}
+
+/// When Firestore took the document; any time at all where it does not say.
+fn written_ms(document: &Document) -> i64 {
+    document.create_time.as_ref().map_or(i64::MAX, |created| {
+        created.seconds.saturating_mul(1_000).saturating_add(i64::from(created.nanos) / 1_000_000)
+    })
 }
 
 fn with_id(document: &Document) -> Map<String, Json> {

@@ -1,31 +1,24 @@
 //! `ops_quarantine`: observations that cannot be scored, as found, with the reason.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, Write, value::ValueType};
 
 use serde_json::{Map, Value as Json};
 
 use super::error::{Result, StoreError};
+use super::observations::Invalid;
 use super::value;
 use super::{Store, collection::QUARANTINE, write};
-use crate::domain::observation::Rejection;
-
-/// An observation that scoring refused.
-#[derive(Debug)]
-pub struct Rejected<'a> {
-    pub id: &'a str,
-    pub rejection: &'a Rejection,
-}
 
 /// Documents copied at a time: each may be 1 MiB, and a request takes 10 MiB.
 const COPIED_AT_ONCE: usize = 4;
 
 impl Store {
     /// Puts each observation into quarantine, if it is not there already.
-    pub async fn quarantine(&self, rejected: &[Rejected<'_>], now: i64) -> Result<()> {
+    pub async fn quarantine(&self, rejected: &[&Invalid], now: i64) -> Result<()> {
         for some in rejected.chunks(COPIED_AT_ONCE) {
-            let ids: Vec<_> = some.iter().map(|rejected| rejected.id).collect();
+            let ids: Vec<_> = some.iter().map(|rejected| rejected.id.as_str()).collect();
             let found = self.observations_as_found(&ids).await?;
-            let write_of = |rejected: &Rejected<'_>, copy: bool| {
+            let write_of = |rejected: &Invalid, copy: bool| {
                 let document = found
                     .iter()
                     .find(|document| copy && value::document_id(document) == rejected.id);
@@ -35,7 +28,7 @@ impl Store {
             for (index, _) in self.create_batch(QUARANTINE, writes).await?.refused {
                 // A document near the size or depth limit does not fit into another document.
                 // The reason must not be lost for that; the original stays where it is.
-                let write = write_of(&some[index], false);
+                let write = write_of(some[index], false);
                 let outcome = self.create_batch(QUARANTINE, vec![write]).await?;
                 if let Some((_, status)) = outcome.refused.into_iter().next() {
                     let target = format!("{QUARANTINE}/{}", some[index].id);
@@ -52,18 +45,22 @@ impl Store {
         Ok(document.map(|document| value::fields_to_json(&document.fields)))
     }
 
-    fn quarantine_write(
-        &self,
-        rejected: &Rejected<'_>,
-        document: Option<&Document>,
-        now: i64,
-    ) -> Write {
+    fn quarantine_write(&self, rejected: &Invalid, document: Option<&Document>, now: i64) -> Write {
         let mut fields = value::fields([
-            ("obsId", value::string(rejected.id)),
+            ("obsId", value::string(rejected.id.as_str())),
             ("ts", value::int(now)),
             ("field", value::string(rejected.rejection.field)),
             ("reason", value::string(rejected.rejection.to_string())),
         ]);
+        if let Some(component) = &rejected.origin.component {
+            fields.insert("component".to_owned(), value::string(component.as_str()));
+        }
+        // Where the document stands among the observations: what counts of ranges compare.
+        if is_number(&rejected.position.ts) {
+            fields.insert("obsTs".to_owned(), rejected.position.ts.clone());
+        } else {
+            fields.insert("unordered".to_owned(), value::boolean(true));
+        }
         match document {
             Some(document) => {
                 fields.insert("document".to_owned(), value::map(document.fields.clone()));
@@ -73,6 +70,15 @@ impl Store {
                 fields.insert("documentNote".to_owned(), value::string(note));
             }
         }
-        write::create(self.name(QUARANTINE, rejected.id), fields)
+        write::create(self.name(QUARANTINE, &rejected.id), fields)
+    }
+}
+
+/// Whether a `ts` is in reach of a query over a range of times; NaN is in none.
+fn is_number(ts: &Value) -> bool {
+    match ts.value_type {
+        Some(ValueType::IntegerValue(_)) => true,
+        Some(ValueType::DoubleValue(number)) => !number.is_nan(),
+        _ => false,
     }
 }

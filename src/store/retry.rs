@@ -1,25 +1,124 @@
-//! When a call to Firestore is made again, and after how long.
+//! When a call to Firestore is made again, and after how long: the one place that decides it.
 //!
-//! Only calls that may be repeated without harm come through [`repeat`]: reads, and writes whose
-//! second application is refused or changes nothing (create-only batches). A commit whose answer
-//! is lost is never repeated blindly: the job that made it reads the state again and goes on from
-//! what it finds.
+//! | what failed | how | what is done |
+//! |---|---|---|
+//! | a read, a create-only batch, the begin of a transaction | for the moment ([`is_transient`]) | the same call again |
+//! | a commit | refused: somebody else was first ([`is_refusal`]) | the state is read again |
+//! | a commit | nobody knows whether it was applied ([`is_transient`]) | the state is read again, which tells |
+//! | a read in a transaction | ABORTED | the whole transaction again |
+//! | anything | for good | the caller is told |
+//!
+//! A second create-only batch changes nothing that the first has created, and a commit is never
+//! repeated blindly: whoever made it reads the state, and goes on from what is there.
+//!
+//! Calls are repeated with exponential backoff and jitter, and within a budget that all calls of a
+//! [`Store`](super::Store) share: when most of them fail, repeating each of them would only add to
+//! what keeps Firestore from answering (gRPC proposal A6, "retry throttling"). Each call has a
+//! deadline of its own, see [`rpc`](super::rpc).
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use firestore::gcloud_sdk::tonic::Code;
 
 use super::error::{Result, StoreError};
 
-/// Attempts in all, the first included. With the delays below a call gives up after about three
-/// seconds: longer than a failover of Firestore's front end, shorter than Cloud Run's ten seconds
-/// between SIGTERM and SIGKILL.
-const MAX_ATTEMPTS: u32 = 5;
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const MAX_DELAY: Duration = Duration::from_secs(2);
+/// How often a call is made, and how long to wait between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// Before the second attempt; doubled before each further one.
+    pub first_delay: Duration,
+    pub max_delay: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// A call gives up after about three seconds of waiting: longer than a failover of Firestore's
+    /// front end, shorter than Cloud Run's ten seconds between SIGTERM and SIGKILL.
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(2),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Exponential backoff with jitter on its upper half; `u` is uniform in 0..1.
+    pub fn delay(&self, attempt: u32, u: f64) -> Duration {
+        let doubled = self.first_delay.saturating_mul(1 << attempt.min(16).saturating_sub(1));
+        doubled.min(self.max_delay).mul_f64(0.5 + u / 2.0)
+    }
+}
+
+/// Tokens in the full budget, in tenths. Calls are repeated while more than half of it is left.
+const FULL: i64 = 1_000;
+/// A failure costs one token, a success gives half of one back: with up to a third of all calls
+/// failing for the moment, each is repeated as often as the policy allows.
+const FAILURE: i64 = 10;
+const SUCCESS: i64 = 5;
+
+/// The policy, and what is left of the budget.
+#[derive(Debug)]
+pub struct Retry {
+    policy: RetryPolicy,
+    tokens: AtomicI64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self::new(RetryPolicy::default())
+    }
+}
+
+impl Retry {
+    pub fn new(policy: RetryPolicy) -> Self {
+        Self { policy, tokens: AtomicI64::new(FULL) }
+    }
+
+    fn spend(&self, change: i64) -> i64 {
+        let changed = |tokens: i64| Some((tokens + change).clamp(0, FULL));
+        let before = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
+        (before.unwrap_or_else(|tokens| tokens) + change).clamp(0, FULL)
+    }
+
+    /// Runs `call` until it succeeds, fails for good, or attempts or budget are used up.
+    pub async fn repeat<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut attempt = 1;
+        loop {
+            match call().await {
+                Ok(done) => {
+                    self.spend(SUCCESS);
+                    return Ok(done);
+                }
+                Err(error) if transient(&error) => {
+                    let left = self.spend(-FAILURE);
+                    if attempt >= self.policy.attempts || left <= FULL / 2 {
+                        return Err(error);
+                    }
+                    tracing::debug!(attempt, %error, "call to Firestore failed; trying again");
+                    self.wait(attempt).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits as long as the policy has it after so many attempts.
+    pub async fn wait(&self, attempt: u32) {
+        tokio::time::sleep(self.policy.delay(attempt, rand::random())).await;
+    }
+}
 
 /// Codes after which the same call may well succeed (Firestore, "Error codes", column
-/// "Recommended action": retry).
+/// "Recommended action": retry), and those that a client makes of a connection that broke. After a
+/// commit they leave open whether it was applied, ABORTED excepted.
 pub fn is_transient(code: Code) -> bool {
     matches!(
         code,
@@ -28,36 +127,19 @@ pub fn is_transient(code: Code) -> bool {
             | Code::ResourceExhausted
             | Code::Internal
             | Code::Aborted
+            | Code::Unknown
+            | Code::Cancelled
     )
 }
 
-/// Runs `call` until it succeeds, fails for good, or the attempts are used up.
-pub async fn repeat<T, F>(mut call: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let mut attempt = 1;
-    loop {
-        match call().await {
-            Err(error) if attempt < MAX_ATTEMPTS && transient(&error) => {
-                let delay = delay(attempt, rand::random::<f64>());
-                tracing::debug!(attempt, ?delay, %error, "call to Firestore failed; trying again");
-                tokio::time::sleep(delay).await;
-                attempt += 1;
-            }
-            outcome => return outcome,
-        }
-    }
+/// Codes by which a commit says that a precondition failed or its transaction lost: nothing of it
+/// was applied.
+pub fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound | Code::Aborted)
 }
 
 fn transient(error: &StoreError) -> bool {
     error.code().is_some_and(is_transient)
-}
-
-/// Exponential backoff with full jitter on its upper half; `u` is uniform in 0..1.
-pub fn delay(attempt: u32, u: f64) -> Duration {
-    let ceiling = FIRST_DELAY.saturating_mul(1 << attempt.min(16).saturating_sub(1)).min(MAX_DELAY);
-    ceiling.mul_f64(0.5 + u / 2.0)
 }
 
 #[cfg(test)]
@@ -75,7 +157,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_transient_failure_is_tried_again_until_it_succeeds() {
         let calls = Cell::new(0);
-        let outcome = repeat(|| async {
+        let retry = Retry::default();
+        let outcome = retry.repeat(|| async {
             calls.set(calls.get() + 1);
             if calls.get() < 3 { Err(failing(Status::unavailable("soon"))) } else { Ok(7) }
         });
@@ -83,27 +166,46 @@ mod tests {
         assert_eq!(calls.get(), 3);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lasting_failure_is_not_tried_again_and_a_transient_one_not_for_ever() {
-        for (status, expected) in
-            [(Status::permission_denied("no"), 1), (Status::unavailable("no"), MAX_ATTEMPTS)]
-        {
-            let calls = Cell::new(0);
-            let outcome: Result<()> = repeat(|| async {
+    async fn calls_until_given_up(retry: &Retry, status: &Status) -> u32 {
+        let calls = Cell::new(0);
+        let outcome: Result<()> = retry
+            .repeat(|| async {
                 calls.set(calls.get() + 1);
                 Err(failing(status.clone()))
             })
             .await;
-            assert!(outcome.is_err());
-            assert_eq!(calls.get(), expected);
+        assert!(outcome.is_err());
+        calls.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lasting_failure_is_not_tried_again_and_a_transient_one_not_for_ever() {
+        let retry = Retry::default();
+        let attempts = RetryPolicy::default().attempts;
+        assert_eq!(calls_until_given_up(&retry, &Status::permission_denied("no")).await, 1);
+        assert_eq!(calls_until_given_up(&retry, &Status::unavailable("no")).await, attempts);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_most_calls_fail_none_is_repeated_until_some_succeed_again() {
+        let retry = Retry::default();
+        let away = Status::unavailable("no");
+        for _ in 0..100 {
+            calls_until_given_up(&retry, &away).await;
         }
+        assert_eq!(calls_until_given_up(&retry, &away).await, 1);
+        for _ in 0..200 {
+            retry.repeat(|| async { Ok(()) }).await.unwrap();
+        }
+        assert_eq!(calls_until_given_up(&retry, &away).await, RetryPolicy::default().attempts);
     }
 
     #[test]
     fn delays_double_up_to_their_bound() {
-        assert_eq!(delay(1, 1.0), FIRST_DELAY);
-        assert_eq!(delay(2, 1.0), FIRST_DELAY * 2);
-        assert_eq!(delay(2, 0.0), FIRST_DELAY);
-        assert_eq!(delay(60, 1.0), MAX_DELAY);
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.delay(1, 1.0), policy.first_delay);
+        assert_eq!(policy.delay(2, 1.0), policy.first_delay * 2);
+        assert_eq!(policy.delay(2, 0.0), policy.first_delay);
+        assert_eq!(policy.delay(60, 1.0), policy.max_delay);
     }
 }

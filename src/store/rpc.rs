@@ -21,8 +21,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
+use super::Store;
 use super::error::{COMMITTING, Result, StoreError};
-use super::{Store, retry};
 
 /// Longest wait for one answer. Firestore itself gives up on a query after 60 s; our largest
 /// commits are far below a second's work.
@@ -100,7 +100,7 @@ impl Store {
             Ok(found)
         };
         // A transaction that was aborted stays aborted: only the whole of it can be repeated.
-        if transaction.is_some() { read().await } else { retry::repeat(read).await }
+        if transaction.is_some() { read().await } else { self.retry.repeat(read).await }
     }
 
     /// Opens a query's stream of answers. Nothing is retried: see [`query_all`](Self::query_all).
@@ -123,15 +123,16 @@ impl Store {
         query: StructuredQuery,
     ) -> Result<Vec<Document>> {
         let failed = |status| StoreError::rpc("querying", target, status);
-        retry::repeat(|| async {
-            let mut documents = Vec::new();
-            let mut answers = self.query(query.clone()).await.map_err(failed)?;
-            while let Some(answer) = answers.message().await.map_err(failed)? {
-                documents.extend(answer.document);
-            }
-            Ok(documents)
-        })
-        .await
+        self.retry
+            .repeat(|| async {
+                let mut documents = Vec::new();
+                let mut answers = self.query(query.clone()).await.map_err(failed)?;
+                while let Some(answer) = answers.message().await.map_err(failed)? {
+                    documents.extend(answer.document);
+                }
+                Ok(documents)
+            })
+            .await
     }
 
     /// The same inside a transaction: what the query would find is then part of what the commit
@@ -178,21 +179,22 @@ impl Store {
             )),
             ..RunAggregationQueryRequest::default()
         };
-        retry::repeat(|| async {
-            let message = request(message.clone(), QUERY_DEADLINE);
-            let answers = self.client().run_aggregation_query(message).await;
-            let mut answers = answers.map_err(failed)?.into_inner();
-            while let Some(answer) = answers.message().await.map_err(failed)? {
-                let fields = answer.result.unwrap_or_default().aggregate_fields;
-                if let Some(ValueType::IntegerValue(n)) =
-                    fields.get("n").and_then(|value| value.value_type.as_ref())
-                {
-                    return Ok(u64::try_from(*n).unwrap_or(0));
+        self.retry
+            .repeat(|| async {
+                let message = request(message.clone(), QUERY_DEADLINE);
+                let answers = self.client().run_aggregation_query(message).await;
+                let mut answers = answers.map_err(failed)?.into_inner();
+                while let Some(answer) = answers.message().await.map_err(failed)? {
+                    let fields = answer.result.unwrap_or_default().aggregate_fields;
+                    if let Some(ValueType::IntegerValue(n)) =
+                        fields.get("n").and_then(|value| value.value_type.as_ref())
+                    {
+                        return Ok(u64::try_from(*n).unwrap_or(0));
+                    }
                 }
-            }
-            Err(StoreError::decode(target, "a count", "the answer holds none"))
-        })
-        .await
+                Err(StoreError::decode(target, "a count", "the answer holds none"))
+            })
+            .await
     }
 
     /// Applies all writes or none. Never repeated here: after an answer that was lost only the
@@ -219,29 +221,31 @@ impl Store {
         target: &str,
         writes: &[Write],
     ) -> Result<Vec<rpc::Status>> {
-        retry::repeat(|| async {
-            let message = BatchWriteRequest {
-                database: self.database(),
-                writes: writes.to_vec(),
-                ..BatchWriteRequest::default()
-            };
-            let answer = self.client().batch_write(request(message, DEADLINE)).await;
-            let failed = |status| StoreError::rpc("writing to", target, status);
-            Ok(answer.map_err(failed)?.into_inner().status)
-        })
-        .await
+        self.retry
+            .repeat(|| async {
+                let message = BatchWriteRequest {
+                    database: self.database(),
+                    writes: writes.to_vec(),
+                    ..BatchWriteRequest::default()
+                };
+                let answer = self.client().batch_write(request(message, DEADLINE)).await;
+                let failed = |status| StoreError::rpc("writing to", target, status);
+                Ok(answer.map_err(failed)?.into_inner().status)
+            })
+            .await
     }
 
     pub(super) async fn begin(&self) -> Result<TransactionId> {
         let failed =
             |status| StoreError::rpc("beginning a transaction on", self.database(), status);
-        retry::repeat(|| async {
-            let message =
-                BeginTransactionRequest { database: self.database(), ..Default::default() };
-            let answer = self.client().begin_transaction(request(message, DEADLINE)).await;
-            Ok(answer.map_err(failed)?.into_inner().transaction)
-        })
-        .await
+        self.retry
+            .repeat(|| async {
+                let message =
+                    BeginTransactionRequest { database: self.database(), ..Default::default() };
+                let answer = self.client().begin_transaction(request(message, DEADLINE)).await;
+                Ok(answer.map_err(failed)?.into_inner().transaction)
+            })
+            .await
     }
 
     /// Gives a transaction's locks back. A failure is of no consequence: the transaction expires.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::config::{FLAGS, REWARD_CONFIG, TUNING};
+use super::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use super::error::{Result, StoreError};
 use super::transaction::Repeat;
 use super::{Store, collection::CONFIG, collection::POLICIES, value, write};
@@ -11,9 +11,10 @@ use crate::domain::policy::lifecycle::StatusChange;
 use crate::domain::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 
 /// Collection, document id, and content as it stands in the repository's `config` folder.
-const SEEDS: [(&str, &str, &str); 4] = [
+const SEEDS: [(&str, &str, &str); 5] = [
     (CONFIG, FLAGS, include_str!("../../config/flags.json")),
     (CONFIG, REWARD_CONFIG, include_str!("../../config/reward_config.json")),
+    (CONFIG, SCORING, include_str!("../../config/scoring.json")),
     (CONFIG, TUNING, include_str!("../../config/tuning.json")),
     (POLICIES, "router-core@1.0.0", include_str!("../../config/router-core@1.0.0.json")),
 ];

@@ -1,21 +1,21 @@
 //! `ops_state/series|{component}`: a component's statistics over time, from which the windows in
-//! `ops_stats` are derived. They are written only together with the cursor, so that they always
-//! hold exactly what the cursor says they hold.
+//! `ops_stats` are derived. They are written only as `store::checkpoint` has it, so that they always
+//! hold exactly what the cursors say they hold.
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 
-use super::cursor::{Checkpoint, Cursor};
+use prost_types::Timestamp;
+
 use super::error::{Result, StoreError};
 use super::escape::id_part;
 use super::query::Query;
 use super::stats::{stats_delete, stats_write};
 use super::value;
-use super::versions::VersionTally;
 use super::{Store, collection::STATE, write};
 use crate::domain::stats::{Series, Window};
 
 /// The layout of the encoded series. A reader that meets another refuses it.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// A component's series, and the windows that have a document in `ops_stats`.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct ComponentSeries {
     /// Size when last encoded, in bytes: what the next commit will roughly weigh.
     pub weight: usize,
     shown: Vec<Window>,
+    /// The update time of the stored document; none where there is none.
+    pub(super) seen: Option<Timestamp>,
 }
 
 impl ComponentSeries {
@@ -34,6 +36,7 @@ impl ComponentSeries {
             series: Series::default(),
             weight: 0,
             shown: Vec::new(),
+            seen: None,
         }
     }
 }
@@ -69,61 +72,45 @@ impl Store {
         documents.iter().map(|document| self.decode_series(document)).collect()
     }
 
-    /// Commits the series of `changed`, the windows they give at `now`, the tallies of versions, and
-    /// the cursor, at once.
-    pub async fn checkpoint<'a>(
-        &self,
-        cursor: &Cursor,
-        next: Checkpoint,
-        changed: impl IntoIterator<Item = &'a mut ComponentSeries>,
-        versions: impl IntoIterator<Item = &'a mut VersionTally>,
-        now: i64,
-    ) -> Result<Cursor> {
-        let mut writes = Vec::new();
-        for component in changed {
-            self.series_writes(component, now, &mut writes)?;
-        }
-        writes.extend(versions.into_iter().map(|version| self.tally_write(version)));
-        self.commit_cursor(cursor, next, writes).await
-    }
-
-    fn series_writes(
-        &self,
-        component: &mut ComponentSeries,
-        now: i64,
-        writes: &mut Vec<Write>,
-    ) -> Result<()> {
+    /// The writes that store a component's series and the windows it gives at `now`; the first is
+    /// that of the series itself, where it is to be stored. It is refused where the stored series
+    /// is no longer the one that was read.
+    pub(super) fn series_writes(&self, component: &mut ComponentSeries, now: i64) -> Vec<Write> {
         component.series.advance(now);
+        let mut writes = Vec::with_capacity(1 + Window::ALL.len());
+        writes.extend(self.series_write(component, now));
         let mut shown = Vec::new();
         for (window, stats) in component.series.windows() {
-            if stats.n > 0 {
+            if stats.n + stats.rejected > 0 {
                 shown.push(window);
                 writes.push(stats_write(self, &component.component, window, &stats, now));
             } else if component.shown.contains(&window) {
                 writes.push(stats_delete(self, &component.component, window));
             }
         }
-        let name = self.name(STATE, &state_id(&component.component));
         component.shown = shown;
-        match component.series.next_change(now) {
-            None => {
-                component.weight = 0;
-                writes.push(write::delete(name));
-            }
-            Some(next_change) => {
-                let encoded = component.series.encode();
-                component.weight = encoded.len();
-                let fields = value::fields([
-                    ("component", value::string(component.component.as_str())),
-                    ("format", value::int(FORMAT)),
-                    ("nextChange", value::int(next_change)),
-                    ("windows", value::string(names_of(&component.shown))),
-                    ("series", value::bytes(encoded)),
-                ]);
-                writes.push(write::set(name, fields));
-            }
-        }
-        Ok(())
+        writes
+    }
+
+    fn series_write(&self, component: &mut ComponentSeries, now: i64) -> Option<Write> {
+        let name = self.name(STATE, &state_id(&component.component));
+        let Some(next_change) = component.series.next_change(now) else {
+            component.weight = 0;
+            return component.seen.map(|seen| write::delete_if_unchanged(name, seen));
+        };
+        let encoded = component.series.encode();
+        component.weight = encoded.len();
+        let windows = component.series.windows();
+        let shown = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);
+        let shown: Vec<_> = shown.map(|(window, _)| window.as_str()).collect();
+        let fields = value::fields([
+            ("component", value::string(component.component.as_str())),
+            ("format", value::int(FORMAT)),
+            ("nextChange", value::int(next_change)),
+            ("windows", value::string(shown.join(","))),
+            ("series", value::bytes(encoded)),
+        ]);
+        Some(write::set_if_unchanged(name, fields, component.seen))
     }
 
     fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
@@ -144,10 +131,12 @@ impl Store {
             .into_iter()
             .filter(|window| shown.split(',').any(|name| name == window.as_str()))
             .collect();
-        Ok(ComponentSeries { component, series, weight: encoded.len(), shown })
+        Ok(ComponentSeries {
+            component,
+            series,
+            weight: encoded.len(),
+            shown,
+            seen: document.update_time,
+        })
     }
-}
-
-fn names_of(windows: &[Window]) -> String {
-    windows.iter().map(|window| window.as_str()).collect::<Vec<_>>().join(",")
 }

@@ -26,7 +26,7 @@ impl Repeat {
     fn allows(self, error: &StoreError) -> bool {
         match (self, error.code()) {
             (_, Some(Code::Aborted)) => true,
-            (Self::Recognised, Some(code)) => retry::is_transient(code) || code == Code::Unknown,
+            (Self::Recognised, Some(code)) => retry::is_transient(code),
             _ => false,
         }
     }
@@ -49,7 +49,7 @@ impl Store {
         loop {
             match self.attempt(target, &mut body).await {
                 Err(error) if repeat.allows(&error) && attempt < MAX_ATTEMPTS => {
-                    tokio::time::sleep(retry::delay(attempt, rand::random())).await;
+                    self.retry.wait(attempt).await;
                     attempt += 1;
                 }
                 outcome => return outcome,

@@ -68,6 +68,13 @@ pub fn as_int(fields: &Fields, name: &str) -> Option<i64> {
     }
 }
 
+pub fn as_bool(fields: &Fields, name: &str) -> Option<bool> {
+    match fields.get(name)?.value_type.as_ref()? {
+        ValueType::BooleanValue(flag) => Some(*flag),
+        _ => None,
+    }
+}
+
 pub fn as_bytes<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
     match fields.get(name)?.value_type.as_ref()? {
         ValueType::BytesValue(data) => Some(data),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use prost_types::Timestamp;
 use semver::Version;
 
 use super::collection::{POLICIES, STATE};
@@ -17,7 +18,7 @@ use crate::domain::policy::PolicyKey;
 use crate::domain::stats::Tally;
 
 /// The layout of these documents. A reader that meets another refuses it.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// A version, and all that was counted of it.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct VersionTally {
     pub tally: Tally,
     /// Size when last encoded, in bytes.
     pub weight: usize,
+    /// The update time of the stored document; none where there is none.
+    pub(super) seen: Option<Timestamp>,
 }
 
 fn state_id(key: &PolicyKey) -> String {
@@ -43,7 +46,12 @@ impl Store {
         existing
             .map(|key| match found.get(&self.name(STATE, &state_id(key))) {
                 Some(document) => self.decode_tally(key, document),
-                None => Ok(VersionTally { key: key.clone(), tally: Tally::default(), weight: 0 }),
+                None => Ok(VersionTally {
+                    key: key.clone(),
+                    tally: Tally::default(),
+                    weight: 0,
+                    seen: None,
+                }),
             })
             .collect()
     }
@@ -88,7 +96,7 @@ impl Store {
         if let Some(cost) = stats.avg_cost_usd {
             fields.insert("avgCostUsd".to_owned(), value::double(cost));
         }
-        write::set(self.name(STATE, &state_id(&version.key)), fields)
+        write::set_if_unchanged(self.name(STATE, &state_id(&version.key)), fields, version.seen)
     }
 
     fn decode_tally(&self, key: &PolicyKey, document: &Document) -> Result<VersionTally> {
@@ -101,6 +109,11 @@ impl Store {
         let encoded = value::as_bytes(&document.fields, "tally");
         let encoded = encoded.ok_or_else(|| wrong("tally is missing"))?;
         let tally = Tally::decode(encoded).map_err(|error| wrong(&error.to_string()))?;
-        Ok(VersionTally { key: key.clone(), tally, weight: encoded.len() })
+        Ok(VersionTally {
+            key: key.clone(),
+            tally,
+            weight: encoded.len(),
+            seen: document.update_time,
+        })
     }
 }

@@ -11,9 +11,13 @@ fn put(name: String, fields: Fields, condition: Option<ConditionType>) -> Write 
     let document = Document { name, fields, create_time: None, update_time: None };
     Write {
         operation: Some(Operation::Update(document)),
-        current_document: condition.map(|kind| Precondition { condition_type: Some(kind) }),
+        current_document: condition.and_then(self::condition),
         ..Write::default()
     }
+}
+
+fn condition(kind: ConditionType) -> Option<Precondition> {
+    Some(Precondition { condition_type: Some(kind) })
 }
 
 /// Creates the document; refused with ALREADY_EXISTS where there is one.
@@ -53,6 +57,11 @@ pub fn patch_and_clear_if_unchanged(
 
 pub fn delete(name: String) -> Write {
     Write { operation: Some(Operation::Delete(name)), ..Write::default() }
+}
+
+/// Deletes the document if it is still as it was read at `seen`.
+pub fn delete_if_unchanged(name: String, seen: Timestamp) -> Write {
+    Write { current_document: condition(ConditionType::UpdateTime(seen)), ..delete(name) }
 }
 
 fn unchanged(seen: Option<Timestamp>) -> ConditionType {

@@ -288,7 +288,7 @@ async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
     let running = dev();
     let store = Store::connect(&Connection::local("demo-f0", running.address())).await.unwrap();
     let began = Instant::now();
-    while store.cursor().await.unwrap().pending.is_some()
+    while store.cursor(f0_learning::domain::sharding::Shard::All).await.unwrap().pending.is_some()
         || store.counts().await.unwrap().0 < OBSERVATIONS
         || store.all_stats(None).await.unwrap().len() < 30
     {

@@ -16,6 +16,7 @@ mod races;
 mod rivals;
 mod scoring;
 mod server;
+mod shards;
 mod specification;
 mod support;
 mod trace;

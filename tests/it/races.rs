@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::reward::RewardConfig;
+use f0_learning::domain::sharding::Shard;
 use f0_learning::domain::stats::Window;
 use f0_learning::store::{Pending, Store, collection};
 use rand::rngs::StdRng;
@@ -117,10 +118,10 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
     for n in 0..3 {
         announced.push(record(&store, "c", Outcome::Success, 100.0, START + n * 10).await);
     }
-    let chunk = store.next_chunk(None, now, 10).await.unwrap();
+    let chunk = store.next_chunk(Shard::All, None, now, 10).await.unwrap();
     let (end, read_time) = chunk.end.unwrap();
     let config = store.reward_config().await.unwrap();
-    let cursor = store.cursor().await.unwrap();
+    let cursor = store.cursor(Shard::All).await.unwrap();
     store.announce(&cursor, Pending { end, read_time, config }).await.unwrap();
 
     // The worker that announced dies here; before the next comes, the world moves on.

@@ -9,8 +9,9 @@ use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, fields, put, score, seeded_store};
+use crate::support::{START, fields, job, put, score, seeded_store};
 
 const HOUR: i64 = 3_600_000;
 
@@ -223,12 +224,14 @@ async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
         .collect();
     write(&store, &observations).await;
     server.reset_meter();
-    assert_eq!(score(&store, START).await.scored, OBSERVATIONS as u64);
+    let (mut job, stop) = (job(&store, 25_000), CancellationToken::new());
+    let report = job.pass(START, &stop, &|_| ()).await.unwrap();
+    assert_eq!(report.scored, OBSERVATIONS as u64);
     let billed = server.meter().total.total();
     assert!(billed as f64 <= 2_005.0 * OBSERVATIONS as f64 / 1_000.0, "{}", server.meter());
 
     server.reset_meter();
-    score(&store, START + 1).await;
+    job.pass(START + 1, &stop, &|_| ()).await.unwrap();
     assert_eq!(server.meter().total.total(), 3, "a pass over nothing: {}", server.meter());
     server.shutdown().await;
 }

@@ -7,6 +7,9 @@ use super::rejection::quoted;
 use super::{Fields, Observation, Outcome, Problem, Rejection, Scalar};
 use crate::domain::policy::PolicyKey;
 
+/// How far an observation's `ts` may lie after the moment when Firestore took the document. A
+/// clock that is wrong by more is broken, and what it stamps would be scored that much later.
+pub const MAX_AHEAD_OF_WRITING_MS: i64 = 60 * 60_000;
 /// Seven days. No single action of a component lasts longer than the longest window.
 pub const MAX_DURATION_MS: f64 = 604_800_000.0;
 /// Far above any single action, far below where a sum of costs could lose its cents.
@@ -42,6 +45,36 @@ impl Observation {
             error_code: document.error_code("errorCode")?,
             sample_rate: document.within("sampleRate", MIN_SAMPLE_RATE, 1.0)?.unwrap_or(1.0),
         })
+    }
+}
+
+/// What can be told of a document that is no observation: whose it is, and of when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub component: Option<String>,
+    /// Epoch milliseconds.
+    pub ts: Option<i64>,
+}
+
+impl Origin {
+    pub fn of(fields: &impl Fields) -> Self {
+        let document = Document(fields);
+        Self {
+            component: document.component("component").ok().map(str::to_owned),
+            ts: document.timestamp("ts").ok(),
+        }
+    }
+}
+
+impl Observation {
+    /// Refuses a `ts` that lies too far after `written`, when Firestore took the document (epoch
+    /// milliseconds).
+    pub fn check_clock(self, written: i64) -> Result<Self, Rejection> {
+        let ahead = self.ts.saturating_sub(written);
+        if ahead <= MAX_AHEAD_OF_WRITING_MS {
+            return Ok(self);
+        }
+        Err(Problem::AheadOfWriting { minutes: ahead / 60_000 }.at("ts"))
     }
 }
 

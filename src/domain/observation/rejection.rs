@@ -24,6 +24,11 @@ pub enum Problem {
     Fraction { value: f64 },
     #[error("is {value}, which looks like {unit}: must be epoch milliseconds")]
     WrongUnit { value: f64, unit: &'static str },
+    #[error(
+        "lies {minutes} minutes after the document was written, must lie at most 60: check the \
+         component's clock"
+    )]
+    AheadOfWriting { minutes: i64 },
     #[error("is {value}, must be success, failure or timeout")]
     UnknownOutcome { value: String },
     #[error("is {bytes} bytes long, must be at most {max}")]

@@ -20,6 +20,8 @@ const SCORE_UNITS: f64 = (1_u64 << 32) as f64;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     n: u64,
+    /// Documents that could not be scored; nothing else here is about them.
+    rejected: u64,
     success: u64,
     failure: u64,
     timeout: u64,
@@ -54,9 +56,15 @@ impl Bucket {
         add_product(&mut self.tokens_out, weight, observation.tokens_out.unwrap_or(0));
     }
 
+    /// Counts a document that is no observation.
+    pub fn reject(&mut self) {
+        add(&mut self.rejected, 1);
+    }
+
     /// Exactly associative and commutative; the empty bucket changes nothing.
     pub fn merge(&mut self, other: &Self) {
         add(&mut self.n, other.n);
+        add(&mut self.rejected, other.rejected);
         add(&mut self.success, other.success);
         add(&mut self.failure, other.failure);
         add(&mut self.timeout, other.timeout);
@@ -73,19 +81,17 @@ impl Bucket {
         self.n
     }
 
-    pub const fn is_empty(&self) -> bool {
-        self.n == 0
-    }
-
     pub fn stats(&self, window_start: i64) -> WindowStats {
         let population =
             units_to_f64(self.success) + units_to_f64(self.failure) + units_to_f64(self.timeout);
-        if self.is_empty() || population == 0.0 {
-            return WindowStats { window_start, ..WindowStats::default() };
+        let rejected = self.rejected;
+        if self.n == 0 || population == 0.0 {
+            return WindowStats { rejected, window_start, ..WindowStats::default() };
         }
         let rate = |units| units_to_f64(units) / population;
         WindowStats {
             n: self.n,
+            rejected,
             population,
             success_rate: rate(self.success),
             failure_rate: rate(self.failure),

@@ -72,6 +72,20 @@ impl Series {
         }
     }
 
+    /// Counts a document that is no observation in every window that its `ts` belongs to; in the
+    /// present where it has none.
+    pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {
+        self.advance(now);
+        let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
+        match self.tier_of(ts) {
+            Some(tier) => {
+                self.bucket_at(tier, ts).reject();
+                Placement::Counted
+            }
+            None => Placement::TooOld,
+        }
+    }
+
     /// Moves on to `now`: what has left a window leaves its buckets.
     pub fn advance(&mut self, now: i64) {
         let now = now.min(MAX_NOW);

@@ -10,7 +10,7 @@ use crate::domain::observation::Observation;
 use crate::domain::reward::Reward;
 
 /// Raised whenever the layout of anything within changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Of fixed size, and exact to merge, as all statistics here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

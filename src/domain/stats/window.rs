@@ -96,6 +96,9 @@ impl FromStr for Window {
 #[serde(rename_all = "camelCase")]
 pub struct WindowStats {
     pub n: u64,
+    /// Documents of the component that could not be scored and are in quarantine.
+    #[serde(default)]
+    pub rejected: u64,
     /// How many actions the `n` observations stand for.
     pub population: f64,
     pub success_rate: f64,

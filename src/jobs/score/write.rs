@@ -3,21 +3,27 @@
 use tokio::task::JoinSet;
 
 use crate::domain::reward::{self, RewardConfig};
-use crate::store::{Item, MAX_BATCH, Rejected, Result, Store, StoreError};
+use crate::store::{Item, MAX_BATCH, Result, Store, StoreError};
 
 /// Batches under way at once. Firestore answers a batch of 500 in some 100 to 300 ms, so that
 /// eight carry over ten thousand rewards a second; more would only queue, or outrun the ramp of
 /// 500/50/5 that Firestore asks new traffic to keep.
 const IN_FLIGHT: usize = 8;
 
+/// Writes what scoring these items gives. Repeating it changes nothing.
+pub async fn all(store: &Store, items: &[Item], config: &RewardConfig, now: i64) -> Result<()> {
+    rewards(store, items, config).await?;
+    quarantine(store, items, now).await
+}
+
 /// Creates the reward of each valid item; rewards that exist are left as they are.
-pub async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result<()> {
+async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result<()> {
     let mut under_way = JoinSet::new();
     let valid: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
             Item::Valid(observation) => Some(observation),
-            Item::Invalid { .. } => None,
+            Item::Invalid(_) => None,
         })
         .collect();
     for batch in valid.chunks(MAX_BATCH) {
@@ -49,12 +55,12 @@ fn finish(outcome: Option<Result<Result<usize>, tokio::task::JoinError>>) -> Res
 }
 
 /// Puts the invalid items into quarantine.
-pub async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
+async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
     let rejected: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
             Item::Valid(_) => None,
-            Item::Invalid { id, rejection } => Some(Rejected { id, rejection }),
+            Item::Invalid(invalid) => Some(&**invalid),
         })
         .collect();
     store.quarantine(&rejected, now).await

@@ -7,7 +7,7 @@ use super::{MAX_AHEAD_MS, MAX_NOW, Series, Slot, Window, starts_at};
 
 /// Raised whenever the layout of anything within changes; what was written before is then
 /// refused by number rather than misread, and rebuilt from the observations.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 #[derive(Deserialize)]
 pub(super) struct Wire {

@@ -8,7 +8,7 @@ use crate::domain::observation::Observation;
 use crate::domain::policy::PolicyKey;
 use crate::domain::reward::{self, RewardConfig};
 use crate::store::{
-    Checkpoint, ComponentSeries, Cursor, Item, Position, Result, Store, VersionTally,
+    Changes, ComponentSeries, Invalid, Item, Position, Result, Store, VersionTally,
 };
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
@@ -33,7 +33,8 @@ const LOOKED_UP: usize = 50;
 /// Names that were no version when they were looked up; past this they are all looked up again.
 const KEPT_NAMES: usize = 1_000;
 
-/// The series that this worker knows, valid as of one state of the cursor.
+/// The series and tallies that this worker knows. What it knows only saves reads: a commit over
+/// one that somebody else has changed is refused.
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: HashMap<String, ComponentSeries>,
@@ -56,12 +57,13 @@ pub struct Folded {
 }
 
 impl Ledger {
-    /// Keeps what is known only if the cursor is as this worker left it.
-    pub fn expect(&mut self, cursor: &Cursor) {
-        if self.as_of != Some(cursor.sequence) {
+    /// Keeps what is known only if the cursor is as this worker left it: else somebody else is at
+    /// work, and what is known would only be refused.
+    pub fn expect(&mut self, sequence: i64) {
+        if self.as_of != Some(sequence) {
             self.forget();
         }
-        self.as_of = Some(cursor.sequence);
+        self.as_of = Some(sequence);
     }
 
     pub fn forget(&mut self) {
@@ -79,19 +81,31 @@ impl Ledger {
         let items = self.load_for(store, items).await?;
         self.load_versions(store, items).await?;
         let mut folded = Folded { taken: items.len(), ..Folded::default() };
-        let mut last = None;
         for item in items {
             match item {
                 Item::Valid(observation) => {
                     self.record(observation, config, now);
                     folded.scored += 1;
-                    last = Some(observation);
                 }
-                Item::Invalid { .. } => folded.invalid += 1,
+                Item::Invalid(invalid) => {
+                    self.reject(invalid, now);
+                    folded.invalid += 1;
+                }
             }
         }
-        folded.last = last.map(|observation| store.position_of(observation));
+        folded.last = items.last().map(|item| match item {
+            Item::Valid(observation) => store.position_of(observation),
+            Item::Invalid(invalid) => invalid.position.clone(),
+        });
         Ok(folded)
+    }
+
+    fn reject(&mut self, invalid: &Invalid, now: i64) {
+        if let Some(component) = &invalid.origin.component
+            && let Some(known) = self.known.get_mut(component)
+        {
+            let _ = known.series.reject(invalid.origin.ts, now);
+        }
     }
 
     fn record(&mut self, observation: &Observation, config: &RewardConfig, now: i64) {
@@ -136,24 +150,24 @@ impl Ledger {
     }
 
     /// Reads the series that the items need, and says how many items from the front one commit
-    /// can hold. Where that is not all, the last is a valid one, whose position is known.
+    /// can hold.
     async fn load_for<'a>(&mut self, store: &Store, items: &'a [Item]) -> Result<&'a [Item]> {
         let mut bytes = 0;
         let mut from = 0;
         while from < items.len() {
             let upto = self.load_some(store, &items[from..]).await? + from;
             for (index, item) in items[from..upto].iter().enumerate() {
-                let Item::Valid(observation) = item else { continue };
-                if self.touched.contains(&observation.component) {
+                let Some(component) = component_of(item) else { continue };
+                if self.touched.contains(component) {
                     continue;
                 }
-                let known = self.known.get(&observation.component);
+                let known = self.known.get(component);
                 let weight = COMPONENT_BYTES + known.map_or(0, |component| component.weight);
                 if bytes + weight > COMMIT_BYTES && !self.touched.is_empty() {
-                    return Ok(up_to_valid(&items[..from + index]));
+                    return Ok(&items[..from + index]);
                 }
                 bytes += weight;
-                self.touched.insert(observation.component.clone());
+                self.touched.insert(component.to_owned());
             }
             from = upto;
         }
@@ -165,13 +179,13 @@ impl Ledger {
         let mut unknown: HashSet<&str> = HashSet::new();
         let mut upto = 0;
         for item in items {
-            if let Item::Valid(observation) = item
-                && !self.known.contains_key(&observation.component)
+            if let Some(component) = component_of(item)
+                && !self.known.contains_key(component)
             {
-                if unknown.len() == READ_AT_ONCE && !unknown.contains(&*observation.component) {
+                if unknown.len() == READ_AT_ONCE && !unknown.contains(component) {
                     break;
                 }
-                unknown.insert(&observation.component);
+                unknown.insert(component);
             }
             upto += 1;
         }
@@ -182,25 +196,22 @@ impl Ledger {
         Ok(upto)
     }
 
-    /// Commits what was folded since the last commit, and moves the cursor.
-    pub async fn commit(
-        &mut self,
-        store: &Store,
-        cursor: &Cursor,
-        next: Checkpoint,
-        now: i64,
-    ) -> Result<Cursor> {
+    /// What was folded since the last commit. After a commit that was refused, or may have been,
+    /// the ledger must [`forget`](Self::forget).
+    pub fn take_changes(&mut self) -> Changes<'_> {
         let touched = std::mem::take(&mut self.touched);
-        let changed = self
-            .known
-            .iter_mut()
-            .filter(|(component, _)| touched.contains(*component))
-            .map(|(_, series)| series);
         let counted = std::mem::take(&mut self.touched_versions);
+        let series = self.known.iter_mut().filter(|(component, _)| touched.contains(*component));
         let versions = self.versions.iter_mut().filter(|(name, _)| counted.contains(*name));
-        let versions = versions.filter_map(|(_, version)| version.as_mut());
-        let cursor = store.checkpoint(cursor, next, changed, versions, now).await?;
-        self.as_of = Some(cursor.sequence);
+        Changes {
+            series: series.map(|(_, series)| series).collect(),
+            versions: versions.filter_map(|(_, version)| version.as_mut()).collect(),
+        }
+    }
+
+    /// What was taken is committed, and the cursor stands at `sequence`.
+    pub fn committed(&mut self, sequence: Option<i64>) {
+        self.as_of = sequence;
         let kept: usize = self.known.values().map(|series| series.weight + COMPONENT_BYTES).sum();
         if kept > KEPT_BYTES {
             self.known.clear();
@@ -208,21 +219,19 @@ impl Ledger {
         if self.versions.len() > KEPT_NAMES {
             self.versions.clear();
         }
-        Ok(cursor)
     }
 
-    /// Takes over series that were committed by other means than [`commit`](Self::commit).
-    pub fn replace(&mut self, series: Vec<ComponentSeries>, cursor: &Cursor) {
+    /// Takes over series that were committed by other means.
+    pub fn replace(&mut self, series: Vec<ComponentSeries>) {
         for series in series {
             self.known.insert(series.component.clone(), series);
         }
-        self.as_of = Some(cursor.sequence);
     }
 }
 
-/// The longest head that ends in a valid item. It is never empty: whoever cuts has seen a valid
-/// item before the cut.
-fn up_to_valid(items: &[Item]) -> &[Item] {
-    let end = items.iter().rposition(|item| matches!(item, Item::Valid(_)));
-    &items[..end.map_or(items.len(), |index| index + 1)]
+fn component_of(item: &Item) -> Option<&str> {
+    match item {
+        Item::Valid(observation) => Some(&observation.component),
+        Item::Invalid(invalid) => invalid.origin.component.as_deref(),
+    }
 }

@@ -1,0 +1,81 @@
+//! Commits of statistics: series, the windows they give, and what versions have earned, in one
+//! commit with the document that says which observations are in them.
+//!
+//! Each series and tally is written only over the state that it was read from, so that workers
+//! with different cursors may count for the same components: of two at once, one is refused and
+//! counts again on top of the other.
+
+use firestore::gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
+use prost_types::Timestamp;
+
+use super::Store;
+use super::cursor::{Checkpoint, Cursor};
+use super::error::Result;
+use super::series::ComponentSeries;
+use super::versions::VersionTally;
+
+/// What a commit changes in the statistics.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    pub series: Vec<&'a mut ComponentSeries>,
+    pub versions: Vec<&'a mut VersionTally>,
+}
+
+impl Store {
+    /// Commits `changes`, with windows as of `now`, and moves the cursor, at once.
+    ///
+    /// # Errors
+    /// A conflict where the cursor or any of the statistics is no longer as it was read.
+    pub async fn checkpoint(
+        &self,
+        cursor: &Cursor,
+        next: Checkpoint,
+        changes: Changes<'_>,
+        now: i64,
+    ) -> Result<Cursor> {
+        let anchor = self.cursor_write(cursor, &next);
+        let target = format!("{} and statistics", self.cursor_target(cursor));
+        let answer = self.commit_counts(&target, Some(anchor), changes, now).await?;
+        Ok(cursor.after(next, &answer, 0))
+    }
+
+    /// Commits statistics that changed by the passing of time alone.
+    pub async fn renew(&self, changes: Changes<'_>, now: i64) -> Result<()> {
+        self.commit_counts("statistics", None, changes, now).await?;
+        Ok(())
+    }
+
+    /// The write of the anchor, if there is one, is the commit's first.
+    pub(super) async fn commit_counts(
+        &self,
+        target: &str,
+        anchor: Option<Write>,
+        changes: Changes<'_>,
+        now: i64,
+    ) -> Result<CommitResponse> {
+        let Changes { mut series, mut versions } = changes;
+        let mut writes: Vec<Write> = anchor.into_iter().collect();
+        let mut places = Vec::with_capacity(series.len());
+        for component in &mut series {
+            let at = writes.len();
+            writes.extend(self.series_writes(component, now));
+            // Without buckets, now or before, nothing is stored and nothing shown.
+            places.push((at < writes.len()).then_some(at));
+        }
+        let tallies_from = writes.len();
+        writes.extend(versions.iter_mut().map(|version| self.tally_write(version)));
+        let answer = self.commit(target, writes, None).await?;
+        for (component, place) in series.into_iter().zip(places) {
+            // A delete has no update time, and there is nothing left to be unchanged.
+            component.seen = place.and_then(|at| update_time(&answer, at));
+        }
+        for (index, version) in versions.into_iter().enumerate() {
+            version.seen = update_time(&answer, tallies_from + index);
+        }
+        Ok(answer)
+    }
+}
+
+fn update_time(answer: &CommitResponse, index: usize) -> Option<Timestamp> {
+    answer.write_results.get(index).and_then(|result| result.update_time)
+}

@@ -1,0 +1,80 @@
+//! Where an observation stands in the order in which they are scored.
+
+use std::cmp::Ordering;
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::ValueType};
+
+use crate::store::value;
+
+/// A place in the order (`ts`, document id) of observations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// As stored: a component may have written an integer or a double.
+    pub ts: Value,
+    /// The document's full resource name.
+    pub name: String,
+}
+
+impl Position {
+    pub fn of(document: &Document) -> Self {
+        let ts = document.fields.get("ts").cloned().unwrap_or_default();
+        Self { ts, name: document.name.clone() }
+    }
+
+    pub(in crate::store) fn cursor_values(&self) -> Vec<Value> {
+        vec![self.ts.clone(), value::reference(self.name.clone())]
+    }
+
+    /// Whether this position comes after `other` in Firestore's order of (`ts`, name).
+    pub fn is_after(&self, other: &Self) -> bool {
+        compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name)).is_gt()
+    }
+
+    /// `ts` in epoch milliseconds, rounded towards zero.
+    pub fn ts_ms(&self) -> i64 {
+        match self.ts.value_type {
+            Some(ValueType::IntegerValue(whole)) => whole,
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, which is what is meant"
+            )]
+            Some(ValueType::DoubleValue(number)) => number as i64,
+            _ => 0,
+        }
+    }
+}
+
+fn compare_numbers(a: &Value, b: &Value) -> Ordering {
+    match (a.value_type.as_ref(), b.value_type.as_ref()) {
+        (Some(ValueType::IntegerValue(a)), Some(ValueType::IntegerValue(b))) => a.cmp(b),
+        (a, b) => as_f64(a).total_cmp(&as_f64(b)),
+    }
+}
+
+/// Times in milliseconds are far below 2^53, where every integer is a double.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn as_f64(value: Option<&ValueType>) -> f64 {
+    match value {
+        Some(ValueType::IntegerValue(whole)) => *whole as f64,
+        Some(ValueType::DoubleValue(number)) => *number,
+        _ => f64::NEG_INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(ts: Value, id: &str) -> Position {
+        Position { ts, name: format!("projects/p/databases/d/documents/ops_observations/{id}") }
+    }
+
+    #[test]
+    fn positions_are_ordered_by_time_and_then_by_name() {
+        let base = position(value::int(10), "b");
+        assert!(position(value::int(10), "c").is_after(&base));
+        assert!(position(value::double(10.5), "a").is_after(&base));
+        assert!(!position(value::double(10.0), "a").is_after(&base));
+        assert!(!base.is_after(&base));
+    }
+}

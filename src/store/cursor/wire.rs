@@ -1,0 +1,121 @@
+//! How a cursor is stored.
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::ValueType};
+use serde_json::Value as Json;
+
+use super::{Checkpoint, Cursor, Pending, Position};
+use crate::domain::sharding::Shard;
+use crate::store::collection::{OBSERVATIONS, STATE};
+use crate::store::error::{Result, StoreError};
+use crate::store::value::{self, Fields};
+
+pub(super) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields {
+    let mut fields = value::fields([("sequence", value::int(sequence))]);
+    if retired {
+        fields.insert("retired".to_owned(), value::boolean(true));
+    }
+    if let Some(position) = &next.position {
+        fields.insert("position".to_owned(), encode_position(position));
+    }
+    if let Some(pending) = &next.pending {
+        let config = serde_json::to_value(&pending.config).unwrap_or(Json::Null);
+        let pending = value::fields([
+            ("end", encode_position(&pending.end)),
+            ("readTime", value::timestamp(pending.read_time)),
+            ("rewardConfig", value::from_json(&config)),
+        ]);
+        fields.insert("pending".to_owned(), value::map(pending));
+    }
+    fields
+}
+
+fn encode_position(position: &Position) -> Value {
+    let id = position.name.rsplit('/').next().unwrap_or_default();
+    value::map(value::fields([
+        ("ts", position.ts.clone()),
+        ("id", value::string(id)),
+        ("document", value::reference(position.name.clone())),
+    ]))
+}
+
+pub(super) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
+    let fields = &document.fields;
+    let wrong = |what: &str| {
+        let path = format!("{STATE}/{}", super::cursor_id(shard));
+        StoreError::decode(path, "the scoring cursor", what)
+    };
+    let position = match map_field(fields, "position") {
+        None => None,
+        Some(map) => {
+            Some(decode_position(map).ok_or_else(|| wrong("position lacks ts or document"))?)
+        }
+    };
+    let pending = match map_field(fields, "pending") {
+        None => None,
+        Some(map) => Some(decode_pending(map).map_err(|detail| wrong(&detail))?),
+    };
+    let sequence = value::as_int(fields, "sequence").ok_or_else(|| wrong("sequence is missing"))?;
+    let retired = value::as_bool(fields, "retired").unwrap_or(false);
+    Ok(Cursor { shard, position, pending, sequence, retired, seen: document.update_time })
+}
+
+fn map_field<'a>(fields: &'a Fields, name: &str) -> Option<&'a Fields> {
+    match fields.get(name)?.value_type.as_ref()? {
+        ValueType::MapValue(map) => Some(&map.fields),
+        _ => None,
+    }
+}
+
+fn decode_position(fields: &Fields) -> Option<Position> {
+    let ts = fields.get("ts")?.clone();
+    match fields.get("document")?.value_type.as_ref()? {
+        ValueType::ReferenceValue(name) if name.contains(OBSERVATIONS) => {
+            Some(Position { ts, name: name.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn decode_pending(fields: &Fields) -> Result<Pending, String> {
+    let end = map_field(fields, "end")
+        .and_then(decode_position)
+        .ok_or("pending.end lacks ts or document")?;
+    let read_time = match fields.get("readTime").and_then(|value| value.value_type.as_ref()) {
+        Some(ValueType::TimestampValue(time)) => *time,
+        _ => return Err("pending.readTime is no timestamp".to_owned()),
+    };
+    let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
+    let config =
+        serde_json::from_value(config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
+    Ok(Pending { end, read_time, config })
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+
+    use super::*;
+    use crate::domain::reward::RewardConfig;
+
+    fn position(ts: Value, id: &str) -> Position {
+        Position { ts, name: format!("projects/p/databases/d/documents/ops_observations/{id}") }
+    }
+
+    #[test]
+    fn a_cursor_with_an_announced_range_comes_back_as_it_was_stored() {
+        let next = Checkpoint {
+            position: Some(position(value::int(10), "b")),
+            pending: Some(Pending {
+                end: position(value::double(12.5), "z"),
+                read_time: Timestamp { seconds: 5, nanos: 6_000 },
+                config: RewardConfig::default(),
+            }),
+        };
+        let document = Document { fields: encode(&next, 7, false), ..Document::default() };
+        let cursor = decode(Shard::All, &document).unwrap();
+        assert_eq!(
+            (cursor.position, cursor.pending, cursor.sequence),
+            (next.position, next.pending, 7)
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `ops_state/lease|{work}`: who does a piece of work for now, so that replicas do not do it
+//! twice; and `ops_state/worker|{name}`: which replicas there are, so that they can share.
+//!
+//! Nothing that is counted or decided depends on a lease being right: a worker that believes in
+//! one that has run out only works in vain, because whatever it commits carries the
+//! preconditions of the state that it read.
+
+use firestore::gcloud_sdk::google::firestore::v1::Document;
+use prost_types::Timestamp;
+
+use super::error::{Result, StoreError};
+use super::query::Query;
+use super::value;
+use super::{Store, collection::STATE, write};
+
+/// A stored lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    pub holder: String,
+    /// When it runs out, in epoch milliseconds.
+    pub until: i64,
+    /// Rises with every change of hands: of two that both believe to hold it, the higher does.
+    pub fence: i64,
+    seen: Option<Timestamp>,
+}
+
+fn lease_id(work: &str) -> String {
+    format!("lease|{work}")
+}
+
+impl Store {
+    /// Who holds the lease of `work`; nobody where it was never taken.
+    pub async fn lease(&self, work: &str) -> Result<Option<Lease>> {
+        let document = self.get(STATE, &lease_id(work)).await?;
+        document.as_ref().map(decode).transpose()
+    }
+
+    /// Takes or renews a lease that was read as `current`.
+    ///
+    /// # Errors
+    /// A conflict where somebody else was first.
+    pub async fn take_lease(
+        &self,
+        work: &str,
+        current: Option<&Lease>,
+        holder: &str,
+        until: i64,
+    ) -> Result<Lease> {
+        let fence = match current {
+            Some(lease) if lease.holder == holder => lease.fence,
+            Some(lease) => lease.fence + 1,
+            None => 1,
+        };
+        let fields = value::fields([
+            ("holder", value::string(holder)),
+            ("until", value::int(until)),
+            ("fence", value::int(fence)),
+        ]);
+        let id = lease_id(work);
+        let seen = current.and_then(|lease| lease.seen);
+        let writes = vec![write::set_if_unchanged(self.name(STATE, &id), fields, seen)];
+        let answer = self.commit(&format!("{STATE}/{id}"), writes, None).await?;
+        let seen = answer.write_results.first().and_then(|result| result.update_time);
+        let seen = seen.or(answer.commit_time);
+        Ok(Lease { holder: holder.to_owned(), until, fence, seen })
+    }
+
+    /// Says that this worker is there until `until`.
+    pub async fn announce_worker(&self, worker: &str, until: i64) -> Result<()> {
+        let name = self.name(STATE, &format!("worker|{worker}"));
+        let fields =
+            value::fields([("worker", value::string(worker)), ("workerUntil", value::int(until))]);
+        self.put_worker(write::set(name, fields)).await
+    }
+
+    /// Takes a worker's announcement back.
+    pub async fn forget_worker(&self, worker: &str) -> Result<()> {
+        self.put_worker(write::delete(self.name(STATE, &format!("worker|{worker}")))).await
+    }
+
+    async fn put_worker(
+        &self,
+        write: firestore::gcloud_sdk::google::firestore::v1::Write,
+    ) -> Result<()> {
+        let target = format!("{STATE}/worker");
+        let statuses = self.batch_write(&target, &[write]).await?;
+        match statuses.into_iter().next() {
+            Some(status) if status.code != 0 => {
+                let status =
+                    firestore::gcloud_sdk::tonic::Status::new(status.code.into(), status.message);
+                Err(StoreError::rpc("writing to", target, status))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The workers whose announcement has not run out at `now`.
+    pub async fn workers(&self, now: i64) -> Result<Vec<String>> {
+        let query = Query::of(STATE).at_least("workerUntil", value::int(now)).build();
+        let documents = self.query_all("ops_state by workerUntil", query).await?;
+        let name = |document: &Document| value::as_str(&document.fields, "worker");
+        Ok(documents.iter().filter_map(name).collect())
+    }
+}
+
+fn decode(document: &Document) -> Result<Lease> {
+    let fields = &document.fields;
+    let holder = value::as_str(fields, "holder");
+    let (until, fence) = (value::as_int(fields, "until"), value::as_int(fields, "fence"));
+    match (holder, until, fence) {
+        (Some(holder), Some(until), Some(fence)) => {
+            Ok(Lease { holder, until, fence, seen: document.update_time })
+        }
+        _ => {
+            let path = format!("{STATE}/{}", value::document_id(document));
+            Err(StoreError::decode(path, "a lease", "it lacks holder, until or fence"))
+        }
+    }
+}

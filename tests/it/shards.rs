@@ -1,0 +1,191 @@
+//! Observations shared among cursors and workers: exact whoever works, and whenever the number of
+//! shards changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use f0_learning::domain::sharding::{Shard, shard_of};
+use f0_learning::domain::stats::Window;
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::leases::{LEASE_MS, Leases};
+use f0_learning::jobs::score::{ScoreJob, ScoreReport};
+use f0_learning::store::{Store, collection, value};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::races::die_after;
+use crate::support::{START, fields, job, put, seeded_store};
+
+const COMPONENTS: usize = 3;
+
+/// Writes observations `from..upto`, each with the shard that its id gives under `shards`.
+async fn fill(store: &Store, from: usize, upto: usize, shards: u32) {
+    for n in from..upto {
+        let id = format!("o{n:04}");
+        let mut observation = json!({
+            "id": id, "ts": START + n as i64, "component": format!("c{}", n % COMPONENTS),
+            "outcome": "success", "durationMs": 100,
+        });
+        if let Some(shard) = shard_of(&id, shards) {
+            observation["shard"] = json!(shard);
+        }
+        put(store, collection::OBSERVATIONS, &id, fields(&observation)).await;
+    }
+}
+
+async fn ask_for(store: &Store, shards: u32) {
+    put(store, collection::CONFIG, "scoring", fields(&json!({ "shards": shards }))).await;
+}
+
+async fn pass(job: &mut ScoreJob) -> ScoreReport {
+    job.pass(START + 10_000, &CancellationToken::new(), &|_| ()).await.unwrap()
+}
+
+async fn counted(store: &Store) -> u64 {
+    let stats = store.all_stats(None).await.unwrap();
+    let mut counts = Window::ALL.map(|window| {
+        let of_window = stats.iter().filter(|stats| stats.window == window);
+        of_window.map(|stats| stats.stats.n).sum::<u64>()
+    });
+    counts.sort_unstable();
+    assert_eq!(counts[0], counts[2], "windows differ");
+    counts[0]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
+    for seed in 0..6 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let store = seeded_store().await;
+        ask_for(&store, 4).await;
+        fill(&store, 0, 80, 4).await;
+        let stop = CancellationToken::new();
+        for _ in 0..12 {
+            let mut jobs = [1, 2, 3].map(|_| job(&store, rng.random_range(1..20)));
+            let [a, b, c] = &mut jobs;
+            let now = START + 10_000;
+            let outcomes = tokio::join!(
+                die_after(rng.random_range(1..80), a.pass(now, &stop, &|_| ())),
+                die_after(rng.random_range(1..80), b.pass(now, &stop, &|_| ())),
+                die_after(rng.random_range(1..80), c.pass(now, &stop, &|_| ())),
+            );
+            for outcome in [outcomes.0, outcomes.1, outcomes.2].into_iter().flatten() {
+                outcome.unwrap();
+            }
+        }
+        pass(&mut job(&store, 25)).await;
+        assert_eq!(store.counts().await.unwrap(), (80, 0), "seed {seed}");
+        assert_eq!(counted(&store).await, 80, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_shards_changes_without_loss_or_repetition() {
+    let store = seeded_store().await;
+    fill(&store, 0, 20, 0).await;
+    pass(&mut job(&store, 7)).await;
+    for (shards, from) in [(4, 20), (2, 40), (3, 60), (0, 80)] {
+        ask_for(&store, shards).await;
+        fill(&store, from, from + 20, shards).await;
+        pass(&mut job(&store, 7)).await;
+        assert_eq!(store.layout().await.unwrap().layout.shards, shards);
+        assert_eq!(counted(&store).await, from as u64 + 20, "after {shards} shards");
+        assert_eq!(store.counts().await.unwrap().0, from as u64 + 20);
+    }
+    assert!(store.cursor(Shard::One(2)).await.unwrap().retired);
+}
+
+#[tokio::test]
+async fn a_worker_that_knows_the_old_shards_moves_no_cursor_of_theirs() {
+    let store = seeded_store().await;
+    fill(&store, 0, 20, 0).await;
+    let mut old = job(&store, 7);
+    pass(&mut old).await;
+    ask_for(&store, 2).await;
+    pass(&mut job(&store, 7)).await;
+    fill(&store, 20, 40, 2).await;
+    assert_eq!(pass(&mut old).await.scored, 0, "its cursor is retired");
+    assert_eq!(pass(&mut old).await.scored, 20, "it has read the layout again");
+    assert_eq!(counted(&store).await, 40);
+}
+
+#[tokio::test]
+async fn a_number_of_shards_that_is_none_changes_nothing() {
+    let store = seeded_store().await;
+    fill(&store, 0, 10, 0).await;
+    for rubbish in
+        [json!({ "shards": -1 }), json!({ "shards": "four" }), json!({ "shards": 5_000 })]
+    {
+        put(&store, collection::CONFIG, "scoring", fields(&rubbish)).await;
+        pass(&mut job(&store, 7)).await;
+        assert_eq!(store.layout().await.unwrap().layout.shards, 0, "{rubbish}");
+    }
+    assert_eq!(counted(&store).await, 10);
+}
+
+/// Two workers on one clock.
+fn workers(store: &Store) -> (Arc<AtomicI64>, [ScoreJob; 2]) {
+    let time = Arc::new(AtomicI64::new(START));
+    let jobs = [0, 1].map(|_| {
+        let time = time.clone();
+        let clock = Clock::from_fn(move || time.load(Ordering::Relaxed));
+        job(store, 10).with_leases(Leases::new(store.clone(), clock))
+    });
+    (time, jobs)
+}
+
+#[tokio::test]
+async fn one_worker_scores_while_the_other_waits_for_the_lease_to_end() {
+    let store = seeded_store().await;
+    let (time, [mut one, mut other]) = workers(&store);
+    fill(&store, 0, 10, 0).await;
+    assert_eq!(pass(&mut one).await.scored, 10);
+    fill(&store, 10, 20, 0).await;
+    let left = pass(&mut other).await;
+    assert_eq!((left.scored, left.left_to_others), (0, 1));
+    // The first worker dies; its lease runs out.
+    time.fetch_add(LEASE_MS + 1, Ordering::Relaxed);
+    assert_eq!(pass(&mut other).await.scored, 10);
+    assert_eq!(store.lease("score").await.unwrap().unwrap().fence, 2);
+    // It was not dead, and believes nothing that has run out.
+    fill(&store, 20, 30, 0).await;
+    assert_eq!(pass(&mut one).await.scored, 0);
+    other.end().await;
+    assert_eq!(pass(&mut one).await.scored, 10, "what was given back is taken at once");
+    assert_eq!(counted(&store).await, 30);
+}
+
+#[tokio::test]
+async fn workers_come_to_an_equal_share_of_the_shards() {
+    let store = seeded_store().await;
+    ask_for(&store, 4).await;
+    let (time, [mut one, mut other]) = workers(&store);
+    fill(&store, 0, 40, 4).await;
+    let first = pass(&mut one).await;
+    assert_eq!((first.scored, first.left_to_others), (40, 0), "alone it takes all");
+    for _ in 0..3 {
+        time.fetch_add(LEASE_MS / 2, Ordering::Relaxed);
+        pass(&mut other).await;
+        pass(&mut one).await;
+    }
+    fill(&store, 40, 80, 4).await;
+    let reports = [pass(&mut one).await, pass(&mut other).await];
+    for report in &reports {
+        assert_eq!(report.left_to_others, 2, "{reports:?}");
+    }
+    assert_eq!(reports[0].scored + reports[1].scored, 40);
+    assert_eq!(counted(&store).await, 80);
+}
+
+#[tokio::test]
+async fn a_lease_that_reads_as_none_is_an_error_that_names_it() {
+    let store = seeded_store().await;
+    let broken = value::fields([("holder", value::int(1))]);
+    put(&store, collection::STATE, "lease|score", broken).await;
+    let (_, [mut one, _]) = workers(&store);
+    let stop = CancellationToken::new();
+    let error = one.pass(START, &stop, &|_| ()).await.unwrap_err().to_string();
+    assert!(error.contains("ops_state/lease|score"), "{error}");
+}
