@@ -13,6 +13,7 @@ use f0_learning::jobs::scheduler::{Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::store::{Connection, LOCAL_PROJECT, Store};
+use firestore_local::{Plan, Server};
 use std::time::Duration;
 
 use super::{demo, firestore, seed, shutdown};
@@ -32,6 +33,9 @@ pub struct Options {
     /// an autoscaler, a canary manager
     #[arg(long)]
     demo: bool,
+    /// Make the embedded Firestore fail now and then: a seed, or a file that holds a plan as JSON
+    #[arg(long, value_name = "SEED|FILE")]
+    faults: Option<String>,
 }
 
 /// Somebody sits in front of `dev`: timers are short, and nothing is kept long.
@@ -59,7 +63,9 @@ fn credentials() -> Result<(Credentials, Option<String>)> {
 
 pub async fn run(options: Options) -> Result<()> {
     let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
-    let firestore = firestore::start(options.firestore_addr, options.data, None).await?;
+    let faults = Plan::of_argument(options.faults.as_deref())?;
+    let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
+    let firestore = firestore.start().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
@@ -84,6 +90,13 @@ pub async fn run(options: Options) -> Result<()> {
     let clock = Clock::system();
     seed::print(&store.seed(clock.now()).await?);
     api.serve(store.clone());
+    if !faults.rules.is_empty() {
+        println!(
+            "Firestore fails now and then, as http://{}/faults has it",
+            firestore.meter_addr()
+        );
+        firestore.set_faults(faults);
+    }
 
     let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
     let worker = Worker::start(

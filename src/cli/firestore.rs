@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use firestore_local::{Running, Server};
+use firestore_local::{Plan, Running, Server};
 
 use super::shutdown;
 
@@ -20,10 +20,18 @@ pub struct Options {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// What goes wrong: a seed, or a file that holds a plan as JSON
+    #[arg(long, value_name = "SEED|FILE")]
+    faults: Option<String>,
 }
 
 pub async fn run(options: Options) -> Result<()> {
-    let server = start(options.addr, options.data, options.meter_addr).await?;
+    let builder = Server::builder()
+        .addr(options.addr)
+        .data_dir(options.data)
+        .meter_addr(options.meter_addr)
+        .faults(Plan::of_argument(options.faults.as_deref())?);
+    let server = builder.start().await?;
     println!(
         "Firestore listens on {}; meter on http://{}/meter",
         server.addr(),
@@ -32,14 +40,6 @@ pub async fn run(options: Options) -> Result<()> {
     shutdown::requested().await?;
     stop(server).await;
     Ok(())
-}
-
-pub async fn start(
-    addr: SocketAddr,
-    data: Option<PathBuf>,
-    meter: Option<SocketAddr>,
-) -> Result<Running> {
-    Ok(Server::builder().addr(addr).data_dir(data).meter_addr(meter).start().await?)
 }
 
 /// Ends the server and prints what its use would have been billed.

@@ -29,6 +29,8 @@ pub struct NewObservation {
     pub policy_version: Option<String>,
     pub error_code: Option<String>,
     pub meta: Option<Json>,
+    /// Which cursor will come by it, where observations are sharded; a recorder fills it in.
+    pub shard: Option<u32>,
     /// The share of such observations that are recorded at all, in 0..=1 without 0. A recorder
     /// that samples fills it in.
     pub sample_rate: Option<f64>,
@@ -48,6 +50,7 @@ impl NewObservation {
             policy_version: None,
             error_code: None,
             meta: None,
+            shard: None,
             sample_rate: None,
         }
     }
@@ -69,6 +72,7 @@ impl NewObservation {
             ("policyVersion", self.policy_version.map(Json::from)),
             ("errorCode", self.error_code.map(Json::from)),
             ("sampleRate", self.sample_rate.map(Json::from)),
+            ("shard", self.shard.map(Json::from)),
             ("meta", self.meta),
         ] {
             if let Some(value) = value {

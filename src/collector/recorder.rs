@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::{NewObservation, RecordError};
 use crate::domain::sampling::SamplingPolicy;
+use crate::domain::sharding::shard_of;
 use crate::jobs::Clock;
 use crate::store::{MAX_BATCH, Store};
 
@@ -32,6 +34,9 @@ pub struct RecorderOptions {
     /// Longest time an observation waits for its batch to fill.
     pub linger: Duration,
     pub when_full: WhenFull,
+    /// How many shards `config/scoring` asks for; 0 where sharding is off. Each observation then
+    /// carries the shard of its id.
+    pub shards: u32,
 }
 
 impl Default for RecorderOptions {
@@ -42,6 +47,7 @@ impl Default for RecorderOptions {
             batch: MAX_BATCH,
             linger: Duration::from_millis(500),
             when_full: WhenFull::Wait,
+            shards: 0,
         }
     }
 }
@@ -142,6 +148,10 @@ impl Recorder {
                     return Ok(None);
                 }
             }
+        }
+        if observation.shard.is_none() && self.options.shards > 0 {
+            let id = observation.id.get_or_insert_with(|| Uuid::new_v4().to_string());
+            observation.shard = shard_of(id, self.options.shards);
         }
         Ok(Some(observation.document(self.clock.now())?))
     }

@@ -11,17 +11,31 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 pub struct Connection {
     stream: TcpStream,
+    hold: Hold,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
+/// What a request can do to the connection that it came over.
+#[derive(Clone, Debug)]
+pub struct Hold(CancellationToken);
+
+impl Hold {
+    /// Closes the connection; nothing more is read from it or written to it.
+    pub fn close(&self) {
+        self.0.cancel();
+    }
+}
+
 impl Connection {
-    pub fn new(stream: TcpStream, stop: CancellationToken) -> io::Result<Self> {
+    pub fn new(stream: TcpStream, stop: &CancellationToken) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, ended: Box::pin(stop.cancelled_owned()) })
+        let own = stop.child_token();
+        let ended = Box::pin(own.clone().cancelled_owned());
+        Ok(Self { stream, hold: Hold(own), ended })
     }
 
     /// Whether the server has ended; wakes the task when it does.
@@ -82,9 +96,9 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Hold;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+        self.hold.clone()
     }
 }

@@ -7,6 +7,7 @@
 mod codec;
 mod connection;
 mod engine;
+mod faults;
 mod meter;
 mod model;
 pub mod proto;
@@ -14,6 +15,7 @@ mod server;
 mod service;
 mod transactions;
 
-pub use engine::OpenError;
+pub use engine::{Clock, OpenError};
+pub use faults::{Fault, FaultCode, Plan, PlanError, Rule};
 pub use meter::{Bill, Billed};
 pub use server::{Builder, Error, Running, Server};

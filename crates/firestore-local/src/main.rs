@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use firestore_local::Server;
+use firestore_local::{Plan, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Firestore: google.firestore.v1 over gRPC.
@@ -21,6 +21,9 @@ struct Arguments {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// What goes wrong: a seed, or a file that holds a plan as JSON
+    #[arg(long, value_name = "SEED|FILE")]
+    faults: Option<String>,
 }
 
 #[tokio::main]
@@ -41,6 +44,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .addr(arguments.addr)
         .data_dir(arguments.data)
         .meter_addr(arguments.meter_addr)
+        .faults(Plan::of_argument(arguments.faults.as_deref())?)
         .start()
         .await?;
     println!("listening on {}; meter on http://{}/meter", server.addr(), server.meter_addr());

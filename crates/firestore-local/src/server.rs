@@ -1,5 +1,6 @@
 //! Starting and stopping the server: gRPC on one address, the meter over HTTP beside it.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
-use crate::engine::{Engine, OpenError};
+use crate::engine::{Clock, Engine, OpenError};
+use crate::faults::{Faults, Plan};
 use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
-use crate::service::Service;
+use crate::service::{Faulty, Service};
 
 /// Above Firestore's own limit of 10 MiB, so that a request a little beyond it is answered as
 /// Firestore answers it rather than as a broken message.
@@ -44,6 +46,8 @@ pub struct Builder {
     meter_addr: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
     index_threshold: usize,
+    clock: Clock,
+    faults: Plan,
 }
 
 /// A local Firestore.
@@ -57,6 +61,8 @@ impl Server {
             meter_addr: None,
             data_dir: None,
             index_threshold: 500,
+            clock: Clock::default(),
+            faults: Plan::default(),
         }
     }
 }
@@ -90,6 +96,20 @@ impl Builder {
         self
     }
 
+    /// Where commit times come from.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What goes wrong from the beginning.
+    #[must_use]
+    pub fn faults(mut self, plan: Plan) -> Self {
+        self.faults = plan;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -103,9 +123,9 @@ impl Builder {
         let meter_addr = self.meter_addr.unwrap_or_else(|| SocketAddr::new(addr.ip(), beside));
         let (meter_addr, http) = listen(meter_addr).await?;
 
-        let (folder, threshold) = (self.data_dir, self.index_threshold);
+        let (folder, threshold, clock) = (self.data_dir, self.index_threshold, self.clock);
         let opening =
-            tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold));
+            tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold, clock));
         let engine = opening.await.map_err(|error| OpenError::Open {
             file: PathBuf::new(),
             detail: error.to_string(),
@@ -117,12 +137,15 @@ impl Builder {
             transactions: Arc::default(),
             in_use: users.token(),
         };
+        let faults = Arc::new(Faults::default());
+        faults.set(self.faults);
+        let service = Faulty { inner: service, faults: faults.clone() };
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(serve_grpc(grpc, service, stop.clone())),
-            tokio::spawn(serve_meter(http, Arc::clone(&meter), stop.clone())),
+            tokio::spawn(serve_beside(http, Arc::clone(&meter), faults.clone(), stop.clone())),
         ];
-        Ok(Running { addr, meter_addr, engine, meter, users, stop, tasks })
+        Ok(Running { addr, meter_addr, engine, meter, faults, users, stop, tasks })
     }
 }
 
@@ -133,13 +156,13 @@ async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), Error>
     Ok((address, listener))
 }
 
-async fn serve_grpc(listener: TcpListener, service: Service, stop: CancellationToken) {
+async fn serve_grpc(listener: TcpListener, service: Faulty, stop: CancellationToken) {
     let firestore = FirestoreServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let ending = stop.clone();
-    let connections = TcpListenerStream::new(listener)
-        .map(move |stream| Connection::new(stream?, ending.clone()));
+    let connections =
+        TcpListenerStream::new(listener).map(move |stream| Connection::new(stream?, &ending));
     // Streams that listen would keep an orderly end waiting for ever; whatever was acknowledged is
     // durable, so the connections are simply closed. What is left to wait for is that whoever
     // serves them notices.
@@ -153,16 +176,33 @@ async fn serve_grpc(listener: TcpListener, service: Service, stop: CancellationT
     }
 }
 
-async fn serve_meter(listener: TcpListener, meter: Arc<Meter>, stop: CancellationToken) {
+async fn serve_beside(
+    listener: TcpListener,
+    meter: Arc<Meter>,
+    faults: Arc<Faults>,
+    stop: CancellationToken,
+) {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/meter", get(async |State(meter): State<Arc<Meter>>| Json(meter.bill())))
         .route("/meter/reset", post(async |State(meter): State<Arc<Meter>>| meter.reset()))
-        .with_state(meter);
+        .with_state(meter)
+        .merge(faults_routes(faults));
     let served = axum::serve(listener, app).into_future();
     if let Some(Err(error)) = stop.run_until_cancelled(served).await {
         tracing::error!(%error, "the meter's HTTP server ended");
     }
+}
+
+/// `/faults`: the plan in force and what came of it; `PUT` another, `DELETE` for none.
+fn faults_routes(faults: Arc<Faults>) -> Router {
+    type Shared = State<Arc<Faults>>;
+    let shown = async |State(faults): Shared| {
+        Json(serde_json::json!({ "plan": faults.plan(), "injected": faults.injected() }))
+    };
+    let set = async |State(faults): Shared, Json(plan): Json<Plan>| faults.set(plan);
+    let clear = async |State(faults): Shared| faults.set(Plan::default());
+    Router::new().route("/faults", get(shown).put(set).delete(clear)).with_state(faults)
 }
 
 /// A running server. Call [`shutdown`](Self::shutdown) to close the store in order; what was
@@ -172,6 +212,7 @@ pub struct Running {
     meter_addr: SocketAddr,
     engine: Arc<Engine>,
     meter: Arc<Meter>,
+    faults: Arc<Faults>,
     /// Everything that uses the engine for the sake of a client.
     users: TaskTracker,
     stop: CancellationToken,
@@ -200,6 +241,16 @@ impl Running {
 
     pub fn reset_meter(&self) {
         self.meter.reset();
+    }
+
+    /// Makes other things go wrong from now on.
+    pub fn set_faults(&self, plan: Plan) {
+        self.faults.set(plan);
+    }
+
+    /// How often each kind of fault came since its plan was put in force.
+    pub fn injected(&self) -> BTreeMap<String, u64> {
+        self.faults.injected()
     }
 
     /// Removes everything of a database, `projects/{project}/databases/{database}`.

@@ -14,7 +14,7 @@ use super::catalog::Catalog;
 use super::snapshot::{Tables, decode};
 use super::{
     Committed, DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META, Outcome, ReadSet, Shared, Written,
-    internal, lock, now, read, reads, write,
+    internal, lock, read, reads, write,
 };
 use crate::model::path::{Database, DocumentName, successor};
 use crate::model::query::IndexSpec;
@@ -133,7 +133,7 @@ impl Committer {
     ) -> Result<Reply, Status> {
         match job {
             Job::Write { database, mutations, atomic, reads, reply } => {
-                self.last = now().max(Micros(self.last.0 + 1));
+                self.last = self.shared.clock.now().max(Micros(self.last.0 + 1));
                 let mut open = Open::new(&self.shared, transaction, catalog)?;
                 let outcome = open.write(mutations, atomic, reads.as_deref(), self.last)?;
                 let committed = outcome

@@ -95,6 +95,7 @@ pub struct Shared {
     /// Scopes that were once seen to hold more documents than the threshold.
     large: RwLock<HashSet<Vec<u8>>>,
     index_threshold: usize,
+    clock: Clock,
 }
 
 pub struct Engine {
@@ -123,20 +124,49 @@ fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("the store failed: {error}"))
 }
 
-pub fn now() -> Micros {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+/// Where the time comes from. By default the system's clock; a simulation has its own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Micros + Send + Sync>);
+
+impl Clock {
+    /// A clock in microseconds since the epoch. Commit times still rise with every commit.
+    pub fn from_micros(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || Micros(now())))
+    }
+
+    fn now(&self) -> Micros {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::from_micros(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        })
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 impl Engine {
     /// Opens the store in `folder`, or an empty one in memory.
-    pub fn open(folder: Option<&Path>, index_threshold: usize) -> Result<Self, OpenError> {
+    pub fn open(
+        folder: Option<&Path>,
+        index_threshold: usize,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
         let store = open_store(folder)?;
         let file = folder.map(|folder| folder.join(FILE)).unwrap_or_default();
         let failed =
             |error: redb::Error| OpenError::Open { file: file.clone(), detail: error.to_string() };
         let (catalog, last_commit) = load(&store).map_err(failed)?;
-        let last_commit = last_commit.max(now());
+        let last_commit = last_commit.max(clock.now());
         let (events, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared {
             store,
@@ -147,6 +177,7 @@ impl Engine {
             events,
             large: RwLock::default(),
             index_threshold,
+            clock,
         });
         let (jobs, queue) = mpsc::sync_channel(JOBS);
         let committer = Committer::new(shared.clone());
@@ -228,10 +259,10 @@ impl Engine {
 
     /// Checks that reads at `time` can be served.
     pub fn check_read_time(&self, time: Micros) -> Result<(), Status> {
-        if time > self.read_time().max(now()) {
+        if time > self.read_time().max(self.shared.clock.now()) {
             return Err(Status::invalid_argument("read_time cannot be in the future"));
         }
-        let horizon = lock(&self.shared.history).horizon(now());
+        let horizon = lock(&self.shared.history).horizon(self.shared.clock.now());
         if time < horizon {
             return Err(Status::failed_precondition(
                 "The requested snapshot version is too old: firestore-local keeps one hour since \

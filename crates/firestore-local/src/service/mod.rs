@@ -4,6 +4,7 @@
 mod aggregation;
 mod batch_get;
 mod documents;
+mod faulty;
 mod listen;
 mod listing;
 mod query;
@@ -27,6 +28,8 @@ use crate::transactions::Transactions;
 
 /// Firestore's limit on a request.
 const MAX_REQUEST_BYTES: usize = 10 << 20;
+
+pub use faulty::Faulty;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;

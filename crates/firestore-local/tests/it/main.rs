@@ -13,6 +13,7 @@ mod commits;
 mod crate_client;
 mod cursors;
 mod documents;
+mod faults;
 mod filters;
 mod groups;
 mod hostile;

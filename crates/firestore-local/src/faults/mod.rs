@@ -1,0 +1,121 @@
+//! Faults on a plan: what tests and `dev --faults` make go wrong between a client and the store.
+
+mod plan;
+mod touched;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::engine::lock;
+pub use plan::{Fault, FaultCode, Plan, PlanError, Rule};
+pub use touched::Touched;
+
+/// The plan in force, and how far it has come.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Plan,
+    /// Requests that matched each rule, and faults that came of them.
+    counts: Vec<(u64, u64)>,
+    injected: BTreeMap<String, u64>,
+}
+
+impl Faults {
+    /// Puts a plan in force, from its beginning.
+    pub fn set(&self, plan: Plan) {
+        let counts = vec![(0, 0); plan.rules.len()];
+        *lock(&self.0) = State { plan, counts, injected: BTreeMap::new() };
+    }
+
+    pub fn plan(&self) -> Plan {
+        lock(&self.0).plan.clone()
+    }
+
+    /// How often each kind of fault came since the plan was put in force.
+    pub fn injected(&self) -> BTreeMap<String, u64> {
+        lock(&self.0).injected.clone()
+    }
+
+    /// What befalls a request: the first of the rules that strike.
+    pub fn decide(&self, rpc: &str, request: &impl Touched) -> Option<Fault> {
+        let mut state = lock(&self.0);
+        let State { plan, counts, injected } = &mut *state;
+        if plan.rules.is_empty() {
+            return None;
+        }
+        let collections = request.collections();
+        let mut struck = None;
+        for (index, (rule, (seen, faults))) in plan.rules.iter().zip(counts).enumerate() {
+            if !rule.matches(rpc, &collections) {
+                continue;
+            }
+            let number = *seen;
+            *seen += 1;
+            let over = rule.times.is_some_and(|times| *faults >= times);
+            if struck.is_some() || number < rule.after || over {
+                continue;
+            }
+            if unit(plan::draw(plan.seed, index as u64, number)) < rule.probability {
+                *faults += 1;
+                *injected.entry(rule.fault.name().to_owned()).or_default() += 1;
+                struck = Some(rule.fault);
+            }
+        }
+        struck
+    }
+}
+
+/// Uniform in 0..1.
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::BeginTransactionRequest;
+
+    fn run(plan: &Plan, requests: usize) -> Vec<Option<Fault>> {
+        let faults = Faults::default();
+        faults.set(plan.clone());
+        let request = BeginTransactionRequest::default();
+        (0..requests).map(|_| faults.decide("Commit", &request)).collect()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_faults_each_time_and_another_seed_others() {
+        let plan = Plan::from_seed(7);
+        assert_eq!(run(&plan, 500), run(&plan, 500));
+        assert_ne!(run(&plan, 500), run(&Plan::from_seed(8), 500));
+    }
+
+    #[test]
+    fn faults_come_as_often_as_their_probability_says() {
+        let rule = Rule::on("Commit", Fault::Drop).with_probability(0.1);
+        let hits = run(&Plan::new(1, vec![rule]), 20_000).into_iter().flatten().count();
+        assert!((1_800..2_200).contains(&hits), "{hits}");
+    }
+
+    #[test]
+    fn a_rule_lets_so_many_through_and_strikes_so_often() {
+        let plan = Plan::new(0, vec![Rule::on("Commit", Fault::LoseAnswer).once_after(2)]);
+        let expected = [None, None, Some(Fault::LoseAnswer), None];
+        assert_eq!(run(&plan, 4), expected);
+        let faults = Faults::default();
+        faults.set(Plan::new(0, vec![Rule::on("RunQuery", Fault::Drop)]));
+        assert_eq!(faults.decide("Commit", &BeginTransactionRequest::default()), None);
+    }
+
+    #[test]
+    fn a_plan_comes_back_from_json_as_it_was_written() {
+        let plan = Plan::from_seed(3);
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        let short = r#"{"rules":[{"rpc":"Commit","fault":{"kind":"refuse","code":"ABORTED"}}]}"#;
+        let plan: Plan = serde_json::from_str(short).unwrap();
+        assert_eq!(plan.rules[0].fault, Fault::Refuse { code: FaultCode::Aborted });
+        assert!(serde_json::from_str::<Plan>(r#"{"rules":[{"fault":{"kind":"fire"}}]}"#).is_err());
+    }
+}

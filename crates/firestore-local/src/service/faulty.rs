@@ -1,0 +1,217 @@
+//! The service as the network lets clients see it: every request passes here, and meets the fault
+//! that the plan has for it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::{Answer, Answers, Service};
+use crate::connection::Hold;
+use crate::faults::{Fault, Faults, Touched};
+use crate::proto::server::firestore_server::Firestore;
+use crate::proto::*;
+
+#[derive(Clone)]
+pub struct Faulty {
+    pub inner: Service,
+    pub faults: Arc<Faults>,
+}
+
+fn broken() -> Status {
+    Status::unavailable("a fault of the plan: the answer was lost")
+}
+
+/// The connection that a request came over.
+fn hold<T>(request: &Request<T>) -> Option<Hold> {
+    request.extensions().get::<Hold>().cloned()
+}
+
+fn close(hold: Option<Hold>) -> Status {
+    if let Some(hold) = hold {
+        hold.close();
+    }
+    broken()
+}
+
+impl Faulty {
+    /// What is done before the request is carried out.
+    async fn before(&self, fault: Option<Fault>, hold: Option<&Hold>) -> Result<(), Status> {
+        match fault {
+            Some(Fault::Refuse { code }) => {
+                Err(Status::new(Code::from(code), "a fault of the plan: refused"))
+            }
+            Some(Fault::Drop) => Err(close(hold.cloned())),
+            Some(fault) => {
+                if let Some(delay) = fault.delay() {
+                    tokio::time::sleep(delay).await;
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn unary<T: Touched, R, F: Future<Output = Answer<R>>>(
+        &self,
+        rpc: &str,
+        request: Request<T>,
+        call: impl FnOnce(Request<T>) -> F,
+    ) -> Answer<R> {
+        let fault = self.faults.decide(rpc, request.get_ref());
+        let hold = hold(&request);
+        self.before(fault, hold.as_ref()).await?;
+        let answer = call(request).await;
+        match fault {
+            Some(Fault::LoseAnswer) => Err(broken()),
+            Some(Fault::DropAnswer) => Err(close(hold)),
+            _ => answer,
+        }
+    }
+
+    async fn stream<T: Touched, R: Send + 'static, F: Future<Output = Answer<Answers<R>>>>(
+        &self,
+        rpc: &str,
+        request: Request<T>,
+        call: impl FnOnce(Request<T>) -> F,
+    ) -> Answer<Answers<R>> {
+        let fault = self.faults.decide(rpc, request.get_ref());
+        let hold = hold(&request);
+        self.before(fault, hold.as_ref()).await?;
+        let answer = call(request).await?;
+        match fault {
+            Some(Fault::LoseAnswer) => Err(broken()),
+            Some(Fault::DropAnswer) => Err(close(hold)),
+            Some(Fault::Cut { after }) => Ok(answer.map(|answers| cut(answers, after))),
+            _ => Ok(answer),
+        }
+    }
+}
+
+/// The first answers, and then the end that a broken connection would make.
+fn cut<T: Send + 'static>(
+    answers: Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>,
+    after: usize,
+) -> Answers<T> {
+    let end = futures::stream::once(async { Err(broken()) });
+    Box::pin(answers.take(after).chain(end))
+}
+
+#[tonic::async_trait]
+impl Firestore for Faulty {
+    type BatchGetDocumentsStream = Answers<BatchGetDocumentsResponse>;
+    type RunQueryStream = Answers<RunQueryResponse>;
+    type ExecutePipelineStream = Answers<ExecutePipelineResponse>;
+    type RunAggregationQueryStream = Answers<RunAggregationQueryResponse>;
+    type WriteStream = Answers<WriteResponse>;
+    type ListenStream = Answers<ListenResponse>;
+
+    async fn get_document(&self, request: Request<GetDocumentRequest>) -> Answer<Document> {
+        self.unary("GetDocument", request, |it| self.inner.get_document(it)).await
+    }
+
+    async fn list_documents(
+        &self,
+        request: Request<ListDocumentsRequest>,
+    ) -> Answer<ListDocumentsResponse> {
+        self.unary("ListDocuments", request, |it| self.inner.list_documents(it)).await
+    }
+
+    async fn create_document(&self, request: Request<CreateDocumentRequest>) -> Answer<Document> {
+        self.unary("CreateDocument", request, |it| self.inner.create_document(it)).await
+    }
+
+    async fn update_document(&self, request: Request<UpdateDocumentRequest>) -> Answer<Document> {
+        self.unary("UpdateDocument", request, |it| self.inner.update_document(it)).await
+    }
+
+    async fn delete_document(&self, request: Request<DeleteDocumentRequest>) -> Answer<Empty> {
+        self.unary("DeleteDocument", request, |it| self.inner.delete_document(it)).await
+    }
+
+    async fn batch_get_documents(
+        &self,
+        request: Request<BatchGetDocumentsRequest>,
+    ) -> Answer<Self::BatchGetDocumentsStream> {
+        self.stream("BatchGetDocuments", request, |it| self.inner.batch_get_documents(it)).await
+    }
+
+    async fn begin_transaction(
+        &self,
+        request: Request<BeginTransactionRequest>,
+    ) -> Answer<BeginTransactionResponse> {
+        self.unary("BeginTransaction", request, |it| self.inner.begin_transaction(it)).await
+    }
+
+    async fn commit(&self, request: Request<CommitRequest>) -> Answer<CommitResponse> {
+        self.unary("Commit", request, |it| self.inner.commit(it)).await
+    }
+
+    async fn rollback(&self, request: Request<RollbackRequest>) -> Answer<Empty> {
+        self.unary("Rollback", request, |it| self.inner.rollback(it)).await
+    }
+
+    async fn batch_write(&self, request: Request<BatchWriteRequest>) -> Answer<BatchWriteResponse> {
+        self.unary("BatchWrite", request, |it| self.inner.batch_write(it)).await
+    }
+
+    async fn run_query(&self, request: Request<RunQueryRequest>) -> Answer<Self::RunQueryStream> {
+        self.stream("RunQuery", request, |it| self.inner.run_query(it)).await
+    }
+
+    async fn run_aggregation_query(
+        &self,
+        request: Request<RunAggregationQueryRequest>,
+    ) -> Answer<Self::RunAggregationQueryStream> {
+        self.stream("RunAggregationQuery", request, |it| self.inner.run_aggregation_query(it)).await
+    }
+
+    async fn partition_query(
+        &self,
+        request: Request<PartitionQueryRequest>,
+    ) -> Answer<PartitionQueryResponse> {
+        self.unary("PartitionQuery", request, |it| self.inner.partition_query(it)).await
+    }
+
+    async fn list_collection_ids(
+        &self,
+        request: Request<ListCollectionIdsRequest>,
+    ) -> Answer<ListCollectionIdsResponse> {
+        self.unary("ListCollectionIds", request, |it| self.inner.list_collection_ids(it)).await
+    }
+
+    async fn execute_pipeline(
+        &self,
+        request: Request<ExecutePipelineRequest>,
+    ) -> Answer<Self::ExecutePipelineStream> {
+        self.inner.execute_pipeline(request).await
+    }
+
+    async fn write(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Self::WriteStream> {
+        let (fault, hold) = (self.faults.decide("Write", &()), hold(&request));
+        self.before(fault, hold.as_ref()).await?;
+        let answer = self.inner.write(request).await?;
+        Ok(with_cut(answer, fault))
+    }
+
+    async fn listen(
+        &self,
+        request: Request<Streaming<ListenRequest>>,
+    ) -> Answer<Self::ListenStream> {
+        let (fault, hold) = (self.faults.decide("Listen", &()), hold(&request));
+        self.before(fault, hold.as_ref()).await?;
+        let answer = self.inner.listen(request).await?;
+        Ok(with_cut(answer, fault))
+    }
+}
+
+fn with_cut<T: Send + 'static>(
+    answer: Response<Answers<T>>,
+    fault: Option<Fault>,
+) -> Response<Answers<T>> {
+    match fault {
+        Some(Fault::Cut { after }) => answer.map(|answers| cut(answers, after)),
+        _ => answer,
+    }
+}
