@@ -1,5 +1,6 @@
 //! What `/metrics` shows, in the text format of Prometheus.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::jobs::check::CheckReport;
+use crate::jobs::reconcile::ReconcileReport;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PassLabels {
@@ -22,6 +24,11 @@ struct PolicyLabels {
     policy: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ComponentLabels {
+    component: String,
+}
+
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -29,6 +36,9 @@ pub struct Metrics {
     active_versions: Family<PolicyLabels, Gauge>,
     ready: Gauge,
     refused: Counter<u64, AtomicU64>,
+    rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
+    late: Counter<u64, AtomicU64>,
+    orphans: Gauge,
 }
 
 impl Default for Metrics {
@@ -48,7 +58,17 @@ impl Default for Metrics {
         let refused = Counter::default();
         let help = "Requests whose credentials were missing or refused";
         registry.register("http_refused_credentials", help, refused.clone());
-        Self { registry, passes, active_versions, ready, refused }
+        let rejected = Family::default();
+        let help = "Observations that could not be scored, by the component that sent them";
+        registry.register("observations_rejected", help, rejected.clone());
+        let late = Counter::default();
+        let help = "Observations that reconciliation scored because no cursor would come by them";
+        registry.register("observations_late", help, late.clone());
+        let orphans = Gauge::default();
+        let help =
+            "Rewards whose observation no longer exists, as the last reconciliation found them";
+        registry.register("rewards_without_observation", help, orphans.clone());
+        Self { registry, passes, active_versions, ready, refused, rejected, late, orphans }
     }
 }
 
@@ -65,6 +85,18 @@ impl Metrics {
             let count = i64::try_from(active.len()).unwrap_or(i64::MAX);
             self.active_versions.get_or_create(&labels).set(count);
         }
+    }
+
+    pub fn rejected(&self, by_component: &BTreeMap<String, u64>) {
+        for (component, count) in by_component {
+            let labels = ComponentLabels { component: component.clone() };
+            self.rejected.get_or_create(&labels).inc_by(*count);
+        }
+    }
+
+    pub fn reconciled(&self, report: &ReconcileReport) {
+        self.late.inc_by(report.scored);
+        self.orphans.set(i64::try_from(report.orphans).unwrap_or(i64::MAX));
     }
 
     pub fn credentials_refused(&self) {

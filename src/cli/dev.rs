@@ -9,7 +9,8 @@ use clap::Args;
 use f0_learning::health::Health;
 use f0_learning::http::{self, AdminToken, Api, Credentials};
 use f0_learning::jobs::Clock;
-use f0_learning::jobs::scheduler::{Schedule, Worker};
+use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::store::{Connection, LOCAL_PROJECT, Store};
@@ -43,9 +44,13 @@ const SETTLE_MS: i64 = 1_000;
 const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
 
+const RECONCILE_OPTIONS: ReconcileOptions =
+    ReconcileOptions { recent_ms: 3 * HOUR_MS, deep_ms: 7 * 24 * HOUR_MS, lag_ms: 5_000 };
+
 fn schedule() -> Schedule {
     Schedule {
         score: "*/2 * * * * *".to_owned(),
+        reconcile: "*/10 * * * * *".to_owned(),
         tune: "1/10 * * * * *".to_owned(),
         check: "*/5 * * * * *".to_owned(),
     }
@@ -99,15 +104,14 @@ pub async fn run(options: Options) -> Result<()> {
     }
 
     let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
-    let worker = Worker::start(
-        ScoreJob::new(store.clone(), score),
-        TuneJob::with_options(store.clone(), TUNE_OPTIONS),
-        store.clone(),
-        &schedule(),
-        clock.clone(),
-        health.clone(),
-    )
-    .await?;
+    let jobs = Jobs {
+        score: ScoreJob::new(store.clone(), score),
+        reconcile: ReconcileJob::new(store.clone(), RECONCILE_OPTIONS),
+        tune: TuneJob::with_options(store.clone(), TUNE_OPTIONS),
+        store: store.clone(),
+        alone: true,
+    };
+    let worker = Worker::start(jobs, &schedule(), clock.clone(), health.clone()).await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
     println!("\nrunning; Ctrl-C ends it\n");
 

@@ -10,6 +10,7 @@ pub mod logging;
 mod observations;
 mod output;
 mod policies;
+mod reconcile;
 mod score;
 mod seed;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Seed,
     /// Score what is waiting, once
     Score(score::Options),
+    /// Find what scoring could not come by and see to it, once
+    Reconcile(reconcile::Options),
     /// Weigh the evidence and propose drafts, once
     Tune,
     /// Import or list observations
@@ -66,6 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Firestore(options) => firestore::run(options).await,
         Command::Seed => seed::run(&connect().await?).await,
         Command::Score(options) => score::run(connect().await?, options).await,
+        Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
         Command::Observations(command) => observations::run(&connect().await?, command).await,
         Command::Policies(command) => policies::run(&connect().await?, command).await,

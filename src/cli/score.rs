@@ -5,7 +5,6 @@ use clap::Args;
 use f0_learning::jobs::Clock;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
-use tokio_util::sync::CancellationToken;
 
 use super::{output, shutdown};
 
@@ -21,13 +20,7 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
     let mut job = ScoreJob::new(store, options);
     let now = Clock::system().now();
     let bar = output::progress(job.backlog(now).await?, "scoring");
-    let stop = CancellationToken::new();
-    let stopper = stop.clone();
-    let signal = tokio::spawn(async move {
-        if shutdown::requested().await.is_ok() {
-            stopper.cancel();
-        }
-    });
+    let stop = shutdown::token();
     let hidden = bar.is_hidden();
     let report = job
         .pass(now, &stop, &|done| {
@@ -37,7 +30,6 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
             }
         })
         .await;
-    signal.abort();
     bar.finish_and_clear();
     println!("{}", report?);
     Ok(())

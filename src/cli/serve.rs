@@ -9,7 +9,8 @@ use clap::Args;
 use f0_learning::health::Health;
 use f0_learning::http::{self, Api, Credentials};
 use f0_learning::jobs::Clock;
-use f0_learning::jobs::scheduler::{Schedule, Worker};
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::store::Store;
@@ -24,6 +25,9 @@ pub struct Options {
     /// When to score: cron of six fields, seconds first, in UTC
     #[arg(long, env = "SCORE_CRON", default_value_t = Schedule::default().score)]
     score_cron: String,
+    /// When to reconcile: cron of six fields, seconds first, in UTC
+    #[arg(long, env = "RECONCILE_CRON", default_value_t = Schedule::default().reconcile)]
+    reconcile_cron: String,
     /// When to tune: cron of six fields, seconds first, in UTC
     #[arg(long, env = "TUNE_CRON", default_value_t = Schedule::default().tune)]
     tune_cron: String,
@@ -67,17 +71,20 @@ pub async fn run(options: Options) -> Result<()> {
     };
     api.serve(store.clone());
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
-    let schedule =
-        Schedule { score: options.score_cron, tune: options.tune_cron, check: options.check_cron };
-    let worker = Worker::start(
-        ScoreJob::new(store.clone(), score),
-        TuneJob::new(store.clone()),
+    let schedule = Schedule {
+        score: options.score_cron,
+        reconcile: options.reconcile_cron,
+        tune: options.tune_cron,
+        check: options.check_cron,
+    };
+    let jobs = Jobs {
+        score: ScoreJob::new(store.clone(), score),
+        reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
+        tune: TuneJob::new(store.clone()),
         store,
-        &schedule,
-        Clock::system(),
-        health.clone(),
-    )
-    .await?;
+        alone: false,
+    };
+    let worker = Worker::start(jobs, &schedule, Clock::system(), health.clone()).await?;
     end.await?;
     tracing::info!("asked to end; finishing the passes in hand");
     health.stopping();

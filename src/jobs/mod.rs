@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod leases;
+pub mod reconcile;
 pub mod scheduler;
 pub mod score;
 pub mod tune;

@@ -14,15 +14,18 @@ use tokio_util::task::TaskTracker;
 
 use super::Clock;
 use super::check::CheckReport;
+use super::leases::Leases;
+use super::reconcile::ReconcileJob;
 use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// When each job runs: cron expressions of six fields, seconds first, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     pub score: String,
+    pub reconcile: String,
     pub tune: String,
     pub check: String,
 }
@@ -30,10 +33,12 @@ pub struct Schedule {
 impl Default for Schedule {
     /// Scoring each minute keeps the `1h` window fresh at about four writes a minute for each
     /// component at work; policies change every few hours at most, so that weighing the evidence
-    /// each quarter of an hour is soon enough. The check costs two reads for each policy.
+    /// each quarter of an hour is soon enough. What is late waits up to ten minutes; a pass that
+    /// finds nothing costs a read for each thousand documents of three hours. The check costs two reads for each policy.
     fn default() -> Self {
         Self {
             score: "0 * * * * *".to_owned(),
+            reconcile: "45 */10 * * * *".to_owned(),
             tune: "30 */15 * * * *".to_owned(),
             check: "15 */5 * * * *".to_owned(),
         }
@@ -57,6 +62,43 @@ pub struct Worker {
     scheduler: JobScheduler,
     running: TaskTracker,
     stop: CancellationToken,
+    score: Shared<ScoreJob>,
+    leased: Vec<Shared<Leases>>,
+}
+
+/// The jobs that a worker runs.
+#[derive(Debug)]
+pub struct Jobs {
+    pub store: Store,
+    pub score: ScoreJob,
+    pub reconcile: ReconcileJob,
+    pub tune: TuneJob,
+    /// No other worker can be at the store. Leases would only make the next process wait for those
+    /// of one that was killed.
+    pub alone: bool,
+}
+
+/// A job that one worker does at a time, with its lease.
+struct Leased<T> {
+    job: T,
+    leases: Option<Shared<Leases>>,
+}
+
+impl<T> Leased<T> {
+    /// Whether this worker may do `work` now.
+    async fn may(&self, work: &str) -> crate::store::Result<bool> {
+        match &self.leases {
+            Some(leases) => leases.lock().await.hold(work).await,
+            None => Ok(true),
+        }
+    }
+}
+
+/// What every pass is told.
+#[derive(Clone)]
+struct Beat {
+    clock: Clock,
+    health: Arc<Health>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -70,38 +112,68 @@ type Shared<T> = Arc<Mutex<T>>;
 
 impl Worker {
     pub async fn start(
-        score: ScoreJob,
-        tune: TuneJob,
-        store: Store,
+        jobs: Jobs,
         schedule: &Schedule,
         clock: Clock,
         health: Arc<Health>,
     ) -> Result<Self, ScheduleError> {
         let scheduler = JobScheduler::new().await.map_err(Box::new)?;
-        let worker =
-            Self { scheduler, running: TaskTracker::new(), stop: CancellationToken::new() };
-        let (now, seen) = (clock.clone(), health.clone());
-        worker
-            .add("score", &schedule.score, Arc::new(Mutex::new(score)), move |job, stop| {
-                let (clock, health) = (now.clone(), seen.clone());
-                async move { run_score(job, &clock, &stop, &health).await }
-            })
-            .await?;
-        let seen = health.clone();
-        worker
-            .add("tune", &schedule.tune, Arc::new(Mutex::new(tune)), move |job, _| {
-                let (clock, health) = (clock.clone(), seen.clone());
-                async move { run_tune(job, &clock, &health).await }
-            })
-            .await?;
-        worker
-            .add("check", &schedule.check, Arc::new(Mutex::new(store)), move |store, _| {
-                let health = health.clone();
-                async move { run_check(&store, &health).await }
-            })
-            .await?;
+        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
+        let Jobs { store, score, reconcile, tune, alone } = jobs;
+        let score = if alone {
+            score
+        } else {
+            score.with_leases(Leases::new(store.clone(), clock.clone()))
+        };
+        let score = Arc::new(Mutex::new(score));
+        let mut worker =
+            Self { scheduler, running, stop, score: score.clone(), leased: Vec::new() };
+        let leased = |worker: &mut Self| match alone {
+            true => None,
+            false => Some(worker.leases(&store, &clock)),
+        };
+        let reconcile = Leased { job: reconcile, leases: leased(&mut worker) };
+        let tune = Leased { job: tune, leases: leased(&mut worker) };
+        let beat = Beat { clock, health };
+        worker.schedule(score, reconcile, tune, store, schedule, &beat).await?;
         worker.scheduler.start().await.map_err(Box::new)?;
         Ok(worker)
+    }
+
+    async fn schedule(
+        &self,
+        score: Shared<ScoreJob>,
+        reconcile: Leased<ReconcileJob>,
+        tune: Leased<TuneJob>,
+        store: Store,
+        schedule: &Schedule,
+        beat: &Beat,
+    ) -> Result<(), ScheduleError> {
+        let told = beat.clone();
+        self.add("score", &schedule.score, score, move |job, stop| {
+            run_score(job, told.clone(), stop)
+        })
+        .await?;
+        let told = beat.clone();
+        let reconcile = Arc::new(Mutex::new(reconcile));
+        self.add("reconcile", &schedule.reconcile, reconcile, move |job, stop| {
+            run_reconcile(job, told.clone(), stop)
+        })
+        .await?;
+        let told = beat.clone();
+        let tune = Arc::new(Mutex::new(tune));
+        self.add("tune", &schedule.tune, tune, move |job, _| run_tune(job, told.clone())).await?;
+        let (store, told) = (Arc::new(Mutex::new(store)), beat.clone());
+        self.add("check", &schedule.check, store, move |store, _| run_check(store, told.clone()))
+            .await?;
+        Ok(())
+    }
+
+    /// Leases that are given back at the end.
+    fn leases(&mut self, store: &Store, clock: &Clock) -> Shared<Leases> {
+        let leases = Arc::new(Mutex::new(Leases::new(store.clone(), clock.clone())));
+        self.leased.push(leases.clone());
+        leases
     }
 
     async fn add<T, F>(
@@ -136,64 +208,100 @@ impl Worker {
         Ok(())
     }
 
-    /// Tells the jobs to stop, and waits up to `patience` for the passes in hand. Returns whether
-    /// all ended; one that did not leaves a state from which the next process goes on.
+    /// Tells the jobs to stop, waits up to `patience` for the passes in hand, and gives the leases
+    /// back. Returns whether all ended; one that did not leaves a state from which the next process
+    /// goes on.
     pub async fn shutdown(mut self, patience: Duration) -> bool {
         self.stop.cancel();
         if let Err(error) = self.scheduler.shutdown().await {
             tracing::warn!(%error, "the scheduler did not shut down");
         }
         self.running.close();
-        tokio::time::timeout(patience, self.running.wait()).await.is_ok()
+        let orderly = async {
+            self.running.wait().await;
+            self.score.lock().await.end().await;
+            for leases in &self.leased {
+                leases.lock().await.release_all().await;
+            }
+        };
+        tokio::time::timeout(patience, orderly).await.is_ok()
     }
 }
 
-async fn run_score(
-    mut job: tokio::sync::OwnedMutexGuard<ScoreJob>,
-    clock: &Clock,
-    stop: &CancellationToken,
-    health: &Health,
-) {
-    match job.pass(clock.now(), stop, &|_| ()).await {
+type Guard<T> = tokio::sync::OwnedMutexGuard<T>;
+
+async fn run_score(mut job: Guard<ScoreJob>, beat: Beat, stop: CancellationToken) {
+    match job.pass(beat.clock.now(), &stop, &|_| ()).await {
         Ok(report) => {
-            health.pass_succeeded("score");
+            beat.health.pass_succeeded("score");
+            beat.health.metrics().rejected(&report.rejected);
             if report.scored + report.quarantined > 0 {
                 tracing::info!(job = "score", "{report}");
             } else {
                 tracing::debug!(job = "score", "{report}");
             }
         }
-        Err(error) => {
-            health.pass_failed("score", &error);
-            tracing::error!(job = "score", %error, "the pass failed; the next goes on from here");
-        }
+        Err(error) => failed("score", &error, &beat),
     }
 }
 
-async fn run_tune(mut job: tokio::sync::OwnedMutexGuard<TuneJob>, clock: &Clock, health: &Health) {
-    match job.pass(clock.now()).await {
-        Ok(report) => {
-            health.pass_succeeded("tune");
+async fn run_reconcile(
+    mut leased: Guard<Leased<ReconcileJob>>,
+    beat: Beat,
+    stop: CancellationToken,
+) {
+    let pass = async {
+        if !leased.may("reconcile").await? {
+            return Ok(None);
+        }
+        leased.job.pass(beat.clock.now(), false, &stop).await.map(Some)
+    };
+    match pass.await {
+        Ok(None) => tracing::debug!(job = "reconcile", "another worker holds the lease"),
+        Ok(Some(report)) => {
+            beat.health.pass_succeeded("reconcile");
+            beat.health.metrics().rejected(&report.rejected);
+            beat.health.metrics().reconciled(&report);
+            if report.is_quiet() {
+                tracing::debug!(job = "reconcile", "{report}");
+            } else {
+                tracing::info!(job = "reconcile", "{report}");
+            }
+        }
+        Err(error) => failed("reconcile", &error, &beat),
+    }
+}
+
+async fn run_tune(mut leased: Guard<Leased<TuneJob>>, beat: Beat) {
+    let pass = async {
+        if !leased.may("tune").await? {
+            return Ok(None);
+        }
+        leased.job.pass(beat.clock.now()).await.map(Some)
+    };
+    match pass.await {
+        Ok(None) => tracing::debug!(job = "tune", "another worker holds the lease"),
+        Ok(Some(report)) => {
+            beat.health.pass_succeeded("tune");
             report.log();
         }
-        Err(error) => {
-            health.pass_failed("tune", &error);
-            tracing::error!(job = "tune", %error, "the pass failed; the next tries again");
-        }
+        Err(error) => failed("tune", &error, &beat),
     }
 }
 
-async fn run_check(store: &Store, health: &Health) {
-    match CheckReport::take(store).await {
+async fn run_check(store: Guard<Store>, beat: Beat) {
+    match CheckReport::take(&store).await {
         Ok(report) => {
-            health.pass_succeeded("check");
-            for irregularity in health.checked(&report) {
+            beat.health.pass_succeeded("check");
+            for irregularity in beat.health.checked(&report) {
                 tracing::error!(job = "check", "{irregularity}");
             }
         }
-        Err(error) => {
-            health.pass_failed("check", &error);
-            tracing::error!(job = "check", %error, "the pass failed; the next tries again");
-        }
+        Err(error) => failed("check", &error, &beat),
     }
+}
+
+fn failed(job: &'static str, error: &StoreError, beat: &Beat) {
+    beat.health.pass_failed(job, error);
+    tracing::error!(job, %error, "the pass failed; the next goes on from what is stored");
 }

@@ -27,6 +27,7 @@ use crate::domain::reward::RewardConfig;
 use crate::domain::sharding::Shard;
 pub use layout::StoredLayout;
 pub use position::Position;
+pub(super) use wire::{decode_position, encode_position};
 
 fn cursor_id(shard: Shard) -> String {
     match shard {

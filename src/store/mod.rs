@@ -19,6 +19,8 @@ mod page;
 mod policies;
 mod quarantine;
 mod query;
+mod ranges;
+mod reconcile;
 mod retry;
 mod rewards;
 mod rpc;
@@ -50,11 +52,13 @@ pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use error::{Result, StoreError};
 pub use leases::Lease;
-pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS};
+pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
 pub use policies::{
     AutoOutcome, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome, TUNER,
 };
+pub use ranges::{Counted, IdRange, RangeCount, Unordered};
+pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
 pub use retry::RetryPolicy;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;

@@ -232,6 +232,29 @@ fn is_member(document: &Document, as_of: &Timestamp) -> bool {
     document.create_time.as_ref().is_none_or(|created| key(created) <= key(as_of))
 }
 
+/// An observation where it was found, out of the order of scoring.
+#[derive(Debug)]
+pub struct StoredItem {
+    pub item: Item,
+    pub position: Position,
+    /// What it carries as `shard`, if that is a whole number.
+    pub shard: Option<i64>,
+}
+
+impl StoredItem {
+    pub fn id(&self) -> &str {
+        match &self.item {
+            Item::Valid(observation) => &observation.id,
+            Item::Invalid(invalid) => &invalid.id,
+        }
+    }
+}
+
+pub(super) fn stored_item(document: &Document) -> StoredItem {
+    let shard = value::as_whole(&document.fields, "shard");
+    StoredItem { item: parse(document), position: Position::of(document), shard }
+}
+
 fn parse(document: &Document) -> Item {
     let id = value::document_id(document);
     let fields = StoredFields(&document.fields);

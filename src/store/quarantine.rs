@@ -1,11 +1,12 @@
 //! `ops_quarantine`: observations that cannot be scored, as found, with the reason.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, Write, value::ValueType};
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 
 use serde_json::{Map, Value as Json};
 
 use super::error::{Result, StoreError};
 use super::observations::Invalid;
+use super::ranges::Unordered;
 use super::value;
 use super::{Store, collection::QUARANTINE, write};
 
@@ -56,10 +57,14 @@ impl Store {
             fields.insert("component".to_owned(), value::string(component.as_str()));
         }
         // Where the document stands among the observations: what counts of ranges compare.
-        if is_number(&rejected.position.ts) {
+        if rejected.position.is_number() {
             fields.insert("obsTs".to_owned(), rejected.position.ts.clone());
         } else {
-            fields.insert("unordered".to_owned(), value::boolean(true));
+            let kind = match rejected.position.ts.value_type {
+                None => Unordered::Missing,
+                Some(_) => Unordered::Type,
+            };
+            fields.insert("unordered".to_owned(), value::string(kind.as_str()));
         }
         match document {
             Some(document) => {
@@ -71,14 +76,5 @@ impl Store {
             }
         }
         write::create(self.name(QUARANTINE, &rejected.id), fields)
-    }
-}
-
-/// Whether a `ts` is in reach of a query over a range of times; NaN is in none.
-fn is_number(ts: &Value) -> bool {
-    match ts.value_type {
-        Some(ValueType::IntegerValue(_)) => true,
-        Some(ValueType::DoubleValue(number)) => !number.is_nan(),
-        _ => false,
     }
 }

@@ -45,6 +45,14 @@ impl Query {
         self.filter(path, Operator::GreaterThanOrEqual, value)
     }
 
+    pub fn below(self, path: &str, value: Value) -> Self {
+        self.filter(path, Operator::LessThan, value)
+    }
+
+    pub fn above(self, path: &str, value: Value) -> Self {
+        self.filter(path, Operator::GreaterThan, value)
+    }
+
     fn order(mut self, path: &str, direction: Direction) -> Self {
         let order = Order { field: Some(field(path)), direction: direction.into() };
         self.query.order_by.push(order);
@@ -69,6 +77,12 @@ impl Query {
     /// Begins after the position that `values` of the ordered fields name.
     pub fn start_after(mut self, values: Vec<Value>) -> Self {
         self.query.start_at = Some(Cursor { values, before: false });
+        self
+    }
+
+    /// Ends before the position that `values` of the ordered fields name.
+    pub fn end_before(mut self, values: Vec<Value>) -> Self {
+        self.query.end_at = Some(Cursor { values, before: true });
         self
     }
 

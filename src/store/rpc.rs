@@ -9,13 +9,14 @@ use firestore::gcloud_sdk::GoogleAuthMiddleware;
 use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google::firestore::v1::{
     BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
-    CommitResponse, Document, RollbackRequest, RunAggregationQueryRequest, RunQueryRequest,
-    RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Write,
+    CommitResponse, Document, DocumentMask, RollbackRequest, RunAggregationQueryRequest,
+    RunQueryRequest, RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Value, Write,
     batch_get_documents_request::ConsistencySelector,
     batch_get_documents_response::Result as Found,
     run_aggregation_query_request::QueryType as AggregationQueryType,
     run_query_request::{self, QueryType},
     structured_aggregation_query as aggregation,
+    structured_query::FieldReference,
     value::ValueType,
 };
 use firestore::gcloud_sdk::google::rpc;
@@ -35,6 +36,50 @@ const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
 /// The id of an open transaction.
 pub type TransactionId = Vec<u8>;
+
+/// What aggregations are called in our requests.
+const COUNTED: &str = "n";
+const SUMMED: &str = "sum";
+
+/// A sum as Firestore gives it: whole until it leaves 64 bits or meets a double.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    Whole(i64),
+    Double(f64),
+}
+
+/// Below this every whole number is a double of its own (2^53).
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Sum {
+    fn of(value: Option<ValueType>) -> Self {
+        match value {
+            Some(ValueType::DoubleValue(sum)) => Self::Double(sum),
+            Some(ValueType::IntegerValue(sum)) => Self::Whole(sum),
+            _ => Self::Whole(0),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "compared only below 2^53")]
+    fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(sum) => sum as f64,
+            Self::Double(sum) => sum,
+        }
+    }
+
+    /// Whether two sums make the third; `None` where they are too large to tell.
+    pub fn adds_up(a: Self, b: Self, whole: Self) -> Option<bool> {
+        if let (Self::Whole(a), Self::Whole(b), Self::Whole(whole)) = (a, b, whole) {
+            return Some(a.checked_add(b) == Some(whole));
+        }
+        let all = [a, b, whole].map(Self::as_f64);
+        if all.iter().any(|sum| sum.abs() >= EXACT || sum.is_nan()) {
+            return None;
+        }
+        Some((all[0] + all[1] - all[2]).abs() < 0.5)
+    }
+}
 
 fn request<T>(message: T, deadline: Duration) -> Request<T> {
     let mut request = Request::new(message);
@@ -76,12 +121,32 @@ impl Store {
         names: Vec<String>,
         transaction: Option<&TransactionId>,
     ) -> Result<HashMap<String, Document>> {
+        self.batch_get(names, None, transaction).await
+    }
+
+    /// The same with these fields only.
+    pub(super) async fn get_masked(
+        &self,
+        names: Vec<String>,
+        fields: &[&str],
+    ) -> Result<HashMap<String, Document>> {
+        let field_paths = fields.iter().map(|field| (*field).to_owned()).collect();
+        self.batch_get(names, Some(DocumentMask { field_paths }), None).await
+    }
+
+    async fn batch_get(
+        &self,
+        names: Vec<String>,
+        mask: Option<DocumentMask>,
+        transaction: Option<&TransactionId>,
+    ) -> Result<HashMap<String, Document>> {
         if names.is_empty() {
             return Ok(HashMap::new());
         }
         let message = BatchGetDocumentsRequest {
             database: self.database(),
             documents: names,
+            mask,
             consistency_selector: transaction.cloned().map(ConsistencySelector::Transaction),
             ..BatchGetDocumentsRequest::default()
         };
@@ -163,17 +228,41 @@ impl Store {
 
     /// How many documents a query has. Firestore bills one read for each 1,000 index entries.
     pub(super) async fn count(&self, target: &str, query: StructuredQuery) -> Result<u64> {
+        Ok(self.aggregate(target, query, None).await?.0)
+    }
+
+    /// How many documents a query has, and the sum of a field of theirs, at the same price.
+    pub(super) async fn count_and_sum(
+        &self,
+        target: &str,
+        query: StructuredQuery,
+        field: &str,
+    ) -> Result<(u64, Sum)> {
+        self.aggregate(target, query, Some(field)).await
+    }
+
+    async fn aggregate(
+        &self,
+        target: &str,
+        query: StructuredQuery,
+        summed: Option<&str>,
+    ) -> Result<(u64, Sum)> {
+        use aggregation::aggregation::{Count, Operator};
         let failed = |status| StoreError::rpc("counting", target, status);
+        let count = (COUNTED, Operator::Count(Count { up_to: None }));
+        let sum = summed.map(|path| {
+            let field = Some(FieldReference { field_path: path.to_owned() });
+            (SUMMED, Operator::Sum(aggregation::aggregation::Sum { field }))
+        });
+        let aggregations = [count].into_iter().chain(sum).map(|(alias, operator)| {
+            let operator = Some(operator);
+            aggregation::Aggregation { alias: alias.to_owned(), operator }
+        });
         let message = RunAggregationQueryRequest {
             parent: self.documents(),
             query_type: Some(AggregationQueryType::StructuredAggregationQuery(
                 StructuredAggregationQuery {
-                    aggregations: vec![aggregation::Aggregation {
-                        alias: "n".to_owned(),
-                        operator: Some(aggregation::aggregation::Operator::Count(
-                            aggregation::aggregation::Count { up_to: None },
-                        )),
-                    }],
+                    aggregations: aggregations.collect(),
                     query_type: Some(aggregation::QueryType::StructuredQuery(query)),
                 },
             )),
@@ -186,10 +275,11 @@ impl Store {
                 let mut answers = answers.map_err(failed)?.into_inner();
                 while let Some(answer) = answers.message().await.map_err(failed)? {
                     let fields = answer.result.unwrap_or_default().aggregate_fields;
-                    if let Some(ValueType::IntegerValue(n)) =
-                        fields.get("n").and_then(|value| value.value_type.as_ref())
-                    {
-                        return Ok(u64::try_from(*n).unwrap_or(0));
+                    let value = |alias| {
+                        fields.get(alias).and_then(|value: &Value| value.value_type.clone())
+                    };
+                    if let Some(ValueType::IntegerValue(n)) = value(COUNTED) {
+                        return Ok((u64::try_from(n).unwrap_or(0), Sum::of(value(SUMMED))));
                     }
                 }
                 Err(StoreError::decode(target, "a count", "the answer holds none"))

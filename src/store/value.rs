@@ -75,6 +75,25 @@ pub fn as_bool(fields: &Fields, name: &str) -> Option<bool> {
     }
 }
 
+pub fn as_map<'a>(fields: &'a Fields, name: &str) -> Option<&'a Fields> {
+    match fields.get(name)?.value_type.as_ref()? {
+        ValueType::MapValue(map) => Some(&map.fields),
+        _ => None,
+    }
+}
+
+/// A whole number, written as an integer or as a double.
+pub fn as_whole(fields: &Fields, name: &str) -> Option<i64> {
+    match fields.get(name)?.value_type.as_ref()? {
+        ValueType::IntegerValue(number) => Some(*number),
+        #[expect(clippy::cast_possible_truncation, reason = "small, and checked to be whole")]
+        ValueType::DoubleValue(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            Some(*number as i64)
+        }
+        _ => None,
+    }
+}
+
 pub fn as_bytes<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
     match fields.get(name)?.value_type.as_ref()? {
         ValueType::BytesValue(data) => Some(data),

@@ -13,6 +13,7 @@ mod deployment;
 mod effects;
 mod kills;
 mod races;
+mod reconcile;
 mod rivals;
 mod scoring;
 mod server;

@@ -55,7 +55,7 @@ fn finish(outcome: Option<Result<Result<usize>, tokio::task::JoinError>>) -> Res
 }
 
 /// Puts the invalid items into quarantine.
-async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
+pub async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
     let rejected: Vec<_> = items
         .iter()
         .filter_map(|item| match item {

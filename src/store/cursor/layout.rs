@@ -32,7 +32,7 @@ impl Store {
     }
 
     /// Puts another layout in force, in one commit: `old` cursors are retired, and those of the
-    /// new layout begin at the furthest position of the old ones. What an old cursor had not
+    /// new layout begin at the furthest position of the old ones, and of what was counted past them. What an old cursor had not
     /// reached then lies behind a new one without a reward: it is late, and found as such.
     ///
     /// No cursor in `old` may have a range announced: its members would have rewards and never be
@@ -46,10 +46,14 @@ impl Store {
         old: &[Cursor],
         to: Layout,
     ) -> Result<()> {
-        let position = furthest(old.iter().filter_map(|cursor| cursor.position.as_ref()));
+        let late = self.reconcile_state().await?;
+        let reached = old.iter().filter_map(|cursor| cursor.position.as_ref());
+        let position = furthest(reached.chain(late.up_to.as_ref()));
         let new = self.cursors(&to.shards()).await?;
         let fields = value::fields([("shards", value::int(i64::from(to.shards)))]);
         let mut writes = vec![write::set_if_unchanged(self.name(STATE, LAYOUT), fields, from.seen)];
+        // Reconciliation must not go on by the old layout.
+        writes.push(self.touch_reconcile(&late));
         let put = |cursor: &Cursor, position: Option<Position>, retired: bool| {
             let next = Checkpoint { position, pending: None };
             let fields = wire::encode(&next, cursor.sequence + 1, retired);

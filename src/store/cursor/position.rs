@@ -30,6 +30,15 @@ impl Position {
         compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name)).is_gt()
     }
 
+    /// Whether a range over times can hold it; NaN is in none.
+    pub fn is_number(&self) -> bool {
+        match self.ts.value_type {
+            Some(ValueType::IntegerValue(_)) => true,
+            Some(ValueType::DoubleValue(number)) => !number.is_nan(),
+            _ => false,
+        }
+    }
+
     /// `ts` in epoch milliseconds, rounded towards zero.
     pub fn ts_ms(&self) -> i64 {
         match self.ts.value_type {

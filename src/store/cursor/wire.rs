@@ -29,7 +29,7 @@ pub(super) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields 
     fields
 }
 
-fn encode_position(position: &Position) -> Value {
+pub(in crate::store) fn encode_position(position: &Position) -> Value {
     let id = position.name.rsplit('/').next().unwrap_or_default();
     value::map(value::fields([
         ("ts", position.ts.clone()),
@@ -44,13 +44,13 @@ pub(super) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
         let path = format!("{STATE}/{}", super::cursor_id(shard));
         StoreError::decode(path, "the scoring cursor", what)
     };
-    let position = match map_field(fields, "position") {
+    let position = match value::as_map(fields, "position") {
         None => None,
         Some(map) => {
             Some(decode_position(map).ok_or_else(|| wrong("position lacks ts or document"))?)
         }
     };
-    let pending = match map_field(fields, "pending") {
+    let pending = match value::as_map(fields, "pending") {
         None => None,
         Some(map) => Some(decode_pending(map).map_err(|detail| wrong(&detail))?),
     };
@@ -59,14 +59,7 @@ pub(super) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
     Ok(Cursor { shard, position, pending, sequence, retired, seen: document.update_time })
 }
 
-fn map_field<'a>(fields: &'a Fields, name: &str) -> Option<&'a Fields> {
-    match fields.get(name)?.value_type.as_ref()? {
-        ValueType::MapValue(map) => Some(&map.fields),
-        _ => None,
-    }
-}
-
-fn decode_position(fields: &Fields) -> Option<Position> {
+pub(in crate::store) fn decode_position(fields: &Fields) -> Option<Position> {
     let ts = fields.get("ts")?.clone();
     match fields.get("document")?.value_type.as_ref()? {
         ValueType::ReferenceValue(name) if name.contains(OBSERVATIONS) => {
@@ -77,7 +70,7 @@ fn decode_position(fields: &Fields) -> Option<Position> {
 }
 
 fn decode_pending(fields: &Fields) -> Result<Pending, String> {
-    let end = map_field(fields, "end")
+    let end = value::as_map(fields, "end")
         .and_then(decode_position)
         .ok_or("pending.end lacks ts or document")?;
     let read_time = match fields.get("readTime").and_then(|value| value.value_type.as_ref()) {

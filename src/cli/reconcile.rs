@@ -1,0 +1,23 @@
+//! `reconcile`: one pass over what scoring could not come by.
+
+use anyhow::Result;
+use clap::Args;
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
+use f0_learning::store::Store;
+
+use super::shutdown;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Look at everything, not only as far back as is due
+    #[arg(long)]
+    full: bool,
+}
+
+pub async fn run(store: Store, options: Options) -> Result<()> {
+    let mut job = ReconcileJob::new(store, ReconcileOptions::default());
+    let stop = shutdown::token();
+    println!("{}", job.pass(Clock::system().now(), options.full, &stop).await?);
+    Ok(())
+}

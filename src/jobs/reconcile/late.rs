@@ -1,0 +1,124 @@
+//! Scoring and counting late observations: announced in batches, so that whoever completes a
+//! batch counts the same ones, once.
+
+use super::{Known, ReconcileJob, ReconcileReport};
+use crate::jobs::score::write;
+use crate::store::{Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem};
+
+/// Observations looked at together.
+pub(super) const PAGE: usize = LATE_AT_ONCE;
+
+/// How often a commit is made again on top of what others have counted meanwhile.
+const MAX_ATTEMPTS: u32 = 12;
+
+impl ReconcileJob {
+    pub(super) async fn score_late(
+        &mut self,
+        known: &mut Known,
+        found: Vec<StoredItem>,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let store = self.store.clone();
+        let config = self.config.get(known.now, store.reward_config()).await?;
+        for some in found.chunks(LATE_AT_ONCE) {
+            let ids = some.iter().map(|found| found.id().to_owned()).collect();
+            let batch = LateBatch { ids, config: config.clone() };
+            let nobodys = some.iter().filter(|found| {
+                matches!(found.item, Item::Valid(_))
+                    && known.layout.shard_of_number(found.shard).is_none()
+            });
+            let reached = nobodys.map(|found| &found.position);
+            let up_to = furthest(known.state.up_to.as_ref().into_iter().chain(reached));
+            let mut announced = known.state.announcing(Some(batch.clone()));
+            announced.up_to = up_to;
+            let changes = crate::store::Changes::default();
+            known.state =
+                self.store.commit_reconcile(&known.state, announced, changes, known.now).await?;
+            self.complete(known, batch, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes and counts what was announced. An observation that is gone by now is passed over.
+    pub(super) async fn complete(
+        &mut self,
+        known: &mut Known,
+        batch: LateBatch,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let items = self.store.late_items(&batch.ids).await?;
+        write::all(&self.store, &items, &batch.config, known.now).await?;
+        let mut rest = items.as_slice();
+        loop {
+            let taken = self.count(known, rest, &batch).await?;
+            let (done, left) = rest.split_at(taken);
+            rest = left;
+            for item in done {
+                match item {
+                    Item::Valid(_) => report.scored += 1,
+                    Item::Invalid(invalid) => {
+                        report.quarantined += 1;
+                        let name = invalid.origin.component.clone().unwrap_or_default();
+                        *report.rejected.entry(name).or_default() += 1;
+                    }
+                }
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts as many items from the front as one commit can hold, and says how many.
+    async fn count(
+        &mut self,
+        known: &mut Known,
+        items: &[Item],
+        batch: &LateBatch,
+    ) -> Result<usize> {
+        let mut attempt = 1;
+        loop {
+            let folded = self.ledger.fold(&self.store, items, &batch.config, known.now).await?;
+            let left = &items[folded.taken..];
+            let pending = (!left.is_empty()).then(|| LateBatch {
+                ids: left.iter().map(|item| id_of(item).to_owned()).collect(),
+                config: batch.config.clone(),
+            });
+            let next = known.state.announcing(pending.clone());
+            let changes = self.ledger.take_changes();
+            let committed =
+                self.store.commit_reconcile(&known.state, next, changes, known.now).await;
+            let error = match committed {
+                Ok(state) => {
+                    known.state = state;
+                    self.ledger.committed(None);
+                    return Ok(folded.taken);
+                }
+                Err(error) if error.is_conflict() || error.is_ambiguous() => error,
+                Err(error) => return Err(error),
+            };
+            self.ledger.forget();
+            let stored = self.store.reconcile_state().await?;
+            if stored.follows(&known.state, pending.as_ref()) {
+                known.state = stored;
+                return Ok(folded.taken);
+            }
+            if !stored.is_same(&known.state) || attempt == MAX_ATTEMPTS {
+                return Err(error);
+            }
+            self.store.pause(attempt).await;
+            attempt += 1;
+        }
+    }
+}
+
+fn id_of(item: &Item) -> &str {
+    match item {
+        Item::Valid(observation) => &observation.id,
+        Item::Invalid(invalid) => &invalid.id,
+    }
+}
+
+fn furthest<'a>(positions: impl Iterator<Item = &'a Position>) -> Option<Position> {
+    positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
+}

@@ -1,0 +1,266 @@
+//! The reconcile job: finds what scoring could not come by, and sees to it.
+//!
+//! Scoring walks observations in the order of (`ts`, id) and never goes back. So it misses what is
+//! written behind its cursor (a component whose clock is late, a retry queue), what has no number
+//! as `ts` (no range over times holds it), what claims to be far in the future, and, where
+//! observations are sharded, what carries no shard. Here counts of observations are compared with
+//! counts of rewards and quarantined documents, range by range; where they differ the range is cut
+//! in halves until what is missing is found. A range that adds up costs a read for each thousand
+//! documents in it.
+
+mod ids;
+mod late;
+mod report;
+mod times;
+
+use std::collections::HashMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::score::ledger::Ledger;
+use crate::domain::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
+use crate::domain::reward::RewardConfig;
+use crate::domain::sharding::{Layout, Shard};
+use crate::store::{
+    Cached, Changes, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store, StoredItem,
+    Unordered,
+};
+pub use report::ReconcileReport;
+
+pub const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// How the job works; the defaults suit production.
+#[derive(Clone, Copy, Debug)]
+pub struct ReconcileOptions {
+    /// How far back each pass looks, in milliseconds.
+    pub recent_ms: i64,
+    /// How far back it looks once a day: the longest window of the statistics. Once a week it looks
+    /// at everything.
+    pub deep_ms: i64,
+    /// How long to leave to the score job what has just settled, in milliseconds.
+    pub lag_ms: i64,
+}
+
+impl Default for ReconcileOptions {
+    fn default() -> Self {
+        Self { recent_ms: 3 * HOUR_MS, deep_ms: 7 * DAY_MS, lag_ms: 5 * 60_000 }
+    }
+}
+
+/// How often a pass begins again because somebody else was first.
+const MAX_CONFLICTS: u32 = 5;
+
+#[derive(Debug)]
+pub struct ReconcileJob {
+    store: Store,
+    options: ReconcileOptions,
+    config: Cached<RewardConfig>,
+    ledger: Ledger,
+}
+
+/// What a pass knows when it begins. Cursors only move on, so that what lies behind one of these
+/// lies behind it for good.
+struct Known {
+    now: i64,
+    state: ReconcileState,
+    layout: Layout,
+    cursors: HashMap<Shard, Option<Position>>,
+    /// Epoch milliseconds; everything before it that scoring comes by has been scored.
+    horizon: i64,
+    deep: bool,
+    full: bool,
+}
+
+impl ReconcileJob {
+    pub fn new(store: Store, options: ReconcileOptions) -> Self {
+        let config = Cached::new(REWARD_CONFIG_TTL);
+        Self { store, options, config, ledger: Ledger::default() }
+    }
+
+    /// Looks once; at everything if `full`, else as deep as is due.
+    ///
+    /// # Errors
+    /// What Firestore refused. The next pass goes on from what is stored.
+    pub async fn pass(
+        &mut self,
+        now: i64,
+        full: bool,
+        stop: &CancellationToken,
+    ) -> Result<ReconcileReport> {
+        let mut report = ReconcileReport::default();
+        let mut conflicts = 0;
+        loop {
+            match self.run(now, full, stop, &mut report).await {
+                Err(error) if error.is_conflict() || error.is_ambiguous() => {
+                    self.ledger.forget();
+                    conflicts += 1;
+                    if conflicts > MAX_CONFLICTS {
+                        return Err(error);
+                    }
+                    self.store.pause(conflicts).await;
+                }
+                Err(error) => {
+                    self.ledger.forget();
+                    return Err(error);
+                }
+                Ok(()) => return Ok(report),
+            }
+        }
+    }
+
+    async fn run(
+        &mut self,
+        now: i64,
+        full: bool,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        // What is kept would only be refused: scoring counts for the same components.
+        self.ledger.forget();
+        let mut known = self.know(now, full).await?;
+        if let Some(batch) = known.state.pending.clone() {
+            self.complete(&mut known, batch, report).await?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+        let ms = |time: i64| time as f64;
+        let since = self.since(&known);
+        let future = now + MAX_AHEAD_OF_WRITING_MS;
+        let ranges = [
+            f64::NEG_INFINITY..ms(MIN_TS),
+            ms(since)..ms(known.horizon),
+            ms(future)..f64::INFINITY,
+        ];
+        for range in ranges {
+            self.look_at_times(&mut known, range, stop, report).await?;
+        }
+        self.look_at_types(&mut known, stop, report).await?;
+        if known.deep {
+            self.look_for_missing_times(&mut known, stop, report).await?;
+        }
+        if stop.is_cancelled() {
+            report.interrupted = true;
+            return Ok(());
+        }
+        self.finish(known).await
+    }
+
+    async fn know(&self, now: i64, full: bool) -> Result<Known> {
+        // The state first: a change of layout changes it too, and then nothing is committed that
+        // rests on the cursors of before.
+        let state = self.store.reconcile_state().await?;
+        let layout = self.store.layout().await?.layout;
+        let mut horizon = now - self.options.lag_ms;
+        let mut cursors = HashMap::new();
+        for cursor in self.store.cursors(&layout.shards()).await? {
+            let behind = cursor.position.as_ref().map_or(i64::MIN, Position::ts_ms);
+            if behind < horizon && self.store.backlog(&cursor, horizon).await? > 0 {
+                horizon = behind;
+            }
+            cursors.insert(cursor.shard, cursor.position);
+        }
+        let full = full || now - state.full_at >= 7 * DAY_MS;
+        let deep = full || now - state.deep_at >= DAY_MS;
+        Ok(Known { now, state, layout, cursors, horizon, deep, full })
+    }
+
+    /// Where the range of times to look at begins: at a full hour, so that passes see the same
+    /// ranges.
+    fn since(&self, known: &Known) -> i64 {
+        let back = if known.deep { self.options.deep_ms } else { self.options.recent_ms };
+        let since = if known.full { MIN_TS } else { (known.horizon - back).max(MIN_TS) };
+        since.div_euclid(HOUR_MS) * HOUR_MS
+    }
+
+    /// Remembers what was seen, if there is anything new to remember.
+    async fn finish(&mut self, known: Known) -> Result<()> {
+        let before = self.store.reconcile_state().await?;
+        let mut next = known.state.clone();
+        if known.deep {
+            next.deep_at = known.now;
+        }
+        if known.full {
+            next.full_at = known.now;
+        }
+        if next == known.state && before.settled == next.settled {
+            return Ok(());
+        }
+        if !before.is_same(&known.state) {
+            // Somebody else looks, too; what they remember is as good.
+            return Ok(());
+        }
+        self.store.commit_reconcile(&before, next, Changes::default(), known.now).await?;
+        Ok(())
+    }
+
+    /// Whether an observation that is not accounted for is this job's: no cursor will come by it.
+    /// One that is invalid and will be come by is put into quarantine now and counted then.
+    fn is_left_to_us(known: &Known, found: &StoredItem) -> bool {
+        let is_behind = |reached: Option<&Position>| {
+            reached.is_some_and(|reached| !found.position.is_after(reached))
+        };
+        if !found.position.is_number() {
+            return true;
+        }
+        let ts = found.position.ts_ms();
+        if ts > MAX_TS {
+            return true;
+        }
+        match known.layout.shard_of_number(found.shard) {
+            Some(shard) => is_behind(known.cursors.get(&shard).and_then(Option::as_ref)),
+            None => ts <= known.horizon || matches!(found.item, Item::Invalid(_)),
+        }
+    }
+
+    /// Sees to what was found in one place.
+    async fn see_to(
+        &mut self,
+        known: &mut Known,
+        found: Vec<StoredItem>,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| Self::is_left_to_us(known, found));
+        let early: Vec<Item> = others
+            .into_iter()
+            .map(|found| found.item)
+            .filter(|item| matches!(item, Item::Invalid(_)))
+            .collect();
+        if !early.is_empty() {
+            super::score::write::quarantine(&self.store, &early, known.now).await?;
+            report.early += early.len() as u64;
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        self.score_late(known, ours, report).await
+    }
+
+    /// Observations whose `ts` is no number.
+    async fn look_at_types(
+        &mut self,
+        known: &mut Known,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let (found, quarantined) = self.store.count_unordered(Unordered::Type).await?;
+        let print = format!("{found} {quarantined}");
+        if found == quarantined || known.state.settled.get("type") == Some(&print) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let page = self.store.unaccounted_of_type(after.as_ref(), late::PAGE).await?;
+            self.see_to(known, page.0, report).await?;
+            after = page.1;
+            if after.is_none() || stop.is_cancelled() {
+                break;
+            }
+        }
+        let (found, quarantined) = self.store.count_unordered(Unordered::Type).await?;
+        if found != quarantined && !stop.is_cancelled() {
+            known.state.settled.insert("type".to_owned(), format!("{found} {quarantined}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Ranges of times: counted, and cut in halves where the counts differ.
+
+use std::ops::Range;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{HOUR_MS, Known, ReconcileJob, ReconcileReport, late};
+use crate::store::{RangeCount, Result};
+
+/// A range with no more observations than this is read instead of cut further.
+const SMALL: u64 = 200;
+
+impl ReconcileJob {
+    pub(super) async fn look_at_times(
+        &mut self,
+        known: &mut Known,
+        range: Range<f64>,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let mut open = vec![range];
+        while let Some(range) = open.pop() {
+            if stop.is_cancelled() || range.start >= range.end {
+                continue;
+            }
+            let counted = self.store.count_range(range.clone()).await?;
+            report.ranges += 1;
+            let settled = counted.is_settled();
+            if settled == Some(true) || is_remembered(known, &range, &counted) {
+                continue;
+            }
+            // Hours are what is remembered; within one, reading a few observations costs no more
+            // than finding out which half they are in.
+            let is_large = is_longer_than_an_hour(&range) || counted.observations.n > SMALL;
+            match halves(&range).filter(|_| is_large || settled.is_none()) {
+                Some((low, high)) => open.extend([high, low]),
+                None => self.read_through(known, range, stop, report).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_through(
+        &mut self,
+        known: &mut Known,
+        range: Range<f64>,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.unaccounted(range.clone(), after.as_ref(), late::PAGE).await?;
+            self.see_to(known, page.0, report).await?;
+            after = page.1;
+            if after.is_none() || stop.is_cancelled() {
+                break;
+            }
+        }
+        let counted = self.store.count_range(range.clone()).await?;
+        if counted.is_settled() != Some(true) && counted.orphans() > 0 {
+            report.orphans += counted.orphans();
+            known.state.settled.insert(name_of(&range), counted.fingerprint());
+        }
+        Ok(())
+    }
+}
+
+fn is_remembered(known: &Known, range: &Range<f64>, counted: &RangeCount) -> bool {
+    let remembered = known.state.settled.get(&name_of(range));
+    remembered.is_some_and(|print| *print == counted.fingerprint())
+}
+
+/// What a range is called; the same in every pass, because ranges are cut at the same places.
+fn name_of(range: &Range<f64>) -> String {
+    match (range.start.is_finite(), range.end.is_finite()) {
+        (true, true) => format!("{:013}+{}", range.start, range.end - range.start),
+        (false, _) => "past".to_owned(),
+        (_, false) => "future".to_owned(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn is_longer_than_an_hour(range: &Range<f64>) -> bool {
+    range.start.is_finite() && range.end.is_finite() && range.end - range.start > HOUR_MS as f64
+}
+
+/// Two parts of a range, cut at a power of two of milliseconds so that passes which begin at other
+/// times still cut at the same places; none where it is a millisecond or has no bounds.
+fn halves(range: &Range<f64>) -> Option<(Range<f64>, Range<f64>)> {
+    if !range.start.is_finite() || !range.end.is_finite() || range.end - range.start <= 1.0 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "both are whole and far below 2^53")]
+    let (start, end) = (range.start as i64, range.end as i64);
+    let mut step = if end - start > HOUR_MS { HOUR_MS } else { 1 };
+    while step * 2 < end - start {
+        step *= 2;
+    }
+    let mut middle = (start.div_euclid(step) + 1) * step;
+    if middle <= start || middle >= end {
+        middle = start + (end - start) / 2;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let middle = middle as f64;
+    Some((range.start..middle, middle..range.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn halves_make_the_whole_and_cutting_comes_to_an_end(
+            start in 0_i64..4_102_444_800_000, length in 1_i64..4_102_444_800_000,
+        ) {
+            let mut open = start as f64..(start + length) as f64;
+            let mut cuts = 0;
+            while let Some((low, high)) = halves(&open) {
+                prop_assert!(low.start == open.start && low.end == high.start && high.end == open.end);
+                prop_assert!(low.start < low.end && high.start < high.end);
+                open = if (high.end - high.start) > (low.end - low.start) { high } else { low };
+                cuts += 1;
+                prop_assert!(cuts < 100, "{open:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Ranges of observations beside the rewards and quarantined documents that account for them, by
+//! count: Firestore bills one read for each 1,000 entries of an index.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery, Value};
+
+use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
+use super::error::Result;
+use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use super::query::Query;
+use super::rpc::Sum;
+use super::{Store, value};
+
+/// A count, and the sum of the times: two sets of documents that agree in both are, but for bad
+/// luck, of the same times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counted {
+    pub n: u64,
+    pub sum: Sum,
+}
+
+/// What a range of times holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RangeCount {
+    pub observations: Counted,
+    pub rewards: Counted,
+    pub quarantined: Counted,
+}
+
+impl RangeCount {
+    /// Whether rewards and quarantine account for all observations and nothing else; `None` where
+    /// the sums are too large to tell, and a smaller range is to be asked for.
+    pub fn is_settled(&self) -> Option<bool> {
+        if self.observations.n != self.rewards.n + self.quarantined.n {
+            return Some(false);
+        }
+        Sum::adds_up(self.rewards.sum, self.quarantined.sum, self.observations.sum)
+    }
+
+    /// Rewards and quarantined documents whose observation is gone.
+    pub fn orphans(&self) -> u64 {
+        (self.rewards.n + self.quarantined.n).saturating_sub(self.observations.n)
+    }
+
+    /// Names this state of the range, so that one that was looked into need not be again.
+    pub fn fingerprint(&self) -> String {
+        let one = |counted: &Counted| format!("{} {:?}", counted.n, counted.sum);
+        [&self.observations, &self.rewards, &self.quarantined].map(one).join(" ")
+    }
+}
+
+/// Observations whose `ts` no query over a range of times finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unordered {
+    /// `ts` is there, and no number.
+    Type,
+    /// There is no `ts`.
+    Missing,
+}
+
+impl Unordered {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// A part of the ids, from one up to and without another; unbounded where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdRange {
+    pub from: Option<String>,
+    pub until: Option<String>,
+}
+
+impl Store {
+    /// Counts what has a time in `range`, in epoch milliseconds.
+    pub async fn count_range(&self, range: Range<f64>) -> Result<RangeCount> {
+        let within = |collection: &str, field: &str| {
+            let query = Query::of(collection)
+                .at_least(field, value::double(range.start))
+                .below(field, value::double(range.end));
+            (query.build(), field.to_owned())
+        };
+        let counted = async |collection: &str, field: &str| {
+            let (query, field) = within(collection, field);
+            let (n, sum) = self.count_and_sum(collection, query, &field).await?;
+            Result::Ok(Counted { n, sum })
+        };
+        // Observations last: one that is scored meanwhile must not look like one without reward
+        // whose reward was there before it.
+        let (rewards, quarantined) =
+            tokio::try_join!(counted(REWARDS, "ts"), counted(QUARANTINE, "obsTs"))?;
+        let observations = counted(OBSERVATIONS, "ts").await?;
+        Ok(RangeCount { observations, rewards, quarantined })
+    }
+
+    /// Some of the observations of a range that have neither reward nor place in quarantine, and
+    /// where the next page begins.
+    pub async fn unaccounted(
+        &self,
+        range: Range<f64>,
+        after: Option<&Document>,
+        limit: usize,
+    ) -> Result<(Vec<StoredItem>, Option<Document>)> {
+        let query = Query::of(OBSERVATIONS)
+            .select(SCORED_FIELDS)
+            .at_least("ts", value::double(range.start))
+            .below("ts", value::double(range.end))
+            .ascending("ts")
+            .ascending("__name__");
+        self.unaccounted_of(query, after, limit).await
+    }
+
+    /// The same among those whose `ts` is no number.
+    pub async fn unaccounted_of_type(
+        &self,
+        after: Option<&Document>,
+        limit: usize,
+    ) -> Result<(Vec<StoredItem>, Option<Document>)> {
+        let (low, high) = of_no_number();
+        // Those below all numbers first, and then those above.
+        let is_high = after.is_some_and(|document| is_above_numbers(document.fields.get("ts")));
+        if !is_high {
+            let low = low.select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+            let (items, next) = self.unaccounted_of(low, after, limit).await?;
+            if next.is_some() {
+                return Ok((items, next));
+            }
+            let high = high.select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+            let (more, next) = self.unaccounted_of(high, None, limit).await?;
+            return Ok((items.into_iter().chain(more).collect(), next));
+        }
+        let high = high.select(SCORED_FIELDS).ascending("ts").ascending("__name__");
+        self.unaccounted_of(high, after, limit).await
+    }
+
+    async fn unaccounted_of(
+        &self,
+        query: Query,
+        after: Option<&Document>,
+        limit: usize,
+    ) -> Result<(Vec<StoredItem>, Option<Document>)> {
+        let query = match after {
+            Some(document) => {
+                let ts = document.fields.get("ts").cloned().unwrap_or_default();
+                query.start_after(vec![ts, value::reference(document.name.clone())])
+            }
+            None => query,
+        };
+        let documents = self.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
+        let next = documents.last().filter(|_| documents.len() == limit).cloned();
+        let accounted = self.accounted(&documents).await?;
+        let open = documents
+            .iter()
+            .filter(|document| !accounted.contains(value::document_id(document)))
+            .map(stored_item)
+            .collect();
+        Ok((open, next))
+    }
+
+    /// The ids of those that have a reward or stand in quarantine.
+    async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
+        let names = documents
+            .iter()
+            .map(value::document_id)
+            .flat_map(|id| [REWARDS, QUARANTINE].map(|collection| self.name(collection, id)));
+        let found = self.get_many(names.collect(), None).await?;
+        Ok(found.values().map(|document| value::document_id(document).to_owned()).collect())
+    }
+
+    /// How many observations a query over times does not find, and how many of those are in
+    /// quarantine. Of those without `ts` this costs a read for each 1,000 observations there are.
+    pub async fn count_unordered(&self, kind: Unordered) -> Result<(u64, u64)> {
+        let quarantined = Query::of(QUARANTINE).equal("unordered", value::string(kind.as_str()));
+        let quarantined = self.count(QUARANTINE, quarantined.build()).await?;
+        let count = |query: StructuredQuery| self.count(OBSERVATIONS, query);
+        let found = match kind {
+            Unordered::Type => {
+                let (low, high) = of_no_number();
+                let order = |query: Query| query.ascending("ts").build();
+                count(order(low)).await? + count(order(high)).await?
+            }
+            Unordered::Missing => {
+                let with_ts = count(Query::of(OBSERVATIONS).ascending("ts").build()).await?;
+                let all = count(Query::of(OBSERVATIONS).build()).await?;
+                all.saturating_sub(with_ts)
+            }
+        };
+        Ok((found, quarantined))
+    }
+
+    /// Observations of a range of ids, and the rewards and quarantined documents of the same ids.
+    pub async fn count_ids(&self, range: &IdRange) -> Result<(u64, u64)> {
+        let count = |collection: &'static str| {
+            self.count(collection, self.of_ids(collection, range).build())
+        };
+        let (rewards, quarantined) = tokio::try_join!(count(REWARDS), count(QUARANTINE))?;
+        Ok((count(OBSERVATIONS).await?, rewards + quarantined))
+    }
+
+    /// Some of the observations of a range of ids that have no `ts` and are not in quarantine, and
+    /// the id after which to go on.
+    pub async fn without_ts(
+        &self,
+        range: &IdRange,
+        limit: usize,
+    ) -> Result<(Vec<StoredItem>, Option<String>)> {
+        let query = self.of_ids(OBSERVATIONS, range).select(SCORED_FIELDS).ascending("__name__");
+        let documents = self.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
+        let full = documents.len() == limit;
+        let next = documents.last().filter(|_| full);
+        let next = next.map(|document| format!("{}\0", value::document_id(document)));
+        let documents: Vec<_> =
+            documents.into_iter().filter(|it| !it.fields.contains_key("ts")).collect();
+        let accounted = self.accounted(&documents).await?;
+        let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
+        Ok((open.map(stored_item).collect(), next))
+    }
+
+    fn of_ids(&self, collection: &str, range: &IdRange) -> Query {
+        let mut query = Query::of(collection);
+        if let Some(from) = &range.from {
+            // No id ends in NUL; one step past an id is written so.
+            let (id, is_after) = match from.strip_suffix('\0') {
+                Some(id) => (id, true),
+                None => (from.as_str(), false),
+            };
+            let name = value::reference(self.name(collection, id));
+            query = match is_after {
+                true => query.above("__name__", name),
+                false => query.at_least("__name__", name),
+            };
+        }
+        if let Some(until) = &range.until {
+            query = query.below("__name__", value::reference(self.name(collection, until)));
+        }
+        query
+    }
+}
+
+/// The observations whose `ts` stands below and above all numbers in Firestore's order of types:
+/// null, booleans and NaN; timestamps, text and the rest.
+fn of_no_number() -> (Query, Query) {
+    let low = Query::of(OBSERVATIONS).end_before(vec![value::double(f64::NEG_INFINITY)]);
+    let high = Query::of(OBSERVATIONS).start_after(vec![value::double(f64::INFINITY)]);
+    (low, high)
+}
+
+fn is_above_numbers(ts: Option<&Value>) -> bool {
+    use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+    !matches!(
+        ts.and_then(|ts| ts.value_type.as_ref()),
+        None | Some(
+            ValueType::NullValue(_)
+                | ValueType::BooleanValue(_)
+                | ValueType::DoubleValue(_)
+                | ValueType::IntegerValue(_)
+        )
+    )
+}

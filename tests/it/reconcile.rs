@@ -1,0 +1,212 @@
+//! What scoring cannot come by: found, scored or quarantined, and counted once.
+
+use f0_learning::domain::observation::Outcome;
+use f0_learning::domain::stats::Window;
+use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
+use f0_learning::store::{Connection, Store, StoreError, collection};
+use firestore_local::Server;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::races::die_after;
+use crate::support::{START, document, fields, job, put, record, score, seeded_store};
+
+fn reconcile_job(store: &Store) -> ReconcileJob {
+    ReconcileJob::new(store.clone(), ReconcileOptions { lag_ms: 0, ..Default::default() })
+}
+
+async fn reconcile(store: &Store, now: i64) -> ReconcileReport {
+    reconcile_job(store).pass(now, true, &CancellationToken::new()).await.unwrap()
+}
+
+async fn counted(store: &Store) -> u64 {
+    let stats = store.all_stats(None).await.unwrap();
+    stats.iter().filter(|it| it.window == Window::ALL[2]).map(|it| it.stats.n).sum()
+}
+
+async fn rejected(store: &Store) -> u64 {
+    let stats = store.all_stats(None).await.unwrap();
+    stats.iter().filter(|it| it.window == Window::ALL[2]).map(|it| it.stats.rejected).sum()
+}
+
+async fn put_with(store: &Store, id: &str, field: &str, value: Value) {
+    let mut observation = json!({
+        "ts": START, "component": "c", "outcome": "success", "durationMs": 100,
+    });
+    match value {
+        Value::Null => drop(observation.as_object_mut().unwrap().remove(field)),
+        value => observation[field] = value,
+    }
+    put(store, collection::OBSERVATIONS, id, fields(&observation)).await;
+}
+
+#[tokio::test]
+async fn what_arrives_behind_the_cursor_is_scored_and_counted_once() {
+    let store = seeded_store().await;
+    for n in 0..300 {
+        record(&store, "c", Outcome::Success, 100.0, START + n * 1_000).await;
+    }
+    let now = START + 400_000;
+    score(&store, now).await;
+    let mut late = Vec::new();
+    for n in 0..7 {
+        late.push(record(&store, "c", Outcome::Failure, 100.0, START + n * 40_000 + 7).await);
+    }
+    assert_eq!(score(&store, now).await.scored, 0);
+    let report = reconcile(&store, now).await;
+    assert_eq!((report.scored, report.quarantined, report.orphans), (7, 0, 0), "{report:?}");
+    for id in late {
+        assert!(document(&store, collection::REWARDS, &id).await.is_some());
+    }
+    assert_eq!(counted(&store).await, 307);
+    assert!(reconcile(&store, now).await.is_quiet());
+    assert_eq!(score(&store, now).await.scored, 0);
+    assert_eq!(counted(&store).await, 307);
+}
+
+#[tokio::test]
+async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
+    let store = seeded_store().await;
+    record(&store, "c", Outcome::Success, 100.0, START).await;
+    score(&store, START + 1).await;
+    let future = chrono_now() + 30 * 24 * HOUR_MS;
+    let rubbish = [
+        ("missing", Value::Null, "missing"),
+        ("text", json!("2026-05-01T00:00:00Z"), "text"),
+        ("flag", json!(true), "boolean"),
+        ("list", json!([1]), "array"),
+        ("seconds", json!(START / 1_000), "seconds"),
+        ("micros", json!(START * 1_000), "microseconds"),
+        ("future", json!(future), "after the document was written"),
+        ("negative", json!(-5), "between"),
+    ];
+    for (id, ts, _) in &rubbish {
+        put_with(&store, id, "ts", ts.clone()).await;
+    }
+    let report = reconcile(&store, START + 2).await;
+    assert_eq!((report.scored, report.quarantined + report.early), (0, 8), "{report:?}");
+    for (id, _, reason) in rubbish {
+        let found = store.quarantined(id).await.unwrap().unwrap();
+        assert_eq!(found["field"], "ts", "{id}");
+        let told = found["reason"].as_str().unwrap();
+        assert!(told.contains(reason), "{id}: {told}");
+    }
+    assert_eq!(rejected(&store).await, 7, "all but the one that a cursor will come by");
+    assert!(reconcile(&store, START + 3).await.is_quiet());
+    assert_eq!(counted(&store).await, 1);
+}
+
+fn chrono_now() -> i64 {
+    f0_learning::jobs::Clock::system().now()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_once() {
+    for seed in 0..6 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let store = seeded_store().await;
+        let (now, stop) = (START + 10_000, CancellationToken::new());
+        let mut written = 0;
+        for _ in 0..12 {
+            for _ in 0..10 {
+                let component = format!("c{}", rng.random_range(0..3));
+                let ts = START + rng.random_range(0..9_000);
+                record(&store, &component, Outcome::Success, 100.0, ts).await;
+                written += 1;
+            }
+            let mut scoring = job(&store, rng.random_range(1..20));
+            let (mut one, mut other) = (reconcile_job(&store), reconcile_job(&store));
+            let outcomes = tokio::join!(
+                die_after(rng.random_range(1..80), scoring.pass(now, &stop, &|_| ())),
+                die_after(rng.random_range(1..150), one.pass(now, true, &stop)),
+                die_after(rng.random_range(1..150), other.pass(now, true, &stop)),
+            );
+            if let Some(outcome) = outcomes.0 {
+                outcome.unwrap();
+            }
+            for outcome in [outcomes.1, outcomes.2].into_iter().flatten() {
+                // Two at once may each be second too often; then nothing is lost.
+                let error = outcome.err();
+                assert!(error.as_ref().is_none_or(StoreError::is_conflict), "{error:?}");
+            }
+        }
+        score(&store, now).await;
+        reconcile(&store, now).await;
+        assert_eq!(store.counts().await.unwrap(), (written, 0), "seed {seed}");
+        assert_eq!(counted(&store).await, written, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
+    let store = seeded_store().await;
+    put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
+    for (id, shard) in [
+        ("none", Value::Null),
+        ("none-of-ours", json!(2)),
+        ("text", json!("1")),
+        ("zero", json!(0)),
+        ("one", json!(1.0)),
+    ] {
+        put_with(&store, id, "shard", shard).await;
+    }
+    let now = START + 1_000;
+    assert_eq!(score(&store, now).await.scored, 2);
+    assert_eq!(reconcile(&store, now).await.scored, 3);
+    assert_eq!(counted(&store).await, 5);
+    // Sharding is turned off again: nothing is counted a second time.
+    put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 0 }))).await;
+    put_with(&store, "later", "ts", json!(START + 500)).await;
+    assert_eq!(score(&store, now).await.scored, 1);
+    assert!(reconcile(&store, now).await.is_quiet());
+    assert_eq!(counted(&store).await, 6);
+}
+
+#[tokio::test]
+async fn rewards_without_observation_are_told_once_and_left() {
+    let store = seeded_store().await;
+    let id = record(&store, "c", Outcome::Success, 100.0, START).await;
+    record(&store, "c", Outcome::Success, 100.0, START + 1).await;
+    score(&store, START + 10).await;
+    let db = store.clone().into_db();
+    db.fluent().delete().from(collection::OBSERVATIONS).document_id(&id).execute().await.unwrap();
+    let now = START + 2 * HOUR_MS;
+    assert_eq!(reconcile(&store, now).await.orphans, 1);
+    assert!(document(&store, collection::REWARDS, &id).await.is_some());
+    assert!(reconcile(&store, now).await.is_quiet(), "known by now");
+    // One that is missing and one too many do not hide each other.
+    let late = record(&store, "c", Outcome::Success, 100.0, START - 5).await;
+    assert_eq!(reconcile(&store, now).await.scored, 1);
+    assert!(document(&store, collection::REWARDS, &late).await.is_some());
+}
+
+#[tokio::test]
+async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
+    let server = Server::builder().start().await.unwrap();
+    let store = Store::connect(&Connection::local("demo-reconcile", server.addr())).await.unwrap();
+    store.seed(START).await.unwrap();
+    let batch: Vec<_> = (0..4_000)
+        .map(|n| {
+            let observation = json!({
+                "id": format!("o{n:04}"), "ts": START + n, "component": "c",
+                "outcome": "success", "durationMs": 100,
+            });
+            observation.as_object().unwrap().clone()
+        })
+        .collect();
+    for some in batch.chunks(500) {
+        store.create_all_observations(some).await.unwrap();
+    }
+    let now = START + HOUR_MS;
+    score(&store, now).await;
+    let stop = CancellationToken::new();
+    reconcile_job(&store).pass(now, true, &stop).await.unwrap();
+    server.reset_meter();
+    assert!(reconcile_job(&store).pass(now, false, &stop).await.unwrap().is_quiet());
+    let billed = server.meter().total;
+    assert_eq!(billed.writes, 0);
+    assert!(billed.reads <= 25, "{}", server.meter());
+    server.shutdown().await;
+}
