@@ -57,6 +57,7 @@ pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
 pub use policies::{
     AutoOutcome, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome, TUNER,
 };
+pub use quarantine::{QuarantineFilter, Quarantined};
 pub use ranges::{Counted, IdRange, RangeCount, Unordered};
 pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
 pub use retry::RetryPolicy;

@@ -2,13 +2,45 @@
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 
+use prost_types::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::error::{Result, StoreError};
 use super::observations::Invalid;
+use super::page::{Page, PageRequest, by_name};
+use super::query::Query;
 use super::ranges::Unordered;
 use super::value;
 use super::{Store, collection::QUARANTINE, write};
+
+/// An entry, without the document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantined {
+    pub id: String,
+    /// When it was put there, in epoch milliseconds.
+    pub ts: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// The field that is wrong.
+    pub field: String,
+    pub reason: String,
+    #[serde(skip)]
+    seen: Option<Timestamp>,
+}
+
+/// Which entries to look at; all of them where nothing is set.
+#[derive(Clone, Debug, Default)]
+pub struct QuarantineFilter {
+    /// Only these observations.
+    pub ids: Vec<String>,
+    pub component: Option<String>,
+    pub field: Option<String>,
+}
+
+/// The fields of an entry that lists show.
+const LISTED: &[&str] = &["ts", "component", "field", "reason"];
 
 /// Documents copied at a time: each may be 1 MiB, and a request takes 10 MiB.
 const COPIED_AT_ONCE: usize = 4;
@@ -38,6 +70,47 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// What stands in quarantine, a page at a time, in the order of ids. Ids that are asked for and
+    /// do not stand there are left out.
+    pub async fn quarantine_page(
+        &self,
+        filter: &QuarantineFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Quarantined>> {
+        if !filter.ids.is_empty() {
+            let names = filter.ids.iter().map(|id| self.name(QUARANTINE, id)).collect();
+            let mut found = self.get_masked(names, LISTED).await?;
+            let entries =
+                filter.ids.iter().filter_map(|id| found.remove(&self.name(QUARANTINE, id)));
+            let items = entries.map(|document| entry(&document)).collect();
+            return Ok(Page { items, next: None });
+        }
+        let mut query = Query::of(QUARANTINE).select(LISTED);
+        for (name, asked) in [("component", &filter.component), ("field", &filter.field)] {
+            if let Some(asked) = asked {
+                query = query.equal(name, value::string(asked.as_str()));
+            }
+        }
+        let documents = self.query_all(QUARANTINE, by_name(self, query, QUARANTINE, page)).await?;
+        Page::of(page, &documents, |documents| Ok(documents.iter().map(entry).collect()))
+    }
+
+    /// Takes an entry out of quarantine if it is as it was read; `false` where it is not.
+    pub async fn release(&self, entry: &Quarantined) -> Result<bool> {
+        let Some(seen) = entry.seen else { return Ok(false) };
+        let target = format!("{QUARANTINE}/{}", entry.id);
+        let write = write::delete_if_unchanged(self.name(QUARANTINE, &entry.id), seen);
+        match self.commit(&target, vec![write], None).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            // It is out, or it is not and stands there to be asked for again.
+            Err(error) if error.is_ambiguous() => {
+                Ok(self.get(QUARANTINE, &entry.id).await?.is_none())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What stands in quarantine under an observation's id.
@@ -76,5 +149,17 @@ impl Store {
             }
         }
         write::create(self.name(QUARANTINE, &rejected.id), fields)
+    }
+}
+
+fn entry(document: &Document) -> Quarantined {
+    let text = |name| value::as_str(&document.fields, name);
+    Quarantined {
+        id: value::document_id(document).to_owned(),
+        ts: value::as_int(&document.fields, "ts").unwrap_or_default(),
+        component: text("component"),
+        field: text("field").unwrap_or_default(),
+        reason: text("reason").unwrap_or_default(),
+        seen: document.update_time,
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::checkpoint::Changes;
 use super::cursor::Position;
 use super::error::{Result, StoreError};
-use super::observations::{Item, SCORED_FIELDS, stored_item};
+use super::observations::{Item, SCORED_FIELDS, StoredItem, stored_item};
 use super::value::{self, Fields};
 use super::{Store, collection::OBSERVATIONS, collection::STATE, write};
 use crate::domain::reward::RewardConfig;
@@ -112,10 +112,15 @@ impl Store {
 
     /// The observations of a batch, as far as they are still there.
     pub async fn late_items(&self, ids: &[String]) -> Result<Vec<Item>> {
+        Ok(self.stored_items(ids).await?.into_iter().map(|stored| stored.item).collect())
+    }
+
+    /// The observations with these ids that are there, in the order of the ids.
+    pub async fn stored_items(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
         let names: Vec<_> = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
         let mut found = self.get_masked(names.clone(), SCORED_FIELDS).await?;
         let items = names.iter().filter_map(|name| found.remove(name));
-        Ok(items.map(|document| stored_item(&document).item).collect())
+        Ok(items.map(|document| stored_item(&document)).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::stats::Window;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
-use f0_learning::store::{Connection, Store, StoreError, collection};
+use f0_learning::store::{Connection, QuarantineFilter, Store, StoreError, collection};
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -209,4 +209,45 @@ async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
     assert_eq!(billed.writes, 0);
     assert!(billed.reads <= 25, "{}", server.meter());
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
+    let store = seeded_store().await;
+    record(&store, "c", Outcome::Success, 100.0, START + 100).await;
+    put_with(&store, "mended", "durationMs", json!(-1)).await;
+    put_with(&store, "still-wrong", "durationMs", json!("fast")).await;
+    put_with(&store, "gone", "outcome", json!("maybe")).await;
+    let now = START + 1_000;
+    score(&store, now).await;
+    put_with(&store, "mended", "durationMs", json!(1)).await;
+    let db = store.clone().into_db();
+    let delete = db.fluent().delete().from(collection::OBSERVATIONS).document_id("gone");
+    delete.execute().await.unwrap();
+
+    let filter = QuarantineFilter { component: Some("c".to_owned()), ..Default::default() };
+    let report = reconcile_job(&store).requeue(&filter, now).await.unwrap();
+    assert_eq!((report.requeued, report.scored), (1, 1), "{report:?}");
+    assert_eq!(report.gone, ["gone"]);
+    assert_eq!(report.refused.len(), 1);
+    assert!(report.refused[0].1.contains("durationMs"), "{report:?}");
+    assert_eq!(store.quarantined("mended").await.unwrap(), None);
+    assert_eq!(counted(&store).await, 2);
+    let again = reconcile_job(&store).requeue(&filter, now).await.unwrap();
+    assert_eq!((again.requeued, again.scored), (0, 0));
+    reconcile(&store, now).await;
+    score(&store, now).await;
+    assert_eq!((counted(&store).await, store.counts().await.unwrap()), (2, (2, 2)));
+}
+
+#[tokio::test]
+async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
+    let store = seeded_store().await;
+    for n in 0..5 {
+        put_with(&store, &format!("bad{n}"), "outcome", json!("maybe")).await;
+    }
+    put_with(&store, "good", "meta", json!({})).await;
+    let report = score(&store, START + 1).await;
+    assert_eq!(report.rejected["c"], 5);
+    assert_eq!((counted(&store).await, rejected(&store).await), (1, 5));
 }

@@ -1,13 +1,14 @@
-//! `observations`: import from a file, or look at the latest.
+//! `observations`: import from a file, look at the latest, or at what could not be scored.
 
 mod import;
 mod lines;
+mod quarantine;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Subcommand;
-use f0_learning::store::Store;
+use clap::{Args, Subcommand};
+use f0_learning::store::{QuarantineFilter, Store};
 use serde_json::{Map, Value as Json};
 
 use super::output::{self, number};
@@ -16,6 +17,25 @@ use super::output::{self, number};
 pub enum Command {
     /// Import observations from a file of one JSON object a line, `-` for standard input
     Import { file: PathBuf },
+    /// Show what stands in quarantine, and why
+    Quarantined {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look again at what stands in quarantine, after a fix: what can be scored by now is
+    Requeue {
+        #[command(flatten)]
+        filter: Filter,
+        /// Look at everything that stands there
+        #[arg(long, conflicts_with_all = ["ids", "component", "field"])]
+        all: bool,
+    },
     /// Show the latest observations
     List {
         /// Only this component
@@ -30,9 +50,33 @@ pub enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+pub struct Filter {
+    /// Only these observations, by id
+    ids: Vec<String>,
+    /// Only what this component sent
+    #[arg(long)]
+    component: Option<String>,
+    /// Only where this field is wrong
+    #[arg(long)]
+    field: Option<String>,
+}
+
+impl From<Filter> for QuarantineFilter {
+    fn from(Filter { ids, component, field }: Filter) -> Self {
+        Self { ids, component, field }
+    }
+}
+
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
         Command::Import { file } => import::run(store, &file).await,
+        Command::Quarantined { filter, limit, json } => {
+            quarantine::list(store, filter.into(), limit, json).await
+        }
+        Command::Requeue { filter, all } => {
+            quarantine::requeue(store.clone(), filter.into(), all).await
+        }
         Command::List { component, limit, json } => {
             let observations = store.latest_observations(component.as_deref(), limit).await?;
             if json {

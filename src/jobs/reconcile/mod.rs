@@ -11,6 +11,7 @@
 mod ids;
 mod late;
 mod report;
+mod requeue;
 mod times;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use crate::store::{
     Unordered,
 };
 pub use report::ReconcileReport;
+pub use requeue::RequeueReport;
 
 pub const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;

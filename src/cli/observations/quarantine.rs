@@ -1,0 +1,57 @@
+//! What stands in quarantine: shown, and looked at again.
+
+use anyhow::{Result, bail};
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
+use f0_learning::store::{PageRequest, QuarantineFilter, Store};
+
+use crate::cli::output;
+
+/// Refusals that are printed one by one.
+const SHOWN: usize = 20;
+
+pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: bool) -> Result<()> {
+    let page = store.quarantine_page(&filter, &PageRequest { limit, after: None }).await?;
+    if json {
+        return output::print_json(&page.items);
+    }
+    let mut table = output::table(&["since", "component", "reason", "id"]);
+    for entry in &page.items {
+        table.add_row(vec![
+            output::time(entry.ts),
+            entry.component.clone().unwrap_or_default(),
+            entry.reason.clone(),
+            entry.id.clone(),
+        ]);
+    }
+    output::print(&table);
+    if page.next.is_some() {
+        println!("there are more; raise --limit to see them");
+    }
+    Ok(())
+}
+
+pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Result<()> {
+    let is_empty = filter.ids.is_empty() && filter.component.is_none() && filter.field.is_none();
+    if is_empty && !all {
+        bail!("name observations, a --component or a --field to look at again, or say --all");
+    }
+    let mut job = ReconcileJob::new(store, ReconcileOptions::default());
+    let report = job.requeue(&filter, Clock::system().now()).await?;
+    for (id, reason) in report.refused.iter().take(SHOWN) {
+        println!("{id} stays in quarantine: {reason}");
+    }
+    if report.refused.len() > SHOWN {
+        println!("and {} more", report.refused.len() - SHOWN);
+    }
+    for id in report.gone.iter().take(SHOWN) {
+        println!("{id} is no longer in ops_observations; its copy stays in quarantine");
+    }
+    println!(
+        "{} requeued, {} of them scored now; {} stay in quarantine",
+        report.requeued,
+        report.scored,
+        report.refused.len() + report.gone.len()
+    );
+    Ok(())
+}
