@@ -5,6 +5,7 @@
 //! Dependencies point down: [`jobs`] call [`store`] and [`domain`]; [`domain`] calls nothing, and
 //! nothing in it awaits, reads a clock or draws a random number of its own.
 
+pub mod archive;
 pub mod collector;
 pub mod domain;
 pub mod health;

@@ -53,6 +53,7 @@ fn schedule() -> Schedule {
         reconcile: "*/10 * * * * *".to_owned(),
         tune: "1/10 * * * * *".to_owned(),
         check: "*/5 * * * * *".to_owned(),
+        ..Schedule::default()
     }
 }
 
@@ -108,6 +109,7 @@ pub async fn run(options: Options) -> Result<()> {
         score: ScoreJob::new(store.clone(), score),
         reconcile: ReconcileJob::new(store.clone(), RECONCILE_OPTIONS),
         tune: TuneJob::with_options(store.clone(), TUNE_OPTIONS),
+        retain: None,
         store: store.clone(),
         alone: true,
     };

@@ -11,6 +11,7 @@ mod observations;
 mod output;
 mod policies;
 mod reconcile;
+mod retain;
 mod score;
 mod seed;
 mod serve;
@@ -45,6 +46,8 @@ enum Command {
     Score(score::Options),
     /// Find what scoring could not come by and see to it, once
     Reconcile(reconcile::Options),
+    /// Archive what is old enough and then delete it, once
+    Retain(retain::Retention),
     /// Weigh the evidence and propose drafts, once
     Tune,
     /// Import or list observations
@@ -70,6 +73,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Seed => seed::run(&connect().await?).await,
         Command::Score(options) => score::run(connect().await?, options).await,
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
+        Command::Retain(options) => retain::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
         Command::Observations(command) => observations::run(&connect().await?, command).await,
         Command::Policies(command) => policies::run(&connect().await?, command).await,

@@ -15,6 +15,7 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::store::Store;
 
+use super::retain::Retention;
 use super::{connection, shutdown};
 
 #[derive(Debug, Args)]
@@ -37,6 +38,11 @@ pub struct Options {
     /// How long to leave an observation alone after its ts, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
+    /// When to archive and delete what is old: cron of six fields, seconds first, in UTC
+    #[arg(long, env = "RETAIN_CRON", default_value_t = Schedule::default().retain)]
+    retain_cron: String,
+    #[command(flatten)]
+    retention: Retention,
 }
 
 /// First and longest delay between attempts to reach a Firestore that does not answer.
@@ -70,17 +76,23 @@ pub async fn run(options: Options) -> Result<()> {
         }
     };
     api.serve(store.clone());
+    let retain = options.retention.job(&store)?;
+    if retain.is_none() {
+        tracing::warn!("ARCHIVE_URL is not set: nothing is archived, and nothing is ever deleted");
+    }
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
     let schedule = Schedule {
         score: options.score_cron,
         reconcile: options.reconcile_cron,
         tune: options.tune_cron,
         check: options.check_cron,
+        retain: options.retain_cron,
     };
     let jobs = Jobs {
         score: ScoreJob::new(store.clone(), score),
         reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
         tune: TuneJob::new(store.clone()),
+        retain,
         store,
         alone: false,
     };

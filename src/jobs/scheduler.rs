@@ -16,6 +16,7 @@ use super::Clock;
 use super::check::CheckReport;
 use super::leases::Leases;
 use super::reconcile::ReconcileJob;
+use super::retain::{RetainError, RetainJob};
 use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
@@ -28,6 +29,7 @@ pub struct Schedule {
     pub reconcile: String,
     pub tune: String,
     pub check: String,
+    pub retain: String,
 }
 
 impl Default for Schedule {
@@ -41,6 +43,7 @@ impl Default for Schedule {
             reconcile: "45 */10 * * * *".to_owned(),
             tune: "30 */15 * * * *".to_owned(),
             check: "15 */5 * * * *".to_owned(),
+            retain: "0 25 3 * * *".to_owned(),
         }
     }
 }
@@ -73,6 +76,8 @@ pub struct Jobs {
     pub score: ScoreJob,
     pub reconcile: ReconcileJob,
     pub tune: TuneJob,
+    /// None where there is no archive: then nothing is deleted.
+    pub retain: Option<RetainJob>,
     /// No other worker can be at the store. Leases would only make the next process wait for those
     /// of one that was killed.
     pub alone: bool,
@@ -119,7 +124,7 @@ impl Worker {
     ) -> Result<Self, ScheduleError> {
         let scheduler = JobScheduler::new().await.map_err(Box::new)?;
         let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        let Jobs { store, score, reconcile, tune, alone } = jobs;
+        let Jobs { store, score, reconcile, tune, retain, alone } = jobs;
         let score = if alone {
             score
         } else {
@@ -134,7 +139,13 @@ impl Worker {
         };
         let reconcile = Leased { job: reconcile, leases: leased(&mut worker) };
         let tune = Leased { job: tune, leases: leased(&mut worker) };
+        let retain = retain.map(|job| Leased { job, leases: leased(&mut worker) });
         let beat = Beat { clock, health };
+        if let Some(retain) = retain {
+            let (retain, told) = (Arc::new(Mutex::new(retain)), beat.clone());
+            let run = move |job, stop| run_retain(job, told.clone(), stop);
+            worker.add("retain", &schedule.retain, retain, run).await?;
+        }
         worker.schedule(score, reconcile, tune, store, schedule, &beat).await?;
         worker.scheduler.start().await.map_err(Box::new)?;
         Ok(worker)
@@ -286,6 +297,28 @@ async fn run_tune(mut leased: Guard<Leased<TuneJob>>, beat: Beat) {
             report.log();
         }
         Err(error) => failed("tune", &error, &beat),
+    }
+}
+
+async fn run_retain(mut leased: Guard<Leased<RetainJob>>, beat: Beat, stop: CancellationToken) {
+    let pass = async {
+        if !leased.may("retain").await? {
+            return Ok(None);
+        }
+        leased.job.pass(beat.clock.now(), &stop).await.map(Some)
+    };
+    match pass.await {
+        Ok(None) => tracing::debug!(job = "retain", "another worker holds the lease"),
+        Ok(Some(report)) => {
+            beat.health.pass_succeeded("retain");
+            tracing::info!(job = "retain", "{report}");
+        }
+        Err(RetainError::Store(error)) => failed("retain", &error, &beat),
+        // What is wrong with the archive keeps nothing else from its work.
+        Err(RetainError::Archive(error)) => {
+            beat.health.metrics().pass("retain", false);
+            tracing::error!(job = "retain", %error, "the pass failed; the next tries again");
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod quarantine;
 mod query;
 mod ranges;
 mod reconcile;
+mod retention;
 mod retry;
 mod rewards;
 mod rpc;
@@ -60,6 +61,7 @@ pub use policies::{
 pub use quarantine::{QuarantineFilter, Quarantined};
 pub use ranges::{Counted, IdRange, RangeCount, Unordered};
 pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
+pub use retention::{Archived, OldDocuments, PendingFile, RetentionState};
 pub use retry::RetryPolicy;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;

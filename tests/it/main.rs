@@ -14,6 +14,7 @@ mod effects;
 mod kills;
 mod races;
 mod reconcile;
+mod retention;
 mod rivals;
 mod scoring;
 mod server;

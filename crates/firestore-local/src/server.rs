@@ -253,6 +253,16 @@ impl Running {
         self.faults.injected()
     }
 
+    /// Lets the requests go that the plan holds.
+    pub fn release(&self) {
+        self.faults.release();
+    }
+
+    /// Waits until the plan holds a request.
+    pub async fn until_held(&self) {
+        self.faults.until_held().await;
+    }
+
     /// Removes everything of a database, `projects/{project}/databases/{database}`.
     ///
     /// # Errors

@@ -147,6 +147,29 @@ impl ReconcileJob {
         self.finish(known).await
     }
 
+    /// Sees to every observation with a `ts` before `before`, and says whether all of them are
+    /// accounted for: not so where scoring has not come so far.
+    pub(super) async fn settle_before(
+        &mut self,
+        before: i64,
+        now: i64,
+        stop: &CancellationToken,
+    ) -> Result<bool> {
+        self.ledger.forget();
+        let mut known = self.know(now, false).await?;
+        let mut report = ReconcileReport::default();
+        if let Some(batch) = known.state.pending.clone() {
+            self.complete(&mut known, batch, &mut report).await?;
+        }
+        if known.horizon < before {
+            return Ok(false);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+        let range = MIN_TS as f64..before as f64;
+        self.look_at_times(&mut known, range, stop, &mut report).await?;
+        Ok(!stop.is_cancelled())
+    }
+
     async fn know(&self, now: i64, full: bool) -> Result<Known> {
         // The state first: a change of layout changes it too, and then nothing is committed that
         // rests on the cursors of before.

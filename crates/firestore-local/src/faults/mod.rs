@@ -6,13 +6,19 @@ mod touched;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use tokio::sync::watch;
+
 use crate::engine::lock;
 pub use plan::{Fault, FaultCode, Plan, PlanError, Rule};
 pub use touched::Touched;
 
 /// The plan in force, and how far it has come.
-#[derive(Debug, Default)]
-pub struct Faults(Mutex<State>);
+#[derive(Debug)]
+pub struct Faults {
+    state: Mutex<State>,
+    held: watch::Sender<usize>,
+    released: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -22,25 +28,54 @@ struct State {
     injected: BTreeMap<String, u64>,
 }
 
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            held: watch::Sender::new(0),
+            released: watch::Sender::new(0),
+        }
+    }
+}
+
 impl Faults {
+    /// Waits until held requests are released.
+    pub async fn hold(&self) {
+        let mut released = self.released.subscribe();
+        self.held.send_modify(|held| *held += 1);
+        // The sender lives in `self`, so that the wait ends only with a release.
+        let _ = released.changed().await;
+        self.held.send_modify(|held| *held -= 1);
+    }
+
+    /// Lets the requests that are held go.
+    pub fn release(&self) {
+        self.released.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until a request is held.
+    pub async fn until_held(&self) {
+        let _ = self.held.subscribe().wait_for(|held| *held > 0).await;
+    }
+
     /// Puts a plan in force, from its beginning.
     pub fn set(&self, plan: Plan) {
         let counts = vec![(0, 0); plan.rules.len()];
-        *lock(&self.0) = State { plan, counts, injected: BTreeMap::new() };
+        *lock(&self.state) = State { plan, counts, injected: BTreeMap::new() };
     }
 
     pub fn plan(&self) -> Plan {
-        lock(&self.0).plan.clone()
+        lock(&self.state).plan.clone()
     }
 
     /// How often each kind of fault came since the plan was put in force.
     pub fn injected(&self) -> BTreeMap<String, u64> {
-        lock(&self.0).injected.clone()
+        lock(&self.state).injected.clone()
     }
 
     /// What befalls a request: the first of the rules that strike.
     pub fn decide(&self, rpc: &str, request: &impl Touched) -> Option<Fault> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let State { plan, counts, injected } = &mut *state;
         if plan.rules.is_empty() {
             return None;

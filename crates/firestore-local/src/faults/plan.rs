@@ -19,6 +19,9 @@ pub enum Fault {
     /// A stream of answers breaks off with UNAVAILABLE after so many of them. What is no stream is
     /// not touched.
     Cut { after: usize },
+    /// The request waits until [`Running::release`](crate::Running::release) lets it go, and is
+    /// carried out then: what others do meanwhile comes before it.
+    Hold,
     /// The request is carried out, and the client is told UNAVAILABLE.
     LoseAnswer,
     /// The connection is closed before anything is done.
@@ -59,6 +62,7 @@ impl Fault {
             Self::Refuse { .. } => "refuse",
             Self::Delay { .. } => "delay",
             Self::Cut { .. } => "cut",
+            Self::Hold => "hold",
             Self::LoseAnswer => "loseAnswer",
             Self::Drop => "drop",
             Self::DropAnswer => "dropAnswer",

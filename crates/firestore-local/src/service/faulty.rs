@@ -43,6 +43,10 @@ impl Faulty {
                 Err(Status::new(Code::from(code), "a fault of the plan: refused"))
             }
             Some(Fault::Drop) => Err(close(hold.cloned())),
+            Some(Fault::Hold) => {
+                self.faults.hold().await;
+                Ok(())
+            }
             Some(fault) => {
                 if let Some(delay) = fault.delay() {
                     tokio::time::sleep(delay).await;

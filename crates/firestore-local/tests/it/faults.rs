@@ -96,6 +96,19 @@ async fn a_delayed_answer_comes() {
 }
 
 #[tokio::test]
+async fn a_held_commit_is_applied_after_what_came_meanwhile() {
+    let local = with(Rule::on("Commit", Fault::Hold).once_after(0)).await;
+    let (held, ()) = tokio::join!(write(&local), async {
+        local.server.until_held().await;
+        assert_eq!(local.fields("c/new").await, None);
+        local.set("c/new", [("n", int(1))]).await;
+        local.server.release();
+    });
+    held.unwrap();
+    assert_eq!(local.fields("c/new").await, Some(fields([("n", int(9))])));
+}
+
+#[tokio::test]
 async fn a_fault_befalls_only_its_collection() {
     let rule = Rule::on("Commit", Fault::Refuse { code: FaultCode::Aborted }).of("other");
     let local = with(rule).await;

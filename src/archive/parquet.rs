@@ -1,0 +1,144 @@
+//! Parquet, written and read column by column. Every column is optional; text is UTF-8.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use parquet::column::reader::ColumnReader;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::Type;
+
+use super::table::{Column, KEY, Key, Table, Values};
+
+/// The file that holds a table.
+pub fn encode(table: &Table) -> Result<Vec<u8>> {
+    let columns = table.all_columns();
+    let schema = Type::group_type_builder("document")
+        .with_fields(columns.iter().map(field).collect::<Result<_>>()?)
+        .build()?;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    for column in &columns {
+        let mut out = group
+            .next_column()?
+            .ok_or_else(|| ParquetError::General("the schema has too few columns".to_owned()))?;
+        write(&mut out, &column.values)?;
+        out.close()?;
+    }
+    group.close()?;
+    writer.into_inner()
+}
+
+fn field(column: &Column) -> Result<Arc<Type>> {
+    let (physical, logical) = match column.values {
+        Values::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        Values::Whole(_) => (Physical::INT64, None),
+        Values::Number(_) => (Physical::DOUBLE, None),
+    };
+    let builder = Type::primitive_type_builder(column.name, physical)
+        .with_repetition(Repetition::OPTIONAL)
+        .with_logical_type(logical);
+    Ok(Arc::new(builder.build()?))
+}
+
+fn write(out: &mut SerializedColumnWriter<'_>, values: &Values) -> Result<()> {
+    match values {
+        Values::Text(values) => {
+            let text = |text: &String| ByteArray::from(text.as_str());
+            write_as::<ByteArrayType>(out, values.iter().map(|it| it.as_ref().map(text)))
+        }
+        Values::Whole(values) => write_as::<Int64Type>(out, values.iter().copied()),
+        Values::Number(values) => write_as::<DoubleType>(out, values.iter().copied()),
+    }
+}
+
+fn write_as<T: DataType>(
+    out: &mut SerializedColumnWriter<'_>,
+    values: impl Iterator<Item = Option<T::T>>,
+) -> Result<()> {
+    let mut present = Vec::new();
+    let mut levels = Vec::new();
+    for value in values {
+        levels.push(i16::from(value.is_some()));
+        present.extend(value);
+    }
+    out.typed::<T>().write_batch(&present, Some(&levels), None)?;
+    Ok(())
+}
+
+/// The keys of all rows of a file, in their order.
+pub fn keys(file: Bytes) -> Result<Vec<Key>> {
+    let reader = SerializedFileReader::new(file)?;
+    let mut keys = Vec::new();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let ids = read::<ByteArrayType>(&*group, 0, |reader| match reader {
+            ColumnReader::ByteArrayColumnReader(reader) => Some(reader),
+            _ => None,
+        })?;
+        let whole = |column| {
+            read::<Int64Type>(&*group, column, |reader| match reader {
+                ColumnReader::Int64ColumnReader(reader) => Some(reader),
+                _ => None,
+            })
+        };
+        let (ts, updated) = (whole(1)?, whole(2)?);
+        for ((id, ts), updated) in ids.into_iter().zip(ts).zip(updated) {
+            let id = String::from_utf8(id.data().to_vec())
+                .map_err(|error| ParquetError::General(format!("an id is no text: {error}")))?;
+            keys.push(Key { id, ts, updated });
+        }
+    }
+    Ok(keys)
+}
+
+type Typed<T> = parquet::column::reader::ColumnReaderImpl<T>;
+
+/// A column of the key, which has a value in every row.
+fn read<T: DataType>(
+    group: &dyn RowGroupReader,
+    column: usize,
+    typed: impl FnOnce(ColumnReader) -> Option<Typed<T>>,
+) -> Result<Vec<T::T>> {
+    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+    let wrong =
+        || ParquetError::General(format!("column {} is not as it was written", KEY[column]));
+    let mut reader = typed(group.get_column_reader(column)?).ok_or_else(wrong)?;
+    let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    while values.len() < rows {
+        let (records, ..) =
+            reader.read_records(rows - values.len(), Some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            break;
+        }
+    }
+    if values.len() == rows { Ok(values) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let keys: Vec<_> = (0..1_000)
+            .map(|n| Key { id: format!("id-{n}"), ts: 1_780_000_000_000 + n, updated: n * 3 })
+            .collect();
+        let columns = vec![
+            Column { name: "component", values: Values::Text(vec![None; 1_000]) },
+            Column {
+                name: "score",
+                values: Values::Number((0..1_000).map(|n| Some(f64::from(n))).collect()),
+            },
+        ];
+        let file = encode(&Table { keys: keys.clone(), columns }).unwrap();
+        assert_eq!(super::keys(Bytes::from(file.clone())).unwrap(), keys);
+        let cut = Bytes::from(file).slice(..500);
+        assert!(super::keys(cut).is_err());
+    }
+}

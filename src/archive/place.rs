@@ -1,0 +1,215 @@
+//! The folder or bucket that holds the files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::parquet;
+use super::table::{Key, Table};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error(
+        "ARCHIVE_URL is {url:?}, which names no archive ({detail}); give a folder or \
+         gs://BUCKET/PREFIX"
+    )]
+    Url { url: String, detail: String },
+    #[error("{operation} {path} in the archive failed: {source}")]
+    Place { operation: &'static str, path: String, source: object_store::Error },
+    #[error("the archive's file {path} is not what was written: {detail}; nothing was deleted")]
+    Differs { path: String, detail: String },
+}
+
+type Result<T> = std::result::Result<T, ArchiveError>;
+
+/// What a file holds, kept beside it and checked before anything is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Where the file lies in the archive.
+    pub path: String,
+    pub count: u64,
+    /// Epoch milliseconds.
+    pub min_ts: i64,
+    pub max_ts: i64,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// An archive. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    place: Arc<dyn ObjectStore>,
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Archive {
+    /// Opens what `ARCHIVE_URL` names: a folder, which is made if it is not there, or
+    /// `gs://BUCKET/PREFIX`, with the credentials of the environment.
+    pub fn open(url: &str) -> Result<Self> {
+        let wrong = |detail: String| ArchiveError::Url { url: url.to_owned(), detail };
+        if url.trim().is_empty() {
+            return Err(wrong("it is empty".to_owned()));
+        }
+        let Ok(parsed) = Url::parse(url) else {
+            return Self::folder(url).map_err(|error| wrong(error.to_string()));
+        };
+        match parsed.scheme() {
+            "file" => {
+                let folder = parsed.path().to_owned();
+                Self::folder(&folder).map_err(|error| wrong(error.to_string()))
+            }
+            "gs" => {
+                let environment = std::env::vars();
+                let (place, prefix) = object_store::parse_url_opts(&parsed, environment)
+                    .map_err(|error| wrong(error.to_string()))?;
+                Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })
+            }
+            other => Err(wrong(format!("{other} is no scheme that is known"))),
+        }
+    }
+
+    fn folder(folder: &str) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self { place: Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true)) })
+    }
+
+    /// Writes a table as a file at `staging`, reads it back, and says what it holds. At `path` it
+    /// does not lie before [`settle`](Self::settle).
+    pub async fn stage(&self, table: &Table, staging: &str, path: &str) -> Result<Manifest> {
+        let written = parquet::encode(table).map_err(|error| ArchiveError::Differs {
+            path: staging.to_owned(),
+            detail: error.to_string(),
+        })?;
+        let manifest = Manifest {
+            path: path.to_owned(),
+            count: table.keys.len() as u64,
+            min_ts: table.keys.iter().map(|key| key.ts).min().unwrap_or_default(),
+            max_ts: table.keys.iter().map(|key| key.ts).max().unwrap_or_default(),
+            bytes: written.len() as u64,
+            sha256: sha256(&written),
+        };
+        self.put(staging, written.into()).await?;
+        let keys = self.verified(staging, &manifest).await?;
+        if keys != table.keys {
+            let detail = "its keys are others".to_owned();
+            return Err(ArchiveError::Differs { path: staging.to_owned(), detail });
+        }
+        Ok(manifest)
+    }
+
+    /// Puts a staged file where its manifest says, with the manifest beside it, and returns the
+    /// keys that were read back from there. It may be repeated at any time, by anybody.
+    pub async fn settle(&self, staging: &str, manifest: &Manifest) -> Result<Vec<Key>> {
+        if self.verified(&manifest.path, manifest).await.is_err() {
+            let staged = self.get(staging).await?;
+            self.put(&manifest.path, staged).await?;
+        }
+        let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
+        self.put(&manifest_path(&manifest.path), text.into()).await?;
+        self.verified(&manifest.path, manifest).await
+    }
+
+    /// Removes a staged file; one that is not there is as good as removed.
+    pub async fn discard(&self, staging: &str) -> Result<()> {
+        match self.place.delete(&Path::from(staging)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed("deleting", staging, source)),
+        }
+    }
+
+    /// The keys of a file that is exactly what its manifest says.
+    async fn verified(&self, path: &str, manifest: &Manifest) -> Result<Vec<Key>> {
+        let differs = |detail: String| ArchiveError::Differs { path: path.to_owned(), detail };
+        let file = self.get(path).await?;
+        let found = sha256(&file);
+        if found != manifest.sha256 {
+            return Err(differs(format!("its SHA-256 is {found}, not {}", manifest.sha256)));
+        }
+        let keys = parquet::keys(file).map_err(|error| differs(error.to_string()))?;
+        if keys.len() as u64 != manifest.count {
+            return Err(differs(format!("it has {} rows, not {}", keys.len(), manifest.count)));
+        }
+        Ok(keys)
+    }
+
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        let payload = PutPayload::from_bytes(bytes);
+        let put = self.place.put(&Path::from(path), payload).await;
+        put.map_err(|source| failed("writing", path, source))?;
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Bytes> {
+        let found = self.place.get(&Path::from(path)).await;
+        let found = found.map_err(|source| failed("reading", path, source))?;
+        found.bytes().await.map_err(|source| failed("reading", path, source))
+    }
+}
+
+/// Manifests have a tree of their own, so that a query engine that is given all files of a folder
+/// meets none but Parquet.
+fn manifest_path(path: &str) -> String {
+    format!("manifests/{}.json", path.trim_end_matches(".parquet"))
+}
+
+fn failed(operation: &'static str, path: &str, source: object_store::Error) -> ArchiveError {
+    ArchiveError::Place { operation, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(n: i64) -> Table {
+        let key = |n| Key { id: format!("{n}"), ts: 100 + n, updated: n };
+        Table { keys: (0..n).map(key).collect(), columns: Vec::new() }
+    }
+
+    fn archive() -> (tempfile::TempDir, Archive) {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path().join("a").to_str().unwrap()).unwrap();
+        (folder, archive)
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_is_settled_once_and_again() {
+        let (_folder, archive) = archive();
+        let path = "observations/day=2026-05-28/part-1.parquet";
+        let manifest = archive.stage(&table(3), "staging/x", path).await.unwrap();
+        assert_eq!((manifest.count, manifest.min_ts, manifest.max_ts), (3, 100, 102));
+        for _ in 0..2 {
+            assert_eq!(archive.settle("staging/x", &manifest).await.unwrap(), table(3).keys);
+        }
+        archive.discard("staging/x").await.unwrap();
+        archive.discard("staging/x").await.unwrap();
+        assert_eq!(archive.settle("staging/x", &manifest).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_changed_is_noticed() {
+        let (_folder, archive) = archive();
+        let manifest = archive.stage(&table(3), "staging/x", "o/p.parquet").await.unwrap();
+        archive.stage(&table(4), "staging/x", "o/p.parquet").await.unwrap();
+        let error = archive.settle("staging/x", &manifest).await.unwrap_err();
+        assert!(error.to_string().contains("SHA-256"), "{error}");
+    }
+
+    #[test]
+    fn an_archive_that_is_none_is_refused_by_name() {
+        for url in ["", "ftp://host/x", "/proc/nowhere/x"] {
+            let error = Archive::open(url).unwrap_err().to_string();
+            assert!(error.contains("ARCHIVE_URL"), "{error}");
+        }
+    }
+}

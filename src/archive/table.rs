@@ -1,0 +1,60 @@
+//! Rows as columns, in memory.
+
+/// A column and its values; every column of a table has as many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    pub name: &'static str,
+    pub values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    Text(Vec<Option<String>>),
+    Whole(Vec<Option<i64>>),
+    Number(Vec<Option<f64>>),
+}
+
+/// What tells one stored state of a document from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub id: String,
+    /// Epoch milliseconds.
+    pub ts: i64,
+    /// When Firestore last changed the document, in microseconds since the epoch.
+    pub updated: i64,
+}
+
+/// Rows that go into one file. The columns `id`, `ts` and `updateTime` come first and make the
+/// key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    pub keys: Vec<Key>,
+    pub columns: Vec<Column>,
+}
+
+/// The names of the key's columns in a file.
+pub(super) const KEY: [&str; 3] = ["id", "ts", "updateTime"];
+
+impl Table {
+    /// All columns, those of the key first.
+    pub(super) fn all_columns(&self) -> Vec<Column> {
+        let [id, ts, updated] = KEY;
+        let keys = &self.keys;
+        let mut columns = vec![
+            Column {
+                name: id,
+                values: Values::Text(keys.iter().map(|key| Some(key.id.clone())).collect()),
+            },
+            Column {
+                name: ts,
+                values: Values::Whole(keys.iter().map(|key| Some(key.ts)).collect()),
+            },
+            Column {
+                name: updated,
+                values: Values::Whole(keys.iter().map(|key| Some(key.updated)).collect()),
+            },
+        ];
+        columns.extend(self.columns.iter().cloned());
+        columns
+    }
+}

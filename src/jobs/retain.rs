@@ -1,0 +1,220 @@
+//! The retain job: documents that are old enough go into the archive, and only then out of
+//! Firestore.
+//!
+//! A file comes about in steps, each of which may be repeated: the documents are written to a
+//! staged file of a name of its own, which is read back; that it exists is committed to
+//! `ops_state/retention`; it is put in its place, with its manifest, and read back from there; and
+//! then its documents are deleted, each only if it is still as it is in the file. Whoever finds a
+//! file in `ops_state/retention` goes on from there. Of two workers at once one is refused at the
+//! commit, and its staged file is discarded.
+//!
+//! Statistics need no retention: a series drops what has left the longest window by itself.
+
+use std::fmt;
+
+use chrono::DateTime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::reconcile::{ReconcileJob, ReconcileOptions};
+use crate::archive::{Archive, ArchiveError};
+use crate::store::{Archived, OldDocuments, PendingFile, RetentionState, Store, StoreError};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// How the job works.
+#[derive(Clone, Copy, Debug)]
+pub struct RetainOptions {
+    /// Days that documents are kept in Firestore, by their `ts`. At least 8: the longest window
+    /// of the statistics must be over.
+    pub days: u32,
+    /// Documents in a file at most, and their bytes in Firestore.
+    pub file_documents: usize,
+    pub file_bytes: usize,
+}
+
+impl Default for RetainOptions {
+    fn default() -> Self {
+        Self { days: 30, file_documents: 50_000, file_bytes: 64 << 20 }
+    }
+}
+
+/// The fewest days that documents are kept.
+pub const MIN_DAYS: u32 = 8;
+
+/// Documents read at a time.
+const PAGE: usize = 1_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RetainError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetainReport {
+    pub files: u64,
+    pub archived: u64,
+    pub deleted: u64,
+    /// Scoring has not come so far yet; nothing was archived.
+    pub waiting: bool,
+    pub interrupted: bool,
+}
+
+impl fmt::Display for RetainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.waiting {
+            return f.write_str("scoring has not come so far yet: nothing was archived");
+        }
+        let Self { files, archived, deleted, .. } = self;
+        write!(f, "{archived} documents archived in {files} files, {deleted} deleted")?;
+        if self.interrupted { f.write_str("; interrupted") } else { Ok(()) }
+    }
+}
+
+#[derive(Debug)]
+pub struct RetainJob {
+    store: Store,
+    archive: Archive,
+    options: RetainOptions,
+    reconcile: ReconcileJob,
+}
+
+impl RetainJob {
+    pub fn new(store: Store, archive: Archive, options: RetainOptions) -> Self {
+        let reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
+        Self { store, archive, options, reconcile }
+    }
+
+    /// Archives and deletes what is older than the days to keep, in whole days (UTC).
+    ///
+    /// # Errors
+    /// What Firestore or the archive refused. The next pass goes on from what is stored.
+    pub async fn pass(
+        &mut self,
+        now: i64,
+        stop: &CancellationToken,
+    ) -> Result<RetainReport, RetainError> {
+        let mut report = RetainReport::default();
+        let kept = i64::from(self.options.days.max(MIN_DAYS)) * DAY_MS;
+        let before = (now - kept).div_euclid(DAY_MS) * DAY_MS;
+        let mut state = self.store.retention_state().await?;
+        if let Some(pending) = state.pending.clone() {
+            state = self.finish(&state, &pending, now, &mut report).await?;
+        }
+        // Every observation must have its reward before it leaves, however late it came.
+        if !self.reconcile.settle_before(before, now, stop).await? {
+            report.waiting = true;
+            return Ok(report);
+        }
+        for archived in Archived::ALL {
+            loop {
+                if stop.is_cancelled() {
+                    report.interrupted = true;
+                    return Ok(report);
+                }
+                let documents = self.read(archived, before).await?;
+                let Some(first) = documents.first_ts() else { break };
+                let pending = self.stage(archived, &documents, first, state.sequence).await?;
+                state = match self.announce(&state, &pending, now).await? {
+                    Some(state) => state,
+                    None => return Ok(report),
+                };
+                report.archived += pending.manifest.count;
+                state = self.finish(&state, &pending, now, &mut report).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// The oldest documents, of one day.
+    async fn read(&self, archived: Archived, before: i64) -> Result<OldDocuments, RetainError> {
+        let mut documents = OldDocuments::default();
+        let mut end = before;
+        loop {
+            let more = self.store.read_old(archived, end, &mut documents, PAGE).await?;
+            if let Some(first) = documents.first_ts() {
+                end = (first.div_euclid(DAY_MS) + 1) * DAY_MS;
+            }
+            let cut = documents.cut_at(end);
+            let full = documents.len() >= self.options.file_documents
+                || documents.bytes >= self.options.file_bytes;
+            if !more || cut || full {
+                return Ok(documents);
+            }
+        }
+    }
+
+    async fn stage(
+        &self,
+        archived: Archived,
+        documents: &OldDocuments,
+        first: i64,
+        sequence: i64,
+    ) -> Result<PendingFile, RetainError> {
+        let day = DateTime::from_timestamp_millis(first).unwrap_or_default().format("%Y-%m-%d");
+        let table = archived.as_str();
+        let path = format!("{table}/day={day}/part-{:08}.parquet", sequence + 1);
+        let staging = format!("staging/{}", Uuid::new_v4());
+        let manifest = self.archive.stage(&documents.table(archived), &staging, &path).await?;
+        Ok(PendingFile { archived, staging, manifest })
+    }
+
+    /// Commits that a file is staged; none where another worker was first.
+    async fn announce(
+        &self,
+        state: &RetentionState,
+        pending: &PendingFile,
+        now: i64,
+    ) -> Result<Option<RetentionState>, RetainError> {
+        match self.store.commit_retention(state, Some(pending.clone()), now).await {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.is_conflict() || error.is_ambiguous() => {
+                let stored = self.store.retention_state().await?;
+                if stored.pending.as_ref() == Some(pending) {
+                    return Ok(Some(stored));
+                }
+                if stored.sequence == state.sequence {
+                    // The commit may still be on its way; its staged file must stay.
+                    return Err(error.into());
+                }
+                self.archive.discard(&pending.staging).await?;
+                tracing::info!("another worker archives; leaving the work to it");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts a staged file in its place, deletes its documents, and forgets it.
+    async fn finish(
+        &self,
+        state: &RetentionState,
+        pending: &PendingFile,
+        now: i64,
+        report: &mut RetainReport,
+    ) -> Result<RetentionState, RetainError> {
+        let keys = self.archive.settle(&pending.staging, &pending.manifest).await?;
+        if pending.archived == Archived::Quarantine {
+            report.deleted += self.store.delete_quarantined(&keys).await?;
+        }
+        report.deleted += self.store.delete_archived(pending.archived, &keys).await?;
+        let next = match self.store.commit_retention(state, None, now).await {
+            Ok(next) => next,
+            Err(error) if error.is_conflict() || error.is_ambiguous() => {
+                let stored = self.store.retention_state().await?;
+                if stored.pending.as_ref() == Some(pending) {
+                    return Err(error.into());
+                }
+                stored
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.archive.discard(&pending.staging).await?;
+        report.files += 1;
+        Ok(next)
+    }
+}

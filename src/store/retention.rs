@@ -1,0 +1,333 @@
+//! `ops_state/retention`, and the documents that are old enough to leave.
+
+use firestore::gcloud_sdk::google::firestore::v1::{Document, value::ValueType};
+use firestore::gcloud_sdk::tonic::Code;
+use prost_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Changes;
+use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
+use super::error::{Result, StoreError};
+use super::query::Query;
+use super::value::{self, Fields};
+use super::{MAX_BATCH, Store, write};
+use crate::archive::{Column, Key, Manifest, Table, Values};
+use crate::domain::observation::MIN_TS;
+
+const RETENTION: &str = "retention";
+
+/// What is archived, in this order: a reward outlives its observation, so that no observation ever
+/// looks as if it had none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Archived {
+    Observations,
+    Rewards,
+    Quarantine,
+}
+
+impl Archived {
+    pub const ALL: [Self; 3] = [Self::Observations, Self::Rewards, Self::Quarantine];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observations => "observations",
+            Self::Rewards => "rewards",
+            Self::Quarantine => "quarantine",
+        }
+    }
+
+    const fn collection(self) -> &'static str {
+        match self {
+            Self::Observations => OBSERVATIONS,
+            Self::Rewards => REWARDS,
+            Self::Quarantine => QUARANTINE,
+        }
+    }
+}
+
+/// A file that was written and verified, and whose documents may be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingFile {
+    pub archived: Archived,
+    pub staging: String,
+    pub manifest: Manifest,
+}
+
+/// The stored state, with the update time that the next commit must find unchanged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RetentionState {
+    /// Rises with every file, and is part of its name.
+    pub sequence: i64,
+    pub pending: Option<PendingFile>,
+    seen: Option<Timestamp>,
+}
+
+/// Documents read for a file, in the order of (`ts`, id).
+#[derive(Debug, Default)]
+pub struct OldDocuments {
+    documents: Vec<Document>,
+    pub bytes: usize,
+}
+
+impl OldDocuments {
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// The `ts` of the first, in epoch milliseconds.
+    pub fn first_ts(&self) -> Option<i64> {
+        self.documents.first().map(ts_of)
+    }
+
+    /// Leaves only those before `end`; whether that left any out.
+    pub fn cut_at(&mut self, end: i64) -> bool {
+        let kept = self.documents.partition_point(|document| ts_of(document) < end);
+        let cut = kept < self.documents.len();
+        self.documents.truncate(kept);
+        cut
+    }
+
+    /// The rows of a file.
+    pub fn table(&self, archived: Archived) -> Table {
+        let keys = self.documents.iter().map(|document| Key {
+            id: value::document_id(document).to_owned(),
+            ts: ts_of(document),
+            updated: document.update_time.as_ref().map_or(0, micros),
+        });
+        let column = |name: &'static str, values| Column { name, values };
+        let text = |name: &'static str| {
+            let values = self.documents.iter().map(|it| value::as_str(&it.fields, name));
+            column(name, Values::Text(values.collect()))
+        };
+        let number = |name: &'static str| {
+            let values = self.documents.iter().map(|it| number_of(&it.fields, name));
+            column(name, Values::Number(values.collect()))
+        };
+        let whole = |name: &'static str| {
+            let values = self.documents.iter().map(|it| value::as_whole(&it.fields, name));
+            column(name, Values::Whole(values.collect()))
+        };
+        let detail = |name: &'static str| {
+            let values = self.documents.iter().map(|document| {
+                value::as_map(&document.fields, "details").and_then(|map| number_of(map, name))
+            });
+            column(name, Values::Number(values.collect()))
+        };
+        // The document as it was: what the columns do not show is not lost.
+        let document = || {
+            let values = self.documents.iter().map(|document| {
+                serde_json::to_string(&value::fields_to_json(&document.fields)).ok()
+            });
+            column("document", Values::Text(values.collect()))
+        };
+        let columns = match archived {
+            Archived::Observations => vec![
+                text("component"),
+                text("outcome"),
+                number("durationMs"),
+                whole("tokensIn"),
+                whole("tokensOut"),
+                number("costUsd"),
+                text("policyVersion"),
+                text("errorCode"),
+                number("sampleRate"),
+                document(),
+            ],
+            Archived::Rewards => vec![
+                text("component"),
+                number("score"),
+                detail("successBoost"),
+                detail("latencyPenalty"),
+                detail("costPenalty"),
+                detail("errorPenalty"),
+                text("policyVersion"),
+                text("configVersion"),
+            ],
+            Archived::Quarantine => {
+                vec![text("component"), text("field"), text("reason"), document()]
+            }
+        };
+        Table { keys: keys.collect(), columns }
+    }
+}
+
+impl Store {
+    pub async fn retention_state(&self) -> Result<RetentionState> {
+        let Some(document) = self.get(STATE, RETENTION).await? else {
+            return Ok(RetentionState::default());
+        };
+        let wrong = |what: &str| {
+            StoreError::decode("ops_state/retention", "the state of retention", what.to_owned())
+        };
+        let fields = &document.fields;
+        let pending = match fields.get("pending").map(value::to_json) {
+            None => None,
+            Some(json) => {
+                Some(serde_json::from_value(json).map_err(|error| wrong(&error.to_string()))?)
+            }
+        };
+        let sequence = value::as_int(fields, "sequence").ok_or_else(|| wrong("no sequence"))?;
+        Ok(RetentionState { sequence, pending, seen: document.update_time })
+    }
+
+    /// Stores that a file is written, or that its documents are gone.
+    ///
+    /// # Errors
+    /// A conflict where another worker was first.
+    pub async fn commit_retention(
+        &self,
+        state: &RetentionState,
+        pending: Option<PendingFile>,
+        now: i64,
+    ) -> Result<RetentionState> {
+        let sequence = state.sequence + 1;
+        let mut fields = value::fields([("sequence", value::int(sequence))]);
+        if let Some(pending) = &pending {
+            let json = serde_json::to_value(pending).unwrap_or_default();
+            fields.insert("pending".to_owned(), value::from_json(&json));
+        }
+        let write = write::set_if_unchanged(self.name(STATE, RETENTION), fields, state.seen);
+        let target = "ops_state/retention";
+        let answer = self.commit_counts(target, Some(write), Changes::default(), now).await?;
+        let seen = answer.write_results.first().and_then(|result| result.update_time);
+        Ok(RetentionState { sequence, pending, seen: seen.or(answer.commit_time) })
+    }
+
+    /// Adds a page of documents with `ts` before `before` that come after those already read.
+    /// Returns whether there may be more.
+    pub async fn read_old(
+        &self,
+        archived: Archived,
+        before: i64,
+        read: &mut OldDocuments,
+        page: usize,
+    ) -> Result<bool> {
+        let from = match archived {
+            // What lies before is no observation; its place is in quarantine, and it leaves with
+            // its entry there.
+            Archived::Observations => MIN_TS,
+            _ => 0,
+        };
+        let query = Query::of(archived.collection())
+            .at_least("ts", value::int(from))
+            .below("ts", value::int(before))
+            .ascending("ts")
+            .ascending("__name__")
+            .limit(page);
+        let query = match read.documents.last() {
+            Some(last) => {
+                let ts = last.fields.get("ts").cloned().unwrap_or_default();
+                query.start_after(vec![ts, value::reference(last.name.clone())])
+            }
+            None => query,
+        };
+        let documents = self.query_all(archived.collection(), query.build()).await?;
+        let more = documents.len() == page;
+        read.bytes += documents.iter().map(prost_len).sum::<usize>();
+        read.documents.extend(documents);
+        Ok(more)
+    }
+
+    /// Deletes the documents of a file, each only if it is still as it was archived. Returns how
+    /// many there were; one that is gone or has changed is left alone.
+    pub async fn delete_archived(&self, archived: Archived, keys: &[Key]) -> Result<u64> {
+        let mut deleted = 0;
+        for some in keys.chunks(MAX_BATCH) {
+            let writes = some.iter().map(|key| {
+                let name = self.name(archived.collection(), &key.id);
+                write::delete_if_unchanged(name, timestamp(key.updated))
+            });
+            deleted += self.delete_batch(archived.collection(), writes.collect()).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes observations whose entry in quarantine was archived, where the entry holds their copy
+    /// as they are: one that was changed since waits for `requeue`, or for the next pass.
+    pub async fn delete_quarantined(&self, keys: &[Key]) -> Result<u64> {
+        let mut deleted = 0;
+        for some in keys.chunks(MAX_BATCH) {
+            let entries = some.iter().map(|key| self.name(QUARANTINE, &key.id)).collect();
+            let entries = self.get_masked(entries, &["documentNote"]).await?;
+            let is_copied = |key: &&Key| {
+                let entry = entries.get(&self.name(QUARANTINE, &key.id));
+                entry.is_some_and(|entry| !entry.fields.contains_key("documentNote"))
+            };
+            let copied: Vec<_> = some.iter().filter(is_copied).collect();
+            let names = copied.iter().map(|key| self.name(OBSERVATIONS, &key.id)).collect();
+            let found = self.get_masked(names, &["ts"]).await?;
+            let writes = copied.iter().filter_map(|key| {
+                let document = found.get(&self.name(OBSERVATIONS, &key.id))?;
+                let seen = document.update_time?;
+                let is_as_copied = micros(&seen) <= key.updated;
+                is_as_copied.then(|| write::delete_if_unchanged(document.name.clone(), seen))
+            });
+            deleted += self.delete_batch(OBSERVATIONS, writes.collect()).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn delete_batch(
+        &self,
+        target: &str,
+        writes: Vec<firestore::gcloud_sdk::google::firestore::v1::Write>,
+    ) -> Result<u64> {
+        let mut open = writes;
+        let mut deleted = 0;
+        let mut round = 1;
+        while !open.is_empty() {
+            let statuses = self.batch_write(target, &open).await?;
+            let mut again = Vec::new();
+            for (write, status) in open.into_iter().zip(statuses) {
+                match Code::from(status.code) {
+                    Code::Ok => deleted += 1,
+                    Code::NotFound | Code::FailedPrecondition => {}
+                    code if super::retry::is_transient(code) && round < 5 => again.push(write),
+                    code => {
+                        let status =
+                            firestore::gcloud_sdk::tonic::Status::new(code, status.message);
+                        return Err(StoreError::rpc("deleting from", target, status));
+                    }
+                }
+            }
+            open = again;
+            if !open.is_empty() {
+                self.pause(round).await;
+                round += 1;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+fn prost_len(document: &Document) -> usize {
+    firestore::gcloud_sdk::prost::Message::encoded_len(document)
+}
+
+fn ts_of(document: &Document) -> i64 {
+    super::cursor::Position::of(document).ts_ms()
+}
+
+fn number_of(fields: &Fields, name: &str) -> Option<f64> {
+    match fields.get(name)?.value_type.as_ref()? {
+        #[expect(clippy::cast_precision_loss, reason = "a column of doubles")]
+        ValueType::IntegerValue(number) => Some(*number as f64),
+        ValueType::DoubleValue(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn micros(time: &Timestamp) -> i64 {
+    time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000)
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    let nanos = micros.rem_euclid(1_000_000) * 1_000;
+    let seconds = micros.div_euclid(1_000_000);
+    Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
+}

@@ -1,0 +1,223 @@
+//! Old documents leave Firestore for the archive: each in exactly one file, none deleted before.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use f0_learning::archive::{Archive, Manifest, read_keys};
+use f0_learning::domain::observation::Outcome;
+use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
+use f0_learning::store::{Archived, OldDocuments, PendingFile, Store, collection};
+use firestore::gcloud_sdk::google::firestore::v1::Document;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::binary::{environment, run, text};
+use crate::races::die_after;
+use crate::support::{START, document, fields, put, record, score, seeded_store};
+
+const DAY: i64 = 24 * 3_600_000;
+
+fn retain_job(store: &Store, folder: &Path, file_documents: usize) -> RetainJob {
+    let archive = Archive::open(folder.to_str().unwrap()).unwrap();
+    let options = RetainOptions { file_documents, ..RetainOptions::default() };
+    RetainJob::new(store.clone(), archive, options)
+}
+
+async fn retain(store: &Store, folder: &Path, now: i64) -> RetainReport {
+    retain_job(store, folder, 50).pass(now, &CancellationToken::new()).await.unwrap()
+}
+
+/// Three days of observations of which some are invalid, scored; then a late one.
+async fn fill(store: &Store) {
+    for n in 0..90 {
+        record(store, "c", Outcome::Success, 100.0, START + n * DAY / 30).await;
+    }
+    let rubbish = json!({ "ts": START, "component": "c", "outcome": "maybe", "durationMs": 1 });
+    put(store, collection::OBSERVATIONS, "rubbish", fields(&rubbish)).await;
+    score(store, START + 3 * DAY).await;
+    record(store, "late", Outcome::Success, 100.0, START + 5).await;
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_str().unwrap().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// How often each id occurs in the files of a table.
+fn archived(folder: &Path, table: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for file in files(&folder.join(table), ".parquet") {
+        for key in read_keys(std::fs::read(file).unwrap().into()).unwrap() {
+            *counts.entry(key.id).or_default() += 1;
+        }
+    }
+    counts
+}
+
+async fn left(store: &Store, collection: &str) -> usize {
+    let db = store.clone().into_db();
+    let all: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
+    all.len()
+}
+
+fn assert_whole(folder: &Path, why: &str) {
+    for (table, expected) in [("observations", 92), ("rewards", 91)] {
+        let counts = archived(folder, table);
+        assert_eq!(counts.len(), expected, "{table}, {why}");
+        assert!(counts.values().all(|count| *count == 1), "{table}, {why}: {counts:?}");
+    }
+    assert_eq!(files(&folder.join("staging"), "").len(), 0, "{why}");
+    for file in files(&folder.join("manifests"), ".json") {
+        let manifest: Manifest =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let bytes = std::fs::read(folder.join(&manifest.path)).unwrap();
+        assert_eq!(bytes.len() as u64, manifest.bytes, "{why}");
+        assert_eq!(read_keys(bytes.into()).unwrap().len() as u64, manifest.count, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn old_documents_are_archived_by_day_and_then_deleted() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    fill(&store).await;
+    // The first of the days that it lies on is just old enough, the last is not.
+    let first = START.div_euclid(DAY) * DAY;
+    let report = retain(&store, folder.path(), first + 32 * DAY).await;
+    assert!(report.archived > 50 && report.archived == report.deleted, "{report:?}");
+    let days: Vec<_> = std::fs::read_dir(folder.path().join("observations"))
+        .unwrap()
+        .map(|day| day.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(days.len(), 2, "{days:?}");
+    assert!(days.iter().all(|day| day.starts_with("day=2026-")), "{days:?}");
+    assert!(left(&store, collection::OBSERVATIONS).await > 0);
+
+    retain(&store, folder.path(), first + 60 * DAY).await;
+    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
+    assert_eq!(left(&store, collection::REWARDS).await, 0);
+    assert_eq!(left(&store, collection::QUARANTINE).await, 0);
+    assert_whole(folder.path(), "at the end");
+    let nothing = retain(&store, folder.path(), first + 60 * DAY).await;
+    assert_eq!(nothing, RetainReport::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
+    for seed in 0..4 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+        fill(&store).await;
+        let (now, stop) = (START + 60 * DAY, CancellationToken::new());
+        for _ in 0..12 {
+            let size = rng.random_range(20..60);
+            let mut one = retain_job(&store, folder.path(), size);
+            let mut other = retain_job(&store, folder.path(), size);
+            let outcomes = tokio::join!(
+                die_after(rng.random_range(1..400), one.pass(now, &stop)),
+                die_after(rng.random_range(1..400), other.pass(now, &stop)),
+            );
+            for outcome in [outcomes.0, outcomes.1].into_iter().flatten() {
+                // A rival may have settled and discarded a file in between.
+                if let Err(error) = outcome {
+                    assert!(!error.to_string().contains("SHA-256"), "seed {seed}: {error}");
+                }
+            }
+        }
+        retain(&store, folder.path(), now).await;
+        assert_eq!(left(&store, collection::OBSERVATIONS).await, 0, "seed {seed}");
+        assert_eq!(left(&store, collection::REWARDS).await, 0, "seed {seed}");
+        // Whoever died after staging has left a file that nobody knows of.
+        std::fs::remove_dir_all(folder.path().join("staging")).ok();
+        assert_whole(folder.path(), &format!("seed {seed}"));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_archived_before_it_is_scored() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    record(&store, "c", Outcome::Success, 100.0, START).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    assert!(report.waiting, "{report:?}");
+    assert_eq!(left(&store, collection::OBSERVATIONS).await, 1);
+    score(&store, START + 60 * DAY).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    assert_eq!((report.archived, report.deleted), (2, 2), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_document_that_changed_after_it_was_archived_stays() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let id = record(&store, "c", Outcome::Success, 100.0, START).await;
+    let now = START + 60 * DAY;
+    score(&store, now).await;
+    // A worker that dies once it has announced its file.
+    let mut documents = OldDocuments::default();
+    store.read_old(Archived::Observations, now, &mut documents, 10).await.unwrap();
+    let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
+    let (table, staging) = (documents.table(Archived::Observations), "staging/a".to_owned());
+    let manifest = archive.stage(&table, &staging, "observations/a.parquet").await.unwrap();
+    let pending = PendingFile { archived: Archived::Observations, staging, manifest };
+    let state = store.retention_state().await.unwrap();
+    store.commit_retention(&state, Some(pending), now).await.unwrap();
+
+    let changed = json!({
+        "ts": START, "component": "c", "outcome": "failure", "durationMs": 7,
+    });
+    put(&store, collection::OBSERVATIONS, &id, fields(&changed)).await;
+    retain(&store, folder.path(), now).await;
+    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0, "archived as it is now, too");
+    assert_eq!(archived(folder.path(), "observations")[&id], 2);
+}
+
+/// Read by DuckDB in `.ci/archive`.
+#[tokio::test]
+async fn the_binary_writes_an_archive_for_other_engines() {
+    let store = seeded_store().await;
+    for n in 0..3_020 {
+        let outcome = match n {
+            3_000.. => "maybe",
+            _ if n % 7 == 0 => "timeout",
+            _ => "success",
+        };
+        let observation = json!({
+            "ts": START + n * 100_000 - 400 * DAY, "component": format!("router:m{}", n % 3),
+            "outcome": outcome, "durationMs": 100 + n % 900, "costUsd": 0.001 * (n % 5) as f64,
+            "meta": { "kept": "yes" },
+        });
+        put(&store, collection::OBSERVATIONS, &format!("o{n:05}"), fields(&observation)).await;
+    }
+    score(&store, START).await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("archive");
+    std::fs::remove_dir_all(&folder).ok();
+    // Entries in quarantine are kept by when they were made: these are made to be old.
+    for n in 3_000..3_020 {
+        let id = format!("o{n:05}");
+        let mut entry = document(&store, collection::QUARANTINE, &id).await.unwrap();
+        entry["ts"] = json!(START - 390 * DAY);
+        put(&store, collection::QUARANTINE, &id, fields(&json!(entry))).await;
+    }
+    let environment = environment(&store).await;
+    let output = tokio::task::spawn_blocking(move || {
+        let mut environment: Vec<_> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        environment.push(("ARCHIVE_URL", folder.to_str().unwrap()));
+        run(&["retain"], &environment)
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("6040 documents archived"), "{told}");
+    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
+}
