@@ -25,7 +25,11 @@ pub struct Leases {
 
 impl Leases {
     pub fn new(store: Store, clock: Clock) -> Self {
-        let worker = Uuid::new_v4().to_string();
+        Self::named(store, clock, Uuid::new_v4().to_string())
+    }
+
+    /// The same under a name that no other worker has.
+    pub fn named(store: Store, clock: Clock, worker: String) -> Self {
         Self { store, worker, clock, held: HashMap::new(), announced_until: 0, others: 0 }
     }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery, Value};
 
 use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
+use super::cursor::Position;
 use super::error::Result;
 use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use super::query::Query;
@@ -96,6 +97,17 @@ impl Store {
             tokio::try_join!(counted(REWARDS, "ts"), counted(QUARANTINE, "obsTs"))?;
         let observations = counted(OBSERVATIONS, "ts").await?;
         Ok(RangeCount { observations, rewards, quarantined })
+    }
+
+    /// The `ts` of the oldest observation that is not before `from`, in epoch milliseconds.
+    pub async fn oldest_ts(&self, from: i64) -> Result<Option<i64>> {
+        let query = Query::of(OBSERVATIONS)
+            .select(&["ts"])
+            .at_least("ts", value::int(from))
+            .ascending("ts")
+            .limit(1);
+        let documents = self.query_all(OBSERVATIONS, query.build()).await?;
+        Ok(documents.first().map(|document| Position::of(document).ts_ms()))
     }
 
     /// Some of the observations of a range that have neither reward nor place in quarantine, and

@@ -126,7 +126,7 @@ impl ReconcileJob {
         }
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
         let ms = |time: i64| time as f64;
-        let since = self.since(&known);
+        let since = self.since(&known).await?;
         let future = now + MAX_AHEAD_OF_WRITING_MS;
         let ranges = [
             f64::NEG_INFINITY..ms(MIN_TS),
@@ -178,7 +178,7 @@ impl ReconcileJob {
         let mut horizon = now - self.options.lag_ms;
         let mut cursors = HashMap::new();
         for cursor in self.store.cursors(&layout.shards()).await? {
-            let behind = cursor.position.as_ref().map_or(i64::MIN, Position::ts_ms);
+            let behind = cursor.position.as_ref().map_or(MIN_TS, Position::ts_ms).max(MIN_TS);
             if behind < horizon && self.store.backlog(&cursor, horizon).await? > 0 {
                 horizon = behind;
             }
@@ -191,10 +191,14 @@ impl ReconcileJob {
 
     /// Where the range of times to look at begins: at a full hour, so that passes see the same
     /// ranges.
-    fn since(&self, known: &Known) -> i64 {
+    async fn since(&self, known: &Known) -> Result<i64> {
         let back = if known.deep { self.options.deep_ms } else { self.options.recent_ms };
-        let since = if known.full { MIN_TS } else { (known.horizon - back).max(MIN_TS) };
-        since.div_euclid(HOUR_MS) * HOUR_MS
+        let since = if known.full {
+            self.store.oldest_ts(MIN_TS).await?.unwrap_or(known.horizon)
+        } else {
+            (known.horizon - back).max(MIN_TS)
+        };
+        Ok(since.div_euclid(HOUR_MS) * HOUR_MS)
     }
 
     /// Remembers what was seen, if there is anything new to remember.

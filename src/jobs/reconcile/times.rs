@@ -29,24 +29,35 @@ impl ReconcileJob {
             if settled == Some(true) || is_remembered(known, &range, &counted) {
                 continue;
             }
-            // Hours are what is remembered; within one, reading a few observations costs no more
-            // than finding out which half they are in.
-            let is_large = is_longer_than_an_hour(&range) || counted.observations.n > SMALL;
-            match halves(&range).filter(|_| is_large || settled.is_none()) {
+            // Reading a few observations costs no more than finding out which half they are in.
+            let is_long = is_longer_than_an_hour(&range);
+            let small = if is_long { SMALL / 4 } else { SMALL };
+            let is_large = counted.observations.n > small || settled.is_none();
+            if let Some((low, high)) = halves(&range).filter(|_| is_large) {
+                open.extend([high, low]);
+                continue;
+            }
+            let left = self.read_through(known, &range, stop, report).await?;
+            if left.is_settled() == Some(true) || stop.is_cancelled() {
+                continue;
+            }
+            // What is left has no observation; it is remembered by the hour.
+            match halves(&range).filter(|_| is_long) {
                 Some((low, high)) => open.extend([high, low]),
-                None => self.read_through(known, range, stop, report).await?,
+                None => remember(known, &range, &left, report),
             }
         }
         Ok(())
     }
 
+    /// Sees to what is unaccounted for in a range, and counts it again.
     async fn read_through(
         &mut self,
         known: &mut Known,
-        range: Range<f64>,
+        range: &Range<f64>,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
-    ) -> Result<()> {
+    ) -> Result<RangeCount> {
         let mut after = None;
         loop {
             let page = self.store.unaccounted(range.clone(), after.as_ref(), late::PAGE).await?;
@@ -56,12 +67,19 @@ impl ReconcileJob {
                 break;
             }
         }
-        let counted = self.store.count_range(range.clone()).await?;
-        if counted.is_settled() != Some(true) && counted.orphans() > 0 {
-            report.orphans += counted.orphans();
-            known.state.settled.insert(name_of(&range), counted.fingerprint());
-        }
-        Ok(())
+        self.store.count_range(range.clone()).await
+    }
+}
+
+fn remember(
+    known: &mut Known,
+    range: &Range<f64>,
+    left: &RangeCount,
+    report: &mut ReconcileReport,
+) {
+    if left.orphans() > 0 {
+        report.orphans += left.orphans();
+        known.state.settled.insert(name_of(range), left.fingerprint());
     }
 }
 

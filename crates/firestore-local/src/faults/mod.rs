@@ -28,6 +28,22 @@ struct State {
     injected: BTreeMap<String, u64>,
 }
 
+/// Counts a held request for as long as it is: its client may go away.
+struct Held<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Held<'a> {
+    fn count(held: &'a watch::Sender<usize>) -> Self {
+        held.send_modify(|held| *held += 1);
+        Self(held)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|held| *held -= 1);
+    }
+}
+
 impl Default for Faults {
     fn default() -> Self {
         Self {
@@ -42,10 +58,9 @@ impl Faults {
     /// Waits until held requests are released.
     pub async fn hold(&self) {
         let mut released = self.released.subscribe();
-        self.held.send_modify(|held| *held += 1);
+        let _held = Held::count(&self.held);
         // The sender lives in `self`, so that the wait ends only with a release.
         let _ = released.changed().await;
-        self.held.send_modify(|held| *held -= 1);
     }
 
     /// Lets the requests that are held go.

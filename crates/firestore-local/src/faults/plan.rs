@@ -22,6 +22,8 @@ pub enum Fault {
     /// The request waits until [`Running::release`](crate::Running::release) lets it go, and is
     /// carried out then: what others do meanwhile comes before it.
     Hold,
+    /// The request is carried out, and its answer waits until it is released.
+    HoldAnswer,
     /// The request is carried out, and the client is told UNAVAILABLE.
     LoseAnswer,
     /// The connection is closed before anything is done.
@@ -63,6 +65,7 @@ impl Fault {
             Self::Delay { .. } => "delay",
             Self::Cut { .. } => "cut",
             Self::Hold => "hold",
+            Self::HoldAnswer => "holdAnswer",
             Self::LoseAnswer => "loseAnswer",
             Self::Drop => "drop",
             Self::DropAnswer => "dropAnswer",

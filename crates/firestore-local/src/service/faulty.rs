@@ -67,6 +67,9 @@ impl Faulty {
         let hold = hold(&request);
         self.before(fault, hold.as_ref()).await?;
         let answer = call(request).await;
+        if fault == Some(Fault::HoldAnswer) {
+            self.faults.hold().await;
+        }
         match fault {
             Some(Fault::LoseAnswer) => Err(broken()),
             Some(Fault::DropAnswer) => Err(close(hold)),

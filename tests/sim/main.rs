@@ -1,0 +1,144 @@
+//! The simulation: days of virtual time over the real jobs and the protocol, from one seed, with an
+//! oracle that knows every write that was acknowledged.
+//!
+//!     cargo test --test sim                       # 100 seeds
+//!     cargo test --release --test sim -- seeds 1000 [FIRST]
+//!     cargo test --test sim -- seed 17            # one seed, told step by step
+//!     cargo test --release --test sim -- day      # 24 hours at 50 observations a second
+//!
+//! One seed is one sequence of steps: components write, workers run passes that meet faults, die,
+//! or are overtaken in the middle, admins decide, flags and shards change, time passes. After each
+//! step what must always hold is checked; now and then everything is left to finish, and the store
+//! must hold exactly what the oracle says. A step that fails names its seed and number, and the
+//! seed replays to it.
+
+#![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
+
+mod day;
+mod oracle;
+mod steps;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use world::World;
+
+const SEEDS: u64 = 100;
+const STEPS: u32 = 60;
+const THREADS: u64 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize| arguments.get(index).and_then(|text| text.parse::<u64>().ok());
+    match arguments.first().map(String::as_str) {
+        Some("seed") => run(number(1).unwrap_or(0), true),
+        Some("seeds") => many(number(1).unwrap_or(SEEDS), number(2).unwrap_or(0)),
+        Some("day") => day::run(),
+        // The test runner passes filters and flags of its own; they mean nothing here.
+        _ => many(SEEDS, 0),
+    }
+}
+
+fn run(seed: u64, told: bool) -> ExitCode {
+    match simulate(seed, told) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the seeds did in all, for those who wonder whether anything happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub observations: u64,
+    pub faults: u64,
+    pub deaths: u64,
+    pub overtaken: u64,
+    pub versions: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.observations += other.observations;
+        self.faults += other.faults;
+        self.deaths += other.deaths;
+        self.overtaken += other.overtaken;
+        self.versions += other.versions;
+    }
+}
+
+fn many(seeds: u64, first: u64) -> ExitCode {
+    let next = Arc::new(AtomicU64::new(first));
+    let workers: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let next = next.clone();
+            std::thread::spawn(move || {
+                let (mut failed, mut tally) = (Vec::new(), Tally::default());
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        return (failed, tally);
+                    }
+                    match simulate(seed, false) {
+                        Ok(done) => tally.add(done),
+                        Err(error) => failed.push(error),
+                    }
+                }
+            })
+        })
+        .collect();
+    let (mut failed, mut tally) = (Vec::new(), Tally::default());
+    for worker in workers {
+        let (its, done) = worker.join().unwrap();
+        failed.extend(its);
+        tally.add(done);
+    }
+    println!(
+        "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} deaths, {} passes overtaken, \
+         {} versions of the policy; {} seeds failed",
+        tally.observations,
+        tally.faults,
+        tally.deaths,
+        tally.overtaken,
+        tally.versions,
+        failed.len()
+    );
+    for error in failed.iter().take(20) {
+        println!("{error}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let outcome = runtime.block_on(async {
+        let mut world = World::new(seed).await;
+        for step in 0..STEPS {
+            let began = std::time::Instant::now();
+            let name = world.step().await;
+            let took = began.elapsed().as_millis();
+            world
+                .check()
+                .await
+                .map_err(|error| format!("seed {seed}, step {step} ({name}): {error}"))?;
+            if told {
+                println!(
+                    "{step:>4}  {:>6} min  {name} {took} {}",
+                    world.minutes(),
+                    began.elapsed().as_millis()
+                );
+            }
+        }
+        world.settle().await.map_err(|error| format!("seed {seed}, at the end: {error}"))?;
+        let tally = world.tally();
+        world.end().await;
+        Ok(tally)
+    });
+    runtime.shutdown_background();
+    outcome
+}

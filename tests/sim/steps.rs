@@ -1,0 +1,339 @@
+//! What can happen.
+
+use f0_learning::domain::observation::Observation;
+use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::domain::sharding::shard_of;
+use f0_learning::store::{
+    FlagChanges, Intent, OverrideParams, QuarantineFilter, Result, collection,
+};
+use firestore_local::{Fault, Plan, Rule};
+use rand::RngExt;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{MODELS, START, Worker, World};
+
+/// A pass of some job.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Score,
+    Reconcile,
+    Tune,
+}
+
+/// What becomes of a pass.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Undisturbed,
+    /// It meets faults of all kinds.
+    Faults,
+    /// The process dies at a request, before it is carried out or after.
+    Death {
+        rpc: &'static str,
+        number: u64,
+        fault: Fault,
+    },
+    /// Another worker runs a pass while a request of this one is on its way.
+    Overtaken {
+        rpc: &'static str,
+        number: u64,
+    },
+}
+
+async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<()> {
+    let stop = CancellationToken::new();
+    match job {
+        Job::Score => worker.score.pass(now, &stop, &|_| ()).await.map(|_| ()),
+        Job::Reconcile => worker.reconcile.pass(now, now % 5 == 0, &stop).await.map(|_| ()),
+        Job::Tune => worker.tune.pass(now).await.map(|_| ()),
+    }
+}
+
+impl World {
+    /// Takes one step and says what it was.
+    pub async fn step(&mut self) -> String {
+        match self.rng.random_range(0..100) {
+            0..26 => self.components_write().await,
+            26..54 => self.run(Job::Score).await,
+            54..66 => self.run(Job::Reconcile).await,
+            66..76 => self.run(Job::Tune).await,
+            76..84 => self.admin_decides().await,
+            84..86 => self.flags_change().await,
+            86..88 => self.shards_change().await,
+            88..90 => self.rewards_change().await,
+            90..92 => self.rubbish_is_mended().await,
+            92..94 => self.worker_restarts().await,
+            _ => self.time_passes(),
+        }
+    }
+
+    fn time_passes(&mut self) -> String {
+        let minutes = match self.rng.random_range(0..4) {
+            0 => self.rng.random_range(60..1_000),
+            _ => self.rng.random_range(1..30),
+        };
+        self.advance(minutes * 60_000);
+        format!("{minutes} minutes pass")
+    }
+
+    async fn components_write(&mut self) -> String {
+        let count = self.rng.random_range(1..25);
+        let mut writes = Vec::new();
+        for _ in 0..count {
+            let id =
+                format!("o{:05}-{}", self.truth.observations.len(), self.rng.random_range(0..10));
+            let observation = self.observation(&id);
+            self.remember(&id, &observation);
+            writes.push((id, observation));
+        }
+        self.put_all(writes).await;
+        let ms = self.rng.random_range(1..60_000);
+        self.advance(ms);
+        format!("{count} observations are written")
+    }
+
+    /// What the oracle makes of a document that is being written now.
+    fn remember(&mut self, id: &str, observation: &Value) {
+        let parsed = Observation::parse(id, observation.as_object().unwrap());
+        let valid = parsed.and_then(|it| it.check_clock(self.now())).ok();
+        self.truth.observations.insert(id.to_owned(), valid);
+    }
+
+    fn observation(&mut self, id: &str) -> Value {
+        let now = self.now();
+        let ts = match self.rng.random_range(0..20) {
+            0 | 1 => now - self.rng.random_range(60_000..36_000_000),
+            2 => now - self.rng.random_range(3_600_000..900_000_000),
+            3 => now + self.rng.random_range(0..240_000),
+            _ => now - self.rng.random_range(0..30_000),
+        };
+        let model = self.rng.random_range(0..MODELS.len());
+        // Quality drifts, each model's in its own way.
+        let phase = self.minutes() as f64 / 500.0 + model as f64 * 2.0;
+        let success = self.rng.random::<f64>() < 0.6 + 0.35 * phase.sin();
+        let mut observation = json!({
+            "id": id, "ts": ts, "component": format!("router:{}", MODELS[model]),
+            "outcome": if success { "success" } else { "failure" },
+            "durationMs": self.rng.random_range(10..5_000),
+            "costUsd": 0.001 * f64::from(self.rng.random_range(0..60)),
+            "policyVersion": "router-core@1.0.0",
+        });
+        if self.rng.random_bool(0.8) {
+            observation["shard"] = json!(shard_of(id, 3));
+        }
+        if self.rng.random_bool(0.12) {
+            self.spoil(&mut observation);
+        }
+        observation
+    }
+
+    fn spoil(&mut self, observation: &mut Value) {
+        let (field, value) = match self.rng.random_range(0..9) {
+            0 => ("outcome", json!("maybe")),
+            1 => ("durationMs", json!(-1)),
+            2 => ("component", json!("")),
+            3 => ("ts", Value::Null),
+            4 => ("ts", json!("yesterday")),
+            5 => ("ts", json!(self.now() / 1_000)),
+            6 => ("ts", json!(self.now() * 1_000)),
+            7 => ("ts", json!(self.now() + 10_000_000)),
+            _ => ("id", json!("another")),
+        };
+        match value {
+            Value::Null => drop(observation.as_object_mut().unwrap().remove(field)),
+            value => observation[field] = value,
+        }
+    }
+
+    fn fate(&mut self, job: Job) -> Fate {
+        let rpc = match (job, self.rng.random_range(0..4)) {
+            (Job::Score | Job::Reconcile, 0) => "BatchWrite",
+            (_, 1) => "BatchGetDocuments",
+            _ => "Commit",
+        };
+        let number = self.rng.random_range(0..4);
+        match self.rng.random_range(0..10) {
+            0..3 => Fate::Undisturbed,
+            3..5 => Fate::Faults,
+            5..8 => {
+                let fault = if self.rng.random_bool(0.5) { Fault::Hold } else { Fault::HoldAnswer };
+                Fate::Death { rpc, number, fault }
+            }
+            _ => Fate::Overtaken { rpc: "Commit", number },
+        }
+    }
+
+    /// Faults of all kinds, far more often than anybody would meet them.
+    fn trouble(&mut self) -> Plan {
+        let mut plan = Plan::from_seed(self.rng.random());
+        for rule in &mut plan.rules {
+            rule.probability = (rule.probability * 6.0).min(1.0);
+            if let Fault::Delay { millis } = &mut rule.fault {
+                *millis = 1 + *millis % 3;
+            }
+        }
+        plan
+    }
+
+    async fn run(&mut self, job: Job) -> String {
+        let fate = self.fate(job);
+        let index = self.rng.random_range(0..self.workers.len());
+        let mut worker = self.workers.swap_remove(index);
+        let now = self.now();
+        match fate {
+            Fate::Undisturbed => {
+                pass(&mut worker, job, now).await.ok();
+            }
+            Fate::Faults => {
+                let plan = self.trouble();
+                self.server.set_faults(plan);
+                pass(&mut worker, job, now).await.ok();
+                self.tally.faults += self.server.injected().values().sum::<u64>();
+            }
+            Fate::Death { rpc, number, fault } => {
+                let rule = Rule::on(rpc, fault).once_after(number);
+                self.server.set_faults(Plan::new(0, vec![rule]));
+                let died = {
+                    let running = pass(&mut worker, job, now);
+                    tokio::select! {
+                        _ = running => false,
+                        () = self.server.until_held() => true,
+                    }
+                };
+                self.server.release();
+                if died {
+                    self.tally.deaths += 1;
+                    worker = self.worker().await;
+                }
+            }
+            Fate::Overtaken { rpc, number } => {
+                let rule = Rule::on(rpc, Fault::Hold).once_after(number);
+                self.server.set_faults(Plan::new(0, vec![rule]));
+                let other = self.rng.random_range(0..self.workers.len());
+                let mut other = self.workers.swap_remove(other);
+                let others = [Job::Score, Job::Reconcile, Job::Tune][self.rng.random_range(0..3)];
+                {
+                    let running = pass(&mut worker, job, now);
+                    tokio::pin!(running);
+                    tokio::select! {
+                        _ = &mut running => {}
+                        () = self.server.until_held() => {
+                            pass(&mut other, others, now).await.ok();
+                            self.tally.overtaken += 1;
+                            self.server.release();
+                            running.await.ok();
+                        }
+                    }
+                }
+                self.workers.push(other);
+            }
+        }
+        self.server.set_faults(Plan::default());
+        self.workers.push(worker);
+        format!("{job:?} pass, {fate:?}")
+    }
+
+    async fn worker_restarts(&mut self) -> String {
+        let index = self.rng.random_range(0..self.workers.len());
+        let mut old = self.workers.swap_remove(index);
+        let orderly = self.rng.random_bool(0.5);
+        if orderly {
+            old.score.end().await;
+        }
+        let new = self.worker().await;
+        self.workers.push(new);
+        format!("a worker restarts, {}", if orderly { "in order" } else { "at once" })
+    }
+
+    async fn admin_decides(&mut self) -> String {
+        let policies = self.store.policies(Some("router-core")).await.unwrap();
+        let intent = Intent::new("ada", self.now()).because("a simulation");
+        let drafts: Vec<PolicyKey> = policies
+            .iter()
+            .filter(|policy| policy.status == PolicyStatus::Draft)
+            .filter_map(|policy| PolicyKey::new(&policy.id, policy.version.clone()).ok())
+            .collect();
+        let draft =
+            (!drafts.is_empty()).then(|| drafts[self.rng.random_range(0..drafts.len())].clone());
+        let troubled = self.rng.random_bool(0.4);
+        if troubled {
+            let plan = self.trouble();
+            self.server.set_faults(plan);
+        }
+        let choice = self.rng.random_range(0..6);
+        // Whether it is allowed, refused or lost on the way: the oracle looks at what came of it.
+        let done = match (choice, draft) {
+            (0..3, Some(key)) => {
+                let force = self.rng.random_bool(0.3);
+                self.store.activate(&key, force, &intent).await.is_ok()
+            }
+            (3, Some(key)) => self.store.reject(&key, &intent).await.is_ok(),
+            (4, _) => self.store.roll_back("router-core", None, &intent).await.is_ok(),
+            _ => {
+                let cooldown = self.rng.random_range(0..100_000);
+                let set = json!({ "cooldownMs": cooldown }).as_object().unwrap().clone();
+                let params = OverrideParams::Set(set.into_iter().collect());
+                self.store.override_policy("router-core", &params, None, &intent).await.is_ok()
+            }
+        };
+        self.tally.faults += self.server.injected().values().sum::<u64>();
+        self.server.set_faults(Plan::default());
+        format!("an admin decides ({choice}): {}", if done { "done" } else { "refused" })
+    }
+
+    async fn flags_change(&mut self) -> String {
+        let enabled = self.rng.random_bool(0.7);
+        let auto = self.rng.random_bool(0.5);
+        let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
+        let intent = Intent::new("ada", self.now()).because("a simulation");
+        self.store.set_flags(changes, &intent).await.ok();
+        self.truth.switched_off = !enabled;
+        format!("flags: enabled {enabled}, autoActivatePolicies {auto}")
+    }
+
+    async fn shards_change(&mut self) -> String {
+        let shards = [0, 0, 2, 3][self.rng.random_range(0..4)];
+        self.put(collection::CONFIG, "scoring", &json!({ "shards": shards })).await;
+        self.advance(6 * 60_000);
+        format!("{shards} shards are asked for")
+    }
+
+    async fn rewards_change(&mut self) -> String {
+        let mut config = self.store.reward_config().await.unwrap();
+        config.version = format!("2.0.{}", self.truth.configs.len());
+        config.weights.latency = self.rng.random::<f64>();
+        let json = serde_json::to_value(&config).unwrap();
+        self.put(collection::CONFIG, "reward_config", &json).await;
+        let version = config.version.clone();
+        self.truth.configs.insert(version.clone(), config);
+        format!("rewards change to {version}")
+    }
+
+    async fn rubbish_is_mended(&mut self) -> String {
+        let invalid: Vec<String> = self
+            .all(collection::QUARANTINE)
+            .await
+            .into_keys()
+            .filter(|id| matches!(self.truth.observations.get(id), Some(None)))
+            .collect();
+        if invalid.is_empty() {
+            return "there is no rubbish to mend".to_owned();
+        }
+        let id = invalid[self.rng.random_range(0..invalid.len())].clone();
+        let now = self.now();
+        // A mended document may not claim to be of a time long after it was first written.
+        let ts = START - self.rng.random_range(0..10_000_000);
+        let mended = json!({
+            "ts": ts, "component": "router:gpt-5", "outcome": "success", "durationMs": 1,
+        });
+        self.put(collection::OBSERVATIONS, &id, &mended).await;
+        let filter = QuarantineFilter { ids: vec![id.clone()], ..Default::default() };
+        let index = self.rng.random_range(0..self.workers.len());
+        let report = self.workers[index].reconcile.requeue(&filter, now).await;
+        self.remember(&id, &mended);
+        match report {
+            Ok(report) => format!("{id} is mended: {} requeued", report.requeued),
+            Err(error) => format!("{id} is mended, and requeueing failed: {error}"),
+        }
+    }
+}

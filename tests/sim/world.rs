@@ -1,0 +1,201 @@
+//! A platform with its workers, its store, and a clock of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use f0_learning::jobs::Clock;
+use f0_learning::jobs::leases::Leases;
+use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::jobs::tune::{TuneJob, TuneOptions};
+use f0_learning::store::value::{self, Fields};
+use f0_learning::store::{Connection, RetryPolicy, Store, collection};
+use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
+use firestore::gcloud_sdk::google::firestore::v1::{CommitRequest, Document, Write};
+use firestore_local::{Running, Server};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use crate::Tally;
+use crate::oracle::Truth;
+
+/// When every simulation begins, in epoch milliseconds.
+pub const START: i64 = 1_780_000_000_000;
+
+pub const MODELS: [&str; 3] = ["gpt-5", "gemini", "claude"];
+
+/// Delays belong to the world, not to the clock on the wall.
+const RETRY: RetryPolicy = RetryPolicy {
+    attempts: 4,
+    first_delay: Duration::from_micros(200),
+    max_delay: Duration::from_millis(1),
+};
+
+pub struct Worker {
+    pub score: ScoreJob,
+    pub reconcile: ReconcileJob,
+    pub tune: TuneJob,
+}
+
+pub struct World {
+    pub server: Running,
+    /// The way in for components, admins and the oracle.
+    pub store: Store,
+    pub workers: Vec<Worker>,
+    pub rng: StdRng,
+    pub truth: Truth,
+    pub tally: Tally,
+    time: Arc<AtomicI64>,
+    seed: u64,
+    born: u64,
+}
+
+impl World {
+    pub async fn new(seed: u64) -> Self {
+        let time = Arc::new(AtomicI64::new(START));
+        let clock = time.clone();
+        let server = Server::builder()
+            .clock(firestore_local::Clock::from_micros(move || {
+                clock.load(Ordering::Relaxed) * 1_000
+            }))
+            .start()
+            .await
+            .unwrap();
+        let store = connect(&server).await;
+        store.seed(START).await.unwrap();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let workers = rng.random_range(2..=4);
+        let mut world = Self {
+            server,
+            store,
+            workers: Vec::new(),
+            rng,
+            truth: Truth::default(),
+            tally: Tally::default(),
+            time,
+            seed,
+            born: 0,
+        };
+        world.tune_eagerly().await;
+        for _ in 0..workers {
+            let worker = world.worker().await;
+            world.workers.push(worker);
+        }
+        world
+    }
+
+    /// Bounds that small numbers of observations can move.
+    async fn tune_eagerly(&self) {
+        let mut tuning: Value =
+            serde_json::from_str(include_str!("../../config/tuning.json")).unwrap();
+        tuning["policies"]["router-core"]["minSamples"] = json!(5);
+        self.put(collection::CONFIG, "tuning", &tuning).await;
+    }
+
+    /// A process that has just started.
+    pub async fn worker(&mut self) -> Worker {
+        let store = connect(&self.server).await;
+        self.born += 1;
+        let leases =
+            Leases::named(store.clone(), self.clock(), format!("w{}-{}", self.seed, self.born));
+        let chunk = self.rng.random_range(1..40);
+        let score = ScoreJob::new(store.clone(), ScoreOptions { chunk, settle_ms: 10_000 });
+        let reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
+        let fresh = TuneOptions { policies_ttl: Duration::ZERO, stats_ttl: Duration::ZERO };
+        let tune = TuneJob::with_options(store.clone(), fresh);
+        // Some processes have leases, and some do as if there were none.
+        let score = if self.rng.random_bool(0.7) { score.with_leases(leases) } else { score };
+        Worker { score, reconcile, tune }
+    }
+
+    pub fn now(&self) -> i64 {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    pub fn minutes(&self) -> i64 {
+        (self.now() - START) / 60_000
+    }
+
+    pub fn advance(&self, ms: i64) {
+        self.time.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Clock {
+        let time = self.time.clone();
+        Clock::from_fn(move || time.load(Ordering::Relaxed))
+    }
+
+    pub async fn put(&self, collection: &str, id: &str, json: &Value) {
+        put(&self.store, collection, id, value::fields_from_json(json.as_object().unwrap())).await;
+    }
+
+    /// Writes observations at once, as any client might.
+    pub async fn put_all(&self, observations: Vec<(String, Value)>) {
+        let db = self.store.clone().into_db();
+        let writes = observations.iter().map(|(id, json)| {
+            let name = format!("{}/{}/{id}", db.get_documents_path(), collection::OBSERVATIONS);
+            let fields = value::fields_from_json(json.as_object().unwrap());
+            Write {
+                operation: Some(Operation::Update(Document {
+                    name,
+                    fields,
+                    ..Document::default()
+                })),
+                ..Write::default()
+            }
+        });
+        let request = CommitRequest {
+            database: db.get_database_path().clone(),
+            writes: writes.collect(),
+            ..CommitRequest::default()
+        };
+        db.client().get().commit(request).await.unwrap();
+    }
+
+    /// Lets everything finish, without faults and by one who asks for no lease, and compares the
+    /// store with the truth.
+    pub async fn settle(&mut self) -> Result<(), String> {
+        self.advance(HOUR_MS / 2);
+        let now = self.now();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let options = ScoreOptions { chunk: 500, settle_ms: 10_000 };
+        let mut score = ScoreJob::new(self.store.clone(), options);
+        let mut reconcile = ReconcileJob::new(self.store.clone(), ReconcileOptions::default());
+        for _ in 0..4 {
+            let failed = |error| format!("left alone, a pass failed: {error}");
+            score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
+            if reconcile.pass(now, true, &stop).await.map_err(failed)?.is_quiet() {
+                score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
+                return self.compare().await;
+            }
+        }
+        Err("reconciliation never comes to rest".to_owned())
+    }
+
+    pub fn tally(&self) -> Tally {
+        Tally {
+            observations: self.truth.observations.len() as u64,
+            versions: self.truth.params.len() as u64,
+            ..self.tally
+        }
+    }
+
+    pub async fn end(self) {
+        drop((self.workers, self.store));
+        self.server.shutdown().await;
+    }
+}
+
+async fn connect(server: &Running) -> Store {
+    let connection = Connection::local("demo-sim", server.addr());
+    Store::connect(&connection).await.unwrap().with_retry(RETRY)
+}
+
+async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
+    let db = store.clone().into_db();
+    let name = format!("{}/{collection}/{id}", db.get_documents_path());
+    let document = Document { name, fields, ..Document::default() };
+    db.fluent().update().in_col(collection).document(document).execute().await.unwrap();
+}
