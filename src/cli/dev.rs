@@ -111,7 +111,7 @@ pub async fn run(options: Options) -> Result<()> {
         tune: TuneJob::with_options(store.clone(), TUNE_OPTIONS),
         retain: None,
         store: store.clone(),
-        alone: true,
+        lease_ms: None,
     };
     let worker = Worker::start(jobs, &schedule(), clock.clone(), health.clone()).await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));

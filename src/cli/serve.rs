@@ -41,6 +41,14 @@ pub struct Options {
     /// When to archive and delete what is old: cron of six fields, seconds first, in UTC
     #[arg(long, env = "RETAIN_CRON", default_value_t = Schedule::default().retain)]
     retain_cron: String,
+    /// How long work stays with a worker that does not renew its lease, in seconds
+    #[arg(
+        long,
+        env = "LEASE_SECONDS",
+        default_value_t = 180,
+        value_parser = clap::value_parser!(u32).range(1..=3_600)
+    )]
+    lease_seconds: u32,
     #[command(flatten)]
     retention: Retention,
 }
@@ -94,7 +102,7 @@ pub async fn run(options: Options) -> Result<()> {
         tune: TuneJob::new(store.clone()),
         retain,
         store,
-        alone: false,
+        lease_ms: Some(i64::from(options.lease_seconds) * 1_000),
     };
     let worker = Worker::start(jobs, &schedule, Clock::system(), health.clone()).await?;
     end.await?;

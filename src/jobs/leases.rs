@@ -18,6 +18,7 @@ pub struct Leases {
     store: Store,
     worker: String,
     clock: Clock,
+    lasting_ms: i64,
     held: HashMap<String, Lease>,
     announced_until: i64,
     others: usize,
@@ -30,7 +31,21 @@ impl Leases {
 
     /// The same under a name that no other worker has.
     pub fn named(store: Store, clock: Clock, worker: String) -> Self {
-        Self { store, worker, clock, held: HashMap::new(), announced_until: 0, others: 0 }
+        Self {
+            store,
+            worker,
+            clock,
+            lasting_ms: LEASE_MS,
+            held: HashMap::new(),
+            announced_until: 0,
+            others: 0,
+        }
+    }
+
+    /// The same with leases of another duration, in milliseconds.
+    #[must_use]
+    pub fn lasting(self, lasting_ms: i64) -> Self {
+        Self { lasting_ms, ..self }
     }
 
     /// Whether this worker may do `work` now, taking or renewing the lease where that is needed.
@@ -41,11 +56,11 @@ impl Leases {
     pub async fn hold(&mut self, work: &str) -> Result<bool> {
         let now = self.clock.now();
         if let Some(lease) = self.held.get(work)
-            && lease.until - now > LEASE_MS / 2
+            && lease.until - now > self.lasting_ms / 2
         {
             return Ok(true);
         }
-        let until = now + LEASE_MS;
+        let until = now + self.lasting_ms;
         if let Some(lease) = self.held.remove(work)
             && self.take(work, Some(&lease), until).await?
         {
@@ -93,8 +108,8 @@ impl Leases {
     /// How many of `shards` this worker should score: an equal share among those at work.
     pub async fn share(&mut self, shards: usize) -> Result<usize> {
         let now = self.clock.now();
-        if self.announced_until - now <= LEASE_MS / 2 {
-            let until = now + LEASE_MS;
+        if self.announced_until - now <= self.lasting_ms / 2 {
+            let until = now + self.lasting_ms;
             self.store.announce_worker(&self.worker, until).await?;
             self.announced_until = until;
             let workers = self.store.workers(now).await?;

@@ -78,9 +78,9 @@ pub struct Jobs {
     pub tune: TuneJob,
     /// None where there is no archive: then nothing is deleted.
     pub retain: Option<RetainJob>,
-    /// No other worker can be at the store. Leases would only make the next process wait for those
-    /// of one that was killed.
-    pub alone: bool,
+    /// How long leases last, in milliseconds. None where no other worker can be at the store: there
+    /// they would only make the next process wait for those of one that was killed.
+    pub lease_ms: Option<i64>,
 }
 
 /// A job that one worker does at a time, with its lease.
@@ -124,19 +124,16 @@ impl Worker {
     ) -> Result<Self, ScheduleError> {
         let scheduler = JobScheduler::new().await.map_err(Box::new)?;
         let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        let Jobs { store, score, reconcile, tune, retain, alone } = jobs;
-        let score = if alone {
-            score
-        } else {
-            score.with_leases(Leases::new(store.clone(), clock.clone()))
+        let Jobs { store, score, reconcile, tune, retain, lease_ms } = jobs;
+        let new_leases = |ms: i64| Leases::new(store.clone(), clock.clone()).lasting(ms);
+        let score = match lease_ms {
+            None => score,
+            Some(ms) => score.with_leases(new_leases(ms)),
         };
         let score = Arc::new(Mutex::new(score));
         let mut worker =
             Self { scheduler, running, stop, score: score.clone(), leased: Vec::new() };
-        let leased = |worker: &mut Self| match alone {
-            true => None,
-            false => Some(worker.leases(&store, &clock)),
-        };
+        let leased = |worker: &mut Self| lease_ms.map(|ms| worker.keep(new_leases(ms)));
         let reconcile = Leased { job: reconcile, leases: leased(&mut worker) };
         let tune = Leased { job: tune, leases: leased(&mut worker) };
         let retain = retain.map(|job| Leased { job, leases: leased(&mut worker) });
@@ -180,9 +177,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Leases that are given back at the end.
-    fn leases(&mut self, store: &Store, clock: &Clock) -> Shared<Leases> {
-        let leases = Arc::new(Mutex::new(Leases::new(store.clone(), clock.clone())));
+    /// Keeps leases to give them back at the end.
+    fn keep(&mut self, leases: Leases) -> Shared<Leases> {
+        let leases = Arc::new(Mutex::new(leases));
         self.leased.push(leases.clone());
         leases
     }

@@ -5,6 +5,7 @@
 //!     cargo test --release --test sim -- seeds 1000 [FIRST]
 //!     cargo test --test sim -- seed 17            # one seed, told step by step
 //!     cargo test --release --test sim -- day      # 24 hours at 50 observations a second
+//!     cargo test --release --test sim -- kills 200  # the binary, killed at random moments
 //!
 //! One seed is one sequence of steps: components write, workers run passes that meet faults, die,
 //! or are overtaken in the middle, admins decide, flags and shards change, time passes. After each
@@ -15,6 +16,7 @@
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
 
 mod day;
+mod kills;
 mod oracle;
 mod steps;
 mod world;
@@ -26,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 const SEEDS: u64 = 100;
-const STEPS: u32 = 60;
+const STEPS: u32 = 45;
 const THREADS: u64 = 2;
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("seed") => run(number(1).unwrap_or(0), true),
         Some("seeds") => many(number(1).unwrap_or(SEEDS), number(2).unwrap_or(0)),
         Some("day") => day::run(),
+        Some("kills") => kills::run(number(1).unwrap_or(200)),
         // The test runner passes filters and flags of its own; they mean nothing here.
         _ => many(SEEDS, 0),
     }
@@ -119,19 +122,13 @@ fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
     let outcome = runtime.block_on(async {
         let mut world = World::new(seed).await;
         for step in 0..STEPS {
-            let began = std::time::Instant::now();
             let name = world.step().await;
-            let took = began.elapsed().as_millis();
             world
                 .check()
                 .await
                 .map_err(|error| format!("seed {seed}, step {step} ({name}): {error}"))?;
             if told {
-                println!(
-                    "{step:>4}  {:>6} min  {name} {took} {}",
-                    world.minutes(),
-                    began.elapsed().as_millis()
-                );
+                println!("{step:>4}  {:>6} min  {name}", world.minutes());
             }
         }
         world.settle().await.map_err(|error| format!("seed {seed}, at the end: {error}"))?;

@@ -46,7 +46,7 @@ pub struct ReconcileOptions {
 
 impl Default for ReconcileOptions {
     fn default() -> Self {
-        Self { recent_ms: 3 * HOUR_MS, deep_ms: 7 * DAY_MS, lag_ms: 5 * 60_000 }
+        Self { recent_ms: 3 * HOUR_MS, deep_ms: 7 * DAY_MS, lag_ms: 60_000 }
     }
 }
 
