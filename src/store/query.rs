@@ -80,6 +80,12 @@ impl Query {
         self
     }
 
+    /// Begins at the position that `values` of the ordered fields name.
+    pub fn start_at(mut self, values: Vec<Value>) -> Self {
+        self.query.start_at = Some(Cursor { values, before: true });
+        self
+    }
+
     /// Ends before the position that `values` of the ordered fields name.
     pub fn end_before(mut self, values: Vec<Value>) -> Self {
         self.query.end_at = Some(Cursor { values, before: true });

@@ -255,22 +255,19 @@ impl Store {
 }
 
 /// The observations whose `ts` stands below and above all numbers in Firestore's order of types:
-/// null, booleans and NaN; timestamps, text and the rest.
+/// null, booleans and NaN; infinity, timestamps, text and the rest.
 fn of_no_number() -> (Query, Query) {
     let low = Query::of(OBSERVATIONS).end_before(vec![value::double(f64::NEG_INFINITY)]);
-    let high = Query::of(OBSERVATIONS).start_after(vec![value::double(f64::INFINITY)]);
+    let high = Query::of(OBSERVATIONS).start_at(vec![value::double(f64::INFINITY)]);
     (low, high)
 }
 
 fn is_above_numbers(ts: Option<&Value>) -> bool {
     use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
-    !matches!(
-        ts.and_then(|ts| ts.value_type.as_ref()),
-        None | Some(
-            ValueType::NullValue(_)
-                | ValueType::BooleanValue(_)
-                | ValueType::DoubleValue(_)
-                | ValueType::IntegerValue(_)
-        )
-    )
+    match ts.and_then(|ts| ts.value_type.as_ref()) {
+        None | Some(ValueType::NullValue(_) | ValueType::BooleanValue(_)) => false,
+        Some(ValueType::IntegerValue(_)) => false,
+        Some(ValueType::DoubleValue(number)) => *number == f64::INFINITY,
+        Some(_) => true,
+    }
 }

@@ -81,19 +81,20 @@ async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
         ("micros", json!(START * 1_000), "microseconds"),
         ("future", json!(future), "after the document was written"),
         ("negative", json!(-5), "between"),
+        ("map", json!({ "seconds": 1 }), "must be a number"),
     ];
     for (id, ts, _) in &rubbish {
         put_with(&store, id, "ts", ts.clone()).await;
     }
     let report = reconcile(&store, START + 2).await;
-    assert_eq!((report.scored, report.quarantined + report.early), (0, 8), "{report:?}");
+    assert_eq!((report.scored, report.quarantined + report.early), (0, 9), "{report:?}");
     for (id, _, reason) in rubbish {
         let found = store.quarantined(id).await.unwrap().unwrap();
         assert_eq!(found["field"], "ts", "{id}");
         let told = found["reason"].as_str().unwrap();
         assert!(told.contains(reason), "{id}: {told}");
     }
-    assert_eq!(rejected(&store).await, 7, "all but the one that a cursor will come by");
+    assert_eq!(rejected(&store).await, 8, "all but the one that a cursor will come by");
     assert!(reconcile(&store, START + 3).await.is_quiet());
     assert_eq!(counted(&store).await, 1);
 }

@@ -6,6 +6,7 @@
 //!     cargo test --test sim -- seed 17            # one seed, told step by step
 //!     cargo test --release --test sim -- day      # 24 hours at 50 observations a second
 //!     cargo test --release --test sim -- kills 200  # the binary, killed at random moments
+//!     cargo test --release --test sim -- documents 100000  # documents of random shape
 //!
 //! One seed is one sequence of steps: components write, workers run passes that meet faults, die,
 //! or are overtaken in the middle, admins decide, flags and shards change, time passes. After each
@@ -16,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
 
 mod day;
+mod documents;
 mod kills;
 mod oracle;
 mod steps;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 const SEEDS: u64 = 100;
+const DOCUMENTS: usize = 3_000;
 const STEPS: u32 = 45;
 const THREADS: u64 = 2;
 
@@ -38,9 +41,15 @@ fn main() -> ExitCode {
         Some("seed") => run(number(1).unwrap_or(0), true),
         Some("seeds") => many(number(1).unwrap_or(SEEDS), number(2).unwrap_or(0)),
         Some("day") => day::run(),
+        Some("documents") => {
+            documents::run(usize::try_from(number(1).unwrap_or(100_000)).unwrap_or(usize::MAX))
+        }
         Some("kills") => kills::run(number(1).unwrap_or(200)),
         // The test runner passes filters and flags of its own; they mean nothing here.
-        _ => many(SEEDS, 0),
+        _ => match (many(SEEDS, 0), documents::run(DOCUMENTS)) {
+            (ExitCode::SUCCESS, ExitCode::SUCCESS) => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
     }
 }
 

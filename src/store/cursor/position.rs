@@ -30,11 +30,11 @@ impl Position {
         compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name)).is_gt()
     }
 
-    /// Whether a range over times can hold it; NaN is in none.
+    /// Whether a range over times can hold it; NaN is in none, and none reaches past infinity.
     pub fn is_number(&self) -> bool {
         match self.ts.value_type {
             Some(ValueType::IntegerValue(_)) => true,
-            Some(ValueType::DoubleValue(number)) => !number.is_nan(),
+            Some(ValueType::DoubleValue(number)) => number < f64::INFINITY,
             _ => false,
         }
     }
