@@ -127,7 +127,7 @@ impl Builder {
         let opening =
             tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold, clock));
         let engine = opening.await.map_err(|error| OpenError::Open {
-            file: PathBuf::new(),
+            file: PathBuf::from("the store"),
             detail: error.to_string(),
         })??;
         let (engine, meter, users) = (Arc::new(engine), Arc::default(), TaskTracker::new());

@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod http;
+pub mod program;
 pub mod queries;
 pub mod random;
 pub mod values;
