@@ -3,6 +3,7 @@
 //! more.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::ops::Bound;
 use std::sync::RwLock;
@@ -112,14 +113,15 @@ impl StorageBackend for Overlay {
         let mut rest = data;
         for Piece { block, start, length } in pieces(offset, data.len()) {
             let (part, after) = rest.split_at(length);
-            if !state.blocks.contains_key(&block) {
-                let mut bytes = Box::new([0; BLOCK]);
-                self.stored(block * BLOCK as u64, bytes.as_mut_slice(), shown)?;
-                state.blocks.insert(block, bytes);
-            }
-            if let Some(bytes) = state.blocks.get_mut(&block) {
-                bytes[start..start + length].copy_from_slice(part);
-            }
+            let bytes = match state.blocks.entry(block) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut bytes = Box::new([0; BLOCK]);
+                    self.stored(block * BLOCK as u64, bytes.as_mut_slice(), shown)?;
+                    place.insert(bytes)
+                }
+            };
+            bytes[start..start + length].copy_from_slice(part);
             rest = after;
         }
         Ok(())

@@ -32,7 +32,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Commits are refused for so long before the disk is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long whoever had the file open may take to let it go.
+/// How long what this process still does with the file may take to end.
 const RELEASE: Duration = Duration::from_secs(5);
 
 pub struct Store {
@@ -72,7 +72,7 @@ impl Store {
     pub fn open(folder: Option<&Path>) -> Result<(Self, Known), OpenError> {
         let disk = folder.map(Disk::prepare).transpose()?;
         let (database, known) = match &disk {
-            Some(disk) => disk.open()?,
+            Some(disk) => disk.open(Duration::ZERO)?,
             None => in_memory()?,
         };
         let opened = Opened { database: Some(database), refusing: None, times: 1 };
@@ -133,7 +133,7 @@ impl Store {
         }
         let mut opened = write(&self.opened);
         opened.database = None;
-        match disk.open() {
+        match disk.open(RELEASE) {
             Ok((database, _)) => {
                 tracing::info!("the disk takes writes again");
                 let times = opened.times + 1;
@@ -183,8 +183,8 @@ impl Disk {
     }
 
     /// Opens the store as it is used: what is committed goes to the disk.
-    fn open(&self) -> Result<(Redb, Known), OpenError> {
-        let database = self.released(|| builder().create(&self.file))?;
+    fn open(&self, patience: Duration) -> Result<(Redb, Known), OpenError> {
+        let database = self.when_free(patience, || builder().create(&self.file))?;
         let known = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
         self.check(&known)?;
         Ok((database, known))
@@ -195,18 +195,22 @@ impl Disk {
             let file = OpenOptions::new().read(true).write(true).open(&self.file)?;
             builder().create_with_backend(Overlay::new(FileBackend::new(file)?)?)
         };
-        let database = self.released(open)?;
+        let database = self.when_free(RELEASE, open)?;
         let known = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
         self.check(&known)?;
         Ok(database)
     }
 
-    /// Opens the file, once whatever this process still does with it has ended.
-    fn released(&self, open: impl Fn() -> Result<Redb, DatabaseError>) -> Result<Redb, OpenError> {
+    /// Opens the file, once whoever has it open lets it go.
+    fn when_free(
+        &self,
+        patience: Duration,
+        open: impl Fn() -> Result<Redb, DatabaseError>,
+    ) -> Result<Redb, OpenError> {
         let began = Instant::now();
         loop {
             match open() {
-                Err(DatabaseError::DatabaseAlreadyOpen) if began.elapsed() < RELEASE => {
+                Err(DatabaseError::DatabaseAlreadyOpen) if began.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(DatabaseError::DatabaseAlreadyOpen) => {
