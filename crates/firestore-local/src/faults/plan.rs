@@ -12,6 +12,9 @@ use tonic::Code;
 const STREAMS: [&str; 5] =
     ["BatchGetDocuments", "RunQuery", "RunAggregationQuery", "Write", "Listen"];
 
+/// Those of them whose requests are a stream, too.
+const BOTH_WAYS: [&str; 2] = ["Write", "Listen"];
+
 /// The longest delay of a plan that follows from a seed.
 const MAX_DELAY_MILLIS: u64 = 200;
 
@@ -30,7 +33,8 @@ pub enum Fault {
     /// The request waits until [`Running::release`](crate::Running::release) lets it go, and is
     /// carried out then: what others do meanwhile comes before it.
     Hold,
-    /// The request is carried out, and its answer waits until it is released.
+    /// The request is carried out, and its answer waits until it is released. A stream in both
+    /// directions does not meet it.
     HoldAnswer,
     /// The request is carried out, and the client is told UNAVAILABLE.
     LoseAnswer,
@@ -82,7 +86,11 @@ impl Fault {
 
     /// Whether a request of this RPC can meet the fault at all.
     fn concerns(self, rpc: &str) -> bool {
-        !matches!(self, Self::Cut { .. }) || STREAMS.contains(&rpc)
+        match self {
+            Self::Cut { .. } => STREAMS.contains(&rpc),
+            Self::HoldAnswer => !BOTH_WAYS.contains(&rpc),
+            _ => true,
+        }
     }
 
     pub(crate) const fn delay(self) -> Option<Duration> {

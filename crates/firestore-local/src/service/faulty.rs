@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{Answer, Answers, Service};
 use crate::connection::Hold;
@@ -85,7 +85,11 @@ impl Faulty {
         let fault = self.faults.decide(rpc, request.get_ref());
         let hold = hold(&request);
         self.before(fault, hold.as_ref()).await?;
-        let answer = call(request).await;
+        let mut answer = call(request).await;
+        if fault == Some(Fault::HoldAnswer) {
+            answer = begun(answer?).await;
+            self.faults.hold().await;
+        }
         match fault {
             Some(Fault::LoseAnswer) => Err(broken()),
             Some(Fault::DropAnswer) => Err(close(hold)),
@@ -113,6 +117,14 @@ impl Faulty {
             _ => answer,
         })
     }
+}
+
+/// Waits for the first answer of a stream: what the others will be is decided then.
+async fn begun<T: Send + 'static>(answer: Response<Answers<T>>) -> Answer<Answers<T>> {
+    let (metadata, answers, extensions) = answer.into_parts();
+    let mut answers = Box::pin(answers.peekable());
+    answers.as_mut().peek().await;
+    Ok(Response::from_parts(metadata, answers, extensions))
 }
 
 /// The first answers, and then the end that a broken connection would make.

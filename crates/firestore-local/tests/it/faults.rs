@@ -231,6 +231,17 @@ async fn a_held_commit_is_applied_after_what_came_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_querys_answer_is_held_and_shows_what_was_there_before() {
+    let local = with(Rule::on("RunQuery", Fault::HoldAnswer).once_after(0)).await;
+    let ((documents, end), ()) = tokio::join!(all(&local), async {
+        local.server.until_held().await;
+        local.set("c/new", [("n", int(1))]).await;
+        local.server.release();
+    });
+    assert_eq!((documents.len(), end), (5, None));
+}
+
+#[tokio::test]
 async fn a_fault_befalls_only_its_collection() {
     let rule = Rule::on("Commit", Fault::Refuse { code: FaultCode::Aborted }).of("other");
     let local = with(rule).await;
