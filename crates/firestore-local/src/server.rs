@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
@@ -62,7 +62,7 @@ impl Server {
             data_dir: None,
             index_threshold: 500,
             clock: Clock::default(),
-            faults: Plan::default(),
+            faults: Plan::none(),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Builder {
         let opening =
             tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold, clock));
         let engine = opening.await.map_err(|error| OpenError::Open {
-            file: PathBuf::new(),
+            file: PathBuf::from("the store"),
             detail: error.to_string(),
         })??;
         let (engine, meter, users) = (Arc::new(engine), Arc::default(), TaskTracker::new());
@@ -194,15 +194,21 @@ async fn serve_beside(
     }
 }
 
-/// `/faults`: the plan in force and what came of it; `PUT` another, `DELETE` for none.
+/// `/faults`: the plan in force and what came of it; `PUT` another, `DELETE` for none, `POST` to
+/// `/faults/seed/{seed}` for the one that follows from a seed.
 fn faults_routes(faults: Arc<Faults>) -> Router {
     type Shared = State<Arc<Faults>>;
     let shown = async |State(faults): Shared| {
         Json(serde_json::json!({ "plan": faults.plan(), "injected": faults.injected() }))
     };
     let set = async |State(faults): Shared, Json(plan): Json<Plan>| faults.set(plan);
-    let clear = async |State(faults): Shared| faults.set(Plan::default());
-    Router::new().route("/faults", get(shown).put(set).delete(clear)).with_state(faults)
+    let clear = async |State(faults): Shared| faults.set(Plan::none());
+    let seed =
+        async |State(faults): Shared, Path(seed): Path<u64>| faults.set(Plan::from_seed(seed));
+    Router::new()
+        .route("/faults", get(shown).put(set).delete(clear))
+        .route("/faults/seed/{seed}", post(seed))
+        .with_state(faults)
 }
 
 /// A running server. Call [`shutdown`](Self::shutdown) to close the store in order; what was

@@ -14,7 +14,7 @@ use super::catalog::Catalog;
 use super::snapshot::{Tables, decode};
 use super::{
     Committed, DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META, Outcome, ReadSet, Shared, Written,
-    internal, lock, read, reads, write,
+    failed, lock, read, reads, store, write,
 };
 use crate::model::path::{Database, DocumentName, successor};
 use crate::model::query::IndexSpec;
@@ -47,6 +47,8 @@ pub enum Job {
 pub struct Committer {
     shared: Arc<Shared>,
     last: Micros,
+    /// How often the store had been opened when it was last written.
+    times: u64,
 }
 
 /// What to tell whom once the group is durable.
@@ -58,7 +60,7 @@ enum Reply {
 impl Committer {
     pub fn new(shared: Arc<Shared>) -> Self {
         let last = Micros(shared.last_commit.load(Ordering::Acquire));
-        Self { shared, last }
+        Self { shared, last, times: 1 }
     }
 
     /// Works until all senders are gone.
@@ -78,79 +80,113 @@ impl Committer {
         let catalog = read(&self.shared.catalog).clone();
         let mut next_catalog = (*catalog).clone();
         let mut replies = Vec::with_capacity(jobs.len());
-        let applied = self.apply(jobs, &mut next_catalog, &mut replies);
-        if let Err(error) = applied {
-            // Nothing of the group was made durable: nobody may believe it was.
-            tracing::error!(%error, "a commit failed");
-            for reply in replies {
-                reply.refuse(&error);
+        match self.apply(jobs, &mut next_catalog, &mut replies) {
+            Ok(()) => {
+                *write(&self.shared.catalog) = Arc::new(next_catalog);
+                self.shared.last_commit.store(self.last.0, Ordering::Release);
+                self.shared.store.acknowledge(self.last);
+                self.tell(replies.into_iter().map(Reply::send));
             }
-            return;
-        }
-        *write(&self.shared.catalog) = Arc::new(next_catalog);
-        self.shared.last_commit.store(self.last.0, Ordering::Release);
-        for reply in replies {
-            if let Some(committed) = reply.send() {
-                // Without listeners there is nobody to tell.
-                let _ = self.shared.events.send(Arc::new(committed));
+            Err(error) => {
+                tracing::error!(%error, "a commit failed");
+                self.shared.store.recover_from(&error);
+                self.tell(replies.into_iter().map(|reply| reply.refuse(&error)));
             }
         }
     }
 
+    /// Tells listeners what changed. A commit that failed may have reached the disk all the same,
+    /// so that they look after it, too.
+    fn tell(&self, changes: impl Iterator<Item = Option<Committed>>) {
+        for committed in changes.flatten() {
+            // Without listeners there is nobody to tell.
+            let _ = self.shared.events.send(Arc::new(committed));
+        }
+    }
+
+    /// Applies the jobs, and makes them durable. Where it fails nobody may believe that anything
+    /// of the group was: jobs that are not among the replies have been refused.
     fn apply(
         &mut self,
         jobs: Vec<Job>,
         catalog: &mut Catalog,
         replies: &mut Vec<Reply>,
     ) -> Result<(), Status> {
-        let transaction = match self.shared.store.begin_write() {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                let error = internal(error);
-                for job in jobs {
-                    job.refuse(&error);
-                }
-                return Err(error);
+        let mut jobs = jobs.into_iter();
+        let applied = self.begin(catalog).and_then(|transaction| {
+            for job in jobs.by_ref() {
+                let (reply, applied) = self.apply_one(&transaction, job, catalog);
+                replies.push(reply);
+                applied?;
             }
-        };
-        for job in jobs {
-            let reply = self.apply_one(&transaction, job, catalog)?;
-            replies.push(reply);
+            self.commit(transaction)
+        });
+        if let Err(error) = &applied {
+            jobs.for_each(|job| job.refuse(error));
         }
-        transaction
-            .open_table(META)
-            .map_err(internal)?
-            .insert(LAST_COMMIT, self.last.0)
-            .map_err(internal)?;
-        transaction.commit().map_err(internal)
+        applied
     }
 
+    fn begin(&mut self, catalog: &mut Catalog) -> Result<WriteTransaction, Status> {
+        let (transaction, times) = self.shared.store.write()?;
+        if times != self.times {
+            // What was known is of before an error, whose commit may or may not be there.
+            let known = store::known(&transaction).map_err(failed)?;
+            *catalog = known.catalog;
+            self.last = self.last.max(known.last_commit);
+            self.times = times;
+        }
+        Ok(transaction)
+    }
+
+    fn commit(&self, transaction: WriteTransaction) -> Result<(), Status> {
+        transaction
+            .open_table(META)
+            .map_err(failed)?
+            .insert(LAST_COMMIT, self.last.0)
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// The next commit time: the clock's, or later where the clock does not rise.
+    fn tick(&mut self) -> Micros {
+        self.last = self.shared.clock.now().max(Micros(self.last.0 + 1));
+        self.last
+    }
+
+    /// The reply is the client's, if the group succeeds; the result fails the whole group.
     fn apply_one(
         &mut self,
         transaction: &WriteTransaction,
         job: Job,
         catalog: &mut Catalog,
-    ) -> Result<Reply, Status> {
+    ) -> (Reply, Result<(), Status>) {
+        let time = self.tick();
         match job {
             Job::Write { database, mutations, atomic, reads, reply } => {
-                self.last = self.shared.clock.now().max(Micros(self.last.0 + 1));
-                let mut open = Open::new(&self.shared, transaction, catalog)?;
-                let outcome = open.write(mutations, atomic, reads.as_deref(), self.last)?;
-                let committed = outcome
-                    .as_ref()
-                    .is_ok()
-                    .then(|| Committed { database, names: std::mem::take(&mut open.changed) });
-                Ok(Reply::Write(reply, outcome, committed))
+                let mut changed = Vec::new();
+                let written = Open::new(&self.shared, transaction, catalog).and_then(|mut open| {
+                    let outcome = open.write(mutations, atomic, reads.as_deref(), time);
+                    changed = open.changed;
+                    outcome
+                });
+                let (outcome, applied) = match written {
+                    Ok(outcome) => (outcome, Ok(())),
+                    Err(error) => (Err(error.clone()), Err(error)),
+                };
+                let committed = Committed { database, names: changed };
+                let committed = outcome.is_ok().then_some(committed);
+                (Reply::Write(reply, outcome, committed), applied)
             }
             Job::BuildIndex { database, spec, reply } => {
-                build_index(transaction, &database, spec, catalog)?;
-                Ok(Reply::Done(reply, Ok(())))
+                let built = build_index(transaction, &database, spec, catalog);
+                (Reply::Done(reply, built.clone()), built)
             }
             Job::Clear { database, reply } => {
-                clear(transaction, &database, catalog)?;
+                let cleared = clear(transaction, &database, catalog);
                 let prefix = database.key();
                 write(&self.shared.large).retain(|scope| !scope.starts_with(&prefix));
-                Ok(Reply::Done(reply, Ok(())))
+                (Reply::Done(reply, cleared.clone()), cleared)
             }
         }
     }
@@ -182,10 +218,16 @@ impl Reply {
         }
     }
 
-    fn refuse(self, error: &Status) {
+    fn refuse(self, error: &Status) -> Option<Committed> {
         match self {
-            Self::Write(reply, ..) => drop(reply.send(Err(error.clone()))),
-            Self::Done(reply, _) => drop(reply.send(Err(error.clone()))),
+            Self::Write(reply, _, committed) => {
+                let _ = reply.send(Err(error.clone()));
+                committed
+            }
+            Self::Done(reply, _) => {
+                let _ = reply.send(Err(error.clone()));
+                None
+            }
         }
     }
 }
@@ -230,8 +272,8 @@ impl<'a> Open<'a> {
     ) -> Result<Self, Status> {
         Ok(Self {
             shared,
-            documents: transaction.open_table(DOCUMENTS).map_err(internal)?,
-            entries: transaction.open_table(ENTRIES).map_err(internal)?,
+            documents: transaction.open_table(DOCUMENTS).map_err(failed)?,
+            entries: transaction.open_table(ENTRIES).map_err(failed)?,
             catalog,
             changed: Vec::new(),
         })
@@ -278,7 +320,7 @@ impl<'a> Open<'a> {
         let before = match place {
             Some(place) => staged[place].1.after.clone(),
             None if mutation.needs_only_existence() => {
-                let exists = self.documents.get(key.as_slice()).map_err(internal)?.is_some();
+                let exists = self.documents.get(key.as_slice()).map_err(failed)?.is_some();
                 exists.then(Document::default)
             }
             None => self.stored(&key)?,
@@ -312,10 +354,10 @@ impl<'a> Open<'a> {
         match &after {
             Some(document) => {
                 let bytes = document.encode_to_vec();
-                self.documents.insert(key.as_slice(), bytes.as_slice()).map_err(internal)?;
+                self.documents.insert(key.as_slice(), bytes.as_slice()).map_err(failed)?;
             }
             None => {
-                self.documents.remove(key.as_slice()).map_err(internal)?;
+                self.documents.remove(key.as_slice()).map_err(failed)?;
             }
         }
         write(&self.shared.changed).insert(name.collection_key(), time);
@@ -344,10 +386,10 @@ impl<'a> Open<'a> {
                 continue;
             }
             if let Some(old) = old {
-                self.entries.remove(old.as_slice()).map_err(internal)?;
+                self.entries.remove(old.as_slice()).map_err(failed)?;
             }
             if let Some(new) = new {
-                self.entries.insert(new.as_slice(), key).map_err(internal)?;
+                self.entries.insert(new.as_slice(), key).map_err(failed)?;
             }
         }
         Ok(())
@@ -364,24 +406,24 @@ fn build_index(
         return Ok(());
     }
     tracing::info!(index = spec.id(), "building an index");
-    let documents = transaction.open_table(DOCUMENTS).map_err(internal)?;
-    let mut entries = transaction.open_table(ENTRIES).map_err(internal)?;
+    let documents = transaction.open_table(DOCUMENTS).map_err(failed)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(failed)?;
     let (id, stored) = catalog.add(database, spec.clone());
     let prefix = id.to_be_bytes();
     let from = database.key();
     let until = successor(&from).unwrap_or_default();
-    let all = documents.range::<&[u8]>(from.as_slice()..until.as_slice()).map_err(internal)?;
+    let all = documents.range::<&[u8]>(from.as_slice()..until.as_slice()).map_err(failed)?;
     for entry in all {
-        let (key, bytes) = entry.map_err(internal)?;
+        let (key, bytes) = entry.map_err(failed)?;
         let document = decode(bytes.value())?;
         let name = DocumentName::parse(&document.name)?;
         if let Some(entry) = spec.entry(&name, &document) {
             let entry = [prefix.as_slice(), &entry].concat();
-            entries.insert(entry.as_slice(), key.value()).map_err(internal)?;
+            entries.insert(entry.as_slice(), key.value()).map_err(failed)?;
         }
     }
-    let mut indexes = transaction.open_table(INDEXES).map_err(internal)?;
-    indexes.insert(id, stored.as_slice()).map_err(internal)?;
+    let mut indexes = transaction.open_table(INDEXES).map_err(failed)?;
+    indexes.insert(id, stored.as_slice()).map_err(failed)?;
     Ok(())
 }
 
@@ -390,20 +432,20 @@ fn clear(
     database: &Database,
     catalog: &mut Catalog,
 ) -> Result<(), Status> {
-    let mut documents = transaction.open_table(DOCUMENTS).map_err(internal)?;
-    let mut entries = transaction.open_table(ENTRIES).map_err(internal)?;
-    let mut indexes = transaction.open_table(INDEXES).map_err(internal)?;
+    let mut documents = transaction.open_table(DOCUMENTS).map_err(failed)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(failed)?;
+    let mut indexes = transaction.open_table(INDEXES).map_err(failed)?;
     let key = database.key();
     let until = successor(&key).unwrap_or_default();
     documents
         .retain_in::<&[u8], _>(key.as_slice()..until.as_slice(), |_, _| false)
-        .map_err(internal)?;
+        .map_err(failed)?;
     for prefix in catalog.remove(database) {
         let until = successor(&prefix).unwrap_or_default();
         entries
             .retain_in::<&[u8], _>(prefix.as_slice()..until.as_slice(), |_, _| false)
-            .map_err(internal)?;
-        indexes.remove(u32::from_be_bytes(prefix)).map_err(internal)?;
+            .map_err(failed)?;
+        indexes.remove(u32::from_be_bytes(prefix)).map_err(failed)?;
     }
     Ok(())
 }

@@ -4,25 +4,30 @@
 //! - Every write goes through the committer thread, which applies requests one after another and
 //!   makes many of them durable with one flush; nobody is answered before that.
 //! - Every read opens a snapshot, so that what it sees is one moment.
+//! - Where the disk fails, commits are refused with the error, and reads go on (`store.rs`).
 //! - An index comes into being when a query over a large collection first needs it, and is kept
 //!   up to date by the committer from then on.
 
+mod acknowledged;
 mod catalog;
 mod committer;
+mod error;
 mod history;
+mod overlay;
 mod reads;
 mod snapshot;
+mod store;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
-use redb::backends::InMemoryBackend;
-use redb::{Database as Redb, ReadableDatabase, TableDefinition};
+use redb::TableDefinition;
 use tokio::sync::{broadcast, oneshot};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::model::path::{Database, DocumentName};
 use crate::model::query::{IndexSpec, Query};
@@ -31,9 +36,12 @@ use crate::model::write::Mutation;
 use crate::proto::{Document, Value};
 use catalog::Catalog;
 use committer::{Committer, Job};
+pub use error::OpenError;
+use error::{failed, internal};
 use history::History;
 pub use reads::ReadSet;
 use snapshot::{Answer, Snapshot};
+use store::{Known, Store};
 
 /// Document key to encoded document.
 const DOCUMENTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("documents");
@@ -45,21 +53,8 @@ const INDEXES: TableDefinition<u32, &[u8]> = TableDefinition::new("indexes");
 const META: TableDefinition<&str, i64> = TableDefinition::new("meta");
 const LAST_COMMIT: &str = "last_commit_micros";
 
-const FILE: &str = "firestore.redb";
-const CACHE_BYTES: usize = 64 << 20;
-
 /// Commits that a slow listener may fall behind before it has to read everything again.
 const EVENTS: usize = 1_024;
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot create the data folder {folder}: {source}")]
-    Folder { folder: PathBuf, source: std::io::Error },
-    #[error("{file} is in use by another process")]
-    InUse { file: PathBuf },
-    #[error("cannot open {file}: {detail}")]
-    Open { file: PathBuf, detail: String },
-}
 
 /// What a commit changed.
 #[derive(Debug)]
@@ -85,7 +80,7 @@ pub struct Outcome {
 
 /// What the readers and the committer share.
 pub struct Shared {
-    store: Redb,
+    store: Store,
     catalog: RwLock<Arc<Catalog>>,
     history: Mutex<History>,
     /// When each collection last changed, by its key; since the process started.
@@ -117,11 +112,6 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An error of the store itself, as the client sees it.
-fn internal(error: impl std::fmt::Display) -> Status {
-    Status::internal(format!("the store failed: {error}"))
 }
 
 /// Where the time comes from. By default the system's clock; a simulation has its own.
@@ -161,11 +151,7 @@ impl Engine {
         index_threshold: usize,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let store = open_store(folder)?;
-        let file = folder.map(|folder| folder.join(FILE)).unwrap_or_default();
-        let failed =
-            |error: redb::Error| OpenError::Open { file: file.clone(), detail: error.to_string() };
-        let (catalog, last_commit) = load(&store).map_err(failed)?;
+        let (store, Known { catalog, last_commit }) = Store::open(folder)?;
         let last_commit = last_commit.max(clock.now());
         let (events, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared {
@@ -184,7 +170,7 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run(&queue))
-            .map_err(|error| OpenError::Open { file, detail: error.to_string() })?;
+            .map_err(|source| OpenError::Thread { source })?;
         Ok(Self { shared, jobs: Mutex::new(Some(jobs)), committer: Mutex::new(Some(thread)) })
     }
 
@@ -279,6 +265,26 @@ impl Engine {
         at: Option<Micros>,
         reads: Option<&Mutex<ReadSet>>,
     ) -> Result<Vec<Option<Document>>, Status> {
+        self.reading(|| self.get_once(names, at, reads))
+    }
+
+    /// Reads, and once more where the store was opened again meanwhile.
+    fn reading<T>(&self, mut read: impl FnMut() -> Result<T, Status>) -> Result<T, Status> {
+        match read() {
+            Err(error) if error.code() == Code::Unavailable => {
+                self.shared.store.recover(&error);
+                read()
+            }
+            other => other,
+        }
+    }
+
+    fn get_once(
+        &self,
+        names: &[DocumentName],
+        at: Option<Micros>,
+        reads: Option<&Mutex<ReadSet>>,
+    ) -> Result<Vec<Option<Document>>, Status> {
         let snapshot = self.snapshot()?;
         if let Some(reads) = reads {
             lock(reads).validate(&self.shared, &snapshot)?;
@@ -317,6 +323,26 @@ impl Engine {
             lock(reads).add_query(query.clone(), seen, as_of);
             return Ok(skipped);
         }
+        let seen = Cell::new(false);
+        let mut emit = |document| {
+            seen.set(true);
+            emit(document)
+        };
+        match self.query_once(query, at, &mut emit) {
+            Err(error) if error.code() == Code::Unavailable => {
+                self.shared.store.recover(&error);
+                if seen.get() { Err(error) } else { self.query_once(query, at, &mut emit) }
+            }
+            other => other,
+        }
+    }
+
+    fn query_once(
+        &self,
+        query: &Query,
+        at: Option<Micros>,
+        emit: &mut dyn FnMut(Document) -> bool,
+    ) -> Result<usize, Status> {
         loop {
             let snapshot = self.snapshot()?;
             match snapshot.query(&self.shared, query, at, emit)? {
@@ -341,10 +367,10 @@ impl Engine {
     fn snapshot(&self) -> Result<Snapshot, Status> {
         // The catalog first: an index in it is complete in every later snapshot.
         let catalog = read(&self.shared.catalog).clone();
-        let transaction = self.shared.store.begin_read().map_err(internal)?;
+        let transaction = self.shared.store.read()?;
         Ok(Snapshot {
-            documents: transaction.open_table(DOCUMENTS).map_err(internal)?,
-            entries: transaction.open_table(ENTRIES).map_err(internal)?,
+            documents: transaction.open_table(DOCUMENTS).map_err(failed)?,
+            entries: transaction.open_table(ENTRIES).map_err(failed)?,
             catalog,
         })
     }
@@ -358,37 +384,4 @@ impl Engine {
             tracing::error!("the committer panicked");
         }
     }
-}
-
-fn open_store(folder: Option<&Path>) -> Result<Redb, OpenError> {
-    let mut builder = Redb::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    let Some(folder) = folder else {
-        let file = PathBuf::from("memory");
-        return builder
-            .create_with_backend(InMemoryBackend::new())
-            .map_err(|error| OpenError::Open { file, detail: error.to_string() });
-    };
-    std::fs::create_dir_all(folder)
-        .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-    let file = folder.join(FILE);
-    builder.create(&file).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { file },
-        other => OpenError::Open { file, detail: other.to_string() },
-    })
-}
-
-/// Makes the tables if need be, and reads what is kept in memory.
-fn load(store: &Redb) -> Result<(Catalog, Micros), redb::Error> {
-    let transaction = store.begin_write()?;
-    let (catalog, last_commit) = {
-        transaction.open_table(DOCUMENTS)?;
-        transaction.open_table(ENTRIES)?;
-        let catalog = Catalog::load(&transaction.open_table(INDEXES)?)?;
-        let meta = transaction.open_table(META)?;
-        let last_commit = redb::ReadableTable::get(&meta, LAST_COMMIT)?;
-        (catalog, last_commit.map_or(Micros(0), |time| Micros(time.value())))
-    };
-    transaction.commit()?;
-    Ok((catalog, last_commit))
 }

@@ -9,7 +9,7 @@ use redb::{ReadOnlyTable, ReadableTable};
 use tonic::Status;
 
 use super::catalog::{Catalog, Index, MAX_INDEXES};
-use super::{Shared, internal, lock, read, write};
+use super::{Shared, failed, internal, lock, read, write};
 use crate::model::path::{DocumentName, successor};
 use crate::model::query::{IndexPlan, IndexSpec, Query};
 use crate::model::time::Micros;
@@ -85,7 +85,7 @@ pub trait Tables {
     fn catalog(&self) -> &Catalog;
 
     fn stored(&self, key: &[u8]) -> Result<Option<Document>, Status> {
-        let bytes = self.documents().get(key).map_err(internal)?;
+        let bytes = self.documents().get(key).map_err(failed)?;
         bytes.map(|bytes| decode(bytes.value())).transpose()
     }
 
@@ -125,7 +125,7 @@ pub trait Tables {
         let found = self
             .documents()
             .range::<&[u8]>(range(&prefix, until.as_deref()))
-            .map_err(internal)?
+            .map_err(failed)?
             .take(shared.index_threshold + 1)
             .count();
         let large = found > shared.index_threshold;
@@ -139,9 +139,9 @@ pub trait Tables {
         let (from, until) = query.name_range();
         let mut window = Window::of(query, emit);
         for entry in
-            self.documents().range::<&[u8]>(range(&from, until.as_deref())).map_err(internal)?
+            self.documents().range::<&[u8]>(range(&from, until.as_deref())).map_err(failed)?
         {
-            let (_, bytes) = entry.map_err(internal)?;
+            let (_, bytes) = entry.map_err(failed)?;
             let document = decode(bytes.value())?;
             let name = DocumentName::parse(&document.name)?;
             if query.matches(&name, &document).is_some() && !window.take(document) {
@@ -164,9 +164,9 @@ pub trait Tables {
         let until = until.map(absolute).or_else(|| successor(&index.prefix));
         let mut window = Window::of(query, emit);
         for entry in
-            self.entries().range::<&[u8]>(range(&from, until.as_deref())).map_err(internal)?
+            self.entries().range::<&[u8]>(range(&from, until.as_deref())).map_err(failed)?
         {
-            let (_, key) = entry.map_err(internal)?;
+            let (_, key) = entry.map_err(failed)?;
             let Some(document) = self.stored(key.value())? else {
                 return Err(internal("an index names a document that does not exist"));
             };
@@ -181,17 +181,17 @@ pub trait Tables {
     fn by_scan(&self, query: &Query, emit: Emit<'_>) -> Result<Answer, Status> {
         let prefix = query.scope.key_prefix();
         let until = successor(&prefix);
-        let mut failed = None;
+        let mut broken = None;
         let candidates = self
             .documents()
             .range::<&[u8]>(range(&prefix, until.as_deref()))
-            .map_err(internal)?
+            .map_err(failed)?
             .map_while(|entry| {
-                let decoded = entry.map_err(internal).and_then(|(_, bytes)| decode(bytes.value()));
-                decoded.map_err(|error| failed = Some(error)).ok()
+                let decoded = entry.map_err(failed).and_then(|(_, bytes)| decode(bytes.value()));
+                decoded.map_err(|error| broken = Some(error)).ok()
             });
         let found = query.run(candidates);
-        match failed {
+        match broken {
             Some(error) => Err(error),
             None => Ok(emit_all(found, emit)),
         }
@@ -274,9 +274,9 @@ impl Snapshot {
         let mut then: BTreeMap<Vec<u8>, Document> = BTreeMap::new();
         let until = successor(&prefix);
         for entry in
-            self.documents.range::<&[u8]>(range(&prefix, until.as_deref())).map_err(internal)?
+            self.documents.range::<&[u8]>(range(&prefix, until.as_deref())).map_err(failed)?
         {
-            let (key, bytes) = entry.map_err(internal)?;
+            let (key, bytes) = entry.map_err(failed)?;
             let document = decode(bytes.value())?;
             if super::reads::update_time(&document) <= at {
                 then.insert(key.value().to_vec(), document);
@@ -303,10 +303,8 @@ impl Snapshot {
     ) -> Result<(), Status> {
         let until = successor(prefix);
         let from = from.max(prefix);
-        for entry in
-            self.documents.range::<&[u8]>(range(from, until.as_deref())).map_err(internal)?
-        {
-            let (key, _) = entry.map_err(internal)?;
+        for entry in self.documents.range::<&[u8]>(range(from, until.as_deref())).map_err(failed)? {
+            let (key, _) = entry.map_err(failed)?;
             if !emit(key.value()) {
                 break;
             }

@@ -159,6 +159,70 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_answered_by_a_stream_is_cut() {
+        let faults = Faults::default();
+        let cut = Fault::Cut { after: 1 };
+        faults.set(Plan::new(0, vec![Rule::always(cut)]));
+        assert_eq!(faults.decide("Commit", &BeginTransactionRequest::default()), None);
+        assert_eq!(faults.injected().get("cut"), None);
+        assert_eq!(faults.decide("RunQuery", &BeginTransactionRequest::default()), Some(cut));
+        assert_eq!(faults.injected()["cut"], 1);
+    }
+
+    #[test]
+    fn what_one_rule_decides_depends_on_no_other_rule() {
+        let rule = |rpc, fault| Rule::on(rpc, fault).with_probability(0.3);
+        let alone = run(&Plan::new(5, vec![rule("Commit", Fault::Drop)]), 200);
+        let beside = vec![rule("Commit", Fault::Drop), rule("Commit", Fault::LoseAnswer)];
+        let beside = run(&Plan::new(5, beside), 200);
+        let drops = |faults: Vec<Option<Fault>>| -> Vec<bool> {
+            faults.into_iter().map(|fault| fault == Some(Fault::Drop)).collect()
+        };
+        assert!(beside.contains(&Some(Fault::LoseAnswer)));
+        assert_eq!(drops(alone), drops(beside));
+    }
+
+    #[test]
+    fn a_plan_put_in_force_again_begins_again() {
+        let plan = Plan::new(0, vec![Rule::on("Commit", Fault::Drop).once_after(1)]);
+        let faults = Faults::default();
+        let request = BeginTransactionRequest::default();
+        for _ in 0..2 {
+            faults.set(plan.clone());
+            assert_eq!(faults.decide("Commit", &request), None);
+            assert_eq!(faults.injected().get("drop"), None);
+            assert_eq!(faults.decide("Commit", &request), Some(Fault::Drop));
+            assert_eq!(faults.injected()["drop"], 1);
+        }
+    }
+
+    #[test]
+    fn a_plan_with_an_impossible_probability_does_not_read() {
+        for number in ["1.5", "-0.1"] {
+            let text =
+                format!(r#"{{"rules":[{{"fault":{{"kind":"drop"}},"probability":{number}}}]}}"#);
+            let error = serde_json::from_str::<Plan>(&text).unwrap_err().to_string();
+            assert!(error.contains("between 0 and 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_a_seed_or_a_file() {
+        assert_eq!(Plan::of_argument(None).unwrap(), Plan::none());
+        assert_eq!(Plan::of_argument(Some("12")).unwrap(), Plan::from_seed(12));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.json");
+        let plan = Plan::new(1, vec![Rule::always(Fault::Delay { millis: 5 })]);
+        std::fs::write(&file, serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(Plan::of_argument(file.to_str()).unwrap(), plan);
+        std::fs::write(&file, "{").unwrap();
+        let error = Plan::of_argument(file.to_str()).unwrap_err();
+        assert!(error.to_string().contains("holds no plan of faults"), "{error}");
+        let error = Plan::of_argument(Some("/no/such/file")).unwrap_err();
+        assert!(error.to_string().contains("no seed, and no file"), "{error}");
+    }
+
+    #[test]
     fn a_plan_comes_back_from_json_as_it_was_written() {
         let plan = Plan::from_seed(3);
         let text = serde_json::to_string(&plan).unwrap();

@@ -3,9 +3,20 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use tonic::Code;
+
+/// The RPCs that are answered by a stream.
+const STREAMS: [&str; 5] =
+    ["BatchGetDocuments", "RunQuery", "RunAggregationQuery", "Write", "Listen"];
+
+/// Those of them whose requests are a stream, too.
+const BOTH_WAYS: [&str; 2] = ["Write", "Listen"];
+
+/// The longest delay of a plan that follows from a seed.
+const MAX_DELAY_MILLIS: u64 = 200;
 
 /// Something that goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,13 +27,14 @@ pub enum Fault {
     /// The request is answered as usual, so much later.
     #[serde(rename_all = "camelCase")]
     Delay { millis: u64 },
-    /// A stream of answers breaks off with UNAVAILABLE after so many of them. What is no stream is
-    /// not touched.
+    /// A stream of answers breaks off with UNAVAILABLE after so many of them, or at its end where
+    /// it has fewer. Only requests that are answered by a stream meet it.
     Cut { after: usize },
     /// The request waits until [`Running::release`](crate::Running::release) lets it go, and is
     /// carried out then: what others do meanwhile comes before it.
     Hold,
-    /// The request is carried out, and its answer waits until it is released.
+    /// The request is carried out, and its answer waits until it is released. A stream in both
+    /// directions does not meet it.
     HoldAnswer,
     /// The request is carried out, and the client is told UNAVAILABLE.
     LoseAnswer,
@@ -72,6 +84,15 @@ impl Fault {
         }
     }
 
+    /// Whether a request of this RPC can meet the fault at all.
+    fn concerns(self, rpc: &str) -> bool {
+        match self {
+            Self::Cut { .. } => STREAMS.contains(&rpc),
+            Self::HoldAnswer => !BOTH_WAYS.contains(&rpc),
+            _ => true,
+        }
+    }
+
     pub(crate) const fn delay(self) -> Option<Duration> {
         match self {
             Self::Delay { millis } => Some(Duration::from_millis(millis)),
@@ -92,7 +113,7 @@ pub struct Rule {
     pub collection: Option<String>,
     pub fault: Fault,
     /// In 0..=1, of the requests that match.
-    #[serde(default = "always")]
+    #[serde(default = "always", deserialize_with = "probability")]
     pub probability: f64,
     /// So many matching requests are let through first.
     #[serde(default)]
@@ -106,17 +127,25 @@ const fn always() -> f64 {
     1.0
 }
 
+/// A number that is a probability; a plan with another was written by mistake.
+fn probability<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    let number = f64::deserialize(source)?;
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err(D::Error::custom(format!("a probability is between 0 and 1, not {number}")))
+    }
+}
+
 impl Rule {
+    /// The fault for every request.
+    pub fn always(fault: Fault) -> Self {
+        Self { rpc: None, collection: None, fault, probability: 1.0, after: 0, times: None }
+    }
+
     /// The fault for every request of an RPC.
     pub fn on(rpc: &str, fault: Fault) -> Self {
-        Self {
-            rpc: Some(rpc.to_owned()),
-            collection: None,
-            fault,
-            probability: 1.0,
-            after: 0,
-            times: None,
-        }
+        Self { rpc: Some(rpc.to_owned()), ..Self::always(fault) }
     }
 
     #[must_use]
@@ -136,7 +165,8 @@ impl Rule {
     }
 
     pub(super) fn matches(&self, rpc: &str, collections: &[&str]) -> bool {
-        self.rpc.as_ref().is_none_or(|it| it == rpc)
+        self.fault.concerns(rpc)
+            && self.rpc.as_ref().is_none_or(|it| it == rpc)
             && self.collection.as_ref().is_none_or(|it| collections.contains(&it.as_str()))
     }
 }
@@ -177,13 +207,18 @@ impl Plan {
         Self { seed, rules }
     }
 
+    /// Nothing goes wrong.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
     /// Some of everything: about one request in fifteen fails, or is answered late.
     pub fn from_seed(seed: u64) -> Self {
         use Fault::{Cut, Delay, Drop, DropAnswer, LoseAnswer, Refuse};
         use FaultCode::{Aborted, DeadlineExceeded, Internal, ResourceExhausted, Unavailable};
         let some = |salt: u64, below: u64| draw(seed, salt, 0) % below;
         let refuse = |code| Refuse { code };
-        let delay = |salt| Delay { millis: 1 + some(salt, 100) };
+        let delay = |salt| Delay { millis: 1 + some(salt, MAX_DELAY_MILLIS) };
         let rules = [
             ("Commit", refuse(Aborted), 0.02),
             ("Commit", refuse(Unavailable), 0.01),
@@ -201,6 +236,10 @@ impl Plan {
             ("BatchGetDocuments", Cut { after: some(4, 3) as usize }, 0.01),
             ("RunAggregationQuery", refuse(Internal), 0.02),
             ("BeginTransaction", refuse(Unavailable), 0.02),
+            ("GetDocument", refuse(Unavailable), 0.02),
+            ("GetDocument", delay(5), 0.02),
+            ("Listen", Cut { after: 1 + some(6, 20) as usize }, 0.05),
+            ("Write", Cut { after: 1 + some(7, 20) as usize }, 0.05),
         ];
         let rules = rules
             .map(|(rpc, fault, probability)| Rule::on(rpc, fault).with_probability(probability));

@@ -5,10 +5,10 @@ use crate::proto::structured_aggregation_query::QueryType as AggregatedQueryType
 use crate::proto::write::Operation;
 use crate::proto::{
     BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
-    CreateDocumentRequest, DeleteDocumentRequest, GetDocumentRequest, ListCollectionIdsRequest,
-    ListDocumentsRequest, PartitionQueryRequest, RollbackRequest, RunAggregationQueryRequest,
-    RunQueryRequest, StructuredQuery, UpdateDocumentRequest, Write, partition_query_request,
-    run_query_request,
+    CreateDocumentRequest, DeleteDocumentRequest, ExecutePipelineRequest, GetDocumentRequest,
+    ListCollectionIdsRequest, ListDocumentsRequest, PartitionQueryRequest, RollbackRequest,
+    RunAggregationQueryRequest, RunQueryRequest, StructuredQuery, UpdateDocumentRequest, Write,
+    partition_query_request, run_query_request,
 };
 
 /// A request, by the ids of the collections that it names.
@@ -48,7 +48,13 @@ macro_rules! touches_nothing {
     };
 }
 
-touches_nothing!(BeginTransactionRequest, RollbackRequest, ListCollectionIdsRequest, ());
+touches_nothing!(
+    BeginTransactionRequest,
+    ExecutePipelineRequest,
+    ListCollectionIdsRequest,
+    RollbackRequest,
+    ()
+);
 
 impl Touched for GetDocumentRequest {
     fn collections(&self) -> Vec<&str> {
@@ -126,5 +132,57 @@ impl Touched for RunAggregationQueryRequest {
             Some(AggregatedQueryType::StructuredQuery(query)) => of_query(query),
             None => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::structured_query::CollectionSelector;
+    use crate::proto::{Document, StructuredAggregationQuery};
+
+    const ROOT: &str = "projects/p/databases/(default)/documents";
+
+    fn query(ids: &[&str]) -> StructuredQuery {
+        let selector = |id: &&str| CollectionSelector {
+            collection_id: (*id).to_owned(),
+            ..CollectionSelector::default()
+        };
+        StructuredQuery { from: ids.iter().map(selector).collect(), ..StructuredQuery::default() }
+    }
+
+    #[test]
+    fn a_commit_touches_the_collections_of_all_its_writes() {
+        let document = Document { name: format!("{ROOT}/a/1/b/2"), ..Document::default() };
+        let operations = [Operation::Update(document), Operation::Delete(format!("{ROOT}/c/3"))];
+        let writes = operations.map(|it| Write { operation: Some(it), ..Write::default() });
+        let commit = CommitRequest { writes: writes.to_vec(), ..CommitRequest::default() };
+        assert_eq!(commit.collections(), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_query_touches_what_it_is_from() {
+        let run = RunQueryRequest {
+            query_type: Some(run_query_request::QueryType::StructuredQuery(query(&["a", "b"]))),
+            ..RunQueryRequest::default()
+        };
+        assert_eq!(run.collections(), ["a", "b"]);
+        let aggregation = StructuredAggregationQuery {
+            query_type: Some(AggregatedQueryType::StructuredQuery(query(&["c"]))),
+            ..StructuredAggregationQuery::default()
+        };
+        let run = RunAggregationQueryRequest {
+            query_type: Some(AggregationQueryType::StructuredAggregationQuery(aggregation)),
+            ..RunAggregationQueryRequest::default()
+        };
+        assert_eq!(run.collections(), ["c"]);
+    }
+
+    #[test]
+    fn reads_touch_the_collections_of_the_names() {
+        let names = ["x/1", "y/2"].map(|path| format!("{ROOT}/{path}"));
+        let get = BatchGetDocumentsRequest { documents: names.to_vec(), ..Default::default() };
+        assert_eq!(get.collections(), ["x", "y"]);
+        assert_eq!(RunQueryRequest::default().collections(), Vec::<&str>::new());
     }
 }

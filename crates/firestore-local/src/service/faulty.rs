@@ -1,10 +1,9 @@
 //! The service as the network lets clients see it: every request passes here, and meets the fault
 //! that the plan has for it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{Answer, Answers, Service};
@@ -86,23 +85,68 @@ impl Faulty {
         let fault = self.faults.decide(rpc, request.get_ref());
         let hold = hold(&request);
         self.before(fault, hold.as_ref()).await?;
-        let answer = call(request).await?;
+        let mut answer = call(request).await;
+        if fault == Some(Fault::HoldAnswer) {
+            answer = begun(answer?).await;
+            self.faults.hold().await;
+        }
         match fault {
             Some(Fault::LoseAnswer) => Err(broken()),
             Some(Fault::DropAnswer) => Err(close(hold)),
-            Some(Fault::Cut { after }) => Ok(answer.map(|answers| cut(answers, after))),
-            _ => Ok(answer),
+            Some(Fault::Cut { after }) => Ok(answer?.map(|answers| cut(answers, after))),
+            _ => answer,
         }
+    }
+
+    /// A stream in both directions. The request whose answer is lost is the one that comes after
+    /// so many answers: those before it only open the stream.
+    async fn both_ways<T, R: Send + 'static, F: Future<Output = Answer<Answers<R>>>>(
+        &self,
+        rpc: &str,
+        request: Request<Streaming<T>>,
+        opening: usize,
+        call: impl FnOnce(Request<Streaming<T>>) -> F,
+    ) -> Answer<Answers<R>> {
+        let (fault, hold) = (self.faults.decide(rpc, &()), hold(&request));
+        self.before(fault, hold.as_ref()).await?;
+        let answer = call(request).await?;
+        Ok(match fault {
+            Some(Fault::Cut { after }) => answer.map(|answers| cut(answers, after)),
+            Some(Fault::LoseAnswer) => answer.map(|answers| lose(answers, opening, None)),
+            Some(Fault::DropAnswer) => answer.map(|answers| lose(answers, opening, hold)),
+            _ => answer,
+        })
     }
 }
 
+/// Waits for the first answer of a stream: what the others will be is decided then.
+async fn begun<T: Send + 'static>(answer: Response<Answers<T>>) -> Answer<Answers<T>> {
+    let (metadata, answers, extensions) = answer.into_parts();
+    let mut answers = Box::pin(answers.peekable());
+    answers.as_mut().peek().await;
+    Ok(Response::from_parts(metadata, answers, extensions))
+}
+
 /// The first answers, and then the end that a broken connection would make.
-fn cut<T: Send + 'static>(
-    answers: Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>,
-    after: usize,
-) -> Answers<T> {
+fn cut<T: Send + 'static>(answers: Answers<T>, after: usize) -> Answers<T> {
     let end = futures::stream::once(async { Err(broken()) });
     Box::pin(answers.take(after).chain(end))
+}
+
+/// The first answers; the one after them is made, and does not arrive.
+fn lose<T: Send + 'static>(answers: Answers<T>, opening: usize, hold: Option<Hold>) -> Answers<T> {
+    let answers = answers.enumerate().scan(false, move |lost, (position, answer)| {
+        let next = match (*lost, position < opening) {
+            (true, _) => None,
+            (false, true) => Some(answer),
+            (false, false) => {
+                *lost = true;
+                Some(Err(close(hold.clone())))
+            }
+        };
+        futures::future::ready(next)
+    });
+    Box::pin(answers)
 }
 
 #[tonic::async_trait]
@@ -192,33 +236,18 @@ impl Firestore for Faulty {
         &self,
         request: Request<ExecutePipelineRequest>,
     ) -> Answer<Self::ExecutePipelineStream> {
-        self.inner.execute_pipeline(request).await
+        self.stream("ExecutePipeline", request, |it| self.inner.execute_pipeline(it)).await
     }
 
     async fn write(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Self::WriteStream> {
-        let (fault, hold) = (self.faults.decide("Write", &()), hold(&request));
-        self.before(fault, hold.as_ref()).await?;
-        let answer = self.inner.write(request).await?;
-        Ok(with_cut(answer, fault))
+        // The first answer names the stream; nothing is written before the second.
+        self.both_ways("Write", request, 1, |it| self.inner.write(it)).await
     }
 
     async fn listen(
         &self,
         request: Request<Streaming<ListenRequest>>,
     ) -> Answer<Self::ListenStream> {
-        let (fault, hold) = (self.faults.decide("Listen", &()), hold(&request));
-        self.before(fault, hold.as_ref()).await?;
-        let answer = self.inner.listen(request).await?;
-        Ok(with_cut(answer, fault))
-    }
-}
-
-fn with_cut<T: Send + 'static>(
-    answer: Response<Answers<T>>,
-    fault: Option<Fault>,
-) -> Response<Answers<T>> {
-    match fault {
-        Some(Fault::Cut { after }) => answer.map(|answers| cut(answers, after)),
-        _ => answer,
+        self.both_ways("Listen", request, 0, |it| self.inner.listen(it)).await
     }
 }

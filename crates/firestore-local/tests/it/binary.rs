@@ -1,71 +1,16 @@
 //! The program `firestore-local`: what it has acknowledged survives its sudden death.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use tonic::Code;
+
 use crate::support::Client;
+use crate::support::program::Program;
 use crate::support::queries::*;
 use crate::support::values::*;
 use crate::support::writes::{patch, put, remove};
-
-/// A running program; killed where a test ends before it.
-struct Program {
-    child: Child,
-    address: String,
-}
-
-impl Program {
-    fn start(data: Option<&Path>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-        command.args(["--addr", "127.0.0.1:0"]).stdout(Stdio::piped());
-        if let Some(data) = data {
-            command.arg("--data").arg(data);
-        }
-        let mut child = command.spawn().expect("the program starts");
-        let mut line = String::new();
-        let output = child.stdout.as_mut().expect("piped");
-        // Not buffered beyond the line: the rest is read at the end.
-        let mut byte = [0];
-        while output.read(&mut byte).expect("readable") == 1 && byte != *b"\n" {
-            line.push(char::from(byte[0]));
-        }
-        let address = line.strip_prefix("listening on ").expect(&line);
-        let address = address.split(';').next().unwrap_or_default().to_owned();
-        Self { child, address }
-    }
-
-    async fn client(&self) -> Client {
-        Client::connect(&self.address, "demo-tests").await
-    }
-
-    /// SIGKILL.
-    fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ended");
-    }
-
-    /// SIGTERM; gives what it said at the end.
-    fn terminate(mut self) -> String {
-        let kill = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
-        let mut output = BufReader::new(self.child.stdout.take().expect("piped"));
-        let mut said = String::new();
-        while output.read_line(&mut said).expect("readable") > 0 {}
-        assert!(self.child.wait().expect("it ended").success());
-        said
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Writes commit after commit until the server is gone: each sets the same number in two
 /// documents. Gives the last number that was acknowledged.
@@ -244,4 +189,27 @@ fn an_address_in_use_is_an_error_that_says_so() {
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains(&first.address), "{said}");
+}
+
+#[tokio::test]
+async fn faults_are_named_by_a_seed_or_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    let rule = r#"{"rpc":"Commit","fault":{"kind":"refuse","code":"ABORTED"}}"#;
+    std::fs::write(&file, format!(r#"{{"rules":[{rule}]}}"#)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
+    command.args(["--addr", "127.0.0.1:0", "--faults"]).arg(&file);
+    let program = Program::of(command).unwrap();
+    let client = program.client().await;
+    assert_eq!(client.refused(put(client.name("c/d"), fields([]))).await, Code::Aborted);
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
+    command.args(["--addr", "127.0.0.1:0", "--faults", "7"]);
+    drop(Program::of(command).unwrap());
+
+    std::fs::write(&file, "[]").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
+    command.args(["--addr", "127.0.0.1:0", "--faults"]).arg(&file);
+    let said = Program::of(command).unwrap_err();
+    assert!(said.contains("holds no plan of faults") && said.lines().count() == 1, "{said}");
 }

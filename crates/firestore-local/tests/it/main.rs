@@ -12,6 +12,7 @@ mod binary;
 mod commits;
 mod crate_client;
 mod cursors;
+mod disk;
 mod documents;
 mod faults;
 mod filters;

@@ -1,11 +1,10 @@
 //! The meter: what the use of the server would be billed.
 
 use firestore_local::Billed;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::support::Local;
+use crate::support::http::http;
 use crate::support::queries::*;
 use crate::support::v1::batch_get_documents_request::ConsistencySelector as BatchSelector;
 use crate::support::v1::{ListCollectionIdsRequest, ListDocumentsRequest};
@@ -144,30 +143,18 @@ async fn the_bill_is_by_database_and_collection() {
     assert_eq!(bill.databases[&other.database()]["a"], billed(0, 1, 1));
 }
 
-/// One HTTP exchange; gives the body.
-async fn http(local: &Local, method: &str, path: &str) -> String {
-    let mut connection = TcpStream::connect(local.server.meter_addr()).await.unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
-}
-
 #[tokio::test]
 async fn the_meter_is_served_over_http() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     local.get("c/d").await.unwrap();
     let bill: serde_json::Value =
-        serde_json::from_str(&http(&local, "GET", "/meter").await).unwrap();
+        serde_json::from_str(&http(&local, "GET", "/meter", "").await).unwrap();
     let expected = serde_json::json!({ "reads": 1, "writes": 1, "deletes": 0 });
     assert_eq!(bill["total"], expected);
     assert_eq!(bill["databases"][local.database()]["c"], expected);
-    http(&local, "POST", "/meter/reset").await;
+    http(&local, "POST", "/meter/reset", "").await;
     let bill: serde_json::Value =
-        serde_json::from_str(&http(&local, "GET", "/meter").await).unwrap();
+        serde_json::from_str(&http(&local, "GET", "/meter", "").await).unwrap();
     assert_eq!(bill["total"], serde_json::json!({ "reads": 0, "writes": 0, "deletes": 0 }));
 }

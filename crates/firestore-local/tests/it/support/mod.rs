@@ -4,6 +4,8 @@
 //! reaches into the server, so that what passes is what any client would see.
 
 pub mod calls;
+pub mod http;
+pub mod program;
 pub mod queries;
 pub mod random;
 pub mod values;
