@@ -174,6 +174,16 @@ impl Store {
         Ok((open, next))
     }
 
+    /// Those of these observations that are there and have neither reward nor place in quarantine.
+    pub async fn unaccounted_among(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
+        let names = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
+        let documents: Vec<_> =
+            self.get_masked(names, SCORED_FIELDS).await?.into_values().collect();
+        let accounted = self.accounted(&documents).await?;
+        let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
+        Ok(open.map(stored_item).collect())
+    }
+
     /// The ids of those that have a reward or stand in quarantine.
     async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
         let names = documents

@@ -3,7 +3,9 @@
 use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::stats::Window;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
-use f0_learning::store::{Connection, QuarantineFilter, Store, StoreError, collection};
+use f0_learning::store::{
+    Changes, Connection, LateBatch, QuarantineFilter, Store, StoreError, collection,
+};
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -251,4 +253,30 @@ async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
     let report = score(&store, START + 1).await;
     assert_eq!(report.rejected["c"], 5);
     assert_eq!((counted(&store).await, rejected(&store).await), (1, 5));
+}
+
+/// The batch that a dead worker had announced holds the document that is taken out of quarantine.
+#[tokio::test]
+async fn what_is_requeued_out_of_an_announced_batch_is_counted_once() {
+    let store = seeded_store().await;
+    record(&store, "c", Outcome::Success, 100.0, START + 100).await;
+    let now = START + 1_000;
+    score(&store, now).await;
+    put_with(&store, "mended", "durationMs", json!(-1)).await;
+    let config = store.reward_config().await.unwrap();
+    let state = store.reconcile_state().await.unwrap();
+    let batch = LateBatch { ids: vec!["mended".to_owned()], config };
+    let announced = state.announcing(Some(batch));
+    store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
+    // Its quarantine was written, and there it died.
+    let quarantined =
+        json!({ "obsId": "mended", "ts": now, "field": "durationMs", "reason": "-1" });
+    put(&store, collection::QUARANTINE, "mended", fields(&quarantined)).await;
+    put_with(&store, "mended", "durationMs", json!(1)).await;
+
+    let filter = QuarantineFilter { ids: vec!["mended".to_owned()], ..Default::default() };
+    let report = reconcile_job(&store).requeue(&filter, now).await.unwrap();
+    assert_eq!(report.requeued, 1, "{report:?}");
+    assert_eq!(counted(&store).await, 2);
+    assert!(reconcile(&store, now).await.is_quiet());
 }

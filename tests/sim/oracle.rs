@@ -109,6 +109,7 @@ impl World {
     async fn check_windows(&self) -> Checked {
         let stats = self.store.all_stats(None).await.map_err(|error| error.to_string())?;
         let now = self.now();
+        let mut wrong = Vec::new();
         let components: BTreeSet<_> = self.valid().map(|it| it.component.clone()).collect();
         for component in &components {
             for window in Window::ALL {
@@ -119,12 +120,12 @@ impl World {
                     .iter()
                     .find(|stats| stats.component == *component && stats.window == window);
                 let counted = found.map_or(0, |stats| stats.stats.n);
-                ensure(counted == expected, || {
-                    format!("{component} counts {counted} in {window}, not {expected}")
-                })?;
+                if counted != expected {
+                    wrong.push(format!("{component} counts {counted} in {window}, not {expected}"));
+                }
             }
         }
-        Ok(())
+        ensure(wrong.is_empty(), || wrong.join("; "))
     }
 
     /// Invariants 3 to 6.

@@ -1,7 +1,7 @@
 //! Taking documents out of quarantine after a fix: of the document itself, or of the service.
 
 use super::{ReconcileJob, ReconcileReport};
-use crate::store::{Item, PageRequest, QuarantineFilter, Quarantined, Result, StoredItem};
+use crate::store::{Item, PageRequest, QuarantineFilter, Quarantined, Result};
 
 /// What became of the documents that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,7 +46,7 @@ impl ReconcileJob {
     ) -> Result<()> {
         let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
         let mut found = self.store.stored_items(&ids).await?;
-        let mut freed: Vec<StoredItem> = Vec::new();
+        let mut freed: Vec<String> = Vec::new();
         for entry in entries {
             let at = found.iter().position(|found| found.id() == entry.id);
             let Some(stored) = at.map(|at| found.swap_remove(at)) else {
@@ -56,7 +56,7 @@ impl ReconcileJob {
             if let Item::Invalid(invalid) = &stored.item {
                 report.refused.push((entry.id.clone(), invalid.rejection.to_string()));
             } else if self.store.release(entry).await? {
-                freed.push(stored);
+                freed.push(entry.id.clone());
             }
         }
         report.requeued += freed.len() as u64;
@@ -69,8 +69,11 @@ impl ReconcileJob {
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, &mut done).await?;
         }
+        // Only now, after the state was read: one that left quarantine may have been found by
+        // another worker since, or belong to the batch that was just completed.
+        let open = self.store.unaccounted_among(&freed).await?;
         let scored_before = done.scored;
-        self.see_to(&mut known, freed, &mut done).await?;
+        self.see_to(&mut known, open, &mut done).await?;
         report.scored += done.scored - scored_before;
         Ok(())
     }
