@@ -7,8 +7,10 @@
 //! document comes in through [`observation::Fields`].
 
 pub mod audit;
+pub(in crate::domain) mod bins;
 pub(crate) mod digest;
 pub mod effectiveness;
+pub mod estimate;
 pub mod observation;
 pub mod policy;
 pub mod reward;

@@ -4,7 +4,6 @@
 //! same observations give the same statistics whatever the order, the grouping into pages, or the
 //! number of workers. Memory is bounded by the number of buckets and bins, never by volume.
 
-mod bins;
 mod bucket;
 mod histogram;
 mod series;

@@ -118,7 +118,7 @@ fn fixed(value: f64, units: f64) -> u64 {
     (value * units).round() as u64
 }
 
-/// Saturating, as all sums of counts here: see [`super::bins`].
+/// Saturating, as all sums of counts here: see crate::domain::bins.
 fn add(sum: &mut u64, more: u64) {
     *sum = sum.saturating_add(more);
 }

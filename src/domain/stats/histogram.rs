@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::Bins;
+use crate::domain::bins::Bins;
 use crate::domain::observation::Weight;
 
 /// Rewards lie in 0..1, where an absolute error says more than a relative one: each goes to the

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bins::Bins;
+use crate::domain::bins::Bins;
 use crate::domain::observation::{MAX_DURATION_MS, Weight};
 
 /// A DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with

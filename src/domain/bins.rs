@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Sorted arrays rather than one slot for each bin: most buckets hold a few dozen of more than a
 /// thousand bins, and a service holds thousands of buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bins<const LEN: u16> {
+pub(in crate::domain) struct Bins<const LEN: u16> {
     numbers: Vec<u16>,
     counts: Vec<u64>,
 }
@@ -15,7 +15,7 @@ pub(super) struct Bins<const LEN: u16> {
 impl<const LEN: u16> Bins<LEN> {
     /// Sums saturate: of counts that are never negative, a saturated sum is as associative and
     /// commutative as an exact one.
-    pub(super) fn add(&mut self, number: u16, count: u64) {
+    pub(in crate::domain) fn add(&mut self, number: u16, count: u64) {
         debug_assert!(number < LEN && count > 0);
         match self.numbers.binary_search(&number) {
             Ok(at) => self.counts[at] = self.counts[at].saturating_add(count),
@@ -26,7 +26,7 @@ impl<const LEN: u16> Bins<LEN> {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(in crate::domain) fn merge(&mut self, other: &Self) {
         if self.numbers == other.numbers {
             for (count, more) in self.counts.iter_mut().zip(&other.counts) {
                 *count = count.saturating_add(*more);
@@ -58,7 +58,7 @@ impl<const LEN: u16> Bins<LEN> {
     }
 
     /// The first bin up to which the counts reach `share` of their total; `None` when empty.
-    pub(super) fn quantile(&self, share: f64) -> Option<u16> {
+    pub(in crate::domain) fn quantile(&self, share: f64) -> Option<u16> {
         let total = self.counts.iter().fold(0_u128, |sum, count| sum + u128::from(*count));
         let target = (share.clamp(0.0, 1.0) * total as f64).ceil() as u128;
         let mut reached = 0;
@@ -79,7 +79,7 @@ impl<const LEN: u16> Bins<LEN> {
         self.counts.push(count);
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+    pub(in crate::domain) fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         self.numbers.iter().copied().zip(self.counts.iter().copied())
     }
 }
