@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::checkpoint::Changes;
 use super::cursor::Position;
 use super::error::{Result, StoreError};
-use super::observations::{Item, SCORED_FIELDS, StoredItem, stored_item};
+use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use super::value::{self, Fields};
 use super::{Store, collection::OBSERVATIONS, collection::STATE, write};
 use crate::domain::reward::RewardConfig;
@@ -108,11 +108,6 @@ impl Store {
 
     fn reconcile_write(&self, state: &ReconcileState, next: &ReconcileState) -> Write {
         write::set_if_unchanged(self.name(STATE, RECONCILE), encode(next), state.seen)
-    }
-
-    /// The observations of a batch, as far as they are still there.
-    pub async fn late_items(&self, ids: &[String]) -> Result<Vec<Item>> {
-        Ok(self.stored_items(ids).await?.into_iter().map(|stored| stored.item).collect())
     }
 
     /// The observations with these ids that are there, in the order of the ids.

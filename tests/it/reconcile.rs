@@ -280,3 +280,23 @@ async fn what_is_requeued_out_of_an_announced_batch_is_counted_once() {
     assert_eq!(counted(&store).await, 2);
     assert!(reconcile(&store, now).await.is_quiet());
 }
+
+/// It had no time when it was announced, and has one now that scoring will come by.
+#[tokio::test]
+async fn what_is_mended_ahead_of_the_cursor_is_left_to_scoring() {
+    let store = seeded_store().await;
+    let now = START + 1_000;
+    put_with(&store, "mended", "ts", Value::Null).await;
+    let config = store.reward_config().await.unwrap();
+    let state = store.reconcile_state().await.unwrap();
+    let batch = LateBatch { ids: vec!["mended".to_owned()], config };
+    let announced = state.announcing(Some(batch));
+    store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
+    put_with(&store, "mended", "ts", json!(START)).await;
+
+    reconcile(&store, now).await;
+    assert_eq!(counted(&store).await, 0, "no cursor has come by it yet");
+    score(&store, now).await;
+    assert_eq!(counted(&store).await, 1);
+    assert!(reconcile(&store, now).await.is_quiet());
+}

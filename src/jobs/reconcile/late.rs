@@ -3,7 +3,7 @@
 
 use super::{Known, ReconcileJob, ReconcileReport};
 use crate::jobs::score::write;
-use crate::store::{Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem};
+use crate::store::{Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem};
 
 /// Observations looked at together.
 pub(super) const PAGE: usize = LATE_AT_ONCE;
@@ -23,30 +23,44 @@ impl ReconcileJob {
         for some in found.chunks(LATE_AT_ONCE) {
             let ids = some.iter().map(|found| found.id().to_owned()).collect();
             let batch = LateBatch { ids, config: config.clone() };
-            let nobodys = some.iter().filter(|found| {
-                matches!(found.item, Item::Valid(_))
-                    && known.layout.shard_of_number(found.shard).is_none()
-            });
-            let reached = nobodys.map(|found| &found.position);
-            let up_to = furthest(known.state.up_to.as_ref().into_iter().chain(reached));
-            let mut announced = known.state.announcing(Some(batch.clone()));
-            announced.up_to = up_to;
-            let changes = crate::store::Changes::default();
-            known.state =
-                self.store.commit_reconcile(&known.state, announced, changes, known.now).await?;
+            self.announce(known, batch.clone(), some).await?;
             self.complete(known, batch, report).await?;
         }
         Ok(())
     }
 
-    /// Writes and counts what was announced. An observation that is gone by now is passed over.
+    /// Stores the batch, and how far it reaches among the observations that belong to no shard: the
+    /// cursors of another layout will leave these out.
+    async fn announce(
+        &self,
+        known: &mut Known,
+        batch: LateBatch,
+        found: &[StoredItem],
+    ) -> Result<()> {
+        let mut announced = known.state.announcing(Some(batch));
+        announced.up_to = reach(known, found);
+        let changes = Changes::default();
+        known.state =
+            self.store.commit_reconcile(&known.state, announced, changes, known.now).await?;
+        Ok(())
+    }
+
+    /// Writes and counts what was announced. An observation that is gone by now is passed over, and
+    /// so is one that was mended since and is no longer this job's: whoever it falls to finds it
+    /// without a count.
     pub(super) async fn complete(
         &mut self,
         known: &mut Known,
         batch: LateBatch,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let items = self.store.late_items(&batch.ids).await?;
+        let mut found = self.store.stored_items(&batch.ids).await?;
+        found.retain(|found| is_still_ours(known, found));
+        // One that was mended may reach further now.
+        if reach(known, &found) != known.state.up_to {
+            self.announce(known, batch.clone(), &found).await?;
+        }
+        let items: Vec<Item> = found.into_iter().map(|found| found.item).collect();
         write::all(&self.store, &items, &batch.config, known.now).await?;
         let mut rest = items.as_slice();
         loop {
@@ -121,4 +135,18 @@ fn id_of(item: &Item) -> &str {
 
 fn furthest<'a>(positions: impl Iterator<Item = &'a Position>) -> Option<Position> {
     positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
+}
+
+/// Whether what was announced is still for this job to count: what belongs to a shard only if its
+/// cursor has passed it.
+fn is_still_ours(known: &Known, found: &StoredItem) -> bool {
+    known.layout.shard_of_number(found.shard).is_none() || ReconcileJob::is_left_to_us(known, found)
+}
+
+/// The furthest valid observation that belongs to no shard, of these and those announced before.
+fn reach(known: &Known, found: &[StoredItem]) -> Option<Position> {
+    let nobodys = found.iter().filter(|found| {
+        matches!(found.item, Item::Valid(_)) && known.layout.shard_of_number(found.shard).is_none()
+    });
+    furthest(known.state.up_to.as_ref().into_iter().chain(nobodys.map(|found| &found.position)))
 }
