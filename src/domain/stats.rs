@@ -11,6 +11,8 @@ mod sketch;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tiers;
+mod timeline;
 mod window;
 
 pub use bucket::Bucket;
@@ -18,4 +20,5 @@ pub use histogram::RewardHistogram;
 pub use series::{DecodeError, MAX_AHEAD_MS, Placement, Series};
 pub use sketch::Sketch;
 pub use tally::Tally;
+pub use timeline::{Samples, Timeline};
 pub use window::{UnknownWindow, Window, WindowStats};

@@ -15,7 +15,7 @@ use super::{Store, collection::STATE, write};
 use crate::domain::stats::{Series, Window};
 
 /// The layout of the encoded series. A reader that meets another refuses it.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// A component's series, and the windows that have a document in `ops_stats`.
 #[derive(Clone, Debug)]

@@ -1,15 +1,16 @@
 //! One component's statistics over time.
 //!
 //! The last hour is kept in buckets of 5 minutes, the rest of the last day in buckets of an hour,
-//! the rest of the last week in buckets of 6 hours: some 65 buckets, whatever the volume. As time
-//! moves on, a bucket that has left a window is merged into a wider one of the next window, and
-//! one that has left the last is dropped.
+//! the rest of the last week in buckets of 6 hours: some 65 buckets, whatever the volume. Beside
+//! them stands the [`Timeline`], from which estimates with their errors are made.
 
 mod wire;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::bucket::Bucket;
+use super::tiers::{Merge, Scale, Tiers};
+use super::timeline::Timeline;
 use super::window::{Window, WindowStats};
 use crate::domain::observation::Observation;
 use crate::domain::reward::Reward;
@@ -29,8 +30,24 @@ const MAX_NOW: i64 = 253_402_300_799_999;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     Counted,
-    /// Older than the longest window: there is nothing left that it could count in.
+    /// Older than the longest window: at most the timeline still counts it.
     TooOld,
+}
+
+/// A tier for each window.
+enum Windows {}
+
+impl Scale for Windows {
+    const SPANS: [i64; 3] =
+        [Window::ALL[0].span_ms(), Window::ALL[1].span_ms(), Window::ALL[2].span_ms()];
+    const STEPS: [i64; 3] =
+        [Window::ALL[0].step_ms(), Window::ALL[1].step_ms(), Window::ALL[2].step_ms()];
+}
+
+impl Merge for Bucket {
+    fn merge(&mut self, other: &Self) {
+        Bucket::merge(self, other);
+    }
 }
 
 /// Windows of one component. Time only moves forwards: a `now` before one that the series has
@@ -39,22 +56,13 @@ pub enum Placement {
 #[serde(try_from = "wire::Wire")]
 pub struct Series {
     now: i64,
-    /// The start of each of [`Window::ALL`] at `now`. Derived; kept because every record asks.
-    starts: [i64; 3],
-    /// `tiers[i]` holds what is in `Window::ALL[i]` and in no shorter window, sorted by time.
-    tiers: [Vec<Slot>; 3],
-}
-
-/// A bucket and when it starts; how wide it is follows from its tier.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Slot {
-    start: i64,
-    bucket: Bucket,
+    windows: Tiers<Windows, Bucket>,
+    timeline: Timeline,
 }
 
 impl Default for Series {
     fn default() -> Self {
-        Self { now: 0, starts: starts_at(0), tiers: Default::default() }
+        Self { now: 0, windows: Tiers::at(0), timeline: Timeline::at(0) }
     }
 }
 
@@ -63,9 +71,12 @@ impl Series {
     pub fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) -> Placement {
         self.advance(now);
         let ts = observation.ts.min(self.now + MAX_AHEAD_MS);
-        match self.tier_of(ts) {
-            Some(tier) => {
-                self.bucket_at(tier, ts).add(observation, reward);
+        if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
+            samples.add(observation, reward);
+        }
+        match self.windows.bucket_at(ts) {
+            Some(bucket) => {
+                bucket.add(observation, reward);
                 Placement::Counted
             }
             None => Placement::TooOld,
@@ -77,9 +88,9 @@ impl Series {
     pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {
         self.advance(now);
         let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
-        match self.tier_of(ts) {
-            Some(tier) => {
-                self.bucket_at(tier, ts).reject();
+        match self.windows.bucket_at(ts) {
+            Some(bucket) => {
+                bucket.reject();
                 Placement::Counted
             }
             None => Placement::TooOld,
@@ -93,11 +104,8 @@ impl Series {
             return;
         }
         self.now = now;
-        let starts = starts_at(now);
-        if starts != self.starts {
-            self.starts = starts;
-            self.compact();
-        }
+        self.windows.advance(now);
+        self.timeline.tiers_mut().advance(now);
     }
 
     /// The latest time that the series has seen.
@@ -105,90 +113,51 @@ impl Series {
         self.now
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.tiers.iter().all(Vec::is_empty)
+    pub const fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.timeline.is_empty()
+    }
+
+    /// How many buckets the windows take.
     pub fn buckets(&self) -> usize {
-        self.tiers.iter().map(Vec::len).sum()
+        self.windows.len()
     }
 
     /// The figures of one window, as of the last [`Series::advance`] or [`Series::record`].
     pub fn window(&self, window: Window) -> WindowStats {
         let mut sum = Bucket::default();
-        for tier in &self.tiers[..=window as usize] {
+        for tier in &self.windows.slots()[..=window as usize] {
             tier.iter().for_each(|slot| sum.merge(&slot.bucket));
         }
-        sum.stats(self.starts[window as usize])
+        sum.stats(self.windows.start(window as usize))
     }
 
     /// All windows, at the price of the longest.
     pub fn windows(&self) -> [(Window, WindowStats); 3] {
         let mut sum = Bucket::default();
         Window::ALL.map(|window| {
-            let tier = &self.tiers[window as usize];
+            let tier = &self.windows.slots()[window as usize];
             tier.iter().for_each(|slot| sum.merge(&slot.bucket));
-            (window, sum.stats(self.starts[window as usize]))
+            (window, sum.stats(self.windows.start(window as usize)))
         })
     }
 
-    /// When the passing of time alone next changes a window, never before `now`; `None` when
-    /// nothing is left that could expire.
+    /// When the passing of time alone next changes what a reader sees, never before `now`; `None`
+    /// when nothing is left that could expire. Once all windows are empty only the end of the
+    /// timeline counts.
     pub fn next_change(&self, now: i64) -> Option<i64> {
-        let expiries = Window::ALL.into_iter().filter_map(|window| {
-            let oldest = self.tiers[window as usize].first()?;
-            // A bucket is out once the window starts at its end.
-            Some(oldest.start + window.step_ms() + window.span_ms())
-        });
-        expiries.min().map(|expiry| expiry.max(now))
+        let windows = (0..3).filter_map(|tier| self.windows.expiry(tier)).min();
+        let last = || (0..3).rev().find_map(|tier| self.timeline.tiers().expiry(tier));
+        windows.or_else(last).map(|expiry| expiry.max(now))
     }
 
     /// Adds what another series of the same component has counted.
     pub fn merge(&mut self, other: &Self) {
         self.advance(other.now);
-        for slot in other.tiers.iter().flatten() {
-            self.put(slot);
-        }
+        self.windows.merge(&other.windows);
+        self.timeline.tiers_mut().merge(other.timeline.tiers());
     }
-
-    fn compact(&mut self) {
-        for tier in 0..self.tiers.len() {
-            let start = self.starts[tier];
-            let gone = self.tiers[tier].partition_point(|slot| slot.start < start);
-            let expired: Vec<Slot> = self.tiers[tier].drain(..gone).collect();
-            expired.iter().for_each(|slot| self.put(slot));
-        }
-    }
-
-    /// Merges a slot into the tier where its time now belongs. Steps divide one another, so it
-    /// lies within one bucket there, and within one tier.
-    fn put(&mut self, slot: &Slot) {
-        if let Some(tier) = self.tier_of(slot.start) {
-            self.bucket_at(tier, slot.start).merge(&slot.bucket);
-        }
-    }
-
-    /// The tier of the shortest window that `ts` belongs to.
-    fn tier_of(&self, ts: i64) -> Option<usize> {
-        self.starts.iter().position(|start| *start <= ts)
-    }
-
-    /// Looks from the end: what comes in is mostly recent.
-    fn bucket_at(&mut self, tier: usize, ts: i64) -> &mut Bucket {
-        let start = Window::ALL[tier].align(ts);
-        let slots = &mut self.tiers[tier];
-        let at = match slots.iter().rposition(|slot| slot.start <= start) {
-            Some(at) if slots[at].start == start => at,
-            before => {
-                let at = before.map_or(0, |at| at + 1);
-                slots.insert(at, Slot { start, bucket: Bucket::default() });
-                at
-            }
-        };
-        &mut slots[at].bucket
-    }
-}
-
-fn starts_at(now: i64) -> [i64; 3] {
-    Window::ALL.map(|window| window.start(now))
 }

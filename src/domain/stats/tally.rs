@@ -1,43 +1,101 @@
 //! Everything that was ever counted under one name, without windows: what a version of a policy
 //! has earned.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Bucket;
 use super::series::DecodeError;
+use super::timeline::Samples;
 use super::window::WindowStats;
+use crate::domain::estimate::{RewardScore, Sample};
 use crate::domain::observation::Observation;
 use crate::domain::reward::Reward;
 
 /// Raised whenever the layout of anything within changes.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
-/// Of fixed size, and exact to merge, as all statistics here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(Bucket);
+/// Components that are told apart. A policy routes over fewer arms than this; where more name a
+/// version, none is told apart, so that it does not matter which came first.
+const MAX_COMPONENTS: usize = 256;
+
+/// Of bounded size, and exact to merge, as all statistics here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    bucket: Bucket,
+    samples: Samples,
+    /// What each component earned; `None` once there were too many.
+    rewards: Option<BTreeMap<String, Sample<RewardScore>>>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let rewards = Some(BTreeMap::new());
+        Self { bucket: Bucket::default(), samples: Samples::default(), rewards }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
-struct Wire<B> {
+struct Wire<T> {
     format: u8,
-    bucket: B,
+    tally: T,
 }
 
 impl Tally {
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
-        self.0.add(observation, reward);
+        self.bucket.add(observation, reward);
+        self.samples.add(observation, reward);
+        if let Some(sample) = self.rewards_of(&observation.component) {
+            sample.add(reward.score, observation.weight());
+        }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        self.0.merge(&other.0);
+        self.bucket.merge(&other.bucket);
+        self.samples.merge(&other.samples);
+        match &other.rewards {
+            None => self.rewards = None,
+            Some(rewards) => {
+                for (component, sample) in rewards {
+                    if let Some(sum) = self.rewards_of(component) {
+                        sum.merge(sample);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rewards_of(&mut self, component: &str) -> Option<&mut Sample<RewardScore>> {
+        let rewards = self.rewards.as_mut()?;
+        if !rewards.contains_key(component) {
+            if rewards.len() == MAX_COMPONENTS {
+                self.rewards = None;
+                return None;
+            }
+            rewards.insert(component.to_owned(), Sample::default());
+        }
+        self.rewards.as_mut()?.get_mut(component)
     }
 
     /// The figures over all that was counted.
     pub fn stats(&self) -> WindowStats {
-        self.0.stats(0)
+        self.bucket.stats(0)
+    }
+
+    /// What estimates of the version are made from.
+    pub const fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The rewards of each component that named the version; `None` where they were too many to be
+    /// told apart.
+    pub const fn rewards(&self) -> Option<&BTreeMap<String, Sample<RewardScore>>> {
+        self.rewards.as_ref()
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let wire = Wire { format: FORMAT, bucket: &self.0 };
+        let wire = Wire { format: FORMAT, tally: self };
         postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
     }
 
@@ -47,8 +105,8 @@ impl Tally {
             Some(&FORMAT) | None => {}
             Some(&found) => return Err(DecodeError::Format { found }),
         }
-        let wire: Wire<Bucket> = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
-        Ok(Self(wire.bucket))
+        let wire: Wire<Self> = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
+        Ok(wire.tally)
     }
 }
 
@@ -61,12 +119,16 @@ mod tests {
     use crate::domain::reward::{RewardConfig, score};
 
     fn counted(latencies: &[f64]) -> Tally {
+        counted_of(latencies, |latency| format!("c{}", latency as u64 % 3))
+    }
+
+    fn counted_of(latencies: &[f64], component: impl Fn(f64) -> String) -> Tally {
         let mut tally = Tally::default();
         for latency in latencies {
             let observation = Observation {
                 id: "o".to_owned(),
                 ts: 0,
-                component: "c".to_owned(),
+                component: component(*latency),
                 outcome: Outcome::Success,
                 duration_ms: *latency,
                 tokens_in: None,
@@ -79,6 +141,18 @@ mod tests {
             tally.add(&observation, &score(&RewardConfig::default(), &observation));
         }
         tally
+    }
+
+    #[test]
+    fn components_are_told_apart_until_they_are_too_many() {
+        let each = |latency: f64| format!("c{latency}");
+        let all: Vec<f64> = (0..=256).map(f64::from).collect();
+        let rewards = counted_of(&all[..256], each).rewards().cloned().unwrap();
+        assert!(rewards.len() == 256 && rewards.values().all(|it| (it.n() - 1.0).abs() < 1e-9));
+        assert_eq!(counted_of(&all, each).rewards(), None);
+        let mut merged = counted_of(&all[100..], each);
+        merged.merge(&counted_of(&all[..100], each));
+        assert_eq!(merged, counted_of(&all, each), "whoever came first");
     }
 
     proptest! {

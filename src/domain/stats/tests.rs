@@ -138,11 +138,12 @@ fn stepping_from_change_to_change_ends_in_an_empty_series() {
     let mut now = NOW;
     let mut steps = 0;
     while let Some(change) = series.next_change(now) {
-        let before = series.windows();
+        let counted = |it: &Series| (it.windows().map(|it| it.1.n), it.timeline().is_empty());
+        let before = counted(&series);
         series.advance(change - 1);
-        assert_eq!(series.windows().map(|it| it.1.n), before.clone().map(|it| it.1.n));
+        assert_eq!(counted(&series), before);
         series.advance(change);
-        assert_ne!(series.windows().map(|it| it.1.n), before.map(|it| it.1.n));
+        assert_ne!(counted(&series), before);
         now = change;
         steps += 1;
     }
@@ -151,11 +152,15 @@ fn stepping_from_change_to_change_ends_in_an_empty_series() {
 }
 
 #[test]
-fn an_observation_of_last_month_counts_nowhere() {
+fn an_observation_of_last_month_counts_in_no_window() {
     let mut series = Series::default();
+    let older = observation(NOW - 63 * DAY, Outcome::Success, 1.0);
+    assert_eq!(record(&mut series, &older, NOW), Placement::TooOld);
+    assert!(series.is_empty());
     let old = observation(NOW - 30 * DAY, Outcome::Success, 1.0);
     assert_eq!(record(&mut series, &old, NOW), Placement::TooOld);
-    assert!(series.is_empty());
+    assert!(series.windows().iter().all(|(_, stats)| stats.n == 0));
+    assert!((series.timeline().since(0).reward.n() - 1.0).abs() < 1e-9, "evidence lasts longer");
 }
 
 #[test]

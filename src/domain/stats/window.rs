@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::tiers::align;
+
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -60,12 +62,7 @@ impl Window {
 
     /// The window at `now` holds exactly the observations with `start(now) <= ts <= now`.
     pub const fn start(self, now: i64) -> i64 {
-        self.align(now.saturating_sub(self.span_ms()))
-    }
-
-    /// The start of the bucket that holds `ts`.
-    pub(super) const fn align(self, ts: i64) -> i64 {
-        ts.saturating_sub(ts.rem_euclid(self.step_ms()))
+        align(now.saturating_sub(self.span_ms()), self.step_ms())
     }
 }
 

@@ -3,17 +3,21 @@
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
-use super::{MAX_AHEAD_MS, MAX_NOW, Series, Slot, Window, starts_at};
+use super::{MAX_AHEAD_MS, MAX_NOW, Series};
+use crate::domain::stats::bucket::Bucket;
+use crate::domain::stats::tiers::{Slot, Tiers};
+use crate::domain::stats::timeline::{Samples, Timeline};
 
 /// Raised whenever the layout of anything within changes; what was written before is then
 /// refused by number rather than misread, and rebuilt from the observations.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 #[derive(Deserialize)]
 pub(super) struct Wire {
     format: u8,
     now: i64,
-    tiers: [Vec<Slot>; 3],
+    windows: [Vec<Slot<Bucket>>; 3],
+    timeline: [Vec<Slot<Samples>>; 3],
 }
 
 /// [`Wire`] on the way out, where nothing needs to be copied first.
@@ -21,7 +25,8 @@ pub(super) struct Wire {
 struct WireRef<'a> {
     format: u8,
     now: i64,
-    tiers: &'a [Vec<Slot>; 3],
+    windows: &'a [Vec<Slot<Bucket>>; 3],
+    timeline: &'a [Vec<Slot<Samples>>; 3],
 }
 
 #[derive(Debug, Error)]
@@ -54,32 +59,30 @@ impl Series {
 
 impl Serialize for Series {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WireRef { format: FORMAT, now: self.now, tiers: &self.tiers }.serialize(serializer)
+        WireRef {
+            format: FORMAT,
+            now: self.now,
+            windows: self.windows.slots(),
+            timeline: self.timeline.tiers().slots(),
+        }
+        .serialize(serializer)
     }
 }
 
 impl TryFrom<Wire> for Series {
     type Error = DecodeError;
 
-    fn try_from(Wire { format, now, tiers }: Wire) -> Result<Self, Self::Error> {
+    fn try_from(Wire { format, now, windows, timeline }: Wire) -> Result<Self, Self::Error> {
         if format != FORMAT {
             return Err(DecodeError::Format { found: format });
         }
         if !(0..=MAX_NOW).contains(&now) {
             return Err(DecodeError::Inconsistent("its time is out of range"));
         }
-        let starts = starts_at(now);
-        let mut end = now + MAX_AHEAD_MS;
-        for ((window, start), slots) in Window::ALL.into_iter().zip(starts).zip(&tiers) {
-            let within = |slot: &Slot| (start..=end).contains(&slot.start);
-            if !slots.iter().all(|it| within(it) && window.align(it.start) == it.start) {
-                return Err(DecodeError::Inconsistent("a bucket is not where its time belongs"));
-            }
-            if !slots.is_sorted_by(|a, b| a.start < b.start) {
-                return Err(DecodeError::Inconsistent("its buckets are out of order"));
-            }
-            end = start - 1;
-        }
-        Ok(Self { now, starts, tiers })
+        let latest = now + MAX_AHEAD_MS;
+        let windows = Tiers::from_slots(windows, now, latest).map_err(DecodeError::Inconsistent)?;
+        let timeline =
+            Timeline::from_slots(timeline, now, latest).map_err(DecodeError::Inconsistent)?;
+        Ok(Self { now, windows, timeline })
     }
 }

@@ -1,0 +1,190 @@
+//! What one component's observations say about how sure its figures are, by when they were made.
+
+use serde::{Deserialize, Serialize};
+
+use super::tiers::{Merge, Scale, Slot, Tiers};
+use crate::domain::estimate::{Cost, Latency, RewardScore, Sample, Success};
+use crate::domain::observation::{Observation, Outcome};
+use crate::domain::reward::Reward;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// The samples that estimates are made from; see [`crate::domain::estimate`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Samples {
+    pub reward: Sample<RewardScore>,
+    pub success: Sample<Success>,
+    /// Of the observations that gave a cost.
+    pub cost: Sample<Cost>,
+    pub latency: Sample<Latency>,
+}
+
+impl Samples {
+    pub fn add(&mut self, observation: &Observation, reward: &Reward) {
+        let weight = observation.weight();
+        self.reward.add(reward.score, weight);
+        let success = observation.outcome == Outcome::Success;
+        self.success.add(f64::from(u8::from(success)), weight);
+        self.latency.add(observation.duration_ms, weight);
+        if let Some(cost) = observation.cost_usd {
+            self.cost.add(cost, weight);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.reward.merge(&other.reward);
+        self.success.merge(&other.success);
+        self.cost.merge(&other.cost);
+        self.latency.merge(&other.latency);
+    }
+}
+
+impl Merge for Samples {
+    fn merge(&mut self, other: &Self) {
+        Samples::merge(self, other);
+    }
+}
+
+/// Hours of the last day, six hours of the last week, days of the last two months.
+pub(super) enum Months {}
+
+impl Scale for Months {
+    const SPANS: [i64; 3] = [DAY, 7 * DAY, Timeline::SPAN_MS];
+    const STEPS: [i64; 3] = [HOUR, 6 * HOUR, DAY];
+}
+
+/// [`Samples`] by time: at most 115 buckets, whatever the volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline(Tiers<Months, Samples>);
+
+impl Timeline {
+    /// How far back it reaches: no observation younger than this is forgotten.
+    pub const SPAN_MS: i64 = 61 * DAY;
+
+    pub(super) fn at(now: i64) -> Self {
+        Self(Tiers::at(now))
+    }
+
+    pub(super) fn tiers(&self) -> &Tiers<Months, Samples> {
+        &self.0
+    }
+
+    pub(super) fn tiers_mut(&mut self) -> &mut Tiers<Months, Samples> {
+        &mut self.0
+    }
+
+    pub(super) fn from_slots(
+        slots: [Vec<Slot<Samples>>; 3],
+        now: i64,
+        latest: i64,
+    ) -> Result<Self, &'static str> {
+        Tiers::from_slots(slots, now, latest).map(Self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When each bucket begins and what it holds, the oldest first. It ends where the next begins,
+    /// at the latest.
+    pub fn buckets(&self) -> impl DoubleEndedIterator<Item = (i64, &Samples)> {
+        self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
+    }
+
+    /// Everything in buckets that begin no earlier than `start`.
+    pub fn since(&self, start: i64) -> Samples {
+        let mut sum = Samples::default();
+        let within = self.buckets().rev().take_while(|(begins, _)| *begins >= start);
+        within.for_each(|(_, samples)| sum.merge(samples));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::domain::observation::{Observation, Outcome};
+    use crate::domain::reward::{RewardConfig, score};
+    use crate::domain::stats::{Series, Timeline};
+
+    use super::{DAY, HOUR};
+
+    const NOW: i64 = 1_734_000_123_456;
+
+    fn record(series: &mut Series, ts: i64, now: i64) {
+        let observation = Observation {
+            id: "o".to_owned(),
+            ts,
+            component: "c".to_owned(),
+            outcome: Outcome::Success,
+            duration_ms: 100.0,
+            tokens_in: None,
+            tokens_out: None,
+            cost_usd: Some(0.01),
+            policy_version: None,
+            error_code: None,
+            sample_rate: 1.0,
+        };
+        let reward = score(&RewardConfig::default(), &observation);
+        let _ = series.record(&observation, &reward, now);
+    }
+
+    fn n(timeline: &Timeline, since: i64) -> u64 {
+        timeline.since(since).reward.n().round() as u64
+    }
+
+    #[test]
+    fn two_months_of_load_take_a_bounded_number_of_buckets() {
+        let mut series = Series::default();
+        for hour in 0..24 * 90 {
+            record(&mut series, NOW + hour * HOUR, NOW + hour * HOUR);
+        }
+        let last = NOW + (24 * 90 - 1) * HOUR;
+        let kept = n(series.timeline(), 0);
+        assert!((61 * 24..=62 * 24).contains(&kept), "{kept}");
+        assert!(series.timeline().buckets().count() <= 115);
+        assert!(series.encode().len() < 20_000, "{}", series.encode().len());
+        assert_eq!(n(series.timeline(), last - 6 * HOUR), 6);
+        assert!(series.timeline().buckets().is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn what_is_left_when_nothing_comes_any_more_goes_with_the_last_day() {
+        let mut series = Series::default();
+        record(&mut series, NOW, NOW);
+        series.advance(NOW + 8 * DAY);
+        assert!(series.windows().iter().all(|(_, stats)| stats.n == 0));
+        let next = series.next_change(NOW + 8 * DAY).unwrap();
+        assert!(next > NOW + 61 * DAY && next < NOW + 63 * DAY);
+        series.advance(next);
+        assert!(series.is_empty() && series.next_change(next).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn late_or_in_order_in_parts_or_as_one_it_comes_out_the_same(
+            ages in proptest::collection::vec(0..70 * DAY, 0..40), cut in 0..40_usize,
+        ) {
+            let cut = cut.min(ages.len());
+            let mut late = Series::default();
+            ages.iter().for_each(|age| record(&mut late, NOW - age, NOW));
+            let mut sorted = ages.clone();
+            sorted.sort_unstable_by(|a, b| b.cmp(a));
+            let mut in_order = Series::default();
+            sorted.iter().for_each(|age| record(&mut in_order, NOW - age, NOW - age));
+            in_order.advance(NOW);
+            late.advance(NOW);
+            prop_assert_eq!(late.timeline(), in_order.timeline());
+            let mut parts = Series::default();
+            ages[cut..].iter().for_each(|age| record(&mut parts, NOW - age, NOW));
+            let mut rest = Series::default();
+            ages[..cut].iter().for_each(|age| record(&mut rest, NOW - age, NOW));
+            parts.advance(NOW);
+            parts.merge(&rest);
+            prop_assert_eq!(parts.timeline(), late.timeline());
+            prop_assert_eq!(Series::decode(&parts.encode()).unwrap(), parts);
+        }
+    }
+}
