@@ -133,10 +133,6 @@ fn id_of(item: &Item) -> &str {
     }
 }
 
-fn furthest<'a>(positions: impl Iterator<Item = &'a Position>) -> Option<Position> {
-    positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
-}
-
 /// Whether what was announced is still for this job to count: what belongs to a shard only if its
 /// cursor has passed it.
 fn is_still_ours(known: &Known, found: &StoredItem) -> bool {
@@ -148,5 +144,6 @@ fn reach(known: &Known, found: &[StoredItem]) -> Option<Position> {
     let nobodys = found.iter().filter(|found| {
         matches!(found.item, Item::Valid(_)) && known.layout.shard_of_number(found.shard).is_none()
     });
-    furthest(known.state.up_to.as_ref().into_iter().chain(nobodys.map(|found| &found.position)))
+    let reached = nobodys.map(|found| &found.position);
+    Position::furthest(known.state.up_to.as_ref().into_iter().chain(reached))
 }

@@ -48,7 +48,7 @@ impl Store {
     ) -> Result<()> {
         let late = self.reconcile_state().await?;
         let reached = old.iter().filter_map(|cursor| cursor.position.as_ref());
-        let position = furthest(reached.chain(late.up_to.as_ref()));
+        let position = Position::furthest(reached.chain(late.up_to.as_ref()));
         let new = self.cursors(&to.shards()).await?;
         let fields = value::fields([("shards", value::int(i64::from(to.shards)))]);
         let mut writes = vec![write::set_if_unchanged(self.name(STATE, LAYOUT), fields, from.seen)];
@@ -70,8 +70,4 @@ impl Store {
         self.commit("ops_state/layout and the cursors", writes, None).await?;
         Ok(())
     }
-}
-
-fn furthest<'a>(positions: impl Iterator<Item = &'a Position>) -> Option<Position> {
-    positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
 }

@@ -30,6 +30,11 @@ impl Position {
         compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name)).is_gt()
     }
 
+    /// The last of them in that order.
+    pub fn furthest<'a>(positions: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
+    }
+
     /// Whether a range over times can hold it; NaN is in none, and none reaches past infinity.
     pub fn is_number(&self) -> bool {
         match self.ts.value_type {
