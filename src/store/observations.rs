@@ -38,6 +38,23 @@ pub enum Item {
     Invalid(Box<Invalid>),
 }
 
+impl Item {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Valid(observation) => &observation.id,
+            Self::Invalid(invalid) => &invalid.id,
+        }
+    }
+
+    /// Who sent it, as far as that can be told.
+    pub fn component(&self) -> Option<&str> {
+        match self {
+            Self::Valid(observation) => Some(&observation.component),
+            Self::Invalid(invalid) => invalid.origin.component.as_deref(),
+        }
+    }
+}
+
 /// One that cannot be scored, and what can be told of it.
 #[derive(Debug)]
 pub struct Invalid {
@@ -239,15 +256,6 @@ pub struct StoredItem {
     pub position: Position,
     /// What it carries as `shard`, if that is a whole number.
     pub shard: Option<i64>,
-}
-
-impl StoredItem {
-    pub fn id(&self) -> &str {
-        match &self.item {
-            Item::Valid(observation) => &observation.id,
-            Item::Invalid(invalid) => &invalid.id,
-        }
-    }
 }
 
 pub(super) fn stored_item(document: &Document) -> StoredItem {

@@ -21,7 +21,7 @@ impl ReconcileJob {
         let store = self.store.clone();
         let config = self.config.get(known.now, store.reward_config()).await?;
         for some in found.chunks(LATE_AT_ONCE) {
-            let ids = some.iter().map(|found| found.id().to_owned()).collect();
+            let ids = some.iter().map(|found| found.item.id().to_owned()).collect();
             let batch = LateBatch { ids, config: config.clone() };
             self.announce(known, batch.clone(), some).await?;
             self.complete(known, batch, report).await?;
@@ -95,7 +95,7 @@ impl ReconcileJob {
             let folded = self.ledger.fold(&self.store, items, &batch.config, known.now).await?;
             let left = &items[folded.taken..];
             let pending = (!left.is_empty()).then(|| LateBatch {
-                ids: left.iter().map(|item| id_of(item).to_owned()).collect(),
+                ids: left.iter().map(|item| item.id().to_owned()).collect(),
                 config: batch.config.clone(),
             });
             let next = known.state.announcing(pending.clone());
@@ -123,13 +123,6 @@ impl ReconcileJob {
             self.store.pause(attempt).await;
             attempt += 1;
         }
-    }
-}
-
-fn id_of(item: &Item) -> &str {
-    match item {
-        Item::Valid(observation) => &observation.id,
-        Item::Invalid(invalid) => &invalid.id,
     }
 }
 

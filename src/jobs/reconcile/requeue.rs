@@ -48,7 +48,7 @@ impl ReconcileJob {
         let mut found = self.store.stored_items(&ids).await?;
         let mut freed: Vec<String> = Vec::new();
         for entry in entries {
-            let at = found.iter().position(|found| found.id() == entry.id);
+            let at = found.iter().position(|found| found.item.id() == entry.id);
             let Some(stored) = at.map(|at| found.swap_remove(at)) else {
                 report.gone.push(entry.id.clone());
                 continue;

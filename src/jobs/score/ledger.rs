@@ -157,7 +157,7 @@ impl Ledger {
         while from < items.len() {
             let upto = self.load_some(store, &items[from..]).await? + from;
             for (index, item) in items[from..upto].iter().enumerate() {
-                let Some(component) = component_of(item) else { continue };
+                let Some(component) = item.component() else { continue };
                 if self.touched.contains(component) {
                     continue;
                 }
@@ -179,7 +179,7 @@ impl Ledger {
         let mut unknown: HashSet<&str> = HashSet::new();
         let mut upto = 0;
         for item in items {
-            if let Some(component) = component_of(item)
+            if let Some(component) = item.component()
                 && !self.known.contains_key(component)
             {
                 if unknown.len() == READ_AT_ONCE && !unknown.contains(component) {
@@ -226,12 +226,5 @@ impl Ledger {
         for series in series {
             self.known.insert(series.component.clone(), series);
         }
-    }
-}
-
-fn component_of(item: &Item) -> Option<&str> {
-    match item {
-        Item::Valid(observation) => Some(&observation.component),
-        Item::Invalid(invalid) => invalid.origin.component.as_deref(),
     }
 }
