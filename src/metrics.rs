@@ -1,6 +1,5 @@
 //! What `/metrics` shows, in the text format of Prometheus.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::jobs::check::CheckReport;
 use crate::jobs::reconcile::ReconcileReport;
+use crate::jobs::rejected::Rejected;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PassLabels {
@@ -87,8 +87,8 @@ impl Metrics {
         }
     }
 
-    pub fn rejected(&self, by_component: &BTreeMap<String, u64>) {
-        for (component, count) in by_component {
+    pub fn rejected(&self, rejected: &Rejected) {
+        for (component, count) in rejected.iter() {
             let labels = ComponentLabels { component: component.clone() };
             self.rejected.get_or_create(&labels).inc_by(*count);
         }

@@ -5,6 +5,7 @@
 pub mod check;
 pub mod leases;
 pub mod reconcile;
+pub mod rejected;
 pub mod retain;
 pub mod scheduler;
 pub mod score;

@@ -67,16 +67,9 @@ impl ReconcileJob {
             let taken = self.count(known, rest, &batch).await?;
             let (done, left) = rest.split_at(taken);
             rest = left;
-            for item in done {
-                match item {
-                    Item::Valid(_) => report.scored += 1,
-                    Item::Invalid(invalid) => {
-                        report.quarantined += 1;
-                        let name = invalid.origin.component.clone().unwrap_or_default();
-                        *report.rejected.entry(name).or_default() += 1;
-                    }
-                }
-            }
+            let rejected = report.rejected.count(done);
+            report.quarantined += rejected;
+            report.scored += done.len() as u64 - rejected;
             if rest.is_empty() {
                 return Ok(());
             }

@@ -1,7 +1,8 @@
 //! What a reconcile pass found and mended.
 
-use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::jobs::rejected::Rejected;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
@@ -9,8 +10,8 @@ pub struct ReconcileReport {
     pub scored: u64,
     /// Invalid ones that no cursor would have come by, put into quarantine and counted now.
     pub quarantined: u64,
-    /// Of those, how many each component sent; under the empty name those that name none.
-    pub rejected: BTreeMap<String, u64>,
+    /// Of those, how many each component sent.
+    pub rejected: Rejected,
     /// Invalid ones ahead of the cursors, put into quarantine now.
     pub early: u64,
     /// Rewards and quarantined documents whose observation is gone. They are left as they are.

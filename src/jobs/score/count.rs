@@ -29,12 +29,9 @@ impl ScoreJob {
             (cursor, taken) = self.count_some(cursor, rest, &step).await?;
             let (done, left) = rest.split_at(taken);
             rest = left;
-            for item in done {
-                match item {
-                    Item::Valid(_) => report.scored += 1,
-                    Item::Invalid(invalid) => report.reject(invalid.origin.component.as_deref()),
-                }
-            }
+            let rejected = report.rejected.count(done);
+            report.quarantined += rejected;
+            report.scored += done.len() as u64 - rejected;
             report.checkpoints += 1;
             (step.pass.progress)(report.scored + report.quarantined);
             if rest.is_empty() {
