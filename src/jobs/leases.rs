@@ -79,7 +79,7 @@ impl Leases {
                 self.held.insert(work.to_owned(), lease);
                 Ok(true)
             }
-            Err(error) if error.is_conflict() || error.is_ambiguous() => Ok(false),
+            Err(error) if error.needs_reread() => Ok(false),
             Err(error) => Err(error),
         }
     }

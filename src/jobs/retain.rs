@@ -172,7 +172,7 @@ impl RetainJob {
     ) -> Result<Option<RetentionState>, RetainError> {
         match self.store.commit_retention(state, Some(pending.clone()), now).await {
             Ok(state) => Ok(Some(state)),
-            Err(error) if error.is_conflict() || error.is_ambiguous() => {
+            Err(error) if error.needs_reread() => {
                 let stored = self.store.retention_state().await?;
                 if stored.pending.as_ref() == Some(pending) {
                     return Ok(Some(stored));
@@ -204,7 +204,7 @@ impl RetainJob {
         report.deleted += self.store.delete_archived(pending.archived, &keys).await?;
         let next = match self.store.commit_retention(state, None, now).await {
             Ok(next) => next,
-            Err(error) if error.is_conflict() || error.is_ambiguous() => {
+            Err(error) if error.needs_reread() => {
                 let stored = self.store.retention_state().await?;
                 if stored.pending.as_ref() == Some(pending) {
                     return Err(error.into());

@@ -69,6 +69,12 @@ impl StoreError {
         self.is_commit() && !self.is_conflict() && self.code().is_some_and(retry::is_transient)
     }
 
+    /// Whether whoever made a commit can go on from the state, once it is read again: somebody else
+    /// was first, or nobody knows whether the commit was applied.
+    pub fn needs_reread(&self) -> bool {
+        self.is_conflict() || self.is_ambiguous()
+    }
+
     fn is_commit(&self) -> bool {
         matches!(self, Self::Rpc { operation: COMMITTING, .. })
     }

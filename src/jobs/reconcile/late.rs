@@ -101,7 +101,7 @@ impl ReconcileJob {
                     self.ledger.committed(None);
                     return Ok(folded.taken);
                 }
-                Err(error) if error.is_conflict() || error.is_ambiguous() => error,
+                Err(error) if error.needs_reread() => error,
                 Err(error) => return Err(error),
             };
             self.ledger.forget();

@@ -94,7 +94,7 @@ impl ReconcileJob {
         let mut conflicts = 0;
         loop {
             match self.run(now, full, stop, &mut report).await {
-                Err(error) if error.is_conflict() || error.is_ambiguous() => {
+                Err(error) if error.needs_reread() => {
                     self.ledger.forget();
                     conflicts += 1;
                     if conflicts > MAX_CONFLICTS {

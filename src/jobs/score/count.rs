@@ -65,7 +65,7 @@ impl ScoreJob {
                     self.ledger.committed(Some(cursor.sequence));
                     return Ok((cursor, folded.taken));
                 }
-                Err(error) if error.is_conflict() || error.is_ambiguous() => error,
+                Err(error) if error.needs_reread() => error,
                 Err(error) => return Err(error),
             };
             self.ledger.forget();

@@ -34,9 +34,7 @@ impl ScoreJob {
                 tracing::info!(from = stored.layout.shards, to = asked.shards, "shards changed");
                 Ok(asked)
             }
-            Err(error) if error.is_conflict() || error.is_ambiguous() => {
-                Ok(self.store.layout().await?.layout)
-            }
+            Err(error) if error.needs_reread() => Ok(self.store.layout().await?.layout),
             Err(error) => Err(error),
         }
     }

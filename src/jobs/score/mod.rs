@@ -205,7 +205,7 @@ impl ScoreJob {
         let mut conflicts = 0;
         loop {
             match self.run(shard, further, pass, report).await {
-                Err(error) if error.is_conflict() || error.is_ambiguous() => {
+                Err(error) if error.needs_reread() => {
                     self.ledger.forget();
                     conflicts += 1;
                     if conflicts > MAX_CONFLICTS {
@@ -306,7 +306,7 @@ impl ScoreJob {
             match self.store.renew(changes, now).await {
                 Ok(()) => report.refreshed += expired.len() as u64,
                 // Whoever was first has renewed some of them; the rest is for the next pass.
-                Err(error) if error.is_conflict() || error.is_ambiguous() => return Ok(()),
+                Err(error) if error.needs_reread() => return Ok(()),
                 Err(error) => return Err(error),
             }
             self.ledger.replace(expired);
