@@ -130,10 +130,6 @@ impl Leases {
         shards.sort_by_key(|shard| !self.held.contains_key(&work_of(*shard)));
         shards
     }
-
-    pub fn holds(&self, work: &str) -> bool {
-        self.held.contains_key(work)
-    }
 }
 
 /// What the lease of scoring a shard is called.
