@@ -4,6 +4,8 @@
 //! `shutdown()` waits for nobody. So each job has one permit (a tick that finds it taken is
 //! skipped), runs on our own task tracker, and is told to stop through our own token.
 
+mod passes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Clock;
-use super::check::CheckReport;
 use super::leases::Leases;
 use super::reconcile::ReconcileJob;
-use super::retain::{RetainError, RetainJob};
+use super::retain::RetainJob;
 use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use passes::{Beat, Guard, Leased, run_check, run_reconcile, run_retain, run_score, run_tune};
 
 /// When each job runs: cron expressions of six fields, seconds first, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,29 +83,6 @@ pub struct Jobs {
     /// How long leases last, in milliseconds. None where no other worker can be at the store: there
     /// they would only make the next process wait for those of one that was killed.
     pub lease_ms: Option<i64>,
-}
-
-/// A job that one worker does at a time, with its lease.
-struct Leased<T> {
-    job: T,
-    leases: Option<Shared<Leases>>,
-}
-
-impl<T> Leased<T> {
-    /// Whether this worker may do `work` now.
-    async fn may(&self, work: &str) -> crate::store::Result<bool> {
-        match &self.leases {
-            Some(leases) => leases.lock().await.hold(work).await,
-            None => Ok(true),
-        }
-    }
-}
-
-/// What every pass is told.
-#[derive(Clone)]
-struct Beat {
-    clock: Clock,
-    health: Arc<Health>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -189,7 +168,7 @@ impl Worker {
         name: &'static str,
         expression: &str,
         job: Shared<T>,
-        run: impl Fn(tokio::sync::OwnedMutexGuard<T>, CancellationToken) -> F + Send + Sync + 'static,
+        run: impl Fn(Guard<T>, CancellationToken) -> F + Send + Sync + 'static,
     ) -> Result<(), ScheduleError>
     where
         T: Send + 'static,
@@ -234,104 +213,4 @@ impl Worker {
         };
         tokio::time::timeout(patience, orderly).await.is_ok()
     }
-}
-
-type Guard<T> = tokio::sync::OwnedMutexGuard<T>;
-
-async fn run_score(mut job: Guard<ScoreJob>, beat: Beat, stop: CancellationToken) {
-    match job.pass(beat.clock.now(), &stop, &|_| ()).await {
-        Ok(report) => {
-            beat.health.pass_succeeded("score");
-            beat.health.metrics().rejected(&report.rejected);
-            if report.scored + report.quarantined > 0 {
-                tracing::info!(job = "score", "{report}");
-            } else {
-                tracing::debug!(job = "score", "{report}");
-            }
-        }
-        Err(error) => failed("score", &error, &beat),
-    }
-}
-
-async fn run_reconcile(
-    mut leased: Guard<Leased<ReconcileJob>>,
-    beat: Beat,
-    stop: CancellationToken,
-) {
-    let pass = async {
-        if !leased.may("reconcile").await? {
-            return Ok(None);
-        }
-        leased.job.pass(beat.clock.now(), false, &stop).await.map(Some)
-    };
-    match pass.await {
-        Ok(None) => tracing::debug!(job = "reconcile", "another worker holds the lease"),
-        Ok(Some(report)) => {
-            beat.health.pass_succeeded("reconcile");
-            beat.health.metrics().rejected(&report.rejected);
-            beat.health.metrics().reconciled(&report);
-            if report.is_quiet() {
-                tracing::debug!(job = "reconcile", "{report}");
-            } else {
-                tracing::info!(job = "reconcile", "{report}");
-            }
-        }
-        Err(error) => failed("reconcile", &error, &beat),
-    }
-}
-
-async fn run_tune(mut leased: Guard<Leased<TuneJob>>, beat: Beat) {
-    let pass = async {
-        if !leased.may("tune").await? {
-            return Ok(None);
-        }
-        leased.job.pass(beat.clock.now()).await.map(Some)
-    };
-    match pass.await {
-        Ok(None) => tracing::debug!(job = "tune", "another worker holds the lease"),
-        Ok(Some(report)) => {
-            beat.health.pass_succeeded("tune");
-            report.log();
-        }
-        Err(error) => failed("tune", &error, &beat),
-    }
-}
-
-async fn run_retain(mut leased: Guard<Leased<RetainJob>>, beat: Beat, stop: CancellationToken) {
-    let pass = async {
-        if !leased.may("retain").await? {
-            return Ok(None);
-        }
-        leased.job.pass(beat.clock.now(), &stop).await.map(Some)
-    };
-    match pass.await {
-        Ok(None) => tracing::debug!(job = "retain", "another worker holds the lease"),
-        Ok(Some(report)) => {
-            beat.health.pass_succeeded("retain");
-            tracing::info!(job = "retain", "{report}");
-        }
-        Err(RetainError::Store(error)) => failed("retain", &error, &beat),
-        // What is wrong with the archive keeps nothing else from its work.
-        Err(RetainError::Archive(error)) => {
-            beat.health.metrics().pass("retain", false);
-            tracing::error!(job = "retain", %error, "the pass failed; the next tries again");
-        }
-    }
-}
-
-async fn run_check(store: Guard<Store>, beat: Beat) {
-    match CheckReport::take(&store).await {
-        Ok(report) => {
-            beat.health.pass_succeeded("check");
-            for irregularity in beat.health.checked(&report) {
-                tracing::error!(job = "check", "{irregularity}");
-            }
-        }
-        Err(error) => failed("check", &error, &beat),
-    }
-}
-
-fn failed(job: &'static str, error: &StoreError, beat: &Beat) {
-    beat.health.pass_failed(job, error);
-    tracing::error!(job, %error, "the pass failed; the next goes on from what is stored");
 }
