@@ -6,13 +6,13 @@
 //! counts again on top of the other.
 
 use firestore::gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
-use prost_types::Timestamp;
 
 use super::Store;
 use super::cursor::{Checkpoint, Cursor};
 use super::error::Result;
 use super::series::ComponentSeries;
 use super::versions::VersionTally;
+use super::write;
 
 /// What a commit changes in the statistics.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Store {
         let anchor = self.cursor_write(cursor, &next);
         let target = format!("{} and statistics", self.cursor_target(cursor));
         let answer = self.commit_counts(&target, Some(anchor), changes, now).await?;
-        Ok(cursor.after(next, &answer, 0))
+        Ok(cursor.after(next, &answer))
     }
 
     /// Commits statistics that changed by the passing of time alone.
@@ -67,15 +67,11 @@ impl Store {
         let answer = self.commit(target, writes, None).await?;
         for (component, place) in series.into_iter().zip(places) {
             // A delete has no update time, and there is nothing left to be unchanged.
-            component.seen = place.and_then(|at| update_time(&answer, at));
+            component.seen = place.and_then(|at| write::update_time(&answer, at));
         }
         for (index, version) in versions.into_iter().enumerate() {
-            version.seen = update_time(&answer, tallies_from + index);
+            version.seen = write::update_time(&answer, tallies_from + index);
         }
         Ok(answer)
     }
-}
-
-fn update_time(answer: &CommitResponse, index: usize) -> Option<Timestamp> {
-    answer.write_results.get(index).and_then(|result| result.update_time)
 }

@@ -117,7 +117,7 @@ impl Store {
         let next = Checkpoint { position: cursor.position.clone(), pending: Some(pending) };
         let writes = vec![self.cursor_write(cursor, &next)];
         let answer = self.commit(&self.cursor_target(cursor), writes, None).await?;
-        Ok(cursor.after(next, &answer, 0))
+        Ok(cursor.after(next, &answer))
     }
 
     pub(super) fn cursor_target(&self, cursor: &Cursor) -> String {
@@ -132,17 +132,15 @@ impl Store {
 }
 
 impl Cursor {
-    /// The cursor after a commit whose write number `index` was
-    /// [`cursor_write`](Store::cursor_write).
-    pub(super) fn after(&self, next: Checkpoint, answer: &CommitResponse, index: usize) -> Self {
-        let result = answer.write_results.get(index);
+    /// The cursor after a commit whose first write was [`cursor_write`](Store::cursor_write).
+    pub(super) fn after(&self, next: Checkpoint, answer: &CommitResponse) -> Self {
         Self {
             shard: self.shard,
             position: next.position,
             pending: next.pending,
             sequence: self.sequence + 1,
             retired: false,
-            seen: result.and_then(|result| result.update_time).or(answer.commit_time),
+            seen: write::update_time(answer, 0),
         }
     }
 }

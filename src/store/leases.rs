@@ -60,8 +60,7 @@ impl Store {
         let seen = current.and_then(|lease| lease.seen);
         let writes = vec![write::set_if_unchanged(self.name(STATE, &id), fields, seen)];
         let answer = self.commit(&format!("{STATE}/{id}"), writes, None).await?;
-        let seen = answer.write_results.first().and_then(|result| result.update_time);
-        let seen = seen.or(answer.commit_time);
+        let seen = write::update_time(&answer, 0);
         Ok(Lease { holder: holder.to_owned(), until, fence, seen })
     }
 

@@ -95,8 +95,7 @@ impl Store {
         let anchor = self.reconcile_write(state, &next);
         let target = "ops_state/reconcile and statistics";
         let answer = self.commit_counts(target, Some(anchor), changes, now).await?;
-        let result = answer.write_results.first();
-        next.seen = result.and_then(|result| result.update_time).or(answer.commit_time);
+        next.seen = write::update_time(&answer, 0);
         Ok(next)
     }
 

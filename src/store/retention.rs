@@ -194,8 +194,7 @@ impl Store {
         let write = write::set_if_unchanged(self.name(STATE, RETENTION), fields, state.seen);
         let target = "ops_state/retention";
         let answer = self.commit_counts(target, Some(write), Changes::default(), now).await?;
-        let seen = answer.write_results.first().and_then(|result| result.update_time);
-        Ok(RetentionState { sequence, pending, seen: seen.or(answer.commit_time) })
+        Ok(RetentionState { sequence, pending, seen: write::update_time(&answer, 0) })
     }
 
     /// Adds a page of documents with `ts` before `before` that come after those already read.

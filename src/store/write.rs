@@ -1,7 +1,8 @@
 //! Writes of the protocol, each with the precondition that makes it safe.
 
 use firestore::gcloud_sdk::google::firestore::v1::{
-    Document, DocumentMask, Precondition, Write, precondition::ConditionType, write::Operation,
+    CommitResponse, Document, DocumentMask, Precondition, Write, precondition::ConditionType,
+    write::Operation,
 };
 use prost_types::Timestamp;
 
@@ -62,6 +63,12 @@ pub fn delete(name: String) -> Write {
 /// Deletes the document if it is still as it was read at `seen`.
 pub fn delete_if_unchanged(name: String, seen: Timestamp) -> Write {
     Write { current_document: condition(ConditionType::UpdateTime(seen)), ..delete(name) }
+}
+
+/// The update time of the document that write number `index` of a commit left; none after a delete.
+/// Firestore gives one for every other write (`WriteResult.update_time`).
+pub fn update_time(answer: &CommitResponse, index: usize) -> Option<Timestamp> {
+    answer.write_results.get(index).and_then(|result| result.update_time)
 }
 
 fn unchanged(seen: Option<Timestamp>) -> ConditionType {
