@@ -136,7 +136,7 @@ impl Store {
         let created = document.create_time.unwrap_or_default();
         Ok(AuditRecord {
             audit_id: value::document_id(document).to_owned(),
-            committed_us: created.seconds * 1_000_000 + i64::from(created.nanos) / 1_000,
+            committed_us: value::epoch_micros(&created),
             entry,
         })
     }

@@ -280,9 +280,7 @@ fn parse(document: &Document) -> Item {
 
 /// When Firestore took the document; any time at all where it does not say.
 fn written_ms(document: &Document) -> i64 {
-    document.create_time.as_ref().map_or(i64::MAX, |created| {
-        created.seconds.saturating_mul(1_000).saturating_add(i64::from(created.nanos) / 1_000_000)
-    })
+    document.create_time.as_ref().map_or(i64::MAX, value::epoch_millis)
 }
 
 fn with_id(document: &Document) -> Map<String, Json> {

@@ -97,7 +97,7 @@ impl OldDocuments {
         let keys = self.documents.iter().map(|document| Key {
             id: value::document_id(document).to_owned(),
             ts: ts_of(document),
-            updated: document.update_time.as_ref().map_or(0, micros),
+            updated: document.update_time.as_ref().map_or(0, value::epoch_micros),
         });
         let column = |name: &'static str, values| Column { name, values };
         let text = |name: &'static str| {
@@ -239,7 +239,7 @@ impl Store {
         for some in keys.chunks(MAX_BATCH) {
             let writes = some.iter().map(|key| {
                 let name = self.name(archived.collection(), &key.id);
-                write::delete_if_unchanged(name, timestamp(key.updated))
+                write::delete_if_unchanged(name, value::from_epoch_micros(key.updated))
             });
             deleted += self.delete_batch(archived.collection(), writes.collect()).await?;
         }
@@ -263,7 +263,7 @@ impl Store {
             let writes = copied.iter().filter_map(|key| {
                 let document = found.get(&self.name(OBSERVATIONS, &key.id))?;
                 let seen = document.update_time?;
-                let is_as_copied = micros(&seen) <= key.updated;
+                let is_as_copied = value::epoch_micros(&seen) <= key.updated;
                 is_as_copied.then(|| write::delete_if_unchanged(document.name.clone(), seen))
             });
             deleted += self.delete_batch(OBSERVATIONS, writes.collect()).await?;
@@ -319,14 +319,4 @@ fn number_of(fields: &Fields, name: &str) -> Option<f64> {
         ValueType::DoubleValue(number) => Some(*number),
         _ => None,
     }
-}
-
-fn micros(time: &Timestamp) -> i64 {
-    time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000)
-}
-
-fn timestamp(micros: i64) -> Timestamp {
-    let nanos = micros.rem_euclid(1_000_000) * 1_000;
-    let seconds = micros.div_euclid(1_000_000);
-    Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use firestore::gcloud_sdk::google::firestore::v1::{
     ArrayValue, Document, MapValue, Value, value::ValueType,
 };
+use prost_types::Timestamp;
 use serde_json::{Map, Number, Value as Json};
 
 use crate::domain::observation::{Fields as ObservationFields, Scalar};
@@ -45,7 +46,7 @@ pub fn reference(name: String) -> Value {
     value(ValueType::ReferenceValue(name))
 }
 
-pub fn timestamp(time: prost_types::Timestamp) -> Value {
+pub fn timestamp(time: Timestamp) -> Value {
     value(ValueType::TimestampValue(time))
 }
 
@@ -154,10 +155,27 @@ pub fn fields_to_json(fields: &Fields) -> Map<String, Json> {
     fields.iter().map(|(name, value)| (name.clone(), to_json(value))).collect()
 }
 
-fn rfc3339(time: &prost_types::Timestamp) -> String {
+fn rfc3339(time: &Timestamp) -> String {
     let nanos = u32::try_from(time.nanos).unwrap_or(0);
     chrono::DateTime::from_timestamp(time.seconds, nanos)
         .map_or_else(|| format!("{}s", time.seconds), |moment| moment.to_rfc3339())
+}
+
+/// A time in epoch microseconds, which is as finely as Firestore tells it.
+pub fn epoch_micros(time: &Timestamp) -> i64 {
+    time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000)
+}
+
+/// A time in epoch milliseconds, rounded down.
+pub fn epoch_millis(time: &Timestamp) -> i64 {
+    epoch_micros(time).div_euclid(1_000)
+}
+
+/// The time at so many epoch microseconds.
+pub fn from_epoch_micros(micros: i64) -> Timestamp {
+    let nanos = micros.rem_euclid(1_000_000) * 1_000;
+    let seconds = micros.div_euclid(1_000_000);
+    Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
 }
 
 /// The last segment of a document's resource name.
@@ -208,7 +226,17 @@ mod tests {
     fn what_json_cannot_say_is_told_rather_than_lost() {
         assert_eq!(to_json(&double(f64::NAN)), Json::from("NaN"));
         assert_eq!(to_json(&bytes(vec![0, 255])), Json::from("00ff"));
-        let time = prost_types::Timestamp { seconds: 0, nanos: 0 };
+        let time = Timestamp { seconds: 0, nanos: 0 };
         assert_eq!(to_json(&timestamp(time)), Json::from("1970-01-01T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn times_come_back_from_microseconds_and_are_rounded_down_to_milliseconds() {
+        for micros in [0, 1, -1, 999_999, -1_000_001, 1_780_000_000_123_456] {
+            let time = from_epoch_micros(micros);
+            assert!((0..1_000_000_000).contains(&time.nanos), "{time:?}");
+            assert_eq!(epoch_micros(&time), micros);
+            assert_eq!(epoch_millis(&time), micros.div_euclid(1_000));
+        }
     }
 }
