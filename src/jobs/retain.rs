@@ -103,7 +103,7 @@ impl RetainJob {
         let before = (now - kept).div_euclid(DAY_MS) * DAY_MS;
         let mut state = self.store.retention_state().await?;
         if let Some(pending) = state.pending.clone() {
-            state = self.finish(&state, &pending, now, &mut report).await?;
+            state = self.finish(&state, &pending, &mut report).await?;
         }
         // Every observation must have its reward before it leaves, however late it came.
         if !self.reconcile.settle_before(before, now, stop).await? {
@@ -119,12 +119,12 @@ impl RetainJob {
                 let documents = self.read(archived, before).await?;
                 let Some(first) = documents.first_ts() else { break };
                 let pending = self.stage(archived, &documents, first, state.sequence).await?;
-                state = match self.announce(&state, &pending, now).await? {
+                state = match self.announce(&state, &pending).await? {
                     Some(state) => state,
                     None => return Ok(report),
                 };
                 report.archived += pending.manifest.count;
-                state = self.finish(&state, &pending, now, &mut report).await?;
+                state = self.finish(&state, &pending, &mut report).await?;
             }
         }
         Ok(report)
@@ -168,9 +168,8 @@ impl RetainJob {
         &self,
         state: &RetentionState,
         pending: &PendingFile,
-        now: i64,
     ) -> Result<Option<RetentionState>, RetainError> {
-        match self.store.commit_retention(state, Some(pending.clone()), now).await {
+        match self.store.commit_retention(state, Some(pending.clone())).await {
             Ok(state) => Ok(Some(state)),
             Err(error) if error.needs_reread() => {
                 let stored = self.store.retention_state().await?;
@@ -194,7 +193,6 @@ impl RetainJob {
         &self,
         state: &RetentionState,
         pending: &PendingFile,
-        now: i64,
         report: &mut RetainReport,
     ) -> Result<RetentionState, RetainError> {
         let keys = self.archive.settle(&pending.staging, &pending.manifest).await?;
@@ -202,7 +200,7 @@ impl RetainJob {
             report.deleted += self.store.delete_quarantined(&keys).await?;
         }
         report.deleted += self.store.delete_archived(pending.archived, &keys).await?;
-        let next = match self.store.commit_retention(state, None, now).await {
+        let next = match self.store.commit_retention(state, None).await {
             Ok(next) => next,
             Err(error) if error.needs_reread() => {
                 let stored = self.store.retention_state().await?;

@@ -5,7 +5,6 @@ use firestore::gcloud_sdk::tonic::Code;
 use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Changes;
 use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
 use super::error::{Result, StoreError};
 use super::query::Query;
@@ -183,7 +182,6 @@ impl Store {
         &self,
         state: &RetentionState,
         pending: Option<PendingFile>,
-        now: i64,
     ) -> Result<RetentionState> {
         let sequence = state.sequence + 1;
         let mut fields = value::fields([("sequence", value::int(sequence))]);
@@ -192,8 +190,7 @@ impl Store {
             fields.insert("pending".to_owned(), value::from_json(&json));
         }
         let write = write::set_if_unchanged(self.name(STATE, RETENTION), fields, state.seen);
-        let target = "ops_state/retention";
-        let answer = self.commit_counts(target, Some(write), Changes::default(), now).await?;
+        let answer = self.commit("ops_state/retention", vec![write], None).await?;
         Ok(RetentionState { sequence, pending, seen: write::update_time(&answer, 0) })
     }
 

@@ -170,7 +170,7 @@ async fn a_document_that_changed_after_it_was_archived_stays() {
     let manifest = archive.stage(&table, &staging, "observations/a.parquet").await.unwrap();
     let pending = PendingFile { archived: Archived::Observations, staging, manifest };
     let state = store.retention_state().await.unwrap();
-    store.commit_retention(&state, Some(pending), now).await.unwrap();
+    store.commit_retention(&state, Some(pending)).await.unwrap();
 
     let changed = json!({
         "ts": START, "component": "c", "outcome": "failure", "durationMs": 7,
