@@ -6,6 +6,7 @@
 //! preconditions of the state that it read.
 
 use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore::gcloud_sdk::tonic::Code;
 use prost_types::Timestamp;
 
 use super::error::{Result, StoreError};
@@ -69,28 +70,19 @@ impl Store {
         let name = self.name(STATE, &format!("worker|{worker}"));
         let fields =
             value::fields([("worker", value::string(worker)), ("workerUntil", value::int(until))]);
-        self.put_worker(write::set(name, fields)).await
+        let target = format!("{STATE}/worker");
+        let statuses = self.write_each(&target, &[write::set(name, fields)]).await?;
+        match statuses.into_iter().find(|status| status.code() != Code::Ok) {
+            Some(status) => Err(StoreError::rpc("writing to", target, status)),
+            None => Ok(()),
+        }
     }
 
     /// Takes a worker's announcement back.
     pub async fn forget_worker(&self, worker: &str) -> Result<()> {
-        self.put_worker(write::delete(self.name(STATE, &format!("worker|{worker}")))).await
-    }
-
-    async fn put_worker(
-        &self,
-        write: firestore::gcloud_sdk::google::firestore::v1::Write,
-    ) -> Result<()> {
-        let target = format!("{STATE}/worker");
-        let statuses = self.batch_write(&target, &[write]).await?;
-        match statuses.into_iter().next() {
-            Some(status) if status.code != 0 => {
-                let status =
-                    firestore::gcloud_sdk::tonic::Status::new(status.code.into(), status.message);
-                Err(StoreError::rpc("writing to", target, status))
-            }
-            _ => Ok(()),
-        }
+        let name = self.name(STATE, &format!("worker|{worker}"));
+        self.delete_batch(STATE, &[write::delete(name)]).await?;
+        Ok(())
     }
 
     /// The workers whose announcement has not run out at `now`.

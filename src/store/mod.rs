@@ -2,13 +2,13 @@
 //! outside this module names a collection or a field, and nothing in it decides anything.
 
 mod audit;
+mod batch;
 mod cache;
 mod change;
 mod checkpoint;
 mod config;
 mod connect;
 mod counts;
-mod create;
 mod cursor;
 mod effectiveness;
 mod error;
@@ -40,6 +40,7 @@ use firestore::FirestoreDb;
 use retry::Retry;
 
 pub use audit::{AuditFilter, AuditRecord};
+pub use batch::{Created, MAX_BATCH};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
 pub use change::{
     ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_CHARS, MAX_KEY_CHARS, MAX_REASON_CHARS,
@@ -48,7 +49,6 @@ pub use change::{
 pub use checkpoint::Changes;
 pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use connect::{Connection, LOCAL_PROJECT};
-pub use create::{Created, MAX_BATCH};
 pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use error::{Result, StoreError};

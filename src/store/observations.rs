@@ -4,7 +4,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 use prost_types::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use super::create::Created;
+use super::batch::Created;
 use super::cursor::{Cursor, Pending, Position};
 use super::error::{Result, StoreError};
 use super::page::{Page, PageRequest, newest_first};
@@ -177,8 +177,9 @@ impl Store {
     /// Creates observations, at most [`MAX_BATCH`](super::MAX_BATCH) at a time; an id that exists
     /// already is left as it is.
     pub async fn create_observations(&self, batch: &[Map<String, Json>]) -> Result<Created> {
-        let writes = batch.iter().map(|observation| self.observation_write(observation)).collect();
-        self.create_batch(OBSERVATIONS, writes).await
+        let writes: Vec<_> =
+            batch.iter().map(|observation| self.observation_write(observation)).collect();
+        self.create_batch(OBSERVATIONS, &writes).await
     }
 
     /// Creates observations that must all be stored.

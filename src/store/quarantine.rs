@@ -57,12 +57,12 @@ impl Store {
                     .find(|document| copy && value::document_id(document) == rejected.id);
                 self.quarantine_write(rejected, document, now)
             };
-            let writes = some.iter().map(|rejected| write_of(rejected, true)).collect();
-            for (index, _) in self.create_batch(QUARANTINE, writes).await?.refused {
+            let writes: Vec<_> = some.iter().map(|rejected| write_of(rejected, true)).collect();
+            for (index, _) in self.create_batch(QUARANTINE, &writes).await?.refused {
                 // A document near the size or depth limit does not fit into another document.
                 // The reason must not be lost for that; the original stays where it is.
                 let write = write_of(some[index], false);
-                let outcome = self.create_batch(QUARANTINE, vec![write]).await?;
+                let outcome = self.create_batch(QUARANTINE, &[write]).await?;
                 if let Some((_, status)) = outcome.refused.into_iter().next() {
                     let target = format!("{QUARANTINE}/{}", some[index].id);
                     return Err(StoreError::rpc("creating", target, status));

@@ -1,7 +1,6 @@
 //! `ops_state/retention`, and the documents that are old enough to leave.
 
 use firestore::gcloud_sdk::google::firestore::v1::{Document, value::ValueType};
-use firestore::gcloud_sdk::tonic::Code;
 use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -234,11 +233,12 @@ impl Store {
     pub async fn delete_archived(&self, archived: Archived, keys: &[Key]) -> Result<u64> {
         let mut deleted = 0;
         for some in keys.chunks(MAX_BATCH) {
-            let writes = some.iter().map(|key| {
+            let delete = |key: &Key| {
                 let name = self.name(archived.collection(), &key.id);
                 write::delete_if_unchanged(name, value::from_epoch_micros(key.updated))
-            });
-            deleted += self.delete_batch(archived.collection(), writes.collect()).await?;
+            };
+            let writes: Vec<_> = some.iter().map(delete).collect();
+            deleted += self.delete_batch(archived.collection(), &writes).await?;
         }
         Ok(deleted)
     }
@@ -257,45 +257,14 @@ impl Store {
             let copied: Vec<_> = some.iter().filter(is_copied).collect();
             let names = copied.iter().map(|key| self.name(OBSERVATIONS, &key.id)).collect();
             let found = self.get_masked(names, &["ts"]).await?;
-            let writes = copied.iter().filter_map(|key| {
+            let delete = |key: &&Key| {
                 let document = found.get(&self.name(OBSERVATIONS, &key.id))?;
                 let seen = document.update_time?;
                 let is_as_copied = value::epoch_micros(&seen) <= key.updated;
                 is_as_copied.then(|| write::delete_if_unchanged(document.name.clone(), seen))
-            });
-            deleted += self.delete_batch(OBSERVATIONS, writes.collect()).await?;
-        }
-        Ok(deleted)
-    }
-
-    async fn delete_batch(
-        &self,
-        target: &str,
-        writes: Vec<firestore::gcloud_sdk::google::firestore::v1::Write>,
-    ) -> Result<u64> {
-        let mut open = writes;
-        let mut deleted = 0;
-        let mut round = 1;
-        while !open.is_empty() {
-            let statuses = self.batch_write(target, &open).await?;
-            let mut again = Vec::new();
-            for (write, status) in open.into_iter().zip(statuses) {
-                match Code::from(status.code) {
-                    Code::Ok => deleted += 1,
-                    Code::NotFound | Code::FailedPrecondition => {}
-                    code if super::retry::is_transient(code) && round < 5 => again.push(write),
-                    code => {
-                        let status =
-                            firestore::gcloud_sdk::tonic::Status::new(code, status.message);
-                        return Err(StoreError::rpc("deleting from", target, status));
-                    }
-                }
-            }
-            open = again;
-            if !open.is_empty() {
-                self.pause(round).await;
-                round += 1;
-            }
+            };
+            let writes: Vec<_> = copied.iter().filter_map(delete).collect();
+            deleted += self.delete_batch(OBSERVATIONS, &writes).await?;
         }
         Ok(deleted)
     }

@@ -43,7 +43,7 @@ impl Store {
     ///
     /// # Errors
     /// Where Firestore refuses one for good: without its reward an observation cannot be counted.
-    pub async fn create_rewards(&self, writes: Vec<Write>) -> Result<usize> {
+    pub async fn create_rewards(&self, writes: &[Write]) -> Result<usize> {
         let outcome = self.create_batch(REWARDS, writes).await?;
         match outcome.refused.into_iter().next() {
             Some((_, status)) => Err(StoreError::rpc("creating a reward in", REWARDS, status)),

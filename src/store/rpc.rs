@@ -309,18 +309,21 @@ impl Store {
     pub(super) async fn batch_write(
         &self,
         target: &str,
-        writes: &[Write],
-    ) -> Result<Vec<rpc::Status>> {
+        writes: Vec<&Write>,
+    ) -> Result<Vec<tonic::Status>> {
         self.retry
             .repeat(|| async {
                 let message = BatchWriteRequest {
                     database: self.database(),
-                    writes: writes.to_vec(),
+                    writes: writes.iter().copied().cloned().collect(),
                     ..BatchWriteRequest::default()
                 };
                 let answer = self.client().batch_write(request(message, DEADLINE)).await;
                 let failed = |status| StoreError::rpc("writing to", target, status);
-                Ok(answer.map_err(failed)?.into_inner().status)
+                let statuses = answer.map_err(failed)?.into_inner().status.into_iter();
+                let told =
+                    |status: rpc::Status| tonic::Status::new(status.code.into(), status.message);
+                Ok(statuses.map(told).collect())
             })
             .await
     }

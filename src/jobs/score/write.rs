@@ -30,7 +30,7 @@ async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result
         if under_way.len() >= IN_FLIGHT {
             finish(under_way.join_next().await)?;
         }
-        let writes = batch
+        let writes: Vec<_> = batch
             .iter()
             .map(|observation| {
                 let reward = reward::score(config, observation);
@@ -38,7 +38,7 @@ async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result
             })
             .collect();
         let store = store.clone();
-        under_way.spawn(async move { store.create_rewards(writes).await });
+        under_way.spawn(async move { store.create_rewards(&writes).await });
     }
     while let Some(outcome) = under_way.join_next().await {
         finish(Some(outcome))?;
