@@ -77,18 +77,19 @@ impl Store {
     /// is no longer the one that was read.
     pub(super) fn series_writes(&self, component: &mut ComponentSeries, now: i64) -> Vec<Write> {
         component.series.advance(now);
+        let windows = component.series.windows();
+        let filled = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);
+        let filled = filled.map(|(window, _)| *window).collect();
+        let shown_before = std::mem::replace(&mut component.shown, filled);
         let mut writes = Vec::with_capacity(1 + Window::ALL.len());
         writes.extend(self.series_write(component, now));
-        let mut shown = Vec::new();
-        for (window, stats) in component.series.windows() {
-            if stats.n + stats.rejected > 0 {
-                shown.push(window);
+        for (window, stats) in windows {
+            if component.shown.contains(&window) {
                 writes.push(stats_write(self, &component.component, window, &stats, now));
-            } else if component.shown.contains(&window) {
+            } else if shown_before.contains(&window) {
                 writes.push(stats_delete(self, &component.component, window));
             }
         }
-        component.shown = shown;
         writes
     }
 
@@ -100,9 +101,7 @@ impl Store {
         };
         let encoded = component.series.encode();
         component.weight = encoded.len();
-        let windows = component.series.windows();
-        let shown = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);
-        let shown: Vec<_> = shown.map(|(window, _)| window.as_str()).collect();
+        let shown: Vec<_> = component.shown.iter().map(|window| window.as_str()).collect();
         let fields = value::fields([
             ("component", value::string(component.component.as_str())),
             ("format", value::int(FORMAT)),
