@@ -6,11 +6,15 @@ use uuid::Uuid;
 
 use super::Clock;
 use crate::domain::sharding::Shard;
-use crate::store::{Lease, Result, Store};
+use crate::store::{AnnouncedWorker, Lease, Result, Store};
 
 /// How long a lease lasts. A worker that dies holds up its work for so long at most; each lease in
 /// use costs a write for each half of it.
 pub const LEASE_MS: i64 = 180_000;
+
+/// After how many durations of a lease a worker that announces itself no more is forgotten: long
+/// enough that clocks which differ and a pause of a machine forget nobody who is at work.
+pub const GONE_AFTER: i64 = 10;
 
 /// The leases of one worker.
 #[derive(Debug)]
@@ -112,10 +116,21 @@ impl Leases {
             let until = now + self.lasting_ms;
             self.store.announce_worker(&self.worker, until).await?;
             self.announced_until = until;
-            let workers = self.store.workers(now).await?;
-            self.others = workers.iter().filter(|worker| **worker != self.worker).count();
+            let workers = self.store.workers().await?;
+            let at_work = workers.iter().filter(|it| it.until >= now && it.worker != self.worker);
+            self.others = at_work.count();
+            self.forget_the_gone(&workers, now).await;
         }
         Ok(shards.div_ceil(self.others + 1))
+    }
+
+    /// A worker that crashed does not sign itself off.
+    async fn forget_the_gone(&self, workers: &[AnnouncedWorker], now: i64) {
+        let gone_since = now - GONE_AFTER * self.lasting_ms;
+        let gone: Vec<_> = workers.iter().filter(|it| it.until < gone_since).collect();
+        if let Err(error) = self.store.forget_workers(&gone).await {
+            tracing::debug!(%error, "workers that are gone could not be signed off");
+        }
     }
 
     /// The shards in the order in which this worker tries them: those it holds first, and the

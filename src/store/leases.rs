@@ -12,7 +12,7 @@ use prost_types::Timestamp;
 use super::error::{Result, StoreError};
 use super::query::Query;
 use super::value;
-use super::{Store, collection::STATE, write};
+use super::{MAX_BATCH, Store, collection::STATE, write};
 
 /// A stored lease.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,21 @@ pub struct Lease {
     seen: Option<Timestamp>,
 }
 
+/// A worker that has said that it is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnnouncedWorker {
+    pub worker: String,
+    /// Until when, in epoch milliseconds.
+    pub until: i64,
+    seen: Option<Timestamp>,
+}
+
 fn lease_id(work: &str) -> String {
     format!("lease|{work}")
+}
+
+fn worker_id(worker: &str) -> String {
+    format!("worker|{worker}")
 }
 
 impl Store {
@@ -67,7 +80,7 @@ impl Store {
 
     /// Says that this worker is there until `until`.
     pub async fn announce_worker(&self, worker: &str, until: i64) -> Result<()> {
-        let name = self.name(STATE, &format!("worker|{worker}"));
+        let name = self.name(STATE, &worker_id(worker));
         let fields =
             value::fields([("worker", value::string(worker)), ("workerUntil", value::int(until))]);
         let target = format!("{STATE}/worker");
@@ -80,17 +93,34 @@ impl Store {
 
     /// Takes a worker's announcement back.
     pub async fn forget_worker(&self, worker: &str) -> Result<()> {
-        let name = self.name(STATE, &format!("worker|{worker}"));
+        let name = self.name(STATE, &worker_id(worker));
         self.delete_batch(STATE, &[write::delete(name)]).await?;
         Ok(())
     }
 
-    /// The workers whose announcement has not run out at `now`.
-    pub async fn workers(&self, now: i64) -> Result<Vec<String>> {
-        let query = Query::of(STATE).at_least("workerUntil", value::int(now)).build();
+    /// Takes announcements of others back, each only if it is still as it was read.
+    pub async fn forget_workers(&self, workers: &[&AnnouncedWorker]) -> Result<()> {
+        for some in workers.chunks(MAX_BATCH) {
+            let delete = |announced: &&AnnouncedWorker| {
+                let name = self.name(STATE, &worker_id(&announced.worker));
+                announced.seen.map(|seen| write::delete_if_unchanged(name, seen))
+            };
+            let writes: Vec<_> = some.iter().filter_map(delete).collect();
+            self.delete_batch(STATE, &writes).await?;
+        }
+        Ok(())
+    }
+
+    /// The workers that have announced themselves, those whose announcement ran out included.
+    pub async fn workers(&self) -> Result<Vec<AnnouncedWorker>> {
+        let query = Query::of(STATE).ascending("workerUntil").build();
         let documents = self.query_all("ops_state by workerUntil", query).await?;
-        let name = |document: &Document| value::as_str(&document.fields, "worker");
-        Ok(documents.iter().filter_map(name).collect())
+        let announced = |document: &Document| {
+            let worker = value::as_str(&document.fields, "worker")?;
+            let until = value::as_int(&document.fields, "workerUntil")?;
+            Some(AnnouncedWorker { worker, until, seen: document.update_time })
+        };
+        Ok(documents.iter().filter_map(announced).collect())
     }
 }
 

@@ -52,7 +52,7 @@ pub use connect::{Connection, LOCAL_PROJECT};
 pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use error::{Result, StoreError};
-pub use leases::Lease;
+pub use leases::{AnnouncedWorker, Lease};
 pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
 pub use policies::{

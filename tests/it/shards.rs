@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use f0_learning::domain::sharding::{Shard, shard_of};
 use f0_learning::domain::stats::Window;
 use f0_learning::jobs::Clock;
-use f0_learning::jobs::leases::{LEASE_MS, Leases};
+use f0_learning::jobs::leases::{GONE_AFTER, LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreReport};
 use f0_learning::store::{Store, collection, value};
 use rand::rngs::StdRng;
@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::races::die_after;
-use crate::support::{START, fields, job, put, seeded_store};
+use crate::support::{START, document, fields, job, put, seeded_store};
 
 const COMPONENTS: usize = 3;
 
@@ -127,11 +127,15 @@ async fn a_number_of_shards_that_is_none_changes_nothing() {
 
 /// Two workers on one clock.
 fn workers(store: &Store) -> (Arc<AtomicI64>, [ScoreJob; 2]) {
+    named_workers(store, ["one", "other"])
+}
+
+fn named_workers(store: &Store, names: [&str; 2]) -> (Arc<AtomicI64>, [ScoreJob; 2]) {
     let time = Arc::new(AtomicI64::new(START));
-    let jobs = [0, 1].map(|_| {
+    let jobs = names.map(|name| {
         let time = time.clone();
         let clock = Clock::from_fn(move || time.load(Ordering::Relaxed));
-        job(store, 10).with_leases(Leases::new(store.clone(), clock))
+        job(store, 10).with_leases(Leases::named(store.clone(), clock, name.to_owned()))
     });
     (time, jobs)
 }
@@ -177,6 +181,31 @@ async fn workers_come_to_an_equal_share_of_the_shards() {
     }
     assert_eq!(reports[0].scored + reports[1].scored, 40);
     assert_eq!(counted(&store).await, 80);
+}
+
+#[tokio::test]
+async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
+    let store = seeded_store().await;
+    ask_for(&store, 4).await;
+    let (time, [mut crashes, mut lives]) = named_workers(&store, ["crashes", "lives"]);
+    pass(&mut crashes).await;
+    time.fetch_add(2 * LEASE_MS, Ordering::Relaxed);
+    pass(&mut lives).await;
+    let announced = async |name: &str| {
+        document(&store, collection::STATE, &format!("worker|{name}")).await.is_some()
+    };
+    assert!(announced("crashes").await, "it may only be slow");
+    time.fetch_add(GONE_AFTER * LEASE_MS, Ordering::Relaxed);
+    pass(&mut lives).await;
+    assert!(!announced("crashes").await);
+    assert!(announced("lives").await);
+    // It was not dead: it is there again, and shares again.
+    assert_eq!(pass(&mut crashes).await.left_to_others, 4, "the other holds all for now");
+    assert!(announced("crashes").await);
+    let mut workers: Vec<_> =
+        store.workers().await.unwrap().into_iter().map(|found| found.worker).collect();
+    workers.sort_unstable();
+    assert_eq!(workers, ["crashes", "lives"]);
 }
 
 #[tokio::test]
