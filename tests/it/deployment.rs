@@ -29,6 +29,29 @@ fn the_indexes_hold_what_the_specification_asks_for() {
     }
 }
 
+/// An index entry for each key of a map, or a large value in each index, is paid for with every
+/// write.
+#[test]
+fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
+    let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
+    let exempt = file["fieldOverrides"].as_array().unwrap();
+    for (collection, field) in [
+        ("ops_observations", "meta"),
+        ("ops_rewards", "details"),
+        ("ops_policies", "params"),
+        ("ops_policies", "evidence"),
+        ("ops_audit", "evidence"),
+        ("ops_quarantine", "document"),
+        ("ops_state", "series"),
+        ("ops_state", "tally"),
+        ("ops_state", "pending"),
+        ("ops_state", "settled"),
+    ] {
+        let wanted = json!({ "collectionGroup": collection, "fieldPath": field, "indexes": [] });
+        assert!(exempt.contains(&wanted), "{collection}.{field}");
+    }
+}
+
 #[test]
 fn the_rules_name_every_collection() {
     let rules = include_str!("../../firestore.rules");
