@@ -16,13 +16,15 @@
 mod capital;
 mod difference;
 mod interval;
+mod off_policy;
 mod posterior;
 mod quantile;
 mod sample;
 
-pub use capital::Cells;
+pub use capital::{Cells, Side};
 pub use difference::{difference, is_greater};
 pub use interval::{Interval, mean_interval};
+pub use off_policy::{Logged, OffPolicy, off_policy};
 pub use posterior::{Belief, best};
 pub use quantile::quantile_interval;
 pub use sample::{Cost, Grid, Latency, RewardScore, Sample, Success};

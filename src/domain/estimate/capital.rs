@@ -35,7 +35,7 @@ const LARGEST_BET: f64 = 0.96;
 
 /// Which way the mean is claimed to be off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
     Above,
     Below,
 }
@@ -59,13 +59,16 @@ impl Cells {
 
     /// Of (weight, value, number) with values between 0 and 1.
     pub fn from_points(points: impl IntoIterator<Item = (f64, f64, f64)>) -> Self {
-        let mut cells: Vec<Cell> = Vec::new();
-        for (weight, value, n) in points {
-            match cells.last_mut() {
-                Some(last) if last.weight == weight && last.value == value => last.n += n,
-                _ => cells.push(Cell { weight, value, n }),
+        let mut cells: Vec<Cell> =
+            points.into_iter().map(|(weight, value, n)| Cell { weight, value, n }).collect();
+        cells.sort_by(|a, b| a.weight.total_cmp(&b.weight).then(a.value.total_cmp(&b.value)));
+        cells.dedup_by(|later, kept| {
+            let same = kept.weight == later.weight && kept.value == later.value;
+            if same {
+                kept.n += later.n;
             }
-        }
+            same
+        });
         let largest = cells.iter().map(|cell| cell.weight).fold(0.0, f64::max);
         let total: f64 = cells.iter().map(|cell| cell.weight * cell.n).sum();
         let mean = cells.iter().map(|cell| cell.weight * cell.n * cell.value).sum::<f64>() / total;
@@ -100,6 +103,12 @@ impl Cells {
     /// How many observations of equal weight would say as much (Kish): no more than there are.
     pub fn effective_n(&self) -> f64 {
         if self.cells.is_empty() { 0.0 } else { self.effective }
+    }
+
+    /// Whether the mean is proven to lie on this side of `m`: said in error, at any look, with a
+    /// probability of at most `alpha`.
+    pub fn refutes(&self, side: Side, m: f64, alpha: f64) -> bool {
+        self.log_capital(side, m) >= -alpha.ln()
     }
 
     /// The logarithm of what a gambler owns who began with 1 and bet that the mean lies above, or

@@ -38,8 +38,7 @@ pub fn mean_interval(cells: &Cells, alpha: f64) -> Interval {
     if cells.is_empty() {
         return Interval::UNIT;
     }
-    let enough = (2.0 / alpha).ln();
-    let refuted = |side, m| cells.log_capital(side, m) >= enough;
+    let refuted = |side, m| cells.refutes(side, m, alpha / 2.0);
     let mean = cells.mean();
     Interval {
         low: last_refuted(0.0, mean, PRECISION, |m| refuted(Side::Above, m)),

@@ -16,15 +16,14 @@ pub fn quantile_interval(sample: &Sample<Latency>, share: f64, alpha: f64) -> Op
     if sample.is_empty() {
         return None;
     }
-    let enough = (2.0 / alpha).ln();
     let up_to = |edge: u16| {
         let edge = Latency::point(edge);
         Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge)))
     };
     // Of edges from below, those where fewer than `share` took no longer come first.
     let edges = Latency::POINTS;
-    let too_low = |edge| up_to(edge).log_capital(Side::Below, share) >= enough;
-    let high_enough = |edge| up_to(edge).log_capital(Side::Above, share) >= enough;
+    let too_low = |edge| up_to(edge).refutes(Side::Below, share, alpha / 2.0);
+    let high_enough = |edge| up_to(edge).refutes(Side::Above, share, alpha / 2.0);
     let above = partition(edges, too_low);
     let below = partition(edges, |edge| !high_enough(edge));
     let low = above.checked_sub(1).map_or(0.0, Latency::point);
