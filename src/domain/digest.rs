@@ -17,6 +17,11 @@ impl Digest {
         Self(OFFSET_BASIS)
     }
 
+    /// Bytes of which there is one sequence only, so that no length need go in.
+    pub(crate) fn raw(self, bytes: &[u8]) -> Self {
+        self.bytes(bytes)
+    }
+
     fn bytes(self, bytes: &[u8]) -> Self {
         let fold = |state: u64, byte: &u8| (state ^ u64::from(*byte)).wrapping_mul(PRIME);
         Self(bytes.iter().fold(self.0, fold))
@@ -29,10 +34,6 @@ impl Digest {
 
     pub(crate) fn number(self, number: u64) -> Self {
         self.bytes(&number.to_le_bytes())
-    }
-
-    pub(crate) fn float(self, float: f64) -> Self {
-        self.number(float.to_bits())
     }
 }
 

@@ -6,29 +6,32 @@
 //! Whatever weights leave here are non-negative, sum to exactly 1, and respect the exploration
 //! floor and the step bound (`tests::a_proposal_keeps_every_bound`).
 
+mod allocate;
 mod bounds;
+pub mod budget;
+mod checks;
 mod config;
 mod decide;
 mod evidence;
+mod input;
+pub mod memory;
 mod notes;
 mod projection;
 mod reason;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use checks::Check;
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{decide, within_bounds};
-pub use evidence::{ArmEvidence, Evidence};
+pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Measured, RULE};
+pub use input::{ArmInput, LastDraft, TuningInput};
 pub use reason::Reason;
-
-use super::policy::PolicyStatus;
-use super::reward::Thresholds;
-use super::stats::{Window, WindowStats};
 
 /// More arms than this are refused: with shares this small no arm would collect evidence.
 pub const MAX_ARMS: usize = 200;
@@ -37,31 +40,6 @@ pub const MAX_ARMS: usize = 200;
 /// and every sum of them up to 1, without rounding: the weights add up to exactly 1 in whatever
 /// order and language a component adds them.
 pub const WEIGHT_STEPS: u16 = 1024;
-
-/// Everything that a decision rests on.
-#[derive(Clone, Debug)]
-pub struct TuningInput<'a> {
-    pub policy_id: &'a str,
-    /// The active version.
-    pub parent: &'a Version,
-    /// The active version's weights.
-    pub weights: &'a BTreeMap<String, f64>,
-    /// Of each arm that has any, the statistics over [`PolicyTuning::window`].
-    pub stats: &'a BTreeMap<String, WindowStats>,
-    pub thresholds: &'a Thresholds,
-    pub config: &'a PolicyTuning,
-    /// The last version that the tuner drafted from the same parent, whatever became of it.
-    pub last_draft: Option<&'a LastDraft>,
-    /// When the statistics were taken.
-    pub as_of: i64,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct LastDraft {
-    pub version: Version,
-    pub weights: BTreeMap<String, f64>,
-    pub status: PolicyStatus,
-}
 
 /// What the tuner made of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +61,8 @@ impl Decision {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     pub weights: BTreeMap<String, f64>,
-    /// By how much the mean reward should rise, if every arm keeps earning what it did.
+    /// By how much the mean reward should rise, if every arm keeps earning what it did; the
+    /// evidence has the bounds.
     pub expected_gain: f64,
     /// The arms whose weight changes.
     pub changes: Vec<ArmChange>,

@@ -6,6 +6,7 @@ pub mod check;
 pub mod leases;
 pub mod reconcile;
 pub mod rejected;
+pub mod replay;
 pub mod retain;
 pub mod scheduler;
 pub mod score;

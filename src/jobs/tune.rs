@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use semver::Version;
 
+use crate::domain::estimate::{RewardScore, Sample};
 use crate::domain::policy::{PolicyKey, PolicyStatus, next_free_patch};
 use crate::domain::reward::RewardConfig;
-use crate::domain::stats::{Window, WindowStats};
+use crate::domain::stats::Timeline;
+use crate::domain::tuning::memory::Memory;
 use crate::domain::tuning::{
-    Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput, decide,
-    within_bounds,
+    ArmInput, Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput,
+    decide, within_bounds,
 };
 use crate::store::{
-    AutoOutcome, Cached, FlagsState, NewDraft, POLICIES_TTL, Policy, ProposeOutcome,
-    REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
+    AutoOutcome, Cached, ComponentSeries, FlagsState, NewDraft, POLICIES_TTL, Policy,
+    ProposeOutcome, REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
 };
 
 /// How long what the job reads may be kept; the defaults are the specification's.
@@ -80,8 +82,12 @@ pub struct TuneJob {
     reward_config: Cached<RewardConfig>,
     tuning_config: Cached<TuningConfig>,
     policies: Cached<Vec<Policy>>,
-    stats: BTreeMap<(String, Window), Cached<BTreeMap<String, WindowStats>>>,
+    /// By policy version, what is known of its arms by time.
+    timelines: BTreeMap<String, Cached<BTreeMap<String, Timeline>>>,
 }
+
+/// Arms whose timelines are kept between passes; with more of them all are read again each time.
+const KEPT_ARMS: usize = 1_000;
 
 impl TuneJob {
     pub fn new(store: Store) -> Self {
@@ -95,7 +101,7 @@ impl TuneJob {
             reward_config: Cached::new(REWARD_CONFIG_TTL),
             tuning_config: Cached::new(options.policies_ttl),
             policies: Cached::new(options.policies_ttl),
-            stats: BTreeMap::new(),
+            timelines: BTreeMap::new(),
         }
     }
 
@@ -117,7 +123,7 @@ impl TuneJob {
         for policy in serving(&active) {
             let verdict = match tuning.policies.get(&policy.id) {
                 None => Verdict::NotTuned,
-                Some(bounds) => match self.tune(policy, &rewards, bounds, &flags, now).await? {
+                Some(_) => match self.tune(policy, &rewards, &tuning, &flags, now).await? {
                     Verdict::Overtaken(why) => {
                         // What is kept of the policies is out of date.
                         self.policies.forget();
@@ -128,6 +134,10 @@ impl TuneJob {
             };
             verdicts.push((policy.id.clone(), verdict));
         }
+        let kept: usize = verdicts.len() * self.timelines.len();
+        if kept > KEPT_ARMS {
+            self.timelines.clear();
+        }
         Ok(TuneReport::Decided(verdicts))
     }
 
@@ -135,10 +145,11 @@ impl TuneJob {
         &mut self,
         policy: &Policy,
         rewards: &RewardConfig,
-        bounds: &PolicyTuning,
+        tuning: &TuningConfig,
         flags: &FlagsState,
         now: i64,
     ) -> Result<Verdict> {
+        let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(Verdict::NotTuned) };
         if let Some(why) = policy.pinned_because() {
             return Ok(Verdict::Pinned(why.to_owned()));
         }
@@ -147,27 +158,31 @@ impl TuneJob {
             Ok(None) => return Ok(Verdict::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let stats = self.stats_of(policy, &weights, bounds, now).await?;
+        let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
+        let Some(memory) = self.memory_of(policy, &timelines, now).await? else {
+            return Ok(Verdict::Overtaken("another worker looked at the same time"));
+        };
         let versions = self.store.recent_versions(&policy.id).await?;
-        let last_draft = last_draft(policy, &versions);
         let input = TuningInput {
-            policy_id: &policy.id,
-            parent: &policy.version,
-            weights: &weights,
-            stats: &stats,
-            thresholds: &rewards.thresholds,
-            config: bounds,
-            last_draft: last_draft.as_ref(),
+            policy_id: policy.id.clone(),
+            parent: policy.version.clone(),
+            arms: ArmInput::of_all(&timelines, &memory),
+            routed: self.routed(policy, &weights, bounds).await?,
+            weights,
+            rewards: rewards.clone(),
+            config: bounds.clone(),
+            tuning_version: tuning.version.clone(),
+            last_draft: last_draft(policy, &versions),
             as_of: now,
         };
         let (verdict, draft) = match decide(&input) {
             Decision::None(reason) => {
-                let open = open_draft(policy, &reason, last_draft.as_ref());
+                let open = open_draft(policy, &reason, input.last_draft.as_ref());
                 (Verdict::Nothing(reason), open)
             }
             Decision::Propose(proposal) => {
                 let weights = proposal.weights.clone();
-                let verdict = self.propose(policy, &versions, *proposal, now).await?;
+                let verdict = self.propose(policy, &versions, *proposal, &input).await?;
                 let key = match &verdict {
                     Verdict::Proposed { key, .. } => Some((key.clone(), weights)),
                     _ => None,
@@ -187,7 +202,7 @@ impl TuneJob {
     async fn activate(
         &mut self,
         verdict: Verdict,
-        input: &TuningInput<'_>,
+        input: &TuningInput,
         key: PolicyKey,
         weights: &BTreeMap<String, f64>,
         now: i64,
@@ -214,29 +229,68 @@ impl TuneJob {
         })
     }
 
-    async fn stats_of(
+    async fn timelines_of(
         &mut self,
         policy: &Policy,
         weights: &BTreeMap<String, f64>,
         bounds: &PolicyTuning,
         now: i64,
-    ) -> Result<BTreeMap<String, WindowStats>> {
-        let key = (policy.name(), bounds.window);
+    ) -> Result<BTreeMap<String, Timeline>> {
         let ttl = self.options.stats_ttl;
-        let kept = self.stats.entry(key).or_insert_with(|| Cached::new(ttl));
+        let kept = self.timelines.entry(policy.name()).or_insert_with(|| Cached::new(ttl));
         let store = self.store.clone();
         kept.get(now, async {
             let arms: BTreeMap<String, &String> =
                 weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
-            let components: Vec<_> = arms.keys().cloned().collect();
-            let found = store.stats_of(&components, bounds.window).await?;
-            let named = |stats: crate::store::ComponentStats| {
-                let arm = arms.get(&stats.component)?;
-                Some(((*arm).clone(), stats.stats))
+            let components: Vec<&str> = arms.keys().map(String::as_str).collect();
+            let found = store.series(&components).await?;
+            let named = |mut found: ComponentSeries| {
+                found.series.advance(now);
+                let arm = arms.get(&found.component)?;
+                Some(((*arm).clone(), found.series.timeline().clone()))
             };
             Ok::<_, StoreError>(found.into_iter().filter_map(named).collect())
         })
         .await
+    }
+
+    /// Since when each arm counts, after this look; `None` where another worker has looked
+    /// meanwhile.
+    async fn memory_of(
+        &self,
+        policy: &Policy,
+        timelines: &BTreeMap<String, Timeline>,
+        now: i64,
+    ) -> Result<Option<Memory>> {
+        let stored = self.store.tuner_memory(&policy.id).await?;
+        let next = stored.memory.advanced(timelines, now);
+        if next == stored.memory {
+            return Ok(Some(next));
+        }
+        match self.store.remember(&policy.id, &stored, &next).await {
+            Ok(()) => Ok(Some(next)),
+            Err(error) if error.needs_reread() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By arm, the rewards of what names the version; `None` where too many components do.
+    async fn routed(
+        &self,
+        policy: &Policy,
+        weights: &BTreeMap<String, f64>,
+        bounds: &PolicyTuning,
+    ) -> Result<Option<BTreeMap<String, Sample<RewardScore>>>> {
+        let Ok(key) = PolicyKey::new(&policy.id, policy.version.clone()) else { return Ok(None) };
+        let tallies = self.store.version_tallies(&[key]).await?;
+        let Some(rewards) = tallies.first().and_then(|it| it.tally.rewards()) else {
+            return Ok(None);
+        };
+        let of = |arm: &String| {
+            let found = rewards.get(&bounds.component_of(arm)).cloned();
+            (arm.clone(), found.unwrap_or_default())
+        };
+        Ok(Some(weights.keys().map(of).collect()))
     }
 
     async fn propose(
@@ -244,7 +298,7 @@ impl TuneJob {
         policy: &Policy,
         versions: &[Policy],
         proposal: Proposal,
-        now: i64,
+        input: &TuningInput,
     ) -> Result<Verdict> {
         let taken = versions.iter().map(|version| &version.version);
         let version = next_free_patch(&policy.version, taken);
@@ -260,8 +314,9 @@ impl TuneJob {
             expected_gain: proposal.expected_gain,
             evidence: serde_json::to_value(&proposal.evidence)
                 .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
+            decision: Some(input.encode()),
             supersedes: open_drafts(versions),
-            now,
+            now: input.as_of,
         };
         Ok(match self.store.propose(&draft).await? {
             ProposeOutcome::Proposed => Verdict::Proposed {

@@ -29,6 +29,7 @@ mod seed;
 mod series;
 mod stats;
 mod transaction;
+mod tuner;
 pub mod value;
 mod versions;
 mod write;
@@ -66,6 +67,7 @@ pub use retry::RetryPolicy;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;
 pub use stats::ComponentStats;
+pub use tuner::TunerMemory;
 pub use versions::VersionTally;
 
 /// The collections, by the names that components and people know them by.

@@ -58,11 +58,12 @@ async fn no_more_are_activated_in_a_day_than_the_bounds_allow() {
     let store = ready_store().await;
     let tuning = json!({
         "version": "2", "policies": { "router-core": {
-            "component": "router:{arm}", "maxAutoActivationsPerDay": 1, "learningRate": 2,
+            "component": "router:{arm}", "maxAutoActivationsPerDay": 1, "stepBound": 0.06, "retrainStepBound": 0.06,
         } },
     });
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
-    assert!(matches!(verdict(&store, START).await, Verdict::Activated { .. }));
+    let first = verdict(&store, START).await;
+    assert!(matches!(first, Verdict::Activated { .. }), "{first:?}");
     let second = verdict(&store, START + 1_000).await;
     let Verdict::Proposed { left: Some(why), .. } = &second else { panic!("{second:?}") };
     assert!(why.contains("in the last 24 hours"), "{why}");
@@ -131,6 +132,7 @@ async fn a_pinned_policy_is_left_alone_even_by_a_pass_that_began_before() {
         notes: "late".to_owned(),
         expected_gain: 0.1,
         evidence: json!({}),
+        decision: None,
         supersedes: Vec::new(),
         now: START,
     };

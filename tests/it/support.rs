@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::observation::Outcome;
+use f0_learning::domain::observation::{Observation, Outcome};
 use f0_learning::domain::policy::lifecycle::{Statuses, replay};
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::domain::reward::{self, RewardConfig};
+use f0_learning::domain::stats::{Placement, Series};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::jobs::tune::{TuneJob, TuneReport};
 use f0_learning::store::value::{self, Fields};
@@ -97,18 +99,30 @@ pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<S
     Some(value::fields_to_json(&document.fields))
 }
 
-/// The statistics of one arm of `router-core`, as scoring would have left them.
+/// `n` rewards of one arm of `router-core`, all alike, as scoring would have counted them.
 pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
-    for window in ["1h", "24h", "7d"] {
-        let stats = json!({
-            "component": format!("router:{arm}"), "window": window, "ts": START, "n": n,
-            "population": n as f64, "successRate": avg_reward, "failureRate": 1.0 - avg_reward,
-            "timeoutRate": 0.0, "p50Latency": 200.0, "p95Latency": 400.0, "avgCostUsd": 0.01,
-            "avgReward": avg_reward, "p50Reward": avg_reward, "p95Reward": avg_reward,
-            "tokensIn": 0.0, "tokensOut": 0.0, "windowStart": START,
-        });
-        put(store, collection::STATS, &format!("router:{arm}|{window}"), fields(&stats)).await;
+    let component = format!("router:{arm}");
+    let observation = Observation::parse(
+        "o",
+        json!({ "ts": START, "component": component, "outcome": "success", "durationMs": 200 })
+            .as_object()
+            .unwrap(),
+    );
+    let observation = observation.unwrap();
+    let mut reward = reward::score(&RewardConfig::default(), &observation);
+    reward.score = avg_reward;
+    let mut series = Series::default();
+    for _ in 0..n {
+        assert_eq!(series.record(&observation, &reward, START), Placement::Counted);
     }
+    let stored = value::fields([
+        ("component", value::string(component.as_str())),
+        ("format", value::int(3)),
+        ("nextChange", value::int(series.next_change(START).unwrap())),
+        ("windows", value::string("1h,24h,7d")),
+        ("series", value::bytes(series.encode())),
+    ]);
+    put(store, collection::STATE, &format!("series|{component}"), stored).await;
 }
 
 /// `id@version` as a key.
@@ -130,6 +144,7 @@ pub async fn draft(store: &Store, version: &str, parent: &str) -> PolicyKey {
         notes: "for a test".to_owned(),
         expected_gain: 0.01,
         evidence: json!({}),
+        decision: None,
         supersedes: Vec::new(),
         now: START,
     };

@@ -52,9 +52,10 @@ async fn the_trace_is_scored_whole_counted_exactly_and_tuned() {
         assert_eq!(expected, counted, "{window}");
     }
 
-    tune(&store, START).await;
+    let report = tune(&store, START).await;
     let policies = store.policies(Some("router-core")).await.unwrap();
-    let draft = policies.iter().find(|policy| policy.status == PolicyStatus::Draft).unwrap();
+    let draft = policies.iter().find(|policy| policy.status == PolicyStatus::Draft);
+    let draft = draft.unwrap_or_else(|| panic!("{report}"));
     let weights = draft.params.model_weights().unwrap().unwrap();
     assert!(weights["gemini"] > 0.25, "the arm that is fastest and cheapest gains: {weights:?}");
 }

@@ -2,6 +2,7 @@
 
 use f0_learning::domain::observation::Outcome;
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::jobs::replay::replay;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
 use f0_learning::store::{
     AuditFilter, FlagChanges, FlagsState, Intent, NewDraft, Policy, ProposeOutcome, Store,
@@ -72,6 +73,7 @@ async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
         notes: "decided before the switch was thrown".to_owned(),
         expected_gain: 0.1,
         evidence: json!({}),
+        decision: None,
         supersedes: Vec::new(),
         now: START,
     };
@@ -189,4 +191,38 @@ async fn flags_keep_what_others_put_beside_them() {
     let filter = AuditFilter { action: Some("flags".to_owned()), ..AuditFilter::default() };
     let entry = store.audit(&filter, 1).await.unwrap().remove(0).entry;
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("ada", Some("checking")));
+}
+
+/// Virtual days: an arm earns well, then fails. What it earned before no longer counts once the
+/// change is seen, and the proposal is the same when it is decided again, whoever made it.
+#[tokio::test]
+async fn an_arm_that_changes_begins_anew() {
+    const HOUR: i64 = 3_600_000;
+    let store = seeded_store().await;
+    let remembered = async || {
+        let memory = store.tuner_memory("router-core").await.unwrap().memory;
+        memory.of("gpt-5").restarts
+    };
+    for hour in 0..3 {
+        for n in 0..60 {
+            let ts = START + hour * HOUR + n;
+            record(&store, "router:gpt-5", Outcome::Success, 100.0, ts).await;
+        }
+    }
+    score(&store, START + 3 * HOUR).await;
+    tune(&store, START + 3 * HOUR).await;
+    assert_eq!(remembered().await, 0);
+    fail(&store, "router:gpt-5", 60, START + 4 * HOUR).await;
+    score(&store, START + 5 * HOUR).await;
+    tune(&store, START + 5 * HOUR).await;
+    assert_eq!(remembered().await, 1, "the change is seen");
+    assert!(drafts(&store).await.is_empty(), "and what showed it is not used again");
+    fail(&store, "router:gpt-5", 110, START + 6 * HOUR + 1_000_000).await;
+    score(&store, START + 7 * HOUR).await;
+    tune(&store, START + 7 * HOUR).await;
+    let draft = drafts(&store).await.remove(0);
+    assert_eq!(draft.evidence.as_ref().unwrap()["arms"][2]["n"], 110);
+    let key = PolicyKey::new(&draft.id, draft.version.clone()).unwrap();
+    let input = store.decision(&key).await.unwrap().unwrap();
+    assert_eq!(replay(&draft, &input), Vec::<String>::new());
 }

@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{MODELS, START, Worker, World};
 
+/// The weights of the first version, added up, in the order of [`MODELS`].
+const WEIGHTS: [f64; 2] = [0.60, 0.85];
+
 /// A pass of some job.
 #[derive(Clone, Copy, Debug)]
 enum Job {
@@ -107,7 +110,7 @@ impl World {
             3 => now + self.rng.random_range(0..240_000),
             _ => now - self.rng.random_range(0..30_000),
         };
-        let model = self.rng.random_range(0..MODELS.len());
+        let model = self.route();
         // Quality drifts, each model's in its own way.
         let phase = self.minutes() as f64 / 500.0 + model as f64 * 2.0;
         let success = self.rng.random::<f64>() < 0.6 + 0.35 * phase.sin();
@@ -125,6 +128,12 @@ impl World {
             self.spoil(&mut observation);
         }
         observation
+    }
+
+    /// The arm that the first version's weights choose.
+    fn route(&mut self) -> usize {
+        let draw: f64 = self.rng.random();
+        WEIGHTS.iter().position(|up_to| draw < *up_to).unwrap_or(MODELS.len() - 1)
     }
 
     fn spoil(&mut self, observation: &mut Value) {

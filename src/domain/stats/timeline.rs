@@ -92,6 +92,16 @@ impl Timeline {
         self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
     }
 
+    /// The rewards in buckets from `since` on that begin before `cut`, and in the others.
+    pub fn around(&self, since: i64, cut: i64) -> (Sample<RewardScore>, Sample<RewardScore>) {
+        let (mut before, mut after) = (Sample::default(), Sample::default());
+        for (start, samples) in self.buckets().filter(|(start, _)| *start >= since) {
+            let side = if start < cut { &mut before } else { &mut after };
+            side.merge(&samples.reward);
+        }
+        (before, after)
+    }
+
     /// Everything in buckets that begin no earlier than `start`.
     pub fn since(&self, start: i64) -> Samples {
         let mut sum = Samples::default();

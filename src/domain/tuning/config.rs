@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{WEIGHT_STEPS, Window};
+use super::WEIGHT_STEPS;
 use crate::domain::policy::{PolicyKey, PolicyKeyError};
 
 /// Stands for the arm's name in [`PolicyTuning::component`].
@@ -35,8 +35,10 @@ impl Default for TuningConfig {
 pub struct PolicyTuning {
     /// The component that an arm's observations are recorded under, with `{arm}` for its name.
     pub component: String,
-    pub window: Window,
-    /// Below this many observations in the window an arm is not judged.
+    /// The probability, in a period of 30 days, of any proposal that claims a gain where there is
+    /// none, or of any interval that leaves out what it is about. See [`super::budget`].
+    pub alpha: f64,
+    /// Below this many observations an arm is not judged.
     pub min_samples: u64,
     /// How far a weight may move in one version ...
     pub step_bound: f64,
@@ -48,9 +50,9 @@ pub struct PolicyTuning {
     pub min_change: f64,
     /// ... nor is one that promises less than this in mean reward.
     pub min_gain: f64,
-    /// How strongly rewards pull on weights: the factor between two arms grows by
-    /// e^(learningRate x difference in reward).
-    pub learning_rate: f64,
+    /// Whether nothing is compared while the arms' shares of the observations contradict the
+    /// weights: a component that does not follow its policy may choose what goes where.
+    pub sample_ratio_check: bool,
     /// How many versions the job may activate by itself in 24 hours, where the flag
     /// `autoActivatePolicies` lets it.
     pub max_auto_activations_per_day: u32,
@@ -60,15 +62,14 @@ impl Default for PolicyTuning {
     fn default() -> Self {
         Self {
             component: ARM_PLACEHOLDER.to_owned(),
-            window: Window::OneDay,
+            alpha: 0.05,
             min_samples: 100,
             step_bound: 0.1,
             retrain_step_bound: 0.2,
             exploration_floor: 0.05,
             min_change: 0.01,
             min_gain: 0.005,
-            // A difference of 0.1 between two equal arms then fills the default step.
-            learning_rate: 8.0,
+            sample_ratio_check: true,
             max_auto_activations_per_day: 4,
         }
     }
@@ -107,8 +108,6 @@ impl TuningConfig {
 impl PolicyTuning {
     /// The smallest step that leads from any weight to another that can be written.
     const MIN_STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
-    /// Far beyond anything sensible: from here on the best arm takes all it may.
-    const MAX_LEARNING_RATE: f64 = 100.0;
 
     /// The component that records what `arm` does.
     pub fn component_of(&self, arm: &str) -> String {
@@ -127,7 +126,7 @@ impl PolicyTuning {
         within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
-        within("learningRate", self.learning_rate, 0.0, Self::MAX_LEARNING_RATE)?;
+        within("alpha", self.alpha, 1e-6, 0.5)?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {
             return Err(TuningConfigError::RetrainBelowStep { retrain, step });

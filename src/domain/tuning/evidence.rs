@@ -2,19 +2,44 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TuningInput, Window, WindowStats};
+use super::checks::{self, Check};
+use super::standing::Standing;
+use super::{ArmInput, TuningInput, budget};
 use crate::domain::digest::Digest;
+use crate::domain::estimate::{
+    Cells, Cost, Interval, Logged, OffPolicy, difference, mean_interval, off_policy,
+    quantile_interval,
+};
 
-/// What was known of the arms when the tuner decided.
+/// The rule by which the weights were found, raised whenever it changes.
+pub const RULE: &str = "elimination-1";
+
+/// What was known of the arms when the tuner decided. Every interval holds at every look, and is
+/// what the decision itself went by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    pub window: Window,
     pub as_of: i64,
+    /// The rule that decided, and the versions of the configurations that it was given.
+    pub rule: String,
+    pub tuning_version: String,
+    pub reward_version: String,
+    /// The period that the budget is for, counted from 1970 in steps of 30 days.
+    pub period: i64,
+    /// The error that the policy may make within the period, in all.
+    pub alpha: f64,
     /// By name.
     pub arms: Vec<ArmEvidence>,
-    /// Equal for equal input and only then: the same statistics, weights, thresholds and bounds.
-    /// `asOf` is not part of it.
+    /// What the proposal changes, in mean reward.
+    pub gain: Gain,
+    /// Of each arm that gives way and each that gains, how much more the latter earns.
+    pub differences: Vec<Difference>,
+    /// What the log of the active version says of the proposed weights; absent where it names too
+    /// little.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off_policy: Option<OffPolicy>,
+    pub checks: Vec<Check>,
+    /// Equal for equal input and only then. `asOf` is not part of it.
     pub digest: String,
 }
 
@@ -24,107 +49,200 @@ pub struct ArmEvidence {
     pub arm: String,
     pub component: String,
     pub weight: f64,
+    pub proposed: f64,
     pub n: u64,
+    /// Epoch milliseconds: what is older was left out; 0 where nothing was.
+    pub since: i64,
+    /// How often the arm began anew in the period.
+    pub restarts: u32,
+    /// The probability of error of each interval below.
+    pub alpha: f64,
     /// Whether there were enough observations to go by.
     pub judged: bool,
+    /// Whether it is proven to earn less than `thresholds.retrain`.
+    pub failing: bool,
+    /// Arms that are proven to earn more.
+    pub beaten_by: Vec<String>,
+    /// How probable it is to earn the most.
+    pub p_best: f64,
     /// What the arm was taken to earn: its mean reward, or for want of evidence what the judged
     /// arms earn on average, but no less than `thresholds.minAcceptable`.
-    pub reward: f64,
+    pub taken_at: f64,
     /// The rest as measured; absent without any observation.
-    pub avg_reward: Option<f64>,
-    pub success_rate: Option<f64>,
-    pub p95_latency: Option<f64>,
+    pub reward: Option<Measured>,
+    pub success_rate: Option<Measured>,
+    /// In US dollars, over the observations that gave a cost; what exceeds the bound of
+    /// `config/reward_config` counts as that.
+    pub cost_usd: Option<Measured>,
+    /// In milliseconds.
+    pub p50_latency: Option<Interval>,
+    pub p95_latency: Option<Interval>,
+}
+
+/// A figure and where the truth lies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    pub expected: f64,
+    /// Absent where an arm of which too little is known is to gain or to give way.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    pub better: String,
+    pub worse: String,
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+    pub alpha: f64,
 }
 
 impl Evidence {
-    pub(super) fn gather(input: &TuningInput<'_>) -> Self {
-        let unjudged = unjudged_reward(input);
-        let arms = input
-            .weights
-            .iter()
-            .map(|(arm, weight)| ArmEvidence::of(input, arm, *weight, unjudged));
-        let arms: Vec<ArmEvidence> = arms.collect();
-        let digest = digest(input, &arms).to_string();
-        Self { window: input.config.window, as_of: input.as_of, arms, digest }
+    pub(super) fn gather(
+        input: &TuningInput,
+        standings: &[Standing],
+        proposed: &[f64],
+        check: Check,
+    ) -> Self {
+        let expected = expected_gain(standings, proposed);
+        let (differences, low, high) = differences(input, standings, proposed);
+        let arms = standings.iter().zip(proposed);
+        Self {
+            as_of: input.as_of,
+            rule: RULE.to_owned(),
+            tuning_version: input.tuning_version.clone(),
+            reward_version: input.rewards.version.clone(),
+            period: budget::period_of(input.as_of),
+            alpha: input.config.alpha,
+            arms: arms.map(|(it, to)| ArmEvidence::of(input, standings, it, *to)).collect(),
+            gain: Gain { expected, low, high },
+            differences,
+            off_policy: logged(input, proposed),
+            checks: vec![check],
+            digest: digest(input),
+        }
     }
+}
 
-    pub(super) fn weights(&self) -> Vec<f64> {
-        self.arms.iter().map(|it| it.weight).collect()
-    }
+pub(super) fn expected_gain(standings: &[Standing], proposed: &[f64]) -> f64 {
+    standings.iter().zip(proposed).map(|(it, to)| (to - it.weight) * it.reward).sum()
+}
 
-    pub(super) fn rewards(&self) -> Vec<f64> {
-        self.arms.iter().map(|it| it.reward).collect()
+/// Each arm's loss is shared among those that gain, in proportion to what they gain; the gain's
+/// bounds are the sums of the differences' bounds.
+fn differences(
+    input: &TuningInput,
+    standings: &[Standing],
+    proposed: &[f64],
+) -> (Vec<Difference>, Option<f64>, Option<f64>) {
+    let moved: Vec<f64> = standings.iter().zip(proposed).map(|(it, to)| to - it.weight).collect();
+    let gained: f64 = moved.iter().filter(|it| **it > 0.0).sum();
+    let mut found = Vec::new();
+    let (mut low, mut high) = (Some(0.0), Some(0.0));
+    for (worse, loss) in moved.iter().enumerate().filter(|(_, it)| **it < 0.0) {
+        for (better, gain) in moved.iter().enumerate().filter(|(_, it)| **it > 0.0) {
+            let (better, worse) = (&standings[better], &standings[worse]);
+            if !better.judged || !worse.judged {
+                (low, high) = (None, None);
+                continue;
+            }
+            let restarts = [better.restarts, worse.restarts];
+            let alpha = budget::of_pair(input.config.alpha, standings.len(), restarts);
+            // The other half of the pair's budget belongs to the opposite claim.
+            let interval = difference(&better.cells, &worse.cells, 2.0 * alpha);
+            let flow = -loss * gain / gained;
+            low = low.map(|sum| sum + flow * interval.low);
+            high = high.map(|sum| sum + flow * interval.high);
+            found.push(Difference {
+                better: better.arm.clone(),
+                worse: worse.arm.clone(),
+                estimate: better.cells.mean() - worse.cells.mean(),
+                low: interval.low,
+                high: interval.high,
+                alpha,
+            });
+        }
     }
+    (found, low, high)
+}
+
+fn logged(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
+    let routed = input.routed.as_ref()?;
+    let arms: Vec<_> = input
+        .weights
+        .iter()
+        .zip(proposed)
+        .filter_map(|((arm, weight), to)| {
+            let rewards = routed.get(arm)?;
+            Some(Logged { rewards, propensity: *weight, proposed: *to })
+        })
+        .collect();
+    let is_complete = arms.len() == input.weights.len();
+    is_complete.then(|| off_policy(&arms, input.config.alpha)).flatten()
 }
 
 impl ArmEvidence {
-    fn of(input: &TuningInput<'_>, arm: &str, weight: f64, unjudged: f64) -> Self {
-        let stats = input.stats.get(arm).filter(|it| it.n > 0);
-        let judged = judged(input, arm);
+    fn of(input: &TuningInput, all: &[Standing], standing: &Standing, proposed: f64) -> Self {
+        let known = input.arms.get(&standing.arm);
+        let alpha = budget::of_interval(input.config.alpha, all.len(), standing.restarts);
+        let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
+        let latency = |share| quantile_interval(&known?.samples.latency, share, alpha);
+        let memory = known.map(|it| it.memory).unwrap_or_default();
+        let named = standing.beaten_by.iter().map(|arm| all[*arm].arm.clone());
+        let measured =
+            |cells: fn(&ArmInput) -> Cells| known.and_then(|it| measured(&cells(it), alpha));
         Self {
-            arm: arm.to_owned(),
-            component: input.config.component_of(arm),
-            weight,
-            n: stats.map_or(0, |it| it.n),
-            judged: judged.is_some(),
-            reward: judged.map_or(unjudged, |it| it.avg_reward),
-            avg_reward: stats.map(|it| it.avg_reward),
-            success_rate: stats.map(|it| it.success_rate),
-            p95_latency: stats.map(|it| it.p95_latency),
+            arm: standing.arm.clone(),
+            component: input.config.component_of(&standing.arm),
+            weight: standing.weight,
+            proposed,
+            n: standing.n,
+            since: memory.since,
+            restarts: memory.restarts,
+            alpha,
+            judged: standing.judged,
+            failing: standing.failing,
+            beaten_by: named.collect(),
+            p_best: standing.p_best,
+            taken_at: standing.reward,
+            reward: measured(|it| Cells::of(&it.samples.reward)),
+            success_rate: measured(|it| Cells::of(&it.samples.success)),
+            cost_usd: known
+                .and_then(|it| measured_of(&Cells::scaled(&it.samples.cost, most), alpha, most)),
+            p50_latency: latency(0.5),
+            p95_latency: latency(0.95),
         }
     }
+}
 
-    /// Whether the arm is known to do badly enough for the larger step.
-    pub(super) fn needs_retraining(&self, retrain: f64) -> bool {
-        self.judged && self.reward < retrain
+fn measured(cells: &Cells, alpha: f64) -> Option<Measured> {
+    measured_of(cells, alpha, 1.0)
+}
+
+fn measured_of(cells: &Cells, alpha: f64, scale: f64) -> Option<Measured> {
+    if cells.is_empty() {
+        return None;
     }
+    let Interval { low, high } = mean_interval(cells, alpha).scaled(scale);
+    Some(Measured { estimate: cells.mean() * scale, low, high })
 }
 
-fn judged<'a>(input: &TuningInput<'a>, arm: &str) -> Option<&'a WindowStats> {
-    input.stats.get(arm).filter(|it| can_judge(it, input.config.min_samples))
+fn digest(input: &TuningInput) -> String {
+    let timeless = TuningInput { as_of: 0, last_draft: None, ..input.clone() };
+    let bytes = timeless.encode();
+    Digest::new().raw(&bytes).to_string()
 }
 
-/// What to take an arm for that too little is known of. Taking it for the average of the others
-/// keeps it from losing or winning traffic merely for being new; should the others do badly, it
-/// is given the benefit of the doubt.
-fn unjudged_reward(input: &TuningInput<'_>) -> f64 {
-    let known =
-        input.weights.iter().filter_map(|(arm, weight)| Some((weight, judged(input, arm)?)));
-    let (weight, earned) = known.fold((0.0, 0.0), |(weight, earned), (share, stats)| {
-        (weight + share, earned + share * stats.avg_reward)
-    });
-    let average = if weight > 0.0 { earned / weight } else { 0.0 };
-    average.max(input.thresholds.min_acceptable)
-}
-
-/// Statistics come from a store that others write to as well: a mean that cannot be one is no
-/// evidence.
-fn can_judge(stats: &WindowStats, min_samples: u64) -> bool {
-    stats.n >= min_samples && (0.0..=1.0).contains(&stats.avg_reward)
-}
-
-fn digest(input: &TuningInput<'_>, arms: &[ArmEvidence]) -> Digest {
-    let config = input.config;
-    let start = Digest::new()
-        .text(input.policy_id)
-        .text(&input.parent.to_string())
-        .text(config.window.as_str())
-        .number(config.min_samples);
-    let bounds = [
-        config.step_bound,
-        config.retrain_step_bound,
-        config.exploration_floor,
-        config.min_change,
-        config.min_gain,
-        config.learning_rate,
-        input.thresholds.min_acceptable,
-        input.thresholds.retrain,
-    ];
-    let bounded = bounds.into_iter().fold(start, Digest::float);
-    arms.iter().fold(bounded, |digest, it| {
-        let measured = [it.avg_reward, it.success_rate, it.p95_latency];
-        let digest = digest.text(&it.arm).text(&it.component).float(it.weight).number(it.n);
-        // NaN is not a value that sound statistics have, so it can stand for none.
-        measured.into_iter().fold(digest, |digest, it| digest.float(it.unwrap_or(f64::NAN)))
-    })
+/// Checks that are made before arms are compared.
+pub(super) fn check(input: &TuningInput) -> Check {
+    checks::sample_ratio(input)
 }

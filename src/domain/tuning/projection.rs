@@ -1,26 +1,9 @@
-//! The weights that the rewards call for, brought within bounds.
+//! The weights that the evidence calls for, brought within bounds.
 
 use super::WEIGHT_STEPS;
 use super::bounds::{Bounds, sum};
 
-/// Exponentiated gradient (Kivinen, Warmuth: "Exponentiated gradient versus gradient descent for
-/// linear predictors", Information and Computation 132(1), 1997): each weight is multiplied by
-/// e^(rate x reward). Multiplying rather than adding moves an arm in proportion to the traffic
-/// that it has and can never make a weight negative.
-///
-/// The result is not normalised: [`project`] finds the factor.
-pub(super) fn exponentiated(weights: &[f64], rewards: &[f64], rate: f64) -> Vec<f64> {
-    // Relative to the best, so that the exponential cannot overflow.
-    let best = rewards.iter().copied().fold(0.0, f64::max);
-    // From nothing, no factor leads anywhere: an arm starts with a step at least.
-    let least = 1.0 / f64::from(WEIGHT_STEPS);
-    let target =
-        |(weight, reward): (&f64, &f64)| weight.max(least) * (rate * (reward - best)).exp();
-    weights.iter().zip(rewards).map(target).collect()
-}
-
-/// The point within the bounds that sums to 1 and is nearest to `target` in relative entropy, the
-/// distance that belongs to multiplicative weights: `clamp(c x target, low, high)` for the one `c`
+/// The point within the bounds that sums to 1 and is nearest to `target` in relative entropy: `clamp(c x target, low, high)` for the one `c`
 /// that makes the sum right. Then rounded to whole steps within the same bounds.
 pub(super) fn project(target: &[f64], bounds: &Bounds) -> Vec<u16> {
     let scaled = |ln_c: f64| -> Vec<f64> {
@@ -28,9 +11,9 @@ pub(super) fn project(target: &[f64], bounds: &Bounds) -> Vec<u16> {
         let clamped = target.iter().zip(bounds.low.iter().zip(&bounds.high));
         clamped.map(|(it, (low, high))| (it * scale).clamp((*low).into(), (*high).into())).collect()
     };
-    // Targets lie between e^-107 (a step x the largest rate) and 1: beyond these ends everything
-    // sits at its lower, respectively its upper bound.
-    let (mut below, mut above) = (-20.0_f64, 120.0_f64);
+    // Targets lie between a step and 1: beyond these ends everything sits at its lower, respectively
+    // its upper bound.
+    let (mut below, mut above) = (-20.0_f64, 20.0_f64);
     // Halving the range 64 times leaves less than a double can tell apart.
     for _ in 0..64 {
         let middle = below.midpoint(above);

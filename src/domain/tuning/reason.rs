@@ -7,7 +7,6 @@ use semver::Version;
 use super::{MAX_ARMS, TuningConfigError};
 use crate::domain::policy::{ParamsError, PolicyStatus};
 use crate::domain::reward::RewardConfigError;
-use crate::domain::stats::Window;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
@@ -25,7 +24,6 @@ pub enum Reason {
     },
     /// No arm can be judged; how many observations each has.
     TooFewSamples {
-        window: Window,
         min_samples: u64,
         samples: Vec<(String, u64)>,
     },
@@ -44,6 +42,14 @@ pub enum Reason {
         gain: f64,
         min_gain: f64,
     },
+    /// No arm is proven to be worse than another, or to fail.
+    NothingProven {
+        leader: String,
+        p_best: f64,
+        observations: u64,
+    },
+    /// The arms' shares of the actions contradict the weights; what is wrong.
+    SampleRatio(String),
     /// The same was drafted before, and still awaits an answer or was answered with no.
     AlreadyProposed {
         version: Version,
@@ -64,6 +70,8 @@ impl Reason {
             Self::Infeasible { .. } => "infeasible",
             Self::AlreadyBest { .. } => "already-best",
             Self::GainTooSmall { .. } => "gain-too-small",
+            Self::NothingProven { .. } => "nothing-proven",
+            Self::SampleRatio(_) => "sample-ratio",
             Self::AlreadyProposed { .. } => "already-proposed",
         }
     }
@@ -81,10 +89,20 @@ impl fmt::Display for Reason {
                 write!(f, "{arm} is the only arm, there is nothing to weigh it against")
             }
             Self::TooManyArms { arms } => write!(f, "{arms} arms are more than {MAX_ARMS}"),
-            Self::TooFewSamples { window, min_samples, samples } => {
-                write!(f, "no arm has the {min_samples} observations in {window} that it takes")?;
-                write!(f, " to judge it: {}", Samples(samples))
+            Self::TooFewSamples { min_samples, samples } => {
+                write!(f, "no arm has the {min_samples} observations that it takes to judge it")?;
+                write!(f, ": {}", Samples(samples))
             }
+            Self::NothingProven { leader, p_best, observations } => write!(
+                f,
+                "after {observations} observations no arm is proven to be worse than another; \
+                 {leader} is the best with probability {p_best:.2}"
+            ),
+            Self::SampleRatio(detail) => write!(
+                f,
+                "{detail}: a component does not follow the policy, or leaves out what it did; \
+                 mend it, or set sampleRatioCheck to false in config/tuning"
+            ),
             Self::Infeasible { arms, floor, step } => write!(
                 f,
                 "{arms} arms cannot all have at least {floor} and move by at most {step}: \

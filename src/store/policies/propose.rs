@@ -25,6 +25,9 @@ pub struct NewDraft {
     pub notes: String,
     pub expected_gain: f64,
     pub evidence: Json,
+    /// What it was decided from, as [`TuningInput::encode`](crate::domain::tuning::TuningInput::encode)
+    /// has it.
+    pub decision: Option<Vec<u8>>,
     /// The tuner's open drafts that this one takes the place of.
     pub supersedes: Vec<Version>,
     pub now: i64,
@@ -82,6 +85,9 @@ impl Store {
                     write::create(draft_name, draft_fields(draft)),
                     self.audit_write(&proposal_entry(draft)),
                 ];
+                writes.extend(
+                    draft.decision.clone().map(|input| self.decision_write(&draft.key, input)),
+                );
                 for (version, name) in superseded {
                     let superseded = found.get(&name);
                     if !has_status(superseded, PolicyStatus::Draft) {

@@ -1,0 +1,91 @@
+//! What a decision is made from, in a form that can be kept, so that it can be made again.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::PolicyTuning;
+use super::memory::{ArmMemory, Memory};
+use crate::domain::estimate::{RewardScore, Sample};
+use crate::domain::policy::PolicyStatus;
+use crate::domain::reward::RewardConfig;
+use crate::domain::stats::{DecodeError, Samples, Timeline};
+
+/// Raised whenever the layout of anything within changes.
+const FORMAT: u8 = 1;
+
+/// Everything that a decision rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TuningInput {
+    pub policy_id: String,
+    /// The active version.
+    pub parent: Version,
+    /// The active version's weights.
+    pub weights: BTreeMap<String, f64>,
+    /// Of each arm that has any, what was observed since it began.
+    pub arms: BTreeMap<String, ArmInput>,
+    /// By arm, the rewards of observations that name the active version; none where they cannot be
+    /// told apart.
+    pub routed: Option<BTreeMap<String, Sample<RewardScore>>>,
+    pub rewards: RewardConfig,
+    pub config: PolicyTuning,
+    /// The version of `config/tuning`.
+    pub tuning_version: String,
+    /// The last version that the tuner drafted from the same parent, whatever became of it.
+    pub last_draft: Option<LastDraft>,
+    /// When this was read, in epoch milliseconds.
+    pub as_of: i64,
+}
+
+/// What is known of an arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmInput {
+    pub memory: ArmMemory,
+    pub samples: Samples,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastDraft {
+    pub version: Version,
+    pub weights: BTreeMap<String, f64>,
+    pub status: PolicyStatus,
+}
+
+impl ArmInput {
+    /// How many observations there are.
+    pub fn n(&self) -> u64 {
+        self.samples.reward.n().round() as u64
+    }
+
+    /// What the arms' timelines hold since each began.
+    pub fn of_all(
+        timelines: &BTreeMap<String, Timeline>,
+        memory: &Memory,
+    ) -> BTreeMap<String, Self> {
+        let of = |(arm, timeline): (&String, &Timeline)| {
+            let memory = memory.of(arm);
+            (arm.clone(), Self { memory, samples: timeline.since(memory.since) })
+        };
+        timelines.iter().map(of).collect()
+    }
+}
+
+impl TuningInput {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(
+            postcard::to_allocvec(self).expect("numbers, texts and maps of them always encode"),
+        );
+        bytes
+    }
+
+    /// Reads what [`TuningInput::encode`] wrote, and refuses anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match bytes.split_first() {
+            Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
+            Some((&found, _)) => Err(DecodeError::Format { found }),
+            None => Err(DecodeError::Inconsistent("it is empty")),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Since when an arm's observations are believed to be of one kind.
+//!
+//! Arms change: a model is updated, a provider degrades. Evidence from before says nothing about
+//! after. So each pass asks of each arm whether its recent rewards differ from the earlier ones by
+//! more than luck explains (and by more than [`CHANGE`]), and if so begins the arm anew with the next full hour. What made it
+//! suspicious is not used again: data that were chosen because they look different would lead to
+//! false claims. It also forgets what is older than the period before this one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::{PERIOD_MS, period_of};
+use crate::domain::estimate::{Cells, is_greater};
+use crate::domain::stats::Timeline;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What the tuner remembers of a policy's arms from pass to pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// Counted from 1970 in steps of [`PERIOD_MS`].
+    pub period: i64,
+    /// Arms that are not named began with their first observation.
+    pub arms: BTreeMap<String, ArmMemory>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ArmMemory {
+    /// Epoch milliseconds: nothing before counts.
+    pub since: i64,
+    /// How often it began anew in this period.
+    pub restarts: u32,
+}
+
+/// How sure it must be that an arm has changed. This is not part of the policy's budget: to begin
+/// anew for no reason costs evidence, and claims nothing.
+const ALPHA: f64 = 1e-4;
+
+/// A mean reward that has moved by less is not worth losing the evidence for: what components are
+/// asked to do differs from hour to hour, too.
+const CHANGE: f64 = 0.03;
+
+/// Ages at which the past is cut in two, in hours.
+const CUTS: [i64; 7] = [1, 2, 4, 8, 24, 72, 168];
+
+/// Past this an arm is not begun anew again within the period: it changes all the time, and what
+/// can be said of it is what it earns on average.
+const MAX_RESTARTS: u32 = 20;
+
+impl Memory {
+    pub fn of(&self, arm: &str) -> ArmMemory {
+        self.arms.get(arm).copied().unwrap_or_default()
+    }
+
+    /// What is remembered after a look at `now`.
+    #[must_use]
+    pub fn advanced(&self, timelines: &BTreeMap<String, Timeline>, now: i64) -> Self {
+        let mut next = self.clone();
+        let period = period_of(now);
+        if period > self.period {
+            next.period = period;
+            let oldest = (period - 1) * PERIOD_MS;
+            // An arm that is named nowhere remembers everything that there is; it is named from
+            // here on, so that what is too old is left out.
+            for arm in timelines.keys() {
+                let since = self.of(arm).since.max(oldest);
+                next.arms.insert(arm.clone(), ArmMemory { since, restarts: 0 });
+            }
+            next.arms.retain(|arm, _| timelines.contains_key(arm));
+        }
+        for (arm, timeline) in timelines {
+            let memory = next.of(arm);
+            if memory.restarts < MAX_RESTARTS && has_changed(timeline, memory.since, now) {
+                let since = (now.div_euclid(HOUR_MS) + 1) * HOUR_MS;
+                let restarts = memory.restarts + 1;
+                next.arms.insert(arm.clone(), ArmMemory { since, restarts });
+            }
+        }
+        next
+    }
+}
+
+fn has_changed(timeline: &Timeline, since: i64, now: i64) -> bool {
+    let mut last = i64::MIN;
+    CUTS.iter().any(|hours| {
+        let cut = now - hours * HOUR_MS;
+        let begins = timeline.buckets().map(|(start, _)| start).find(|start| *start >= cut);
+        // Ages that fall into one bucket are one cut.
+        let Some(cut) = begins.filter(|cut| *cut != last && *cut > since) else { return false };
+        last = cut;
+        let (before, after) = timeline.around(since, cut);
+        let (before, after) = (Cells::of(&before), Cells::of(&after));
+        is_greater(&after, &before, CHANGE, ALPHA) || is_greater(&before, &after, CHANGE, ALPHA)
+    })
+}

@@ -1,0 +1,46 @@
+//! Making a proposal's decision again, from what it was made from.
+
+use crate::domain::tuning::{Decision, Proposal, RULE, TuningInput, decide};
+use crate::store::{Policy, value};
+
+/// Where the version, as it is stored, differs from what its decision gives now; nothing if it is
+/// the same to the last bit.
+pub fn replay(policy: &Policy, input: &TuningInput) -> Vec<String> {
+    match decide(input) {
+        Decision::None(reason) => vec![format!("nothing would be proposed now: {reason}")],
+        Decision::Propose(proposal) => differences(policy, input, &proposal),
+    }
+}
+
+fn differences(policy: &Policy, input: &TuningInput, proposal: &Proposal) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, same: bool, detail: String| {
+        if !same {
+            found.push(format!("{what} differs: {detail}"));
+        }
+    };
+    let rule = policy.evidence.as_ref().and_then(|it| it["rule"].as_str()).unwrap_or("none");
+    compare("the rule", rule == RULE, format!("stored {rule}, now {RULE}"));
+    compare(
+        "the policy",
+        policy.id == input.policy_id && policy.parent_version.as_ref() == Some(&input.parent),
+        format!("decided for {} from {}", input.policy_id, input.parent),
+    );
+    let stored = policy.params.model_weights().ok().flatten();
+    let told = format!("stored {stored:?}, now {:?}", proposal.weights);
+    compare("modelWeights", stored.as_ref() == Some(&proposal.weights), told);
+    let gain = policy.expected_gain;
+    compare(
+        "expectedGain",
+        gain.map(f64::to_bits) == Some(proposal.expected_gain.to_bits()),
+        format!("stored {gain:?}, now {}", proposal.expected_gain),
+    );
+    let notes = policy.notes.as_deref().unwrap_or_default();
+    compare("notes", notes == proposal.notes, format!("now {:?}", proposal.notes));
+    let evidence = serde_json::to_value(&proposal.evidence).unwrap_or_default();
+    // Both as Firestore gives them back.
+    let evidence = value::to_json(&value::from_json(&evidence));
+    let same = policy.evidence.as_ref() == Some(&evidence);
+    compare("evidence", same, format!("now {evidence}"));
+    found
+}
