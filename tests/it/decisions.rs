@@ -4,7 +4,9 @@ use f0_learning::domain::policy::PolicyStatus;
 use serde_json::{Value, json};
 
 use crate::binary::{environment, run, text};
-use crate::support::{assert_sound, document, draft, fields, put, seeded_store, statuses};
+use crate::support::{
+    START, assert_sound, document, draft, fields, put, put_arm, seeded_store, statuses, tune,
+};
 use f0_learning::store::{Store, collection};
 
 /// The store of a test and how the binary reaches it.
@@ -96,6 +98,38 @@ async fn a_day_of_decisions_from_the_command_line() {
     let none = terminal.ok(&["audit", "--until", "2001-01-01", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&none).unwrap(), json!([]));
     assert_sound(&terminal.store, "router-core", "after a day of commands").await;
+}
+
+#[tokio::test]
+async fn a_proposal_shows_its_evidence_and_is_decided_again() {
+    let terminal = Terminal::open().await;
+    for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
+        put_arm(&terminal.store, arm, reward, 1_000).await;
+    }
+    tune(&terminal.store, START).await;
+    let shown = terminal.ok(&["policies", "show", "router-core@1.0.1"]).await;
+    for part in [
+        "all with 95%",
+        "0.600 to 0.501      1000",
+        "worse than claude, gemini",
+        "gemini earns +0.350",
+        "check sampleRatio not made",
+        "├",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let replay = ["policies", "replay", "router-core@1.0.1"];
+    let same = terminal.ok(&replay).await;
+    assert!(same.contains("the same to the last bit") && same.contains("3000 observations"));
+    let told = terminal.refused(&["policies", "replay", "router-core@1.0.0"]).await;
+    assert!(told.contains("not decided by policy-updater"), "{told}");
+
+    let id = "router-core@1.0.1";
+    let mut by_hand = document(&terminal.store, collection::POLICIES, id).await.unwrap();
+    by_hand["params"]["modelWeights"]["gemini"] = json!(0.9);
+    put(&terminal.store, collection::POLICIES, id, fields(&json!(by_hand))).await;
+    let told = terminal.refused(&replay).await;
+    assert!(told.contains("modelWeights differs"), "{told}");
 }
 
 #[tokio::test]

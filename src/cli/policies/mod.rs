@@ -2,8 +2,10 @@
 
 mod decide;
 mod diff;
+mod evidence;
 mod list;
 mod override_by_hand;
+mod replay;
 mod show;
 
 use anyhow::{Result, bail};
@@ -43,6 +45,13 @@ pub enum Command {
     Diff {
         version: PolicyKey,
         other: Option<PolicyKey>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide again from what a proposal was decided from, and say whether it is the same
+    Replay {
+        version: PolicyKey,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -118,6 +127,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::Diff { version, other, json } => {
             diff::run(store, &version, other.as_ref(), json).await
         }
+        Command::Replay { version, json } => replay::run(store, &version, json).await,
         Command::Activate { version, force, yes, why } => {
             decide::activate(store, &version, force, yes, why).await
         }

@@ -106,6 +106,7 @@ pub fn describe(policy: &Policy) -> Result<String> {
     for (index, line) in policy.notes.as_deref().unwrap_or_default().lines().enumerate() {
         writeln!(text, "  {:<10} {line}", if index == 0 { "notes" } else { "" })?;
     }
+    text.push_str(&super::evidence::describe(policy));
     for line in serde_json::to_string_pretty(&policy.params)?.lines() {
         writeln!(text, "  {line}")?;
     }
