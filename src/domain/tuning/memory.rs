@@ -46,6 +46,10 @@ const CHANGE: f64 = 0.03;
 /// Ages at which the past is cut in two, in hours.
 const CUTS: [i64; 7] = [1, 2, 4, 8, 24, 72, 168];
 
+/// An arm is known for so many buckets of the timeline, hours while they are recent, before it can
+/// differ from what it was.
+const KNOWN: usize = 3;
+
 /// Past this an arm is not begun anew again within the period: it changes all the time, and what
 /// can be said of it is what it earns on average.
 const MAX_RESTARTS: u32 = 20;
@@ -91,8 +95,87 @@ fn has_changed(timeline: &Timeline, since: i64, now: i64) -> bool {
         // Ages that fall into one bucket are one cut.
         let Some(cut) = begins.filter(|cut| *cut != last && *cut > since) else { return false };
         last = cut;
+        let known = timeline.buckets().filter(|(start, _)| (since..cut).contains(start));
+        if known.count() < KNOWN {
+            return false;
+        }
         let (before, after) = timeline.around(since, cut);
         let (before, after) = (Cells::of(&before), Cells::of(&after));
         is_greater(&after, &before, CHANGE, ALPHA) || is_greater(&before, &after, CHANGE, ALPHA)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::observation::{Observation, Outcome};
+    use crate::domain::reward::{RewardConfig, score};
+    use crate::domain::stats::Series;
+
+    /// The start of a period.
+    const START: i64 = 660 * PERIOD_MS;
+
+    /// So many hours of so many observations each, with a share of successes that `success` gives
+    /// for the hour.
+    fn timeline(hours: i64, each: i64, success: impl Fn(i64) -> i64) -> Timeline {
+        let mut series = Series::default();
+        for hour in 0..hours {
+            for n in 0..each {
+                let ts = START + hour * HOUR_MS + n;
+                let good = n % 10 < success(hour);
+                let observation = Observation {
+                    id: "o".to_owned(),
+                    ts,
+                    component: "c".to_owned(),
+                    outcome: if good { Outcome::Success } else { Outcome::Failure },
+                    duration_ms: 100.0,
+                    tokens_in: None,
+                    tokens_out: None,
+                    cost_usd: None,
+                    policy_version: None,
+                    error_code: None,
+                    sample_rate: 1.0,
+                };
+                let _ =
+                    series.record(&observation, &score(&RewardConfig::default(), &observation), ts);
+            }
+        }
+        series.timeline().clone()
+    }
+
+    fn look(memory: &Memory, timeline: Timeline, hours: i64) -> Memory {
+        memory.advanced(&BTreeMap::from([("a".to_owned(), timeline)]), START + hours * HOUR_MS)
+    }
+
+    #[test]
+    fn an_arm_that_stays_as_it_is_is_never_begun_anew() {
+        let mut memory = Memory::default();
+        for hours in 1..60 {
+            memory = look(&memory, timeline(hours, 100, |_| 7), hours);
+        }
+        assert_eq!(memory.of("a").restarts, 0);
+    }
+
+    #[test]
+    fn an_arm_that_changes_begins_anew_with_the_next_hour_and_only_once() {
+        let drop = |hour| if hour < 20 { 9 } else { 4 };
+        let mut memory = Memory::default();
+        for hours in 1..40 {
+            memory = look(&memory, timeline(hours, 100, drop), hours);
+        }
+        let found = memory.of("a");
+        assert_eq!(found.restarts, 1);
+        assert!(found.since > START + 21 * HOUR_MS && found.since <= START + 24 * HOUR_MS);
+    }
+
+    #[test]
+    fn a_new_period_forgets_restarts_and_what_is_older_than_the_last() {
+        let memory = ArmMemory { since: START + HOUR_MS, restarts: 3 };
+        let memory = Memory { period: 660, arms: BTreeMap::from([("a".to_owned(), memory)]) };
+        let next = look(&memory, timeline(1, 5, |_| 7), 24 * 30);
+        assert_eq!((next.period, next.of("a").restarts), (661, 0));
+        assert_eq!(next.of("a").since, START + HOUR_MS, "the period before still counts");
+        let later = look(&memory, timeline(1, 5, |_| 7), 24 * 60);
+        assert_eq!(later.of("a").since, START + PERIOD_MS);
+    }
 }
