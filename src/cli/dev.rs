@@ -80,27 +80,24 @@ pub async fn run(options: Options) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
-    println!(
+    say!(
         "Firestore  {}   (billed operations: http://{}/meter)",
         firestore.addr(),
         firestore.meter_addr()
     );
-    println!("API        http://{}/ops      (described at /openapi.json)", server.address());
-    println!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
-    println!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
-    println!("  export GOOGLE_CLOUD_PROJECT={project}");
+    say!("API        http://{}/ops      (described at /openapi.json)", server.address());
+    say!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
+    say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
+    say!("  export GOOGLE_CLOUD_PROJECT={project}");
     if let Some(token) = token {
-        println!("\nTo decide over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
+        say!("\nTo decide over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
     }
-    println!();
+    say!();
     let clock = Clock::system();
     seed::print(&store.seed(clock.now()).await?);
     api.serve(store.clone());
     if !faults.rules.is_empty() {
-        println!(
-            "Firestore fails now and then, as http://{}/faults has it",
-            firestore.meter_addr()
-        );
+        say!("Firestore fails now and then, as http://{}/faults has it", firestore.meter_addr());
         firestore.set_faults(faults);
     }
 
@@ -115,7 +112,7 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let worker = Worker::start(jobs, &schedule(), clock.clone(), health.clone()).await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
-    println!("\nrunning; Ctrl-C ends it\n");
+    say!("\nrunning; Ctrl-C ends it\n");
 
     shutdown::requested().await?;
     health.stopping();

@@ -32,11 +32,7 @@ pub async fn run(options: Options) -> Result<()> {
         .meter_addr(options.meter_addr)
         .faults(Plan::of_argument(options.faults.as_deref())?);
     let server = builder.start().await?;
-    println!(
-        "Firestore listens on {}; meter on http://{}/meter",
-        server.addr(),
-        server.meter_addr()
-    );
+    say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
     shutdown::requested().await?;
     stop(server).await;
     Ok(())
@@ -46,5 +42,5 @@ pub async fn run(options: Options) -> Result<()> {
 pub async fn stop(server: Running) {
     let meter = server.meter();
     server.shutdown().await;
-    println!("{meter}");
+    say!("{meter}");
 }

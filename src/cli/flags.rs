@@ -37,12 +37,12 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
         Command::Get { json } => match (store.flags().await?, json) {
             (FlagsState::Set(flags), true) => output::print_json(&flags)?,
-            (state, _) => println!("{state}"),
+            (state, _) => say!("{state}"),
         },
         Command::Set { assignment, why } => {
             let changed = store.set_flags(assignment, &why.intent()).await?;
             let now = changed.entry.to.unwrap_or_default();
-            println!("{now} (audit entry {})", changed.audit_id);
+            say!("{now} (audit entry {})", changed.audit_id);
         }
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! The command line: one file a command. Commands wire the library together and print; they
 //! decide nothing.
 
+#[macro_use]
+mod output;
+
 mod audit;
 mod demo;
 mod dev;
@@ -8,7 +11,6 @@ mod firestore;
 mod flags;
 pub mod logging;
 mod observations;
-mod output;
 mod policies;
 mod reconcile;
 mod retain;

@@ -1,10 +1,40 @@
 //! What commands print: tables for people, JSON for programs.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+/// As `println!`, but where nobody reads on (`stats | head`) the process ends instead of panicking.
+macro_rules! say {
+    () => {
+        $crate::cli::output::write(format_args!("\n"))
+    };
+    ($($part:tt)*) => {
+        $crate::cli::output::write(format_args!("{}\n", format_args!($($part)*)))
+    };
+}
+
+/// The same without the end of the line.
+macro_rules! say_part {
+    ($($part:tt)*) => { $crate::cli::output::write(format_args!($($part)*)) };
+}
+
+/// Writes to standard output at once. A reader that has gone away has what it wanted; any other
+/// failure is one.
+pub fn write(text: fmt::Arguments<'_>) {
+    let mut out = stdout().lock();
+    match out.write_fmt(text).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            std::process::exit(1)
+        }
+    }
+}
 
 /// A table without vertical lines, fit for a terminal and for `grep`.
 pub fn table(header: &[&str]) -> Table {
@@ -21,12 +51,12 @@ pub fn number(text: impl ToString) -> Cell {
 /// Prints a table without the blanks that pad its last column.
 pub fn print(table: &Table) {
     for line in table.lines() {
-        println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
 }
 
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

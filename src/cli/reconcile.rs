@@ -18,6 +18,6 @@ pub struct Options {
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let stop = shutdown::token();
-    println!("{}", job.pass(Clock::system().now(), options.full, &stop).await?);
+    say!("{}", job.pass(Clock::system().now(), options.full, &stop).await?);
     Ok(())
 }

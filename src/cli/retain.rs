@@ -40,6 +40,6 @@ pub async fn run(store: Store, options: Retention) -> Result<()> {
             "no archive to write to: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX"
         );
     };
-    println!("{}", job.pass(Clock::system().now(), &shutdown::token()).await?);
+    say!("{}", job.pass(Clock::system().now(), &shutdown::token()).await?);
     Ok(())
 }

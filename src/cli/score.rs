@@ -31,6 +31,6 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
         })
         .await;
     bar.finish_and_clear();
-    println!("{}", report?);
+    say!("{}", report?);
     Ok(())
 }

@@ -11,9 +11,9 @@ pub async fn run(store: &Store) -> Result<()> {
 
 pub fn print(report: &SeedReport) {
     for path in &report.created {
-        println!("created {path}");
+        say!("created {path}");
     }
     for path in &report.existing {
-        println!("left as it is: {path}");
+        say!("left as it is: {path}");
     }
 }

@@ -22,7 +22,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         return output::print_json(&all);
     }
     if all.is_empty() {
-        println!("no statistics yet: write observations and run `f0-learning score`");
+        say!("no statistics yet: write observations and run `f0-learning score`");
         return Ok(());
     }
     output::print(&table(&all));

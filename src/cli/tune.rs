@@ -7,6 +7,6 @@ use f0_learning::store::Store;
 
 pub async fn run(store: Store) -> Result<()> {
     let report = TuneJob::new(store).pass(Clock::system().now()).await?;
-    println!("{report}");
+    say!("{report}");
     Ok(())
 }

@@ -302,3 +302,23 @@ async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
     }
     running.terminate();
 }
+
+/// As in `f0-learning policies list | head -1`.
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let store = crate::support::seeded_store().await;
+    let environment = environment(&store).await;
+    for arguments in [&["policies", "list"][..], &["policies", "show", "router-core"], &["stats"]] {
+        let (arguments, environment) = (arguments.to_vec(), environment.clone());
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut command = Command::new(BINARY);
+            command.args(arguments).envs(environment);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            drop(child.stdout.take());
+            child.wait_with_output().unwrap()
+        });
+        let ended = ended.await.unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{}", text(&ended.stderr));
+    }
+}

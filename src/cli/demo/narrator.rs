@@ -36,9 +36,9 @@ async fn tell(
         let mut all = store.all_stats(None).await?;
         all.retain(|stats| stats.window == Window::OneHour);
         if !all.is_empty() {
-            println!("statistics of the last hour");
+            say!("statistics of the last hour");
             output::print(&stats::table(&all));
-            println!();
+            say!();
         }
     }
     for policy in store.policies(None).await? {
@@ -50,12 +50,12 @@ async fn tell(
 }
 
 fn tell_draft(policy: &Policy) {
-    println!("a better version of {} is proposed", policy.id);
+    say!("a better version of {} is proposed", policy.id);
     match policies::describe(policy) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say!("{text}"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }
     let name = policy.name();
-    println!("  compare it with what runs:  f0-learning policies diff {name}");
-    println!("  activate it:                f0-learning policies activate {name}\n");
+    say!("  compare it with what runs:  f0-learning policies diff {name}");
+    say!("  activate it:                f0-learning policies activate {name}\n");
 }

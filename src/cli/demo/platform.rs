@@ -101,9 +101,12 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
         tick += 1;
     }
     let report = recorder.close().await;
-    println!(
+    say!(
         "the components wrote {} observations and sampled out {}; {} dropped, {} failed",
-        report.written, report.sampled_out, report.dropped, report.failed
+        report.written,
+        report.sampled_out,
+        report.dropped,
+        report.failed
     );
 }
 

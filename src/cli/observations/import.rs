@@ -43,9 +43,12 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     let bar = output::progress(bytes, "importing (bytes)");
     let report = import(store, reader, &bar).await?;
     bar.finish_and_clear();
-    println!(
+    say!(
         "{} lines: {} imported, {} there before, {} refused",
-        report.lines, report.created, report.existing, report.refused
+        report.lines,
+        report.created,
+        report.existing,
+        report.refused
     );
     if report.refused > 0 {
         bail!("{} of {} lines were refused; see above", report.refused, report.lines);

@@ -26,7 +26,7 @@ pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: b
     }
     output::print(&table);
     if page.next.is_some() {
-        println!("there are more; raise --limit to see them");
+        say!("there are more; raise --limit to see them");
     }
     Ok(())
 }
@@ -39,15 +39,15 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let report = job.requeue(&filter, Clock::system().now()).await?;
     for (id, reason) in report.refused.iter().take(SHOWN) {
-        println!("{id} stays in quarantine: {reason}");
+        say!("{id} stays in quarantine: {reason}");
     }
     if report.refused.len() > SHOWN {
-        println!("and {} more", report.refused.len() - SHOWN);
+        say!("and {} more", report.refused.len() - SHOWN);
     }
     for id in report.gone.iter().take(SHOWN) {
-        println!("{id} is no longer in ops_observations; its copy stays in quarantine");
+        say!("{id} is no longer in ops_observations; its copy stays in quarantine");
     }
-    println!(
+    say!(
         "{} requeued, {} of them scored now; {} stay in quarantine",
         report.requeued,
         report.scored,

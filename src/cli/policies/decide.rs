@@ -35,7 +35,7 @@ fn confirmed(question: &str) -> Result<bool> {
     if !input.is_terminal() {
         bail!("there is nobody to ask whether to {question} --yes goes on without asking");
     }
-    print!("{question} [y/N] ");
+    say_part!("{question} [y/N] ");
     std::io::stdout().flush()?;
     let mut answer = String::new();
     input.lock().read_line(&mut answer)?;

@@ -31,7 +31,7 @@ pub async fn run(
 pub fn print(from: &Policy, to: &Policy) {
     let changes = diff(&from.params, &to.params);
     if changes.is_empty() {
-        println!("the params of {} and {} are the same", from.name(), to.name());
+        say!("the params of {} and {} are the same", from.name(), to.name());
         return;
     }
     let (from, to) = (from.name(), to.name());

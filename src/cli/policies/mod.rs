@@ -155,7 +155,7 @@ fn told(outcome: Result<Changed, ChangeError>) -> Result<()> {
         "unpin" => format!("unpinned {id}"),
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };
-    println!("{done} (audit entry {audit_id})");
+    say!("{done} (audit entry {audit_id})");
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
             &json!({ "version": key.to_string(), "same": same, "differences": differences }),
         )?;
     } else if differences.is_empty() {
-        println!(
+        say!(
             "{key} is the same to the last bit: decided at {} from {} arms, {} observations",
             output::time(input.as_of),
             input.weights.len(),

@@ -24,10 +24,10 @@ async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
     if json {
         return output::print_json(&json!({ "policy": policy, "earned": earned }));
     }
-    print!("{}", describe(&policy)?);
+    say_part!("{}", describe(&policy)?);
     match earned {
-        Some(earned) => println!("  earned     {}", sum(&earned)),
-        None => println!("  earned     no observation names this version"),
+        Some(earned) => say!("  earned     {}", sum(&earned)),
+        None => say!("  earned     no observation names this version"),
     }
     Ok(())
 }
@@ -46,11 +46,11 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     }
     let active: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Active).collect();
     for policy in &standing {
-        print!("{}", describe(policy)?);
+        say_part!("{}", describe(policy)?);
         if policy.status == PolicyStatus::Draft {
             tell_stale(policy, &active);
         }
-        println!();
+        say!();
     }
     print_effect(&effect, days);
     match active.len() {
@@ -70,7 +70,7 @@ fn tell_stale(draft: &Policy, active: &[&Policy]) {
     if let Some(parent) = &draft.parent_version
         && !active.iter().any(|policy| policy.version == *parent)
     {
-        println!("  stale      its parent {parent} is no longer active");
+        say!("  stale      its parent {parent} is no longer active");
     }
 }
 
@@ -125,19 +125,19 @@ fn sum(earned: &Earned) -> String {
 }
 
 fn print_effect(effect: &Effectiveness, days: u32) {
-    println!("in the last {days} days");
-    println!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
+    say!("in the last {days} days");
+    say!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
     let automatic = effect.auto_activation_rate.map_or(String::new(), |rate| {
         format!(", {} of them automatically ({:.0}%)", effect.auto_activated, rate * 100.0)
     });
-    println!("  activated  {}{automatic}", effect.activated);
-    println!("  rejected   {} by people, {} superseded", effect.rejected, effect.superseded);
-    println!("  by hand    {} overrides, {} rollbacks", effect.overrides, effect.rollbacks);
+    say!("  activated  {}{automatic}", effect.activated);
+    say!("  rejected   {} by people, {} superseded", effect.rejected, effect.superseded);
+    say!("  by hand    {} overrides, {} rollbacks", effect.overrides, effect.rollbacks);
     if let Some(ms) = effect.median_decision_ms {
-        println!("  decided    half within {} of the proposal", output::duration(ms));
+        say!("  decided    half within {} of the proposal", output::duration(ms));
     }
     if !effect.activations.is_empty() {
-        println!();
+        say!();
         output::print(&activations(&effect.activations));
     }
 }

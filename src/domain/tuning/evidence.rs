@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::{self, Check};
 use super::standing::Standing;
-use super::{ArmInput, TuningInput, budget};
+use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
 use crate::domain::digest::Digest;
 use crate::domain::estimate::{
     Cells, Cost, Interval, Logged, OffPolicy, difference, mean_interval, off_policy,
@@ -144,7 +144,11 @@ fn differences(
     standings: &[Standing],
     proposed: &[f64],
 ) -> (Vec<Difference>, Option<f64>, Option<f64>) {
-    let moved: Vec<f64> = standings.iter().zip(proposed).map(|(it, to)| to - it.weight).collect();
+    // Less than a step is how a weight that was written by hand comes to stand at a whole one.
+    let step = 1.0 / f64::from(WEIGHT_STEPS);
+    let moved = |it: &Standing, to: f64| Some(to - it.weight).filter(|it| it.abs() >= step);
+    let moved: Vec<f64> =
+        standings.iter().zip(proposed).map(|(it, to)| moved(it, *to).unwrap_or_default()).collect();
     let gained: f64 = moved.iter().filter(|it| **it > 0.0).sum();
     let mut found = Vec::new();
     let (mut low, mut high) = (Some(0.0), Some(0.0));
