@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_f0-learning");
 
-/// How long the rest may take.
+/// How long nothing may move before the rest is done.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 pub fn run(kills: u64) -> ExitCode {
@@ -107,6 +107,7 @@ async fn killed(workers: usize, kills: u64) -> Result<(), String> {
         running[index] = worker(&address);
     }
     let began = Instant::now();
+    let (mut before, mut moved) = ((0, 0, [0; 3]), Instant::now());
     loop {
         let (rewards, quarantined) = store.counts().await.unwrap();
         let stats = store.all_stats(None).await.unwrap();
@@ -127,7 +128,10 @@ async fn killed(workers: usize, kills: u64) -> Result<(), String> {
             );
             return Ok(());
         }
-        if too_many || began.elapsed() > PATIENCE {
+        if found != before {
+            (before, moved) = (found, Instant::now());
+        }
+        if too_many || moved.elapsed() > PATIENCE {
             return Err(format!(
                 "rewards, quarantine and counts are {found:?}, not {valid}, {invalid}"
             ));

@@ -92,14 +92,16 @@ impl Timeline {
         self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
     }
 
-    /// The rewards in buckets from `since` on that begin before `cut`, and in the others.
-    pub fn around(&self, since: i64, cut: i64) -> (Sample<RewardScore>, Sample<RewardScore>) {
-        let (mut before, mut after) = (Sample::default(), Sample::default());
+    /// The rewards of buckets from `since` on, in parts that begin at each of `cuts`, which rise;
+    /// the first part is what comes before them all. With each part goes its number of buckets.
+    pub fn parts(&self, since: i64, cuts: &[i64]) -> Vec<(usize, Sample<RewardScore>)> {
+        let mut parts = vec![(0, Sample::default()); cuts.len() + 1];
         for (start, samples) in self.buckets().filter(|(start, _)| *start >= since) {
-            let side = if start < cut { &mut before } else { &mut after };
-            side.merge(&samples.reward);
+            let (buckets, sum) = &mut parts[cuts.partition_point(|cut| *cut <= start)];
+            *buckets += 1;
+            sum.merge(&samples.reward);
         }
-        (before, after)
+        parts
     }
 
     /// Everything in buckets that begin no earlier than `start`.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::budget::{PERIOD_MS, period_of};
-use crate::domain::estimate::{Cells, is_greater};
+use crate::domain::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::domain::stats::Timeline;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -88,21 +88,31 @@ impl Memory {
 }
 
 fn has_changed(timeline: &Timeline, since: i64, now: i64) -> bool {
-    let mut last = i64::MIN;
-    CUTS.iter().any(|hours| {
-        let cut = now - hours * HOUR_MS;
-        let begins = timeline.buckets().map(|(start, _)| start).find(|start| *start >= cut);
-        // Ages that fall into one bucket are one cut.
-        let Some(cut) = begins.filter(|cut| *cut != last && *cut > since) else { return false };
-        last = cut;
-        let known = timeline.buckets().filter(|(start, _)| (since..cut).contains(start));
-        if known.count() < KNOWN {
-            return false;
-        }
-        let (before, after) = timeline.around(since, cut);
-        let (before, after) = (Cells::of(&before), Cells::of(&after));
-        is_greater(&after, &before, CHANGE, ALPHA) || is_greater(&before, &after, CHANGE, ALPHA)
+    let starts: Vec<i64> = timeline.buckets().map(|(start, _)| start).collect();
+    // Ages that fall into one bucket are one cut.
+    let mut cuts: Vec<i64> = CUTS
+        .iter()
+        .filter_map(|hours| starts.iter().find(|start| **start >= now - hours * HOUR_MS).copied())
+        .filter(|cut| *cut > since)
+        .collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let parts = timeline.parts(since, &cuts);
+    (1..parts.len()).any(|cut| {
+        let (before, after) = parts.split_at(cut);
+        let known: usize = before.iter().map(|(buckets, _)| buckets).sum();
+        known >= KNOWN && differ(&sum(before), &sum(after))
     })
+}
+
+fn sum(parts: &[(usize, Sample<RewardScore>)]) -> Cells {
+    let mut sum = Sample::default();
+    parts.iter().for_each(|(_, part)| sum.merge(part));
+    Cells::of(&sum)
+}
+
+fn differ(a: &Cells, b: &Cells) -> bool {
+    is_greater(a, b, CHANGE, ALPHA) || is_greater(b, a, CHANGE, ALPHA)
 }
 
 #[cfg(test)]
