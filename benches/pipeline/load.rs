@@ -13,6 +13,7 @@ use crate::Result;
 /// the store may have, so that none claims to be written before its `ts`.
 pub const DAY_END: i64 = 1_780_000_000_000;
 pub const HOUR: i64 = 3_600_000;
+pub const DAY: i64 = 24 * HOUR;
 pub const COMPONENTS: usize = 10;
 
 /// Batches under way at once.

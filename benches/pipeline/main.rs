@@ -3,15 +3,22 @@
 //!
 //!     cargo bench --bench pipeline -- throughput [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- billing
+//!     cargo bench --bench pipeline -- steady
+//!     cargo bench --bench pipeline -- idle
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
 
 mod backlog;
 mod ceiling;
 mod cost;
+mod idle;
 mod load;
 mod process;
 mod server;
+mod steady;
 mod throughput;
+mod time;
+mod worker;
+mod world;
 
 use std::time::{Duration, Instant};
 
@@ -36,12 +43,16 @@ async fn main() -> Result<()> {
     match arguments.first().map_or("", String::as_str) {
         "throughput" => throughput::run(number(1, 100_000)?).await,
         "billing" => throughput::billing().await,
+        "steady" => steady::run().await,
+        "idle" => idle::run().await,
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
         "" => {
             throughput::run(20_000).await?;
             throughput::billing().await
         }
-        other => Err(format!("{other:?} is none of throughput, billing, backlog").into()),
+        other => {
+            Err(format!("{other:?} is none of throughput, billing, steady, idle, backlog").into())
+        }
     }
 }
 
