@@ -2,6 +2,7 @@
 //! billed, and what memory it takes. `BENCHMARKS.md` has the commands and figures.
 //!
 //!     cargo bench --bench pipeline -- throughput [OBSERVATIONS]
+//!     cargo bench --bench pipeline -- workers [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- billing
 //!     cargo bench --bench pipeline -- steady
 //!     cargo bench --bench pipeline -- idle
@@ -18,6 +19,7 @@ mod steady;
 mod throughput;
 mod time;
 mod worker;
+mod workers;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ async fn main() -> Result<()> {
     };
     match arguments.first().map_or("", String::as_str) {
         "throughput" => throughput::run(number(1, 100_000)?).await,
+        "workers" => workers::run(number(1, 50_000)?).await,
         "billing" => throughput::billing().await,
         "steady" => steady::run().await,
         "idle" => idle::run().await,
@@ -51,7 +54,8 @@ async fn main() -> Result<()> {
             throughput::billing().await
         }
         other => {
-            Err(format!("{other:?} is none of throughput, billing, steady, idle, backlog").into())
+            Err(format!("{other:?} is none of throughput, workers, billing, steady, idle, backlog")
+                .into())
         }
     }
 }

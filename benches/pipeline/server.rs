@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use firestore_local::Billed;
+use firestore_local::{Billed, Plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -62,6 +62,16 @@ impl Server {
         let read = |name: &str| bill["total"][name].as_u64().ok_or("no total");
         let (reads, writes) = (read("reads")?, read("writes")?);
         Ok(Billed { reads, writes, deletes: read("deletes")? }.into())
+    }
+
+    /// Makes this go wrong from now on.
+    pub async fn set_faults(&self, plan: &Plan) -> Result<()> {
+        match http(&self.meter, "PUT", "/faults", &serde_json::to_string(plan)?).await? {
+            (200, _) => Ok(()),
+            (status, body) => {
+                Err(format!("the plan of faults was answered {status}: {body}").into())
+            }
+        }
     }
 
     pub fn stop(mut self) -> Result<()> {
