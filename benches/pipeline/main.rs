@@ -1,5 +1,6 @@
 //! The pipeline end to end on a local Firestore: how fast observations are scored, what they are
-//! billed, and what memory it takes. `BENCHMARKS.md` has the commands and figures.
+//! billed, what memory it takes, and how it gets over the death of a worker. `BENCHMARKS.md` has
+//! the commands and figures.
 //!
 //!     cargo bench --bench pipeline -- throughput [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- workers [OBSERVATIONS]
@@ -7,6 +8,7 @@
 //!     cargo bench --bench pipeline -- steady
 //!     cargo bench --bench pipeline -- idle
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
+//!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
 
 mod backlog;
 mod ceiling;
@@ -14,6 +16,7 @@ mod cost;
 mod idle;
 mod load;
 mod process;
+mod recovery;
 mod server;
 mod steady;
 mod throughput;
@@ -24,6 +27,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+use f0_learning::jobs::leases::LEASE_MS;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::{Connection, Store};
 use load::DAY_END;
@@ -49,14 +53,15 @@ async fn main() -> Result<()> {
         "steady" => steady::run().await,
         "idle" => idle::run().await,
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
+        "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
         "" => {
             throughput::run(20_000).await?;
             throughput::billing().await
         }
-        other => {
-            Err(format!("{other:?} is none of throughput, workers, billing, steady, idle, backlog")
-                .into())
-        }
+        other => Err(format!(
+            "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery"
+        )
+        .into()),
     }
 }
 
