@@ -9,12 +9,14 @@
 //!     cargo bench --bench pipeline -- idle
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
+//!     cargo bench --bench pipeline -- month
 
 mod backlog;
 mod ceiling;
 mod cost;
 mod idle;
 mod load;
+mod month;
 mod process;
 mod recovery;
 mod server;
@@ -54,12 +56,15 @@ async fn main() -> Result<()> {
         "idle" => idle::run().await,
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
         "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
+        "month" => month::run().await,
+        month::WORKER => month::worker(&arguments[1..]).await,
         "" => {
             throughput::run(20_000).await?;
             throughput::billing().await
         }
         other => Err(format!(
-            "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery"
+            "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery, \
+             month"
         )
         .into()),
     }

@@ -36,3 +36,8 @@ pub fn memory(process: u32, line: &str) -> Option<u64> {
     let found = status.lines().find(|text| text.starts_with(line))?;
     found.split_whitespace().nth(1)?.parse().ok()
 }
+
+/// Lets the kernel measure the peak (`VmHWM`) anew (proc_pid_clear_refs(5)).
+pub fn forget_peak(process: u32) -> Result<()> {
+    Ok(std::fs::write(format!("/proc/{process}/clear_refs"), "5")?)
+}

@@ -39,6 +39,10 @@ impl Job {
         }
     }
 
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+
     pub fn timer(self) -> Result<Timer> {
         let schedule = Schedule::default();
         Timer::parse(match self {
