@@ -3,8 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::load::Load;
+use crate::process::{BINARY, Process, memory};
 use crate::server::Server;
-use crate::{Result, connect, fill};
+use crate::{Result, connect};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Looks at memory that are printed, evenly spread over the run.
@@ -14,23 +16,25 @@ pub async fn run(total: usize) -> Result<()> {
     let server = Server::start(true)?;
     let store = connect(&server, "demo-backlog").await?;
     eprintln!("writing {total} observations");
-    fill(&store, total).await?;
+    Load::last_hour(total).write(&store).await?;
     eprintln!("scoring them");
     let began = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_f0-learning"))
-        .arg("score")
-        .env("FIRESTORE_EMULATOR_HOST", server.address())
-        .env("GOOGLE_CLOUD_PROJECT", "demo-backlog")
-        .stdout(Stdio::inherit())
-        .spawn()?;
+    let mut job = Process::spawn(
+        Command::new(BINARY)
+            .arg("score")
+            .env("FIRESTORE_EMULATOR_HOST", server.address())
+            .env("GOOGLE_CLOUD_PROJECT", "demo-backlog")
+            .stdout(Stdio::inherit()),
+    )?;
+    let id = job.0.id();
     let mut looks: Vec<u64> = Vec::new();
     let mut peak = 0;
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = job.0.try_wait()? {
             break status;
         }
-        looks.extend(memory(child.id(), "VmRSS:"));
-        peak = memory(child.id(), "VmHWM:").unwrap_or(peak);
+        looks.extend(memory(id, "VmRSS:"));
+        peak = memory(id, "VmHWM:").unwrap_or(peak);
         tokio::time::sleep(LOOK_EVERY).await;
     };
     if !status.success() {
@@ -52,11 +56,4 @@ pub async fn run(total: usize) -> Result<()> {
         server_peak / 1024,
     );
     server.stop()
-}
-
-/// A line of the process's status, in KiB.
-fn memory(process: u32, line: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let found = status.lines().find(|text| text.starts_with(line))?;
-    found.split_whitespace().nth(1)?.parse().ok()
 }

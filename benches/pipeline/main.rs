@@ -1,86 +1,73 @@
-//! The pipeline end to end on a local Firestore of its own process: how fast observations are
-//! scored beside the raw ceiling of the same reads and writes, what they would be billed, and how
-//! much memory a backlog takes. `BENCHMARKS.md` has the commands and figures.
+//! The pipeline end to end on a local Firestore: how fast observations are scored, what they are
+//! billed, what memory it takes, and how it gets over the death of a worker. `BENCHMARKS.md` has
+//! the commands and figures.
 //!
 //!     cargo bench --bench pipeline -- throughput [OBSERVATIONS]
+//!     cargo bench --bench pipeline -- workers [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- billing
+//!     cargo bench --bench pipeline -- steady
+//!     cargo bench --bench pipeline -- idle
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
+//!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
+//!     cargo bench --bench pipeline -- month
 
 mod backlog;
 mod ceiling;
+mod cost;
+mod idle;
+mod load;
+mod month;
+mod process;
+mod recovery;
 mod server;
+mod steady;
+mod throughput;
+mod time;
+mod worker;
+mod workers;
+mod world;
 
 use std::time::{Duration, Instant};
 
+use f0_learning::jobs::leases::LEASE_MS;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
-use f0_learning::store::{Connection, MAX_BATCH, Store};
-use serde_json::{Map, Value, json};
+use f0_learning::store::{Connection, Store};
+use load::DAY_END;
 use server::Server;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// The day on which all observations lie; passes run right after it.
-const DAY_END: i64 = 1_780_000_000_000;
-const COMPONENTS: usize = 10;
 const ROUNDS: usize = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let observations = arguments.get(1).and_then(|text| text.parse().ok());
+    let number = |index: usize, default: usize| match arguments.get(index) {
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number")),
+        None => Ok(default),
+    };
     match arguments.first().map_or("", String::as_str) {
-        "throughput" => throughput(observations.unwrap_or(100_000)).await,
-        "billing" => billing().await,
-        "backlog" => backlog::run(observations.unwrap_or(1_000_000)).await,
+        "throughput" => throughput::run(number(1, 100_000)?).await,
+        "workers" => workers::run(number(1, 50_000)?).await,
+        "billing" => throughput::billing().await,
+        "steady" => steady::run().await,
+        "idle" => idle::run().await,
+        "backlog" => backlog::run(number(1, 1_000_000)?).await,
+        "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
+        "month" => month::run().await,
+        month::WORKER => month::worker(&arguments[1..]).await,
         "" => {
-            throughput(20_000).await?;
-            billing().await
+            throughput::run(20_000).await?;
+            throughput::billing().await
         }
-        other => Err(format!("{other:?} is none of throughput, billing, backlog").into()),
+        other => Err(format!(
+            "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery, \
+             month"
+        )
+        .into()),
     }
-}
-
-/// Observation `n` of `total`: spread over the last hour and over ten components.
-fn observation(n: usize, total: usize) -> Map<String, Value> {
-    let age = 3_600_000 * (total - n) as i64 / total as i64;
-    let failed = n.is_multiple_of(20);
-    let document = json!({
-        "id": format!("{n:08x}-bench"),
-        "ts": DAY_END - age,
-        "component": format!("router:model-{}", n % COMPONENTS),
-        "outcome": if failed { "failure" } else { "success" },
-        "durationMs": 100 + (n * 7919) % 3_000,
-        "tokensIn": 150,
-        "tokensOut": 500,
-        "costUsd": 0.001 * ((n % 30) as f64),
-        "policyVersion": "router-core@1.0.0",
-    });
-    match document {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
-}
-
-pub async fn fill(store: &Store, total: usize) -> Result<()> {
-    let mut under_way = JoinSet::new();
-    for first in (0..total).step_by(MAX_BATCH) {
-        if under_way.len() >= 8 {
-            under_way.join_next().await.ok_or("no batch")???;
-        }
-        let store = store.clone();
-        under_way.spawn(async move {
-            let last = (first + MAX_BATCH).min(total);
-            let batch: Vec<_> = (first..last).map(|n| observation(n, total)).collect();
-            store.create_all_observations(&batch).await.map_err(|error| error.to_string())
-        });
-    }
-    while let Some(outcome) = under_way.join_next().await {
-        outcome??;
-    }
-    Ok(())
 }
 
 async fn connect(server: &Server, project: &str) -> Result<Store> {
@@ -107,50 +94,4 @@ fn rate(observations: usize, time: Duration) -> f64 {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Rounds of ceiling and pass in turn, so that both meet the same weather.
-async fn throughput(total: usize) -> Result<()> {
-    for durable in [false, true] {
-        let server = Server::start(durable)?;
-        let (mut ceilings, mut passes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            let store = connect(&server, &format!("demo-score-{round}")).await?;
-            fill(&store, total).await?;
-            let ceiling = rate(total, ceiling::run(&server, &format!("demo-score-{round}")).await?);
-            let pass = rate(total, score(&store, total).await?);
-            eprintln!("round {round}: ceiling {ceiling:.0}/s, scoring {pass:.0}/s");
-            ceilings.push(ceiling);
-            passes.push(pass);
-            ratios.push(pass / ceiling);
-        }
-        println!(
-            "{:<10} {total} observations: scoring {:.0}/s, raw ceiling {:.0}/s, ratio {:.2} \
-             (medians of {ROUNDS} rounds)",
-            if durable { "durable" } else { "in memory" },
-            median(passes),
-            median(ceilings),
-            median(ratios),
-        );
-        server.stop()?;
-    }
-    Ok(())
-}
-
-async fn billing() -> Result<()> {
-    const TOTAL: usize = 20_000;
-    let server = Server::start(false)?;
-    let store = connect(&server, "demo-billing").await?;
-    fill(&store, TOTAL).await?;
-    let before = server.billed().await?;
-    score(&store, TOTAL).await?;
-    let after = server.billed().await?;
-    let [reads, writes, deletes] = [0, 1, 2].map(|index| after[index] - before[index]);
-    let total = reads + writes + deletes;
-    println!(
-        "{TOTAL} observations over {COMPONENTS} components: {reads} reads, {writes} writes, \
-         {deletes} deletes: {:.1} billed operations per 1,000 observations",
-        total as f64 * 1_000.0 / TOTAL as f64
-    );
-    server.stop()
 }

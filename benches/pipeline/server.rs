@@ -1,15 +1,18 @@
 //! The local Firestore as a process of its own, so that its memory and time are its own.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use firestore_local::{Billed, Plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Result;
+use crate::cost::Cost;
+use crate::process::{BINARY, Process};
 
 pub struct Server {
-    child: Child,
+    process: Process,
     address: String,
     meter: String,
     _folder: Option<tempfile::TempDir>,
@@ -18,14 +21,14 @@ pub struct Server {
 impl Server {
     pub fn start(durable: bool) -> Result<Self> {
         let folder = durable.then(tempfile::tempdir).transpose()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_f0-learning"));
+        let mut command = Command::new(BINARY);
         command.args(["firestore", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped());
         if let Some(folder) = &folder {
             command.arg("--data").arg(folder.path());
         }
-        let mut child = command.spawn()?;
+        let mut process = Process::spawn(&mut command)?;
         let mut line = String::new();
-        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let stdout = process.0.stdout.take().ok_or("no standard output")?;
         let mut stdout = BufReader::new(stdout);
         stdout.read_line(&mut line)?;
         let addresses: Vec<_> = line
@@ -37,7 +40,8 @@ impl Server {
         std::thread::spawn(move || stdout.lines().for_each(drop));
         match &addresses[..] {
             [address, meter] => {
-                Ok(Self { child, address: address.clone(), meter: meter.clone(), _folder: folder })
+                let (address, meter) = (address.clone(), meter.clone());
+                Ok(Self { process, address, meter, _folder: folder })
             }
             _ => Err(format!("the server said {line:?}").into()),
         }
@@ -48,34 +52,45 @@ impl Server {
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// Billed reads, writes and deletes so far.
-    pub async fn billed(&self) -> Result<[u64; 3]> {
-        let mut stream = TcpStream::connect(&self.meter).await?;
-        let request =
-            format!("GET /meter HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.meter);
-        stream.write_all(request.as_bytes()).await?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await?;
-        let body = response.split("\r\n\r\n").nth(1).ok_or("no body")?;
-        let bill: serde_json::Value = serde_json::from_str(body)?;
+    pub async fn billed(&self) -> Result<Cost> {
+        let (_, body) = http(&self.meter, "GET", "/meter", "").await?;
+        let bill: serde_json::Value = serde_json::from_str(&body)?;
         let read = |name: &str| bill["total"][name].as_u64().ok_or("no total");
-        Ok([read("reads")?, read("writes")?, read("deletes")?])
+        let (reads, writes) = (read("reads")?, read("writes")?);
+        Ok(Billed { reads, writes, deletes: read("deletes")? }.into())
+    }
+
+    /// Makes this go wrong from now on.
+    pub async fn set_faults(&self, plan: &Plan) -> Result<()> {
+        match http(&self.meter, "PUT", "/faults", &serde_json::to_string(plan)?).await? {
+            (200, _) => Ok(()),
+            (status, body) => {
+                Err(format!("the plan of faults was answered {status}: {body}").into())
+            }
+        }
     }
 
     pub fn stop(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        self.process.kill()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Where a benchmark failed midway; after `stop` there is nothing left to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The status and body that a request for JSON is answered with.
+pub async fn http(address: &str, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("no body")?;
+    let status = head.split_whitespace().nth(1).ok_or("no status")?.parse()?;
+    Ok((status, body.to_owned()))
 }

@@ -1,0 +1,63 @@
+//! What a pass over nothing is billed: in a project without observations, and in one in which all
+//! of them are scored.
+
+use f0_learning::jobs::retain::RetainOptions;
+
+use crate::Result;
+use crate::load::{COMPONENTS, DAY, DAY_END, Load};
+use crate::worker::Job;
+use crate::world::World;
+
+const MINUTE: i64 = 60_000;
+
+/// Noon: no timer of a day falls due meanwhile.
+const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
+
+/// The first pass of a process, and then each as its timer would have it, in minutes.
+const PASSES: [(i64, Job); 11] = [
+    (0, Job::Score),
+    (0, Job::Reconcile),
+    (0, Job::Tune),
+    (0, Job::Check),
+    (0, Job::Retain),
+    (1, Job::Score),
+    (2, Job::Score),
+    (5, Job::Check),
+    (10, Job::Reconcile),
+    (15, Job::Tune),
+    (24 * 60, Job::Retain),
+];
+
+pub async fn run() -> Result<()> {
+    for scored in [0, 20_000] {
+        let world = World::at(START).await?;
+        if scored > 0 {
+            // Recent enough to leave no window while the passes are measured.
+            let times = START - 30 * MINUTE..START - MINUTE;
+            let load = Load { numbers: 0..scored, times, components: COMPONENTS, shards: 0 };
+            load.write(&world.store).await?;
+        }
+        let days = RetainOptions::default().days;
+        let mut before = world.worker(false, days)?;
+        for job in Job::ALL {
+            world.pass(&mut before, job).await?;
+        }
+        println!("{scored} observations, nothing left to do; a new process:");
+        let mut worker = world.worker(true, days)?;
+        for (minute, job) in PASSES {
+            world.time.set(START + minute * MINUTE);
+            let (lease, pass) = world.pass(&mut worker, job).await?;
+            println!(
+                "  minute {minute:>4}  {:<9} {:>3} reads {:>3} writes; its lease {} reads {} writes",
+                job.name(),
+                pass.reads,
+                pass.writes,
+                lease.reads,
+                lease.writes
+            );
+        }
+        world.end().await;
+    }
+    println!("(scoring's lease is part of its pass)");
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The observations that are scored: numbered, and each the same on every run.
+
+use std::ops::Range;
+
+use f0_learning::domain::sharding::shard_of;
+use f0_learning::store::{MAX_BATCH, Store};
+use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
+
+use crate::Result;
+
+/// The end of the time in which observations lie, in epoch milliseconds: long before any clock that
+/// the store may have, so that none claims to be written before its `ts`.
+pub const DAY_END: i64 = 1_780_000_000_000;
+pub const HOUR: i64 = 3_600_000;
+pub const DAY: i64 = 24 * HOUR;
+pub const COMPONENTS: usize = 10;
+
+/// Batches under way at once.
+const IN_FLIGHT: usize = 8;
+
+/// The arms of the policy that a project is seeded with.
+const ARMS: [&str; 3] = ["gpt-5", "gemini", "claude"];
+
+/// Observations with these numbers, spread evenly over these times.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub numbers: Range<usize>,
+    /// Epoch milliseconds.
+    pub times: Range<i64>,
+    pub components: usize,
+    /// Each observation carries its shard of so many; none where this is 0.
+    pub shards: u32,
+}
+
+impl Load {
+    /// Over the last hour, and over ten components.
+    pub fn last_hour(total: usize) -> Self {
+        let times = DAY_END - HOUR..DAY_END;
+        Self { numbers: 0..total, times, components: COMPONENTS, shards: 0 }
+    }
+
+    fn observation(&self, n: usize) -> Map<String, Value> {
+        let id = format!("{n:08x}-bench");
+        let span = self.times.end - self.times.start;
+        let place = (n - self.numbers.start) as i64;
+        let which = n % self.components;
+        // Each component has its failures: they come in another rhythm than components do.
+        let failed = (n / self.components).is_multiple_of(20);
+        let mut document = json!({
+            "id": id,
+            "ts": self.times.start + span * place / self.numbers.len() as i64,
+            "component": match ARMS.get(which) {
+                Some(arm) => format!("router:{arm}"),
+                None => format!("component-{which}"),
+            },
+            "outcome": if failed { "failure" } else { "success" },
+            "durationMs": 100 + (n * 7919) % 3_000,
+            "tokensIn": 150,
+            "tokensOut": 500,
+            "costUsd": 0.001 * ((n % 31) as f64),
+            "policyVersion": "router-core@1.0.0",
+        });
+        if let Some(shard) = shard_of(&id, self.shards) {
+            document["shard"] = json!(shard);
+        }
+        match document {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        }
+    }
+
+    pub async fn write(&self, store: &Store) -> Result<()> {
+        let mut under_way = JoinSet::new();
+        for first in self.numbers.clone().step_by(MAX_BATCH) {
+            if under_way.len() >= IN_FLIGHT {
+                under_way.join_next().await.ok_or("no batch")???;
+            }
+            let (store, load) = (store.clone(), self.clone());
+            under_way.spawn(async move {
+                let last = (first + MAX_BATCH).min(load.numbers.end);
+                let batch: Vec<_> = (first..last).map(|n| load.observation(n)).collect();
+                store.create_all_observations(&batch).await.map_err(|error| error.to_string())
+            });
+        }
+        while let Some(outcome) = under_way.join_next().await {
+            outcome??;
+        }
+        Ok(())
+    }
+}

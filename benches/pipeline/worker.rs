@@ -1,0 +1,123 @@
+//! The jobs of a worker as `serve` runs them, called by hand on a clock that is set.
+
+use std::path::Path;
+
+use f0_learning::archive::Archive;
+use f0_learning::jobs::check::CheckReport;
+use f0_learning::jobs::leases::Leases;
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::retain::{RetainJob, RetainOptions};
+use f0_learning::jobs::scheduler::Schedule;
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::jobs::tune::TuneJob;
+use f0_learning::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::Result;
+use crate::time::{Time, Timer};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    Score,
+    Reconcile,
+    Tune,
+    Check,
+    Retain,
+}
+
+impl Job {
+    pub const ALL: [Self; 5] =
+        [Self::Score, Self::Reconcile, Self::Tune, Self::Check, Self::Retain];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::Reconcile => "reconcile",
+            Self::Tune => "tune",
+            Self::Check => "check",
+            Self::Retain => "retain",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+
+    pub fn timer(self) -> Result<Timer> {
+        let schedule = Schedule::default();
+        Timer::parse(match self {
+            Self::Score => &schedule.score,
+            Self::Reconcile => &schedule.reconcile,
+            Self::Tune => &schedule.tune,
+            Self::Check => &schedule.check,
+            Self::Retain => &schedule.retain,
+        })
+    }
+}
+
+pub struct Worker {
+    store: Store,
+    time: Time,
+    score: ScoreJob,
+    reconcile: ReconcileJob,
+    tune: TuneJob,
+    retain: RetainJob,
+    leases: Option<Leases>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// With the leases of production or, alone at the store, with none.
+    pub fn new(
+        store: &Store,
+        time: &Time,
+        leased: bool,
+        archive: &Path,
+        days: u32,
+    ) -> Result<Self> {
+        let leases = || leased.then(|| Leases::new(store.clone(), time.clock()));
+        let score = ScoreJob::new(store.clone(), ScoreOptions::default());
+        let archive = Archive::open(archive.to_str().ok_or("a folder without a name")?)?;
+        let retention = RetainOptions { days, ..RetainOptions::default() };
+        Ok(Self {
+            store: store.clone(),
+            time: time.clone(),
+            score: match leases() {
+                Some(leases) => score.with_leases(leases),
+                None => score,
+            },
+            reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
+            tune: TuneJob::new(store.clone()),
+            retain: RetainJob::new(store.clone(), archive, retention),
+            leases: leases(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Takes or renews the lease that the scheduler asks for before a pass. Scoring asks for its
+    /// own, and the check has none.
+    pub async fn hold(&mut self, job: Job) -> Result<()> {
+        match (&mut self.leases, job) {
+            (Some(leases), Job::Reconcile | Job::Tune | Job::Retain) => {
+                if leases.hold(job.name()).await? {
+                    Ok(())
+                } else {
+                    Err(format!("somebody else holds the lease of {}", job.name()).into())
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One pass; what it did, in words.
+    pub async fn pass(&mut self, job: Job) -> Result<String> {
+        let (now, stop) = (self.time.now(), &self.stop);
+        Ok(match job {
+            Job::Score => self.score.pass(now, stop, &|_| ()).await?.to_string(),
+            Job::Reconcile => self.reconcile.pass(now, false, stop).await?.to_string(),
+            Job::Tune => format!("{:?}", self.tune.pass(now).await?),
+            Job::Check => format!("{:?}", CheckReport::take(&self.store).await?),
+            Job::Retain => self.retain.pass(now, stop).await?.to_string(),
+        })
+    }
+}
