@@ -12,8 +12,8 @@ use crate::domain::observation::{MAX_COST_USD, MAX_DURATION_MS, Weight};
 pub trait Grid {
     const POINTS: u16;
 
-    /// The point at or below a value, and how far the value is on the way to the next, in units of
-    /// 1 / [`SHARES`].
+    /// The point at or below a value, and how far the value is on the way to the next, in steps of
+    /// 1 / 4,096.
     fn place(value: f64) -> (u16, u64);
 
     fn point(index: u16) -> f64;

@@ -2,9 +2,10 @@
 //!
 //! Arms change: a model is updated, a provider degrades. Evidence from before says nothing about
 //! after. So each pass asks of each arm whether its recent rewards differ from the earlier ones by
-//! more than luck explains (and by more than [`CHANGE`]), and if so begins the arm anew with the next full hour. What made it
-//! suspicious is not used again: data that were chosen because they look different would lead to
-//! false claims. It also forgets what is older than the period before this one.
+//! more than luck explains (and by more than 0.03), and if so begins the arm anew with the next full
+//! hour. What made it suspicious is not used again: data that were chosen because they look
+//! different would lead to false claims. It also forgets what is older than the period before this
+//! one.
 
 use std::collections::BTreeMap;
 
