@@ -36,6 +36,20 @@ impl<const LEN: u16> Bins<LEN> {
         }
     }
 
+    /// What was added since it was as `earlier`.
+    pub(in crate::domain) fn since(&self, earlier: &Self) -> Self {
+        let mut more = Self::with_capacity(self.numbers.len());
+        let mut before = earlier.iter().peekable();
+        for (number, count) in self.iter() {
+            while before.next_if(|(other, _)| *other < number).is_some() {}
+            let had = before.next_if(|(other, _)| *other == number).map_or(0, |(_, count)| count);
+            if count > had {
+                more.push(number, count - had);
+            }
+        }
+        more
+    }
+
     fn merged(&self, other: &Self) -> Self {
         let mut merged = Self::with_capacity(self.numbers.len() + other.numbers.len());
         let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());

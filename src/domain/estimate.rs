@@ -23,7 +23,7 @@ mod sample;
 
 pub use capital::{Cells, Side};
 pub use difference::{difference, is_greater};
-pub use interval::{Interval, mean_interval};
+pub use interval::{Interval, Measured, mean_interval};
 pub use off_policy::{Logged, OffPolicy, off_policy};
 pub use posterior::{Belief, best};
 pub use quantile::quantile_interval;

@@ -11,6 +11,7 @@ pub(in crate::domain) mod bins;
 pub(crate) mod digest;
 pub mod effectiveness;
 pub mod estimate;
+pub mod experiment;
 pub mod observation;
 pub mod policy;
 pub mod reward;

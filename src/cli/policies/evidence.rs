@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use f0_learning::domain::tuning::{ArmEvidence, Evidence, Measured};
+use f0_learning::domain::estimate::Measured;
+use f0_learning::domain::tuning::{ArmEvidence, Evidence};
 use f0_learning::store::Policy;
 
 use crate::cli::output;

@@ -29,6 +29,25 @@ impl Interval {
     }
 }
 
+/// A figure and where the truth lies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Measured {
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Measured {
+    /// A mean in units of `scale`, and its interval; `None` of nothing.
+    pub fn of(cells: &Cells, alpha: f64, scale: f64) -> Option<Self> {
+        if cells.is_empty() {
+            return None;
+        }
+        let Interval { low, high } = mean_interval(cells, alpha).scaled(scale);
+        Some(Self { estimate: cells.mean() * scale, low, high })
+    }
+}
+
 /// Bounds are found to within this, outwards.
 const PRECISION: f64 = 1e-7;
 

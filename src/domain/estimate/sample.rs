@@ -90,6 +90,12 @@ impl<G: Grid> Sample<G> {
         self.mass.merge(&other.mass);
     }
 
+    /// What was added since it was as `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self { mass: self.mass.since(&earlier.mass), grid: PhantomData }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.mass.iter().next().is_none()
     }
@@ -318,6 +324,7 @@ mod tests {
             let mut parts = of(&values[cut..]);
             parts.merge(&of(&values[..cut]));
             prop_assert_eq!(&parts, &of(&values));
+            prop_assert_eq!(&parts.since(&of(&values[..cut])), &of(&values[cut..]));
             let bytes = postcard::to_allocvec(&parts).unwrap();
             prop_assert_eq!(postcard::from_bytes::<Sample<RewardScore>>(&bytes).unwrap(), parts);
         }

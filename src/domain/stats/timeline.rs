@@ -38,6 +38,17 @@ impl Samples {
         self.cost.merge(&other.cost);
         self.latency.merge(&other.latency);
     }
+
+    /// What was added since they were as `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            reward: self.reward.since(&earlier.reward),
+            success: self.success.since(&earlier.success),
+            cost: self.cost.since(&earlier.cost),
+            latency: self.latency.since(&earlier.latency),
+        }
+    }
 }
 
 impl Merge for Samples {

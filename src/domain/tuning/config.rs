@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::WEIGHT_STEPS;
+use crate::domain::experiment::{GuardConfig, GuardConfigError};
 use crate::domain::policy::{PolicyKey, PolicyKeyError};
 
 /// Stands for the arm's name in [`PolicyTuning::component`].
@@ -17,6 +18,8 @@ pub struct TuningConfig {
     pub version: String,
     /// By policy id. A policy that is not named here is never tuned.
     pub policies: BTreeMap<String, PolicyTuning>,
+    /// What activations and A/B tests are held to, of any policy.
+    pub guard: GuardConfig,
 }
 
 impl Default for TuningConfig {
@@ -26,6 +29,7 @@ impl Default for TuningConfig {
         Self {
             version: "1.0.0".to_owned(),
             policies: BTreeMap::from([("router-core".to_owned(), router)]),
+            guard: GuardConfig::default(),
         }
     }
 }
@@ -87,12 +91,15 @@ pub enum TuningConfigError {
     RetrainBelowStep { retrain: f64, step: f64 },
     #[error("tuning policies holds {id:?}, which is no policy's id")]
     PolicyId { id: String, source: PolicyKeyError },
+    #[error("tuning {0}")]
+    Guard(#[from] GuardConfigError),
     #[error("tuning of policy {id} is invalid")]
     Policy { id: String, source: Box<TuningConfigError> },
 }
 
 impl TuningConfig {
     pub fn validate(&self) -> Result<(), TuningConfigError> {
+        self.guard.validate()?;
         for (id, policy) in &self.policies {
             let no_id = |source| TuningConfigError::PolicyId { id: id.clone(), source };
             PolicyKey::check_id(id).map_err(no_id)?;

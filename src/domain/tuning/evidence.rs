@@ -7,8 +7,7 @@ use super::standing::Standing;
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
 use crate::domain::digest::Digest;
 use crate::domain::estimate::{
-    Cells, Cost, Interval, Logged, OffPolicy, difference, mean_interval, off_policy,
-    quantile_interval,
+    Cells, Cost, Interval, Logged, Measured, OffPolicy, difference, off_policy, quantile_interval,
 };
 
 /// The rule by which the weights were found, raised whenever it changes.
@@ -77,14 +76,6 @@ pub struct ArmEvidence {
     /// In milliseconds.
     pub p50_latency: Option<Interval>,
     pub p95_latency: Option<Interval>,
-}
-
-/// A figure and where the truth lies.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    pub estimate: f64,
-    pub low: f64,
-    pub high: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,8 +193,9 @@ impl ArmEvidence {
         let latency = |share| quantile_interval(&known?.samples.latency, share, alpha);
         let memory = known.map(|it| it.memory).unwrap_or_default();
         let named = standing.beaten_by.iter().map(|arm| all[*arm].arm.clone());
-        let measured =
-            |cells: fn(&ArmInput) -> Cells| known.and_then(|it| measured(&cells(it), alpha));
+        let measured = |cells: fn(&ArmInput) -> Cells| {
+            known.and_then(|it| Measured::of(&cells(it), alpha, 1.0))
+        };
         Self {
             arm: standing.arm.clone(),
             component: input.config.component_of(&standing.arm),
@@ -221,23 +213,11 @@ impl ArmEvidence {
             reward: measured(|it| Cells::of(&it.samples.reward)),
             success_rate: measured(|it| Cells::of(&it.samples.success)),
             cost_usd: known
-                .and_then(|it| measured_of(&Cells::scaled(&it.samples.cost, most), alpha, most)),
+                .and_then(|it| Measured::of(&Cells::scaled(&it.samples.cost, most), alpha, most)),
             p50_latency: latency(0.5),
             p95_latency: latency(0.95),
         }
     }
-}
-
-fn measured(cells: &Cells, alpha: f64) -> Option<Measured> {
-    measured_of(cells, alpha, 1.0)
-}
-
-fn measured_of(cells: &Cells, alpha: f64, scale: f64) -> Option<Measured> {
-    if cells.is_empty() {
-        return None;
-    }
-    let Interval { low, high } = mean_interval(cells, alpha).scaled(scale);
-    Some(Measured { estimate: cells.mean() * scale, low, high })
 }
 
 fn digest(input: &TuningInput) -> String {

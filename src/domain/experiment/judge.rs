@@ -1,0 +1,165 @@
+//! What follows from a comparison.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Compared, Comparison, GuardConfig, Kind, Metric, STAGES};
+
+/// Where an experiment stands when it is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setting {
+    pub kind: Kind,
+    pub metric: Metric,
+    /// Of an A/B test, the index into [`STAGES`].
+    pub stage: usize,
+    /// Epoch milliseconds.
+    pub started_at: i64,
+    pub stage_started_at: i64,
+}
+
+/// What is to become of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    GoOn,
+    /// The candidate is to have more.
+    NextStage,
+    /// The candidate is proven to be better.
+    Success,
+    /// A watch has seen enough.
+    Passed,
+    Breach(Breach),
+    NoGain,
+    Inconclusive,
+}
+
+/// A guardrail that is proven to be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Breach {
+    pub guardrail: Guardrail,
+    /// What was allowed: a fall of so much, or so many times the control's.
+    pub allowed: f64,
+    /// What is proven to be exceeded by: the least fall, or the least ratio, that the data allow.
+    pub proven: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Guardrail {
+    Reward,
+    SuccessRate,
+    P95Latency,
+    CostUsd,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guardrail, allowed, proven } = self;
+        match guardrail {
+            Guardrail::Reward => {
+                write!(f, "the mean reward fell by at least {proven:.4}; {allowed} is allowed")
+            }
+            Guardrail::SuccessRate => {
+                write!(f, "the success rate fell by at least {proven:.4}; {allowed} is allowed")
+            }
+            Guardrail::P95Latency => write!(
+                f,
+                "the 95th percentile of durations is at least {proven:.2} times what it was; \
+                 {allowed} times is allowed"
+            ),
+            Guardrail::CostUsd => write!(
+                f,
+                "the mean cost is at least {proven:.2} times what it was; {allowed} times is allowed"
+            ),
+        }
+    }
+}
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// What is to become of an experiment that stands so, at `now` (epoch milliseconds).
+pub fn judge(
+    setting: &Setting,
+    config: &GuardConfig,
+    comparison: &Comparison,
+    now: i64,
+) -> Judgement {
+    if let Some(breach) = breach(config, comparison) {
+        return Judgement::Breach(breach);
+    }
+    let is_over = now - setting.started_at >= i64::from(config.max_days) * DAY_MS;
+    match setting.kind {
+        Kind::Watch => watched(setting, config, comparison, is_over, now),
+        Kind::Ab => tested(setting, config, comparison, is_over, now),
+    }
+}
+
+fn watched(
+    setting: &Setting,
+    config: &GuardConfig,
+    comparison: &Comparison,
+    is_over: bool,
+    now: i64,
+) -> Judgement {
+    let long = now - setting.started_at >= i64::from(config.watch_hours) * HOUR_MS;
+    let known = comparison
+        .reward
+        .is_some_and(|it| it.change.high - it.change.low <= 2.0 * config.min_effect.max(1e-3));
+    match (long && known, is_over) {
+        (true, _) => Judgement::Passed,
+        (_, true) => Judgement::Inconclusive,
+        _ => Judgement::GoOn,
+    }
+}
+
+fn tested(
+    setting: &Setting,
+    config: &GuardConfig,
+    comparison: &Comparison,
+    is_over: bool,
+    now: i64,
+) -> Judgement {
+    let gain = setting.metric.gain(comparison);
+    if gain.is_some_and(|gain| gain.high < config.min_effect) {
+        return Judgement::NoGain;
+    }
+    let is_last = setting.stage + 1 >= STAGES.len();
+    let long = now - setting.stage_started_at >= i64::from(config.stage_minutes) * MINUTE_MS;
+    let enough = long && comparison.candidate_n >= config.min_samples;
+    let proven = gain.is_some_and(|gain| gain.low > 0.0 && gain.estimate >= config.min_effect);
+    match (enough, is_last) {
+        (true, false) => Judgement::NextStage,
+        (true, true) if proven => Judgement::Success,
+        _ if is_over => Judgement::Inconclusive,
+        _ => Judgement::GoOn,
+    }
+}
+
+/// The first guardrail that is proven to be broken.
+fn breach(config: &GuardConfig, comparison: &Comparison) -> Option<Breach> {
+    let rails = &config.guardrails;
+    let fell = |guardrail, compared: Option<Compared>, allowed: f64| {
+        let proven = -compared?.change.high;
+        (proven > allowed).then_some(Breach { guardrail, allowed, proven })
+    };
+    let rose = |guardrail, control: f64, candidate: f64, allowed: f64| {
+        let proven = candidate / control;
+        (candidate > allowed * control).then_some(Breach { guardrail, allowed, proven })
+    };
+    let latency = comparison.p95_latency;
+    let cost = comparison.cost_usd;
+    fell(Guardrail::Reward, comparison.reward, rails.reward)
+        .or_else(|| fell(Guardrail::SuccessRate, comparison.success_rate, rails.success_rate))
+        .or_else(|| {
+            let it = latency?;
+            rose(Guardrail::P95Latency, it.control.high, it.candidate.low, rails.p95_latency)
+        })
+        .or_else(|| {
+            let it = cost?;
+            rose(Guardrail::CostUsd, it.control.high, it.candidate.low, rails.cost_usd)
+        })
+}
