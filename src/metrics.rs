@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::jobs::check::CheckReport;
+use crate::jobs::guard::GuardReport;
 use crate::jobs::reconcile::ReconcileReport;
 use crate::jobs::rejected::Rejected;
 
@@ -39,6 +40,7 @@ pub struct Metrics {
     rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
     orphans: Gauge,
+    taken_back: Counter<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -68,7 +70,20 @@ impl Default for Metrics {
         let help =
             "Rewards whose observation no longer exists, as the last reconciliation found them";
         registry.register("rewards_without_observation", help, orphans.clone());
-        Self { registry, passes, active_versions, ready, refused, rejected, late, orphans }
+        let taken_back = Counter::default();
+        let help = "Versions that were taken back because a guardrail was proven to be broken";
+        registry.register("versions_taken_back", help, taken_back.clone());
+        Self {
+            registry,
+            passes,
+            active_versions,
+            ready,
+            refused,
+            rejected,
+            late,
+            orphans,
+            taken_back,
+        }
     }
 }
 
@@ -97,6 +112,10 @@ impl Metrics {
     pub fn reconciled(&self, report: &ReconcileReport) {
         self.late.inc_by(report.scored);
         self.orphans.set(i64::try_from(report.orphans).unwrap_or(i64::MAX));
+    }
+
+    pub fn guarded(&self, report: &GuardReport) {
+        self.taken_back.inc_by(report.taken_back() as u64);
     }
 
     pub fn credentials_refused(&self) {

@@ -9,6 +9,7 @@ use clap::Args;
 use f0_learning::health::Health;
 use f0_learning::http::{self, AdminToken, Api, Credentials};
 use f0_learning::jobs::Clock;
+use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
@@ -53,6 +54,7 @@ fn schedule() -> Schedule {
         reconcile: "*/10 * * * * *".to_owned(),
         tune: "1/10 * * * * *".to_owned(),
         check: "*/5 * * * * *".to_owned(),
+        guard: "*/5 * * * * *".to_owned(),
         ..Schedule::default()
     }
 }
@@ -106,6 +108,7 @@ pub async fn run(options: Options) -> Result<()> {
         score: ScoreJob::new(store.clone(), score),
         reconcile: ReconcileJob::new(store.clone(), RECONCILE_OPTIONS),
         tune: TuneJob::with_options(store.clone(), TUNE_OPTIONS),
+        guard: GuardJob::new(store.clone()),
         retain: None,
         store: store.clone(),
         lease_ms: None,

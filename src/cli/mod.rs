@@ -7,8 +7,10 @@ mod output;
 mod audit;
 mod demo;
 mod dev;
+mod experiments;
 mod firestore;
 mod flags;
+mod guard;
 pub mod logging;
 mod observations;
 mod policies;
@@ -52,12 +54,17 @@ enum Command {
     Retain(retain::Retention),
     /// Weigh the evidence and propose drafts, once
     Tune,
+    /// Look at what is tested or watched, and move it on or take it back, once
+    Guard,
     /// Import or list observations
     #[command(subcommand)]
     Observations(observations::Command),
     /// List or show policies
     #[command(subcommand)]
     Policies(policies::Command),
+    /// Test drafts against the active version, and see what is tested or watched
+    #[command(subcommand)]
+    Experiments(experiments::Command),
     /// Show the statistics of components
     Stats(stats::Options),
     /// Show the audit trail
@@ -77,8 +84,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Retain(options) => retain::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
+        Command::Guard => guard::run(connect().await?).await,
         Command::Observations(command) => observations::run(&connect().await?, command).await,
         Command::Policies(command) => policies::run(&connect().await?, command).await,
+        Command::Experiments(command) => experiments::run(&connect().await?, command).await,
         Command::Stats(options) => stats::run(&connect().await?, options).await,
         Command::Audit(options) => audit::run(&connect().await?, options).await,
         Command::Flags(command) => flags::run(&connect().await?, command).await,

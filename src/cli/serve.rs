@@ -9,6 +9,7 @@ use clap::Args;
 use f0_learning::health::Health;
 use f0_learning::http::{self, Api, Credentials};
 use f0_learning::jobs::Clock;
+use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
@@ -35,6 +36,9 @@ pub struct Options {
     /// When to check that each policy has one active version: cron of six fields, in UTC
     #[arg(long, env = "CHECK_CRON", default_value_t = Schedule::default().check)]
     check_cron: String,
+    /// When to look at what is tested or watched: cron of six fields, seconds first, in UTC
+    #[arg(long, env = "GUARD_CRON", default_value_t = Schedule::default().guard)]
+    guard_cron: String,
     /// How long to leave an observation alone after its ts, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
@@ -94,12 +98,14 @@ pub async fn run(options: Options) -> Result<()> {
         reconcile: options.reconcile_cron,
         tune: options.tune_cron,
         check: options.check_cron,
+        guard: options.guard_cron,
         retain: options.retain_cron,
     };
     let jobs = Jobs {
         score: ScoreJob::new(store.clone(), score),
         reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
         tune: TuneJob::new(store.clone()),
+        guard: GuardJob::new(store.clone()),
         retain,
         store,
         lease_ms: Some(i64::from(options.lease_seconds) * 1_000),

@@ -24,9 +24,31 @@ pub mod action {
     /// One active version was restored where there were several or none.
     pub const REPAIR: &str = "repair";
     pub const FLAGS: &str = "flags";
+    /// A draft was given a share of the units.
+    pub const EXPERIMENT_START: &str = "experimentStart";
+    /// It was given more.
+    pub const EXPERIMENT_RAMP: &str = "experimentRamp";
+    /// It is proven to be better, and waits for somebody's yes.
+    pub const EXPERIMENT_SUCCESS: &str = "experimentSuccess";
+    pub const EXPERIMENT_END: &str = "experimentEnd";
 
-    pub const ALL: [&str; 11] =
-        [SEED, PROPOSE, SUPERSEDE, ACTIVATE, REJECT, ROLLBACK, OVERRIDE, PIN, UNPIN, REPAIR, FLAGS];
+    pub const ALL: [&str; 15] = [
+        SEED,
+        PROPOSE,
+        SUPERSEDE,
+        ACTIVATE,
+        REJECT,
+        ROLLBACK,
+        OVERRIDE,
+        PIN,
+        UNPIN,
+        REPAIR,
+        FLAGS,
+        EXPERIMENT_START,
+        EXPERIMENT_RAMP,
+        EXPERIMENT_SUCCESS,
+        EXPERIMENT_END,
+    ];
 }
 
 /// An entry of `ops_audit`. Entries are only ever created, each in the commit that makes the
@@ -62,6 +84,14 @@ pub struct AuditEntry {
     /// A draft was activated although its parent was no longer active.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+    /// The experiment that it began, moved or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub experiment: Option<String>,
+    /// `off` where somebody asked that an activation not be watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub guard: Option<String>,
     /// The fingerprint of the request that an Idempotency-Key stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -101,12 +101,12 @@ impl Earned {
     }
 }
 
-/// `entries` are one policy's since its beginning, in any order; `tuner` is the actor that no
+/// `entries` are one policy's since its beginning, in any order; `jobs` are the actors that no
 /// person stands behind.
 pub fn effectiveness(
     entries: &[AuditEntry],
     earned: &BTreeMap<Version, Earned>,
-    tuner: &str,
+    jobs: &[&str],
     since: i64,
     until: i64,
 ) -> Effectiveness {
@@ -117,8 +117,9 @@ pub fn effectiveness(
     within.sort_by_key(|entry| std::cmp::Reverse(entry.ts));
     let count = |wanted: &str| within.iter().filter(|it| it.action == wanted).count() as u64;
     let activated = count(action::ACTIVATE);
-    let by_tuner = |it: &&&AuditEntry| it.action == action::ACTIVATE && it.actor == tuner;
-    let auto_activated = within.iter().filter(by_tuner).count() as u64;
+    let by_job =
+        |it: &&&AuditEntry| it.action == action::ACTIVATE && jobs.contains(&it.actor.as_str());
+    let auto_activated = within.iter().filter(by_job).count() as u64;
     let proposed = count(action::PROPOSE);
     let days = ((until - since) as f64 / DAY_MS as f64).max(1.0);
     Effectiveness {
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_figures_follow_from_the_trail() {
-        let found = effectiveness(&story(), &BTreeMap::new(), "tuner", 0, 10_000);
+        let found = effectiveness(&story(), &BTreeMap::new(), &["tuner"], 0, 10_000);
         assert_eq!((found.proposed, found.activated, found.auto_activated), (3, 2, 1));
         assert_eq!((found.rejected, found.rollbacks, found.overrides), (1, 1, 0));
         assert_eq!(found.auto_activation_rate, Some(0.5));
@@ -248,7 +249,7 @@ mod tests {
     fn each_activation_shows_what_was_earned_before_and_after() {
         let earned =
             BTreeMap::from([(version(0), earned(100, 0.5)), (version(1), earned(40, 0.75))]);
-        let found = effectiveness(&story(), &earned, "tuner", 0, 10_000);
+        let found = effectiveness(&story(), &earned, &["tuner"], 0, 10_000);
         let told: Vec<_> = found
             .activations
             .iter()
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn of_an_empty_trail_nothing_is_claimed() {
-        let found = effectiveness(&[], &BTreeMap::new(), "tuner", 0, 10_000);
+        let found = effectiveness(&[], &BTreeMap::new(), &["tuner"], 0, 10_000);
         assert_eq!(
             (found.proposed, found.auto_activation_rate, found.median_decision_ms),
             (0, None, None)
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_what_lies_within_the_time_counts() {
-        let found = effectiveness(&story(), &BTreeMap::new(), "tuner", 9_200, 9_700);
+        let found = effectiveness(&story(), &BTreeMap::new(), &["tuner"], 9_200, 9_700);
         assert_eq!((found.proposed, found.activated, found.rollbacks), (1, 0, 1));
     }
 }

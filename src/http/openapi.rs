@@ -27,6 +27,7 @@ use super::{Api, ops, probes};
     security(("bearer" = [])),
     tags(
         (name = "policies", description = "The versions of policies, and what becomes of them"),
+        (name = "experiments", description = "Drafts that are tested, and activations that are watched"),
         (name = "flags", description = "The kill switch, and automatic activation"),
         (name = "records", description = "What was observed, counted and done"),
         (name = "probes", description = "For whoever runs the service"),
@@ -61,6 +62,9 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(ops::policies::show))
         .routes(routes!(ops::policies::show_version))
         .routes(routes!(ops::policies::show_diff))
+        .routes(routes!(ops::experiments::policy_history))
+        .routes(routes!(ops::experiments::list))
+        .routes(routes!(ops::experiments::show))
         .routes(routes!(ops::records::stats))
         .routes(routes!(ops::records::observations))
         .routes(routes!(ops::records::audit))
@@ -76,6 +80,8 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(ops::transitions::pin))
         .routes(routes!(ops::transitions::unpin))
         .routes(routes!(ops::transitions::repair))
+        .routes(routes!(ops::experiments::start))
+        .routes(routes!(ops::experiments::stop))
         .routes(routes!(ops::flags::change))
 }
 

@@ -165,10 +165,13 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         use ChangeError as E;
         let status = match &error {
-            E::UnknownPolicy(_) | E::UnknownVersion(_) => StatusCode::NOT_FOUND,
+            E::UnknownPolicy(_) | E::UnknownVersion(_) | E::UnknownExperiment(_) => {
+                StatusCode::NOT_FOUND
+            }
             E::Refused { refusal: Refusal::Params(_), .. }
             | E::Params { .. }
             | E::PolicyId(..)
+            | E::Experiment(_)
             | E::Length { .. }
             | E::NoReason
             | E::NoFlag
@@ -177,6 +180,8 @@ impl From<ChangeError> for Problem {
             | E::Stale(_)
             | E::Moved { .. }
             | E::NothingBefore(_)
+            | E::ExperimentOver(_)
+            | E::ExperimentRuns { .. }
             | E::Pinned(..)
             | E::NotPinned(_)
             | E::SwitchedOff(_)

@@ -3,6 +3,8 @@
 //! it may be repeated, interrupted, and run beside itself in another process.
 
 pub mod check;
+pub mod guard;
+pub mod history;
 pub mod leases;
 pub mod reconcile;
 pub mod rejected;

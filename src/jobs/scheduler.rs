@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Clock;
+use super::guard::GuardJob;
 use super::leases::Leases;
 use super::reconcile::ReconcileJob;
 use super::retain::RetainJob;
@@ -22,7 +23,9 @@ use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
 use crate::store::Store;
-use passes::{Beat, Guard, Leased, run_check, run_reconcile, run_retain, run_score, run_tune};
+use passes::{
+    Beat, Guard, Leased, run_check, run_guard, run_reconcile, run_retain, run_score, run_tune,
+};
 
 /// When each job runs: cron expressions of six fields, seconds first, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,7 @@ pub struct Schedule {
     pub reconcile: String,
     pub tune: String,
     pub check: String,
+    pub guard: String,
     pub retain: String,
 }
 
@@ -38,13 +42,15 @@ impl Default for Schedule {
     /// Scoring each minute keeps the `1h` window fresh at about four writes a minute for each
     /// component at work; policies change every few hours at most, so that weighing the evidence
     /// each quarter of an hour is soon enough. What is late waits up to ten minutes; a pass that
-    /// finds nothing costs a read for each thousand documents of three hours. The check costs two reads for each policy.
+    /// finds nothing costs a read for each thousand documents of three hours. The check costs two reads for each policy,
+    /// the guard one, and five for each version that is tested or watched.
     fn default() -> Self {
         Self {
             score: "0 * * * * *".to_owned(),
             reconcile: "45 */10 * * * *".to_owned(),
             tune: "30 */15 * * * *".to_owned(),
             check: "15 */5 * * * *".to_owned(),
+            guard: "40 * * * * *".to_owned(),
             retain: "0 25 3 * * *".to_owned(),
         }
     }
@@ -78,6 +84,7 @@ pub struct Jobs {
     pub score: ScoreJob,
     pub reconcile: ReconcileJob,
     pub tune: TuneJob,
+    pub guard: GuardJob,
     /// None where there is no archive: then nothing is deleted.
     pub retain: Option<RetainJob>,
     /// How long leases last, in milliseconds. None where no other worker can be at the store: there
@@ -103,7 +110,7 @@ impl Worker {
     ) -> Result<Self, ScheduleError> {
         let scheduler = JobScheduler::new().await.map_err(Box::new)?;
         let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        let Jobs { store, score, reconcile, tune, retain, lease_ms } = jobs;
+        let Jobs { store, score, reconcile, tune, guard, retain, lease_ms } = jobs;
         let new_leases = |ms: i64| Leases::new(store.clone(), clock.clone()).lasting(ms);
         let score = match lease_ms {
             None => score,
@@ -115,6 +122,7 @@ impl Worker {
         let leased = |worker: &mut Self| lease_ms.map(|ms| worker.keep(new_leases(ms)));
         let reconcile = Leased { job: reconcile, leases: leased(&mut worker) };
         let tune = Leased { job: tune, leases: leased(&mut worker) };
+        let guard = Leased { job: guard, leases: leased(&mut worker) };
         let retain = retain.map(|job| Leased { job, leases: leased(&mut worker) });
         let beat = Beat { clock, health };
         if let Some(retain) = retain {
@@ -122,6 +130,9 @@ impl Worker {
             let run = move |job, stop| run_retain(job, told.clone(), stop);
             worker.add("retain", &schedule.retain, retain, run).await?;
         }
+        let (guard, told) = (Arc::new(Mutex::new(guard)), beat.clone());
+        let run = move |job, _| run_guard(job, told.clone());
+        worker.add("guard", &schedule.guard, guard, run).await?;
         worker.schedule(score, reconcile, tune, store, schedule, &beat).await?;
         worker.scheduler.start().await.map_err(Box::new)?;
         Ok(worker)

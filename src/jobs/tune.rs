@@ -363,20 +363,30 @@ fn open_draft(
     }
 }
 
-/// The tuner's last draft from the version in force, whatever became of it. `versions` are the
+/// The tuner's last draft from the version in force, whatever became of it. One that was taken back
+/// counts as rejected: the evidence that it rested on did not keep its promise. `versions` are the
 /// latest first.
 fn last_draft(policy: &Policy, versions: &[Policy]) -> Option<LastDraft> {
     let last = versions
         .iter()
         .filter(|version| version.parent_version.as_ref() == Some(&policy.version))
         .filter(|version| version.created_by == TUNER)
-        .filter(|version| matches!(version.status, PolicyStatus::Draft | PolicyStatus::Rejected))
+        .filter(|version| answer_to(version).is_some())
         .max_by(|a, b| a.version.cmp(&b.version))?;
     Some(LastDraft {
         version: last.version.clone(),
         weights: last.params.model_weights().ok()??,
-        status: last.status,
+        status: answer_to(last)?,
     })
+}
+
+/// Whether a draft still waits, or was refused; none of one that came to something.
+fn answer_to(version: &Policy) -> Option<PolicyStatus> {
+    match version.status {
+        status @ (PolicyStatus::Draft | PolicyStatus::Rejected) => Some(status),
+        PolicyStatus::Archived if version.rolled_back_at.is_some() => Some(PolicyStatus::Rejected),
+        _ => None,
+    }
 }
 
 impl TuneReport {

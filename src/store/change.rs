@@ -5,16 +5,20 @@
 //! for it first. So a commit whose answer was lost is recognised instead of made again, and so is
 //! a request that its sender repeats.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore::gcloud_sdk::google::firestore::v1::{Write, write::Operation};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::config::FlagsState;
 use super::error::{Result, StoreError};
 use super::rpc::TransactionId;
 use super::transaction::Repeat;
+use super::value::Fields;
 use super::{Store, collection::AUDIT};
 use crate::domain::audit::AuditEntry;
+use crate::domain::experiment::GuardConfigError;
 use crate::domain::policy::lifecycle::Refusal;
 use crate::domain::policy::{EditError, ParamChange, PolicyKeyError};
 
@@ -33,7 +37,30 @@ pub struct Intent {
     pub actor_name: Option<String>,
     pub reason: Option<String>,
     pub key: Option<IdempotencyKey>,
+    /// Whether what becomes active is watched.
+    pub guard: Guard,
     pub now: i64,
+}
+
+/// Whether an activation is watched, and taken back should it turn out to be worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Guard {
+    #[default]
+    On,
+    Off,
+}
+
+impl std::str::FromStr for Guard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            other => Err(format!("{other:?} is neither on nor off")),
+        }
+    }
 }
 
 /// A request's key, and a fingerprint of what it asked for.
@@ -45,12 +72,18 @@ pub struct IdempotencyKey {
 
 impl Intent {
     pub fn new(actor: impl Into<String>, now: i64) -> Self {
-        Self { actor: actor.into(), actor_name: None, reason: None, key: None, now }
+        let (actor, guard) = (actor.into(), Guard::On);
+        Self { actor, actor_name: None, reason: None, key: None, guard, now }
     }
 
     #[must_use]
     pub fn because(self, reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..self }
+    }
+
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     pub(super) fn entry(&self, action: &str, id: &str) -> AuditEntry {
@@ -135,6 +168,14 @@ pub enum ChangeError {
     Pinned(String, String),
     #[error("{0} is not pinned")]
     NotPinned(String),
+    #[error("there is no experiment {0}; `experiments list` shows those that there are")]
+    UnknownExperiment(String),
+    #[error("{0} ended before; there is nothing to do")]
+    ExperimentOver(String),
+    #[error("{policy} has an experiment already, {experiment}; stop it, or wait for its end")]
+    ExperimentRuns { policy: String, experiment: String },
+    #[error("experiment {0}")]
+    Experiment(GuardConfigError),
     #[error("a pin needs a reason, for those who wonder why nothing changes")]
     NoReason,
     #[error("no flag is named; there are learning.enabled and learning.autoActivatePolicies")]
@@ -176,6 +217,24 @@ fn told(changes: &[ParamChange]) -> String {
 pub(super) struct Decided {
     pub writes: Vec<Write>,
     pub entry: AuditEntry,
+}
+
+impl Decided {
+    /// Has the write of a document set these fields as well: a commit may write a document once.
+    pub(super) fn add_to(&mut self, name: &str, fields: Fields) {
+        for write in &mut self.writes {
+            if let Some(Operation::Update(document)) = &mut write.operation
+                && document.name == name
+            {
+                if let Some(mask) = &mut write.update_mask {
+                    mask.field_paths.retain(|path| !fields.contains_key(path));
+                    mask.field_paths.extend(fields.keys().cloned());
+                }
+                document.fields.extend(fields);
+                return;
+            }
+        }
+    }
 }
 
 impl Store {

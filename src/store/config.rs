@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::change::{ChangeError, Changed, Decided, Intent};
 use super::error::{Result, StoreError};
+use super::rpc::TransactionId;
 use super::value::{self, Fields};
 use super::{Store, collection::CONFIG, write};
 use crate::domain::audit::action;
@@ -97,6 +98,12 @@ impl Store {
 
     pub async fn flags(&self) -> Result<FlagsState> {
         Ok(FlagsState::of(self.get(CONFIG, FLAGS).await?.as_ref()))
+    }
+
+    pub(super) async fn flags_in(&self, transaction: &TransactionId) -> Result<FlagsState> {
+        let name = self.name(CONFIG, FLAGS);
+        let found = self.get_many(vec![name.clone()], Some(transaction)).await?;
+        Ok(FlagsState::of(found.get(&name)))
     }
 
     /// Changes flags, and tells of it in the audit trail, in one commit. Other fields of the

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::error::Result;
-use super::{Store, TUNER};
+use super::{GUARD, Store, TUNER};
 use crate::domain::audit::AuditEntry;
 use crate::domain::effectiveness::{Effectiveness, effectiveness};
 
@@ -25,6 +25,6 @@ impl Store {
         let named: BTreeSet<_> =
             entries.iter().flat_map(|entry| &entry.changes).map(|change| &change.version).collect();
         let earned = self.earned(id, named).await?;
-        Ok(effectiveness(&entries, &earned, TUNER, since, now))
+        Ok(effectiveness(&entries, &earned, &[TUNER, GUARD], since, now))
     }
 }

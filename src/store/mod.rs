@@ -13,6 +13,7 @@ mod cursor;
 mod effectiveness;
 mod error;
 mod escape;
+mod experiments;
 mod leases;
 mod observations;
 mod page;
@@ -44,8 +45,8 @@ pub use audit::{AuditFilter, AuditRecord};
 pub use batch::{Created, MAX_BATCH};
 pub use cache::{Cached, POLICIES_TTL, REWARD_CONFIG_TTL, STATS_TTL};
 pub use change::{
-    ChangeError, Changed, IdempotencyKey, Intent, MAX_ACTOR_CHARS, MAX_KEY_CHARS, MAX_REASON_CHARS,
-    StaleDraft,
+    ChangeError, Changed, Guard, IdempotencyKey, Intent, MAX_ACTOR_CHARS, MAX_KEY_CHARS,
+    MAX_REASON_CHARS, StaleDraft,
 };
 pub use checkpoint::Changes;
 pub use config::{FlagChanges, Flags, FlagsState, LearningFlags};
@@ -53,11 +54,13 @@ pub use connect::{Connection, LOCAL_PROJECT};
 pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use error::{Result, StoreError};
+pub use experiments::{Asked, Experiment, GUARD};
 pub use leases::{AnnouncedWorker, Lease};
 pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, NoCursor, Page, PageCursor, PageRequest};
 pub use policies::{
-    AutoOutcome, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome, TUNER,
+    AutoOutcome, Candidate, NewDraft, OverrideParams, Pin, Policy, PolicyFilter, ProposeOutcome,
+    TUNER,
 };
 pub use quarantine::{QuarantineFilter, Quarantined};
 pub use ranges::{Counted, IdRange, RangeCount, Unordered};
@@ -77,6 +80,7 @@ pub mod collection {
     pub const STATS: &str = "ops_stats";
     pub const POLICIES: &str = "ops_policies";
     pub const AUDIT: &str = "ops_audit";
+    pub const EXPERIMENTS: &str = "ops_experiments";
     pub const QUARANTINE: &str = "ops_quarantine";
     pub const STATE: &str = "ops_state";
     pub const CONFIG: &str = "config";

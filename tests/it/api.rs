@@ -67,6 +67,39 @@ async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id
 }
 
 #[tokio::test]
+async fn experiments_are_started_shown_and_stopped() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    draft(&store, "1.0.1", "1.0.0").await;
+    let asked = json!({ "id": "router-core", "version": "1.0.1", "minEffect": 0.05 });
+    let done = service.post("/ops/experiments/start", &asked).await.ok();
+    let id = done["experiment"].as_str().unwrap();
+    let active = service.get("/ops/policies/router-core").await.ok();
+    assert_eq!(active["active"]["candidate"]["experiment"], json!(id));
+    assert_eq!(active["active"]["candidate"]["share"], 0.1);
+    service.post("/ops/experiments/start", &asked).await.problem(409);
+    let shown = service.get(&format!("/ops/experiments/{id}")).await.ok();
+    assert_eq!(shown["experiment"]["guard"]["minEffect"], 0.05);
+    assert_eq!(shown["comparison"]["candidateN"], 0);
+    let listed = service.get("/ops/experiments?policy=router-core").await.ok();
+    assert_eq!(listed["items"][0]["id"], json!(id));
+    let stop = json!({ "experiment": id, "reason": "enough" });
+    service.post("/ops/experiments/stop", &stop).await.ok();
+    service.post("/ops/experiments/stop", &stop).await.problem(409);
+    service.post("/ops/experiments/stop", &json!({ "experiment": "none" })).await.problem(404);
+    service.get("/ops/experiments/none").await.problem(404);
+
+    let unguarded = json!({ "id": "router-core", "version": "1.0.1", "guard": "off" });
+    service.post("/ops/policies/activate", &unguarded).await.ok();
+    let activations = AuditFilter { action: Some("activate".to_owned()), ..AuditFilter::default() };
+    let trail = store.audit(&activations, 1).await.unwrap().remove(0);
+    assert_eq!(trail.entry.guard.as_deref(), Some("off"));
+    let history = service.get("/ops/policies/router-core/history").await.ok();
+    assert_eq!(history["items"][0]["version"], "1.0.1");
+    assert_sound(&store, "router-core", "after a test over HTTP").await;
+}
+
+#[tokio::test]
 async fn the_specifications_curl_rolls_back() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;

@@ -133,6 +133,49 @@ async fn a_proposal_shows_its_evidence_and_is_decided_again() {
 }
 
 #[tokio::test]
+async fn a_test_and_a_watch_from_the_command_line() {
+    let terminal = Terminal::open().await;
+    for version in ["1.0.1", "1.0.2"] {
+        draft(&terminal.store, version, "1.0.0").await;
+    }
+    let start = ["experiments", "start", "router-core@1.0.1", "--metric", "successRate"];
+    let told = terminal.ok(&start).await;
+    assert!(told.contains("router-core@1.0.1 is tested against 1.0.0"), "{told}");
+    let again = terminal.refused(&["experiments", "start", "router-core@1.0.2"]).await;
+    assert!(again.contains("has an experiment already"), "{again}");
+    let odd = ["experiments", "start", "router-core@1.0.2", "--min-effect", "7"];
+    terminal.ok(&["experiments", "list", "--policy", "router-core"]).await;
+    let listed = terminal.ok(&["experiments", "list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let id = listed[0]["id"].as_str().unwrap();
+    let shown = terminal.ok(&["experiments", "show", id]).await;
+    for part in ["10% of the units", "successRate", "reward -0.02", "nothing follows yet"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    terminal.ok(&["experiments", "stop", id, "--reason", "enough"]).await;
+    terminal.refused(&["experiments", "stop", id]).await;
+    let shown = terminal.ok(&["experiments", "show", id]).await;
+    assert!(shown.contains("stopped") && shown.contains("because    enough"), "{shown}");
+    let told = terminal.refused(&odd).await;
+    assert!(told.contains("minEffect is 7, must be between 0 and 1"), "{told}");
+
+    terminal.ok(&["policies", "activate", "router-core@1.0.1", "--yes"]).await;
+    let listed = terminal.ok(&["experiments", "list"]).await;
+    assert!(listed.contains("watch") && listed.contains("running"), "{listed}");
+    let told = terminal.ok(&["guard"]).await;
+    assert!(told.contains("router-core@1.0.1, watched against 1.0.0"), "{told}");
+    let history = terminal.ok(&["policies", "history", "router-core"]).await;
+    assert!(history.contains("+0.010") && history.contains("not known yet"), "{history}");
+    let off = ["policies", "activate", "router-core@1.0.2", "--yes", "--force", "--guard", "off"];
+    terminal.ok(&off).await;
+    let told = terminal.ok(&["guard"]).await;
+    assert!(told.contains("nothing is being tested or watched"), "{told}");
+    terminal.refused(&["policies", "history", "nobody"]).await;
+    terminal.refused(&["experiments", "show", "nobody"]).await;
+    assert_sound(&terminal.store, "router-core", "after a test and a watch").await;
+}
+
+#[tokio::test]
 async fn an_override_is_checked_before_anything_is_written() {
     let terminal = Terminal::open().await;
     let override_with = |set: &[&'static str]| {

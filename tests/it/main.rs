@@ -11,6 +11,7 @@ mod credentials;
 mod decisions;
 mod deployment;
 mod effects;
+mod experiments;
 mod kills;
 mod races;
 mod reconcile;

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Result, bail};
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::store::Store;
+use f0_learning::store::{Intent, Store};
 
 use super::{Why, diff, in_force, require, told};
 
@@ -14,7 +14,7 @@ pub async fn activate(
     version: &PolicyKey,
     force: bool,
     yes: bool,
-    why: Why,
+    intent: Intent,
 ) -> Result<()> {
     if !yes {
         let draft = require(store, version).await?;
@@ -27,7 +27,7 @@ pub async fn activate(
             }
         }
     }
-    told(store.activate(version, force, &why.intent()).await)
+    told(store.activate(version, force, &intent).await)
 }
 
 fn confirmed(question: &str) -> Result<bool> {

@@ -3,6 +3,7 @@
 mod decide;
 mod diff;
 mod evidence;
+mod history;
 mod list;
 mod override_by_hand;
 mod replay;
@@ -12,7 +13,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::Clock;
-use f0_learning::store::{ChangeError, Changed, Intent, Policy, Store};
+use f0_learning::store::{ChangeError, Changed, Guard, Intent, Policy, Store};
 
 pub use show::describe;
 
@@ -49,6 +50,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what each activation promised, and what came of it
+    History {
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Decide again from what a proposal was decided from, and say whether it is the same
     Replay {
         version: PolicyKey,
@@ -65,6 +73,9 @@ pub enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        /// Whether it is watched, and taken back should it prove to be worse: on or off
+        #[arg(long, default_value = "on", value_name = "on|off")]
+        guard: Guard,
         #[command(flatten)]
         why: Why,
     },
@@ -127,9 +138,11 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::Diff { version, other, json } => {
             diff::run(store, &version, other.as_ref(), json).await
         }
+        Command::History { id, json } => history::run(store, &id, json).await,
         Command::Replay { version, json } => replay::run(store, &version, json).await,
-        Command::Activate { version, force, yes, why } => {
-            decide::activate(store, &version, force, yes, why).await
+        Command::Activate { version, force, yes, guard, why } => {
+            let intent = why.intent().guarded(guard);
+            decide::activate(store, &version, force, yes, intent).await
         }
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, why } => told(store.reject(&version, &why.intent()).await),
@@ -141,7 +154,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
 }
 
 /// Says what was done, in a line.
-fn told(outcome: Result<Changed, ChangeError>) -> Result<()> {
+pub fn told(outcome: Result<Changed, ChangeError>) -> Result<()> {
     let Changed { audit_id, entry, .. } = outcome?;
     let id = &entry.id;
     let named = |version: &Option<String>| version.clone().unwrap_or_default();
@@ -153,6 +166,13 @@ fn told(outcome: Result<Changed, ChangeError>) -> Result<()> {
         "reject" => format!("rejected {id}@{}", named(&entry.from)),
         "pin" => format!("pinned {id}: the tuner leaves it alone"),
         "unpin" => format!("unpinned {id}"),
+        "experimentStart" => format!(
+            "{id}@{} is tested against {}: `experiments show {}`",
+            named(&entry.to),
+            named(&entry.from),
+            named(&entry.experiment)
+        ),
+        "experimentEnd" => format!("ended the experiment with {id}@{}", named(&entry.to)),
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };
     say!("{done} (audit entry {audit_id})");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use f0_learning::domain::policy::{Params, PolicyKey, parse_assignment};
-use f0_learning::store::{OverrideParams, Policy, Store};
+use f0_learning::store::{Guard, OverrideParams, Policy, Store};
 use serde_json::Value;
 
 use super::{Why, diff, in_force, told};
@@ -19,6 +19,9 @@ pub struct Options {
     /// A file with the params as a whole, as JSON; `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "set")]
     params: Option<PathBuf>,
+    /// Whether it is watched, and taken back should it prove to be worse: on or off
+    #[arg(long, default_value = "on", value_name = "on|off")]
+    guard: Guard,
     #[command(flatten)]
     why: Why,
 }
@@ -29,7 +32,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         None if options.set.is_empty() => bail!("give --set PATH=VALUE, or --params FILE"),
         None => OverrideParams::Set(options.set.clone()),
     };
-    let intent = options.why.intent();
+    let intent = options.why.intent().guarded(options.guard);
     PolicyKey::check_id(&options.id)?;
     // The change is shown as it will be made: should another version become active meanwhile,
     // nothing is.

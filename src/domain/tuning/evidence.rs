@@ -1,6 +1,7 @@
 //! What a decision rested on, for the draft and the audit trail.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::checks::{self, Check};
 use super::standing::Standing;
@@ -78,7 +79,7 @@ pub struct ArmEvidence {
     pub p95_latency: Option<Interval>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gain {
     pub expected: f64,
     /// Absent where an arm of which too little is known is to gain or to give way.

@@ -1,5 +1,6 @@
 //! `/ops`: one file for each thing that is asked for.
 
+pub mod experiments;
 pub mod flags;
 pub mod policies;
 pub mod records;
@@ -16,7 +17,7 @@ use super::auth::Caller;
 use super::problem::Problem;
 use crate::domain::digest::Digest;
 use crate::store::{
-    DEFAULT_PAGE, IdempotencyKey, Intent, MAX_KEY_CHARS, MAX_PAGE, Page, PageRequest,
+    DEFAULT_PAGE, Guard, IdempotencyKey, Intent, MAX_KEY_CHARS, MAX_PAGE, Page, PageRequest,
 };
 
 /// A page of a list.
@@ -126,6 +127,7 @@ impl Key {
             let fingerprint = Digest::new().text(operation).text(&asked).to_string();
             IdempotencyKey { key, fingerprint }
         });
-        Intent { actor: caller.actor, actor_name: caller.actor_name, reason, key, now }
+        let Caller { actor, actor_name, .. } = caller;
+        Intent { actor, actor_name, reason, key, guard: Guard::On, now }
     }
 }

@@ -15,7 +15,7 @@ use crate::http::Api;
 use crate::http::auth::Admin;
 use crate::http::extract::Body;
 use crate::http::problem::{ChangeProblems, Problem};
-use crate::store::{ChangeError, Changed, Intent, OverrideParams, Policy, Store};
+use crate::store::{ChangeError, Changed, Guard, Intent, OverrideParams, Policy, Store};
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,6 +33,10 @@ pub struct ChangeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     to: Option<String>,
+    /// The experiment that it began or ended, or the watch that began with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    experiment: Option<String>,
     /// The request had been carried out before under its Idempotency-Key; nothing was done now.
     replayed: bool,
     /// The version that this is about, as it is stored now.
@@ -42,7 +46,7 @@ pub struct ChangeView {
 }
 
 impl ChangeView {
-    async fn of(store: &Store, changed: Changed) -> Self {
+    pub(super) async fn of(store: &Store, changed: Changed) -> Self {
         let Changed { audit_id, entry, replayed } = changed;
         let policy = about(store, &entry.id, entry.to.as_deref().or(entry.from.as_deref())).await;
         Self {
@@ -51,6 +55,7 @@ impl ChangeView {
             id: entry.id,
             from: entry.from,
             to: entry.to,
+            experiment: entry.experiment,
             replayed,
             policy,
         }
@@ -88,6 +93,9 @@ pub struct ActivateRequest {
     /// Take the draft although its parent is no longer the active version.
     #[serde(default)]
     force: bool,
+    /// Whether it is watched, and taken back should it prove to be worse.
+    #[serde(default)]
+    guard: Guard,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -135,6 +143,9 @@ pub struct OverrideRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SemanticVersion>)]
     parent_version: Option<Version>,
+    /// Whether it is watched, and taken back should it prove to be worse.
+    #[serde(default)]
+    guard: Guard,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
@@ -163,13 +174,13 @@ pub struct PolicyRequest {
     reason: Option<String>,
 }
 
-type Answer = Result<Json<ChangeView>, Problem>;
+pub(super) type Answer = Result<Json<ChangeView>, Problem>;
 
-async fn answer(store: &Store, outcome: Result<Changed, ChangeError>) -> Answer {
+pub(super) async fn answer(store: &Store, outcome: Result<Changed, ChangeError>) -> Answer {
     Ok(Json(ChangeView::of(store, outcome?).await))
 }
 
-fn key(id: &str, version: &Version) -> Result<PolicyKey, Problem> {
+pub(super) fn key(id: &str, version: &Version) -> Result<PolicyKey, Problem> {
     PolicyKey::new(id, version.clone())
         .map_err(|error| Problem::unprocessable(format!("{id:?}: {error}")))
 }
@@ -195,7 +206,7 @@ macro_rules! change {
             $store: Store,
             idempotency: Key,
             Body($asked): Body<$request>,
-        ) -> Answer {
+        ) -> super::transitions::Answer {
             let reason = $asked.reason.clone().into();
             let $intent: Intent =
                 idempotency.intent(caller, $path, &$asked, reason, api.clock.now());
@@ -204,10 +215,16 @@ macro_rules! change {
     };
 }
 
+pub(super) use change;
+
 change! {
     /// Makes a draft the active version.
     activate, "/ops/policies/activate", ActivateRequest,
-    |store, asked, intent| store.activate(&key(&asked.id, &asked.version)?, asked.force, &intent)
+    |store, asked, intent| {
+        let key = key(&asked.id, &asked.version)?;
+        let (store, intent) = (store.clone(), intent.guarded(asked.guard));
+        async move { store.activate(&key, asked.force, &intent).await }
+    }
 }
 
 change! {
@@ -227,7 +244,7 @@ change! {
     override_policy, "/ops/policies/override", OverrideRequest,
     |store, asked, intent| {
         let params = override_params(&asked)?;
-        let store = store.clone();
+        let (store, intent) = (store.clone(), intent.guarded(asked.guard));
         async move {
             store.override_policy(&asked.id, &params, asked.parent_version.as_ref(), &intent).await
         }

@@ -10,6 +10,7 @@ use super::Shared;
 use crate::health::Health;
 use crate::jobs::Clock;
 use crate::jobs::check::CheckReport;
+use crate::jobs::guard::GuardJob;
 use crate::jobs::leases::Leases;
 use crate::jobs::reconcile::ReconcileJob;
 use crate::jobs::retain::{RetainError, RetainJob};
@@ -96,6 +97,18 @@ pub(super) async fn run_tune(mut leased: Guard<Leased<TuneJob>>, beat: Beat) {
         Ok(None) => {}
         Ok(Some(report)) => report.log(),
         Err(error) => failed("tune", &error, &beat),
+    }
+}
+
+pub(super) async fn run_guard(mut leased: Guard<Leased<GuardJob>>, beat: Beat) {
+    let pass = async |job: &mut GuardJob, now| job.pass(now).await;
+    match leased.run("guard", &beat, pass).await {
+        Ok(None) => {}
+        Ok(Some(report)) => {
+            beat.health.metrics().guarded(&report);
+            report.log();
+        }
+        Err(error) => failed("guard", &error, &beat),
     }
 }
 

@@ -7,8 +7,6 @@ use super::document::Policy;
 use crate::domain::audit::action;
 use crate::domain::policy::{PolicyKey, lifecycle};
 use crate::store::change::{ChangeError, Changed, Intent};
-use crate::store::collection::CONFIG;
-use crate::store::config::{FLAGS, FlagsState};
 use crate::store::{Result, Store};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -37,9 +35,7 @@ impl Store {
         let intent = &intent;
         let outcome = self
             .change(&target, intent, |transaction| async move {
-                let name = self.name(CONFIG, FLAGS);
-                let found = self.get_many(vec![name.clone()], Some(&transaction)).await?;
-                let flags = FlagsState::of(found.get(&name));
+                let flags = self.flags_in(&transaction).await?;
                 if !flags.auto_activation_enabled() {
                     return Err(ChangeError::SwitchedOff(flags));
                 }
@@ -48,6 +44,7 @@ impl Store {
                     let why = "an admin pinned it".to_owned();
                     return Err(ChangeError::Pinned(key.id.clone(), why));
                 }
+                standing.require_no_test()?;
                 let (document, policy) = self.target(key, &transaction).await?;
                 require_as_checked(&policy, weights)?;
                 let since = now - DAY_MS;

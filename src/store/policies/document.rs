@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::super::Store;
 use super::super::error::{Result, StoreError};
 use super::super::value::{self, Fields};
+use crate::domain::experiment::{Verdict, takes_candidate};
 use crate::domain::policy::lifecycle::VersionFacts;
 use crate::domain::policy::{Params, PolicyStatus};
 
@@ -71,10 +72,46 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
+    /// Of an active version: the draft that some units have instead.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub candidate: Option<Candidate>,
+    /// What it did since it became active, once that is known.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub verdict: Option<Verdict>,
+    /// When it was taken back because it was proven to be worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rolled_back_at: Option<i64>,
     /// Fields that others have added.
     #[serde(flatten)]
     #[schema(ignore)]
     pub other: Map<String, Json>,
+}
+
+/// A draft that some units have instead of the active version, with all that a component needs to
+/// act by it, so that it reads one document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// The experiment's id, by which units are told apart.
+    pub experiment: String,
+    #[schema(value_type = String, example = "1.0.3")]
+    pub version: Version,
+    /// The share of units that have it, 0 to 1.
+    pub share: f64,
+    #[schema(value_type = Object)]
+    pub params: Params,
+}
+
+/// What explains a version must not, where somebody spoilt it, hide the version itself.
+fn lenient<'de, T, D>(deserializer: D) -> std::result::Result<Option<T>, D::Error>
+where
+    T: serde::de::DeserializeOwned,
+    D: serde::Deserializer<'de>,
+{
+    Ok(serde_json::from_value(Json::deserialize(deserializer)?).ok())
 }
 
 /// Why and by whom a policy is pinned, where somebody said so.
@@ -101,7 +138,19 @@ impl Policy {
         document_id(&self.id, &self.version)
     }
 
-    pub(super) fn facts(&self) -> VersionFacts {
+    /// The version and the params that a unit (a user, a session, a request) is to have: the
+    /// candidate's where there is one and the unit is among its share, else this version's. See
+    /// [`takes_candidate`] for the rule.
+    pub fn choose(&self, unit: &str) -> (&Version, &Params) {
+        match &self.candidate {
+            Some(it) if takes_candidate(&it.experiment, unit, it.share) => {
+                (&it.version, &it.params)
+            }
+            _ => (&self.version, &self.params),
+        }
+    }
+
+    pub(in crate::store) fn facts(&self) -> VersionFacts {
         VersionFacts {
             version: self.version.clone(),
             status: self.status,
@@ -127,7 +176,7 @@ pub(super) fn has_status(document: Option<&Document>, status: PolicyStatus) -> b
 }
 
 impl Store {
-    pub(super) fn decode_policy(&self, document: &Document) -> Result<Policy> {
+    pub(in crate::store) fn decode_policy(&self, document: &Document) -> Result<Policy> {
         let name = self.short_name(&document.name);
         let json = Json::Object(value::fields_to_json(&document.fields));
         let policy: Policy = serde_json::from_value(json)

@@ -11,10 +11,11 @@ mod read;
 mod transition;
 
 pub use auto_activate::AutoOutcome;
-pub use document::{Pin, Policy};
+pub use document::{Candidate, Pin, Policy};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::PolicyFilter;
+pub(in crate::store) use transition::{Standing, patch};
 
 /// Who creates the drafts of the tune job, and activates them where flags allow it.
 pub const TUNER: &str = "policy-updater";

@@ -79,7 +79,10 @@ impl Store {
             let fields = new_version(&standing, &plan, &key, parent, &params, intent);
             let name = self.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
-            Ok(Decided { writes, entry: entry_of(&plan, action::OVERRIDE, id, intent) })
+            let mut entry = entry_of(&plan, action::OVERRIDE, id, intent);
+            let action = action::OVERRIDE;
+            writes.extend(self.experiments_after(&standing, &plan, action, intent, &mut entry));
+            Ok(Decided { writes, entry })
         })
         .await
     }

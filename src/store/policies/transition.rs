@@ -8,11 +8,13 @@ use semver::Version;
 
 use super::document::{PIN_FIELDS, Policy, document_id, pin_of};
 use crate::domain::audit::action;
+use crate::domain::experiment::GuardConfig;
 use crate::domain::policy::lifecycle::{self, Plan, Refusal, StatusChange, serving};
 use crate::domain::policy::{PolicyKey, PolicyStatus, diff};
 use crate::store::change::{ChangeError, Changed, Decided, Intent, StaleDraft};
 use crate::store::collection::POLICIES;
 use crate::store::error::StoreError;
+use crate::store::experiments::{CANDIDATE, OpenExperiment};
 use crate::store::rpc::TransactionId;
 use crate::store::value::{self, Fields};
 use crate::store::{Store, write};
@@ -20,29 +22,37 @@ use crate::store::{Store, write};
 type Change<T> = Result<T, ChangeError>;
 
 /// What a transaction has read of one policy.
-pub(super) struct Standing {
-    pub(super) id: String,
+pub(in crate::store) struct Standing {
+    pub(in crate::store) id: String,
     /// The active versions, by version.
-    pub(super) active: Vec<(Version, Document)>,
+    pub(in crate::store) active: Vec<(Version, Document)>,
+    /// What is being compared of the policy.
+    pub(in crate::store) experiments: Vec<OpenExperiment>,
+    /// What activations are held to.
+    pub(in crate::store) guard: GuardConfig,
 }
 
 impl Standing {
-    pub(super) fn versions(&self) -> Vec<Version> {
+    pub(in crate::store) fn versions(&self) -> Vec<Version> {
         self.active.iter().map(|(version, _)| version.clone()).collect()
     }
 
     /// The version in force.
-    pub(super) fn serving(&self) -> Option<&(Version, Document)> {
+    pub(in crate::store) fn serving(&self) -> Option<&(Version, Document)> {
         self.active.iter().max_by(|a, b| a.0.cmp(&b.0))
     }
 
     /// The pin of the policy, wherever it stands.
-    pub(super) fn pin(&self) -> Fields {
+    pub(in crate::store) fn pin(&self) -> Fields {
         let pins = self.active.iter().map(|(_, document)| pin_of(&document.fields));
         pins.max_by_key(HashMap::len).unwrap_or_default()
     }
 
-    fn refused(&self, version: Option<&Version>, refusal: Refusal) -> ChangeError {
+    pub(in crate::store) fn refused(
+        &self,
+        version: Option<&Version>,
+        refusal: Refusal,
+    ) -> ChangeError {
         let name = version.map_or_else(|| self.id.clone(), |it| document_id(&self.id, it));
         ChangeError::Refused { name, refusal }
     }
@@ -140,7 +150,11 @@ impl Store {
         .await
     }
 
-    pub(super) async fn standing(&self, id: &str, transaction: &TransactionId) -> Change<Standing> {
+    pub(in crate::store) async fn standing(
+        &self,
+        id: &str,
+        transaction: &TransactionId,
+    ) -> Change<Standing> {
         let mut active = Vec::new();
         for document in self.active_documents(id, transaction).await? {
             // Only the version is needed: one that somebody spoilt otherwise can be replaced.
@@ -153,10 +167,12 @@ impl Store {
             active.push((version, document));
         }
         active.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(Standing { id: id.to_owned(), active })
+        let experiments = self.open_experiments_of(id, transaction).await?;
+        let guard = self.guard_config(transaction).await?;
+        Ok(Standing { id: id.to_owned(), active, experiments, guard })
     }
 
-    pub(super) async fn target(
+    pub(in crate::store) async fn target(
         &self,
         key: &PolicyKey,
         transaction: &TransactionId,
@@ -210,7 +226,11 @@ impl Store {
         Ok(sound.max_by_key(|(_, policy)| order(policy)))
     }
 
-    pub(super) async fn require_policy(&self, id: &str, transaction: &TransactionId) -> Change<()> {
+    pub(in crate::store) async fn require_policy(
+        &self,
+        id: &str,
+        transaction: &TransactionId,
+    ) -> Change<()> {
         let any = crate::store::query::Query::of(POLICIES)
             .equal("id", value::string(id))
             .limit(1)
@@ -249,7 +269,7 @@ impl Store {
     }
 
     /// The writes of a plan that makes an existing document active.
-    pub(super) fn entering(
+    pub(in crate::store) fn entering(
         &self,
         standing: &Standing,
         plan: &Plan,
@@ -267,7 +287,9 @@ impl Store {
             fields.insert("status".to_owned(), value::string(PolicyStatus::Active.as_str()));
         }
         writes.push(patch(document, fields, &[]));
-        Decided { writes, entry: entry_of(plan, action, &standing.id, intent) }
+        let mut entry = entry_of(plan, action, &standing.id, intent);
+        writes.extend(self.experiments_after(standing, plan, action, intent, &mut entry));
+        Decided { writes, entry }
     }
 }
 
@@ -275,7 +297,8 @@ fn is_confirmation(change: &StatusChange) -> bool {
     change.from == Some(PolicyStatus::Active) && change.to == PolicyStatus::Active
 }
 
-/// The writes that archive what was active, with the pin taken off: it moves on.
+/// The writes that archive what was active, with the pin taken off, which moves on, and without its
+/// candidate.
 pub(super) fn archiving(standing: &Standing, plan: &Plan, now: i64) -> Vec<Write> {
     let leaving = plan.changes.iter().filter(|change| change.to == PolicyStatus::Archived);
     let documents = leaving.filter_map(|change| {
@@ -287,7 +310,8 @@ pub(super) fn archiving(standing: &Standing, plan: &Plan, now: i64) -> Vec<Write
             ("archivedAt", value::int(now)),
         ])
     };
-    documents.map(|(_, document)| patch(document, fields(), &PIN_FIELDS)).collect()
+    let cleared: Vec<_> = PIN_FIELDS.into_iter().chain([CANDIDATE]).collect();
+    documents.map(|(_, document)| patch(document, fields(), &cleared)).collect()
 }
 
 /// What an active version says of how it became so.
@@ -319,7 +343,7 @@ pub(super) fn entry_of(
 }
 
 /// Changes these fields and clears those, if the document is still as it was read.
-pub(super) fn patch(document: &Document, fields: Fields, cleared: &[&str]) -> Write {
+pub(in crate::store) fn patch(document: &Document, fields: Fields, cleared: &[&str]) -> Write {
     let seen = document.update_time.unwrap_or_default();
     write::patch_and_clear_if_unchanged(document.name.clone(), fields, cleared, seen)
 }

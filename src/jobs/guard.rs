@@ -1,0 +1,225 @@
+//! The guard job: looks at what is being compared, and moves it on, ends it or takes it back.
+//!
+//! Load, judge, apply, as the tune job: what follows from the observations is
+//! `domain::experiment::judge`; each step is one transaction that finds the experiment as it was
+//! judged, or leaves it to the next pass.
+
+use std::fmt;
+
+use crate::domain::experiment::{
+    Baseline, Breach, Comparison, Judgement, Kind, STAGES, Status, compare, judge,
+};
+use crate::domain::reward::RewardConfig;
+use crate::store::{
+    Cached, ChangeError, Experiment, FlagsState, GUARD, Intent, REWARD_CONFIG_TTL, Result, Store,
+};
+
+/// The job with what it keeps in memory between passes.
+#[derive(Debug)]
+pub struct GuardJob {
+    store: Store,
+    reward_config: Cached<RewardConfig>,
+}
+
+/// What became of the experiments that go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GuardReport {
+    pub outcomes: Vec<Outcome>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub experiment: Experiment,
+    pub step: Step,
+}
+
+/// What was done about one experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing follows yet.
+    Waits,
+    NextStage {
+        share: f64,
+    },
+    /// The candidate is proven to be better, and somebody is asked to activate it.
+    Asks,
+    Promoted,
+    /// The candidate was taken back.
+    TakenBack(Breach),
+    /// It ended, and the active version stays as it is.
+    Ended(Status),
+    /// Something followed, and was not done.
+    Held(String),
+}
+
+/// What is known of an experiment at a moment.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub comparison: Comparison,
+    pub judgement: Judgement,
+    counted: Baseline,
+}
+
+impl GuardJob {
+    pub fn new(store: Store) -> Self {
+        Self { store, reward_config: Cached::new(REWARD_CONFIG_TTL) }
+    }
+
+    /// Looks at every experiment that goes on.
+    ///
+    /// # Errors
+    /// What Firestore refused. Steps that were made before stay; the next pass makes the rest.
+    pub async fn pass(&mut self, now: i64) -> Result<GuardReport> {
+        let open = self.store.open_experiments().await?;
+        if open.is_empty() {
+            return Ok(GuardReport::default());
+        }
+        let flags = self.store.flags().await?;
+        let store = self.store.clone();
+        let rewards = self.reward_config.get(now, store.reward_config()).await?;
+        let mut outcomes = Vec::new();
+        for experiment in open {
+            let seen = look(&self.store, &experiment, &rewards, now).await?;
+            let step = match self.act(&experiment, seen, &flags, now).await {
+                Ok(step) => step,
+                Err(ChangeError::Store(error)) => return Err(error),
+                // Somebody else was first, or it is forbidden: the next pass looks again.
+                Err(refused) => Step::Held(refused.to_string()),
+            };
+            outcomes.push(Outcome { experiment, step });
+        }
+        Ok(GuardReport { outcomes })
+    }
+
+    async fn act(
+        &self,
+        experiment: &Experiment,
+        seen: Look,
+        flags: &FlagsState,
+        now: i64,
+    ) -> std::result::Result<Step, ChangeError> {
+        let store = &self.store;
+        let Look { comparison, judgement, counted } = seen;
+        let because = |why: String| Intent::new(GUARD, now).because(why);
+        let end = async |status: Status, why: &str, breach| {
+            let intent = because(why.to_owned());
+            store.end_experiment(experiment, status, why, &comparison, breach, &intent).await
+        };
+        // What waits for an answer is watched for breaches, and asks no more than once.
+        let waits = experiment.status == Status::Succeeded;
+        match judgement {
+            Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
+                end(Status::Breached, &breach.to_string(), Some(breach)).await?;
+                Ok(Step::TakenBack(breach))
+            }
+            Judgement::Breach(breach) => {
+                let intent = because(breach.to_string());
+                store.take_back(experiment, breach, &comparison, &intent).await?;
+                Ok(Step::TakenBack(breach))
+            }
+            Judgement::Success if flags.auto_activation_enabled() => {
+                let intent = because("an A/B test proved it better".to_owned());
+                store.promote(experiment, &comparison, &intent).await?;
+                Ok(Step::Promoted)
+            }
+            _ if waits => Ok(Step::Waits),
+            Judgement::GoOn => Ok(Step::Waits),
+            Judgement::NextStage if !flags.tuning_enabled() => Ok(Step::Waits),
+            Judgement::NextStage => {
+                let intent = because("no guardrail is broken".to_owned());
+                store.ramp(experiment, &counted, &comparison, &intent).await?;
+                let share = STAGES.get(experiment.stage + 1).copied().unwrap_or(1.0);
+                Ok(Step::NextStage { share })
+            }
+            Judgement::Success => {
+                let intent = because("an A/B test proved it better".to_owned());
+                store.await_answer(experiment, &comparison, &intent).await?;
+                Ok(Step::Asks)
+            }
+            Judgement::Passed => {
+                end(Status::Passed, "what it did is known, and is within bounds", None).await?;
+                Ok(Step::Ended(Status::Passed))
+            }
+            Judgement::NoGain => {
+                let least = experiment.guard.min_effect;
+                let why = format!("it is proven to gain less than {least}");
+                end(Status::NoGain, &why, None).await?;
+                Ok(Step::Ended(Status::NoGain))
+            }
+            Judgement::Inconclusive => {
+                let days = experiment.guard.max_days;
+                let why = format!("{days} days did not suffice to tell them apart");
+                end(Status::Inconclusive, &why, None).await?;
+                Ok(Step::Ended(Status::Inconclusive))
+            }
+        }
+    }
+}
+
+/// What is known of an experiment now, and what follows.
+pub async fn look(
+    store: &Store,
+    experiment: &Experiment,
+    rewards: &RewardConfig,
+    now: i64,
+) -> Result<Look> {
+    let counted = store.counted(experiment).await?;
+    let samples = store.compared(experiment, &counted).await?;
+    let most = rewards.bounds.max_cost_usd;
+    let comparison = compare(&samples.control, &samples.candidate, most, experiment.tail());
+    let judgement = judge(&experiment.setting(), &experiment.guard, &comparison, now);
+    Ok(Look { comparison, judgement, counted })
+}
+
+impl GuardReport {
+    /// Tells the log: what was taken back or held loudly, what waits quietly.
+    pub fn log(&self) {
+        for outcome in &self.outcomes {
+            match &outcome.step {
+                Step::TakenBack(_) | Step::Held(_) => {
+                    tracing::warn!(job = "guard", "{outcome}");
+                }
+                Step::Waits => tracing::debug!(job = "guard", "{outcome}"),
+                _ => tracing::info!(job = "guard", "{outcome}"),
+            }
+        }
+    }
+
+    /// How many versions were taken back.
+    pub fn taken_back(&self) -> usize {
+        self.outcomes.iter().filter(|it| matches!(it.step, Step::TakenBack(_))).count()
+    }
+}
+
+impl fmt::Display for GuardReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcomes.is_empty() {
+            return f.write_str("nothing is being tested or watched");
+        }
+        for (index, outcome) in self.outcomes.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
+            write!(f, "{line}{outcome}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Experiment { policy, candidate, control, kind, .. } = &self.experiment;
+        let doing = match kind {
+            Kind::Ab => "tested against",
+            Kind::Watch => "watched against",
+        };
+        write!(f, "{policy}@{candidate}, {doing} {control}: ")?;
+        match &self.step {
+            Step::Waits => f.write_str("nothing follows yet"),
+            Step::NextStage { share } => write!(f, "has {:.0}% of the units now", share * 100.0),
+            Step::Asks => f.write_str("proven to be better; activate it, or stop the experiment"),
+            Step::Promoted => f.write_str("proven to be better, and activated"),
+            Step::TakenBack(breach) => write!(f, "taken back: {breach}"),
+            Step::Ended(status) => write!(f, "ended: {}", status.as_str()),
+            Step::Held(why) => write!(f, "nothing was done: {why}"),
+        }
+    }
+}

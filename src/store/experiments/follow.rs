@@ -1,0 +1,71 @@
+//! What becomes of experiments when a version becomes active by other means.
+
+use firestore::gcloud_sdk::google::firestore::v1::Write;
+
+use super::document::OpenExperiment;
+use crate::domain::audit::{AuditEntry, action};
+use crate::domain::experiment::{Kind, Status};
+use crate::domain::policy::PolicyStatus;
+use crate::domain::policy::lifecycle::Plan;
+use crate::store::Store;
+use crate::store::change::{Guard, Intent};
+use crate::store::policies::{Standing, patch};
+use crate::store::value::{self, Fields};
+
+impl Store {
+    /// The writes that a transition owes to experiments: those that go on end, and an activation
+    /// is watched from now on unless somebody asked that it not be. What is rolled back to or
+    /// repaired is known; only what is new is watched.
+    pub(in crate::store) fn experiments_after(
+        &self,
+        standing: &Standing,
+        plan: &Plan,
+        done: &str,
+        intent: &Intent,
+        entry: &mut AuditEntry,
+    ) -> Vec<Write> {
+        let entered = plan.changes.iter().find(|change| change.to == PolicyStatus::Active);
+        let Some(entered) = entered.map(|change| &change.version) else { return Vec::new() };
+        let stays = |it: &&OpenExperiment| {
+            let it = &it.experiment;
+            !(it.kind == Kind::Watch && it.candidate == *entered)
+        };
+        let mut writes: Vec<Write> = standing
+            .experiments
+            .iter()
+            .filter(stays)
+            .map(|it| {
+                let status = match it.experiment.candidate == *entered {
+                    true => Status::Passed,
+                    false => Status::Superseded,
+                };
+                let why = format!("{done}: {entered} became active");
+                patch(&it.document, ended(status, &why, intent), &[])
+            })
+            .collect();
+        if ![action::ACTIVATE, action::OVERRIDE].contains(&done) {
+            return writes;
+        }
+        match (intent.guard, &plan.replaced) {
+            (Guard::Off, _) => entry.guard = Some("off".to_owned()),
+            (Guard::On, Some(replaced)) if replaced != entered => {
+                let (id, write) = self.watch(standing, [replaced, entered], intent);
+                entry.experiment = Some(id);
+                writes.push(write);
+            }
+            _ => {}
+        }
+        writes
+    }
+}
+
+/// The fields of an experiment that ended.
+pub(super) fn ended(status: Status, why: &str, intent: &Intent) -> Fields {
+    value::fields([
+        ("status", value::string(status.as_str())),
+        ("open", value::boolean(false)),
+        ("endedAt", value::int(intent.now)),
+        ("endedBy", value::string(intent.actor.as_str())),
+        ("reason", value::string(why)),
+    ])
+}

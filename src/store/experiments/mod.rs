@@ -1,0 +1,22 @@
+//! `ops_experiments`: which versions are being compared, how that stands and how it ended; and
+//! `ops_state/experiment|{id}`: what was known of both when the present stage began.
+//!
+//! A running A/B test also stands on the active version, as `candidate`, where components read it.
+//! Both change in the same commits. Whatever makes another version active ends what runs.
+
+mod document;
+mod end;
+mod follow;
+mod ramp;
+mod read;
+mod start;
+
+pub use document::Experiment;
+pub(super) use document::OpenExperiment;
+pub use start::Asked;
+
+/// Who moves experiments on, and takes versions back.
+pub const GUARD: &str = "policy-guard";
+
+/// The field of an active version that names its candidate.
+pub(super) const CANDIDATE: &str = "candidate";

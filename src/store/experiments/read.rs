@@ -1,0 +1,150 @@
+//! Reading experiments, and what their versions were observed to do.
+
+use std::collections::BTreeMap;
+
+use firestore::gcloud_sdk::google::firestore::v1::Document;
+use semver::Version;
+
+use super::document::{Experiment, OpenExperiment};
+use crate::domain::experiment::{Baseline, GuardConfig, Kind};
+use crate::domain::policy::PolicyKey;
+use crate::domain::stats::Samples;
+use crate::domain::tuning::TuningConfig;
+use crate::store::collection::{CONFIG, EXPERIMENTS, STATE};
+use crate::store::config::TUNING;
+use crate::store::error::{Result, StoreError};
+use crate::store::query::Query;
+use crate::store::rpc::TransactionId;
+use crate::store::{Store, value};
+
+/// How many of the latest are listed.
+const LISTED: usize = 200;
+
+pub(super) fn state_id(experiment: &str) -> String {
+    format!("experiment|{experiment}")
+}
+
+impl Store {
+    pub async fn experiment(&self, id: &str) -> Result<Option<Experiment>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let document = self.get(EXPERIMENTS, id).await?;
+        document.map(|document| self.decode_experiment(&document)).transpose()
+    }
+
+    /// The latest, newest first; of one policy where it is named.
+    pub async fn experiments(&self, policy: Option<&str>) -> Result<Vec<Experiment>> {
+        let mut query = Query::of(EXPERIMENTS);
+        if let Some(policy) = policy {
+            query = query.equal("policy", value::string(policy));
+        }
+        let query = query.descending("startedAt").limit(LISTED).build();
+        Ok(self.sound_experiments(&self.query_all(EXPERIMENTS, query).await?))
+    }
+
+    /// Those that go on, the oldest first.
+    pub async fn open_experiments(&self) -> Result<Vec<Experiment>> {
+        let query = Query::of(EXPERIMENTS).equal("open", value::boolean(true)).build();
+        let mut open = self.sound_experiments(&self.query_all(EXPERIMENTS, query).await?);
+        open.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
+        Ok(open)
+    }
+
+    pub(in crate::store) async fn open_experiments_of(
+        &self,
+        policy: &str,
+        transaction: &TransactionId,
+    ) -> Result<Vec<OpenExperiment>> {
+        let query = Query::of(EXPERIMENTS)
+            .equal("policy", value::string(policy))
+            .equal("open", value::boolean(true))
+            .build();
+        let documents = self.query_in(EXPERIMENTS, query, transaction).await?;
+        let decoded = documents.into_iter().filter_map(|document| {
+            let experiment = self.decode_experiment(&document).ok()?;
+            Some(OpenExperiment { experiment, document })
+        });
+        Ok(decoded.collect())
+    }
+
+    /// What activations are held to. A configuration that somebody spoilt must not keep an admin
+    /// from rolling back: the defaults stand in.
+    pub(in crate::store) async fn guard_config(
+        &self,
+        transaction: &TransactionId,
+    ) -> Result<GuardConfig> {
+        let name = self.name(CONFIG, TUNING);
+        let found = self.get_many(vec![name.clone()], Some(transaction)).await?;
+        let Some(document) = found.get(&name) else { return Ok(GuardConfig::default()) };
+        let json = serde_json::Value::Object(value::fields_to_json(&document.fields));
+        let guard = serde_json::from_value(json).map(|config: TuningConfig| config.guard);
+        let sound = guard.ok().filter(|guard| guard.validate().is_ok());
+        if sound.is_none() {
+            tracing::error!("config/tuning cannot be read: activations are held to the defaults");
+        }
+        Ok(sound.unwrap_or_default())
+    }
+
+    /// All that was ever counted of control and candidate.
+    pub async fn counted(&self, experiment: &Experiment) -> Result<Baseline> {
+        let Experiment { policy, control, candidate, .. } = experiment;
+        self.counted_of(policy, control, candidate).await
+    }
+
+    /// All that was ever counted of two versions of a policy.
+    pub async fn counted_of(
+        &self,
+        policy: &str,
+        control: &Version,
+        candidate: &Version,
+    ) -> Result<Baseline> {
+        let key = |version: &Version| {
+            PolicyKey::new(policy, version.clone())
+                .map_err(|error| StoreError::decode(policy, "a policy's id", error))
+        };
+        let (control, candidate) = (key(control)?, key(candidate)?);
+        let mut tallies: BTreeMap<_, Samples> = self
+            .version_tallies(&[control.clone(), candidate.clone()])
+            .await?
+            .into_iter()
+            .map(|found| (found.key, found.tally.samples().clone()))
+            .collect();
+        let mut of = |key| tallies.remove(&key).unwrap_or_default();
+        Ok(Baseline { control: of(control), candidate: of(candidate) })
+    }
+
+    /// What the comparison is made from: of `counted` all, or of an A/B test what came since its
+    /// stage began.
+    pub async fn compared(&self, experiment: &Experiment, counted: &Baseline) -> Result<Baseline> {
+        if experiment.kind == Kind::Watch {
+            return Ok(counted.clone());
+        }
+        let id = state_id(&experiment.id);
+        let wrong = |detail: &dyn std::fmt::Display| {
+            StoreError::decode(format!("{STATE}/{id}"), "what was known before a stage", detail)
+        };
+        let document = self.get(STATE, &id).await?.ok_or_else(|| wrong(&"it is missing"))?;
+        let baseline = value::as_bytes(&document.fields, "baseline");
+        let baseline = baseline.ok_or_else(|| wrong(&"baseline is missing"))?;
+        let before = Baseline::decode(baseline).map_err(|error| wrong(&error))?;
+        Ok(Baseline {
+            control: counted.control.since(&before.control),
+            candidate: counted.candidate.since(&before.candidate),
+        })
+    }
+
+    fn sound_experiments(&self, documents: &[Document]) -> Vec<Experiment> {
+        let decode = |document| {
+            let found = self.decode_experiment(document);
+            found.inspect_err(|error| tracing::error!(%error, "an experiment is passed over")).ok()
+        };
+        documents.iter().filter_map(decode).collect()
+    }
+}
+
+/// Ids are made by us; anything else is nobody's, and may not even be a document's id.
+fn is_id(id: &str) -> bool {
+    (1..=100).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

@@ -1,0 +1,177 @@
+//! How experiments begin: A/B tests because somebody asks, watches with an activation.
+
+use firestore::gcloud_sdk::google::firestore::v1::Write;
+use semver::Version;
+use uuid::Uuid;
+
+use super::document::{Experiment, json_fields};
+use super::read::state_id;
+use super::{CANDIDATE, GUARD};
+use crate::domain::audit::action;
+use crate::domain::experiment::{Baseline, GuardConfig, Kind, Metric, STAGES, Status};
+use crate::domain::policy::lifecycle::Refusal;
+use crate::domain::policy::{PolicyKey, PolicyStatus};
+use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::collection::STATE;
+use crate::store::policies::{Candidate, Policy, Standing, patch};
+use crate::store::value::{self, Fields};
+use crate::store::{Store, write};
+
+/// What somebody wants of an A/B test; what is not said is as `config/tuning` has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    pub metric: Metric,
+    pub min_effect: Option<f64>,
+    pub min_samples: Option<u64>,
+    pub stage_minutes: Option<u32>,
+    pub max_days: Option<u32>,
+}
+
+impl Asked {
+    fn over(&self, guard: GuardConfig) -> GuardConfig {
+        GuardConfig {
+            min_effect: self.min_effect.unwrap_or(guard.min_effect),
+            min_samples: self.min_samples.unwrap_or(guard.min_samples),
+            stage_minutes: self.stage_minutes.unwrap_or(guard.stage_minutes),
+            max_days: self.max_days.unwrap_or(guard.max_days),
+            ..guard
+        }
+    }
+}
+
+impl Standing {
+    /// The A/B test that goes on.
+    pub(in crate::store) fn test(&self) -> Option<&Experiment> {
+        let all = self.experiments.iter().map(|it| &it.experiment);
+        all.into_iter().find(|it| it.kind == Kind::Ab)
+    }
+
+    /// Jobs leave a policy alone while it is being tested.
+    pub(in crate::store) fn require_no_test(&self) -> Result<(), ChangeError> {
+        match self.test() {
+            Some(test) => Err(ChangeError::ExperimentRuns {
+                policy: self.id.clone(),
+                experiment: test.id.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Gives a draft the first stage's share of the units. The change's `experiment` is its id.
+    ///
+    /// # Errors
+    /// [`ChangeError::ExperimentRuns`] where the policy has an A/B test already.
+    pub async fn start_experiment(
+        &self,
+        candidate: &PolicyKey,
+        asked: &Asked,
+        intent: &Intent,
+    ) -> Result<Changed, ChangeError> {
+        let target = format!("an experiment with {candidate}");
+        self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(&candidate.id, &transaction).await?;
+            let (_, draft) = self.target(candidate, &transaction).await?;
+            standing.require_no_test()?;
+            let (control, document) = match standing.active.as_slice() {
+                [active] => active,
+                _ => return Err(standing.refused(None, Refusal::NoneActive)),
+            };
+            let refused = |refusal| standing.refused(Some(&candidate.version), refusal);
+            require_testable(&draft).map_err(refused)?;
+            let guard = asked.over(standing.guard);
+            guard.validate().map_err(ChangeError::Experiment)?;
+            let experiment = Experiment {
+                metric: asked.metric,
+                ..new(Kind::Ab, &candidate.id, [control, &candidate.version], guard, intent)
+            };
+            let counted = self.counted(&experiment).await?;
+            let named = Candidate {
+                experiment: experiment.id.clone(),
+                version: candidate.version.clone(),
+                share: experiment.share,
+                params: draft.params,
+            };
+            let mut entry = intent.entry(action::EXPERIMENT_START, &candidate.id);
+            entry.from = Some(control.to_string());
+            entry.to = Some(candidate.version.to_string());
+            entry.experiment = Some(experiment.id.clone());
+            let writes = vec![
+                self.create_experiment(&experiment),
+                self.baseline_write(&experiment.id, &counted),
+                patch(document, naming(&named), &[]),
+            ];
+            Ok(Decided { writes, entry })
+        })
+        .await
+    }
+
+    pub(super) fn baseline_write(&self, experiment: &str, baseline: &Baseline) -> Write {
+        let fields = value::fields([
+            ("experiment", value::string(experiment)),
+            ("baseline", value::bytes(baseline.encode())),
+        ]);
+        write::set(self.name(STATE, &state_id(experiment)), fields)
+    }
+
+    /// The write that begins to watch an activation.
+    pub(super) fn watch(
+        &self,
+        standing: &Standing,
+        versions: [&Version; 2],
+        intent: &Intent,
+    ) -> (String, Write) {
+        let begun = new(Kind::Watch, &standing.id, versions, standing.guard, intent);
+        let begun = Experiment { started_by: GUARD.to_owned(), ..begun };
+        (begun.id.clone(), self.create_experiment(&begun))
+    }
+}
+
+fn require_testable(draft: &Policy) -> Result<(), Refusal> {
+    let facts = draft.facts();
+    if draft.status != PolicyStatus::Draft {
+        return Err(Refusal::WrongStatus {
+            version: facts.version,
+            status: draft.status,
+            required: PolicyStatus::Draft,
+            wanted: "tested",
+        });
+    }
+    facts.params.map_err(Refusal::Params)
+}
+
+fn new(
+    kind: Kind,
+    policy: &str,
+    [control, candidate]: [&Version; 2],
+    guard: GuardConfig,
+    intent: &Intent,
+) -> Experiment {
+    Experiment {
+        id: Uuid::new_v4().to_string(),
+        policy: policy.to_owned(),
+        kind,
+        status: Status::Running,
+        open: true,
+        control: control.clone(),
+        candidate: candidate.clone(),
+        metric: Metric::Reward,
+        stage: 0,
+        share: if kind == Kind::Ab { STAGES[0] } else { 1.0 },
+        guard,
+        started_at: intent.now,
+        started_by: intent.actor.clone(),
+        stage_started_at: intent.now,
+        ended_at: None,
+        ended_by: None,
+        reason: None,
+        breach: None,
+        comparison: None,
+    }
+}
+
+/// The field of the active version that names its candidate.
+pub(super) fn naming(candidate: &Candidate) -> Fields {
+    value::fields([(CANDIDATE, value::map(json_fields(candidate)))])
+}

@@ -1,0 +1,294 @@
+//! Activations that are watched, drafts that are tested, and what the guard makes of them.
+
+use f0_learning::collector::{NewObservation, record_observation};
+use f0_learning::domain::experiment::{Effect, Kind, Promised, STAGES, Status};
+use f0_learning::domain::observation::Outcome;
+use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::jobs::guard::{GuardJob, Step};
+use f0_learning::jobs::history::history;
+use f0_learning::jobs::tune::{TuneReport, Verdict};
+use f0_learning::store::{
+    Asked, ChangeError, Experiment, FlagChanges, GUARD, Guard, Intent, Store, collection,
+};
+use serde_json::json;
+
+use crate::support::{
+    START, ada, assert_sound, document, draft, fields, key, put, put_arm, score, seeded_store,
+    statuses, tune,
+};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+const ASKED: Asked = Asked {
+    metric: f0_learning::domain::experiment::Metric::Reward,
+    min_effect: Some(0.01),
+    min_samples: Some(20),
+    stage_minutes: Some(0),
+    max_days: None,
+};
+
+/// `n` observations that name a version, of which one in `fails` fails, scored.
+async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) {
+    for number in 0..n {
+        let outcome =
+            if number.is_multiple_of(fails) { Outcome::Failure } else { Outcome::Success };
+        let observation = NewObservation {
+            ts: Some(ts + i64::from(number)),
+            policy_version: Some(format!("router-core@{version}")),
+            cost_usd: Some(0.01),
+            ..NewObservation::new("router:gpt-5", outcome, 400.0)
+        };
+        record_observation(store, observation, ts).await.unwrap();
+    }
+    score(store, ts + MINUTE).await;
+}
+
+async fn guard(store: &Store, now: i64) -> Vec<Step> {
+    let report = GuardJob::new(store.clone()).pass(now).await.unwrap();
+    report.outcomes.into_iter().map(|outcome| outcome.step).collect()
+}
+
+async fn only(store: &Store, kind: Kind) -> Experiment {
+    let all = store.experiments(Some("router-core")).await.unwrap();
+    let mut of: Vec<_> = all.into_iter().filter(|it| it.kind == kind).collect();
+    assert_eq!(of.len(), 1, "{of:?}");
+    of.remove(0)
+}
+
+/// Version 1.0.1 took the place of 1.0.0, and does worse.
+async fn regression() -> Store {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    observe(&store, "1.0.0", 200, 10, START).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR)).await.unwrap();
+    observe(&store, "1.0.1", 200, 2, START + 3 * HOUR).await;
+    store
+}
+
+async fn flags(store: &Store, enabled: bool, automatic: bool) {
+    let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(automatic) };
+    store.set_flags(changes, &ada()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
+    let store = regression().await;
+    let now = START + 4 * HOUR;
+    let steps = guard(&store, now).await;
+    let [Step::TakenBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
+    assert!(breach.proven > breach.allowed, "{breach:?}");
+    assert_sound(&store, "router-core", "after a version was taken back").await;
+    let stored = statuses(&store, "router-core").await;
+    assert_eq!(stored[&"1.0.0".parse().unwrap()], PolicyStatus::Active);
+
+    let trail = store.trail("router-core", None).await.unwrap();
+    let last = &trail.last().unwrap().entry;
+    assert_eq!((last.actor.as_str(), last.action.as_str()), (GUARD, "rollback"));
+    assert!(last.reason.as_deref().unwrap().contains("fell by at least"), "{last:?}");
+    assert!(last.evidence.as_ref().unwrap()["reward"]["change"]["high"].as_f64() < Some(0.0));
+    let watch = only(&store, Kind::Watch).await;
+    assert_eq!((watch.status, watch.open), (Status::Breached, false));
+    assert_eq!(last.experiment.as_ref(), Some(&watch.id));
+
+    let version = store.policy(&key("router-core@1.0.1")).await.unwrap().unwrap();
+    assert_eq!(version.rolled_back_at, Some(now));
+    let verdict = version.verdict.unwrap();
+    assert_eq!(verdict.effect, Effect::Worse);
+    assert_eq!(verdict.promise.unwrap().kept, Promised::Broken);
+    assert_eq!(guard(&store, now).await, [], "nothing is watched any more");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
+    let store = seeded_store().await;
+    for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
+        put_arm(&store, arm, reward, 1_000).await;
+    }
+    flags(&store, true, true).await;
+    let TuneReport::Decided(verdicts) = tune(&store, START).await else { panic!() };
+    assert!(matches!(verdicts[0].1, Verdict::Activated { .. }), "{verdicts:?}");
+    let mut taken_back = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
+    store.roll_back("router-core", None, &ada()).await.unwrap();
+    taken_back.insert("status".to_owned(), json!("archived"));
+    taken_back.insert("rolledBackAt".to_owned(), json!(START));
+    put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(taken_back))).await;
+    let TuneReport::Decided(verdicts) = tune(&store, START).await else { panic!() };
+    assert!(matches!(verdicts[0].1, Verdict::Nothing(_)), "{verdicts:?}");
+}
+
+#[tokio::test]
+async fn neither_a_switch_nor_a_pin_is_overruled() {
+    let store = regression().await;
+    flags(&store, false, true).await;
+    let held = guard(&store, START + 4 * HOUR).await;
+    assert!(matches!(held.as_slice(), [Step::Held(why)] if why.contains("enabled=false")));
+    flags(&store, true, false).await;
+    store.pin("router-core", &ada()).await.unwrap();
+    let held = guard(&store, START + 4 * HOUR).await;
+    assert!(matches!(held.as_slice(), [Step::Held(why)] if why.contains("pinned")), "{held:?}");
+    store.unpin("router-core", &ada()).await.unwrap();
+    assert!(matches!(guard(&store, START + 4 * HOUR).await.as_slice(), [Step::TakenBack(_)]));
+}
+
+#[tokio::test]
+async fn two_guards_at_once_take_a_version_back_once() {
+    let store = regression().await;
+    let now = START + 4 * HOUR;
+    let (a, b) = tokio::join!(guard(&store, now), guard(&store, now));
+    let all: Vec<_> = a.iter().chain(&b).collect();
+    let done = all.iter().filter(|step| matches!(step, Step::TakenBack(_))).count();
+    assert_eq!(done, 1, "{all:?}");
+    assert_sound(&store, "router-core", "after two guards").await;
+    let trail = store.trail("router-core", None).await.unwrap();
+    assert_eq!(trail.iter().filter(|it| it.entry.action == "rollback").count(), 1);
+}
+
+#[tokio::test]
+async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    let changed = store.activate(&key, false, &ada().guarded(Guard::Off)).await.unwrap();
+    assert_eq!(changed.entry.guard.as_deref(), Some("off"));
+    assert_eq!(store.experiments(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
+    let store = seeded_store().await;
+    let tuning = json!({ "version": "2", "guard": { "minEffect": 0.2 } });
+    put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    observe(&store, "1.0.0", 300, 2, START).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR)).await.unwrap();
+    observe(&store, "1.0.1", 300, 30, START + 3 * HOUR).await;
+    let shown = history(&store, "router-core", START + 4 * HOUR).await.unwrap();
+    assert!(!shown[0].settled && shown[0].verdict.is_some(), "{shown:?}");
+    assert_eq!(guard(&store, START + 4 * HOUR).await, [Step::Waits], "a watch lasts a day");
+    let later = START + 2 * HOUR + DAY;
+    assert_eq!(guard(&store, later).await, [Step::Ended(Status::Passed)]);
+    let shown = history(&store, "router-core", later).await.unwrap();
+    let verdict = shown[0].verdict.as_ref().unwrap();
+    assert!(shown[0].settled);
+    assert_eq!(shown[0].promised.unwrap().expected, 0.01, "as the draft promised");
+    assert_eq!((verdict.effect, verdict.promise.unwrap().kept), (Effect::Better, Promised::Kept));
+    assert_sound(&store, "router-core", "after a verdict").await;
+}
+
+/// A test of 1.0.1 against 1.0.0.
+async fn test_of(store: &Store) -> PolicyKey {
+    let key = draft(store, "1.0.1", "1.0.0").await;
+    store.start_experiment(&key, &ASKED, &Intent::new("ada", START)).await.unwrap();
+    key
+}
+
+async fn share(store: &Store) -> Option<f64> {
+    let active = store.active_policies().await.unwrap();
+    active[0].candidate.as_ref().map(|it| it.share)
+}
+
+#[tokio::test]
+async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
+    let store = seeded_store().await;
+    flags(&store, true, true).await;
+    let key = test_of(&store).await;
+    let mut now = START;
+    for (stage, expected) in STAGES.into_iter().enumerate() {
+        assert_eq!(share(&store).await, Some(expected));
+        let active = &store.active_policies().await.unwrap()[0];
+        let chosen = (0..400).filter(|unit| active.choose(&unit.to_string()).0 == &key.version);
+        let chosen = chosen.count() as f64 / 400.0;
+        assert!((chosen - expected).abs() < 0.08, "{chosen} of {expected}");
+        now += HOUR;
+        observe(&store, "1.0.0", 250, 3, now).await;
+        observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
+        let steps = guard(&store, now + HOUR).await;
+        match STAGES.get(stage + 1) {
+            Some(next) => assert_eq!(steps, [Step::NextStage { share: *next }]),
+            None => assert_eq!(steps, [Step::Promoted]),
+        }
+    }
+    assert_eq!(share(&store).await, None);
+    assert_sound(&store, "router-core", "after a promotion").await;
+    assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Active);
+    assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
+    let watch = only(&store, Kind::Watch).await;
+    assert!(watch.open, "what was promoted is watched like any activation");
+    let verdict = store.policy(&key).await.unwrap().unwrap().verdict.unwrap();
+    assert_eq!((verdict.kind, verdict.effect), (Kind::Ab, Effect::Better));
+}
+
+#[tokio::test]
+async fn without_the_flag_an_improvement_waits_for_a_yes() {
+    let store = seeded_store().await;
+    let key = test_of(&store).await;
+    let mut now = START;
+    let mut last = Vec::new();
+    for _ in STAGES {
+        now += HOUR;
+        observe(&store, "1.0.0", 250, 3, now).await;
+        observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
+        last = guard(&store, now + HOUR).await;
+    }
+    assert_eq!(last, [Step::Asks]);
+    assert_eq!(guard(&store, now + HOUR).await, [Step::Waits], "asked once");
+    assert_eq!(share(&store).await, Some(0.5));
+    store.activate(&key, false, &ada()).await.unwrap();
+    assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
+    assert_eq!(share(&store).await, None);
+    assert_sound(&store, "router-core", "after a yes").await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
+    let store = seeded_store().await;
+    let key = test_of(&store).await;
+    observe(&store, "1.0.0", 200, 20, START).await;
+    observe(&store, "1.0.1", 200, 2, START + MINUTE).await;
+    // The kill switch keeps nothing from being taken out of use.
+    flags(&store, false, false).await;
+    let steps = guard(&store, START + 2 * HOUR).await;
+    assert!(matches!(steps.as_slice(), [Step::TakenBack(_)]), "{steps:?}");
+    assert_eq!(share(&store).await, None);
+    assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Rejected);
+    assert_sound(&store, "router-core", "after a breach").await;
+}
+
+#[tokio::test]
+async fn one_test_at_a_time_and_none_against_another_version() {
+    let store = seeded_store().await;
+    let key = test_of(&store).await;
+    let other = draft(&store, "1.0.2", "1.0.0").await;
+    let again = store.start_experiment(&other, &ASKED, &ada()).await;
+    assert!(matches!(again, Err(ChangeError::ExperimentRuns { .. })), "{again:?}");
+    let weights =
+        [("gpt-5", 0.5), ("gemini", 0.25), ("claude", 0.25)].map(|(a, w)| (a.to_owned(), w));
+    flags(&store, true, true).await;
+    let left = store.auto_activate(&other, &weights.into(), 4, START).await.unwrap();
+    assert!(
+        matches!(&left, f0_learning::store::AutoOutcome::Left(why) if why.contains("experiment"))
+    );
+    // An admin's activation ends the test; its draft stays one.
+    store.activate(&other, false, &ada()).await.unwrap();
+    assert_eq!(only(&store, Kind::Ab).await.status, Status::Superseded);
+    assert_eq!(share(&store).await, None);
+    assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Draft);
+    assert_sound(&store, "router-core", "after a test was overtaken").await;
+}
+
+#[tokio::test]
+async fn a_test_that_is_stopped_leaves_the_draft_and_cannot_be_stopped_twice() {
+    let store = seeded_store().await;
+    let key = test_of(&store).await;
+    let test = only(&store, Kind::Ab).await;
+    store.stop_experiment(&test.id, &ada()).await.unwrap();
+    assert_eq!(share(&store).await, None);
+    assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Draft);
+    let again = store.stop_experiment(&test.id, &ada()).await;
+    assert!(matches!(again, Err(ChangeError::ExperimentOver(_))), "{again:?}");
+    for unknown in ["no-such", "a/b", "", "__x__"] {
+        let none = store.stop_experiment(unknown, &ada()).await;
+        assert!(matches!(none, Err(ChangeError::UnknownExperiment(_))), "{none:?}");
+    }
+    assert_sound(&store, "router-core", "after a stop").await;
+}
