@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use crate::archive::{Archive, ArchiveError};
-use crate::store::{Archived, OldDocuments, PendingFile, RetentionState, Store, StoreError};
+use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -111,31 +111,38 @@ impl RetainJob {
             return Ok(report);
         }
         for archived in Archived::ALL {
-            loop {
-                if stop.is_cancelled() {
-                    report.interrupted = true;
-                    return Ok(report);
+            for part in self.store.parts(archived).await? {
+                loop {
+                    if stop.is_cancelled() {
+                        report.interrupted = true;
+                        return Ok(report);
+                    }
+                    let documents = self.read(archived, part, before).await?;
+                    let Some(first) = documents.first_ts() else { break };
+                    let pending = self.stage(archived, &documents, first, state.sequence).await?;
+                    state = match self.announce(&state, &pending).await? {
+                        Some(state) => state,
+                        None => return Ok(report),
+                    };
+                    report.archived += pending.manifest.count;
+                    state = self.finish(&state, &pending, &mut report).await?;
                 }
-                let documents = self.read(archived, before).await?;
-                let Some(first) = documents.first_ts() else { break };
-                let pending = self.stage(archived, &documents, first, state.sequence).await?;
-                state = match self.announce(&state, &pending).await? {
-                    Some(state) => state,
-                    None => return Ok(report),
-                };
-                report.archived += pending.manifest.count;
-                state = self.finish(&state, &pending, &mut report).await?;
             }
         }
         Ok(report)
     }
 
-    /// The oldest documents, of one day.
-    async fn read(&self, archived: Archived, before: i64) -> Result<OldDocuments, RetainError> {
+    /// The oldest documents of a part, of one day.
+    async fn read(
+        &self,
+        archived: Archived,
+        part: Part,
+        before: i64,
+    ) -> Result<OldDocuments, RetainError> {
         let mut documents = OldDocuments::default();
         let mut end = before;
         loop {
-            let more = self.store.read_old(archived, end, &mut documents, PAGE).await?;
+            let more = self.store.read_old(archived, part, end, &mut documents, PAGE).await?;
             if let Some(first) = documents.first_ts() {
                 end = (first.div_euclid(DAY_MS) + 1) * DAY_MS;
             }

@@ -63,9 +63,9 @@ pub use policies::{
     TUNER,
 };
 pub use quarantine::{QuarantineFilter, Quarantined};
-pub use ranges::{Counted, IdRange, RangeCount, Unordered};
+pub use ranges::{Counted, Group, IdCount, IdRange, RangeCount, Unordered};
 pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
-pub use retention::{Archived, OldDocuments, PendingFile, RetentionState};
+pub use retention::{Archived, OldDocuments, Part, PendingFile, RetentionState};
 pub use retry::RetryPolicy;
 pub use seed::SeedReport;
 pub use series::ComponentSeries;

@@ -3,6 +3,7 @@
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 use prost_types::Timestamp;
 use serde_json::{Map, Value as Json};
+use tokio::task::JoinSet;
 
 use super::batch::Created;
 use super::cursor::{Cursor, Pending, Position};
@@ -12,7 +13,7 @@ use super::query::Query;
 use super::value::{self, Fields, StoredFields};
 use super::{Store, collection::OBSERVATIONS, retry, write};
 use crate::domain::observation::{Observation, Origin, Rejection};
-use crate::domain::sharding::Shard;
+use crate::domain::sharding::{Shard, recorded};
 
 /// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
 /// page then costs memory in proportion to its count, not to what somebody put into `meta`.
@@ -34,14 +35,18 @@ pub const SCORED_FIELDS: &[&str] = &[
 /// A stored observation as scoring takes it.
 #[derive(Debug)]
 pub enum Item {
-    Valid(Observation),
+    /// With the number that its reward is recorded under.
+    Valid {
+        observation: Observation,
+        shard: i64,
+    },
     Invalid(Box<Invalid>),
 }
 
 impl Item {
     pub fn id(&self) -> &str {
         match self {
-            Self::Valid(observation) => &observation.id,
+            Self::Valid { observation, .. } => &observation.id,
             Self::Invalid(invalid) => &invalid.id,
         }
     }
@@ -49,7 +54,7 @@ impl Item {
     /// Who sent it, as far as that can be told.
     pub fn component(&self) -> Option<&str> {
         match self {
-            Self::Valid(observation) => Some(&observation.component),
+            Self::Valid { observation, .. } => Some(&observation.component),
             Self::Invalid(invalid) => invalid.origin.component.as_deref(),
         }
     }
@@ -62,6 +67,8 @@ pub struct Invalid {
     pub rejection: Rejection,
     pub origin: Origin,
     pub position: Position,
+    /// The number that its entry in quarantine is recorded under.
+    pub shard: i64,
 }
 
 /// A run of stored observations, each in the order of (`ts`, id), and how far it reaches.
@@ -207,22 +214,41 @@ impl Store {
         component: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Map<String, Json>>> {
-        let query = of_component(component).descending("ts").limit(limit);
-        let documents = self.query_all(OBSERVATIONS, query.build()).await?;
-        Ok(documents.iter().map(with_id).collect())
+        let page = PageRequest { limit, after: None };
+        Ok(self.observations_page(component, &page).await?.items)
     }
 
     /// The same a page at a time.
+    /// Where observations are sharded those without a shard are left out: only their ids order them.
     pub async fn observations_page(
         &self,
         component: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<Map<String, Json>>> {
-        let query = newest_first(self, of_component(component), OBSERVATIONS, page);
-        let documents = self.query_all(OBSERVATIONS, query).await?;
+        let shards = self.layout().await?.layout.shards();
+        let mut documents = Vec::new();
+        for some in shards.chunks(LISTED_AT_ONCE) {
+            let mut under_way = JoinSet::new();
+            for shard in some {
+                let query = of_component(component).of_shard(*shard);
+                let query = newest_first(self, query, OBSERVATIONS, page);
+                let store = self.clone();
+                under_way.spawn(async move { store.query_all(OBSERVATIONS, query).await });
+            }
+            while let Some(found) = under_way.join_next().await {
+                documents.extend(found.map_err(|panic| StoreError::Task(panic.to_string()))??);
+            }
+        }
+        if shards.len() > 1 {
+            documents.sort_by(|a, b| Position::of(b).compare(&Position::of(a)));
+            documents.truncate(page.limit + 1);
+        }
         Page::of(page, &documents, |documents| Ok(documents.iter().map(with_id).collect()))
     }
 }
+
+/// Shards that a list asks at a time.
+const LISTED_AT_ONCE: usize = 16;
 
 fn of_component(component: Option<&str>) -> Query {
     let query = Query::of(OBSERVATIONS);
@@ -233,11 +259,7 @@ fn of_component(component: Option<&str>) -> Query {
 }
 
 fn after(shard: Shard, from: Option<&Position>) -> Query {
-    let query = Query::of(OBSERVATIONS).select(SCORED_FIELDS);
-    let query = match shard {
-        Shard::All => query,
-        Shard::One(number) => query.equal("shard", value::int(i64::from(number))),
-    };
+    let query = Query::of(OBSERVATIONS).select(SCORED_FIELDS).of_shard(shard);
     let query = query.ascending("ts").ascending("__name__");
     match from {
         Some(position) => query.start_after(position.cursor_values()),
@@ -267,14 +289,16 @@ pub(super) fn stored_item(document: &Document) -> StoredItem {
 fn parse(document: &Document) -> Item {
     let id = value::document_id(document);
     let fields = StoredFields(&document.fields);
+    let shard = recorded(value::as_whole(&document.fields, "shard"));
     let parsed = Observation::parse(id, &fields);
     match parsed.and_then(|observation| observation.check_clock(written_ms(document))) {
-        Ok(observation) => Item::Valid(observation),
+        Ok(observation) => Item::Valid { observation, shard },
         Err(rejection) => Item::Invalid(Box::new(Invalid {
             id: id.to_owned(),
             rejection,
             origin: Origin::of(&fields),
             position: Position::of(document),
+            shard,
         })),
     }
 }

@@ -125,6 +125,7 @@ impl Store {
             ("ts", value::int(now)),
             ("field", value::string(rejected.rejection.field)),
             ("reason", value::string(rejected.rejection.to_string())),
+            ("shard", value::int(rejected.shard)),
         ]);
         if let Some(component) = &rejected.origin.component {
             fields.insert("component".to_owned(), value::string(component.as_str()));

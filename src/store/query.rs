@@ -8,6 +8,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     },
 };
 
+use crate::domain::sharding::Shard;
+
 #[derive(Clone, Debug)]
 pub struct Query {
     query: StructuredQuery,
@@ -35,6 +37,14 @@ impl Query {
 
     pub fn equal(self, path: &str, value: Value) -> Self {
         self.filter(path, Operator::Equal, value)
+    }
+
+    /// Only what carries the shard's number, or everything where sharding is off.
+    pub fn of_shard(self, shard: Shard) -> Self {
+        match shard {
+            Shard::All => self,
+            Shard::One(number) => self.equal("shard", super::value::int(i64::from(number))),
+        }
     }
 
     pub fn at_most(self, path: &str, value: Value) -> Self {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery, Value};
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Value};
 
 use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
 use super::cursor::Position;
@@ -13,6 +13,7 @@ use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use super::query::Query;
 use super::rpc::Sum;
 use super::{Store, value};
+use crate::domain::sharding::{MAX_SHARDS, NOBODYS, Shard};
 
 /// A count, and the sum of the times: two sets of documents that agree in both are, but for bad
 /// luck, of the same times.
@@ -62,7 +63,7 @@ pub enum Unordered {
 }
 
 impl Unordered {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Type => "type",
             Self::Missing => "missing",
@@ -77,11 +78,45 @@ pub struct IdRange {
     pub until: Option<String>,
 }
 
+/// Observations that only the order of ids finds.
+#[derive(Clone, Copy, Debug)]
+pub enum Group<'a> {
+    /// Those of a shard that have no `ts`.
+    Shard(Shard),
+    /// Those that carry none of these shards' numbers.
+    Nobodys(&'a [Shard]),
+}
+
+impl Group<'_> {
+    fn holds(&self, document: &Document) -> bool {
+        match self {
+            Self::Shard(_) => !document.fields.contains_key("ts"),
+            Self::Nobodys(shards) => {
+                let number = value::as_whole(&document.fields, "shard");
+                let number = number.and_then(|number| u32::try_from(number).ok());
+                number.is_none_or(|number| !shards.contains(&Shard::One(number)))
+            }
+        }
+    }
+}
+
+/// What a range of ids holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdCount {
+    /// All that have to be read to find what is missing.
+    pub documents: u64,
+    /// Those of the group, with `ts` or without ...
+    pub observations: u64,
+    /// ... and the rewards and quarantined documents that account for them.
+    pub accounted: u64,
+}
+
 impl Store {
-    /// Counts what has a time in `range`, in epoch milliseconds.
-    pub async fn count_range(&self, range: Range<f64>) -> Result<RangeCount> {
+    /// Counts what of a shard has a time in `range`, in epoch milliseconds.
+    pub async fn count_range(&self, shard: Shard, range: Range<f64>) -> Result<RangeCount> {
         let within = |collection: &str, field: &str| {
             let query = Query::of(collection)
+                .of_shard(shard)
                 .at_least(field, value::double(range.start))
                 .below(field, value::double(range.end));
             (query.build(), field.to_owned())
@@ -99,9 +134,10 @@ impl Store {
         Ok(RangeCount { observations, rewards, quarantined })
     }
 
-    /// The `ts` of the oldest observation that is not before `from`, in epoch milliseconds.
-    pub async fn oldest_ts(&self, from: i64) -> Result<Option<i64>> {
+    /// The `ts` of a shard's oldest observation that is not before `from`, in epoch milliseconds.
+    pub async fn oldest_ts(&self, shard: Shard, from: i64) -> Result<Option<i64>> {
         let query = Query::of(OBSERVATIONS)
+            .of_shard(shard)
             .select(&["ts"])
             .at_least("ts", value::int(from))
             .ascending("ts")
@@ -114,11 +150,13 @@ impl Store {
     /// where the next page begins.
     pub async fn unaccounted(
         &self,
+        shard: Shard,
         range: Range<f64>,
         after: Option<&Document>,
         limit: usize,
     ) -> Result<(Vec<StoredItem>, Option<Document>)> {
         let query = Query::of(OBSERVATIONS)
+            .of_shard(shard)
             .select(SCORED_FIELDS)
             .at_least("ts", value::double(range.start))
             .below("ts", value::double(range.end))
@@ -130,10 +168,11 @@ impl Store {
     /// The same among those whose `ts` is no number.
     pub async fn unaccounted_of_type(
         &self,
+        shard: Shard,
         after: Option<&Document>,
         limit: usize,
     ) -> Result<(Vec<StoredItem>, Option<Document>)> {
-        let (low, high) = of_no_number();
+        let (low, high) = of_no_number(shard);
         // Those below all numbers first, and then those above.
         let is_high = after.is_some_and(|document| is_above_numbers(document.fields.get("ts")));
         if !is_high {
@@ -194,50 +233,107 @@ impl Store {
         Ok(found.values().map(|document| value::document_id(document).to_owned()).collect())
     }
 
-    /// How many observations a query over times does not find, and how many of those are in
-    /// quarantine. Of those without `ts` this costs a read for each 1,000 observations there are.
-    pub async fn count_unordered(&self, kind: Unordered) -> Result<(u64, u64)> {
-        let quarantined = Query::of(QUARANTINE).equal("unordered", value::string(kind.as_str()));
+    /// How many observations of a shard a query over times does not find, and how many of those are
+    /// in quarantine. Of those without `ts` this costs a read for each 1,000 observations there are.
+    pub async fn count_unordered(&self, shard: Shard, kind: Unordered) -> Result<(u64, u64)> {
+        let quarantined =
+            Query::of(QUARANTINE).of_shard(shard).equal("unordered", value::string(kind.as_str()));
         let quarantined = self.count(QUARANTINE, quarantined.build()).await?;
-        let count = |query: StructuredQuery| self.count(OBSERVATIONS, query);
+        let count = |query: Query| self.count(OBSERVATIONS, query.build());
         let found = match kind {
             Unordered::Type => {
-                let (low, high) = of_no_number();
-                let order = |query: Query| query.ascending("ts").build();
-                count(order(low)).await? + count(order(high)).await?
+                let (low, high) = of_no_number(shard);
+                count(low.ascending("ts")).await? + count(high.ascending("ts")).await?
             }
             Unordered::Missing => {
-                let with_ts = count(Query::of(OBSERVATIONS).ascending("ts").build()).await?;
-                let all = count(Query::of(OBSERVATIONS).build()).await?;
-                all.saturating_sub(with_ts)
+                let of_shard = || Query::of(OBSERVATIONS).of_shard(shard);
+                let with_ts = count(of_shard().ascending("ts")).await?;
+                count(of_shard()).await?.saturating_sub(with_ts)
             }
         };
         Ok((found, quarantined))
     }
 
-    /// Observations of a range of ids, and the rewards and quarantined documents of the same ids.
-    pub async fn count_ids(&self, range: &IdRange) -> Result<(u64, u64)> {
-        let count = |collection: &'static str| {
-            self.count(collection, self.of_ids(collection, range).build())
-        };
-        let (rewards, quarantined) = tokio::try_join!(count(REWARDS), count(QUARANTINE))?;
-        Ok((count(OBSERVATIONS).await?, rewards + quarantined))
+    /// How many observations none of these shards' queries find, and what accounts for such.
+    pub async fn count_nobodys(&self, shards: &[Shard]) -> Result<(u64, u64)> {
+        let whole = IdRange::default();
+        let count = self.count_ids(&Group::Nobodys(shards), &whole).await?;
+        Ok((count.observations, count.accounted))
     }
 
-    /// Some of the observations of a range of ids that have no `ts` and are not in quarantine, and
-    /// the id after which to go on.
-    pub async fn without_ts(
+    /// The whole numbers that documents of a collection carry as `shard`, up to the most shards that
+    /// there can be; one read for each.
+    pub async fn shards_in(&self, collection: &str) -> Result<Vec<Shard>> {
+        let mut shards = Vec::new();
+        let mut from = 0.0;
+        loop {
+            let query = Query::of(collection)
+                .select(&["shard"])
+                .at_least("shard", value::double(from))
+                .below("shard", value::int(i64::from(MAX_SHARDS)))
+                .ascending("shard")
+                .limit(1);
+            let documents = self.query_all(collection, query.build()).await?;
+            let Some(document) = documents.first() else { return Ok(shards) };
+            let found = document.fields.get("shard").map(value::to_json);
+            let found = found.and_then(|json| json.as_f64()).unwrap_or(f64::MAX);
+            let number = value::as_whole(&document.fields, "shard");
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            shards.extend(number.map(Shard::One));
+            from = found.floor() + 1.0;
+        }
+    }
+
+    /// Observations of a range of ids, and the rewards and quarantined documents of the same ids.
+    pub async fn count_ids(&self, group: &Group<'_>, range: &IdRange) -> Result<IdCount> {
+        let count = |collection: &'static str, query: Query| self.count(collection, query.build());
+        let (number, others) = match group {
+            Group::Shard(Shard::All) => (None, &[][..]),
+            Group::Shard(Shard::One(number)) => (Some(i64::from(*number)), &[][..]),
+            Group::Nobodys(shards) => (Some(NOBODYS), *shards),
+        };
+        let accounting = |collection: &'static str| {
+            let query = self.of_ids(collection, range);
+            let query = match number {
+                Some(number) => query.equal("shard", value::int(number)),
+                None => query,
+            };
+            count(collection, query)
+        };
+        let (rewards, quarantined) = tokio::try_join!(accounting(REWARDS), accounting(QUARANTINE))?;
+        let all = match group {
+            Group::Shard(shard) => self.of_ids(OBSERVATIONS, range).of_shard(*shard),
+            Group::Nobodys(_) => self.of_ids(OBSERVATIONS, range),
+        };
+        let documents = count(OBSERVATIONS, all).await?;
+        let mut somebodys = 0;
+        for shard in others {
+            somebodys +=
+                count(OBSERVATIONS, self.of_ids(OBSERVATIONS, range).of_shard(*shard)).await?;
+        }
+        let observations = documents.saturating_sub(somebodys);
+        Ok(IdCount { documents, observations, accounted: rewards + quarantined })
+    }
+
+    /// Some of the observations of a range of ids that only their ids find and that are not
+    /// accounted for, and the id after which to go on.
+    pub async fn found_by_id(
         &self,
+        group: &Group<'_>,
         range: &IdRange,
         limit: usize,
     ) -> Result<(Vec<StoredItem>, Option<String>)> {
         let query = self.of_ids(OBSERVATIONS, range).select(SCORED_FIELDS).ascending("__name__");
+        let query = match group {
+            Group::Shard(shard) => query.of_shard(*shard),
+            Group::Nobodys(_) => query,
+        };
         let documents = self.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let full = documents.len() == limit;
         let next = documents.last().filter(|_| full);
         let next = next.map(|document| format!("{}\0", value::document_id(document)));
         let documents: Vec<_> =
-            documents.into_iter().filter(|it| !it.fields.contains_key("ts")).collect();
+            documents.into_iter().filter(|document| group.holds(document)).collect();
         let accounted = self.accounted(&documents).await?;
         let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
         Ok((open.map(stored_item).collect(), next))
@@ -264,11 +360,12 @@ impl Store {
     }
 }
 
-/// The observations whose `ts` stands below and above all numbers in Firestore's order of types:
+/// The observations of a shard whose `ts` stands below and above all numbers in Firestore's order of types:
 /// null, booleans and NaN; infinity, timestamps, text and the rest.
-fn of_no_number() -> (Query, Query) {
-    let low = Query::of(OBSERVATIONS).end_before(vec![value::double(f64::NEG_INFINITY)]);
-    let high = Query::of(OBSERVATIONS).start_at(vec![value::double(f64::INFINITY)]);
+fn of_no_number(shard: Shard) -> (Query, Query) {
+    let of_shard = || Query::of(OBSERVATIONS).of_shard(shard);
+    let low = of_shard().end_before(vec![value::double(f64::NEG_INFINITY)]);
+    let high = of_shard().start_at(vec![value::double(f64::INFINITY)]);
     (low, high)
 }
 

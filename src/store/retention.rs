@@ -5,12 +5,14 @@ use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
+use super::cursor::Position;
 use super::error::{Result, StoreError};
 use super::query::Query;
 use super::value::{self, Fields};
 use super::{MAX_BATCH, Store, write};
 use crate::archive::{Column, Key, Manifest, Table, Values};
 use crate::domain::observation::MIN_TS;
+use crate::domain::sharding::{NOBODYS, Shard};
 
 const RETENTION: &str = "retention";
 
@@ -65,7 +67,17 @@ pub struct RetentionState {
 #[derive(Debug, Default)]
 pub struct OldDocuments {
     documents: Vec<Document>,
+    /// Where the next page begins.
+    last: Option<Position>,
     pub bytes: usize,
+}
+
+/// A part of the documents of a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Of(Shard),
+    /// Those that no shard's queries find.
+    Nobodys,
 }
 
 impl OldDocuments {
@@ -193,11 +205,23 @@ impl Store {
         Ok(RetentionState { sequence, pending, seen: write::update_time(&answer, 0) })
     }
 
-    /// Adds a page of documents with `ts` before `before` that come after those already read.
-    /// Returns whether there may be more.
+    /// The parts that the documents of a collection are read in. Where observations are sharded each
+    /// part is asked for by its number, so that no index over `ts` alone is needed.
+    pub async fn parts(&self, archived: Archived) -> Result<Vec<Part>> {
+        let layout = self.layout().await?.layout;
+        if layout.shards == 0 || archived == Archived::Quarantine {
+            return Ok(vec![Part::Of(Shard::All)]);
+        }
+        let shards = self.shards_in(archived.collection()).await?;
+        Ok(shards.into_iter().map(Part::Of).chain([Part::Nobodys]).collect())
+    }
+
+    /// Adds a page of documents of a part with `ts` before `before` that come after those already
+    /// read. Returns whether there may be more.
     pub async fn read_old(
         &self,
         archived: Archived,
+        part: Part,
         before: i64,
         read: &mut OldDocuments,
         page: usize,
@@ -208,21 +232,32 @@ impl Store {
             Archived::Observations => MIN_TS,
             _ => 0,
         };
-        let query = Query::of(archived.collection())
+        // Only its reward says when an observation was that no shard's queries find.
+        let by_reward = part == Part::Nobodys && archived == Archived::Observations;
+        let source = if by_reward { REWARDS } else { archived.collection() };
+        let query = match part {
+            Part::Of(shard) => Query::of(source).of_shard(shard),
+            Part::Nobodys => Query::of(source).equal("shard", value::int(NOBODYS)),
+        };
+        let query = query
             .at_least("ts", value::int(from))
             .below("ts", value::int(before))
             .ascending("ts")
             .ascending("__name__")
             .limit(page);
-        let query = match read.documents.last() {
-            Some(last) => {
-                let ts = last.fields.get("ts").cloned().unwrap_or_default();
-                query.start_after(vec![ts, value::reference(last.name.clone())])
-            }
+        let query = match &read.last {
+            Some(last) => query.start_after(last.cursor_values()),
             None => query,
         };
-        let documents = self.query_all(archived.collection(), query.build()).await?;
+        let mut documents = self.query_all(source, query.build()).await?;
         let more = documents.len() == page;
+        read.last = documents.last().map(Position::of).or(read.last.take());
+        if by_reward {
+            let ids: Vec<_> = documents.iter().map(value::document_id).collect();
+            documents = self.observations_as_found(&ids).await?;
+            // One that somebody has given another time since waits for that.
+            documents.retain(|document| (from..before).contains(&ts_of(document)));
+        }
         read.bytes += documents.iter().map(prost_len).sum::<usize>();
         read.documents.extend(documents);
         Ok(more)
@@ -275,7 +310,7 @@ fn prost_len(document: &Document) -> usize {
 }
 
 fn ts_of(document: &Document) -> i64 {
-    super::cursor::Position::of(document).ts_ms()
+    Position::of(document).ts_ms()
 }
 
 fn number_of(fields: &Fields, name: &str) -> Option<f64> {

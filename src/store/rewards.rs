@@ -9,10 +9,11 @@ use crate::domain::observation::Observation;
 use crate::domain::reward::Reward;
 
 impl Store {
-    /// The write that creates an observation's reward.
+    /// The write that creates an observation's reward, recorded under the number of its shard.
     pub fn reward_write(
         &self,
         observation: &Observation,
+        shard: i64,
         reward: &Reward,
         config_version: &str,
     ) -> Write {
@@ -32,6 +33,7 @@ impl Store {
                 ])),
             ),
             ("configVersion", value::string(config_version)),
+            ("shard", value::int(shard)),
         ]);
         if let Some(version) = &observation.policy_version {
             fields.insert("policyVersion".to_owned(), value::string(version.as_str()));

@@ -46,6 +46,13 @@ fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
         ("ops_state", "tally"),
         ("ops_state", "pending"),
         ("ops_state", "settled"),
+        ("ops_state", "baseline"),
+        ("ops_state", "input"),
+        ("ops_state", "arms"),
+        ("ops_policies", "verdict"),
+        ("ops_policies", "candidate"),
+        ("ops_experiments", "comparison"),
+        ("ops_experiments", "guard"),
     ] {
         let wanted = json!({ "collectionGroup": collection, "fieldPath": field, "indexes": [] });
         assert!(exempt.contains(&wanted), "{collection}.{field}");
@@ -56,7 +63,9 @@ fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
 fn the_rules_name_every_collection() {
     let rules = include_str!("../../firestore.rules");
     use f0_learning::store::collection::*;
-    for name in [OBSERVATIONS, REWARDS, STATS, POLICIES, AUDIT, QUARANTINE, STATE, CONFIG] {
+    for name in
+        [OBSERVATIONS, REWARDS, STATS, POLICIES, AUDIT, EXPERIMENTS, QUARANTINE, STATE, CONFIG]
+    {
         assert!(rules.contains(&format!("match /{name}/{{id}}")), "{name}");
     }
 }

@@ -19,6 +19,7 @@ mod retention;
 mod rivals;
 mod scoring;
 mod server;
+mod sharded_indexes;
 mod shards;
 mod specification;
 mod support;

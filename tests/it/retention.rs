@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use f0_learning::archive::{Archive, Manifest, read_keys};
 use f0_learning::domain::observation::Outcome;
+use f0_learning::domain::sharding::Shard;
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
-use f0_learning::store::{Archived, OldDocuments, PendingFile, Store, collection};
+use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store, collection};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -164,7 +165,10 @@ async fn a_document_that_changed_after_it_was_archived_stays() {
     score(&store, now).await;
     // A worker that dies once it has announced its file.
     let mut documents = OldDocuments::default();
-    store.read_old(Archived::Observations, now, &mut documents, 10).await.unwrap();
+    store
+        .read_old(Archived::Observations, Part::Of(Shard::All), now, &mut documents, 10)
+        .await
+        .unwrap();
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
     let (table, staging) = (documents.table(Archived::Observations), "staging/a".to_owned());
     let manifest = archive.stage(&table, &staging, "observations/a.parquet").await.unwrap();

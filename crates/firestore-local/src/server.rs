@@ -21,7 +21,7 @@ use crate::faults::{Faults, Plan};
 use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
-use crate::service::{Faulty, Service};
+use crate::service::{Asked, Faulty, Service};
 
 /// Above Firestore's own limit of 10 MiB, so that a request a little beyond it is answered as
 /// Firestore answers it rather than as a broken message.
@@ -131,10 +131,12 @@ impl Builder {
             detail: error.to_string(),
         })??;
         let (engine, meter, users) = (Arc::new(engine), Arc::default(), TaskTracker::new());
+        let asked: Arc<Asked> = Arc::default();
         let service = Service {
             engine: Arc::clone(&engine),
             meter: Arc::clone(&meter),
             transactions: Arc::default(),
+            asked: Arc::clone(&asked),
             in_use: users.token(),
         };
         let faults = Arc::new(Faults::default());
@@ -145,7 +147,7 @@ impl Builder {
             tokio::spawn(serve_grpc(grpc, service, stop.clone())),
             tokio::spawn(serve_beside(http, Arc::clone(&meter), faults.clone(), stop.clone())),
         ];
-        Ok(Running { addr, meter_addr, engine, meter, faults, users, stop, tasks })
+        Ok(Running { addr, meter_addr, engine, meter, asked, faults, users, stop, tasks })
     }
 }
 
@@ -218,6 +220,7 @@ pub struct Running {
     meter_addr: SocketAddr,
     engine: Arc<Engine>,
     meter: Arc<Meter>,
+    asked: Arc<Asked>,
     faults: Arc<Faults>,
     /// Everything that uses the engine for the sake of a client.
     users: TaskTracker,
@@ -247,6 +250,16 @@ impl Running {
 
     pub fn reset_meter(&self) {
         self.meter.reset();
+    }
+
+    /// Keeps the queries that are asked from now on, for [`queries`](Self::queries).
+    pub fn keep_queries(&self) {
+        self.asked.begin();
+    }
+
+    /// The queries that were asked since; an aggregation counts as the query that it is over.
+    pub fn queries(&self) -> Vec<crate::proto::StructuredQuery> {
+        self.asked.take()
     }
 
     /// Makes other things go wrong from now on.

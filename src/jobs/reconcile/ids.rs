@@ -1,50 +1,79 @@
-//! Ranges of ids: the only order in which observations without `ts` can be found. Rewards and
-//! quarantined documents have the same ids, so that counts of a range tell whether anything in it
-//! is unaccounted for.
+//! Ranges of ids: the only order in which observations without `ts` can be found, and where
+//! observations are sharded those without a shard. Rewards and quarantined documents have the same
+//! ids, so that counts of a range tell whether anything in it is unaccounted for.
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Known, ReconcileJob, ReconcileReport, late};
-use crate::store::{IdRange, Result, Unordered};
-
-/// A range with no more observations than this is read instead of cut further.
-const SMALL: u64 = 200;
+use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, name_in, print_of};
+use crate::domain::sharding::Shard;
+use crate::store::{Group, IdRange, Result, Unordered};
 
 /// Bytes of an id that decide where it is cut: seven bits each, as ids mostly hold ASCII.
 const DIGITS: u32 = 8;
 const BITS: u32 = 7;
 
 impl ReconcileJob {
-    /// Observations without `ts`.
+    /// Observations of a shard that have no `ts`.
     pub(super) async fn look_for_missing_times(
         &mut self,
         known: &mut Known,
+        shard: Shard,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let (found, quarantined) = self.store.count_unordered(Unordered::Missing).await?;
-        let print = format!("{found} {quarantined}");
-        if found == quarantined || known.state.settled.get("missing") == Some(&print) {
+        let kind = Unordered::Missing;
+        let name = name_in(shard, kind.as_str());
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        if known.is_settled(&name, &print) {
             return Ok(());
         }
+        self.walk(known, &Group::Shard(shard), stop, report).await?;
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        known.settle(name, print, stop);
+        Ok(())
+    }
+
+    /// Observations that carry none of these shards' numbers.
+    pub(super) async fn look_for_nobodys(
+        &mut self,
+        known: &mut Known,
+        shards: &[Shard],
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let name = "nobodys".to_owned();
+        let print = print_of(self.store.count_nobodys(shards).await?);
+        if known.is_settled(&name, &print) {
+            return Ok(());
+        }
+        self.walk(known, &Group::Nobodys(shards), stop, report).await?;
+        let print = print_of(self.store.count_nobodys(shards).await?);
+        known.settle(name, print, stop);
+        Ok(())
+    }
+
+    /// Cuts the ids in halves until what is unaccounted for is found.
+    async fn walk(
+        &mut self,
+        known: &mut Known,
+        group: &Group<'_>,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
         let mut open = vec![IdRange::default()];
         while let Some(range) = open.pop() {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let (observations, accounted) = self.store.count_ids(&range).await?;
+            let count = self.store.count_ids(group, &range).await?;
             report.ranges += 1;
-            if observations <= accounted {
+            if count.observations <= count.accounted {
                 continue;
             }
             match halves(&range) {
-                Some((low, high)) if observations > SMALL => open.extend([high, low]),
-                _ => self.read_ids(known, range, stop, report).await?,
+                Some((low, high)) if count.documents > SMALL => open.extend([high, low]),
+                _ => self.read_ids(known, group, range, stop, report).await?,
             }
-        }
-        let (found, quarantined) = self.store.count_unordered(Unordered::Missing).await?;
-        if found != quarantined {
-            known.state.settled.insert("missing".to_owned(), format!("{found} {quarantined}"));
         }
         Ok(())
     }
@@ -52,12 +81,13 @@ impl ReconcileJob {
     async fn read_ids(
         &mut self,
         known: &mut Known,
+        group: &Group<'_>,
         mut range: IdRange,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
         loop {
-            let (found, next) = self.store.without_ts(&range, late::PAGE).await?;
+            let (found, next) = self.store.found_by_id(group, &range, late::PAGE).await?;
             self.see_to(known, found, report).await?;
             if next.is_none() || stop.is_cancelled() {
                 return Ok(());

@@ -128,7 +128,8 @@ fn is_still_ours(known: &Known, found: &StoredItem) -> bool {
 /// The furthest valid observation that belongs to no shard, of these and those announced before.
 fn reach(known: &Known, found: &[StoredItem]) -> Option<Position> {
     let nobodys = found.iter().filter(|found| {
-        matches!(found.item, Item::Valid(_)) && known.layout.shard_of_number(found.shard).is_none()
+        matches!(found.item, Item::Valid { .. })
+            && known.layout.shard_of_number(found.shard).is_none()
     });
     let reached = nobodys.map(|found| &found.position);
     Position::furthest(known.state.up_to.as_ref().into_iter().chain(reached))

@@ -24,7 +24,7 @@ use crate::domain::reward::RewardConfig;
 use crate::domain::sharding::{Layout, Shard};
 use crate::store::{
     Cached, Changes, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store, StoredItem,
-    Unordered,
+    Unordered, collection::OBSERVATIONS,
 };
 pub use report::ReconcileReport;
 pub use requeue::RequeueReport;
@@ -50,6 +50,9 @@ impl Default for ReconcileOptions {
     }
 }
 
+/// A range with no more observations than this is read instead of cut further.
+const SMALL: u64 = 200;
+
 /// How often a pass begins again because somebody else was first.
 const MAX_CONFLICTS: u32 = 5;
 
@@ -72,6 +75,44 @@ struct Known {
     horizon: i64,
     deep: bool,
     full: bool,
+}
+
+impl Known {
+    /// Whether a state that does not add up was looked into before, by what it is called and how
+    /// it was then.
+    fn remembers(&self, name: &str, print: &str) -> bool {
+        self.state.settled.get(name).is_some_and(|remembered| remembered == print)
+    }
+
+    /// The same of a pair of counts, which add up where they are equal.
+    fn is_settled(&self, name: &str, print: &Print) -> bool {
+        print.adds_up || self.remembers(name, &print.text)
+    }
+
+    /// Remembers a state that does not add up although it was looked into.
+    fn settle(&mut self, name: String, print: Print, stop: &CancellationToken) {
+        if !print.adds_up && !stop.is_cancelled() {
+            self.state.settled.insert(name, print.text);
+        }
+    }
+}
+
+/// A pair of counts, as they are remembered.
+struct Print {
+    adds_up: bool,
+    text: String,
+}
+
+fn print_of((found, accounted): (u64, u64)) -> Print {
+    Print { adds_up: found == accounted, text: format!("{found} {accounted}") }
+}
+
+/// What something is called within a shard.
+fn name_in(shard: Shard, name: &str) -> String {
+    match shard {
+        Shard::All => name.to_owned(),
+        Shard::One(number) => format!("{number}/{name}"),
+    }
 }
 
 impl ReconcileJob {
@@ -133,12 +174,18 @@ impl ReconcileJob {
             ms(since)..ms(known.horizon),
             ms(future)..f64::INFINITY,
         ];
-        for range in ranges {
-            self.look_at_times(&mut known, range, stop, report).await?;
+        let shards = self.shards(&known, known.deep).await?;
+        for shard in &shards {
+            for range in ranges.clone() {
+                self.look_at_times(&mut known, *shard, range, stop, report).await?;
+            }
+            self.look_at_types(&mut known, *shard, stop, report).await?;
+            if known.deep {
+                self.look_for_missing_times(&mut known, *shard, stop, report).await?;
+            }
         }
-        self.look_at_types(&mut known, stop, report).await?;
-        if known.deep {
-            self.look_for_missing_times(&mut known, stop, report).await?;
+        if known.deep && known.layout.shards > 0 {
+            self.look_for_nobodys(&mut known, &shards, stop, report).await?;
         }
         if stop.is_cancelled() {
             report.interrupted = true;
@@ -166,7 +213,9 @@ impl ReconcileJob {
         }
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
         let range = MIN_TS as f64..before as f64;
-        self.look_at_times(&mut known, range, stop, &mut report).await?;
+        for shard in self.shards(&known, true).await? {
+            self.look_at_times(&mut known, shard, range.clone(), stop, &mut report).await?;
+        }
         Ok(!stop.is_cancelled())
     }
 
@@ -189,16 +238,36 @@ impl ReconcileJob {
         Ok(Known { now, state, layout, cursors, horizon, deep, full })
     }
 
+    /// The shards to look at: those of the layout, and with `others` whatever else observations
+    /// carry, which is left of another layout or written by somebody who knows another.
+    async fn shards(&self, known: &Known, others: bool) -> Result<Vec<Shard>> {
+        let mut shards = known.layout.shards();
+        if others && known.layout.shards > 0 {
+            let found = self.store.shards_in(OBSERVATIONS).await?;
+            shards.extend(found.into_iter().filter(|it| !known.cursors.contains_key(it)));
+        }
+        Ok(shards)
+    }
+
     /// Where the range of times to look at begins: at a full hour, so that passes see the same
     /// ranges.
     async fn since(&self, known: &Known) -> Result<i64> {
         let back = if known.deep { self.options.deep_ms } else { self.options.recent_ms };
         let since = if known.full {
-            self.store.oldest_ts(MIN_TS).await?.unwrap_or(known.horizon)
+            self.oldest_ts(known).await?.unwrap_or(known.horizon)
         } else {
             (known.horizon - back).max(MIN_TS)
         };
         Ok(since.div_euclid(HOUR_MS) * HOUR_MS)
+    }
+
+    async fn oldest_ts(&self, known: &Known) -> Result<Option<i64>> {
+        let mut oldest = None;
+        for shard in self.shards(known, true).await? {
+            let found = self.store.oldest_ts(shard, MIN_TS).await?;
+            oldest = oldest.into_iter().chain(found).min();
+        }
+        Ok(oldest)
     }
 
     /// Remembers what was seen, if there is anything new to remember.
@@ -265,31 +334,31 @@ impl ReconcileJob {
         self.score_late(known, ours, report).await
     }
 
-    /// Observations whose `ts` is no number.
+    /// Observations of a shard whose `ts` is no number.
     async fn look_at_types(
         &mut self,
         known: &mut Known,
+        shard: Shard,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let (found, quarantined) = self.store.count_unordered(Unordered::Type).await?;
-        let print = format!("{found} {quarantined}");
-        if found == quarantined || known.state.settled.get("type") == Some(&print) {
+        let kind = Unordered::Type;
+        let name = name_in(shard, kind.as_str());
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        if known.is_settled(&name, &print) {
             return Ok(());
         }
         let mut after = None;
         loop {
-            let page = self.store.unaccounted_of_type(after.as_ref(), late::PAGE).await?;
+            let page = self.store.unaccounted_of_type(shard, after.as_ref(), late::PAGE).await?;
             self.see_to(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
                 break;
             }
         }
-        let (found, quarantined) = self.store.count_unordered(Unordered::Type).await?;
-        if found != quarantined && !stop.is_cancelled() {
-            known.state.settled.insert("type".to_owned(), format!("{found} {quarantined}"));
-        }
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        known.settle(name, print, stop);
         Ok(())
     }
 }

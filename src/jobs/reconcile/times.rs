@@ -4,16 +4,15 @@ use std::ops::Range;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{HOUR_MS, Known, ReconcileJob, ReconcileReport, late};
+use super::{HOUR_MS, Known, ReconcileJob, ReconcileReport, SMALL, late, name_in};
+use crate::domain::sharding::Shard;
 use crate::store::{RangeCount, Result};
-
-/// A range with no more observations than this is read instead of cut further.
-const SMALL: u64 = 200;
 
 impl ReconcileJob {
     pub(super) async fn look_at_times(
         &mut self,
         known: &mut Known,
+        shard: Shard,
         range: Range<f64>,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
@@ -23,10 +22,12 @@ impl ReconcileJob {
             if stop.is_cancelled() || range.start >= range.end {
                 continue;
             }
-            let counted = self.store.count_range(range.clone()).await?;
+            let counted = self.store.count_range(shard, range.clone()).await?;
             report.ranges += 1;
             let settled = counted.is_settled();
-            if settled == Some(true) || is_remembered(known, &range, &counted) {
+            if settled == Some(true)
+                || known.remembers(&name_of(shard, &range), &counted.fingerprint())
+            {
                 continue;
             }
             // Reading a few observations costs no more than finding out which half they are in.
@@ -37,14 +38,14 @@ impl ReconcileJob {
                 open.extend([high, low]);
                 continue;
             }
-            let left = self.read_through(known, &range, stop, report).await?;
+            let left = self.read_through(known, shard, &range, stop, report).await?;
             if left.is_settled() == Some(true) || stop.is_cancelled() {
                 continue;
             }
             // What is left has no observation; it is remembered by the hour.
             match halves(&range).filter(|_| is_long) {
                 Some((low, high)) => open.extend([high, low]),
-                None => remember(known, &range, &left, report),
+                None => remember(known, shard, &range, &left, report),
             }
         }
         Ok(())
@@ -54,47 +55,46 @@ impl ReconcileJob {
     async fn read_through(
         &mut self,
         known: &mut Known,
+        shard: Shard,
         range: &Range<f64>,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<RangeCount> {
         let mut after = None;
         loop {
-            let page = self.store.unaccounted(range.clone(), after.as_ref(), late::PAGE).await?;
+            let page =
+                self.store.unaccounted(shard, range.clone(), after.as_ref(), late::PAGE).await?;
             self.see_to(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
                 break;
             }
         }
-        self.store.count_range(range.clone()).await
+        self.store.count_range(shard, range.clone()).await
     }
 }
 
 fn remember(
     known: &mut Known,
+    shard: Shard,
     range: &Range<f64>,
     left: &RangeCount,
     report: &mut ReconcileReport,
 ) {
     if left.orphans() > 0 {
         report.orphans += left.orphans();
-        known.state.settled.insert(name_of(range), left.fingerprint());
+        known.state.settled.insert(name_of(shard, range), left.fingerprint());
     }
-}
-
-fn is_remembered(known: &Known, range: &Range<f64>, counted: &RangeCount) -> bool {
-    let remembered = known.state.settled.get(&name_of(range));
-    remembered.is_some_and(|print| *print == counted.fingerprint())
 }
 
 /// What a range is called; the same in every pass, because ranges are cut at the same places.
-fn name_of(range: &Range<f64>) -> String {
-    match (range.start.is_finite(), range.end.is_finite()) {
+fn name_of(shard: Shard, range: &Range<f64>) -> String {
+    let name = match (range.start.is_finite(), range.end.is_finite()) {
         (true, true) => format!("{:013}+{}", range.start, range.end - range.start),
         (false, _) => "past".to_owned(),
         (_, false) => "future".to_owned(),
-    }
+    };
+    name_in(shard, &name)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

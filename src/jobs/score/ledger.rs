@@ -83,7 +83,7 @@ impl Ledger {
         let mut folded = Folded { taken: items.len(), ..Folded::default() };
         for item in items {
             match item {
-                Item::Valid(observation) => {
+                Item::Valid { observation, .. } => {
                     self.record(observation, config, now);
                     folded.scored += 1;
                 }
@@ -94,7 +94,7 @@ impl Ledger {
             }
         }
         folded.last = items.last().map(|item| match item {
-            Item::Valid(observation) => store.position_of(observation),
+            Item::Valid { observation, .. } => store.position_of(observation),
             Item::Invalid(invalid) => invalid.position.clone(),
         });
         Ok(folded)
@@ -128,7 +128,7 @@ impl Ledger {
     async fn load_versions(&mut self, store: &Store, items: &[Item]) -> Result<()> {
         let mut unknown: HashMap<&str, usize> = HashMap::new();
         for item in items {
-            if let Item::Valid(observation) = item
+            if let Item::Valid { observation, .. } = item
                 && let Some(name) = &observation.policy_version
                 && !self.versions.contains_key(name)
             {

@@ -22,7 +22,7 @@ async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result
     let valid: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
-            Item::Valid(observation) => Some(observation),
+            Item::Valid { observation, shard } => Some((observation, *shard)),
             Item::Invalid(_) => None,
         })
         .collect();
@@ -32,9 +32,9 @@ async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result
         }
         let writes: Vec<_> = batch
             .iter()
-            .map(|observation| {
+            .map(|(observation, shard)| {
                 let reward = reward::score(config, observation);
-                store.reward_write(observation, &reward, &config.version)
+                store.reward_write(observation, *shard, &reward, &config.version)
             })
             .collect();
         let store = store.clone();
@@ -59,7 +59,7 @@ pub async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
     let rejected: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
-            Item::Valid(_) => None,
+            Item::Valid { .. } => None,
             Item::Invalid(invalid) => Some(&**invalid),
         })
         .collect();

@@ -27,7 +27,11 @@ impl Position {
 
     /// Whether this position comes after `other` in Firestore's order of (`ts`, name).
     pub fn is_after(&self, other: &Self) -> bool {
-        compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name)).is_gt()
+        self.compare(other).is_gt()
+    }
+
+    pub(in crate::store) fn compare(&self, other: &Self) -> Ordering {
+        compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name))
     }
 
     /// The last of them in that order.

@@ -27,6 +27,7 @@ pub async fn run(
     let mut aggregates = Aggregates::parse(&aggregation.aggregations)?;
     let query = match aggregation.query_type {
         Some(structured_aggregation_query::QueryType::StructuredQuery(query)) => {
+            service.asked.record(&query);
             Query::parse(parent, query)?
         }
         None => return Err(Status::invalid_argument("The aggregation has no query")),

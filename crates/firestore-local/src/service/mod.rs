@@ -2,6 +2,7 @@
 //! answered.
 
 mod aggregation;
+mod asked;
 mod batch_get;
 mod documents;
 mod faulty;
@@ -29,6 +30,7 @@ use crate::transactions::Transactions;
 /// Firestore's limit on a request.
 const MAX_REQUEST_BYTES: usize = 10 << 20;
 
+pub use asked::Asked;
 pub use faulty::Faulty;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -40,6 +42,7 @@ pub struct Service {
     pub engine: Arc<Engine>,
     pub meter: Arc<Meter>,
     pub transactions: Arc<Transactions>,
+    pub asked: Arc<Asked>,
     /// Lets the server wait for everything that still uses the engine.
     #[expect(dead_code, reason = "what counts is that each clone holds one")]
     pub in_use: TaskTrackerToken,

@@ -27,7 +27,10 @@ pub async fn run(
     }
     let parent = Parent::parse(&request.parent)?;
     let query = match request.query_type {
-        Some(run_query_request::QueryType::StructuredQuery(query)) => Query::parse(parent, query)?,
+        Some(run_query_request::QueryType::StructuredQuery(query)) => {
+            service.asked.record(&query);
+            Query::parse(parent, query)?
+        }
         None => return Err(Status::invalid_argument("RunQuery has no query")),
     };
     let selector = selector!(run_query_request, request.consistency_selector, [NewTransaction]);
