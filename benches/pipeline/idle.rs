@@ -14,13 +14,15 @@ const MINUTE: i64 = 60_000;
 const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
 
 /// The first pass of a process, and then each as its timer would have it, in minutes.
-const PASSES: [(i64, Job); 11] = [
+const PASSES: [(i64, Job); 13] = [
     (0, Job::Score),
     (0, Job::Reconcile),
     (0, Job::Tune),
     (0, Job::Check),
+    (0, Job::Guard),
     (0, Job::Retain),
     (1, Job::Score),
+    (1, Job::Guard),
     (2, Job::Score),
     (5, Job::Check),
     (10, Job::Reconcile),

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use f0_learning::domain::sharding::shard_of;
-use f0_learning::store::{MAX_BATCH, Store};
+use f0_learning::store::{MAX_BATCH, Store, collection, value};
+use firestore::gcloud_sdk::google::firestore::v1::Document;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
@@ -40,8 +41,12 @@ impl Load {
         Self { numbers: 0..total, times, components: COMPONENTS, shards: 0 }
     }
 
+    pub fn id(n: usize) -> String {
+        format!("{n:08x}-bench")
+    }
+
     fn observation(&self, n: usize) -> Map<String, Value> {
-        let id = format!("{n:08x}-bench");
+        let id = Self::id(n);
         let span = self.times.end - self.times.start;
         let place = (n - self.numbers.start) as i64;
         let which = n % self.components;
@@ -88,4 +93,14 @@ impl Load {
         }
         Ok(())
     }
+}
+
+/// Has `config/scoring` ask for so many shards.
+pub async fn ask_for_shards(store: &Store, shards: u32) -> Result<()> {
+    let db = store.clone().into_db();
+    let name = format!("{}/{}/scoring", db.get_documents_path(), collection::CONFIG);
+    let fields = value::fields([("shards", value::int(i64::from(shards)))]);
+    let document = Document { name, fields, ..Document::default() };
+    db.fluent().update().in_col(collection::CONFIG).document(document).execute().await?;
+    Ok(())
 }

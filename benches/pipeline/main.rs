@@ -10,6 +10,7 @@
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
 //!     cargo bench --bench pipeline -- month
+//!     cargo bench --bench pipeline -- scale
 
 mod backlog;
 mod ceiling;
@@ -19,6 +20,7 @@ mod load;
 mod month;
 mod process;
 mod recovery;
+mod scale;
 mod server;
 mod steady;
 mod throughput;
@@ -57,6 +59,7 @@ async fn main() -> Result<()> {
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
         "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
         "month" => month::run().await,
+        "scale" => scale::run().await,
         month::WORKER => month::worker(&arguments[1..]).await,
         "" => {
             throughput::run(20_000).await?;
@@ -64,7 +67,7 @@ async fn main() -> Result<()> {
         }
         other => Err(format!(
             "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery, \
-             month"
+             month, scale"
         )
         .into()),
     }

@@ -79,7 +79,7 @@ async fn work_for_an_hour(store: &Store, worker: &mut Remote, hour: i64) -> Resu
         (number, now) = (number + BATCH, now + STEP);
         worker.pass(Job::Score, now)?;
     }
-    for job in [Job::Reconcile, Job::Tune, Job::Check] {
+    for job in [Job::Reconcile, Job::Tune, Job::Check, Job::Guard] {
         worker.pass(job, now)?;
     }
     if hour % 24 == 3 {

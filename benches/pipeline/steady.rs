@@ -49,7 +49,7 @@ pub async fn run() -> Result<()> {
         "reconcile",
         "daily",
         "weekly",
-        "tune, check",
+        "tune, ...",
         "retain",
         "total"
     );
@@ -66,7 +66,7 @@ pub async fn run() -> Result<()> {
             each(bill.of(Job::Reconcile)),
             seldom.deep,
             seldom.full,
-            each(bill.of(Job::Tune)) + each(bill.of(Job::Check)),
+            each(bill.of(Job::Tune)) + each(bill.of(Job::Check)) + each(bill.of(Job::Guard)),
             seldom.retain,
         ];
         let [scoring, leases, reconcile, deep, full, tune, retain] = parts;
@@ -95,7 +95,7 @@ async fn hour(rate: usize, leased: bool) -> Result<Bill> {
     };
     eprintln!("{rate} a second: what is there before, and the first passes");
     load.write(&world.store).await?;
-    for job in [Job::Score, Job::Reconcile, Job::Tune, Job::Check] {
+    for job in [Job::Score, Job::Reconcile, Job::Tune, Job::Check, Job::Guard] {
         world.pass(&mut worker, job).await?;
     }
     eprintln!("{rate} a second: the hour");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use f0_learning::archive::Archive;
 use f0_learning::jobs::check::CheckReport;
+use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::leases::Leases;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions};
@@ -22,12 +23,13 @@ pub enum Job {
     Reconcile,
     Tune,
     Check,
+    Guard,
     Retain,
 }
 
 impl Job {
-    pub const ALL: [Self; 5] =
-        [Self::Score, Self::Reconcile, Self::Tune, Self::Check, Self::Retain];
+    pub const ALL: [Self; 6] =
+        [Self::Score, Self::Reconcile, Self::Tune, Self::Check, Self::Guard, Self::Retain];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -35,6 +37,7 @@ impl Job {
             Self::Reconcile => "reconcile",
             Self::Tune => "tune",
             Self::Check => "check",
+            Self::Guard => "guard",
             Self::Retain => "retain",
         }
     }
@@ -50,6 +53,7 @@ impl Job {
             Self::Reconcile => &schedule.reconcile,
             Self::Tune => &schedule.tune,
             Self::Check => &schedule.check,
+            Self::Guard => &schedule.guard,
             Self::Retain => &schedule.retain,
         })
     }
@@ -61,6 +65,7 @@ pub struct Worker {
     score: ScoreJob,
     reconcile: ReconcileJob,
     tune: TuneJob,
+    guard: GuardJob,
     retain: RetainJob,
     leases: Option<Leases>,
     stop: CancellationToken,
@@ -88,6 +93,7 @@ impl Worker {
             },
             reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
             tune: TuneJob::new(store.clone()),
+            guard: GuardJob::new(store.clone()),
             retain: RetainJob::new(store.clone(), archive, retention),
             leases: leases(),
             stop: CancellationToken::new(),
@@ -98,7 +104,7 @@ impl Worker {
     /// own, and the check has none.
     pub async fn hold(&mut self, job: Job) -> Result<()> {
         match (&mut self.leases, job) {
-            (Some(leases), Job::Reconcile | Job::Tune | Job::Retain) => {
+            (Some(leases), Job::Reconcile | Job::Tune | Job::Guard | Job::Retain) => {
                 if leases.hold(job.name()).await? {
                     Ok(())
                 } else {
@@ -117,6 +123,7 @@ impl Worker {
             Job::Reconcile => self.reconcile.pass(now, false, stop).await?.to_string(),
             Job::Tune => format!("{:?}", self.tune.pass(now).await?),
             Job::Check => format!("{:?}", CheckReport::take(&self.store).await?),
+            Job::Guard => self.guard.pass(now).await?.to_string(),
             Job::Retain => self.retain.pass(now, stop).await?.to_string(),
         })
     }

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use f0_learning::jobs::leases::{LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
-use f0_learning::store::{Connection, Store, collection, value};
-use firestore::gcloud_sdk::google::firestore::v1::Document;
+use f0_learning::store::{Connection, Store};
 use firestore_local::{Fault, Plan, Rule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{DAY_END, Load};
+use crate::load::{DAY_END, Load, ask_for_shards};
 use crate::server::Server;
 use crate::time::Time;
 use crate::{ROUNDS, Result, connect, median, rate};
@@ -60,7 +59,7 @@ pub async fn run(total: usize) -> Result<()> {
 async fn score(workers: usize, total: usize, delay: u64) -> Result<Duration> {
     let server = Server::start(false)?;
     let store = connect(&server, "demo-workers").await?;
-    set_shards(&store).await?;
+    ask_for_shards(&store, SHARDS).await?;
     let time = Time::at(DAY_END);
     let mut jobs = Vec::new();
     for _ in 0..workers {
@@ -110,13 +109,4 @@ async fn share(jobs: &mut [ScoreJob], time: &Time) -> Result<()> {
 
 async fn pass(job: &mut ScoreJob) -> Result<ScoreReport> {
     Ok(job.pass(DAY_END + 60_000, &CancellationToken::new(), &|_| ()).await?)
-}
-
-async fn set_shards(store: &Store) -> Result<()> {
-    let db = store.clone().into_db();
-    let name = format!("{}/{}/scoring", db.get_documents_path(), collection::CONFIG);
-    let fields = value::fields([("shards", value::int(i64::from(SHARDS)))]);
-    let document = Document { name, fields, ..Document::default() };
-    db.fluent().update().in_col(collection::CONFIG).document(document).execute().await?;
-    Ok(())
 }
