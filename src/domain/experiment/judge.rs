@@ -79,7 +79,6 @@ impl fmt::Display for Breach {
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// What is to become of an experiment that stands so, at `now` (epoch milliseconds).
 pub fn judge(
@@ -91,7 +90,7 @@ pub fn judge(
     if let Some(breach) = breach(config, comparison) {
         return Judgement::Breach(breach);
     }
-    let is_over = now - setting.started_at >= i64::from(config.max_days) * DAY_MS;
+    let is_over = config.is_over(setting.started_at, now);
     match setting.kind {
         Kind::Watch => watched(setting, config, comparison, is_over, now),
         Kind::Ab => tested(setting, config, comparison, is_over, now),
@@ -105,7 +104,8 @@ fn watched(
     is_over: bool,
     now: i64,
 ) -> Judgement {
-    let long = now - setting.started_at >= i64::from(config.watch_hours) * HOUR_MS;
+    let lasted = now.saturating_sub(setting.started_at);
+    let long = lasted >= i64::from(config.watch_hours) * HOUR_MS;
     let known = comparison
         .reward
         .is_some_and(|it| it.change.high - it.change.low <= 2.0 * config.min_effect.max(1e-3));
@@ -128,13 +128,15 @@ fn tested(
         return Judgement::NoGain;
     }
     let is_last = setting.stage + 1 >= STAGES.len();
-    let long = now - setting.stage_started_at >= i64::from(config.stage_minutes) * MINUTE_MS;
+    let lasted = now.saturating_sub(setting.stage_started_at);
+    let long = lasted >= i64::from(config.stage_minutes) * MINUTE_MS;
     let enough = long && comparison.candidate_n >= config.min_samples;
     let proven = gain.is_some_and(|gain| gain.low > 0.0 && gain.estimate >= config.min_effect);
     match (enough, is_last) {
-        (true, false) => Judgement::NextStage,
         (true, true) if proven => Judgement::Success,
+        // Time runs out also where a next stage is due, which the kill switch may have held back.
         _ if is_over => Judgement::Inconclusive,
+        (true, false) => Judgement::NextStage,
         _ => Judgement::GoOn,
     }
 }

@@ -11,6 +11,8 @@ use crate::domain::estimate::Measured;
 /// it has all of them: it is the active version.
 pub const STAGES: [f64; 3] = [0.10, 0.25, 0.50];
 
+const DAY_MS: i64 = 24 * 3_600_000;
+
 /// What the candidate of an A/B test is to do better at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -113,18 +115,25 @@ pub struct GuardConfigError {
 }
 
 impl GuardConfig {
-    /// Claims of one look: four guardrails, that there is a gain, and that there is none worth
-    /// having.
-    const CLAIMS: f64 = 6.0;
+    /// Ends of intervals that the claims of one look rest on, at most. A guardrail of reward or
+    /// success rests on one; of latency or cost on two, the control's and the candidate's; that
+    /// there is a gain, and that there is none worth having, on one each, and what a verdict says
+    /// of the reward on its two. Of these nine some are the same, whatever the metric is.
+    const ENDS: f64 = 9.0;
 
-    /// The probability of error of each claim, which is that of each end of each interval. What
-    /// was observed before a stage is left out, so that each stage makes its claims anew.
+    /// The probability of error of each end of each interval. What was observed before a stage is
+    /// left out, so that each stage makes its claims anew.
     pub fn tail(&self, kind: Kind) -> f64 {
         let stages = match kind {
             Kind::Ab => STAGES.len(),
             Kind::Watch => 1,
         };
-        self.alpha / (Self::CLAIMS * stages as f64)
+        self.alpha / (Self::ENDS * stages as f64)
+    }
+
+    /// Whether an experiment that began then has lasted as long as it may.
+    pub fn is_over(&self, started_at: i64, now: i64) -> bool {
+        now.saturating_sub(started_at) >= i64::from(self.max_days) * DAY_MS
     }
 
     pub fn validate(&self) -> Result<(), GuardConfigError> {

@@ -3,6 +3,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::domain::estimate::{Interval, Measured};
 use crate::domain::observation::{Observation, Outcome};
 use crate::domain::reward::{RewardConfig, score};
 use crate::domain::stats::Samples;
@@ -137,6 +138,91 @@ fn a_stage_lasts_until_time_and_observations_suffice() {
     observe(&mut b, USUAL, 1, &mut random);
     assert_eq!(at(&b, HOUR - 1), Judgement::GoOn, "the hour is not over");
     assert_eq!(at(&b, HOUR), Judgement::NextStage);
+}
+
+#[test]
+fn time_runs_out_also_where_a_next_stage_is_due() {
+    let config = GuardConfig::default();
+    let mut setting = Setting {
+        kind: Kind::Ab,
+        metric: Metric::Reward,
+        stage: 0,
+        started_at: 0,
+        stage_started_at: 0,
+    };
+    let known = neutral();
+    let end = 14 * 24 * HOUR;
+    assert_eq!(judge(&setting, &config, &known, end - 1), Judgement::NextStage);
+    assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
+    // A clock that goes backwards, and times that no clock shows.
+    assert_eq!(judge(&setting, &config, &known, -1), Judgement::GoOn);
+    (setting.started_at, setting.stage_started_at) = (i64::MIN, i64::MIN);
+    assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
+}
+
+/// Two versions of which nothing can be claimed.
+fn neutral() -> Comparison {
+    let wide = Measured { estimate: 0.02, low: -0.5, high: 0.5 };
+    let compared = Some(Compared { control: wide, candidate: wide, change: wide });
+    let less = Some(Compared {
+        control: Measured { estimate: 1.0, low: 0.5, high: 1.5 },
+        candidate: Measured { estimate: 1.0, low: 0.5, high: 1.5 },
+        change: Measured { estimate: -0.02, ..wide },
+    });
+    let range = Interval { low: 1.0, high: 1_000.0 };
+    Comparison {
+        control_n: 1_000,
+        candidate_n: 1_000,
+        tail: 0.01,
+        reward: compared,
+        success_rate: compared,
+        p95_latency: Some(Ranges { control: range, candidate: range }),
+        cost_usd: less,
+    }
+}
+
+/// Every end of an interval of a comparison.
+fn ends(it: &mut Comparison) -> Vec<&mut f64> {
+    let mut ends = Vec::new();
+    for compared in [&mut it.reward, &mut it.success_rate, &mut it.cost_usd] {
+        let Compared { control, candidate, change } = compared.as_mut().unwrap();
+        for measured in [control, candidate, change] {
+            ends.extend([&mut measured.low, &mut measured.high]);
+        }
+    }
+    let Ranges { control, candidate } = it.p95_latency.as_mut().unwrap();
+    ends.extend([&mut control.low, &mut control.high, &mut candidate.low, &mut candidate.high]);
+    ends
+}
+
+#[test]
+fn the_budget_covers_every_end_of_an_interval_that_a_claim_rests_on() {
+    let config = GuardConfig::default();
+    for kind in [Kind::Ab, Kind::Watch] {
+        for metric in Metric::ALL {
+            let stages = if kind == Kind::Ab { STAGES.len() } else { 1 };
+            let setting =
+                Setting { kind, metric, stage: stages - 1, started_at: 0, stage_started_at: 0 };
+            let claims = |comparison: Comparison| {
+                let judged = judge(&setting, &config, &comparison, 2 * HOUR);
+                let verdict = Verdict::of("1.0.0", kind, comparison, Some(0.1), 0).unwrap();
+                (judged, verdict.effect, verdict.promise.map(|it| it.kept))
+            };
+            let none = claims(neutral());
+            let matters = |end: &usize| {
+                [-1e6, 0.01, 1e6].into_iter().any(|to| {
+                    let mut moved = neutral();
+                    *ends(&mut moved)[*end] = to;
+                    claims(moved) != none
+                })
+            };
+            let count = ends(&mut neutral()).len();
+            let used = (0..count).filter(matters).count();
+            assert!(used >= 7, "{kind:?} {metric:?}: {used}");
+            let spent = (used * stages) as f64 * config.tail(kind);
+            assert!(spent <= config.alpha + 1e-12, "{kind:?} {metric:?}: {spent}");
+        }
+    }
 }
 
 #[test]
