@@ -315,7 +315,7 @@ impl TuneJob {
             evidence: serde_json::to_value(&proposal.evidence)
                 .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
             decision: Some(input.encode()),
-            supersedes: open_drafts(versions),
+            supersedes: open_drafts(policy, versions),
             now: input.as_of,
         };
         Ok(match self.store.propose(&draft).await? {
@@ -342,9 +342,13 @@ fn serving(active: &[Policy]) -> impl Iterator<Item = &Policy> {
 }
 
 /// The drafts of the tuner's that await an answer. Those of an earlier parent claim what was true
-/// of another world; a new draft takes their place as well.
-fn open_drafts(versions: &[Policy]) -> Vec<Version> {
-    let open = |it: &&Policy| it.status == PolicyStatus::Draft && it.created_by == TUNER;
+/// of another world; a new draft takes their place as well. One that is being tested is left to the
+/// test.
+fn open_drafts(policy: &Policy, versions: &[Policy]) -> Vec<Version> {
+    let tested = policy.candidate.as_ref().map(|it| &it.version);
+    let open = |it: &&Policy| {
+        it.status == PolicyStatus::Draft && it.created_by == TUNER && Some(&it.version) != tested
+    };
     versions.iter().filter(open).map(|policy| policy.version.clone()).collect()
 }
 

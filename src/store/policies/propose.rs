@@ -1,6 +1,6 @@
 //! The tuner's drafts.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
 use semver::Version;
 use serde_json::Value as Json;
 
@@ -12,6 +12,7 @@ use crate::domain::policy::{Params, PolicyKey, PolicyStatus};
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, FlagsState};
 use crate::store::error::Result;
+use crate::store::experiments::CANDIDATE;
 use crate::store::transaction::Repeat;
 use crate::store::value::{self, Fields};
 use crate::store::{Store, write};
@@ -77,6 +78,9 @@ impl Store {
                     let outcome = ProposeOutcome::Overtaken("another version became active");
                     return Ok((Vec::new(), outcome));
                 }
+                if draft.supersedes.iter().any(|it| is_tested(parent, it)) {
+                    return Ok((Vec::new(), ProposeOutcome::Overtaken("the open draft is tested")));
+                }
                 if found.contains_key(&draft_name) {
                     let outcome = ProposeOutcome::Overtaken("the version number was taken");
                     return Ok((Vec::new(), outcome));
@@ -107,6 +111,13 @@ impl Store {
     fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
         self.name(POLICIES, &document_id(&draft.key.id, version))
     }
+}
+
+/// Whether the active version names this draft as its candidate.
+fn is_tested(active: Option<&Document>, draft: &Version) -> bool {
+    let candidate = active.and_then(|it| value::as_map(&it.fields, CANDIDATE));
+    let version = candidate.and_then(|it| value::as_str(it, "version"));
+    version.is_some_and(|it| it == draft.to_string())
 }
 
 fn draft_fields(draft: &NewDraft) -> Fields {
