@@ -173,6 +173,7 @@ impl From<ChangeError> for Problem {
             | E::PolicyId(..)
             | E::Experiment(_)
             | E::Length { .. }
+            | E::NoMinEffect
             | E::NoReason
             | E::NoFlag
             | E::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,

@@ -176,6 +176,10 @@ pub enum ChangeError {
     ExperimentRuns { policy: String, experiment: String },
     #[error("experiment {0}")]
     Experiment(GuardConfigError),
+    #[error(
+        "an experiment on costUsd needs a minEffect, in US dollars: the usual one is of rewards"
+    )]
+    NoMinEffect,
     #[error("a pin needs a reason, for those who wonder why nothing changes")]
     NoReason,
     #[error("no flag is named; there are learning.enabled and learning.autoActivatePolicies")]

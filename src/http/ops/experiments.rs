@@ -127,17 +127,17 @@ pub struct StartRequest {
     #[serde(default)]
     metric: Metric,
     /// The smallest gain that is worth having, in units of the metric. This and the following are
-    /// as `config/tuning` has them where they are left out.
+    /// as `config/tuning` has them where they are left out; on `costUsd` it must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     min_effect: Option<f64>,
     /// Observations of the candidate that a stage needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000u64)]
     min_samples: Option<u64>,
     /// How long a stage lasts at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 4_000_000_000u32)]
+    #[schema(minimum = 0, maximum = 4_294_967_295u32)]
     stage_minutes: Option<u32>,
     /// How long it lasts at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]

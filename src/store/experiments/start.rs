@@ -62,13 +62,18 @@ impl Store {
     /// Gives a draft the first stage's share of the units. The change's `experiment` is its id.
     ///
     /// # Errors
-    /// [`ChangeError::ExperimentRuns`] where the policy has an A/B test already.
+    /// [`ChangeError::ExperimentRuns`] where the policy has an A/B test already,
+    /// [`ChangeError::NoMinEffect`] where costs are compared and none is asked for.
     pub async fn start_experiment(
         &self,
         candidate: &PolicyKey,
         asked: &Asked,
         intent: &Intent,
     ) -> Result<Changed, ChangeError> {
+        // The configured one is of rewards: of dollars a request it would be more than most cost.
+        if asked.metric == Metric::CostUsd && asked.min_effect.is_none() {
+            return Err(ChangeError::NoMinEffect);
+        }
         let target = format!("an experiment with {candidate}");
         self.change(&target, intent, |transaction| async move {
             let standing = self.standing(&candidate.id, &transaction).await?;
@@ -76,7 +81,8 @@ impl Store {
             standing.require_no_test()?;
             let (control, document) = match standing.active.as_slice() {
                 [active] => active,
-                _ => return Err(standing.refused(None, Refusal::NoneActive)),
+                [] => return Err(standing.refused(None, Refusal::NoneActive)),
+                _ => return Err(standing.refused(None, Refusal::SeveralActive)),
             };
             let refused = |refusal| standing.refused(Some(&candidate.version), refusal);
             require_testable(&draft).map_err(refused)?;

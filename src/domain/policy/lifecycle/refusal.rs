@@ -23,6 +23,8 @@ pub enum Refusal {
     Params(ParamsError),
     #[error("no version is active; `policies repair` or a rollback restores one first")]
     NoneActive,
+    #[error("several versions are active; `policies repair` leaves one of them")]
+    SeveralActive,
     #[error("exactly one version is active; there is nothing to repair")]
     NothingToRepair,
     #[error("no version of it was ever active; activate a draft")]
