@@ -2,9 +2,9 @@
 
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 
-use super::CANDIDATE;
+use super::ROLLED_BACK_AT;
 use super::document::{Experiment, OpenExperiment, json_fields};
-use super::follow::ended;
+use super::follow::{ended, without_candidate};
 use crate::domain::audit::{AuditEntry, action};
 use crate::domain::experiment::{Breach, Comparison, Kind, Status, Verdict};
 use crate::domain::policy::lifecycle;
@@ -123,7 +123,7 @@ impl Store {
             let mut decided = self.entering(&standing, &plan, &document, action::ROLLBACK, intent);
             let (_, candidate) = self.candidate_of(experiment, &transaction).await?;
             let mut fields = verdict(experiment, &candidate, ground.comparison, intent.now);
-            fields.insert("rolledBackAt".to_owned(), value::int(intent.now));
+            fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
             decided.add_to(&self.name_of(&candidate), fields);
             decided.writes.push(end);
             decided.entry.experiment = Some(experiment.id.clone());
@@ -209,14 +209,6 @@ impl Standing {
         let why = value::as_str(&pin, "pinReason").unwrap_or_default();
         Err(ChangeError::Pinned(self.id.clone(), why))
     }
-}
-
-/// The active versions name no candidate any more.
-fn without_candidate(
-    standing: &Standing,
-) -> impl Iterator<Item = firestore::gcloud_sdk::google::firestore::v1::Write> {
-    let named = standing.active.iter().filter(|(_, it)| it.fields.contains_key(CANDIDATE));
-    named.map(|(_, document)| patch(document, Fields::default(), &[CANDIDATE]))
 }
 
 fn closed(status: Status, why: &str, ground: Ground<'_>, intent: &Intent) -> Fields {

@@ -1,7 +1,9 @@
 //! What becomes of experiments when a version becomes active by other means.
 
 use firestore::gcloud_sdk::google::firestore::v1::Write;
+use semver::Version;
 
+use super::CANDIDATE;
 use super::document::OpenExperiment;
 use crate::domain::audit::{AuditEntry, action};
 use crate::domain::experiment::{Kind, Status};
@@ -26,14 +28,16 @@ impl Store {
     ) -> Vec<Write> {
         let entered = plan.changes.iter().find(|change| change.to == PolicyStatus::Active);
         let Some(entered) = entered.map(|change| &change.version) else { return Vec::new() };
-        let stays = |it: &&OpenExperiment| {
+        let is_new = [action::ACTIVATE, action::OVERRIDE].contains(&done);
+        // A repair that keeps what is watched changes nothing about it.
+        let ends = |it: &&OpenExperiment| {
             let it = &it.experiment;
-            !(it.kind == Kind::Watch && it.candidate == *entered)
+            is_new || it.kind != Kind::Watch || it.candidate != *entered
         };
         let mut writes: Vec<Write> = standing
             .experiments
             .iter()
-            .filter(stays)
+            .filter(ends)
             .map(|it| {
                 let status = match it.experiment.candidate == *entered {
                     true => Status::Passed,
@@ -43,7 +47,7 @@ impl Store {
                 patch(&it.document, ended(status, &why, intent), &[])
             })
             .collect();
-        if ![action::ACTIVATE, action::OVERRIDE].contains(&done) {
+        if !is_new {
             return writes;
         }
         match (intent.guard, &plan.replaced) {
@@ -57,6 +61,32 @@ impl Store {
         }
         writes
     }
+}
+
+impl Standing {
+    /// The writes that end the test of a draft that is rejected.
+    pub(in crate::store) fn test_ends(
+        &self,
+        rejected: &Version,
+        intent: &Intent,
+        entry: &mut AuditEntry,
+    ) -> Vec<Write> {
+        let tests = |it: &&OpenExperiment| {
+            it.experiment.kind == Kind::Ab && it.experiment.candidate == *rejected
+        };
+        let Some(open) = self.experiments.iter().find(tests) else { return Vec::new() };
+        entry.experiment = Some(open.experiment.id.clone());
+        let why = format!("{}: {rejected} was rejected", action::REJECT);
+        let mut writes = vec![patch(&open.document, ended(Status::Stopped, &why, intent), &[])];
+        writes.extend(without_candidate(self));
+        writes
+    }
+}
+
+/// The active versions name no candidate any more.
+pub(super) fn without_candidate(standing: &Standing) -> impl Iterator<Item = Write> {
+    let named = standing.active.iter().filter(|(_, it)| it.fields.contains_key(CANDIDATE));
+    named.map(|(_, document)| patch(document, Fields::default(), &[CANDIDATE]))
 }
 
 /// The fields of an experiment that ended.

@@ -14,7 +14,7 @@ use crate::domain::policy::{PolicyKey, PolicyStatus, diff};
 use crate::store::change::{ChangeError, Changed, Decided, Intent, StaleDraft};
 use crate::store::collection::POLICIES;
 use crate::store::error::StoreError;
-use crate::store::experiments::{CANDIDATE, OpenExperiment};
+use crate::store::experiments::{CANDIDATE, OpenExperiment, ROLLED_BACK_AT};
 use crate::store::rpc::TransactionId;
 use crate::store::value::{self, Fields};
 use crate::store::{Store, write};
@@ -81,10 +81,11 @@ impl Store {
         .await
     }
 
-    /// Says no to a draft.
+    /// Says no to a draft. If it is being tested, the test ends with it.
     pub async fn reject(&self, key: &PolicyKey, intent: &Intent) -> Change<Changed> {
         let target = format!("the rejection of {key}");
         self.change(&target, intent, |transaction| async move {
+            let standing = self.standing(&key.id, &transaction).await?;
             let (document, policy) = self.target(key, &transaction).await?;
             let plan = lifecycle::reject(&policy.facts())
                 .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
@@ -96,13 +97,16 @@ impl Store {
             let mut entry = intent.entry(action::REJECT, &key.id);
             entry.from = Some(key.version.to_string());
             entry.changes = plan.changes;
-            Ok(Decided { writes: vec![patch(&document, fields, &[])], entry })
+            let mut writes = vec![patch(&document, fields, &[])];
+            writes.extend(standing.test_ends(&key.version, intent, &mut entry));
+            Ok(Decided { writes, entry })
         })
         .await
     }
 
     /// Makes an archived version active again; without a version, the one that was active last
-    /// before the present one.
+    /// before the present one, and was not taken back: whoever saw a regression too, and was later
+    /// than the guard, must not bring it back.
     pub async fn roll_back(
         &self,
         id: &str,
@@ -131,7 +135,7 @@ impl Store {
         self.change(&target, intent, |transaction| async move {
             let standing = self.standing(id, &transaction).await?;
             let last = match standing.active.is_empty() {
-                true => self.last_archived(id, &transaction).await?,
+                true => self.last_archived(id, |_| true, &transaction).await?,
                 false => None,
             };
             let facts = last.as_ref().map(|(_, policy)| policy.facts());
@@ -190,18 +194,21 @@ impl Store {
         standing: &Standing,
         transaction: &TransactionId,
     ) -> Change<(Document, Policy)> {
+        let kept = |policy: &Policy| policy.rolled_back_at.is_none();
         if let Some((_, document)) = standing.serving()
             && let Some(version) = value::as_str(&document.fields, "previousVersion")
             && let Ok(version) = version.parse()
             && let Ok(key) = PolicyKey::new(&standing.id, version)
         {
             match self.target(&key, transaction).await {
-                Ok(found) if found.1.status != PolicyStatus::Rejected => return Ok(found),
+                Ok(found) if found.1.status != PolicyStatus::Rejected && kept(&found.1) => {
+                    return Ok(found);
+                }
                 Ok(_) | Err(ChangeError::UnknownVersion(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        match self.last_archived(&standing.id, transaction).await? {
+        match self.last_archived(&standing.id, kept, transaction).await? {
             Some(found) => Ok(found),
             None => {
                 self.require_policy(&standing.id, transaction).await?;
@@ -211,16 +218,17 @@ impl Store {
     }
 
     /// The archived version that was active last, as far as that is on record; of those without a
-    /// record the highest.
+    /// record the highest. Only those that `may` be it.
     async fn last_archived(
         &self,
         id: &str,
+        may: impl Fn(&Policy) -> bool,
         transaction: &TransactionId,
     ) -> Change<Option<(Document, Policy)>> {
         let archived = self.documents_with_status(id, PolicyStatus::Archived, transaction).await?;
         let sound = archived.into_iter().filter_map(|document| {
             let policy = self.decode_policy(&document).ok()?;
-            Some((document, policy))
+            may(&policy).then_some((document, policy))
         });
         let order = |policy: &Policy| (policy.archived_at, policy.version.clone());
         Ok(sound.max_by_key(|(_, policy)| order(policy)))
@@ -286,7 +294,9 @@ impl Store {
             fields.retain(|name, _| PIN_FIELDS.contains(&name.as_str()));
             fields.insert("status".to_owned(), value::string(PolicyStatus::Active.as_str()));
         }
-        writes.push(patch(document, fields, &[]));
+        // A candidate of old has no units, and whoever was taken back is somebody's choice now.
+        let cleared: &[&str] = if confirmed { &[CANDIDATE] } else { &[CANDIDATE, ROLLED_BACK_AT] };
+        writes.push(patch(document, fields, cleared));
         let mut entry = entry_of(plan, action, &standing.id, intent);
         writes.extend(self.experiments_after(standing, plan, action, intent, &mut entry));
         Decided { writes, entry }
