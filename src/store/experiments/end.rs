@@ -6,7 +6,7 @@ use super::ROLLED_BACK_AT;
 use super::document::{Experiment, OpenExperiment, json_fields};
 use super::follow::{ended, without_candidate};
 use crate::domain::audit::{AuditEntry, action};
-use crate::domain::experiment::{Breach, Comparison, Kind, Status, Verdict};
+use crate::domain::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
 use crate::domain::policy::lifecycle;
 use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::store::Store;
@@ -86,7 +86,7 @@ impl Store {
                 fields.extend(rejected(intent));
             }
             if status != Status::Stopped {
-                fields.extend(verdict(experiment, &policy, ground.comparison, intent.now));
+                fields.extend(verdict(experiment, &policy, ground, intent.now));
             }
             if !fields.is_empty() {
                 writes.push(patch(&document, fields, &[]));
@@ -122,7 +122,7 @@ impl Store {
             standing.experiments.retain(|it| it.experiment.id != experiment.id);
             let mut decided = self.entering(&standing, &plan, &document, action::ROLLBACK, intent);
             let (_, candidate) = self.candidate_of(experiment, &transaction).await?;
-            let mut fields = verdict(experiment, &candidate, ground.comparison, intent.now);
+            let mut fields = verdict(experiment, &candidate, ground, intent.now);
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
             decided.add_to(&self.name_of(&candidate), fields);
             decided.writes.push(end);
@@ -160,7 +160,7 @@ impl Store {
                 .map_err(refused)?;
             standing.experiments.retain(|it| it.experiment.id != experiment.id);
             let mut decided = self.entering(&standing, &plan, &document, action::ACTIVATE, intent);
-            let fields = verdict(experiment, &policy, ground.comparison, intent.now);
+            let fields = verdict(experiment, &policy, ground, intent.now);
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
             decided.entry.evidence = evidence(ground);
@@ -230,15 +230,12 @@ fn rejected(intent: &Intent) -> Fields {
     ])
 }
 
-/// What the candidate's record is to say of what it did, if that is known and was not said before.
-fn verdict(
-    experiment: &Experiment,
-    candidate: &Policy,
-    comparison: Option<&Comparison>,
-    now: i64,
-) -> Fields {
-    let known = candidate.verdict.is_some() && experiment.kind == Kind::Watch;
-    let verdict = comparison.filter(|_| !known).and_then(|comparison| {
+/// What the candidate's record is to say of what it did, if that is known. What a test has proven
+/// says more than a watch, unless the watch has found a reason to take it back.
+fn verdict(experiment: &Experiment, candidate: &Policy, ground: Ground<'_>, now: i64) -> Fields {
+    let proven = candidate.verdict.as_ref().is_some_and(|it| it.effect != Effect::Unclear);
+    let known = proven && experiment.kind == Kind::Watch && ground.breach.is_none();
+    let verdict = ground.comparison.filter(|_| !known).and_then(|comparison| {
         let against = experiment.control.to_string();
         let promised = candidate.expected_gain;
         Verdict::of(against, experiment.kind, comparison.clone(), promised, now)
