@@ -13,6 +13,7 @@
 mod assign;
 mod baseline;
 mod compare;
+mod footing;
 mod judge;
 mod plan;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use utoipa::ToSchema;
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
 pub use compare::{Compared, Comparison, Ranges, compare};
+pub use footing::{Footing, Void};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use verdict::{Effect, Promise, Promised, Verdict};

@@ -182,6 +182,7 @@ impl From<ChangeError> for Problem {
             | E::Moved { .. }
             | E::NothingBefore(_)
             | E::ExperimentOver(_)
+            | E::ExperimentMoved(_)
             | E::ExperimentRuns { .. }
             | E::Pinned(..)
             | E::NotPinned(_)

@@ -12,6 +12,7 @@ use crate::domain::experiment::{
 use crate::domain::reward::RewardConfig;
 use crate::store::{
     Cached, ChangeError, Experiment, FlagsState, GUARD, Intent, REWARD_CONFIG_TTL, Result, Store,
+    StoreError,
 };
 
 /// The job with what it keeps in memory between passes.
@@ -79,16 +80,40 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let seen = look(&self.store, &experiment, &rewards, now).await?;
-            let step = match self.act(&experiment, seen, &flags, now).await {
+            let step = match self.step(&experiment, &rewards, &flags, now).await {
                 Ok(step) => step,
-                Err(ChangeError::Store(error)) => return Err(error),
-                // Somebody else was first, or it is forbidden: the next pass looks again.
+                Err(ChangeError::Store(error)) if !error.is_about_one() => return Err(error),
+                // Somebody else was first, it is forbidden, or a document cannot be read: the
+                // others are looked at all the same, and the next pass looks again.
                 Err(refused) => Step::Held(refused.to_string()),
             };
             outcomes.push(Outcome { experiment, step });
         }
         Ok(GuardReport { outcomes })
+    }
+
+    async fn step(
+        &self,
+        experiment: &Experiment,
+        rewards: &RewardConfig,
+        flags: &FlagsState,
+        now: i64,
+    ) -> std::result::Result<Step, ChangeError> {
+        match look(&self.store, experiment, rewards, now).await {
+            Ok(seen) => self.act(experiment, seen, flags, now).await,
+            // What is counted may be readable to another version of the service, and later to this
+            // one; but not for ever.
+            Err(error @ StoreError::Decode { .. })
+                if experiment.guard.is_over(experiment.started_at, now) =>
+            {
+                let status = Status::Inconclusive;
+                let intent = Intent::new(GUARD, now);
+                let why = error.to_string();
+                self.store.end_experiment(experiment, status, &why, None, None, &intent).await?;
+                Ok(Step::Ended(status))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn act(
@@ -103,11 +128,16 @@ impl GuardJob {
         let because = |why: String| Intent::new(GUARD, now).because(why);
         let end = async |status: Status, why: &str, breach| {
             let intent = because(why.to_owned());
-            store.end_experiment(experiment, status, why, &comparison, breach, &intent).await
+            let comparison = Some(&comparison);
+            store.end_experiment(experiment, status, why, comparison, breach, &intent).await
         };
         // What waits for an answer is watched for breaches, and asks no more than once.
         let waits = experiment.status == Status::Succeeded;
         match judgement {
+            Judgement::Void(void) => {
+                end(void.status, &void.to_string(), None).await?;
+                Ok(Step::Ended(void.status))
+            }
             Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
                 end(Status::Breached, &breach.to_string(), Some(breach)).await?;
                 Ok(Step::TakenBack(breach))
@@ -119,8 +149,16 @@ impl GuardJob {
             }
             Judgement::Success if flags.auto_activation_enabled() => {
                 let intent = because("an A/B test proved it better".to_owned());
-                store.promote(experiment, &comparison, &intent).await?;
-                Ok(Step::Promoted)
+                match store.promote(experiment, &comparison, &intent).await {
+                    Ok(_) => Ok(Step::Promoted),
+                    // It is for somebody to decide, who is asked once.
+                    Err(ChangeError::Pinned(..)) if waits => Ok(Step::Waits),
+                    Err(ChangeError::Pinned(..)) => {
+                        store.await_answer(experiment, &comparison, &intent).await?;
+                        Ok(Step::Asks)
+                    }
+                    Err(refused) => Err(refused),
+                }
             }
             _ if waits => Ok(Step::Waits),
             Judgement::GoOn => Ok(Step::Waits),
@@ -163,11 +201,15 @@ pub async fn look(
     rewards: &RewardConfig,
     now: i64,
 ) -> Result<Look> {
-    let counted = store.counted(experiment).await?;
+    let (counted, footing) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
     let comparison = compare(&samples.control, &samples.candidate, most, experiment.tail());
-    let judgement = judge(&experiment.setting(), &experiment.guard, &comparison, now);
+    let void = footing.void(experiment.kind, &experiment.control, &experiment.candidate);
+    let judgement = void.map_or_else(
+        || judge(&experiment.setting(), &experiment.guard, &comparison, now),
+        Judgement::Void,
+    );
     Ok(Look { comparison, judgement, counted })
 }
 

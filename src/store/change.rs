@@ -172,6 +172,8 @@ pub enum ChangeError {
     UnknownExperiment(String),
     #[error("{0} ended before; there is nothing to do")]
     ExperimentOver(String),
+    #[error("experiment {0} is not as it was judged any more; the next pass looks again")]
+    ExperimentMoved(String),
     #[error("{policy} has an experiment already, {experiment}; stop it, or wait for its end")]
     ExperimentRuns { policy: String, experiment: String },
     #[error("experiment {0}")]

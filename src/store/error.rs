@@ -75,6 +75,13 @@ impl StoreError {
         self.is_conflict() || self.is_ambiguous()
     }
 
+    /// Whether it is about the documents at hand alone, so that others may fare better: one does
+    /// not decode, is too large to be written, or was contended for too long.
+    pub fn is_about_one(&self) -> bool {
+        let decode = matches!(self, Self::Decode { .. });
+        decode || self.is_conflict() || self.code() == Some(Code::InvalidArgument)
+    }
+
     fn is_commit(&self) -> bool {
         matches!(self, Self::Rpc { operation: COMMITTING, .. })
     }

@@ -38,22 +38,35 @@ fn state_id(key: &PolicyKey) -> String {
 impl Store {
     /// The tallies of those among `keys` that are versions of a policy.
     pub async fn version_tallies(&self, keys: &[PolicyKey]) -> Result<Vec<VersionTally>> {
+        let found = self.versions_with_tallies(keys).await?;
+        Ok(found.into_iter().map(|(_, tally)| tally).collect())
+    }
+
+    /// The same, each with the document of its version.
+    pub(super) async fn versions_with_tallies(
+        &self,
+        keys: &[PolicyKey],
+    ) -> Result<Vec<(Document, VersionTally)>> {
         let policies = keys.iter().map(|key| self.name(POLICIES, &key.to_string()));
         let states = keys.iter().map(|key| self.name(STATE, &state_id(key)));
-        let found = self.get_many(policies.chain(states).collect(), None).await?;
-        let existing =
-            keys.iter().filter(|key| found.contains_key(&self.name(POLICIES, &key.to_string())));
-        existing
-            .map(|key| match found.get(&self.name(STATE, &state_id(key))) {
-                Some(document) => self.decode_tally(key, document),
-                None => Ok(VersionTally {
+        let mut found = self.get_many(policies.chain(states).collect(), None).await?;
+        let mut existing = Vec::new();
+        for key in keys {
+            let Some(version) = found.remove(&self.name(POLICIES, &key.to_string())) else {
+                continue;
+            };
+            let tally = match found.get(&self.name(STATE, &state_id(key))) {
+                Some(document) => self.decode_tally(key, document)?,
+                None => VersionTally {
                     key: key.clone(),
                     tally: Tally::default(),
                     weight: 0,
                     seen: None,
-                }),
-            })
-            .collect()
+                },
+            };
+            existing.push((version, tally));
+        }
+        Ok(existing)
     }
 
     /// What these versions of a policy have earned; one that no observation names is left out.

@@ -17,10 +17,10 @@ use crate::support::{
     statuses, tune,
 };
 
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
-const ASKED: Asked = Asked {
+pub const MINUTE: i64 = 60_000;
+pub const HOUR: i64 = 3_600_000;
+pub const DAY: i64 = 24 * HOUR;
+pub const ASKED: Asked = Asked {
     metric: f0_learning::domain::experiment::Metric::Reward,
     min_effect: Some(0.01),
     min_samples: Some(20),
@@ -29,7 +29,7 @@ const ASKED: Asked = Asked {
 };
 
 /// `n` observations that name a version, of which one in `fails` fails, scored.
-async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) {
+pub async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) {
     for number in 0..n {
         let outcome =
             if number.is_multiple_of(fails) { Outcome::Failure } else { Outcome::Success };
@@ -44,12 +44,12 @@ async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) {
     score(store, ts + MINUTE).await;
 }
 
-async fn guard(store: &Store, now: i64) -> Vec<Step> {
+pub async fn guard(store: &Store, now: i64) -> Vec<Step> {
     let report = GuardJob::new(store.clone()).pass(now).await.unwrap();
     report.outcomes.into_iter().map(|outcome| outcome.step).collect()
 }
 
-async fn only(store: &Store, kind: Kind) -> Experiment {
+pub async fn only(store: &Store, kind: Kind) -> Experiment {
     let all = store.experiments(Some("router-core")).await.unwrap();
     let mut of: Vec<_> = all.into_iter().filter(|it| it.kind == kind).collect();
     assert_eq!(of.len(), 1, "{of:?}");
@@ -57,7 +57,7 @@ async fn only(store: &Store, kind: Kind) -> Experiment {
 }
 
 /// Version 1.0.1 took the place of 1.0.0, and does worse.
-async fn regression() -> Store {
+pub async fn regression() -> Store {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
@@ -66,7 +66,7 @@ async fn regression() -> Store {
     store
 }
 
-async fn flags(store: &Store, enabled: bool, automatic: bool) {
+pub async fn flags(store: &Store, enabled: bool, automatic: bool) {
     let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(automatic) };
     store.set_flags(changes, &ada()).await.unwrap();
 }
@@ -176,13 +176,13 @@ async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
 }
 
 /// A test of 1.0.1 against 1.0.0.
-async fn test_of(store: &Store) -> PolicyKey {
+pub async fn test_of(store: &Store) -> PolicyKey {
     let key = draft(store, "1.0.1", "1.0.0").await;
     store.start_experiment(&key, &ASKED, &Intent::new("ada", START)).await.unwrap();
     key
 }
 
-async fn share(store: &Store) -> Option<f64> {
+pub async fn share(store: &Store) -> Option<f64> {
     let active = store.active_policies().await.unwrap();
     active[0].candidate.as_ref().map(|it| it.share)
 }

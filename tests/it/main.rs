@@ -12,6 +12,7 @@ mod decisions;
 mod deployment;
 mod effects;
 mod experiments;
+mod experiments_by_hand;
 mod kills;
 mod races;
 mod reconcile;

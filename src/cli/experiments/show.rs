@@ -1,7 +1,7 @@
 //! `experiments show`.
 
 use anyhow::{Result, bail};
-use f0_learning::domain::experiment::{Comparison, Judgement};
+use f0_learning::domain::experiment::{Comparison, Judgement, Status};
 use f0_learning::jobs::Clock;
 use f0_learning::jobs::guard::{Look, look};
 use f0_learning::store::{Experiment, Store};
@@ -33,7 +33,7 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         print(&comparison);
     }
     if let Some(judgement) = judgement {
-        say!("\n{}", follows(&judgement));
+        say!("\n{}", follows(experiment.status, &judgement));
     }
     Ok(())
 }
@@ -99,13 +99,17 @@ fn print(comparison: &Comparison) {
     output::print(&table);
 }
 
-fn follows(judgement: &Judgement) -> String {
+fn follows(status: Status, judgement: &Judgement) -> String {
     match judgement {
+        Judgement::Breach(breach) => format!("to be taken back: {breach}"),
+        Judgement::Void(void) => format!("it ends with the guard's next pass: {void}"),
+        _ if status == Status::Succeeded => {
+            "proven to be better; activate it, or stop the experiment".to_owned()
+        }
         Judgement::GoOn => "nothing follows yet".to_owned(),
         Judgement::NextStage => "the guard's next pass gives the candidate more units".to_owned(),
         Judgement::Success => "proven to be better".to_owned(),
         Judgement::Passed => "what it did is known, and is within bounds".to_owned(),
-        Judgement::Breach(breach) => format!("to be taken back: {breach}"),
         Judgement::NoGain => "proven to gain less than was asked".to_owned(),
         Judgement::Inconclusive => "time is up, and they cannot be told apart".to_owned(),
     }

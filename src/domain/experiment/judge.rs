@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Compared, Comparison, GuardConfig, Kind, Metric, STAGES};
+use super::{Compared, Comparison, GuardConfig, Kind, Metric, STAGES, Void};
 
 /// Where an experiment stands when it is judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub enum Judgement {
     Breach(Breach),
     NoGain,
     Inconclusive,
+    /// Its versions are not what they must be for it to go on.
+    Void(Void),
 }
 
 /// A guardrail that is proven to be broken.

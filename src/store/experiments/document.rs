@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use crate::domain::experiment::{Breach, Comparison, GuardConfig, Kind, Metric, Setting, Status};
+use crate::domain::experiment::{
+    Breach, Comparison, GuardConfig, Kind, Metric, STAGES, Setting, Status,
+};
+use crate::domain::observation::{MAX_TS, MIN_TS};
+use crate::domain::policy::PolicyKey;
 use crate::store::collection::EXPERIMENTS;
 use crate::store::error::{Result, StoreError};
 use crate::store::value::{self, Fields};
@@ -82,6 +86,27 @@ impl Experiment {
     pub fn tail(&self) -> f64 {
         self.guard.tail(self.kind)
     }
+
+    /// Whether it could have been written by us; if not, why.
+    fn check(&self) -> std::result::Result<(), String> {
+        PolicyKey::check_id(&self.policy).map_err(|error| format!("policy: {error}"))?;
+        self.guard.validate().map_err(|error| error.to_string())?;
+        if !self.status.is_open() {
+            return Err(format!("it is open, but its status is {}", self.status.as_str()));
+        }
+        if self.stage >= STAGES.len() {
+            return Err(format!("stage is {}, must be below {}", self.stage, STAGES.len()));
+        }
+        if !(0.0..=1.0).contains(&self.share) {
+            return Err(format!("share is {}, must be between 0 and 1", self.share));
+        }
+        for ts in [self.started_at, self.stage_started_at] {
+            if !(MIN_TS..=MAX_TS).contains(&ts) {
+                return Err(format!("it began at {ts}, must be between {MIN_TS} and {MAX_TS}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -93,6 +118,10 @@ impl Store {
         if found.id != value::document_id(document) {
             let detail = format!("its field id says {}", found.id);
             return Err(StoreError::decode(name, "an experiment", detail));
+        }
+        // What ended moves nothing any more, whatever it says.
+        if found.open {
+            found.check().map_err(|detail| StoreError::decode(name, "an experiment", detail))?;
         }
         Ok(found)
     }

@@ -11,6 +11,8 @@ use crate::domain::policy::lifecycle;
 use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::collection::POLICIES;
+use crate::store::error::StoreError;
 use crate::store::policies::{Policy, Standing, patch};
 use crate::store::rpc::TransactionId;
 use crate::store::value::{self, Fields};
@@ -28,7 +30,10 @@ impl Store {
     /// Ends an experiment because somebody says so. The candidate of an A/B test has no units any
     /// more and stays a draft; that of a watch stays as it is.
     pub async fn stop_experiment(&self, id: &str, intent: &Intent) -> Change<Changed> {
-        let found = self.experiment(id).await?;
+        let found = match self.experiment(id).await {
+            Err(StoreError::Decode { .. }) => return self.discard_experiment(id, intent).await,
+            found => found?,
+        };
         let Some(experiment) = found else {
             return Err(ChangeError::UnknownExperiment(id.to_owned()));
         };
@@ -48,11 +53,11 @@ impl Store {
         experiment: &Experiment,
         status: Status,
         why: &str,
-        comparison: &Comparison,
+        comparison: Option<&Comparison>,
         breach: Option<Breach>,
         intent: &Intent,
     ) -> Change<Changed> {
-        let ground = Ground { comparison: Some(comparison), breach };
+        let ground = Ground { comparison, breach };
         self.end(experiment, status, why, ground, intent).await
     }
 
@@ -77,7 +82,10 @@ impl Store {
                 writes.extend(without_candidate(&standing));
             }
             let takes_back = matches!(status, Status::Breached | Status::NoGain);
-            let (document, policy) = self.candidate_of(experiment, &transaction).await?;
+            let found = self.candidate_of(experiment, &transaction).await;
+            let Some((document, policy)) = readable(found)? else {
+                return Ok(Decided { writes, entry });
+            };
             let mut fields = Fields::default();
             if experiment.kind == Kind::Ab && takes_back && policy.status == PolicyStatus::Draft {
                 let plan = lifecycle::reject(&policy.facts())
@@ -112,7 +120,7 @@ impl Store {
             standing.require_unpinned()?;
             let ground = Ground { comparison: Some(comparison), breach: Some(breach) };
             let why = breach.to_string();
-            let open = standing.still(experiment)?;
+            let open = standing.stands(experiment)?;
             let end = patch(&open.document, closed(Status::Breached, &why, ground, intent), &[]);
             let (document, policy) = self.control_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
@@ -121,10 +129,13 @@ impl Store {
             // It ends here, and not as one that was overtaken.
             standing.experiments.retain(|it| it.experiment.id != experiment.id);
             let mut decided = self.entering(&standing, &plan, &document, action::ROLLBACK, intent);
-            let (_, candidate) = self.candidate_of(experiment, &transaction).await?;
-            let mut fields = verdict(experiment, &candidate, ground, intent.now);
+            let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
+            let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
+                verdict(experiment, &candidate, ground, intent.now)
+            });
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
-            decided.add_to(&self.name_of(&candidate), fields);
+            let candidate = key(experiment, &experiment.candidate)?;
+            decided.add_to(&self.name(POLICIES, &candidate.to_string()), fields);
             decided.writes.push(end);
             decided.entry.experiment = Some(experiment.id.clone());
             decided.entry.evidence = evidence(ground);
@@ -151,7 +162,7 @@ impl Store {
             standing.require_unpinned()?;
             let ground = Ground { comparison: Some(comparison), breach: None };
             let why = "the candidate is proven to be better";
-            let open = standing.still(experiment)?;
+            let open = standing.stands(experiment)?;
             let end = patch(&open.document, closed(Status::Passed, why, ground, intent), &[]);
             let (document, policy) = self.candidate_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
@@ -169,10 +180,6 @@ impl Store {
         .await
     }
 
-    fn name_of(&self, policy: &Policy) -> String {
-        self.name(crate::store::collection::POLICIES, &policy.name())
-    }
-
     async fn candidate_of(
         &self,
         experiment: &Experiment,
@@ -187,6 +194,16 @@ impl Store {
         transaction: &TransactionId,
     ) -> Change<(Document, Policy)> {
         self.target(&key(experiment, &experiment.control)?, transaction).await
+    }
+}
+
+/// Neither an end nor a rollback waits for a version that somebody deleted or spoilt by hand.
+fn readable(found: Change<(Document, Policy)>) -> Change<Option<(Document, Policy)>> {
+    match found {
+        Err(ChangeError::UnknownVersion(_) | ChangeError::Store(StoreError::Decode { .. })) => {
+            Ok(None)
+        }
+        found => found.map(Some),
     }
 }
 

@@ -4,6 +4,7 @@
 //! A running A/B test also stands on the active version, as `candidate`, where components read it.
 //! Both change in the same commits. Whatever makes another version active ends what runs.
 
+mod discard;
 mod document;
 mod end;
 mod follow;

@@ -3,8 +3,8 @@
 use super::document::{Experiment, OpenExperiment, json_fields};
 use super::start::naming;
 use crate::domain::audit::action;
-use crate::domain::experiment::{Baseline, Comparison, STAGES, Status};
-use crate::domain::policy::PolicyKey;
+use crate::domain::experiment::{Baseline, Comparison, Kind, STAGES, Status};
+use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided, Intent};
 use crate::store::policies::{Candidate, Standing, patch};
@@ -28,13 +28,15 @@ impl Store {
         self.change(&target, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let standing = self.standing(&experiment.policy, &transaction).await?;
-            let open = standing.still(experiment)?;
-            let Some((_, document)) = standing.serving() else {
-                return Err(ChangeError::ExperimentOver(experiment.id.clone()));
-            };
+            let open = standing.stands(experiment)?;
+            let control = standing.active.iter().find(|(it, _)| *it == experiment.control);
+            let (_, document) = control.ok_or_else(|| moved(experiment))?;
             let key = PolicyKey::new(&experiment.policy, experiment.candidate.clone())
                 .map_err(|error| ChangeError::PolicyId(experiment.policy.clone(), error))?;
             let (_, draft) = self.target(&key, &transaction).await?;
+            if draft.status != PolicyStatus::Draft {
+                return Err(moved(experiment));
+            }
             let named = Candidate {
                 experiment: experiment.id.clone(),
                 version: draft.version,
@@ -72,7 +74,7 @@ impl Store {
         let target = format!("the success of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
             let standing = self.standing(&experiment.policy, &transaction).await?;
-            let open = standing.still(experiment)?;
+            let open = standing.stands(experiment)?;
             let fields = value::fields([
                 ("status", value::string(Status::Succeeded.as_str())),
                 ("comparison", value::map(json_fields(comparison))),
@@ -107,7 +109,23 @@ impl Standing {
             let it = &it.experiment;
             it.id == judged.id && it.stage == judged.stage && it.status == judged.status
         };
-        let found = self.experiments.iter().find(as_judged);
-        found.ok_or_else(|| ChangeError::ExperimentOver(judged.id.clone()))
+        self.experiments.iter().find(as_judged).ok_or_else(|| moved(judged))
     }
+
+    /// The same, if also its version is still in force: the control of a test, the candidate of a
+    /// watch. What somebody set active by hand meanwhile is not ours to replace.
+    pub(super) fn stands(&self, judged: &Experiment) -> Result<&OpenExperiment, ChangeError> {
+        let expected = match judged.kind {
+            Kind::Ab => &judged.control,
+            Kind::Watch => &judged.candidate,
+        };
+        match self.serving() {
+            Some((version, _)) if version == expected => self.still(judged),
+            _ => Err(moved(judged)),
+        }
+    }
+}
+
+fn moved(experiment: &Experiment) -> ChangeError {
+    ChangeError::ExperimentMoved(experiment.id.clone())
 }

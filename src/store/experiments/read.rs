@@ -6,8 +6,8 @@ use firestore::gcloud_sdk::google::firestore::v1::Document;
 use semver::Version;
 
 use super::document::{Experiment, OpenExperiment};
-use crate::domain::experiment::{Baseline, GuardConfig, Kind};
-use crate::domain::policy::PolicyKey;
+use crate::domain::experiment::{Baseline, Footing, GuardConfig, Kind};
+use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::domain::stats::Samples;
 use crate::domain::tuning::TuningConfig;
 use crate::store::collection::{CONFIG, EXPERIMENTS, STATE};
@@ -86,10 +86,31 @@ impl Store {
         Ok(sound.unwrap_or_default())
     }
 
-    /// All that was ever counted of control and candidate.
-    pub async fn counted(&self, experiment: &Experiment) -> Result<Baseline> {
-        let Experiment { policy, control, candidate, .. } = experiment;
-        self.counted_of(policy, control, candidate).await
+    /// All that was ever counted of control and candidate, and what has become of them.
+    pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, Footing)> {
+        let Experiment { policy, control, candidate, kind, .. } = experiment;
+        let [(control, of_control), (candidate, of_candidate)] =
+            self.versions_of(policy, [control, candidate]).await?;
+        // Only what is handed out, or may be gone back to, must be readable as a whole.
+        let footing = match kind {
+            Kind::Ab => Footing {
+                control: of_control.and_then(|it| status_of(&it)),
+                candidate: of_candidate.and_then(|it| self.readable(&it)),
+            },
+            Kind::Watch => Footing {
+                control: of_control.and_then(|it| self.readable(&it)),
+                candidate: of_candidate.and_then(|it| status_of(&it)),
+            },
+        };
+        Ok((Baseline { control, candidate }, footing))
+    }
+
+    fn readable(&self, document: &Document) -> Option<PolicyStatus> {
+        let decoded = self.decode_policy(document);
+        decoded
+            .inspect_err(|error| tracing::error!(%error, "an experiment ends"))
+            .ok()
+            .map(|it| it.status)
     }
 
     /// All that was ever counted of two versions of a policy.
@@ -99,19 +120,28 @@ impl Store {
         control: &Version,
         candidate: &Version,
     ) -> Result<Baseline> {
+        let [(control, _), (candidate, _)] = self.versions_of(policy, [control, candidate]).await?;
+        Ok(Baseline { control, candidate })
+    }
+
+    /// What was counted of two versions of a policy, with their documents where there are any.
+    async fn versions_of(
+        &self,
+        policy: &str,
+        versions: [&Version; 2],
+    ) -> Result<[(Samples, Option<Document>); 2]> {
         let key = |version: &Version| {
             PolicyKey::new(policy, version.clone())
                 .map_err(|error| StoreError::decode(policy, "a policy's id", error))
         };
-        let (control, candidate) = (key(control)?, key(candidate)?);
-        let mut tallies: BTreeMap<_, Samples> = self
-            .version_tallies(&[control.clone(), candidate.clone()])
+        let keys = [key(versions[0])?, key(versions[1])?];
+        let mut found: BTreeMap<_, _> = self
+            .versions_with_tallies(&keys)
             .await?
             .into_iter()
-            .map(|found| (found.key, found.tally.samples().clone()))
+            .map(|(document, it)| (it.key, (it.tally.samples().clone(), Some(document))))
             .collect();
-        let mut of = |key| tallies.remove(&key).unwrap_or_default();
-        Ok(Baseline { control: of(control), candidate: of(candidate) })
+        Ok(keys.map(|key| found.remove(&key).unwrap_or_default()))
     }
 
     /// What the comparison is made from: of `counted` all, or of an A/B test what came since its
@@ -137,10 +167,17 @@ impl Store {
     fn sound_experiments(&self, documents: &[Document]) -> Vec<Experiment> {
         let decode = |document| {
             let found = self.decode_experiment(document);
-            found.inspect_err(|error| tracing::error!(%error, "an experiment is passed over")).ok()
+            let told = |error: &StoreError| {
+                tracing::error!(%error, "an experiment is passed over; `experiments stop` ends it");
+            };
+            found.inspect_err(told).ok()
         };
         documents.iter().filter_map(decode).collect()
     }
+}
+
+fn status_of(document: &Document) -> Option<PolicyStatus> {
+    value::as_str(&document.fields, "status")?.parse().ok()
 }
 
 /// Ids are made by us; anything else is nobody's, and may not even be a document's id.

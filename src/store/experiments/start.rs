@@ -92,7 +92,7 @@ impl Store {
                 metric: asked.metric,
                 ..new(Kind::Ab, &candidate.id, [control, &candidate.version], guard, intent)
             };
-            let counted = self.counted(&experiment).await?;
+            let (counted, _) = self.counted(&experiment).await?;
             let named = Candidate {
                 experiment: experiment.id.clone(),
                 version: candidate.version.clone(),
