@@ -11,6 +11,7 @@ mod credentials;
 mod decisions;
 mod deployment;
 mod effects;
+mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod kills;
