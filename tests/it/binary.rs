@@ -322,3 +322,24 @@ async fn a_reader_that_goes_away_is_no_error() {
         assert!(ended.status.success() && ended.stderr.is_empty(), "{}", text(&ended.stderr));
     }
 }
+
+#[test]
+fn a_simulation_prints_its_report_and_draws_its_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("w.svg");
+    let picture = picture.to_str().unwrap();
+    let arguments =
+        ["simulate", "stationary", "--days", "1", "--per-hour", "150", "--svg", picture];
+    let output = run(&arguments, &[]);
+    let told = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for part in ["4 arms, 24 hours, 3600 actions", "regret", "false       0", "arm-2"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.matches("class=\"truth\"").count() == 4);
+    let again = run(&arguments, &[]);
+    assert_eq!(text(&again.stdout), told, "the same seed gives the same simulation");
+    let none = run(&["simulate", "nowhere"], &[]);
+    assert!(!none.status.success() && text(&none.stderr).contains("stationary"));
+}
