@@ -157,12 +157,15 @@ impl TuneJob {
             Ok(None) => return Ok(Verdict::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let versions = self.store.recent_versions(&policy.id).await?;
-        let draft = last_draft(policy, &versions);
         let Some(mut input) = self.input(policy, weights, rewards, tuning, now).await? else {
             return Ok(Verdict::Overtaken("another worker looked at the same time"));
         };
-        input.last_draft = draft;
+        // What was drafted before matters only where there is something to draft.
+        if let Decision::None(reason) = decide(&input) {
+            return Ok(Verdict::Nothing(reason));
+        }
+        let versions = self.store.recent_versions(&policy.id).await?;
+        input.last_draft = last_draft(policy, &versions);
         let (verdict, draft) = match decide(&input) {
             Decision::None(reason) => {
                 let open = open_draft(policy, &reason, input.last_draft.as_ref());
@@ -315,10 +318,8 @@ impl TuneJob {
         bounds: &PolicyTuning,
     ) -> Result<Option<BTreeMap<String, Sample<RewardScore>>>> {
         let Ok(key) = PolicyKey::new(&policy.id, policy.version.clone()) else { return Ok(None) };
-        let tallies = self.store.version_tallies(&[key]).await?;
-        let Some(rewards) = tallies.first().and_then(|it| it.tally.rewards()) else {
-            return Ok(None);
-        };
+        let tally = self.store.tally(&key).await?;
+        let Some(rewards) = tally.rewards() else { return Ok(None) };
         let of = |arm: &String| {
             let found = rewards.get(&bounds.component_of(arm)).cloned();
             (arm.clone(), found.unwrap_or_default())

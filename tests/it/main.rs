@@ -13,6 +13,7 @@ mod deployment;
 mod effects;
 mod experiments;
 mod kills;
+mod month;
 mod races;
 mod reconcile;
 mod retention;
