@@ -12,4 +12,5 @@ pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod metrics;
+pub mod simulation;
 pub mod store;

@@ -11,10 +11,12 @@
 //!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
 //!     cargo bench --bench pipeline -- month
 //!     cargo bench --bench pipeline -- scale
+//!     cargo bench --bench pipeline -- decide
 
 mod backlog;
 mod ceiling;
 mod cost;
+mod decide;
 mod idle;
 mod load;
 mod month;
@@ -59,6 +61,7 @@ async fn main() -> Result<()> {
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
         "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
         "month" => month::run().await,
+        "decide" => decide::run().await,
         "scale" => scale::run().await,
         month::WORKER => month::worker(&arguments[1..]).await,
         "" => {
@@ -67,7 +70,7 @@ async fn main() -> Result<()> {
         }
         other => Err(format!(
             "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery, \
-             month, scale"
+             month, scale, decide"
         )
         .into()),
     }

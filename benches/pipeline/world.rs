@@ -31,7 +31,7 @@ impl World {
         Worker::new(&self.store, &self.time, leased, self.archive.path(), retention_days)
     }
 
-    fn billed(&self) -> Cost {
+    pub fn billed(&self) -> Cost {
         self.server.meter().total.into()
     }
 

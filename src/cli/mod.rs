@@ -20,6 +20,7 @@ mod score;
 mod seed;
 mod serve;
 mod shutdown;
+mod simulate;
 mod stats;
 mod tune;
 
@@ -56,6 +57,8 @@ enum Command {
     Tune,
     /// Look at what is tested or watched, and move it on or take it back, once
     Guard,
+    /// Run the whole loop in virtual time against arms whose truth is known
+    Simulate(simulate::Options),
     /// Import or list observations
     #[command(subcommand)]
     Observations(observations::Command),
@@ -84,6 +87,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Retain(options) => retain::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
+        Command::Simulate(options) => simulate::run(options).await,
         Command::Guard => guard::run(connect().await?).await,
         Command::Observations(command) => observations::run(&connect().await?, command).await,
         Command::Policies(command) => policies::run(&connect().await?, command).await,

@@ -30,4 +30,6 @@ pub use quantile::quantile_interval;
 pub use sample::{Cost, Grid, Latency, RewardScore, Sample, Success};
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use checks::Check;
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{decide, within_bounds};
-pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE};
+pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, known};
 pub use input::{ArmInput, LastDraft, TuningInput};
 pub use reason::Reason;
 

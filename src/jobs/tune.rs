@@ -149,7 +149,6 @@ impl TuneJob {
         flags: &FlagsState,
         now: i64,
     ) -> Result<Verdict> {
-        let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(Verdict::NotTuned) };
         if let Some(why) = policy.pinned_because() {
             return Ok(Verdict::Pinned(why.to_owned()));
         }
@@ -158,23 +157,15 @@ impl TuneJob {
             Ok(None) => return Ok(Verdict::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
-        let Some(memory) = self.memory_of(policy, &timelines, now).await? else {
+        let Some(mut input) = self.input(policy, weights, rewards, tuning, now).await? else {
             return Ok(Verdict::Overtaken("another worker looked at the same time"));
         };
+        // What was drafted before matters only where there is something to draft.
+        if let Decision::None(reason) = decide(&input) {
+            return Ok(Verdict::Nothing(reason));
+        }
         let versions = self.store.recent_versions(&policy.id).await?;
-        let input = TuningInput {
-            policy_id: policy.id.clone(),
-            parent: policy.version.clone(),
-            arms: ArmInput::of_all(&timelines, &memory),
-            routed: self.routed(policy, &weights, bounds).await?,
-            weights,
-            rewards: rewards.clone(),
-            config: bounds.clone(),
-            tuning_version: tuning.version.clone(),
-            last_draft: last_draft(policy, &versions),
-            as_of: now,
-        };
+        input.last_draft = last_draft(policy, &versions);
         let (verdict, draft) = match decide(&input) {
             Decision::None(reason) => {
                 let open = open_draft(policy, &reason, input.last_draft.as_ref());
@@ -196,6 +187,51 @@ impl TuneJob {
             }
             _ => Ok(verdict),
         }
+    }
+
+    /// What is known of a policy's arms now, as a decision would have it; none where the policy is
+    /// not tuned, or another worker looked at the same time.
+    ///
+    /// # Errors
+    /// What Firestore refused.
+    pub async fn look(&mut self, policy: &Policy, now: i64) -> Result<Option<TuningInput>> {
+        let store = self.store.clone();
+        let rewards = self.reward_config.get(now, store.reward_config()).await?;
+        let tuning = self.tuning_config.get(now, store.tuning_config()).await?;
+        match policy.params.model_weights() {
+            Ok(Some(weights)) if tuning.policies.contains_key(&policy.id) => {
+                self.input(policy, weights, &rewards, &tuning, now).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Everything that a decision rests on but the last draft.
+    async fn input(
+        &mut self,
+        policy: &Policy,
+        weights: BTreeMap<String, f64>,
+        rewards: &RewardConfig,
+        tuning: &TuningConfig,
+        now: i64,
+    ) -> Result<Option<TuningInput>> {
+        let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(None) };
+        let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
+        let Some(memory) = self.memory_of(policy, &timelines, now).await? else {
+            return Ok(None);
+        };
+        Ok(Some(TuningInput {
+            policy_id: policy.id.clone(),
+            parent: policy.version.clone(),
+            arms: ArmInput::of_all(&timelines, &memory),
+            routed: self.routed(policy, &weights, bounds).await?,
+            weights,
+            rewards: rewards.clone(),
+            config: bounds.clone(),
+            tuning_version: tuning.version.clone(),
+            last_draft: None,
+            as_of: now,
+        }))
     }
 
     /// Activates the job's own draft, within the bounds as they are now.
@@ -282,10 +318,8 @@ impl TuneJob {
         bounds: &PolicyTuning,
     ) -> Result<Option<BTreeMap<String, Sample<RewardScore>>>> {
         let Ok(key) = PolicyKey::new(&policy.id, policy.version.clone()) else { return Ok(None) };
-        let tallies = self.store.version_tallies(&[key]).await?;
-        let Some(rewards) = tallies.first().and_then(|it| it.tally.rewards()) else {
-            return Ok(None);
-        };
+        let tally = self.store.tally(&key).await?;
+        let Some(rewards) = tally.rewards() else { return Ok(None) };
         let of = |arm: &String| {
             let found = rewards.get(&bounds.component_of(arm)).cloned();
             (arm.clone(), found.unwrap_or_default())

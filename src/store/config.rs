@@ -156,6 +156,23 @@ impl Store {
         Ok(config)
     }
 
+    /// Replaces `config/tuning` as a whole: for setting up, not for changing what is in force.
+    ///
+    /// # Errors
+    /// A configuration that does not validate.
+    pub async fn put_tuning_config(&self, config: &TuningConfig) -> Result<()> {
+        let path = "config/tuning";
+        config
+            .validate()
+            .map_err(|error| StoreError::decode(path, "a tuning configuration", error))?;
+        let fields = match serde_json::to_value(config) {
+            Ok(Json::Object(object)) => value::fields_from_json(&object),
+            _ => Fields::default(),
+        };
+        self.commit(path, vec![write::set(self.name(CONFIG, TUNING), fields)], None).await?;
+        Ok(())
+    }
+
     async fn config_document<T: DeserializeOwned + Default>(
         &self,
         id: &str,

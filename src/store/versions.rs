@@ -69,6 +69,14 @@ impl Store {
         Ok(existing)
     }
 
+    /// All that was counted of a version that exists; nothing where no observation names it.
+    pub async fn tally(&self, key: &PolicyKey) -> Result<Tally> {
+        match self.get(STATE, &state_id(key)).await? {
+            Some(document) => Ok(self.decode_tally(key, &document)?.tally),
+            None => Ok(Tally::default()),
+        }
+    }
+
     /// What these versions of a policy have earned; one that no observation names is left out.
     pub async fn earned<'a>(
         &self,

@@ -254,6 +254,78 @@ fn serve_waits_for_a_firestore_that_is_not_there_and_is_not_ready() {
     assert!(wait_for("the end", || child.try_wait().unwrap()).success());
 }
 
+/// `serve`, asked to end at random moments of its passes: each time it does so in good time, and
+/// what it leaves is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_asked_to_end_amid_its_work_ends_in_time_and_leaves_it_whole() {
+    const OBSERVATIONS: u64 = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("observations.ndjson");
+    write_file(&path, OBSERVATIONS as usize);
+    let server = firestore();
+    let address = server.address();
+    let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
+    let imported = run(&["observations", "import", path.to_str().unwrap()], &environment);
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    let mut rng = StdRng::seed_from_u64(9);
+    for _ in 0..5 {
+        let each_second = "* * * * * *";
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--port", "0", "--lease-seconds", "1", "--settle-ms", "0"])
+            .args(["--score-cron", each_second, "--reconcile-cron", each_second])
+            .args(["--tune-cron", each_second, "--guard-cron", each_second])
+            .envs(environment)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(rng.random_range(200..2_500)));
+        let began = Instant::now();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let status = wait_for("the end", || child.try_wait().unwrap());
+        assert!(status.success(), "{status}");
+        assert!(began.elapsed() < Duration::from_secs(10), "Cloud Run would have killed it");
+    }
+    assert!(run(&["score", "--settle-ms", "0"], &environment).status.success());
+    let store = Store::connect(&Connection::local("demo-f0", address)).await.unwrap();
+    assert_eq!(store.counts().await.unwrap(), (OBSERVATIONS, 0));
+    let all = store.all_stats(None).await.unwrap();
+    let week = all.iter().filter(|stats| stats.window == Window::SevenDays);
+    assert_eq!(week.map(|stats| stats.stats.n).sum::<u64>(), OBSERVATIONS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_says_in_a_line_that_firestore_forbids_it_and_goes_on_once_it_does_not() {
+    use firestore_local::{Fault, FaultCode, Plan, Rule, Server};
+    let refuse = Fault::Refuse { code: FaultCode::PermissionDenied };
+    let plan = Plan { rules: vec![Rule::always(refuse)], ..Plan::none() };
+    let server = Server::builder().faults(plan).start().await.unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut child = Command::new(BINARY)
+        .arg("serve")
+        .env("FIRESTORE_EMULATOR_HOST", server.addr().to_string())
+        .env("PORT", port.to_string())
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::null())
+        .stderr(log.reopen().unwrap())
+        .spawn()
+        .unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let told = || std::fs::read_to_string(log.path()).unwrap();
+    wait_for("the line", || told().contains("cannot work with Firestore yet").then_some(()));
+    let line = told().lines().next().unwrap().to_owned();
+    assert!(line.to_lowercase().contains("permission"), "{line}");
+    let answer = wait_for("an answer", || get(&address, "/readyz"));
+    assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
+    server.set_faults(Plan::none());
+    let ready = |answer: &String| answer.starts_with("HTTP/1.0 200");
+    wait_for("readiness", || get(&address, "/readyz").filter(ready));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(wait_for("the end", || child.try_wait().unwrap()).success());
+}
+
 /// `dev --data`, killed while it scores, over and over: nothing is lost, nothing counted twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
@@ -321,4 +393,25 @@ async fn a_reader_that_goes_away_is_no_error() {
         let ended = ended.await.unwrap();
         assert!(ended.status.success() && ended.stderr.is_empty(), "{}", text(&ended.stderr));
     }
+}
+
+#[test]
+fn a_simulation_prints_its_report_and_draws_its_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("w.svg");
+    let picture = picture.to_str().unwrap();
+    let arguments =
+        ["simulate", "stationary", "--days", "1", "--per-hour", "150", "--svg", picture];
+    let output = run(&arguments, &[]);
+    let told = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for part in ["4 arms, 24 hours, 3600 actions", "regret", "false       0", "arm-2"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.matches("class=\"truth\"").count() == 4);
+    let again = run(&arguments, &[]);
+    assert_eq!(text(&again.stdout), told, "the same seed gives the same simulation");
+    let none = run(&["simulate", "nowhere"], &[]);
+    assert!(!none.status.success() && text(&none.stderr).contains("stationary"));
 }

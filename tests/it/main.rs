@@ -15,6 +15,7 @@ mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod kills;
+mod month;
 mod races;
 mod reconcile;
 mod retention;

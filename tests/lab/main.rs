@@ -2,14 +2,19 @@
 //!
 //!     cargo test --test lab                            # a few histories
 //!     cargo test --release --test lab -- null 10000 [FIRST]
+//!     cargo test --release --test lab -- guard [RUNS]
 //!
 //! `null`: arms that do not differ, looked at each hour for 30 days. Told are the histories that
 //! saw any proposal, those in which any interval left the truth at any look, and, for what
 //! looking costs, those in which a rule that was not made for it called any arm different: the
 //! Mann-Whitney test at 98%, which Kayenta judges metrics by.
+//!
+//! `guard`: versions that are worse, better or the same, activated or tested: what becomes of them,
+//! and after how many observations.
 
 #![expect(clippy::unwrap_used, reason = "a laboratory that cannot go on fails")]
 
+mod guard;
 mod kayenta;
 mod null;
 
@@ -22,6 +27,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize| arguments.get(index).and_then(|text| text.parse::<u64>().ok());
     match arguments.first().map(String::as_str) {
+        Some("guard") => guard::run(number(1).unwrap_or(100)),
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         // The test runner passes filters and flags of its own; they mean nothing here.
         _ => null::run(HISTORIES, 0),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checks::{self, Check};
-use super::standing::Standing;
+use super::standing::{Standing, standings};
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
 use crate::domain::digest::Digest;
 use crate::domain::estimate::{
@@ -123,6 +123,12 @@ impl Evidence {
             digest: digest(input),
         }
     }
+}
+
+/// What is known of each arm now, whether or not anything follows from it.
+pub fn known(input: &TuningInput) -> Vec<ArmEvidence> {
+    let all = standings(input);
+    all.iter().map(|it| ArmEvidence::of(input, &all, it, it.weight)).collect()
 }
 
 pub(super) fn expected_gain(standings: &[Standing], proposed: &[f64]) -> f64 {

@@ -1,0 +1,234 @@
+//! The loop: components act, the jobs run each hour, and what was decided is in force in the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use anyhow::{Result, anyhow};
+use f0_learning::domain::observation::Outcome as Ended;
+use f0_learning::domain::policy::Params;
+use f0_learning::domain::reward::RewardConfig;
+use f0_learning::domain::tuning::{PolicyTuning, TuningConfig, known};
+use f0_learning::jobs::guard::GuardJob;
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
+use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
+use f0_learning::simulation::Scenario;
+use f0_learning::store::{
+    Connection, FlagChanges, Guard, Intent, MAX_BATCH, OverrideParams, Policy, Store,
+};
+use firestore_local::{Clock, Running, Server};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{Hour, Outcome, Proposal};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Midnight, long before any clock that the machine may have.
+const START: i64 = 1_779_926_400_000;
+const POLICY: &str = "router-core";
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub scenario: Scenario,
+    pub seed: u64,
+    pub hours: u32,
+    pub arms: usize,
+    pub per_hour: u32,
+}
+
+impl Setup {
+    pub fn arm(&self, index: usize) -> String {
+        format!("arm-{:0width$}", index + 1, width = if self.arms > 9 { 2 } else { 1 })
+    }
+
+    /// What each arm's mean reward is in an hour.
+    pub fn means(&self, hour: u32, rewards: &RewardConfig) -> Vec<f64> {
+        let hours = f64::from(self.hours);
+        (0..self.arms)
+            .map(|arm| {
+                let truth = self.scenario.truth(arm, self.arms, f64::from(hour) + 0.5, hours);
+                truth.reward(rewards)
+            })
+            .collect()
+    }
+}
+
+pub struct World {
+    setup: Setup,
+    server: Running,
+    store: Store,
+    time: Arc<AtomicI64>,
+    random: StdRng,
+    score: ScoreJob,
+    reconcile: ReconcileJob,
+    tune: TuneJob,
+    guard: GuardJob,
+    rewards: RewardConfig,
+    stop: CancellationToken,
+    /// Observations by the hour that they arrive in.
+    under_way: BTreeMap<u32, Vec<Map<String, Value>>>,
+    active: Policy,
+    outcome: Outcome,
+}
+
+impl World {
+    pub async fn begin(setup: &Setup) -> Result<Self> {
+        let time = Arc::new(AtomicI64::new(START));
+        let clock = time.clone();
+        let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
+        let server = Server::builder().clock(clock).start().await?;
+        let store = Store::connect(&Connection::local("demo-simulation", server.addr())).await?;
+        let active = set_up(&store, setup).await?;
+        let score = ScoreOptions { settle_ms: 0, ..ScoreOptions::default() };
+        Ok(Self {
+            setup: *setup,
+            time,
+            random: StdRng::seed_from_u64(setup.seed),
+            score: ScoreJob::new(store.clone(), score),
+            reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
+            tune: TuneJob::new(store.clone()),
+            guard: GuardJob::new(store.clone()),
+            rewards: store.reward_config().await?,
+            stop: CancellationToken::new(),
+            under_way: BTreeMap::new(),
+            active,
+            outcome: Outcome::default(),
+            server,
+            store,
+        })
+    }
+
+    /// An hour of actions, and then a pass of each job.
+    pub async fn hour(&mut self) -> Result<()> {
+        let hour = self.outcome.hours.len() as u32;
+        let weights = self.weights()?;
+        self.act(hour, &weights);
+        let now = START + i64::from(hour + 1) * HOUR_MS;
+        self.time.store(now, Ordering::Relaxed);
+        for batch in self.under_way.remove(&hour).unwrap_or_default().chunks(MAX_BATCH) {
+            self.store.create_all_observations(batch).await?;
+        }
+        self.score.pass(now, &self.stop, &|_| ()).await?;
+        if self.setup.scenario.late.0 > 0.0 {
+            self.reconcile.pass(now, false, &self.stop).await?;
+        }
+        let means = self.setup.means(hour, &self.rewards);
+        let intervals = match self.tune.look(&self.active, now).await? {
+            Some(input) => known(&input).into_iter().map(|arm| arm.reward).collect(),
+            None => vec![None; self.setup.arms],
+        };
+        self.outcome.hours.push(Hour { weights, means, intervals });
+        self.decide(hour, now).await
+    }
+
+    async fn decide(&mut self, hour: u32, now: i64) -> Result<()> {
+        if let TuneReport::Decided(verdicts) = self.tune.pass(now).await? {
+            for (_, verdict) in verdicts {
+                let Verdict::Activated { key, .. } = verdict else { continue };
+                let proposed = self.store.policy(&key).await?;
+                let proposed = proposed.ok_or_else(|| anyhow!("{key} is gone"))?;
+                let (from, to) = (weights_of(&self.active)?, weights_of(&proposed)?);
+                let means = self.setup.means(hour + 1, &self.rewards);
+                let gain = means.iter().zip(to.iter().zip(&from));
+                let gain = gain.map(|(mean, (to, from))| mean * (to - from)).sum();
+                let expected = proposed.expected_gain.unwrap_or_default();
+                self.outcome.proposals.push(Proposal { hour, gain, expected });
+            }
+        }
+        let report = self.guard.pass(now).await?;
+        self.outcome.taken_back += report.taken_back();
+        let active = self.store.active_policies().await?.pop();
+        self.active = active.ok_or_else(|| anyhow!("no version is active"))?;
+        Ok(())
+    }
+
+    /// Draws the actions of an hour, each of an arm by its weight.
+    fn act(&mut self, hour: u32, weights: &[f64]) {
+        let Setup { scenario, per_hour, arms, hours, .. } = self.setup;
+        let version = self.active.name();
+        for n in 0..per_hour {
+            let arm = pick(weights, self.random.random());
+            let at = f64::from(hour) + f64::from(n) / f64::from(per_hour);
+            let action = scenario.truth(arm, arms, at, f64::from(hours)).act(&mut self.random);
+            let rate = match action.outcome {
+                Ended::Success => scenario.success_rate,
+                _ => 1.0,
+            };
+            if self.random.random::<f64>() >= rate {
+                continue;
+            }
+            let (share, latest) = scenario.late;
+            let late = match self.random.random_bool(share) {
+                true => self.random.random_range(1..=latest),
+                false => 0,
+            };
+            let document = json!({
+                "id": format!("{hour:05}-{n:06}"),
+                "ts": START + (at * HOUR_MS as f64) as i64,
+                "component": format!("router:{}", self.setup.arm(arm)),
+                "outcome": action.outcome,
+                "durationMs": action.duration_ms,
+                "costUsd": action.cost_usd,
+                "sampleRate": rate,
+                "policyVersion": version,
+            });
+            if let Value::Object(document) = document {
+                self.under_way.entry(hour + late).or_default().push(document);
+            }
+        }
+    }
+
+    fn weights(&self) -> Result<Vec<f64>> {
+        weights_of(&self.active)
+    }
+
+    pub async fn end(self) -> Outcome {
+        self.server.shutdown().await;
+        self.outcome
+    }
+}
+
+/// Equal weights for all arms, and the jobs allowed to activate what they draft.
+async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
+    store.seed(START).await?;
+    let usual = TuningConfig::default();
+    let router = usual.policies.get(POLICY).cloned().unwrap_or_default();
+    let tuning = PolicyTuning {
+        // Half of the traffic at most goes where nothing is to be won.
+        exploration_floor: router.exploration_floor.min(0.5 / setup.arms as f64),
+        max_auto_activations_per_day: 24,
+        ..router
+    };
+    let policies = BTreeMap::from([(POLICY.to_owned(), tuning)]);
+    store.put_tuning_config(&TuningConfig { policies, ..usual }).await?;
+    let intent = Intent::new("simulation", START).guarded(Guard::Off);
+    let changes = FlagChanges { enabled: Some(true), auto_activate_policies: Some(true) };
+    store.set_flags(changes, &intent).await?;
+    let equal = 1.0 / setup.arms as f64;
+    let weights = (0..setup.arms).map(|arm| (setup.arm(arm), equal)).collect();
+    let params = OverrideParams::Whole(Params::default().with_model_weights(&weights));
+    store.override_policy(POLICY, &params, None, &intent).await?;
+    let active = store.active_policies().await?.pop();
+    active.ok_or_else(|| anyhow!("no version is active"))
+}
+
+/// In the order of the arms' names, which is that of their numbers.
+fn weights_of(policy: &Policy) -> Result<Vec<f64>> {
+    let weights = policy.params.model_weights()?;
+    Ok(weights.unwrap_or_default().into_values().collect())
+}
+
+fn pick(weights: &[f64], draw: f64) -> usize {
+    let mut left = draw;
+    for (arm, weight) in weights.iter().enumerate() {
+        left -= weight;
+        if left < 0.0 {
+            return arm;
+        }
+    }
+    weights.len().saturating_sub(1)
+}

@@ -1,0 +1,97 @@
+//! A simulated month of proposals, by two workers that take turns and begin anew each time: every
+//! decision can be made again, to the last bit.
+
+use std::collections::BTreeMap;
+
+use f0_learning::collector::{NewObservation, record_observation};
+use f0_learning::domain::policy::PolicyStatus;
+use f0_learning::jobs::replay::replay;
+use f0_learning::jobs::tune::TuneJob;
+use f0_learning::simulation::Scenario;
+use f0_learning::store::{Connection, FlagChanges, Intent, Store, TUNER};
+use firestore_local::{Clock, Server};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::support::{START, assert_sound, score};
+
+const HOUR: i64 = 3_600_000;
+/// Passes are half a day apart.
+const PASSES: i64 = 60;
+const EACH: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
+    let time = Arc::new(AtomicI64::new(START));
+    let clock = time.clone();
+    let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
+    let server = Server::builder().clock(clock).start().await.unwrap();
+    let connection = Connection::local("demo-month", server.addr());
+    let stores =
+        [Store::connect(&connection).await.unwrap(), Store::connect(&connection).await.unwrap()];
+    let store = &stores[0];
+    store.seed(START).await.unwrap();
+    let on = FlagChanges { enabled: Some(true), auto_activate_policies: Some(true) };
+    store.set_flags(on, &Intent::new("ada", START)).await.unwrap();
+    let mut random = StdRng::seed_from_u64(11);
+    let shift = Scenario::named("shift").unwrap();
+    for pass in 0..PASSES {
+        let now = START + (pass + 1) * 12 * HOUR;
+        time.store(now, Ordering::Relaxed);
+        act(store, shift, pass, now, &mut random).await;
+        score(store, now).await;
+        // A process that has just begun, at either worker; now and then both at once.
+        let mut jobs = stores.each_ref().map(|store| TuneJob::new(store.clone()));
+        let [a, b] = &mut jobs;
+        match pass % 3 {
+            0 => drop(a.pass(now).await.unwrap()),
+            1 => drop(b.pass(now).await.unwrap()),
+            _ => {
+                let (a, b) = tokio::join!(a.pass(now), b.pass(now));
+                drop((a.unwrap(), b.unwrap()));
+            }
+        }
+    }
+    let mut proposed = 0;
+    for policy in store.policies(Some("router-core")).await.unwrap() {
+        if policy.created_by != TUNER {
+            continue;
+        }
+        let key = policy.name().parse().unwrap();
+        let input = stores[1].decision(&key).await.unwrap().unwrap();
+        assert_eq!(replay(&policy, &input), Vec::<String>::new(), "{}", policy.name());
+        proposed += usize::from(policy.status != PolicyStatus::Draft);
+    }
+    assert!(proposed >= 5, "{proposed} proposals came into force");
+    assert_sound(store, "router-core", "after a month").await;
+    server.shutdown().await;
+}
+
+/// What the components do in half a day, by the weights in force.
+async fn act(store: &Store, shift: Scenario, pass: i64, now: i64, random: &mut StdRng) {
+    let active = store.active_policies().await.unwrap().remove(0);
+    let weights: BTreeMap<_, _> = active.params.model_weights().unwrap().unwrap();
+    for n in 0..EACH {
+        let mut left: f64 = random.random();
+        let arm = weights.values().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        let arm = arm.unwrap_or(0);
+        let action = shift.truth(arm, 3, pass as f64, PASSES as f64).act(random);
+        let ts = now - 11 * HOUR + n as i64;
+        let observation = NewObservation {
+            ts: Some(ts),
+            cost_usd: Some(action.cost_usd),
+            policy_version: Some(active.name()),
+            ..NewObservation::new(
+                format!("router:{}", weights.keys().nth(arm).unwrap()),
+                action.outcome,
+                action.duration_ms,
+            )
+        };
+        record_observation(store, observation, ts).await.unwrap();
+    }
+}
