@@ -32,4 +32,6 @@ pub use sample::{Cost, Grid, Latency, RewardScore, Sample, Success};
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
