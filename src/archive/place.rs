@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -69,12 +70,7 @@ impl Archive {
                 let folder = parsed.path().to_owned();
                 Self::folder(&folder).map_err(|error| wrong(error.to_string()))
             }
-            "gs" => {
-                let environment = std::env::vars();
-                let (place, prefix) = object_store::parse_url_opts(&parsed, environment)
-                    .map_err(|error| wrong(error.to_string()))?;
-                Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })
-            }
+            "gs" => Self::bucket(&parsed).map_err(|error| wrong(error.to_string())),
             other => Err(wrong(format!("{other} is no scheme that is known"))),
         }
     }
@@ -82,6 +78,12 @@ impl Archive {
     fn folder(folder: &str) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         std::fs::create_dir_all(folder)?;
         Ok(Self { place: Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true)) })
+    }
+
+    fn bucket(url: &Url) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        let prefix = Path::from_url_path(url.path())?;
+        let place = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?;
+        Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })
     }
 
     /// Writes a table as a file at `staging`, reads it back, and says what it holds. At `path` it

@@ -6,6 +6,7 @@
 mod api;
 mod auto_activation;
 mod binary;
+mod buckets;
 mod collector;
 mod credentials;
 mod decisions;

@@ -67,7 +67,7 @@ fn archived(folder: &Path, table: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-async fn left(store: &Store, collection: &str) -> usize {
+pub async fn left(store: &Store, collection: &str) -> usize {
     let db = store.clone().into_db();
     let all: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
     all.len()
