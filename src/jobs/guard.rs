@@ -204,7 +204,8 @@ pub async fn look(
     let (counted, footing) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
-    let comparison = compare(&samples.control, &samples.candidate, most, experiment.tail());
+    let (rate, tail) = (experiment.guard.min_sample_rate, experiment.tail());
+    let comparison = compare(&samples.control, &samples.candidate, most, rate, tail);
     let void = footing.void(experiment.kind, &experiment.control, &experiment.candidate);
     let judgement = void.map_or_else(
         || judge(&experiment.setting(), &experiment.guard, &comparison, now),

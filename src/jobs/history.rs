@@ -85,7 +85,8 @@ async fn so_far(
     let Some(previous) = &policy.previous_version else { return Ok(None) };
     let samples = store.counted_of(&policy.id, previous, &policy.version).await?;
     let tail = guard.tail(Kind::Watch);
-    let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, tail);
+    let rate = guard.min_sample_rate;
+    let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);
     let expected = policy.expected_gain;
     Ok(Verdict::of(previous.to_string(), Kind::Watch, comparison, expected, now))
 }

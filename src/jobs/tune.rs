@@ -17,7 +17,7 @@ use crate::domain::stats::Timeline;
 use crate::domain::tuning::memory::Memory;
 use crate::domain::tuning::{
     ArmInput, Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput,
-    decide, within_bounds,
+    decide, heaviest, within_bounds,
 };
 use crate::store::{
     AutoOutcome, Cached, ComponentSeries, FlagsState, NewDraft, POLICIES_TTL, Policy,
@@ -217,13 +217,15 @@ impl TuneJob {
     ) -> Result<Option<TuningInput>> {
         let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(None) };
         let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
-        let Some(memory) = self.memory_of(policy, &timelines, now).await? else {
+        let heaviest = heaviest(&timelines, bounds.min_sample_rate);
+        let Some(memory) = self.memory_of(policy, &timelines, heaviest, now).await? else {
             return Ok(None);
         };
         Ok(Some(TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory),
+            heaviest,
             routed: self.routed(policy, &weights, bounds).await?,
             weights,
             rewards: rewards.clone(),
@@ -296,10 +298,11 @@ impl TuneJob {
         &self,
         policy: &Policy,
         timelines: &BTreeMap<String, Timeline>,
+        heaviest: f64,
         now: i64,
     ) -> Result<Option<Memory>> {
         let stored = self.store.tuner_memory(&policy.id).await?;
-        let next = stored.memory.advanced(timelines, now);
+        let next = stored.memory.advanced(timelines, heaviest, now);
         if next == stored.memory {
             return Ok(Some(next));
         }

@@ -114,7 +114,12 @@ fn simulate(kind: Kind, candidate: Truth, seed: u64) -> (Judgement, u64) {
         let now = pass * PASS_MS;
         let (control, tested) = (a.since(&base.control), b.since(&base.candidate));
         let most = RewardConfig::default().bounds.max_cost_usd;
-        match judge(&setting, &config, &compare(&control, &tested, most, config.tail(kind)), now) {
+        match judge(
+            &setting,
+            &config,
+            &compare(&control, &tested, most, 1.0, config.tail(kind)),
+            now,
+        ) {
             Judgement::GoOn => {}
             Judgement::NextStage => {
                 setting.stage += 1;

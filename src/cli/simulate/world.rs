@@ -201,6 +201,7 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
         // Half of the traffic at most goes where nothing is to be won.
         exploration_floor: router.exploration_floor.min(0.5 / setup.arms as f64),
         max_auto_activations_per_day: 24,
+        min_sample_rate: setup.scenario.success_rate,
         ..router
     };
     let policies = BTreeMap::from([(POLICY.to_owned(), tuning)]);

@@ -93,7 +93,7 @@ impl Valued {
             .zip(&samples)
             .map(|(arm, rewards)| Logged { rewards, propensity: arm.0, proposed: arm.1 })
             .collect();
-        off_policy(&log, self.alpha).unwrap()
+        off_policy(&log, 1.0, self.alpha).unwrap()
     }
 }
 

@@ -15,8 +15,8 @@ struct Cell {
 ///
 /// An observation with the sample rate r stands for w = 1 / r actions. Where the share of actions
 /// that is kept is r, w (x - m) has the mean zero exactly if m is the mean over all actions, so
-/// that is what is bet on. Bets must be small enough for the largest weight; that is taken from
-/// the sample, which assumes that every rate in use has been seen.
+/// that is what is bet on. Bets must be small enough for the largest weight, before it comes: that
+/// is the largest of the sample, or what [`Cells::within`] says.
 #[derive(Clone, Debug)]
 pub struct Cells {
     cells: Vec<Cell>,
@@ -24,6 +24,8 @@ pub struct Cells {
     mean: f64,
     effective: f64,
     variance: f64,
+    /// What the weights of the cells are shares of.
+    heaviest: f64,
 }
 
 /// The bets of the mixture, as shares of the largest that cannot ruin: 16 in equal parts, each
@@ -78,7 +80,19 @@ impl Cells {
         let effective = total * total / squares;
         cells.iter_mut().for_each(|cell| cell.weight /= largest);
         let mean = mean.clamp(0.0, 1.0);
-        Self { cells, total, mean, effective, variance }
+        Self { cells, total, mean, effective, variance, heaviest: largest }
+    }
+
+    /// The same where observations may weigh as much as `heaviest`, even if none that is here does.
+    ///
+    /// Where one in ten successes is kept, twenty failures in a row are no wonder before the first
+    /// success. Who bets as if nothing weighed more than a failure takes them for a proof.
+    #[must_use]
+    pub fn within(mut self, heaviest: f64) -> Self {
+        let heaviest = heaviest.max(self.heaviest);
+        let share = self.heaviest / heaviest;
+        self.cells.iter_mut().for_each(|cell| cell.weight *= share);
+        Self { heaviest, ..self }
     }
 
     pub fn is_empty(&self) -> bool {

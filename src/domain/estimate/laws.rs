@@ -68,7 +68,7 @@ impl Kept {
     fn estimates(&self, alpha: f64) -> Estimates {
         let most = Cost::point_from(MOST_USD);
         let (reward, opposite) = (Cells::of(&self.reward), Cells::of(&self.opposite));
-        let quantile = |share| quantile_interval(&self.latency, share, alpha).unwrap();
+        let quantile = |share| quantile_interval(&self.latency, 1.0, share, alpha).unwrap();
         let log = [
             Logged { rewards: &self.reward, propensity: 0.8, proposed: 0.4 },
             Logged { rewards: &self.opposite, propensity: 0.2, proposed: 0.6 },
@@ -80,7 +80,7 @@ impl Kept {
             median: quantile(0.5),
             tail: quantile(0.95),
             apart: difference(&reward, &opposite, alpha),
-            proposal: off_policy(&log, alpha),
+            proposal: off_policy(&log, 1.0, alpha),
         }
     }
 }

@@ -38,8 +38,8 @@ pub struct OffPolicy {
 }
 
 /// `None` where nothing was logged, or where an arm is proposed that was never to be chosen: of
-/// that the log can say nothing.
-pub fn off_policy<G: Grid>(log: &[Logged<'_, G>], alpha: f64) -> Option<OffPolicy> {
+/// that the log can say nothing. Observations may weigh as much as `heaviest`.
+pub fn off_policy<G: Grid>(log: &[Logged<'_, G>], heaviest: f64, alpha: f64) -> Option<OffPolicy> {
     let unseen = |arm: &Logged<'_, G>| arm.proposed > 0.0 && arm.propensity <= 0.0;
     if log.iter().any(unseen) || log.iter().all(|arm| arm.rewards.is_empty()) {
         return None;
@@ -69,7 +69,8 @@ pub fn off_policy<G: Grid>(log: &[Logged<'_, G>], alpha: f64) -> Option<OffPolic
     if weights <= 0.0 {
         return None;
     }
-    let interval = mean_interval(&Cells::from_points(cells), alpha).scaled(largest);
+    let cells = Cells::from_points(cells).within(heaviest);
+    let interval = mean_interval(&cells, alpha).scaled(largest);
     Some(OffPolicy {
         ips: earned / actions,
         snips: earned / weights,
@@ -100,7 +101,7 @@ mod tests {
             Logged { rewards: &a, propensity: 0.5, proposed: 0.5 },
             Logged { rewards: &b, propensity: 0.5, proposed: 0.5 },
         ];
-        let found = off_policy(&log, 0.05).unwrap();
+        let found = off_policy(&log, 1.0, 0.05).unwrap();
         for value in [found.ips, found.snips, found.dr] {
             assert!((value - 0.45).abs() < 1e-12, "{found:?}");
         }
@@ -114,7 +115,7 @@ mod tests {
             Logged { rewards: &a, propensity: 2.0 / 3.0, proposed: 1.0 / 3.0 },
             Logged { rewards: &b, propensity: 1.0 / 3.0, proposed: 2.0 / 3.0 },
         ];
-        let found = off_policy(&log, 0.05).unwrap();
+        let found = off_policy(&log, 1.0, 0.05).unwrap();
         for value in [found.ips, found.snips, found.dr] {
             assert!((value - 0.4).abs() < 1e-12, "{found:?}");
         }
@@ -129,6 +130,6 @@ mod tests {
             Logged { rewards: &a, propensity: 1.0, proposed: 0.5 },
             Logged { rewards: &b, propensity: 0.0, proposed: 0.5 },
         ];
-        assert_eq!(off_policy(&log, 0.05), None);
+        assert_eq!(off_policy(&log, 1.0, 0.05), None);
     }
 }

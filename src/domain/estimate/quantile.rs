@@ -11,14 +11,19 @@ use super::sample::{Grid, Latency, Sample};
 /// best-arm identification", arXiv 1906.09712) this asks of each duration whether the share of
 /// actions that took no longer can be `share`, here by betting. Only edges of bins are asked, so
 /// that an interval is up to a bin (9%) wider at either end than it need be. With no upper bound
-/// it ends at the highest edge.
-pub fn quantile_interval(sample: &Sample<Latency>, share: f64, alpha: f64) -> Option<Interval> {
+/// it ends at the highest edge. Observations may weigh as much as `heaviest`.
+pub fn quantile_interval(
+    sample: &Sample<Latency>,
+    heaviest: f64,
+    share: f64,
+    alpha: f64,
+) -> Option<Interval> {
     if sample.is_empty() {
         return None;
     }
     let up_to = |edge: u16| {
         let edge = Latency::point(edge);
-        Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge)))
+        Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge))).within(heaviest)
     };
     // Of edges from below, those where fewer than `share` took no longer come first.
     let edges = Latency::POINTS;

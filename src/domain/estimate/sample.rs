@@ -108,6 +108,11 @@ impl<G: Grid> Sample<G> {
         })
     }
 
+    /// The weight that none exceeds; 1 of nothing.
+    pub fn heaviest(&self) -> f64 {
+        self.points().map(|(weight, _, _)| weight).fold(1.0, f64::max)
+    }
+
     /// How many observations there are, however they weigh.
     pub fn n(&self) -> f64 {
         self.points().map(|(_, _, n)| n).sum()

@@ -25,7 +25,7 @@ fn nothing_is_known_before_the_first_observation() {
     assert_eq!(mean_interval(&none, 0.05), Interval::UNIT);
     assert_eq!(difference(&none, &cells(&[1.0; 9]), 0.05), Interval { low: -1.0, high: 1.0 });
     assert!(!is_greater(&none, &none, -0.5, 0.05));
-    assert_eq!(quantile_interval(&Sample::default(), 0.5, 0.05), None);
+    assert_eq!(quantile_interval(&Sample::default(), 1.0, 0.5, 0.05), None);
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn a_clear_difference_is_seen_and_an_unclear_one_is_not() {
 fn the_quantiles_lie_around_the_true_ones() {
     let durations: Vec<f64> = (0..4_000).map(|i| 100.0 + f64::from(i % 1_000)).collect();
     let sample = sample_of::<Latency>(&durations);
-    let median = quantile_interval(&sample, 0.5, 0.05).unwrap();
+    let median = quantile_interval(&sample, 1.0, 0.5, 0.05).unwrap();
     assert!(median.contains(600.0) && median.low > 500.0 && median.high < 720.0, "{median:?}");
-    let p95 = quantile_interval(&sample, 0.95, 0.05).unwrap();
+    let p95 = quantile_interval(&sample, 1.0, 0.95, 0.05).unwrap();
     assert!(p95.contains(1_050.0) && p95.low > 900.0 && p95.high < 1_300.0, "{p95:?}");
 }
 
@@ -163,5 +163,34 @@ proptest! {
         prop_assert!(-1.0 <= apart.low && apart.low <= apart.high && apart.high <= 1.0);
         let back = difference(&b, &a, 0.05);
         prop_assert!((apart.low + back.high).abs() < 1e-9 && (apart.high + back.low).abs() < 1e-9);
+    }
+}
+
+/// What a gambler owns on average after so many observations, where the share `success` of all
+/// actions succeeds and one in ten successes is kept, who bets that fewer do.
+fn average_capital(success: f64, n: i32, cells: impl Fn(Cells) -> Cells) -> f64 {
+    let kept = success * 0.1;
+    let of_kept = kept / (kept + 1.0 - success);
+    let mut ways = 1.0;
+    let mut sum = 0.0;
+    for successes in 0..=n {
+        let failures = n - successes;
+        let points = [(10.0, 1.0, f64::from(successes)), (1.0, 0.0, f64::from(failures))];
+        let seen = cells(Cells::from_points(points.into_iter().filter(|it| it.2 > 0.0)));
+        let probability = ways * of_kept.powi(successes) * (1.0 - of_kept).powi(failures);
+        sum += probability * seen.log_capital(Side::Below, success).exp();
+        ways *= f64::from(failures) / f64::from(successes + 1);
+    }
+    sum
+}
+
+#[test]
+fn a_gambler_who_knows_how_much_an_observation_may_weigh_wins_nothing_on_average() {
+    for (success, n) in [(0.3, 5), (0.5, 25), (0.9, 40)] {
+        let fair = average_capital(success, n, |cells| cells.within(10.0));
+        assert!((fair - 1.0).abs() < 1e-9, "{success} {n}: {fair}");
+        // Who does not know it wins from what was not kept.
+        let unfair = average_capital(success, n, |cells| cells);
+        assert!(unfair > 1.2, "{success} {n}: {unfair}");
     }
 }

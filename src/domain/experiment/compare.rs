@@ -50,29 +50,39 @@ pub struct Ranges {
     pub candidate: Interval,
 }
 
-/// What both samples say. A cost above `max_cost_usd` counts as that.
-pub fn compare(control: &Samples, candidate: &Samples, max_cost_usd: f64, tail: f64) -> Comparison {
+/// What both samples say. A cost above `max_cost_usd` counts as that, and no sample rate is to be
+/// below `min_sample_rate`. Each end of an interval errs with the probability `tail`.
+pub fn compare(
+    control: &Samples,
+    candidate: &Samples,
+    max_cost_usd: f64,
+    min_sample_rate: f64,
+    tail: f64,
+) -> Comparison {
+    let heaviest = control.success.heaviest().max(candidate.success.heaviest());
+    let heaviest = heaviest.max(1.0 / min_sample_rate);
     let most = Cost::point_from(max_cost_usd);
-    let p95 = |samples: &Samples| quantile_interval(&samples.latency, 0.95, 2.0 * tail);
+    let p95 = |samples: &Samples| quantile_interval(&samples.latency, heaviest, 0.95, 2.0 * tail);
     let ranges = p95(control).zip(p95(candidate));
     Comparison {
         control_n: control.reward.n().round() as u64,
         candidate_n: candidate.reward.n().round() as u64,
         tail,
-        reward: compared(&control.reward, &candidate.reward, 1.0, tail),
-        success_rate: compared(&control.success, &candidate.success, 1.0, tail),
+        reward: compared([&control.reward, &candidate.reward], heaviest, 1.0, tail),
+        success_rate: compared([&control.success, &candidate.success], heaviest, 1.0, tail),
         p95_latency: ranges.map(|(control, candidate)| Ranges { control, candidate }),
-        cost_usd: compared(&control.cost, &candidate.cost, most, tail),
+        cost_usd: compared([&control.cost, &candidate.cost], heaviest, most, tail),
     }
 }
 
+/// Of control and candidate.
 fn compared<G: Grid>(
-    control: &Sample<G>,
-    candidate: &Sample<G>,
+    samples: [&Sample<G>; 2],
+    heaviest: f64,
     most: f64,
     tail: f64,
 ) -> Option<Compared> {
-    let (control, candidate) = (Cells::scaled(control, most), Cells::scaled(candidate, most));
+    let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(heaviest));
     // Both ends of an interval, and so twice what one of them may err.
     let alpha = 2.0 * tail;
     let of = |cells: &Cells| Measured::of(cells, alpha, most);

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 use crate::domain::estimate::Measured;
+use crate::domain::observation::MIN_SAMPLE_RATE;
 
 /// The shares of units that the candidate of an A/B test has, one after the other. After the last
 /// it has all of them: it is the active version.
@@ -81,6 +82,8 @@ pub struct GuardConfig {
     /// The smallest gain that is worth having, in units of the metric: an A/B test ends where it is
     /// proven that there is less, and a watch once the gain in mean reward is known to within this.
     pub min_effect: f64,
+    /// The smallest `sampleRate` of components, as in [`PolicyTuning`](crate::domain::tuning::PolicyTuning).
+    pub min_sample_rate: f64,
     /// A stage lasts at least until the candidate has been observed as often ...
     pub min_samples: u64,
     /// ... and as long.
@@ -98,6 +101,7 @@ impl Default for GuardConfig {
             guardrails: Guardrails::default(),
             min_effect: 0.01,
             min_samples: 100,
+            min_sample_rate: 1.0,
             stage_minutes: 60,
             watch_hours: 24,
             max_days: 14,
@@ -145,6 +149,7 @@ impl GuardConfig {
             ("guardrails.p95Latency", rails.p95_latency, 1.0, 1e6),
             ("guardrails.costUsd", rails.cost_usd, 1.0, 1e6),
             ("minEffect", self.min_effect, 0.0, 1.0),
+            ("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0),
             ("minSamples", self.min_samples as f64, 1.0, 1e12),
             ("maxDays", f64::from(self.max_days), 1.0, 365.0),
         ];

@@ -61,7 +61,7 @@ fn run(kind: Kind, candidate: Truth, per_hour: usize, seed: u64) -> (Judgement, 
         observe(&mut b, candidate, n, &mut random);
         seen += n as u64;
         let (control, candidate) = (a.since(&base.control), b.since(&base.candidate));
-        let comparison = compare(&control, &candidate, 0.1, config.tail(kind));
+        let comparison = compare(&control, &candidate, 0.1, 1.0, config.tail(kind));
         match judge(&setting, &config, &comparison, hour * HOUR) {
             Judgement::GoOn => {}
             Judgement::NextStage => {
@@ -132,7 +132,7 @@ fn a_stage_lasts_until_time_and_observations_suffice() {
     observe(&mut a, USUAL, 100, &mut random);
     observe(&mut b, USUAL, 99, &mut random);
     let at = |b: &Samples, now| {
-        judge(&setting, &config, &compare(&a, b, 0.1, config.tail(Kind::Ab)), now)
+        judge(&setting, &config, &compare(&a, b, 0.1, 1.0, config.tail(Kind::Ab)), now)
     };
     assert_eq!(at(&b, HOUR), Judgement::GoOn, "99 observations are too few");
     observe(&mut b, USUAL, 1, &mut random);
@@ -231,7 +231,7 @@ fn a_verdict_holds_the_promise_against_the_outcome() {
     let (mut a, mut b) = (Samples::default(), Samples::default());
     observe(&mut a, USUAL, 5_000, &mut random);
     observe(&mut b, Truth { success: 0.97, ..USUAL }, 5_000, &mut random);
-    let comparison = compare(&a, &b, 0.1, 0.01);
+    let comparison = compare(&a, &b, 0.1, 1.0, 0.01);
     let verdict = |expected| {
         let verdict = Verdict::of("1.0.0", Kind::Watch, comparison.clone(), expected, 1).unwrap();
         (verdict.effect, verdict.promise.map(|it| it.kept))
@@ -239,7 +239,7 @@ fn a_verdict_holds_the_promise_against_the_outcome() {
     assert_eq!(verdict(Some(0.05)), (Effect::Better, Some(Promised::Kept)));
     assert_eq!(verdict(Some(0.5)), (Effect::Better, Some(Promised::Broken)));
     assert_eq!(verdict(None), (Effect::Better, None));
-    let none = compare(&a, &Samples::default(), 0.1, 0.01);
+    let none = compare(&a, &Samples::default(), 0.1, 1.0, 0.01);
     assert_eq!(Verdict::of("1.0.0", Kind::Watch, none, None, 1), None);
 }
 
@@ -263,7 +263,7 @@ proptest! {
         let (mut a, mut b) = (Samples::default(), Samples::default());
         observe(&mut a, USUAL, n, &mut random);
         observe(&mut b, Truth { success: 0.5, ..USUAL }, m, &mut random);
-        let (ab, ba) = (compare(&a, &b, 0.1, 0.01), compare(&b, &a, 0.1, 0.01));
+        let (ab, ba) = (compare(&a, &b, 0.1, 1.0, 0.01), compare(&b, &a, 0.1, 1.0, 0.01));
         let (ab, ba) = (ab.reward.unwrap().change, ba.reward.unwrap().change);
         prop_assert!((ab.estimate + ba.estimate).abs() < 1e-12);
         prop_assert!((ab.low + ba.high).abs() < 1e-9 && (ab.high + ba.low).abs() < 1e-9);

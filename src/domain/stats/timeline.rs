@@ -115,6 +115,11 @@ impl Timeline {
         parts
     }
 
+    /// The weight that no observation exceeds.
+    pub fn heaviest(&self) -> f64 {
+        self.buckets().map(|(_, samples)| samples.success.heaviest()).fold(1.0, f64::max)
+    }
+
     /// Everything in buckets that begin no earlier than `start`.
     pub fn since(&self, start: i64) -> Samples {
         let mut sum = Samples::default();

@@ -21,6 +21,23 @@ pub struct Check {
 /// routed by them, at any look.
 const ALPHA: f64 = 0.001;
 
+/// Whether no observation weighs more than `minSampleRate` lets expect. It holds nothing up: what
+/// has been seen is reckoned with, and only what came before it was not.
+pub(super) fn sample_rates(input: &TuningInput) -> Check {
+    /// Weights are kept at points, each so many times the one before.
+    const STEP: f64 = 1.19;
+    let declared = input.config.min_sample_rate;
+    let passed = input.heaviest <= STEP / declared;
+    let detail = match passed {
+        true => format!("no sample rate is below {declared}"),
+        false => format!(
+            "sample rates of down to about {:.2} are in use, and minSampleRate is {declared}",
+            1.0 / input.heaviest
+        ),
+    };
+    Check { name: "minSampleRate".to_owned(), passed: Some(passed), detail }
+}
+
 /// Whether each arm has its weight's share of the actions that name the active version, at every
 /// look: the sample-ratio test, arm by arm, each with an equal part of [`ALPHA`].
 pub(super) fn sample_ratio(input: &TuningInput) -> Check {
@@ -41,7 +58,7 @@ pub(super) fn sample_ratio(input: &TuningInput) -> Check {
             let value = f64::from(u8::from(other == arm));
             rewards.points().map(move |(weight, _, n)| (weight, value, n))
         });
-        let cells = Cells::from_points(points);
+        let cells = Cells::from_points(points).within(input.heaviest);
         let refuted = cells.refutes(Side::Above, *weight, alpha)
             || cells.refutes(Side::Below, *weight, alpha);
         let share = actions.get(arm).copied().unwrap_or_default() / total;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::WEIGHT_STEPS;
 use crate::domain::experiment::{GuardConfig, GuardConfigError};
+use crate::domain::observation::MIN_SAMPLE_RATE;
 use crate::domain::policy::{PolicyKey, PolicyKeyError};
 
 /// Stands for the arm's name in [`PolicyTuning::component`].
@@ -44,6 +45,9 @@ pub struct PolicyTuning {
     pub alpha: f64,
     /// Below this many observations an arm is not judged.
     pub min_samples: u64,
+    /// The smallest `sampleRate` of the arms' components: until an observation that weighs as
+    /// much has been seen, intervals hold only if none is smaller.
+    pub min_sample_rate: f64,
     /// How far a weight may move in one version ...
     pub step_bound: f64,
     /// ... and how far once an arm does worse than `thresholds.retrain`.
@@ -68,6 +72,7 @@ impl Default for PolicyTuning {
             component: ARM_PLACEHOLDER.to_owned(),
             alpha: 0.05,
             min_samples: 100,
+            min_sample_rate: 1.0,
             step_bound: 0.1,
             retrain_step_bound: 0.2,
             exploration_floor: 0.05,
@@ -133,6 +138,7 @@ impl PolicyTuning {
         within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
+        within("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0)?;
         within("alpha", self.alpha, 1e-6, 0.5)?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {

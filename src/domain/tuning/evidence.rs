@@ -119,7 +119,7 @@ impl Evidence {
             gain: Gain { expected, low, high },
             differences,
             off_policy: logged(input, proposed),
-            checks: vec![check],
+            checks: vec![check, checks::sample_rates(input)],
             digest: digest(input),
         }
     }
@@ -189,7 +189,7 @@ fn logged(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
         })
         .collect();
     let is_complete = arms.len() == input.weights.len();
-    is_complete.then(|| off_policy(&arms, input.config.alpha)).flatten()
+    is_complete.then(|| off_policy(&arms, input.heaviest, input.config.alpha)).flatten()
 }
 
 impl ArmEvidence {
@@ -197,11 +197,12 @@ impl ArmEvidence {
         let known = input.arms.get(&standing.arm);
         let alpha = budget::of_interval(input.config.alpha, all.len(), standing.restarts);
         let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
-        let latency = |share| quantile_interval(&known?.samples.latency, share, alpha);
+        let heaviest = input.heaviest;
+        let latency = |share| quantile_interval(&known?.samples.latency, heaviest, share, alpha);
         let memory = known.map(|it| it.memory).unwrap_or_default();
         let named = standing.beaten_by.iter().map(|arm| all[*arm].arm.clone());
         let measured = |cells: fn(&ArmInput) -> Cells| {
-            known.and_then(|it| Measured::of(&cells(it), alpha, 1.0))
+            known.and_then(|it| Measured::of(&cells(it).within(heaviest), alpha, 1.0))
         };
         Self {
             arm: standing.arm.clone(),
@@ -219,8 +220,10 @@ impl ArmEvidence {
             taken_at: standing.reward,
             reward: measured(|it| Cells::of(&it.samples.reward)),
             success_rate: measured(|it| Cells::of(&it.samples.success)),
-            cost_usd: known
-                .and_then(|it| Measured::of(&Cells::scaled(&it.samples.cost, most), alpha, most)),
+            cost_usd: known.and_then(|it| {
+                let cells = Cells::scaled(&it.samples.cost, most).within(heaviest);
+                Measured::of(&cells, alpha, most)
+            }),
             p50_latency: latency(0.5),
             p95_latency: latency(0.95),
         }

@@ -13,7 +13,7 @@ use crate::domain::reward::RewardConfig;
 use crate::domain::stats::{DecodeError, Samples, Timeline};
 
 /// Raised whenever the layout of anything within changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Everything that a decision rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct TuningInput {
     pub weights: BTreeMap<String, f64>,
     /// Of each arm that has any, what was observed since it began.
     pub arms: BTreeMap<String, ArmInput>,
+    /// What an observation may weigh, at most: of `minSampleRate`, or more where more was seen of
+    /// any arm, also before it began.
+    pub heaviest: f64,
     /// By arm, the rewards of observations that name the active version; none where they cannot be
     /// told apart.
     pub routed: Option<BTreeMap<String, Sample<RewardScore>>>,
@@ -36,6 +39,12 @@ pub struct TuningInput {
     pub last_draft: Option<LastDraft>,
     /// When this was read, in epoch milliseconds.
     pub as_of: i64,
+}
+
+/// What an observation of these arms may weigh at most, where no sample rate is to be below
+/// `min_sample_rate`.
+pub fn heaviest(timelines: &BTreeMap<String, Timeline>, min_sample_rate: f64) -> f64 {
+    timelines.values().map(Timeline::heaviest).fold(1.0 / min_sample_rate, f64::max)
 }
 
 /// What is known of an arm.

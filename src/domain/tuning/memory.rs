@@ -60,9 +60,14 @@ impl Memory {
         self.arms.get(arm).copied().unwrap_or_default()
     }
 
-    /// What is remembered after a look at `now`.
+    /// What is remembered after a look at `now`; observations may weigh as much as `heaviest`.
     #[must_use]
-    pub fn advanced(&self, timelines: &BTreeMap<String, Timeline>, now: i64) -> Self {
+    pub fn advanced(
+        &self,
+        timelines: &BTreeMap<String, Timeline>,
+        heaviest: f64,
+        now: i64,
+    ) -> Self {
         let mut next = self.clone();
         let period = period_of(now);
         if period > self.period {
@@ -78,7 +83,8 @@ impl Memory {
         }
         for (arm, timeline) in timelines {
             let memory = next.of(arm);
-            if memory.restarts < MAX_RESTARTS && has_changed(timeline, memory.since, now) {
+            if memory.restarts < MAX_RESTARTS && has_changed(timeline, memory.since, heaviest, now)
+            {
                 let since = (now.div_euclid(HOUR_MS) + 1) * HOUR_MS;
                 let restarts = memory.restarts + 1;
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts });
@@ -88,7 +94,7 @@ impl Memory {
     }
 }
 
-fn has_changed(timeline: &Timeline, since: i64, now: i64) -> bool {
+fn has_changed(timeline: &Timeline, since: i64, heaviest: f64, now: i64) -> bool {
     let starts: Vec<i64> = timeline.buckets().map(|(start, _)| start).collect();
     // Ages that fall into one bucket are one cut.
     let mut cuts: Vec<i64> = CUTS
@@ -102,7 +108,7 @@ fn has_changed(timeline: &Timeline, since: i64, now: i64) -> bool {
     (1..parts.len()).any(|cut| {
         let (before, after) = parts.split_at(cut);
         let known: usize = before.iter().map(|(buckets, _)| buckets).sum();
-        known >= KNOWN && differ(&sum(before), &sum(after))
+        known >= KNOWN && differ(&sum(before).within(heaviest), &sum(after).within(heaviest))
     })
 }
 
@@ -155,7 +161,8 @@ mod tests {
     }
 
     fn look(memory: &Memory, timeline: Timeline, hours: i64) -> Memory {
-        memory.advanced(&BTreeMap::from([("a".to_owned(), timeline)]), START + hours * HOUR_MS)
+        let timelines = BTreeMap::from([("a".to_owned(), timeline)]);
+        memory.advanced(&timelines, 1.0, START + hours * HOUR_MS)
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
         .iter()
         .map(|(arm, weight)| {
             let known = input.arms.get(arm);
-            let cells = known.map(|it| Cells::of(&it.samples.reward));
+            let cells = known.map(|it| Cells::of(&it.samples.reward).within(input.heaviest));
             let cells = cells.unwrap_or_else(|| Cells::from_points([]));
             let n = known.map_or(0, ArmInput::n);
             let judged = n >= input.config.min_samples && !cells.is_empty();

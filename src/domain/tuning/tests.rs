@@ -15,6 +15,7 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         parent: Version::new(1, 0, 0),
         weights: arms.iter().map(|it| (it.0.to_owned(), it.1)).collect(),
         arms: arms.iter().map(|it| (it.0.to_owned(), arm(it.2, it.3))).collect(),
+        heaviest: 1.0,
         routed: None,
         rewards: RewardConfig::default(),
         config: TuningConfig::default().policies["router-core"].clone(),
@@ -367,6 +368,7 @@ prop_compose! {
         arms in prop::collection::vec(prop::option::of(any_arm()), weights.len()),
         weights in Just(weights),
         config in any_bounds(),
+        heaviest in 1.0..100.0_f64,
         thresholds in prop::array::uniform2(0.0..=1.0_f64),
     ) -> TuningInput {
         let name = |at: usize| format!("arm-{at:03}");
@@ -379,6 +381,7 @@ prop_compose! {
             retrain: thresholds[0].min(thresholds[1]),
         };
         input.config = config;
+        input.heaviest = heaviest;
         input
     }
 }
