@@ -3,6 +3,8 @@
 //!     cargo test --test lab                            # a few histories
 //!     cargo test --release --test lab -- null 10000 [FIRST]
 //!     cargo test --release --test lab -- guard [RUNS]
+//!     cargo test --release --test lab -- samples [RUNS]
+//!     cargo test --release --test lab -- regret [RUNS]
 //!
 //! `null`: arms that do not differ, looked at each hour for 30 days. Told are the histories that
 //! saw any proposal, those in which any interval left the truth at any look, and, for what
@@ -11,12 +13,20 @@
 //!
 //! `guard`: versions that are worse, better or the same, activated or tested: what becomes of them,
 //! and after how many observations.
+//!
+//! `samples`: how many observations it takes to prove which arm is the best, beside A/B tests of
+//! equal error.
+//!
+//! `regret`: the reward lost while learning. `benches/rivals/run` puts other learners beside it.
 
 #![expect(clippy::unwrap_used, reason = "a laboratory that cannot go on fails")]
 
 mod guard;
 mod kayenta;
 mod null;
+mod regret;
+mod samples;
+mod worlds;
 
 use std::process::ExitCode;
 
@@ -29,6 +39,9 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("guard") => guard::run(number(1).unwrap_or(100)),
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
+        Some("samples") => samples::run(number(1).unwrap_or(20)),
+        Some("regret") => regret::run(number(1).unwrap_or(20)),
+        Some("worlds") => regret::print_truths(),
         // The test runner passes filters and flags of its own; they mean nothing here.
         _ => null::run(HISTORIES, 0),
     }

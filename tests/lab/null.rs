@@ -9,18 +9,14 @@ use f0_learning::domain::observation::{Observation, Outcome};
 use f0_learning::domain::reward::{Reward, RewardConfig, score};
 use f0_learning::domain::stats::Series;
 use f0_learning::domain::tuning::memory::Memory;
-use f0_learning::domain::tuning::{
-    self, ArmInput, Decision, TuningConfig, TuningInput, budget, decide,
-};
+use f0_learning::domain::tuning::{self, ArmInput, Decision, TuningInput, budget, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::kayenta;
+use crate::worlds::{self, HOUR_MS, START, pick};
 
-const HOUR_MS: i64 = 3_600_000;
 const HOURS: i64 = 30 * 24;
-/// The start of a period of the budget.
-const START: i64 = 687 * budget::PERIOD_MS;
 const THREADS: u64 = 2;
 
 /// What rewards, durations and costs can be.
@@ -159,17 +155,6 @@ fn shares(n: usize, rng: &mut StdRng) -> Vec<f64> {
     raw.iter().map(|it| it / sum).collect()
 }
 
-fn pick(shares: &[f64], rng: &mut StdRng) -> usize {
-    let mut left: f64 = rng.random();
-    for (index, share) in shares.iter().enumerate() {
-        left -= share;
-        if left < 0.0 {
-            return index;
-        }
-    }
-    shares.len() - 1
-}
-
 impl Truth {
     fn draw(rng: &mut StdRng) -> Self {
         let values = shares(VALUES.len(), rng);
@@ -238,13 +223,9 @@ fn history(seed: u64) -> Seen {
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         let heaviest = tuning::heaviest(&timelines, truth.rate);
         memory = memory.advanced(&timelines, heaviest, now);
-        let input = input(&arms, ArmInput::of_all(&timelines, &memory), heaviest, now);
+        let input = input(ArmInput::of_all(&timelines, &memory), heaviest, now);
         seen.proposal |= matches!(decide(&input), Decision::Propose(_));
-        let before = seen.left;
         leaves_the_truth(&input, &truth.means, &mut seen.left);
-        if before != seen.left {
-            eprintln!("seed {seed} hour {hour} rate {} {:?}", truth.rate, seen.left);
-        }
         let different = |arm: &usize| kayenta::calls_different(&counts[0], &counts[*arm]);
         seen.kayenta |= (1..count).any(|arm| different(&arm));
     }
@@ -253,46 +234,22 @@ fn history(seed: u64) -> Seen {
 }
 
 fn observe(ts: i64, act: Act, rate: f64) -> (Observation, Reward) {
+    let outcome = if act.value > 0 { Outcome::Success } else { Outcome::Failure };
     let observation = Observation {
-        id: String::new(),
-        ts,
-        component: String::new(),
-        outcome: if act.value > 0 { Outcome::Success } else { Outcome::Failure },
         duration_ms: DURATIONS[act.duration],
-        tokens_in: None,
-        tokens_out: None,
         cost_usd: act.cost.map(|it| COSTS[it]),
-        policy_version: None,
-        error_code: None,
         sample_rate: rate,
+        ..worlds::observation(ts, outcome)
     };
     let reward = score(&RewardConfig::default(), &observation);
     (observation, Reward { score: VALUES[act.value], ..reward })
 }
 
-fn input(
-    arms: &[String],
-    known: BTreeMap<String, ArmInput>,
-    heaviest: f64,
-    now: i64,
-) -> TuningInput {
-    let weight = 1.0 / arms.len() as f64;
+fn input(known: BTreeMap<String, ArmInput>, heaviest: f64, now: i64) -> TuningInput {
     let mut rewards = RewardConfig::default();
     // No mean lies below: what fails is another matter than what differs.
     rewards.thresholds.retrain = 0.0;
-    TuningInput {
-        policy_id: "p".to_owned(),
-        parent: semver::Version::new(1, 0, 0),
-        weights: arms.iter().map(|arm| (arm.clone(), weight)).collect(),
-        arms: known,
-        heaviest,
-        routed: None,
-        rewards,
-        config: TuningConfig::default().policies.remove("router-core").unwrap(),
-        tuning_version: String::new(),
-        last_draft: None,
-        as_of: now,
-    }
+    TuningInput { heaviest, rewards, ..worlds::input(known, now) }
 }
 
 /// Notes each interval that would be shown now and leaves out what is true.

@@ -16,7 +16,16 @@ use super::{Reason, TuningInput, WEIGHT_STEPS, projection};
 /// The weights that the standings call for, in the order of the arms; those in force where nothing
 /// is proven and no arm lies below the floor.
 pub(super) fn weights(input: &TuningInput, arms: &[Standing]) -> Result<Vec<f64>, Reason> {
-    let (floor, step) = (input.config.exploration_floor, step(input, arms));
+    within(input, arms, step(input, arms))
+}
+
+/// Where step after step would lead to if nothing more were learnt.
+pub(super) fn destination(input: &TuningInput, arms: &[Standing]) -> Result<Vec<f64>, Reason> {
+    within(input, arms, 1.0)
+}
+
+fn within(input: &TuningInput, arms: &[Standing], step: f64) -> Result<Vec<f64>, Reason> {
+    let floor = input.config.exploration_floor;
     let currents: Vec<Current> =
         arms.iter().map(|it| Current { weight: it.weight, capped: it.is_loser() }).collect();
     let bounds = Bounds::new(&currents, floor, step)

@@ -56,7 +56,8 @@ pub struct PolicyTuning {
     pub exploration_floor: f64,
     /// A version that moves no weight by this much is not worth an admin's time ...
     pub min_change: f64,
-    /// ... nor is one that promises less than this in mean reward.
+    /// ... nor is one that leads, with all the steps that would follow, to less than this in mean
+    /// reward.
     pub min_gain: f64,
     /// Whether nothing is compared while the arms' shares of the observations contradict the
     /// weights: a component that does not follow its policy may choose what goes where.

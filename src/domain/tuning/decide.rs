@@ -30,7 +30,7 @@ fn propose(input: &TuningInput) -> Result<Proposal, Reason> {
         return Err(Reason::SampleRatio(check.detail));
     }
     let changes = changes(&standings, &target);
-    require_worthwhile(input, &standings, &changes, &target)?;
+    require_worthwhile(input, &standings, &changes)?;
     require_new(input, &changes)?;
     let evidence = Evidence::gather(input, &standings, &target, check);
     let names = standings.iter().map(|it| it.arm.clone());
@@ -111,14 +111,15 @@ fn require_worthwhile(
     input: &TuningInput,
     arms: &[Standing],
     changes: &[ArmChange],
-    target: &[f64],
 ) -> Result<(), Reason> {
     let (min_change, min_gain) = (input.config.min_change, input.config.min_gain);
     let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
     if largest_change < min_change || changes.is_empty() {
         return Err(Reason::AlreadyBest { largest_change, min_change });
     }
-    let gain = evidence::expected_gain(arms, target);
+    // A step is bounded, and so what it gains; whether the way is worth going is seen at its end.
+    let destination = allocate::destination(input, arms)?;
+    let gain = evidence::expected_gain(arms, &destination);
     if gain < min_gain && !is_below_floor(input, arms) {
         return Err(Reason::GainTooSmall { gain, min_gain });
     }

@@ -114,7 +114,7 @@ impl fmt::Display for Reason {
                  than {largest_change:.4} (it takes {min_change})"
             ),
             Self::GainTooSmall { gain, min_gain } => {
-                write!(f, "the expected gain of {gain:.4} is below {min_gain}")
+                write!(f, "the expected gain of {gain:.4}, all steps taken, is below {min_gain}")
             }
             Self::AlreadyProposed { version, status: PolicyStatus::Draft } => {
                 write!(f, "{version} proposes the same already and awaits an admin")
