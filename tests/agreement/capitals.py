@@ -14,7 +14,7 @@ import types
 import numpy as np
 
 FILE = pathlib.Path(__file__).with_name("intervals.json")
-BETS = [0.96 / 2**power for power in range(16)]
+BETS = [0.96 / 2**power for power in range(12)]
 
 
 def import_betting(folder):

@@ -5,7 +5,7 @@
 
 The fixed inputs lie on the points of the service's grids, so that nothing is lost on the way into
 its samples: a test of the library (src/domain/estimate/agreement.rs) must find the same bounds. The
-rule is that of Waudby-Smith and Ramdas (arXiv 2010.09686) with a mixture of 16 constant bets; each
+rule is that of Waudby-Smith and Ramdas (arXiv 2010.09686) with a mixture of 12 constant bets; each
 observation is bet on one after the other, in the order drawn, where the library sums over a
 histogram.
 """
@@ -17,7 +17,7 @@ import random
 import sys
 
 FILE = pathlib.Path(__file__).with_name("intervals.json")
-BETS = [0.96 / 2**power for power in range(16)]
+BETS = [0.96 / 2**power for power in range(12)]
 
 
 def log_capital(observations, m, above):

@@ -25,7 +25,7 @@ FILE = pathlib.Path(__file__).with_name("off_policy.json")
 CAMPAIGNS = ("all", "men", "women")
 POSITIONS = 3
 ALPHA = 0.05
-BETS = 0.96 / 2.0 ** np.arange(16)
+BETS = 0.96 / 2.0 ** np.arange(12)
 OBP = pathlib.Path(importlib.util.find_spec("obp").submodule_search_locations[0])
 
 

@@ -122,6 +122,8 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
     let mut weights = vec![1.0 / truth.len() as f64; truth.len()];
     let mut samples = vec![Samples::default(); truth.len()];
     let mut observations = 0;
+    // What was proven at any look was proven.
+    let mut out = vec![false; truth.len()];
     for hour in 1..=MOST_HOURS {
         for _ in 0..A_BATCH * truth.len() {
             let arm = worlds::pick(&weights, &mut random);
@@ -147,8 +149,10 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
             ..worlds::input(arms, START + hour * HOUR_MS)
         };
         let standing = known(&input);
-        let unbeaten: Vec<usize> =
-            (0..truth.len()).filter(|arm| standing[*arm].beaten_by.is_empty()).collect();
+        for (out, standing) in out.iter_mut().zip(&standing) {
+            *out |= !standing.beaten_by.is_empty();
+        }
+        let unbeaten: Vec<usize> = (0..truth.len()).filter(|arm| !out[*arm]).collect();
         if let [best] = unbeaten[..] {
             return (Some(best), observations);
         }

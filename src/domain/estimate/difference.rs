@@ -1,6 +1,8 @@
 //! How far two means are apart.
 
-use super::capital::{Cells, Side};
+use std::ops::RangeInclusive;
+
+use super::capital::{BETS, Cells, LogCapitals, Side, log_mean_exp};
 use super::interval::{Interval, last_refuted};
 
 /// Bounds are found to within this share of the error of a mean, outwards.
@@ -40,41 +42,79 @@ pub fn is_greater(a: &Cells, b: &Cells, by: f64, alpha: f64) -> bool {
     let enough = -alpha.ln();
     // A stretch as narrow as this is not searched any further: what is unclear there is not said.
     let narrowest = precision(a, b) / 4.0;
-    let above = |m: f64| a.log_capital(Side::Above, m);
-    let below = |m: f64| b.log_capital(Side::Below, m - by);
+    let at = |m: f64| Pair {
+        m,
+        above: a.log_capitals(Side::Above, m),
+        below: b.log_capitals(Side::Below, m - by),
+        offset: offset(m, by),
+    };
     let (low, high) = (by.max(0.0), (1.0 + by).min(1.0));
     let (n, other) = (a.effective_n(), b.effective_n());
     let likely = (a.mean() * n + (b.mean() + by) * other) / (n + other);
-    let likely = likely.clamp(low, high);
-    if above(likely) + below(likely) < enough {
+    let likely = at(likely.clamp(low, high));
+    if likely.log_capital() < enough {
         return false;
     }
-    // The first falls with m and the second rises, so that their ends bound a stretch.
-    let mut open = vec![
-        Stretch { low, high: likely, above: above(likely), below: below(low) },
-        Stretch { low: likely, high, above: above(high), below: below(likely) },
-    ];
-    while let Some(stretch) = open.pop() {
-        if stretch.above + stretch.below >= enough || stretch.low >= stretch.high {
+    let mut open = vec![(at(low), likely), (likely, at(high))];
+    while let Some((low, high)) = open.pop() {
+        if between(&low, &high) >= enough || low.m >= high.m {
             continue;
         }
-        let middle = f64::midpoint(stretch.low, stretch.high);
-        let (at_above, at_below) = (above(middle), below(middle));
-        if at_above + at_below < enough || stretch.high - stretch.low < narrowest {
+        let middle = at(f64::midpoint(low.m, high.m));
+        if middle.log_capital() < enough || high.m - low.m < narrowest {
             return false;
         }
-        open.push(Stretch { high: middle, above: at_above, ..stretch });
-        open.push(Stretch { low: middle, below: at_below, ..stretch });
+        open.push((low, middle));
+        open.push((middle, high));
     }
     true
 }
 
-/// Means from `low` to `high`, with what the first gambler owns at least (against `high`) and what
-/// the second does (against `low`), in logarithms.
+/// What the two gamblers own against one `m`, in logarithms.
 #[derive(Clone, Copy)]
-struct Stretch {
-    low: f64,
-    high: f64,
-    above: f64,
-    below: f64,
+struct Pair {
+    m: f64,
+    above: LogCapitals,
+    below: LogCapitals,
+    offset: i32,
+}
+
+impl Pair {
+    fn log_capital(&self) -> f64 {
+        log_capital(&self.above, &self.below, self.offset..=self.offset)
+    }
+}
+
+/// By how many steps the bets of the second are smaller than those of the first where both stake
+/// the same on the same deviation: the first stakes a share of `m`, the second of 1 - (m - by).
+fn offset(m: f64, by: f64) -> i32 {
+    let steps = (m / (1.0 - m + by)).log2().round();
+    steps.clamp(-FURTHEST, FURTHEST) as i32
+}
+
+/// Beyond this no two bets of the mixture are so far apart.
+const FURTHEST: f64 = BETS as f64;
+
+/// What they own at least against every m from `low` to `high`: the first loses as m grows, and
+/// the second wins.
+fn between(low: &Pair, high: &Pair) -> f64 {
+    log_capital(&high.above, &low.below, low.offset..=high.offset)
+}
+
+/// Half of the stake is divided among all pairs of bets, half only among those that stake the same
+/// on the same deviation, which are the best where there are as many observations of both. Of
+/// several offsets, the least that any of them leads to.
+fn log_capital(above: &LogCapitals, below: &LogCapitals, offsets: RangeInclusive<i32>) -> f64 {
+    let all = log_mean_exp(above) + log_mean_exp(below);
+    let matched = offsets.map(|offset| matched(above, below, offset)).fold(f64::INFINITY, f64::min);
+    log_mean_exp(&[all, matched])
+}
+
+/// The mean over the pairs that are so far apart; what has no counterpart is not staked.
+fn matched(above: &LogCapitals, below: &LogCapitals, offset: i32) -> f64 {
+    let skipped = offset.unsigned_abs() as usize;
+    let (skip_above, skip_below) = if offset < 0 { (skipped, 0) } else { (0, skipped) };
+    let pairs = above.iter().skip(skip_above).zip(below.iter().skip(skip_below));
+    let logs: Vec<f64> = pairs.map(|(above, below)| above + below).collect();
+    if logs.is_empty() { 0.0 } else { log_mean_exp(&logs) }
 }

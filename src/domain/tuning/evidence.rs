@@ -12,7 +12,7 @@ use crate::domain::estimate::{
 };
 
 /// The rule by which the weights were found, raised whenever it changes.
-pub const RULE: &str = "elimination-2";
+pub const RULE: &str = "elimination-3";
 
 /// What was known of the arms when the tuner decided. Every interval holds at every look, and is
 /// what the decision itself went by.
