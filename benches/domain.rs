@@ -33,6 +33,7 @@ fn observations(span_ms: i64) -> Vec<Observation> {
             policy_version: None,
             error_code: None,
             sample_rate: if failed { 1.0 } else { 0.1 },
+            propensity: None,
         }
     };
     (0..OBSERVATIONS).map(observation).collect()

@@ -56,6 +56,7 @@ SELECT
   observations.policyVersion,
   observations.errorCode,
   COALESCE(observations.sampleRate, 1.0) AS sampleRate,
+  observations.propensity,
   rewards.score,
   rewards.successBoost,
   rewards.latencyPenalty,

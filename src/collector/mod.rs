@@ -34,6 +34,9 @@ pub struct NewObservation {
     /// The share of such observations that are recorded at all, in 0..=1 without 0. A recorder
     /// that samples fills it in.
     pub sample_rate: Option<f64>,
+    /// How probable it was to take the arm that was taken, from 0.001 to 1, where that was not the
+    /// weight that the policy gives it.
+    pub propensity: Option<f64>,
 }
 
 impl NewObservation {
@@ -52,6 +55,7 @@ impl NewObservation {
             meta: None,
             shard: None,
             sample_rate: None,
+            propensity: None,
         }
     }
 
@@ -72,6 +76,7 @@ impl NewObservation {
             ("policyVersion", self.policy_version.map(Json::from)),
             ("errorCode", self.error_code.map(Json::from)),
             ("sampleRate", self.sample_rate.map(Json::from)),
+            ("propensity", self.propensity.map(Json::from)),
             ("shard", self.shard.map(Json::from)),
             ("meta", self.meta),
         ] {

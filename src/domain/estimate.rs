@@ -16,6 +16,7 @@
 mod capital;
 mod difference;
 mod interval;
+mod log;
 mod off_policy;
 mod posterior;
 mod quantile;
@@ -24,8 +25,9 @@ mod sample;
 pub use capital::{Cells, Side};
 pub use difference::{difference, is_greater};
 pub use interval::{Interval, Measured, mean_interval};
-pub use off_policy::{Logged, OffPolicy, off_policy};
-pub use posterior::{Belief, best};
+pub use log::{ArmLog, Chosen};
+pub use off_policy::{Expected, Logged, OffPolicy, off_policy};
+pub use posterior::{Belief, Best, best};
 pub use quantile::quantile_interval;
 pub use sample::{Cost, Grid, Latency, RewardScore, Sample, Success};
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use fields::{Fields, Scalar};
 pub use parse::{
     MAX_AHEAD_OF_WRITING_MS, MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS,
-    MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_SAMPLE_RATE, MIN_TS, Origin,
+    MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_PROPENSITY, MIN_SAMPLE_RATE, MIN_TS, Origin,
 };
 pub use rejection::{Problem, Rejection};
 pub use weight::Weight;
@@ -88,6 +88,10 @@ pub struct Observation {
     pub error_code: Option<String>,
     /// The share of such observations that the component keeps; this one stands for `1 / rate`.
     pub sample_rate: f64,
+    /// How probable it was that the component would take this arm for this action, where it did not
+    /// draw by the weights of the policy alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propensity: Option<f64>,
 }
 
 impl Observation {
@@ -96,7 +100,35 @@ impl Observation {
         Weight::from_sample_rate(self.sample_rate)
     }
 
+    /// How many actions it stands for if the question is what its arm would have earned had it been
+    /// taken each time: where some arms are preferred for some actions, those that are rarely taken
+    /// count for more. An arm that was drawn by the policy's weights was drawn whatever the action.
+    pub fn weight_of_arm(&self) -> Weight {
+        Weight::from_sample_rate(self.sample_rate * self.propensity.unwrap_or(1.0))
+    }
+
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("strings, numbers and text keys always become JSON")
+    }
+}
+
+#[cfg(test)]
+impl Observation {
+    /// One with nothing else in it.
+    pub(in crate::domain) fn at(ts: i64, outcome: Outcome) -> Self {
+        Self {
+            id: "o".to_owned(),
+            ts,
+            component: "c".to_owned(),
+            outcome,
+            duration_ms: 100.0,
+            tokens_in: None,
+            tokens_out: None,
+            cost_usd: None,
+            policy_version: None,
+            error_code: None,
+            sample_rate: 1.0,
+            propensity: None,
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use semver::Version;
 
-use crate::domain::estimate::{RewardScore, Sample};
+use crate::domain::estimate::ArmLog;
 use crate::domain::policy::{PolicyKey, PolicyStatus, next_free_patch};
 use crate::domain::reward::RewardConfig;
 use crate::domain::stats::Timeline;
@@ -217,7 +217,7 @@ impl TuneJob {
     ) -> Result<Option<TuningInput>> {
         let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(None) };
         let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
-        let heaviest = heaviest(&timelines, bounds.min_sample_rate);
+        let heaviest = heaviest(&timelines, bounds.least_probability());
         let Some(memory) = self.memory_of(policy, &timelines, heaviest, now).await? else {
             return Ok(None);
         };
@@ -319,7 +319,7 @@ impl TuneJob {
         policy: &Policy,
         weights: &BTreeMap<String, f64>,
         bounds: &PolicyTuning,
-    ) -> Result<Option<BTreeMap<String, Sample<RewardScore>>>> {
+    ) -> Result<Option<BTreeMap<String, ArmLog>>> {
         let Ok(key) = PolicyKey::new(&policy.id, policy.version.clone()) else { return Ok(None) };
         let tally = self.store.tally(&key).await?;
         let Some(rewards) = tally.rewards() else { return Ok(None) };

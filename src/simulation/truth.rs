@@ -77,6 +77,7 @@ impl Action {
             policy_version: None,
             error_code: None,
             sample_rate,
+            propensity: None,
         }
     }
 

@@ -29,6 +29,7 @@ pub const SCORED_FIELDS: &[&str] = &[
     "policyVersion",
     "errorCode",
     "sampleRate",
+    "propensity",
     "shard",
 ];
 

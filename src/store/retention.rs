@@ -146,6 +146,7 @@ impl OldDocuments {
                 text("policyVersion"),
                 text("errorCode"),
                 number("sampleRate"),
+                number("propensity"),
                 document(),
             ],
             Archived::Rewards => vec![

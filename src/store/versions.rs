@@ -18,7 +18,7 @@ use crate::domain::policy::PolicyKey;
 use crate::domain::stats::Tally;
 
 /// The layout of these documents. A reader that meets another refuses it.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 /// A version, and all that was counted of it.
 #[derive(Clone, Debug)]

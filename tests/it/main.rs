@@ -17,6 +17,7 @@ mod experiments;
 mod experiments_by_hand;
 mod kills;
 mod month;
+mod propensity;
 mod races;
 mod reconcile;
 mod retention;

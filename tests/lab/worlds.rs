@@ -42,6 +42,7 @@ pub fn observation(ts: i64, outcome: Outcome) -> Observation {
         policy_version: None,
         error_code: None,
         sample_rate: 1.0,
+        propensity: None,
     }
 }
 

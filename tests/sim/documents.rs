@@ -99,6 +99,7 @@ fn good(rng: &mut StdRng, field: &str, now: i64) -> Value {
         }
         "durationMs" | "tokensIn" => ValueType::IntegerValue(rng.random_range(0..5_000)),
         "costUsd" => ValueType::DoubleValue(rng.random::<f64>()),
+        "propensity" => ValueType::DoubleValue(rng.random_range(0.01..1.0)),
         "sampleRate" => ValueType::DoubleValue(rng.random_range(0.01..1.0)),
         "policyVersion" => ValueType::StringValue("router-core@1.0.0".to_owned()),
         _ => return any(rng, 3),
@@ -114,6 +115,7 @@ fn document(rng: &mut StdRng, now: i64) -> BTreeMap<String, Value> {
         "tokensIn",
         "costUsd",
         "sampleRate",
+        "propensity",
         "policyVersion",
         "errorCode",
         "meta",

@@ -15,6 +15,7 @@ use crate::world::{MODELS, START, Worker, World};
 
 /// The weights of the first version, added up, in the order of [`MODELS`].
 const WEIGHTS: [f64; 2] = [0.60, 0.85];
+const PROPENSITIES: [f64; 3] = [0.60, 0.25, 0.15];
 
 /// A pass of some job.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,10 @@ impl World {
         });
         if self.rng.random_bool(0.8) {
             observation["shard"] = json!(shard_of(id, 3));
+        }
+        // Some say how probable their arm was, which changes none of the windows.
+        if shard_of(id, 5) == 0 {
+            observation["propensity"] = json!(PROPENSITIES[model]);
         }
         if self.rng.random_bool(0.12) {
             self.spoil(&mut observation);

@@ -29,8 +29,8 @@ fn tell(text: &mut String, evidence: &Evidence) -> std::fmt::Result {
     let axis = format!("{:<left$}{high:.3}", format!("{low:.3}"), left = WIDTH - 5);
     writeln!(
         text,
-        "    {:names$}  {:>15}  {:>8}  {:>6}  reward {axis}",
-        "arm", "weight", "n", "best"
+        "    {:names$}  {:>15}  {:>8}  {:>6}  {:>6}  reward {axis}",
+        "arm", "weight", "n", "best", "loss"
     )?;
     for arm in &evidence.arms {
         let moved = format!("{:.3} to {:.3}", arm.weight, arm.proposed);
@@ -38,9 +38,10 @@ fn tell(text: &mut String, evidence: &Evidence) -> std::fmt::Result {
         let drawn = arm.reward.map_or_else(String::new, |it| picture(it, low, high));
         let reward = arm.reward.map_or("     -".to_owned(), |it| format!("{:6.3}", it.estimate));
         let line = format!(
-            "    {:names$}  {moved:>15}  {:>8}  {best:>6}  {reward} {drawn}{}",
+            "    {:names$}  {moved:>15}  {:>8}  {best:>6}  {:>6.3}  {reward} {drawn}{}",
             arm.arm,
             arm.n,
+            arm.expected_loss,
             verdict(arm)
         );
         writeln!(text, "{}", line.trim_end())?;

@@ -91,9 +91,12 @@ impl Valued {
             .arms
             .iter()
             .zip(&samples)
-            .map(|(arm, rewards)| Logged { rewards, propensity: arm.0, proposed: arm.1 })
+            .map(|(arm, rewards)| Logged {
+                chosen: vec![Chosen { propensity: arm.0, rewards }],
+                proposed: arm.1,
+            })
             .collect();
-        off_policy(&log, 1.0, self.alpha).unwrap()
+        off_policy(&log, Expected::default(), self.alpha).unwrap()
     }
 }
 

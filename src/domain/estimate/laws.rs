@@ -70,8 +70,14 @@ impl Kept {
         let (reward, opposite) = (Cells::of(&self.reward), Cells::of(&self.opposite));
         let quantile = |share| quantile_interval(&self.latency, 1.0, share, alpha).unwrap();
         let log = [
-            Logged { rewards: &self.reward, propensity: 0.8, proposed: 0.4 },
-            Logged { rewards: &self.opposite, propensity: 0.2, proposed: 0.6 },
+            Logged {
+                chosen: vec![Chosen { propensity: 0.8, rewards: &self.reward }],
+                proposed: 0.4,
+            },
+            Logged {
+                chosen: vec![Chosen { propensity: 0.2, rewards: &self.opposite }],
+                proposed: 0.6,
+            },
         ];
         Estimates {
             reward: mean_interval(&reward, alpha),
@@ -80,7 +86,7 @@ impl Kept {
             median: quantile(0.5),
             tail: quantile(0.95),
             apart: difference(&reward, &opposite, alpha),
-            proposal: off_policy(&log, 1.0, alpha),
+            proposal: off_policy(&log, Expected::default(), alpha),
         }
     }
 }

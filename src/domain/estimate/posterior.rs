@@ -29,13 +29,22 @@ impl Belief {
     }
 }
 
+/// What is believed of a mean beside others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Best {
+    /// How probable it is to be the highest. Of all means they sum to 1.
+    pub probability: f64,
+    /// By how much the highest is expected to exceed it: what is lost by taking it for the best.
+    pub expected_loss: f64,
+}
+
 /// Points at which the integral is taken.
 const POINTS: usize = 400;
 /// Deviations on either side of what is integrated over.
 const REACH: f64 = 6.0;
 
-/// How probable it is of each mean that it is the highest. They sum to 1.
-pub fn best(beliefs: &[Belief]) -> Vec<f64> {
+/// How each mean stands.
+pub fn best(beliefs: &[Belief]) -> Vec<Best> {
     let low = beliefs.iter().map(|it| it.mean - REACH * it.deviation).fold(f64::INFINITY, f64::min);
     let high =
         beliefs.iter().map(|it| it.mean + REACH * it.deviation).fold(f64::NEG_INFINITY, f64::max);
@@ -45,6 +54,7 @@ pub fn best(beliefs: &[Belief]) -> Vec<f64> {
     let mut before: Vec<f64> = beliefs.iter().map(|it| share_below(it, floor)).collect();
     // What lies below the floor belongs to whoever is left there; it is next to nothing.
     let mut shares = vec![0.0; beliefs.len()];
+    let (mut highest, mut mass) = (0.0, 0.0);
     for index in 1..=POINTS {
         let x = floor + step * index as f64;
         let now: Vec<f64> = beliefs.iter().map(|it| share_below(it, x)).collect();
@@ -60,13 +70,22 @@ pub fn best(beliefs: &[Belief]) -> Vec<f64> {
             };
             *share += (now[arm] - before[arm]) * others;
         }
+        let all_below = |shares: &[f64]| shares.iter().product::<f64>();
+        let here = all_below(&now) - all_below(&before);
+        highest += (x - step / 2.0) * here;
+        mass += here;
         before = now;
     }
     let sum: f64 = shares.iter().sum();
     if sum > 0.0 {
         shares.iter_mut().for_each(|share| *share /= sum);
     }
-    shares
+    let highest = if mass > 0.0 { highest / mass } else { floor };
+    let of = |(belief, probability): (&Belief, f64)| Best {
+        probability,
+        expected_loss: (highest - belief.mean).max(0.0),
+    };
+    beliefs.iter().zip(shares).map(of).collect()
 }
 
 fn share_below(belief: &Belief, x: f64) -> f64 {

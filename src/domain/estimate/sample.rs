@@ -31,25 +31,37 @@ const WEIGHTS: u16 = 81;
 const QUARTERS: [f64; 4] =
     [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
 
-fn weight_point(index: u16) -> f64 {
+pub(super) fn weight_point(index: u16) -> f64 {
     QUARTERS[usize::from(index % 4)] * f64::from(1_u32 << (index / 4))
+}
+
+/// The last point of the weights that is no greater, but for rounding.
+fn weight_index(weight: f64) -> u16 {
+    let exponent = (weight.log2() * 4.0).floor().clamp(0.0, f64::from(WEIGHTS - 1)) as u16;
+    // The logarithm may err by a unit in the last place on either side of a point.
+    match exponent {
+        index if weight_point(index) > weight => index.saturating_sub(1),
+        index if index + 1 < WEIGHTS && weight_point(index + 1) <= weight => index + 1,
+        index => index,
+    }
 }
 
 /// The point at or below a weight, and the share of the way to the next.
 fn place_weight(weight: f64) -> (u16, u64) {
-    let exponent = (weight.log2() * 4.0).floor().clamp(0.0, f64::from(WEIGHTS - 1)) as u16;
-    // The logarithm may err by a unit in the last place on either side of a point.
-    let index = match exponent {
-        index if weight_point(index) > weight => index.saturating_sub(1),
-        index if index + 1 < WEIGHTS && weight_point(index + 1) <= weight => index + 1,
-        index => index,
-    };
+    let index = weight_index(weight);
     if index + 1 >= WEIGHTS {
         return (WEIGHTS - 1, 0);
     }
     let (low, high) = (weight_point(index), weight_point(index + 1));
     let share = ((weight - low) / (high - low) * WEIGHT_SHARES as f64).round();
     carry(index, share as u64, WEIGHT_SHARES)
+}
+
+/// The same of 1 / propensity, which is kept at the same points.
+pub(super) fn place_inverse(value: f64) -> (u16, f64) {
+    let index = weight_index(value).min(WEIGHTS - 2);
+    let (low, high) = (weight_point(index), weight_point(index + 1));
+    (index, ((value - low) / (high - low)).clamp(0.0, 1.0))
 }
 
 fn carry(index: u16, share: u64, shares: u64) -> (u16, u64) {
@@ -70,6 +82,11 @@ pub struct Sample<G> {
 
 impl<G: Grid> Sample<G> {
     pub fn add(&mut self, value: f64, weight: Weight) {
+        self.add_portion(value, weight, |mass| mass);
+    }
+
+    /// Adds what `portion` leaves of each part of the observation's mass.
+    pub(super) fn add_portion(&mut self, value: f64, weight: Weight, portion: impl Fn(u64) -> u64) {
         let (point, share) = G::place(value);
         let (class, weight_share) =
             if weight == Weight::ONE { (0, 0) } else { place_weight(weight.as_f64()) };
@@ -80,6 +97,7 @@ impl<G: Grid> Sample<G> {
             (class + 1, point + 1, weight_share * share),
         ];
         for (class, point, mass) in parts {
+            let mass = portion(mass);
             if mass > 0 {
                 self.mass.add(class * G::POINTS + point, mass);
             }

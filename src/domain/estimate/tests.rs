@@ -97,17 +97,24 @@ proptest! {
         arms in proptest::collection::vec((0.0..=1.0_f64, 0.001..0.3_f64), 1..12),
     ) {
         let beliefs: Vec<_> = arms.iter().map(|(mean, deviation)| Belief { mean: *mean, deviation: *deviation }).collect();
-        let shares = best(&beliefs);
-        prop_assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
-        prop_assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        let found = best(&beliefs);
+        let sum: f64 = found.iter().map(|it| it.probability).sum();
+        prop_assert!((sum - 1.0).abs() < 1e-9, "{found:?}");
+        prop_assert!(found.iter().all(|it| (0.0..=1.0).contains(&it.probability)));
+        // The highest is no lower than any, and its mean exceeds that of the likeliest by no more
+        // than the beliefs are unsure.
+        let unsure: f64 = beliefs.iter().map(|it| it.deviation).sum();
+        let least = found.iter().map(|it| it.expected_loss).fold(f64::INFINITY, f64::min);
+        prop_assert!((0.0..=unsure).contains(&least), "{found:?}");
     }
 }
 
 #[test]
-fn the_share_of_being_the_best_is_that_of_draws() {
+fn the_share_of_being_the_best_and_what_is_lost_are_those_of_draws() {
     let beliefs = [(0.5, 0.05), (0.55, 0.1), (0.4, 0.02)];
     let beliefs = beliefs.map(|(mean, deviation)| Belief { mean, deviation });
-    let shares = best(&beliefs);
+    let found = best(&beliefs);
+    let mut lost = [0.0; 3];
     let mut rng = StdRng::seed_from_u64(1);
     let mut wins = [0_u32; 3];
     let rounds = 200_000;
@@ -116,10 +123,14 @@ fn the_share_of_being_the_best_is_that_of_draws() {
         let draws = beliefs.map(|it| it.mean + it.deviation * normal(&mut rng));
         let winner = (0..3).max_by(|a, b| draws[*a].total_cmp(&draws[*b])).unwrap();
         wins[winner] += 1;
+        for (lost, draw) in lost.iter_mut().zip(draws) {
+            *lost += (draws[winner] - draw) / f64::from(rounds);
+        }
     }
-    for (share, wins) in shares.iter().zip(wins) {
+    for ((found, wins), lost) in found.iter().zip(wins).zip(lost) {
         let drawn = f64::from(wins) / f64::from(rounds);
-        assert!((share - drawn).abs() < 0.01, "{shares:?} {wins:?}");
+        assert!((found.probability - drawn).abs() < 0.01, "{found:?} {drawn}");
+        assert!((found.expected_loss - lost).abs() < 0.001, "{found:?} {lost}");
     }
 }
 

@@ -36,6 +36,7 @@ fn observe(samples: &mut Samples, truth: Truth, n: usize, random: &mut StdRng) {
             policy_version: None,
             error_code: None,
             sample_rate: 1.0,
+            propensity: None,
         };
         samples.add(&observation, &score(&RewardConfig::default(), &observation));
     }

@@ -21,6 +21,8 @@ pub const MIN_TS: i64 = 946_684_800_000;
 pub const MAX_TS: i64 = 4_102_444_800_000;
 /// One in a million: a single observation may not stand for more than that.
 pub const MIN_SAMPLE_RATE: f64 = 1e-6;
+/// An arm that is taken less often than this teaches nothing within years.
+pub const MIN_PROPENSITY: f64 = 1e-3;
 /// Leaves room for escapes and the window's name within the 1,500 bytes of a document id.
 pub const MAX_COMPONENT_BYTES: usize = 400;
 /// The longest text that Firestore indexes.
@@ -32,6 +34,7 @@ impl Observation {
     pub fn parse(id: &str, fields: &impl Fields) -> Result<Self, Rejection> {
         let document = Document(fields);
         document.check_id(id)?;
+        let sample_rate = document.within("sampleRate", MIN_SAMPLE_RATE, 1.0)?.unwrap_or(1.0);
         Ok(Self {
             id: id.to_owned(),
             ts: document.timestamp("ts")?,
@@ -43,7 +46,8 @@ impl Observation {
             cost_usd: document.within("costUsd", 0.0, MAX_COST_USD)?,
             policy_version: document.policy_version("policyVersion")?,
             error_code: document.error_code("errorCode")?,
-            sample_rate: document.within("sampleRate", MIN_SAMPLE_RATE, 1.0)?.unwrap_or(1.0),
+            propensity: document.propensity("propensity", sample_rate)?,
+            sample_rate,
         })
     }
 }
@@ -166,6 +170,12 @@ impl<'a, F: Fields> Document<'a, F> {
             Some(value) => Ok(Some(whole(field, value)? as u64)),
             None => Ok(None),
         }
+    }
+
+    /// No observation may stand for more actions than the smallest sample rate allows.
+    fn propensity(&self, field: &'static str, sample_rate: f64) -> Result<Option<f64>, Rejection> {
+        let least = (MIN_SAMPLE_RATE / sample_rate).clamp(MIN_PROPENSITY, 1.0);
+        self.within(field, least, 1.0)
     }
 
     fn policy_version(&self, field: &'static str) -> Result<Option<String>, Rejection> {

@@ -47,6 +47,7 @@ fn the_specifications_document_is_an_observation() {
         policy_version: Some("router-core@1.0.0".to_owned()),
         error_code: None,
         sample_rate: 1.0,
+        propensity: None,
     };
     assert_eq!(observation, expected);
 }
@@ -60,11 +61,22 @@ fn integers_and_whole_doubles_are_the_same_number() {
 #[test]
 fn null_counts_as_absent() {
     let nulls = json!({"id": null, "tokensIn": null, "tokensOut": null, "costUsd": null,
-        "policyVersion": null, "errorCode": null, "sampleRate": null});
+        "policyVersion": null, "errorCode": null, "sampleRate": null, "propensity": null});
     let observation = parse(nulls).unwrap();
+    assert_eq!(observation.propensity, None);
     assert_eq!((observation.tokens_in, observation.cost_usd), (None, None));
     assert_eq!(observation.sample_rate, 1.0);
     assert_eq!(refusal(json!({"component": null})), "component is missing");
+}
+
+#[test]
+fn an_observation_stands_for_what_was_not_recorded_and_an_arm_for_what_went_to_others() {
+    let observation = parse(json!({"sampleRate": 0.5, "propensity": 0.25})).unwrap();
+    assert_eq!(observation.propensity, Some(0.25));
+    assert_eq!(observation.weight().as_f64(), 2.0);
+    assert_eq!(observation.weight_of_arm().as_f64(), 8.0);
+    let drawn = parse(json!({"sampleRate": 0.5})).unwrap();
+    assert_eq!(drawn.weight_of_arm(), drawn.weight());
 }
 
 #[test]
@@ -99,6 +111,12 @@ fn a_refusal_names_field_value_and_bound() {
         ),
         (json!({"sampleRate": 0}), "sampleRate is 0, must be between 0.000001 and 1"),
         (json!({"sampleRate": 1.1}), "sampleRate is 1.1, must be between 0.000001 and 1"),
+        (json!({"propensity": 0}), "propensity is 0, must be between 0.001 and 1"),
+        (json!({"propensity": "0.5"}), "propensity is text, must be a number"),
+        (
+            json!({"propensity": 0.25, "sampleRate": 0.000002}),
+            "propensity is 0.25, must be between 0.5 and 1",
+        ),
         (
             json!({"ts": 1_734_000_000}),
             "ts is 1734000000, which looks like seconds: must be epoch milliseconds",

@@ -15,6 +15,7 @@ fn observation(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Obs
         policy_version: None,
         error_code: None,
         sample_rate: 1.0,
+        propensity: None,
     }
 }
 

@@ -72,7 +72,7 @@ impl Series {
         self.advance(now);
         let ts = observation.ts.min(self.now + MAX_AHEAD_MS);
         if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
-            samples.add(observation, reward);
+            samples.add_of_arm(observation, reward);
         }
         match self.windows.bucket_at(ts) {
             Some(bucket) => {

@@ -9,12 +9,12 @@ use super::bucket::Bucket;
 use super::series::DecodeError;
 use super::timeline::Samples;
 use super::window::WindowStats;
-use crate::domain::estimate::{RewardScore, Sample};
+use crate::domain::estimate::ArmLog;
 use crate::domain::observation::Observation;
 use crate::domain::reward::Reward;
 
 /// Raised whenever the layout of anything within changes.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// Components that are told apart. A policy routes over fewer arms than this; where more name a
 /// version, none is told apart, so that it does not matter which came first.
@@ -26,7 +26,7 @@ pub struct Tally {
     bucket: Bucket,
     samples: Samples,
     /// What each component earned; `None` once there were too many.
-    rewards: Option<BTreeMap<String, Sample<RewardScore>>>,
+    rewards: Option<BTreeMap<String, ArmLog>>,
 }
 
 impl Default for Tally {
@@ -46,8 +46,8 @@ impl Tally {
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
         self.bucket.add(observation, reward);
         self.samples.add(observation, reward);
-        if let Some(sample) = self.rewards_of(&observation.component) {
-            sample.add(reward.score, observation.weight());
+        if let Some(log) = self.rewards_of(&observation.component) {
+            log.add(observation, reward.score);
         }
     }
 
@@ -57,23 +57,23 @@ impl Tally {
         match &other.rewards {
             None => self.rewards = None,
             Some(rewards) => {
-                for (component, sample) in rewards {
+                for (component, log) in rewards {
                     if let Some(sum) = self.rewards_of(component) {
-                        sum.merge(sample);
+                        sum.merge(log);
                     }
                 }
             }
         }
     }
 
-    fn rewards_of(&mut self, component: &str) -> Option<&mut Sample<RewardScore>> {
+    fn rewards_of(&mut self, component: &str) -> Option<&mut ArmLog> {
         let rewards = self.rewards.as_mut()?;
         if !rewards.contains_key(component) {
             if rewards.len() == MAX_COMPONENTS {
                 self.rewards = None;
                 return None;
             }
-            rewards.insert(component.to_owned(), Sample::default());
+            rewards.insert(component.to_owned(), ArmLog::default());
         }
         self.rewards.as_mut()?.get_mut(component)
     }
@@ -90,7 +90,7 @@ impl Tally {
 
     /// The rewards of each component that named the version; `None` where they were too many to be
     /// told apart.
-    pub const fn rewards(&self) -> Option<&BTreeMap<String, Sample<RewardScore>>> {
+    pub const fn rewards(&self) -> Option<&BTreeMap<String, ArmLog>> {
         self.rewards.as_ref()
     }
 
@@ -126,17 +126,12 @@ mod tests {
         let mut tally = Tally::default();
         for latency in latencies {
             let observation = Observation {
-                id: "o".to_owned(),
-                ts: 0,
                 component: component(*latency),
-                outcome: Outcome::Success,
                 duration_ms: *latency,
-                tokens_in: None,
-                tokens_out: None,
-                cost_usd: None,
-                policy_version: None,
-                error_code: None,
                 sample_rate: 0.5,
+                // Some state how probable they were, most do not.
+                propensity: (*latency as u64).is_multiple_of(3).then_some(0.3),
+                ..Observation::at(0, Outcome::Success)
             };
             tally.add(&observation, &score(&RewardConfig::default(), &observation));
         }
@@ -148,7 +143,8 @@ mod tests {
         let each = |latency: f64| format!("c{latency}");
         let all: Vec<f64> = (0..=256).map(f64::from).collect();
         let rewards = counted_of(&all[..256], each).rewards().cloned().unwrap();
-        assert!(rewards.len() == 256 && rewards.values().all(|it| (it.n() - 1.0).abs() < 1e-9));
+        let n = |it: &ArmLog| it.chosen(1.0).map(|it| it.rewards.n()).sum::<f64>();
+        assert!(rewards.len() == 256 && rewards.values().all(|it| (n(it) - 1.0).abs() < 1e-6));
         assert_eq!(counted_of(&all, each).rewards(), None);
         let mut merged = counted_of(&all[100..], each);
         merged.merge(&counted_of(&all[..100], each));

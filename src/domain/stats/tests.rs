@@ -23,6 +23,7 @@ fn observation(ts: i64, outcome: Outcome, duration_ms: f64) -> Observation {
         policy_version: None,
         error_code: None,
         sample_rate: 1.0,
+        propensity: None,
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tiers::{Merge, Scale, Slot, Tiers};
 use crate::domain::estimate::{Cost, Latency, RewardScore, Sample, Success};
-use crate::domain::observation::{Observation, Outcome};
+use crate::domain::observation::{Observation, Outcome, Weight};
 use crate::domain::reward::Reward;
 
 const HOUR: i64 = 3_600_000;
@@ -21,8 +21,17 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// Adds what happened.
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
-        let weight = observation.weight();
+        self.add_weighing(observation, reward, observation.weight());
+    }
+
+    /// Adds what it says of the arm that was taken.
+    pub(super) fn add_of_arm(&mut self, observation: &Observation, reward: &Reward) {
+        self.add_weighing(observation, reward, observation.weight_of_arm());
+    }
+
+    fn add_weighing(&mut self, observation: &Observation, reward: &Reward, weight: Weight) {
         self.reward.add(reward.score, weight);
         let success = observation.outcome == Outcome::Success;
         self.success.add(f64::from(u8::from(success)), weight);
@@ -65,7 +74,7 @@ impl Scale for Months {
     const STEPS: [i64; 3] = [HOUR, 6 * HOUR, DAY];
 }
 
-/// [`Samples`] by time: at most 115 buckets, whatever the volume.
+/// [`Samples`] of an arm by time: at most 115 buckets, whatever the volume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline(Tiers<Months, Samples>);
 
@@ -133,6 +142,7 @@ impl Timeline {
 mod tests {
     use proptest::prelude::*;
 
+    use crate::domain::estimate::Cells;
     use crate::domain::observation::{Observation, Outcome};
     use crate::domain::reward::{RewardConfig, score};
     use crate::domain::stats::{Series, Timeline};
@@ -142,19 +152,8 @@ mod tests {
     const NOW: i64 = 1_734_000_123_456;
 
     fn record(series: &mut Series, ts: i64, now: i64) {
-        let observation = Observation {
-            id: "o".to_owned(),
-            ts,
-            component: "c".to_owned(),
-            outcome: Outcome::Success,
-            duration_ms: 100.0,
-            tokens_in: None,
-            tokens_out: None,
-            cost_usd: Some(0.01),
-            policy_version: None,
-            error_code: None,
-            sample_rate: 1.0,
-        };
+        let observation =
+            Observation { cost_usd: Some(0.01), ..Observation::at(ts, Outcome::Success) };
         let reward = score(&RewardConfig::default(), &observation);
         let _ = series.record(&observation, &reward, now);
     }
@@ -176,6 +175,28 @@ mod tests {
         assert!(series.encode().len() < 20_000, "{}", series.encode().len());
         assert_eq!(n(series.timeline(), last - 6 * HOUR), 6);
         assert!(series.timeline().buckets().is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    /// Of 100 easy and 100 hard actions, the arm got one in five of the easy ones and four in five of
+    /// the hard ones.
+    #[test]
+    fn what_an_arm_would_earn_of_all_actions_is_told_from_those_it_was_preferred_for() {
+        let mut series = Series::default();
+        for (propensity, successes, failures) in [(0.2, 18, 2), (0.8, 40, 40)] {
+            for n in 0..successes + failures {
+                let outcome = if n < successes { Outcome::Success } else { Outcome::Failure };
+                let observation =
+                    Observation { propensity: Some(propensity), ..Observation::at(NOW, outcome) };
+                let reward = score(&RewardConfig::default(), &observation);
+                let _ = series.record(&observation, &reward, NOW);
+            }
+        }
+        let of_arm = Cells::of(&series.timeline().since(0).success);
+        assert!((of_arm.mean() - 0.7).abs() < 1e-4, "{of_arm:?}");
+        assert!((of_arm.population() - 200.0).abs() < 1e-2);
+        // What happened stays what it was.
+        let (_, hour) = series.windows().into_iter().next().unwrap();
+        assert_eq!((hour.n, hour.success_rate), (100, 0.58));
     }
 
     #[test]

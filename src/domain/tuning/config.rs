@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::WEIGHT_STEPS;
 use crate::domain::experiment::{GuardConfig, GuardConfigError};
-use crate::domain::observation::MIN_SAMPLE_RATE;
+use crate::domain::observation::{MIN_PROPENSITY, MIN_SAMPLE_RATE};
 use crate::domain::policy::{PolicyKey, PolicyKeyError};
 
 /// Stands for the arm's name in [`PolicyTuning::component`].
@@ -48,6 +48,8 @@ pub struct PolicyTuning {
     /// The smallest `sampleRate` of the arms' components: until an observation that weighs as
     /// much has been seen, intervals hold only if none is smaller.
     pub min_sample_rate: f64,
+    /// The smallest `propensity` that they state, in the same sense; 1 where none states any.
+    pub min_propensity: f64,
     /// How far a weight may move in one version ...
     pub step_bound: f64,
     /// ... and how far once an arm does worse than `thresholds.retrain`.
@@ -74,6 +76,7 @@ impl Default for PolicyTuning {
             alpha: 0.05,
             min_samples: 100,
             min_sample_rate: 1.0,
+            min_propensity: 1.0,
             step_bound: 0.1,
             retrain_step_bound: 0.2,
             exploration_floor: 0.05,
@@ -122,6 +125,11 @@ impl PolicyTuning {
     /// The smallest step that leads from any weight to another that can be written.
     const MIN_STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
 
+    /// The smallest product of sample rate and propensity that is reckoned with.
+    pub fn least_probability(&self) -> f64 {
+        (self.min_sample_rate * self.min_propensity).max(MIN_SAMPLE_RATE)
+    }
+
     /// The component that records what `arm` does.
     pub fn component_of(&self, arm: &str) -> String {
         self.component.replacen(ARM_PLACEHOLDER, arm, 1)
@@ -140,6 +148,7 @@ impl PolicyTuning {
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
         within("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0)?;
+        within("minPropensity", self.min_propensity, MIN_PROPENSITY, 1.0)?;
         within("alpha", self.alpha, 1e-6, 0.5)?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {

@@ -65,6 +65,8 @@ pub struct ArmEvidence {
     pub beaten_by: Vec<String>,
     /// How probable it is to earn the most.
     pub p_best: f64,
+    /// By how much the best arm is expected to earn more: what is lost by taking this one for it.
+    pub expected_loss: f64,
     /// What the arm was taken to earn: its mean reward, or for want of evidence what the judged
     /// arms earn on average, but no less than `thresholds.minAcceptable`.
     pub taken_at: f64,
@@ -184,12 +186,12 @@ fn logged(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
         .iter()
         .zip(proposed)
         .filter_map(|((arm, weight), to)| {
-            let rewards = routed.get(arm)?;
-            Some(Logged { rewards, propensity: *weight, proposed: *to })
+            let log = routed.get(arm)?;
+            Some(Logged { chosen: log.chosen(*weight).collect(), proposed: *to })
         })
         .collect();
     let is_complete = arms.len() == input.weights.len();
-    is_complete.then(|| off_policy(&arms, input.heaviest, input.config.alpha)).flatten()
+    is_complete.then(|| off_policy(&arms, input.expected_of_log(), input.config.alpha)).flatten()
 }
 
 impl ArmEvidence {
@@ -217,6 +219,7 @@ impl ArmEvidence {
             failing: standing.failing,
             beaten_by: named.collect(),
             p_best: standing.p_best,
+            expected_loss: standing.expected_loss,
             taken_at: standing.reward,
             reward: measured(|it| Cells::of(&it.samples.reward)),
             success_rate: measured(|it| Cells::of(&it.samples.success)),

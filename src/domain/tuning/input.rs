@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyTuning;
 use super::memory::{ArmMemory, Memory};
-use crate::domain::estimate::{RewardScore, Sample};
+use crate::domain::estimate::{ArmLog, Expected};
 use crate::domain::policy::PolicyStatus;
 use crate::domain::reward::RewardConfig;
 use crate::domain::stats::{DecodeError, Samples, Timeline};
 
 /// Raised whenever the layout of anything within changes.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Everything that a decision rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,12 +25,12 @@ pub struct TuningInput {
     pub weights: BTreeMap<String, f64>,
     /// Of each arm that has any, what was observed since it began.
     pub arms: BTreeMap<String, ArmInput>,
-    /// What an observation may weigh, at most: of `minSampleRate`, or more where more was seen of
-    /// any arm, also before it began.
+    /// What an observation may weigh for its arm, at most: of `minSampleRate` and `minPropensity`,
+    /// or more where more was seen of any arm, also before it began.
     pub heaviest: f64,
     /// By arm, the rewards of observations that name the active version; none where they cannot be
     /// told apart.
-    pub routed: Option<BTreeMap<String, Sample<RewardScore>>>,
+    pub routed: Option<BTreeMap<String, ArmLog>>,
     pub rewards: RewardConfig,
     pub config: PolicyTuning,
     /// The version of `config/tuning`.
@@ -41,10 +41,10 @@ pub struct TuningInput {
     pub as_of: i64,
 }
 
-/// What an observation of these arms may weigh at most, where no sample rate is to be below
-/// `min_sample_rate`.
-pub fn heaviest(timelines: &BTreeMap<String, Timeline>, min_sample_rate: f64) -> f64 {
-    timelines.values().map(Timeline::heaviest).fold(1.0 / min_sample_rate, f64::max)
+/// What an observation of these arms may weigh at most, where no product of sample rate and
+/// propensity is to be below `least`.
+pub fn heaviest(timelines: &BTreeMap<String, Timeline>, least: f64) -> f64 {
+    timelines.values().map(Timeline::heaviest).fold(1.0 / least, f64::max)
 }
 
 /// What is known of an arm.
@@ -81,6 +81,15 @@ impl ArmInput {
 }
 
 impl TuningInput {
+    /// What the log of the active version is to be read with.
+    pub(super) fn expected_of_log(&self) -> Expected {
+        let logs = self.routed.iter().flat_map(BTreeMap::values);
+        Expected {
+            heaviest: logs.map(ArmLog::heaviest).fold(1.0 / self.config.min_sample_rate, f64::max),
+            least_propensity: self.config.min_propensity,
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend(

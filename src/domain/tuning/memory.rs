@@ -152,6 +152,7 @@ mod tests {
                     policy_version: None,
                     error_code: None,
                     sample_rate: 1.0,
+                    propensity: None,
                 };
                 let _ =
                     series.record(&observation, &score(&RewardConfig::default(), &observation), ts);

@@ -19,6 +19,7 @@ pub(super) struct Standing {
     /// By index, the judged arms that are proven to earn more.
     pub beaten_by: Vec<usize>,
     pub p_best: f64,
+    pub expected_loss: f64,
     /// What it is taken to earn: its mean, or for want of evidence what the judged arms earn on
     /// average, but no less than `thresholds.minAcceptable`.
     pub reward: f64,
@@ -54,6 +55,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
                 failing,
                 beaten_by: Vec::new(),
                 p_best: 0.0,
+                expected_loss: 0.0,
                 reward: if judged { cells.mean() } else { 0.0 },
                 cells,
             }
@@ -66,10 +68,11 @@ pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
     let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
     let beliefs: Vec<Belief> = all.iter().map(|it| Belief::of(&it.cells)).collect();
     let average = average(input, &all);
-    let shares = best(&beliefs);
-    for ((standing, beaten_by), p_best) in all.iter_mut().zip(beaten).zip(shares) {
+    let believed = best(&beliefs);
+    for ((standing, beaten_by), believed) in all.iter_mut().zip(beaten).zip(believed) {
         standing.beaten_by = beaten_by;
-        standing.p_best = p_best;
+        standing.p_best = believed.probability;
+        standing.expected_loss = believed.expected_loss;
         if !standing.judged {
             standing.reward = average;
         }

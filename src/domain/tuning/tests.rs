@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use semver::Version;
 
 use super::*;
-use crate::domain::estimate::Sample;
-use crate::domain::observation::Weight;
+use crate::domain::estimate::{ArmLog, Sample};
+use crate::domain::observation::{Observation, Outcome, Weight};
 use crate::domain::policy::PolicyStatus;
 use crate::domain::reward::{RewardConfig, Thresholds};
 use crate::domain::stats::Samples;
@@ -241,14 +241,47 @@ fn repeated_tuning_comes_to_rest_at_the_best_arm() {
     panic!("still moving: {:?}", input.weights);
 }
 
+/// The log of an arm, by how probable it was to be taken; of whoever states nothing by its weight.
+fn log(takes: &[(Option<f64>, u64, f64)]) -> ArmLog {
+    let mut log = ArmLog::default();
+    for (propensity, n, mean) in takes {
+        let ones = (*n as f64 * mean).round() as u64;
+        let propensity = *propensity;
+        let observation = Observation { propensity, ..Observation::at(0, Outcome::Success) };
+        (0..*n).for_each(|index| log.add(&observation, f64::from(u8::from(index < ones))));
+    }
+    log
+}
+
+fn logs(arms: &[(&str, ArmLog)]) -> Option<BTreeMap<String, ArmLog>> {
+    Some(arms.iter().map(|(arm, log)| ((*arm).to_owned(), log.clone())).collect())
+}
+
+/// A component that prefers `b` where it can, and says so, follows its policy; one that says what
+/// is not so does not.
+#[test]
+fn stated_propensities_are_held_against_what_was_done() {
+    let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let check = |input: &TuningInput| proposal(input).evidence.checks[0].clone();
+    input.config.sample_ratio_check = false;
+    let [often, seldom] = [Some(0.8), Some(0.2)];
+    let true_to_it = [(often, 800, 0.8), (seldom, 200, 0.8)];
+    input.routed = logs(&[("a", log(&true_to_it)), ("b", log(&true_to_it))]);
+    assert_eq!(check(&input).passed, Some(true), "{}", check(&input).detail);
+    // 700 of `a` where it says that 400 are to be expected.
+    let (a, b) = (log(&[(Some(0.4), 700, 0.8)]), log(&[(Some(0.6), 300, 0.5)]));
+    input.routed = logs(&[("a", a), ("b", b)]);
+    let found = check(&input);
+    assert_eq!(found.passed, Some(false));
+    assert!(found.detail.contains("come to 1.750 of all actions where"), "{}", found.detail);
+}
+
 /// Where the active version's own log contradicts its weights, comparing stops; an arm that fails
 /// is taken down all the same.
 #[test]
 fn a_component_that_does_not_follow_its_policy_stops_comparisons() {
-    let routed = |a: u64, b: u64| {
-        let of = |n| arm(n, 0.5).samples.reward;
-        Some(BTreeMap::from([("a".to_owned(), of(a)), ("b".to_owned(), of(b))]))
-    };
+    let routed =
+        |a: u64, b: u64| logs(&[("a", log(&[(None, a, 0.5)])), ("b", log(&[(None, b, 0.5)]))]);
     let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
     input.routed = routed(900, 100);
     assert_eq!(reason(&input).code(), "sample-ratio");
@@ -268,9 +301,7 @@ fn a_component_that_does_not_follow_its_policy_stops_comparisons() {
 #[test]
 fn the_log_says_what_the_proposal_would_have_earned() {
     let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
-    let rewards = |arm: &str| input.arms[arm].samples.reward.clone();
-    input.routed =
-        Some(BTreeMap::from([("a".to_owned(), rewards("a")), ("b".to_owned(), rewards("b"))]));
+    input.routed = logs(&[("a", log(&[(None, 500, 0.8)])), ("b", log(&[(None, 500, 0.5)]))]);
     let proposal = proposal(&input);
     let found = proposal.evidence.off_policy.unwrap();
     let expected = 0.65 + proposal.expected_gain;
