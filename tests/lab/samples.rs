@@ -4,7 +4,8 @@
 //! The A/B test is made for its error: a claim that is wrong in 5%, and a best arm that is missed in
 //! 5%, over all pairs (Bonferroni), by the normal approximation for two proportions. Once it is as
 //! large as the true difference asks, which nobody knows beforehand, and once as large as a
-//! difference of two points asks, which would be worth to be found.
+//! difference of two points asks, which would be worth to be found. The learner's budget is such
+//! that its claims err in 5% as well: the other half of it is for intervals, which a test has none of.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -141,6 +142,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
         let input = TuningInput {
             weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
             config: PolicyTuning {
+                alpha: 2.0 * ERROR,
                 exploration_floor: 0.0,
                 step_bound: 1.0,
                 retrain_step_bound: 1.0,

@@ -126,7 +126,7 @@ impl World {
             observation["shard"] = json!(shard_of(id, 3));
         }
         // Some say how probable their arm was, which changes none of the windows.
-        if shard_of(id, 5) == 0 {
+        if shard_of(id, 5) == Some(0) {
             observation["propensity"] = json!(PROPENSITIES[model]);
         }
         if self.rng.random_bool(0.12) {
