@@ -96,7 +96,11 @@ pub async fn run(options: Options) -> Result<()> {
     }
     say!();
     let clock = Clock::system();
-    seed::print(&store.seed(clock.now()).await?);
+    let seeded = store.seed(clock.now()).await?;
+    seed::print(&seeded);
+    if options.demo {
+        demo::configure(&store, &seeded).await?;
+    }
     api.serve(store.clone());
     if !faults.rules.is_empty() {
         say!("Firestore fails now and then, as http://{}/faults has it", firestore.meter_addr());

@@ -6,9 +6,22 @@ mod platform;
 
 use f0_learning::collector::{Recorder, RecorderOptions};
 use f0_learning::jobs::Clock;
-use f0_learning::store::Store;
+use f0_learning::store::{Result, SeedReport, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Tells the tuner at which rate the simulated components sample, unless somebody has configured it
+/// already.
+pub async fn configure(store: &Store, seeded: &SeedReport) -> Result<()> {
+    if !seeded.created.iter().any(|path| path == "config/tuning") {
+        return Ok(());
+    }
+    let rate = RecorderOptions::default().sampling.success_rate;
+    let mut tuning = store.tuning_config().await?;
+    tuning.guard.min_sample_rate = rate;
+    tuning.policies.values_mut().for_each(|policy| policy.min_sample_rate = rate);
+    store.put_tuning_config(&tuning).await
+}
 
 /// The running demo.
 #[derive(Debug)]

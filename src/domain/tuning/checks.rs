@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::TuningInput;
+use super::{PolicyTuning, TuningInput};
 use crate::domain::estimate::{ArmLog, Cells, Side};
 
 /// A check, and whether it passed.
@@ -26,16 +26,21 @@ const ALPHA: f64 = 0.001;
 pub(super) fn sample_rates(input: &TuningInput) -> Check {
     /// Weights are kept at points, each so many times the one before.
     const STEP: f64 = 1.19;
-    let (rate, propensity) = (input.config.min_sample_rate, input.config.min_propensity);
+    let PolicyTuning { min_sample_rate: rate, min_propensity: propensity, .. } = input.config;
     let declared = input.config.least_probability();
     let passed = input.heaviest <= STEP / declared;
     let least = 1.0 / input.heaviest;
-    let detail = match (passed, propensity < 1.0) {
+    let logs = || input.routed.iter().flat_map(BTreeMap::values);
+    let is_stated = propensity < 1.0 || logs().any(ArmLog::is_stated);
+    let detail = match (passed, is_stated) {
         (true, false) => format!("no sample rate is below {rate}"),
         (true, true) => format!("no sample rate times propensity is below {declared}"),
-        (false, _) => format!(
-            "sample rates, times the propensities that are stated, go down to about {least:.3}, \
-             and minSampleRate times minPropensity is {declared}"
+        (false, false) => format!(
+            "sample rates of down to about {least:.2} are in use, and minSampleRate is {rate}"
+        ),
+        (false, true) => format!(
+            "sample rates times propensities go down to about {least:.3}, and minSampleRate times \
+             minPropensity is {declared}"
         ),
     };
     Check { name: "minSampleRate".to_owned(), passed: Some(passed), detail }
