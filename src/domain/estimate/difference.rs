@@ -42,12 +42,7 @@ pub fn is_greater(a: &Cells, b: &Cells, by: f64, alpha: f64) -> bool {
     let enough = -alpha.ln();
     // A stretch as narrow as this is not searched any further: what is unclear there is not said.
     let narrowest = precision(a, b) / 4.0;
-    let at = |m: f64| Pair {
-        m,
-        above: a.log_capitals(Side::Above, m),
-        below: b.log_capitals(Side::Below, m - by),
-        offset: offset(m, by),
-    };
+    let at = |m: f64| Pair::of(a, b, by, m);
     let (low, high) = (by.max(0.0), (1.0 + by).min(1.0));
     let (n, other) = (a.effective_n(), b.effective_n());
     let likely = (a.mean() * n + (b.mean() + by) * other) / (n + other);
@@ -80,6 +75,16 @@ struct Pair {
 }
 
 impl Pair {
+    /// Of those who bet that the mean of `a` lies above `m`, and that of `b` below `m - by`.
+    fn of(a: &Cells, b: &Cells, by: f64, m: f64) -> Self {
+        Self {
+            m,
+            above: a.log_capitals(Side::Above, m),
+            below: b.log_capitals(Side::Below, m - by),
+            offset: offset(m, by),
+        }
+    }
+
     fn log_capital(&self) -> f64 {
         log_capital(&self.above, &self.below, self.offset..=self.offset)
     }
@@ -117,4 +122,58 @@ fn matched(above: &LogCapitals, below: &LogCapitals, offset: i32) -> f64 {
     let pairs = above.iter().skip(skip_above).zip(below.iter().skip(skip_below));
     let logs: Vec<f64> = pairs.map(|(above, below)| above + below).collect();
     if logs.is_empty() { 0.0 } else { log_mean_exp(&logs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coins(successes: i32, failures: i32) -> Cells {
+        let points = [(1.0, 1.0, f64::from(successes)), (1.0, 0.0, f64::from(failures))];
+        Cells::from_points(points.into_iter().filter(|it| it.2 > 0.0))
+    }
+
+    /// How probable each number of successes is.
+    fn binomial(n: i32, p: f64) -> Vec<f64> {
+        let mut ways = 1.0;
+        let of = |k: i32| {
+            let probability = ways * p.powi(k) * (1.0 - p).powi(n - k);
+            ways *= f64::from(n - k) / f64::from(k + 1);
+            probability
+        };
+        (0..=n).map(of).collect()
+    }
+
+    /// If `b` is worse by no more than `by`, some `m` is neither below the mean of `a` nor above
+    /// that of `b` and `by`. Against it both gamblers together win nothing on average, so that
+    /// they seldom grow rich, and their proof is one.
+    #[test]
+    fn two_gamblers_win_nothing_on_average_where_there_is_nothing_to_prove() {
+        for (m, by, n, other) in [(0.5, 0.0, 12, 12), (0.93, 0.0, 9, 20), (0.2, 0.1, 15, 6)] {
+            let (of_a, of_b) = (binomial(n, m), binomial(other, m - by));
+            let mut average = 0.0;
+            for (ones, a) in (0..).zip(&of_a) {
+                for (others, b) in (0..).zip(&of_b) {
+                    let (seen, compared) = (coins(ones, n - ones), coins(others, other - others));
+                    average += a * b * Pair::of(&seen, &compared, by, m).log_capital().exp();
+                }
+            }
+            assert!((average - 1.0).abs() < 1e-9, "{m} {by}: {average}");
+        }
+    }
+
+    #[test]
+    fn what_is_owned_between_two_means_is_no_more_than_at_either_or_within() {
+        let (a, b) = (coins(90, 10), coins(60, 40));
+        for by in [0.0, 0.1] {
+            let at = |m: f64| Pair::of(&a, &b, by, m);
+            for (low, high) in [(0.2, 0.9), (0.7, 0.75), (0.6, 0.601)] {
+                let least = between(&at(low), &at(high));
+                for step in 0..=20 {
+                    let m = low + (high - low) * f64::from(step) / 20.0;
+                    assert!(least <= at(m).log_capital() + 1e-9, "{low} {high} {m}");
+                }
+            }
+        }
+    }
 }
