@@ -25,18 +25,10 @@ fn observe(samples: &mut Samples, truth: Truth, n: usize, random: &mut StdRng) {
         let spread = random.random_range(0.5..1.5);
         let success = random.random_bool(truth.success);
         let observation = Observation {
-            id: "o".to_owned(),
-            ts: 0,
             component: "router:a".to_owned(),
-            outcome: if success { Outcome::Success } else { Outcome::Failure },
             duration_ms: truth.latency_ms * spread,
-            tokens_in: None,
-            tokens_out: None,
             cost_usd: Some(truth.cost_usd * spread),
-            policy_version: None,
-            error_code: None,
-            sample_rate: 1.0,
-            propensity: None,
+            ..Observation::at(0, if success { Outcome::Success } else { Outcome::Failure })
         };
         samples.add(&observation, &score(&RewardConfig::default(), &observation));
     }

@@ -4,18 +4,10 @@ use super::*;
 
 fn observation(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Observation {
     Observation {
-        id: "o".to_owned(),
-        ts: 1_734_000_000_000,
         component: "router:gpt-5".to_owned(),
-        outcome,
         duration_ms,
-        tokens_in: None,
-        tokens_out: None,
         cost_usd,
-        policy_version: None,
-        error_code: None,
-        sample_rate: 1.0,
-        propensity: None,
+        ..Observation::at(1_734_000_000_000, outcome)
     }
 }
 

@@ -12,18 +12,10 @@ const DAY: i64 = 24 * HOUR;
 
 fn observation(ts: i64, outcome: Outcome, duration_ms: f64) -> Observation {
     Observation {
-        id: "o".to_owned(),
-        ts,
         component: "router:gpt-5".to_owned(),
-        outcome,
         duration_ms,
         tokens_in: Some(150),
-        tokens_out: None,
-        cost_usd: None,
-        policy_version: None,
-        error_code: None,
-        sample_rate: 1.0,
-        propensity: None,
+        ..Observation::at(ts, outcome)
     }
 }
 

@@ -140,20 +140,8 @@ mod tests {
             for n in 0..each {
                 let ts = START + hour * HOUR_MS + n;
                 let good = n % 10 < success(hour);
-                let observation = Observation {
-                    id: "o".to_owned(),
-                    ts,
-                    component: "c".to_owned(),
-                    outcome: if good { Outcome::Success } else { Outcome::Failure },
-                    duration_ms: 100.0,
-                    tokens_in: None,
-                    tokens_out: None,
-                    cost_usd: None,
-                    policy_version: None,
-                    error_code: None,
-                    sample_rate: 1.0,
-                    propensity: None,
-                };
+                let observation =
+                    Observation::at(ts, if good { Outcome::Success } else { Outcome::Failure });
                 let _ =
                     series.record(&observation, &score(&RewardConfig::default(), &observation), ts);
             }
