@@ -29,7 +29,7 @@ pub use log::{ArmLog, Chosen};
 pub use off_policy::{Expected, Logged, OffPolicy, off_policy};
 pub use posterior::{Belief, Best, best};
 pub use quantile::quantile_interval;
-pub use sample::{Cost, Grid, Latency, RewardScore, Sample, Success};
+pub use sample::{COARSER, Cost, Grid, Latency, RewardScore, Sample, Success};
 
 #[cfg(test)]
 mod agreement;

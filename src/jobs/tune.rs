@@ -20,8 +20,8 @@ use crate::domain::tuning::{
     decide, heaviest, within_bounds,
 };
 use crate::store::{
-    AutoOutcome, Cached, ComponentSeries, FlagsState, NewDraft, POLICIES_TTL, Policy,
-    ProposeOutcome, REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
+    AutoOutcome, Cached, ComponentSeries, DOCUMENT_BYTES, FlagsState, NewDraft, POLICIES_TTL,
+    Policy, ProposeOutcome, REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
 };
 
 /// How long what the job reads may be kept; the defaults are the specification's.
@@ -221,7 +221,7 @@ impl TuneJob {
         let Some(memory) = self.memory_of(policy, &timelines, heaviest, now).await? else {
             return Ok(None);
         };
-        Ok(Some(TuningInput {
+        let mut input = TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory),
@@ -233,7 +233,9 @@ impl TuneJob {
             tuning_version: tuning.version.clone(),
             last_draft: None,
             as_of: now,
-        }))
+        };
+        input.fit(DOCUMENT_BYTES);
+        Ok(Some(input))
     }
 
     /// Activates the job's own draft, within the bounds as they are now.

@@ -86,6 +86,10 @@ pub mod collection {
     pub const CONFIG: &str = "config";
 }
 
+/// What encoded state may take of the 1 MiB (1,048,576 bytes) that Firestore allows a document; the
+/// rest is left to names and other fields. A document that is refused would hold up scoring for all.
+pub const DOCUMENT_BYTES: usize = 1_000_000;
+
 /// A handle on the project's data. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Store {

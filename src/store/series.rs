@@ -11,7 +11,7 @@ use super::escape::id_part;
 use super::query::Query;
 use super::stats::{stats_delete, stats_write};
 use super::value;
-use super::{Store, collection::STATE, write};
+use super::{DOCUMENT_BYTES, Store, collection::STATE, write};
 use crate::domain::stats::{Series, Window};
 
 /// The layout of the encoded series. A reader that meets another refuses it.
@@ -99,7 +99,7 @@ impl Store {
             component.weight = 0;
             return component.seen.map(|seen| write::delete_if_unchanged(name, seen));
         };
-        let encoded = component.series.encode();
+        let encoded = component.series.encode_within(DOCUMENT_BYTES);
         component.weight = encoded.len();
         let shown: Vec<_> = component.shown.iter().map(|window| window.as_str()).collect();
         let fields = value::fields([

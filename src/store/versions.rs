@@ -12,7 +12,7 @@ use semver::Version;
 
 use super::collection::{POLICIES, STATE};
 use super::error::{Result, StoreError};
-use super::{Store, value, write};
+use super::{DOCUMENT_BYTES, Store, value, write};
 use crate::domain::effectiveness::Earned;
 use crate::domain::policy::PolicyKey;
 use crate::domain::stats::Tally;
@@ -101,7 +101,7 @@ impl Store {
 
     /// The figures stand beside the tally for those who look into Firestore.
     pub(super) fn tally_write(&self, version: &mut VersionTally) -> Write {
-        let encoded = version.tally.encode();
+        let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
         let stats = version.tally.stats();
         let mut fields = value::fields([

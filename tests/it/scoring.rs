@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::domain::stats::Window;
+use f0_learning::domain::observation::Observation;
+use f0_learning::domain::reward::{self, RewardConfig};
+use f0_learning::domain::stats::{Series, Window};
 use f0_learning::store::collection::OBSERVATIONS;
-use f0_learning::store::{Connection, MAX_BATCH, Store, value};
+use f0_learning::store::{Connection, DOCUMENT_BYTES, MAX_BATCH, Store, value};
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, fields, job, put, score, seeded_store};
+use crate::support::{START, fields, job, put, put_series, score, seeded_store};
 
 const HOUR: i64 = 3_600_000;
 
@@ -236,4 +238,50 @@ async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
     job.pass(START + 1, &stop, &|_| ()).await.unwrap();
     assert_eq!(server.meter().total.total(), 3, "a pass over nothing: {}", server.meter());
     server.shutdown().await;
+}
+
+/// A component that samples by load, each observation at another rate: what is kept of it for two
+/// months nearly fills a document. Firestore takes no larger one, and all components are committed
+/// together.
+#[tokio::test]
+async fn a_component_with_a_rate_for_each_observation_holds_nobody_up() {
+    let store = seeded_store().await;
+    let mut random = StdRng::seed_from_u64(3);
+    let mut varied = |ts: i64| {
+        let mut observation = with("", "sampleRate", json!(random.random_range(0.01..1.0)));
+        observation.remove("id");
+        for (field, value) in [
+            ("component", json!("adaptive")),
+            ("ts", json!(ts)),
+            ("durationMs", json!(random.random_range(2.0..10.0_f64).exp())),
+            ("costUsd", json!(random.random_range(-10.0..0.0_f64).exp())),
+        ] {
+            observation.insert(field.to_owned(), value);
+        }
+        observation
+    };
+    let mut series = Series::default();
+    for hour in (0..24 * 60).rev() {
+        for n in 0..107 {
+            let ts = START - hour * HOUR - n;
+            let observation = Observation::parse("o", &varied(ts)).unwrap();
+            let reward = reward::score(&RewardConfig::default(), &observation);
+            let _ = series.record(&observation, &reward, ts);
+        }
+    }
+    let before = series.encode().len();
+    assert!((1_000_000..1_040_000).contains(&before), "{before} bytes");
+    put_series(&store, "adaptive", &series).await;
+    let mut more: Vec<_> = (0..2_400_i64).map(|n| varied(START - n * HOUR / 120)).collect();
+    for (n, observation) in more.iter_mut().enumerate() {
+        observation.insert("id".to_owned(), json!(format!("more-{n:04}")));
+    }
+    write(&store, &more).await;
+    write(&store, &[observation("of-another")]).await;
+    assert_eq!(score(&store, START + 1_000).await.scored, 2_401);
+    let stored = store.series(&["adaptive"]).await.unwrap().remove(0).series;
+    assert!(stored.encode().len() <= DOCUMENT_BYTES);
+    let day = |series: &Series| series.windows()[1].1.n;
+    series.advance(stored.now());
+    assert_eq!(day(&stored), day(&series) + 2_400);
 }

@@ -115,8 +115,13 @@ pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
     for _ in 0..n {
         assert_eq!(series.record(&observation, &reward, START), Placement::Counted);
     }
+    put_series(store, &component, &series).await;
+}
+
+/// A component's series, as scoring would have left it at `START`.
+pub async fn put_series(store: &Store, component: &str, series: &Series) {
     let stored = value::fields([
-        ("component", value::string(component.as_str())),
+        ("component", value::string(component)),
         ("format", value::int(3)),
         ("nextChange", value::int(series.next_change(START).unwrap())),
         ("windows", value::string("1h,24h,7d")),

@@ -42,6 +42,12 @@ impl ArmLog {
         }
     }
 
+    /// See [`Sample::coarsen`].
+    pub fn coarsen(&mut self, points: u16) {
+        self.drawn.coarsen(points);
+        self.stated.values_mut().for_each(|it| it.coarsen(points));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.drawn.is_empty() && self.stated.is_empty()
     }

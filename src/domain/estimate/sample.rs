@@ -35,6 +35,10 @@ pub(super) fn weight_point(index: u16) -> f64 {
     QUARTERS[usize::from(index % 4)] * f64::from(1_u32 << (index / 4))
 }
 
+/// Every so many points of the weights are left where a sample is to take less room: one for each
+/// doubling, one for four doublings, the first and the last.
+pub const COARSER: [u16; 3] = [4, 16, WEIGHTS - 1];
+
 /// The last point of the weights that is no greater, but for rounding.
 fn weight_index(weight: f64) -> u16 {
     let exponent = (weight.log2() * 4.0).floor().clamp(0.0, f64::from(WEIGHTS - 1)) as u16;
@@ -62,6 +66,13 @@ pub(super) fn place_inverse(value: f64) -> (u16, f64) {
     let index = weight_index(value).min(WEIGHTS - 2);
     let (low, high) = (weight_point(index), weight_point(index + 1));
     (index, ((value - low) / (high - low)).clamp(0.0, 1.0))
+}
+
+/// What of a mass at a point goes to the further of two others around it.
+fn share(class: u16, [low, high]: [u16; 2], mass: u64) -> u64 {
+    let (low, high) = (weight_point(low), weight_point(high));
+    let share = (weight_point(class) - low) / (high - low);
+    ((mass as f64 * share).round() as u64).min(mass)
 }
 
 fn carry(index: u16, share: u64, shares: u64) -> (u16, u64) {
@@ -106,6 +117,24 @@ impl<G: Grid> Sample<G> {
 
     pub fn merge(&mut self, other: &Self) {
         self.mass.merge(&other.mass);
+    }
+
+    /// Keeps the weights at every so many points only, one of [`COARSER`]: what lies between is
+    /// split, as an observation is, so that sums stay what they are and nothing that is estimated
+    /// comes out surer.
+    pub fn coarsen(&mut self, points: u16) {
+        let mut coarse = Bins::default();
+        for (number, mass) in self.mass.iter() {
+            let (class, value) = (number / G::POINTS, number % G::POINTS);
+            let low = class / points * points;
+            let further = if low == class { 0 } else { share(class, [low, low + points], mass) };
+            for (class, mass) in [(low, mass - further), (low + points, further)] {
+                if mass > 0 {
+                    coarse.add(class * G::POINTS + value, mass);
+                }
+            }
+        }
+        self.mass = coarse;
     }
 
     /// What was added since it was as `earlier`.
@@ -281,6 +310,7 @@ impl Grid for Latency {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::{Cells, mean_interval};
     use super::*;
 
     fn mean<G: Grid>(sample: &Sample<G>) -> f64 {
@@ -316,6 +346,37 @@ mod tests {
             let total: f64 = sample.points().map(|(w, _, n)| w * n).sum();
             prop_assert!((total / weight.as_f64() - 1.0).abs() < 3e-6, "{total} {weight:?}");
             prop_assert!((mean(&sample) - value).abs() <= RewardScore::RESOLUTION + 1e-12);
+        }
+
+        #[test]
+        fn fewer_weights_keep_sums_and_are_never_surer(
+            seen in proptest::collection::vec((0.0..=1.0_f64, 1e-6..=1.0_f64), 1..40),
+        ) {
+            let mut sample = Sample::<RewardScore>::default();
+            seen.iter().for_each(|(x, rate)| sample.add(*x, Weight::from_sample_rate(*rate)));
+            let sums = |sample: &Sample<RewardScore>| {
+                sample.points().fold([0.0; 3], |[n, w, x], (weight, value, count)| {
+                    [n + count, w + weight * count, x + weight * count * value]
+                })
+            };
+            let mut before = sample;
+            for points in COARSER {
+                let mut coarse = before.clone();
+                coarse.coarsen(points);
+                // What is split is rounded to a whole unit of mass, at most at the highest weight.
+                let rounding = before.points().count() as f64 * coarse.heaviest() / WHOLE as f64;
+                for (was, is) in sums(&before).into_iter().zip(sums(&coarse)) {
+                    prop_assert!((is - was).abs() <= rounding + 1e-9 * was, "{was} {is}");
+                }
+                let classes = coarse.points().map(|(weight, ..)| weight.to_bits());
+                let classes: std::collections::BTreeSet<_> = classes.collect();
+                prop_assert!(classes.len() <= usize::from((WEIGHTS - 1) / points) + 1);
+                let heaviest = coarse.heaviest();
+                let of = |it: &Sample<RewardScore>| mean_interval(&Cells::of(it).within(heaviest), 0.05);
+                let (fine, rough) = (of(&before), of(&coarse));
+                prop_assert!(rough.low <= fine.low + 1e-6 && fine.high <= rough.high + 1e-6);
+                before = coarse;
+            }
         }
 
         #[test]

@@ -94,6 +94,17 @@ impl Tally {
         self.rewards.as_ref()
     }
 
+    /// The bytes to store, no more than `most` if that can be: of components that state very many
+    /// propensities none is told apart. Half a million bytes always suffice.
+    pub fn encode_within(&mut self, most: usize) -> Vec<u8> {
+        let encoded = self.encode();
+        if encoded.len() <= most || self.rewards.is_none() {
+            return encoded;
+        }
+        self.rewards = None;
+        self.encode()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: FORMAT, tally: self };
         postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
@@ -149,6 +160,20 @@ mod tests {
         let mut merged = counted_of(&all[100..], each);
         merged.merge(&counted_of(&all[..100], each));
         assert_eq!(merged, counted_of(&all, each), "whoever came first");
+    }
+
+    #[test]
+    fn what_takes_too_much_room_tells_no_components_apart_and_keeps_the_rest() {
+        let each = |latency: f64| format!("c{latency}");
+        let all: Vec<f64> = (0..200).map(f64::from).collect();
+        let mut tally = counted_of(&all, each);
+        let (stats, samples, needed) = (tally.stats(), tally.samples().clone(), tally.encode());
+        assert_eq!(tally.encode_within(needed.len()), needed, "what fits stays");
+        let less = tally.encode_within(needed.len() - 1);
+        assert!(less.len() < needed.len() / 2);
+        let stored = Tally::decode(&less).unwrap();
+        assert_eq!((stored.rewards(), stored.stats()), (None, stats));
+        assert_eq!(*stored.samples(), samples, "experiments count from here");
     }
 
     proptest! {

@@ -78,6 +78,10 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         &self.slots
     }
 
+    pub fn buckets_mut(&mut self) -> impl Iterator<Item = &mut B> {
+        self.slots.iter_mut().flatten().map(|slot| &mut slot.bucket)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.slots.iter().all(Vec::is_empty)
     }

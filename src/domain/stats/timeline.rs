@@ -41,6 +41,14 @@ impl Samples {
         }
     }
 
+    /// See [`Sample::coarsen`].
+    pub fn coarsen(&mut self, points: u16) {
+        self.reward.coarsen(points);
+        self.success.coarsen(points);
+        self.cost.coarsen(points);
+        self.latency.coarsen(points);
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.reward.merge(&other.reward);
         self.success.merge(&other.success);
@@ -124,6 +132,10 @@ impl Timeline {
         parts
     }
 
+    pub(super) fn coarsen(&mut self, points: u16) {
+        self.0.buckets_mut().for_each(|samples| samples.coarsen(points));
+    }
+
     /// The weight that no observation exceeds.
     pub fn heaviest(&self) -> f64 {
         self.buckets().map(|(_, samples)| samples.success.heaviest()).fold(1.0, f64::max)
@@ -141,10 +153,12 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
-    use crate::domain::estimate::Cells;
-    use crate::domain::observation::{Observation, Outcome};
-    use crate::domain::reward::{RewardConfig, score};
+    use crate::domain::estimate::{Cells, mean_interval};
+    use crate::domain::observation::{MAX_DURATION_MS, Observation, Outcome};
+    use crate::domain::reward::{Reward, RewardConfig, score};
     use crate::domain::stats::{Series, Timeline};
 
     use super::{DAY, HOUR};
@@ -197,6 +211,64 @@ mod tests {
         // What happened stays what it was.
         let (_, hour) = series.windows().into_iter().next().unwrap();
         assert_eq!((hour.n, hour.success_rate), (100, 0.58));
+    }
+
+    /// Every duration, cost and reward there is, at every weight there is, in every bucket, a million
+    /// times each. No component does this; it must not hold up the others.
+    #[test]
+    fn no_component_takes_more_room_than_a_document_has() {
+        const MOST: usize = 1_000_000;
+        let mut series = Series::default();
+        let ages = (0..24).map(|hour| hour * HOUR).chain((4..28).map(|six| six * 6 * HOUR));
+        for age in ages.chain((7..61).map(|day| day * DAY)) {
+            for point in 0..=330_i32 {
+                for sample_rate in [1.0, 1e-6] {
+                    let observation = Observation {
+                        duration_ms: (f64::from(point - 80) / 8.0).exp2().min(MAX_DURATION_MS),
+                        cost_usd: Some((f64::from(point % 101 - 60) / 2.0).exp2().min(1e6)),
+                        sample_rate,
+                        ..Observation::at(NOW - age, Outcome::Success)
+                    };
+                    let reward = score(&RewardConfig::default(), &observation);
+                    let reward = Reward { score: f64::from(point % 33) / 32.0, ..reward };
+                    let _ = series.record(&observation, &reward, NOW);
+                }
+            }
+        }
+        for _ in 0..20 {
+            series.merge(&series.clone());
+        }
+        assert!(series.timeline().buckets().count() > 95);
+        let encoded = series.encode_within(MOST);
+        assert!(encoded.len() <= MOST, "{}", encoded.len());
+        assert_eq!(Series::decode(&encoded).unwrap(), series);
+    }
+
+    /// Sample rates and propensities that are all different take too much room: fewer weights are
+    /// kept, and the same means.
+    #[test]
+    fn what_takes_too_much_room_keeps_fewer_weights_and_the_same_means() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut series = Series::default();
+        for n in 0..16_000 {
+            let observation = Observation {
+                sample_rate: rng.random_range(0.01..1.0),
+                propensity: Some(rng.random_range(0.02..1.0)),
+                duration_ms: rng.random_range(2.0..10.0_f64).exp(),
+                ..Observation::at(NOW + n * DAY / 400, Outcome::Success)
+            };
+            let reward = score(&RewardConfig::default(), &observation);
+            let _ = series.record(&observation, &reward, observation.ts);
+        }
+        let (before, needed) = (series.timeline().since(0), series.encode().len());
+        assert_eq!(series.clone().encode_within(needed).len(), needed, "what fits stays");
+        assert!(series.encode_within(needed / 2).len() <= needed / 2, "of {needed}");
+        let after = series.timeline().since(0);
+        let [before, after] = [before, after].map(|it| Cells::of(&it.reward));
+        assert!((before.mean() - after.mean()).abs() < 1e-6, "{before:?} {after:?}");
+        assert!((before.population() / after.population() - 1.0).abs() < 1e-6);
+        let of = |cells: &Cells| mean_interval(&cells.clone().within(1e4), 0.05);
+        assert!(of(&after).width() >= of(&before).width());
     }
 
     #[test]

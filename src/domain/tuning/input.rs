@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyTuning;
 use super::memory::{ArmMemory, Memory};
-use crate::domain::estimate::{ArmLog, Expected};
+use crate::domain::estimate::{ArmLog, COARSER, Expected};
 use crate::domain::policy::PolicyStatus;
 use crate::domain::reward::RewardConfig;
 use crate::domain::stats::{DecodeError, Samples, Timeline};
@@ -87,6 +87,23 @@ impl TuningInput {
         Expected {
             heaviest: logs.map(ArmLog::heaviest).fold(1.0 / self.config.min_sample_rate, f64::max),
             least_propensity: self.config.min_propensity,
+        }
+    }
+
+    /// Makes it take no more than `most` bytes, if that can be: the fewer the weights at which
+    /// observations are kept, the less there is to be sure of, and the same decision follows from
+    /// what is kept as from what was decided from. At last the log is left out.
+    pub fn fit(&mut self, most: usize) {
+        for points in COARSER {
+            if self.encode().len() <= most {
+                return;
+            }
+            self.arms.values_mut().for_each(|it| it.samples.coarsen(points));
+            let logs = self.routed.iter_mut().flat_map(BTreeMap::values_mut);
+            logs.for_each(|it| it.coarsen(points));
+        }
+        if self.encode().len() > most {
+            self.routed = None;
         }
     }
 

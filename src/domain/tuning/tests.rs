@@ -322,6 +322,29 @@ fn a_decision_is_made_again_from_what_was_kept() {
 }
 
 #[test]
+fn a_decision_that_would_take_too_much_room_is_made_from_less_and_can_be_made_again() {
+    let mut input = case(&[("a", 0.5, 0, 0.0), ("b", 0.5, 0, 0.0)]);
+    for (arm, mean) in [("a", 0.9), ("b", 0.3)] {
+        let samples = &mut input.arms.get_mut(arm).unwrap().samples;
+        for n in 0..4_000 {
+            let rate = 0.02 + 0.98 * f64::from(n % 997) / 997.0;
+            samples.reward.add(mean + 0.1 * f64::from(n % 2), Weight::from_sample_rate(rate));
+        }
+    }
+    input.heaviest = 50.0;
+    input.routed = logs(&[("a", log(&[(None, 500, 0.9)])), ("b", log(&[(None, 500, 0.3)]))]);
+    let (needed, usual) = (input.encode().len(), proposal(&input));
+    input.fit(needed);
+    assert_eq!(proposal(&input), usual, "what fits stays");
+    input.fit(needed * 2 / 3);
+    assert!(input.encode().len() <= needed * 2 / 3 && input.routed.is_some());
+    assert_eq!(proposal(&input).weights, usual.weights);
+    assert_eq!(decide(&TuningInput::decode(&input.encode()).unwrap()), decide(&input));
+    input.fit(0);
+    assert_eq!(input.routed, None, "at last the log");
+}
+
+#[test]
 fn the_default_document_reads_back_and_gaps_take_the_defaults() {
     let config = TuningConfig::default();
     config.validate().unwrap();

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::{MAX_AHEAD_MS, MAX_NOW, Series};
+use crate::domain::estimate::COARSER;
 use crate::domain::stats::bucket::Bucket;
 use crate::domain::stats::tiers::{Slot, Tiers};
 use crate::domain::stats::timeline::{Samples, Timeline};
@@ -40,6 +41,21 @@ pub enum DecodeError {
 }
 
 impl Series {
+    /// The bytes to store, no more than `most` if that can be. Where sample rates or propensities are
+    /// many the timeline takes too much room: it then keeps fewer weights, from which the same
+    /// means are estimated, less surely. A million bytes always suffice.
+    pub fn encode_within(&mut self, most: usize) -> Vec<u8> {
+        let mut encoded = self.encode();
+        for points in COARSER {
+            if encoded.len() <= most {
+                break;
+            }
+            self.timeline.coarsen(points);
+            encoded = self.encode();
+        }
+        encoded
+    }
+
     /// The bytes to store; a few hundred for each bucket in use.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("integers and sequences of known length always encode")
