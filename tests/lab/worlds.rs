@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use f0_learning::domain::observation::{Observation, Outcome};
 use f0_learning::domain::reward::RewardConfig;
 use f0_learning::domain::tuning::{ArmInput, PolicyTuning, TuningInput, budget};
-use f0_learning::simulation::Scenario;
+use f0_learning::simulation::{Action, Scenario};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -30,20 +30,8 @@ pub fn pick(shares: &[f64], random: &mut StdRng) -> usize {
 }
 
 pub fn observation(ts: i64, outcome: Outcome) -> Observation {
-    Observation {
-        id: String::new(),
-        ts,
-        component: String::new(),
-        outcome,
-        duration_ms: 100.0,
-        tokens_in: None,
-        tokens_out: None,
-        cost_usd: None,
-        policy_version: None,
-        error_code: None,
-        sample_rate: 1.0,
-        propensity: None,
-    }
+    let action = Action { outcome, duration_ms: 100.0, cost_usd: 0.0 };
+    Observation { cost_usd: None, ..action.observation("", ts, 1.0) }
 }
 
 /// What is decided from, of arms that have equal weights and are not sampled.
