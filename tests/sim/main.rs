@@ -17,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
 
 mod day;
+mod decisions;
 mod documents;
 mod kills;
 mod oracle;
@@ -71,6 +72,14 @@ pub struct Tally {
     pub deaths: u64,
     pub overtaken: u64,
     pub versions: u64,
+    /// Drafts of the tune job's ...
+    pub proposed: u64,
+    /// ... and those of them that it activated.
+    pub activated: u64,
+    /// Passes of the tune job during which the kill switch was thrown.
+    pub switched_off: u64,
+    /// Decisions during which another was made.
+    pub rivals: u64,
 }
 
 impl Tally {
@@ -80,6 +89,24 @@ impl Tally {
         self.deaths += other.deaths;
         self.overtaken += other.overtaken;
         self.versions += other.versions;
+        self.proposed += other.proposed;
+        self.activated += other.activated;
+        self.switched_off += other.switched_off;
+        self.rivals += other.rivals;
+    }
+
+    /// Of what must happen for the checks to mean anything, what did not.
+    fn missing(&self) -> Vec<&'static str> {
+        let all = [
+            ("faults", self.faults),
+            ("deaths", self.deaths),
+            ("passes overtaken", self.overtaken),
+            ("proposals", self.proposed),
+            ("activations by the job", self.activated),
+            ("passes switched off", self.switched_off),
+            ("rival decisions", self.rivals),
+        ];
+        all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
 }
 
@@ -111,18 +138,31 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     }
     println!(
         "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} deaths, {} passes overtaken, \
-         {} versions of the policy; {} seeds failed",
+         {} versions of the policy, {} of them the job's, {} of these activated by it; {} passes of it \
+         switched off meanwhile, {} rival decisions; {} seeds failed",
         tally.observations,
         tally.faults,
         tally.deaths,
         tally.overtaken,
         tally.versions,
+        tally.proposed,
+        tally.activated,
+        tally.switched_off,
+        tally.rivals,
         failed.len()
     );
     for error in failed.iter().take(20) {
         println!("{error}");
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // A check of what never happens is none.
+    let missing = if seeds >= SEEDS { tally.missing() } else { Vec::new() };
+    if !missing.is_empty() {
+        println!("never happened: {}", missing.join(", "));
+    }
+    match failed.is_empty() && missing.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
@@ -141,6 +181,7 @@ fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
             }
         }
         world.settle().await.map_err(|error| format!("seed {seed}, at the end: {error}"))?;
+        world.count_the_jobs_changes().await;
         let tally = world.tally();
         world.end().await;
         Ok(tally)

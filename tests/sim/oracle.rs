@@ -26,6 +26,8 @@ pub struct Truth {
     pub switched_off: bool,
     /// Entries of the audit trail that are the tune job's.
     pub by_job: usize,
+    /// Somebody was told what is not so.
+    pub complaint: Option<String>,
 }
 
 type Checked = Result<(), String>;
@@ -37,6 +39,7 @@ fn ensure(holds: bool, told: impl FnOnce() -> String) -> Checked {
 impl World {
     /// What must hold at any moment.
     pub async fn check(&mut self) -> Checked {
+        ensure(self.truth.complaint.is_none(), || self.truth.complaint.clone().unwrap())?;
         self.check_rewards(false).await?;
         self.check_quarantine(false).await?;
         self.check_policies().await

@@ -1,21 +1,14 @@
 //! What can happen.
 
 use f0_learning::domain::observation::Observation;
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::domain::sharding::shard_of;
-use f0_learning::store::{
-    FlagChanges, Intent, OverrideParams, QuarantineFilter, Result, collection,
-};
+use f0_learning::store::{QuarantineFilter, Result, collection};
 use firestore_local::{Fault, Plan, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{MODELS, START, Worker, World};
-
-/// The weights of the first version, added up, in the order of [`MODELS`].
-const WEIGHTS: [f64; 2] = [0.60, 0.85];
-const PROPENSITIES: [f64; 3] = [0.60, 0.25, 0.15];
+use crate::world::{START, Worker, World};
 
 /// A pass of some job.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +35,10 @@ enum Fate {
         rpc: &'static str,
         number: u64,
     },
+    /// The kill switch is thrown while a commit is on its way.
+    SwitchedOff {
+        number: u64,
+    },
 }
 
 async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<()> {
@@ -58,11 +55,12 @@ impl World {
     pub async fn step(&mut self) -> String {
         match self.rng.random_range(0..100) {
             0..26 => self.components_write().await,
-            26..54 => self.run(Job::Score).await,
-            54..66 => self.run(Job::Reconcile).await,
-            66..76 => self.run(Job::Tune).await,
-            76..84 => self.admin_decides().await,
-            84..86 => self.flags_change().await,
+            26..50 => self.run(Job::Score).await,
+            50..60 => self.run(Job::Reconcile).await,
+            60..74 => self.run(Job::Tune).await,
+            74..80 => self.admin_decides().await,
+            80..83 => self.two_admins_decide().await,
+            83..86 => self.flags_change().await,
             86..88 => self.shards_change().await,
             88..90 => self.rewards_change().await,
             90..92 => self.rubbish_is_mended().await,
@@ -81,6 +79,7 @@ impl World {
     }
 
     async fn components_write(&mut self) -> String {
+        self.read_policy().await;
         let count = self.rng.random_range(1..25);
         let mut writes = Vec::new();
         for _ in 0..count {
@@ -111,23 +110,23 @@ impl World {
             3 => now + self.rng.random_range(0..240_000),
             _ => now - self.rng.random_range(0..30_000),
         };
-        let model = self.route();
+        let (model, arm, propensity) = self.route();
         // Quality drifts, each model's in its own way.
-        let phase = self.minutes() as f64 / 500.0 + model as f64 * 2.0;
-        let success = self.rng.random::<f64>() < 0.6 + 0.35 * phase.sin();
+        let phase = self.minutes() as f64 / 2_000.0 + model as f64 * 2.0;
+        let success = self.rng.random::<f64>() < 0.5 + 0.5 * phase.sin();
         let mut observation = json!({
-            "id": id, "ts": ts, "component": format!("router:{}", MODELS[model]),
+            "id": id, "ts": ts, "component": format!("router:{arm}"),
             "outcome": if success { "success" } else { "failure" },
             "durationMs": self.rng.random_range(10..5_000),
             "costUsd": 0.001 * f64::from(self.rng.random_range(0..60)),
-            "policyVersion": "router-core@1.0.0",
+            "policyVersion": self.routing.version,
         });
         if self.rng.random_bool(0.8) {
             observation["shard"] = json!(shard_of(id, 3));
         }
         // Some say how probable their arm was, which changes none of the windows.
-        if shard_of(id, 5) == Some(0) {
-            observation["propensity"] = json!(PROPENSITIES[model]);
+        if self.states_propensities() && shard_of(id, 5) == Some(0) {
+            observation["propensity"] = json!(propensity);
         }
         if self.rng.random_bool(0.12) {
             self.spoil(&mut observation);
@@ -135,10 +134,18 @@ impl World {
         observation
     }
 
-    /// The arm that the first version's weights choose.
-    fn route(&mut self) -> usize {
-        let draw: f64 = self.rng.random();
-        WEIGHTS.iter().position(|up_to| draw < *up_to).unwrap_or(MODELS.len() - 1)
+    /// A number for the arm that the active version's weights choose, its name, and how probable it
+    /// was.
+    fn route(&mut self) -> (usize, String, f64) {
+        let mut left: f64 = self.rng.random();
+        let arms = self.routing.weights.iter().enumerate();
+        let last = self.routing.weights.len() - 1;
+        let chosen = arms.clone().find(|(_, (_, weight))| {
+            left -= weight;
+            left < 0.0
+        });
+        let (number, (arm, weight)) = chosen.unwrap_or((last, &self.routing.weights[last]));
+        (number, arm.clone(), *weight)
     }
 
     fn spoil(&mut self, observation: &mut Value) {
@@ -167,6 +174,9 @@ impl World {
         };
         let number = self.rng.random_range(0..4);
         match self.rng.random_range(0..10) {
+            0..2 if matches!(job, Job::Tune) => {
+                Fate::SwitchedOff { number: self.rng.random_range(0..2) }
+            }
             0..3 => Fate::Undisturbed,
             3..5 => Fate::Faults,
             5..8 => {
@@ -178,7 +188,7 @@ impl World {
     }
 
     /// Faults of all kinds, far more often than anybody would meet them.
-    fn trouble(&mut self) -> Plan {
+    pub fn trouble(&mut self) -> Plan {
         let mut plan = Plan::from_seed(self.rng.random());
         for rule in &mut plan.rules {
             rule.probability = (rule.probability * 6.0).min(1.0);
@@ -241,6 +251,21 @@ impl World {
                 }
                 self.workers.push(other);
             }
+            Fate::SwitchedOff { number } => {
+                let rule = Rule::on("Commit", Fault::Hold).once_after(number);
+                self.server.set_faults(Plan::new(0, vec![rule]));
+                let running = pass(&mut worker, job, now);
+                tokio::pin!(running);
+                tokio::select! {
+                    _ = &mut running => {}
+                    () = self.server.until_held() => {
+                        self.set_flags(false).await;
+                        self.tally.switched_off += 1;
+                        self.server.release();
+                        running.await.ok();
+                    }
+                }
+            }
         }
         self.server.set_faults(Plan::default());
         self.workers.push(worker);
@@ -257,52 +282,6 @@ impl World {
         let new = self.worker().await;
         self.workers.push(new);
         format!("a worker restarts, {}", if orderly { "in order" } else { "at once" })
-    }
-
-    async fn admin_decides(&mut self) -> String {
-        let policies = self.store.policies(Some("router-core")).await.unwrap();
-        let intent = Intent::new("ada", self.now()).because("a simulation");
-        let drafts: Vec<PolicyKey> = policies
-            .iter()
-            .filter(|policy| policy.status == PolicyStatus::Draft)
-            .filter_map(|policy| PolicyKey::new(&policy.id, policy.version.clone()).ok())
-            .collect();
-        let draft =
-            (!drafts.is_empty()).then(|| drafts[self.rng.random_range(0..drafts.len())].clone());
-        let troubled = self.rng.random_bool(0.4);
-        if troubled {
-            let plan = self.trouble();
-            self.server.set_faults(plan);
-        }
-        let choice = self.rng.random_range(0..6);
-        // Whether it is allowed, refused or lost on the way: the oracle looks at what came of it.
-        let done = match (choice, draft) {
-            (0..3, Some(key)) => {
-                let force = self.rng.random_bool(0.3);
-                self.store.activate(&key, force, &intent).await.is_ok()
-            }
-            (3, Some(key)) => self.store.reject(&key, &intent).await.is_ok(),
-            (4, _) => self.store.roll_back("router-core", None, &intent).await.is_ok(),
-            _ => {
-                let cooldown = self.rng.random_range(0..100_000);
-                let set = json!({ "cooldownMs": cooldown }).as_object().unwrap().clone();
-                let params = OverrideParams::Set(set.into_iter().collect());
-                self.store.override_policy("router-core", &params, None, &intent).await.is_ok()
-            }
-        };
-        self.tally.faults += self.server.injected().values().sum::<u64>();
-        self.server.set_faults(Plan::default());
-        format!("an admin decides ({choice}): {}", if done { "done" } else { "refused" })
-    }
-
-    async fn flags_change(&mut self) -> String {
-        let enabled = self.rng.random_bool(0.7);
-        let auto = self.rng.random_bool(0.5);
-        let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
-        let intent = Intent::new("ada", self.now()).because("a simulation");
-        self.store.set_flags(changes, &intent).await.ok();
-        self.truth.switched_off = !enabled;
-        format!("flags: enabled {enabled}, autoActivatePolicies {auto}")
     }
 
     async fn shards_change(&mut self) -> String {

@@ -39,6 +39,14 @@ pub struct Worker {
     pub tune: TuneJob,
 }
 
+/// What components route by.
+#[derive(Default)]
+pub struct Routing {
+    /// The active version.
+    pub version: String,
+    pub weights: Vec<(String, f64)>,
+}
+
 pub struct World {
     pub server: Running,
     /// The way in for components, admins and the oracle.
@@ -47,6 +55,7 @@ pub struct World {
     pub rng: StdRng,
     pub truth: Truth,
     pub tally: Tally,
+    pub routing: Routing,
     time: Arc<AtomicI64>,
     seed: u64,
     born: u64,
@@ -74,6 +83,7 @@ impl World {
             rng,
             truth: Truth::default(),
             tally: Tally::default(),
+            routing: Routing::default(),
             time,
             seed,
             born: 0,
@@ -90,8 +100,22 @@ impl World {
     async fn tune_eagerly(&self) {
         let mut tuning: Value =
             serde_json::from_str(include_str!("../../config/tuning.json")).unwrap();
-        tuning["policies"]["router-core"]["minSamples"] = json!(5);
+        let router = &mut tuning["policies"]["router-core"];
+        (router["minSamples"], router["alpha"]) = (json!(5), json!(0.5));
         self.put(collection::CONFIG, "tuning", &tuning).await;
+    }
+
+    /// What a component does now and then.
+    pub async fn read_policy(&mut self) {
+        let policy = self.store.active_policies().await.unwrap().remove(0);
+        let weights = policy.params.model_weights().unwrap().unwrap();
+        let version = format!("{}@{}", policy.id, policy.version);
+        self.routing = Routing { version, weights: weights.into_iter().collect() };
+    }
+
+    /// Whoever states propensities has to be believed less easily, and in most worlds nobody does.
+    pub fn states_propensities(&self) -> bool {
+        self.seed.is_multiple_of(4)
     }
 
     /// A process that has just started.

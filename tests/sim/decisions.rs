@@ -1,0 +1,143 @@
+//! What people decide, and who is told what of it.
+
+use f0_learning::domain::audit::action;
+use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
+use f0_learning::store::{ChangeError, FlagChanges, Guard, Intent, OverrideParams, Store, TUNER};
+use firestore_local::{Fault, Plan, Rule};
+use rand::RngExt;
+use serde_json::json;
+
+use crate::world::World;
+
+const POLICY: &str = "router-core";
+
+#[derive(Clone, Debug)]
+enum Decision {
+    Activate { key: PolicyKey, force: bool },
+    Reject(PolicyKey),
+    RollBack,
+    Override { cooldown_ms: u32 },
+}
+
+impl Decision {
+    async fn carry_out(&self, store: &Store, intent: &Intent) -> Result<(), ChangeError> {
+        match self {
+            Self::Activate { key, force } => store.activate(key, *force, intent).await.map(drop),
+            Self::Reject(key) => store.reject(key, intent).await.map(drop),
+            Self::RollBack => store.roll_back(POLICY, None, intent).await.map(drop),
+            Self::Override { cooldown_ms } => {
+                let set = json!({ "cooldownMs": cooldown_ms }).as_object().unwrap().clone();
+                let params = OverrideParams::Set(set.into_iter().collect());
+                store.override_policy(POLICY, &params, None, intent).await.map(drop)
+            }
+        }
+    }
+}
+
+impl World {
+    fn intent(&self) -> Intent {
+        Intent::new("ada", self.now()).because("a simulation")
+    }
+
+    async fn decision(&mut self) -> Decision {
+        let policies = self.store.policies(Some(POLICY)).await.unwrap();
+        let drafts: Vec<PolicyKey> = policies
+            .iter()
+            .filter(|policy| policy.status == PolicyStatus::Draft)
+            .filter_map(|policy| PolicyKey::new(&policy.id, policy.version.clone()).ok())
+            .collect();
+        let chosen = self.rng.random_range(0..drafts.len().max(1));
+        match (self.rng.random_range(0..6), drafts.get(chosen)) {
+            (0..3, Some(key)) => {
+                Decision::Activate { key: key.clone(), force: self.rng.random_bool(0.3) }
+            }
+            (3, Some(key)) => Decision::Reject(key.clone()),
+            (4, _) => Decision::RollBack,
+            _ => Decision::Override { cooldown_ms: self.rng.random_range(0..100_000) },
+        }
+    }
+
+    /// Entries of the trail by somebody: of one action, or of any.
+    pub async fn entries(&self, actor: &str, action: Option<&str>) -> usize {
+        let trail = self.store.trail(POLICY, None).await.unwrap();
+        let is_meant = |action_of: &str| action.is_none_or(|action| action == action_of);
+        let entries = trail.iter().map(|record| &record.entry);
+        entries.filter(|it| it.actor == actor && is_meant(&it.action)).count()
+    }
+
+    /// Whoever is told that it is done has done it once, and whoever is refused not at all.
+    pub async fn admin_decides(&mut self) -> String {
+        let decision = self.decision().await;
+        let before = self.entries("ada", None).await;
+        if self.rng.random_bool(0.4) {
+            let plan = self.trouble();
+            self.server.set_faults(plan);
+        }
+        let told = decision.carry_out(&self.store, &self.intent()).await;
+        self.tally.faults += self.server.injected().values().sum::<u64>();
+        self.server.set_faults(Plan::default());
+        let made = self.entries("ada", None).await - before;
+        let is_so = match &told {
+            Ok(()) => made == 1,
+            // Nobody may know.
+            Err(ChangeError::Store(_)) => made <= 1,
+            Err(_) => made == 0,
+        };
+        let told = told.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+        if !is_so {
+            self.truth.complaint =
+                Some(format!("{decision:?} made {made} entries, and was told: {told}"));
+        }
+        format!("an admin decides, {decision:?}: {told}")
+    }
+
+    /// One decides while what another one decided is on its way.
+    pub async fn two_admins_decide(&mut self) -> String {
+        let (first, second) = (self.decision().await, self.decision().await);
+        let intent = match self.rng.random_bool(0.5) {
+            true => self.intent().guarded(Guard::Off),
+            false => self.intent(),
+        };
+        let rule = Rule::on("Commit", Fault::Hold).once_after(0);
+        self.server.set_faults(Plan::new(0, vec![rule]));
+        let mut met = false;
+        {
+            let running = first.carry_out(&self.store, &intent);
+            tokio::pin!(running);
+            tokio::select! {
+                _ = &mut running => {}
+                () = self.server.until_held() => {
+                    met = true;
+                    second.carry_out(&self.store, &intent).await.ok();
+                    self.server.release();
+                    running.await.ok();
+                }
+            }
+        }
+        self.server.set_faults(Plan::default());
+        self.tally.rivals += u64::from(met);
+        format!("two admins decide at once, {first:?} and {second:?}")
+    }
+
+    pub async fn flags_change(&mut self) -> String {
+        let enabled = self.rng.random_bool(0.7);
+        self.set_flags(enabled).await
+    }
+
+    /// From the moment at which a switch is acknowledged it holds.
+    pub async fn set_flags(&mut self, enabled: bool) -> String {
+        let auto = self.rng.random_bool(0.6);
+        let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
+        if self.store.set_flags(changes, &self.intent()).await.is_ok() {
+            self.truth.switched_off = !enabled;
+            self.truth.by_job = self.entries(TUNER, None).await;
+        }
+        format!("flags: enabled {enabled}, autoActivatePolicies {auto}")
+    }
+
+    /// What the job has done by itself.
+    pub async fn count_the_jobs_changes(&mut self) {
+        self.tally.proposed = self.entries(TUNER, Some(action::PROPOSE)).await as u64;
+        self.tally.activated = self.entries(TUNER, Some(action::ACTIVATE)).await as u64;
+    }
+}
