@@ -166,8 +166,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
 }
 
 fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let mut world = World::new(seed).await;
         for step in 0..STEPS {
