@@ -39,13 +39,25 @@ struct Day {
     rubbish: u64,
 }
 
+/// What the first version gives each of [`MODELS`]. Nobody activates another one.
+const WEIGHTS: [f64; MODELS.len()] = [0.60, 0.25, 0.15];
+
 impl Day {
+    fn route(&mut self) -> usize {
+        let mut left: f64 = self.rng.random();
+        let chosen = WEIGHTS.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        chosen.unwrap_or(MODELS.len() - 1)
+    }
+
     /// The observations of one minute that sampling leaves.
     fn minute(&mut self, now: i64) -> Vec<Map<String, Value>> {
         let mut batch = Vec::new();
         for _ in 0..ACTIONS_A_MINUTE {
             self.actions += 1;
-            let model = self.rng.random_range(0..MODELS.len());
+            let model = self.route();
             let hours = (now - START) as f64 / 3_600_000.0;
             let quality = 0.85 + 0.1 * (hours / 4.0 + model as f64 * 2.0).sin();
             let outcome = match self.rng.random::<f64>() {
