@@ -286,23 +286,9 @@ impl World {
 
     async fn shards_change(&mut self) -> String {
         let shards = [0, 0, 2, 3][self.rng.random_range(0..4)];
-        if self.rng.random_bool(0.5) {
-            self.reconcile_ahead_of_cursors().await;
-        }
         self.put(collection::CONFIG, "scoring", &json!({ "shards": shards })).await;
         self.advance(6 * 60_000);
         format!("{shards} shards are asked for")
-    }
-
-    /// Reconciliation counts what carries no shard, while no cursor moves: whatever cursors there
-    /// are next must not count it again.
-    async fn reconcile_ahead_of_cursors(&mut self) {
-        self.components_write().await;
-        self.advance(20 * 60_000);
-        let index = self.rng.random_range(0..self.workers.len());
-        let now = self.now();
-        let stop = CancellationToken::new();
-        self.workers[index].reconcile.pass(now, true, &stop).await.ok();
     }
 
     async fn rewards_change(&mut self) -> String {
