@@ -76,7 +76,7 @@ async fn count(
         tally.merge(&more[version.patch as usize % more.len()]);
         let stored = value::fields([
             ("policyVersion", value::string(format!("{POLICY}@{version}"))),
-            ("format", value::int(3)),
+            ("format", value::int(4)),
             ("tally", value::bytes(tally.encode())),
         ]);
         put(store, collection::STATE, &format!("version|{POLICY}@{version}"), stored).await;
