@@ -164,6 +164,8 @@ impl TuneJob {
         if let Decision::None(reason) = decide(&input) {
             return Ok(Verdict::Nothing(reason));
         }
+        // Nor does how much room it takes. What is kept has to be what was decided from.
+        input.fit(DOCUMENT_BYTES);
         let versions = self.store.recent_versions(&policy.id).await?;
         input.last_draft = last_draft(policy, &versions);
         let (verdict, draft) = match decide(&input) {
@@ -221,7 +223,7 @@ impl TuneJob {
         let Some(memory) = self.memory_of(policy, &timelines, heaviest, now).await? else {
             return Ok(None);
         };
-        let mut input = TuningInput {
+        Ok(Some(TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory),
@@ -233,9 +235,7 @@ impl TuneJob {
             tuning_version: tuning.version.clone(),
             last_draft: None,
             as_of: now,
-        };
-        input.fit(DOCUMENT_BYTES);
-        Ok(Some(input))
+        }))
     }
 
     /// Activates the job's own draft, within the bounds as they are now.

@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{MODELS, START};
+use crate::world::{MODELS, START, pick};
 
 const MINUTE: i64 = 60_000;
 const MINUTES: i64 = 24 * 60;
@@ -43,21 +43,12 @@ struct Day {
 const WEIGHTS: [f64; MODELS.len()] = [0.60, 0.25, 0.15];
 
 impl Day {
-    fn route(&mut self) -> usize {
-        let mut left: f64 = self.rng.random();
-        let chosen = WEIGHTS.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
-        });
-        chosen.unwrap_or(MODELS.len() - 1)
-    }
-
     /// The observations of one minute that sampling leaves.
     fn minute(&mut self, now: i64) -> Vec<Map<String, Value>> {
         let mut batch = Vec::new();
         for _ in 0..ACTIONS_A_MINUTE {
             self.actions += 1;
-            let model = self.route();
+            let model = pick(WEIGHTS.into_iter(), &mut self.rng);
             let hours = (now - START) as f64 / 3_600_000.0;
             let quality = 0.85 + 0.1 * (hours / 4.0 + model as f64 * 2.0).sin();
             let outcome = match self.rng.random::<f64>() {

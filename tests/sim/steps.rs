@@ -8,7 +8,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{START, Worker, World};
+use crate::world::{START, Worker, World, pick};
 
 /// A pass of some job.
 #[derive(Clone, Copy, Debug)]
@@ -137,14 +137,9 @@ impl World {
     /// A number for the arm that the active version's weights choose, its name, and how probable it
     /// was.
     fn route(&mut self) -> (usize, String, f64) {
-        let mut left: f64 = self.rng.random();
-        let arms = self.routing.weights.iter().enumerate();
-        let last = self.routing.weights.len() - 1;
-        let chosen = arms.clone().find(|(_, (_, weight))| {
-            left -= weight;
-            left < 0.0
-        });
-        let (number, (arm, weight)) = chosen.unwrap_or((last, &self.routing.weights[last]));
+        let weights = self.routing.weights.iter().map(|(_, weight)| *weight);
+        let number = pick(weights, &mut self.rng);
+        let (arm, weight) = &self.routing.weights[number];
         (number, arm.clone(), *weight)
     }
 

@@ -39,6 +39,17 @@ pub struct Worker {
     pub tune: TuneJob,
 }
 
+/// A number that is drawn with these probabilities, which sum to 1.
+pub fn pick(weights: impl ExactSizeIterator<Item = f64>, rng: &mut StdRng) -> usize {
+    let last = weights.len() - 1;
+    let mut left: f64 = rng.random();
+    let chosen = weights.enumerate().find(|(_, weight)| {
+        left -= weight;
+        left < 0.0
+    });
+    chosen.map_or(last, |(number, _)| number)
+}
+
 /// What components route by.
 #[derive(Default)]
 pub struct Routing {
