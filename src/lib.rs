@@ -1,16 +1,12 @@
-//! f0-learning lets a platform learn from its own outcomes: components write observations to
-//! Firestore; the service scores them, keeps statistics, and proposes better versions of the
-//! policies that the components run by.
+//! The f0-learning service: its store, jobs, API and archive. The pure logic is the crate
+//! [`f0_learning_core`]; what components use is the crate [`f0_learning_client`].
 //!
-//! Dependencies point down: [`jobs`] call [`store`] and [`domain`]; [`domain`] calls nothing, and
-//! nothing in it awaits, reads a clock or draws a random number of its own.
+//! Dependencies point down: [`http`] calls [`jobs`] and [`store`]; [`jobs`] call [`store`] and the
+//! core; the core calls nothing.
 
 pub mod archive;
-pub mod collector;
-pub mod domain;
 pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod metrics;
-pub mod simulation;
 pub mod store;

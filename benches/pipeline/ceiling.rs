@@ -4,8 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use f0_learning::store::value::{double, fields, int, map, string};
-use f0_learning::store::{Connection, MAX_BATCH, SCORED_FIELDS, Store};
+use f0_learning::store::{SCORED_FIELDS, Store};
 use firestore::FirestoreDb;
 use firestore::gcloud_sdk::google::firestore::v1::structured_query::{
     CollectionSelector, Direction, FieldReference, Order, Projection,
@@ -15,6 +14,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     Write, precondition::ConditionType, run_query_request::QueryType, value::ValueType,
     write::Operation,
 };
+use firestore_kit::value::{double, fields, int, map, string};
+use firestore_kit::{Connection, MAX_BATCH};
 use tokio::task::JoinSet;
 
 use crate::Result;
@@ -24,7 +25,11 @@ const CHUNK: i32 = 25_000;
 const IN_FLIGHT: usize = 8;
 
 pub async fn run(server: &Server, project: &str) -> Result<Duration> {
-    let db = Store::connect(&Connection::local(project, server.address())).await?.into_db();
+    let db = Store::connect(&Connection::local(project, server.address()))
+        .await?
+        .db()
+        .clone()
+        .into_inner();
     let began = Instant::now();
     let mut chunk = read(&db, None).await?;
     while let Some(last) = chunk.last() {

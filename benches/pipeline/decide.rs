@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use f0_learning::domain::policy::Params;
-use f0_learning::domain::tuning::{PolicyTuning, TuningConfig};
 use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
-use f0_learning::store::{Store, collection, value};
+use f0_learning::store::{Store, collection};
+use f0_learning_core::policy::Params;
+use f0_learning_core::tuning::{PolicyTuning, TuningConfig};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::value;
 use serde_json::json;
 
 use crate::Result;
@@ -77,7 +78,7 @@ async fn put_policy(store: &Store, id: &str, first: usize) -> Result<()> {
         "id": id, "version": "1.0.0", "status": "active", "createdAt": START, "createdBy": "bench",
         "params": params.0,
     });
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let name = format!("{}/{}/{id}@1.0.0", db.get_documents_path(), collection::POLICIES);
     let fields = value::fields_from_json(document.as_object().ok_or("no object")?);
     let document = Document { name, fields, ..Document::default() };

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use f0_learning::domain::sharding::shard_of;
-use f0_learning::store::{MAX_BATCH, Store, collection, value};
+use f0_learning::store::{Store, collection};
+use f0_learning_core::sharding::shard_of;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::{MAX_BATCH, value};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
@@ -85,7 +86,9 @@ impl Load {
             under_way.spawn(async move {
                 let last = (first + MAX_BATCH).min(load.numbers.end);
                 let batch: Vec<_> = (first..last).map(|n| load.observation(n)).collect();
-                store.create_all_observations(&batch).await.map_err(|error| error.to_string())
+                f0_learning_client::create_all_observations(store.db(), &batch)
+                    .await
+                    .map_err(|error| error.to_string())
             });
         }
         while let Some(outcome) = under_way.join_next().await {
@@ -97,7 +100,7 @@ impl Load {
 
 /// Has `config/scoring` ask for so many shards.
 pub async fn ask_for_shards(store: &Store, shards: u32) -> Result<()> {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let name = format!("{}/{}/scoring", db.get_documents_path(), collection::CONFIG);
     let fields = value::fields([("shards", value::int(i64::from(shards)))]);
     let document = Document { name, fields, ..Document::default() };

@@ -35,7 +35,8 @@ use std::time::{Duration, Instant};
 
 use f0_learning::jobs::leases::LEASE_MS;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 use load::DAY_END;
 use server::Server;
 use tokio_util::sync::CancellationToken;

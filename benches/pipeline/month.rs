@@ -8,7 +8,8 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use f0_learning::jobs::retain::MIN_DAYS;
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 
 use crate::load::{DAY, DAY_END, HOUR, Load};
 use crate::process::{Process, forget_peak, memory};

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use f0_learning::domain::sharding::Shard;
-use f0_learning::domain::stats::Window;
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::score::ScoreOptions;
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
+use f0_learning_core::sharding::Shard;
+use f0_learning_core::stats::Window;
 
 use crate::load::{COMPONENTS, Load};
 use crate::process::{BINARY, Process};

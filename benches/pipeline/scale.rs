@@ -2,8 +2,8 @@
 //! part of an index takes, how often the busiest statistics are written, and what is billed, by
 //! running some seconds of each rate through the jobs.
 
-use f0_learning::domain::sharding::shard_of;
 use f0_learning::jobs::score::ScoreOptions;
+use f0_learning_core::sharding::shard_of;
 
 use crate::Result;
 use crate::cost::Cost;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use f0_learning::jobs::Clock;
+use f0_learning_core::Clock;
 
 use crate::Result;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use f0_learning::jobs::leases::{LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 use firestore_local::{Fault, Plan, Rule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

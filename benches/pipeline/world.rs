@@ -1,6 +1,7 @@
 //! A local Firestore in this process, whose clock is set and whose meter is read.
 
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 use firestore_local::{Clock, Running};
 use tempfile::TempDir;
 

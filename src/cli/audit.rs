@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use f0_learning::jobs::Clock;
 use f0_learning::store::{AuditFilter, AuditRecord, Store};
+use f0_learning_core::Clock;
 use serde_json::json;
 
 use super::output;

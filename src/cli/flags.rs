@@ -2,7 +2,8 @@
 
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
-use f0_learning::store::{FlagChanges, FlagsState, Store};
+use f0_learning::store::Store;
+use f0_learning_core::document::{FlagChanges, FlagsState};
 
 use super::output;
 use super::policies::Why;

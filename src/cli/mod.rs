@@ -26,7 +26,8 @@ mod tune;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 
 /// Lets a platform learn from its own outcomes: scores observations, keeps statistics, and
 /// proposes better versions of policies.

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::archive::Archive;
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::retain::{MIN_DAYS, RetainJob, RetainOptions};
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
 
 use super::shutdown;
 

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
 
 use super::{output, shutdown};
 

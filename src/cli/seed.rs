@@ -1,8 +1,8 @@
 //! `seed`: the documents that a project begins with.
 
 use anyhow::Result;
-use f0_learning::jobs::Clock;
 use f0_learning::store::{SeedReport, Store};
+use f0_learning_core::Clock;
 
 pub async fn run(store: &Store) -> Result<()> {
     print(&store.seed(Clock::system().now()).await?);

@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use f0_learning::health::Health;
 use f0_learning::http::{self, Api, Credentials};
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
 
 use super::retain::Retention;
 use super::{connection, shutdown};
@@ -123,7 +123,7 @@ pub async fn run(options: Options) -> Result<()> {
 
 /// Connects and reads, however long that takes: a container that exits because Firestore is away
 /// would only be started again.
-async fn reach(connection: &f0_learning::store::Connection, health: &Health) -> Store {
+async fn reach(connection: &firestore_kit::Connection, health: &Health) -> Store {
     let mut delay = FIRST_RETRY;
     loop {
         let attempt = async {

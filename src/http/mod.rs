@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
-use crate::jobs::Clock;
 use crate::store::Store;
+use f0_learning_core::Clock;
 
 pub use auth::{AdminToken, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES};
 pub use openapi::document;

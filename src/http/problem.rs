@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use firestore::gcloud_sdk::tonic::Code;
+use firestore_kit::tonic::Code;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::domain::policy::lifecycle::Refusal;
 use crate::store::{ChangeError, StoreError};
+use f0_learning_core::policy::lifecycle::Refusal;
 
 /// Seconds after which a request that met a passing condition may be made again.
 const RETRY_AFTER_S: u32 = 2;

@@ -6,14 +6,13 @@
 
 use std::fmt;
 
-use crate::domain::experiment::{
+use crate::store::{Cached, ChangeError, GUARD, REWARD_CONFIG_TTL, Result, Store, StoreError};
+use f0_learning_core::document::{Experiment, FlagsState};
+use f0_learning_core::experiment::{
     Baseline, Breach, Comparison, Judgement, Kind, STAGES, Status, compare, judge,
 };
-use crate::domain::reward::RewardConfig;
-use crate::store::{
-    Cached, ChangeError, Experiment, FlagsState, GUARD, Intent, REWARD_CONFIG_TTL, Result, Store,
-    StoreError,
-};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::reward::RewardConfig;
 
 /// The job with what it keeps in memory between passes.
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::experiment::{GuardConfig, Kind, Verdict, compare};
-use crate::domain::policy::PolicyStatus;
-use crate::domain::tuning::{Evidence, Gain};
-use crate::store::{Policy, Result, Store};
+use crate::store::{Result, Store};
+use f0_learning_core::document::Policy;
+use f0_learning_core::experiment::{GuardConfig, Kind, Verdict, compare};
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::tuning::{Evidence, Gain};
 
 /// A version that is or was active.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

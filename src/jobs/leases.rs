@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::Clock;
-use crate::domain::sharding::Shard;
 use crate::store::{AnnouncedWorker, Lease, Result, Store};
+use f0_learning_core::Clock;
+use f0_learning_core::sharding::Shard;
 
 /// How long a lease lasts. A worker that dies holds up its work for so long at most; each lease in
 /// use costs a write for each half of it.

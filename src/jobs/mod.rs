@@ -13,30 +13,3 @@ pub mod retain;
 pub mod scheduler;
 pub mod score;
 pub mod tune;
-
-use std::sync::Arc;
-
-/// Where the time comes from: epoch milliseconds. Production reads the system's clock; tests set
-/// their own.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
-
-impl Clock {
-    pub fn system() -> Self {
-        Self(Arc::new(|| chrono::Utc::now().timestamp_millis()))
-    }
-
-    pub fn from_fn(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    pub fn now(&self) -> i64 {
-        (self.0)()
-    }
-}
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
-}

@@ -1,7 +1,8 @@
 //! Making a proposal's decision again, from what it was made from.
 
-use crate::domain::tuning::{Decision, Proposal, RULE, TuningInput, decide};
-use crate::store::{Policy, value};
+use f0_learning_core::document::Policy;
+use f0_learning_core::tuning::{Decision, Proposal, RULE, TuningInput, decide};
+use firestore_kit::value;
 
 /// Where the version, as it is stored, differs from what its decision gives now; nothing if it is
 /// the same to the last bit.

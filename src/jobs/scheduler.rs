@@ -14,7 +14,6 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Clock;
 use super::guard::GuardJob;
 use super::leases::Leases;
 use super::reconcile::ReconcileJob;
@@ -23,6 +22,7 @@ use super::score::ScoreJob;
 use super::tune::TuneJob;
 use crate::health::Health;
 use crate::store::Store;
+use f0_learning_core::Clock;
 use passes::{
     Beat, Guard, Leased, run_check, run_guard, run_reconcile, run_retain, run_score, run_tune,
 };

@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use semver::Version;
 
-use crate::domain::estimate::ArmLog;
-use crate::domain::policy::{PolicyKey, PolicyStatus, next_free_patch};
-use crate::domain::reward::RewardConfig;
-use crate::domain::stats::Timeline;
-use crate::domain::tuning::memory::Memory;
-use crate::domain::tuning::{
+use crate::store::{
+    AutoOutcome, Cached, ComponentSeries, DOCUMENT_BYTES, NewDraft, POLICIES_TTL, ProposeOutcome,
+    REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
+};
+use f0_learning_core::document::{FlagsState, Policy};
+use f0_learning_core::estimate::ArmLog;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::stats::Timeline;
+use f0_learning_core::tuning::memory::Memory;
+use f0_learning_core::tuning::{
     ArmInput, Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput,
     decide, heaviest, within_bounds,
-};
-use crate::store::{
-    AutoOutcome, Cached, ComponentSeries, DOCUMENT_BYTES, FlagsState, NewDraft, POLICIES_TTL,
-    Policy, ProposeOutcome, REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError, TUNER,
 };
 
 /// How long what the job reads may be kept; the defaults are the specification's.

@@ -1,16 +1,17 @@
 //! `ops_audit`: who did what, when, and on what it rested. Entries are only ever created, and
 //! always in the commit that makes the change they tell of.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::error::{Result, StoreError};
-use super::page::{Page, PageRequest, newest_first};
-use super::query::Query;
-use super::rpc::TransactionId;
-use super::{Store, collection::AUDIT, value, write};
-use crate::domain::audit::{AuditEntry, action};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::AUDIT};
+use f0_learning_core::audit::{AuditEntry, action};
+use firestore_kit::Query;
+use firestore_kit::TransactionId;
+use firestore_kit::{Page, PageRequest, newest_first};
+use firestore_kit::{value, write};
 
 /// Which entries of the trail to read; all that is left out matches.
 #[derive(Clone, Debug, Default)]
@@ -69,13 +70,13 @@ impl Store {
             Ok(Json::Object(object)) => value::fields_from_json(&object),
             _ => value::Fields::default(),
         };
-        write::create(self.name(AUDIT, id), fields)
+        write::create(self.db.name(AUDIT, id), fields)
     }
 
     /// The latest entries that match, newest first.
     pub async fn audit(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRecord>> {
         let query = filter.query().descending("ts").limit(limit);
-        Ok(self.decode_trail(&self.query_all(AUDIT, query.build()).await?))
+        Ok(self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?))
     }
 
     /// The entries that match, a page at a time, newest first.
@@ -84,15 +85,15 @@ impl Store {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditRecord>> {
-        let query = newest_first(self, filter.query(), AUDIT, page);
-        let documents = self.query_all(AUDIT, query).await?;
+        let query = newest_first(&self.db, filter.query(), AUDIT, page);
+        let documents = self.db.query_all(AUDIT, query).await?;
         Page::of(page, &documents, |documents| Ok(self.decode_trail(documents)))
     }
 
     /// All that was done to a policy, or all since a time, in the order of the commits.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
         let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
-        let mut trail = self.decode_trail(&self.query_all(AUDIT, query.build()).await?);
+        let mut trail = self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?);
         // Entries of one commit tell of different versions: among them any order will do.
         trail.sort_by_key(|record| record.committed_us);
         Ok(trail)
@@ -114,7 +115,7 @@ impl Store {
             until: None,
         };
         let query = filter.query().descending("ts").build();
-        Ok(self.query_in(AUDIT, query, transaction).await?.len())
+        Ok(self.db.query_in(AUDIT, query, transaction).await?.len())
     }
 
     /// Every service may create entries: one that makes no sense must not hide the others.
@@ -131,7 +132,7 @@ impl Store {
     pub(super) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {
         let json: Map<String, Json> = value::fields_to_json(&document.fields);
         let entry = serde_json::from_value(Json::Object(json)).map_err(|error| {
-            StoreError::decode(self.short_name(&document.name), "an audit entry", error)
+            StoreError::decode(self.db.short_name(&document.name), "an audit entry", error)
         })?;
         let created = document.create_time.unwrap_or_default();
         Ok(AuditRecord {

@@ -5,133 +5,24 @@
 //! for it first. So a commit whose answer was lost is recognised instead of made again, and so is
 //! a request that its sender repeats.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Write, write::Operation};
-use serde::{Deserialize, Serialize};
+use firestore_kit::proto::{Write, write::Operation};
 use thiserror::Error;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::config::FlagsState;
-use super::error::{Result, StoreError};
-use super::rpc::TransactionId;
-use super::transaction::Repeat;
-use super::value::Fields;
-use super::{Store, collection::AUDIT};
-use crate::domain::audit::AuditEntry;
-use crate::domain::experiment::GuardConfigError;
-use crate::domain::policy::lifecycle::Refusal;
-use crate::domain::policy::{EditError, ParamChange, PolicyKeyError};
-
-/// Far more than a reason takes, and little enough to list.
-pub const MAX_REASON_CHARS: usize = 500;
-pub const MAX_ACTOR_CHARS: usize = 200;
-pub const MAX_KEY_CHARS: usize = 255;
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::AUDIT};
+use f0_learning_core::audit::AuditEntry;
+use f0_learning_core::document::FlagsState;
+use f0_learning_core::experiment::GuardConfigError;
+use f0_learning_core::intent::{Intent, InvalidLength};
+use f0_learning_core::policy::lifecycle::Refusal;
+use f0_learning_core::policy::{EditError, ParamChange, PolicyKeyError};
+use firestore_kit::Repeat;
+use firestore_kit::TransactionId;
+use firestore_kit::value::Fields;
 
 /// The namespace of audit ids that follow from an Idempotency-Key (a UUID drawn once).
 const KEYS: Uuid = Uuid::from_u128(0x5b8e_0f6e_6f0b_4d0f_9c0a_36f0_1ea5_0036);
-
-/// Who changes something, and why.
-#[derive(Clone, Debug)]
-pub struct Intent {
-    pub actor: String,
-    pub actor_name: Option<String>,
-    pub reason: Option<String>,
-    pub key: Option<IdempotencyKey>,
-    /// Whether what becomes active is watched.
-    pub guard: Guard,
-    pub now: i64,
-}
-
-/// Whether an activation is watched, and taken back should it turn out to be worse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Guard {
-    #[default]
-    On,
-    Off,
-}
-
-impl std::str::FromStr for Guard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            other => Err(format!("{other:?} is neither on nor off")),
-        }
-    }
-}
-
-/// A request's key, and a fingerprint of what it asked for.
-#[derive(Clone, Debug)]
-pub struct IdempotencyKey {
-    pub key: String,
-    pub fingerprint: String,
-}
-
-impl Intent {
-    pub fn new(actor: impl Into<String>, now: i64) -> Self {
-        let (actor, guard) = (actor.into(), Guard::On);
-        Self { actor, actor_name: None, reason: None, key: None, guard, now }
-    }
-
-    #[must_use]
-    pub fn because(self, reason: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), ..self }
-    }
-
-    #[must_use]
-    pub fn guarded(self, guard: Guard) -> Self {
-        Self { guard, ..self }
-    }
-
-    pub(super) fn entry(&self, action: &str, id: &str) -> AuditEntry {
-        AuditEntry {
-            ts: self.now,
-            actor: self.actor.clone(),
-            actor_name: self.actor_name.clone(),
-            action: action.to_owned(),
-            id: id.to_owned(),
-            reason: self.reason.clone(),
-            request: self.key.as_ref().map(|key| key.fingerprint.clone()),
-            ..AuditEntry::default()
-        }
-    }
-
-    fn check(&self) -> Result<(), ChangeError> {
-        within("actor", &self.actor, 1, MAX_ACTOR_CHARS)?;
-        if let Some(name) = &self.actor_name {
-            within("X-Actor", name, 1, MAX_ACTOR_CHARS)?;
-        }
-        if let Some(reason) = &self.reason {
-            within("reason", reason, 1, MAX_REASON_CHARS)?;
-        }
-        if let Some(key) = &self.key {
-            within("Idempotency-Key", &key.key, 1, MAX_KEY_CHARS)?;
-        }
-        Ok(())
-    }
-
-    /// Keys of different actors do not meet.
-    fn audit_id(&self) -> String {
-        match &self.key {
-            Some(key) => {
-                let named = format!("{}\n{}", self.actor, key.key);
-                Uuid::new_v5(&KEYS, named.as_bytes()).to_string()
-            }
-            None => Uuid::new_v4().to_string(),
-        }
-    }
-}
-
-fn within(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), ChangeError> {
-    let characters = text.chars().count();
-    if (min..=max).contains(&characters) {
-        return Ok(());
-    }
-    Err(ChangeError::Length { field, characters, min, max })
-}
 
 /// What a change did.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,8 +77,8 @@ pub enum ChangeError {
     NoReason,
     #[error("no flag is named; there are learning.enabled and learning.autoActivatePolicies")]
     NoFlag,
-    #[error("{field} is {characters} characters long, must be {min} to {max}")]
-    Length { field: &'static str, characters: usize, min: usize, max: usize },
+    #[error(transparent)]
+    Length(#[from] InvalidLength),
     #[error("the Idempotency-Key was used for another request; choose a new one")]
     KeyReused,
     #[error("{0}")]
@@ -243,6 +134,18 @@ impl Decided {
     }
 }
 
+/// The id of the audit entry: fixed by the key, so that a repeated request finds its entry. Keys of
+/// different actors never collide.
+fn audit_id(intent: &Intent) -> String {
+    match &intent.key {
+        Some(key) => {
+            let named = format!("{}\n{}", intent.actor, key.key);
+            Uuid::new_v5(&KEYS, named.as_bytes()).to_string()
+        }
+        None => Uuid::new_v4().to_string(),
+    }
+}
+
 impl Store {
     /// Makes one change in a transaction: `decide` reads inside it and says what to write, or why
     /// nothing.
@@ -256,29 +159,30 @@ impl Store {
         F: Future<Output = Result<Decided, ChangeError>>,
     {
         intent.check()?;
-        let audit_id = intent.audit_id();
-        let name = self.name(AUDIT, &audit_id);
+        let audit_id = audit_id(intent);
+        let name = self.db.name(AUDIT, &audit_id);
         let decide = &decide;
-        self.in_transaction(target, Repeat::Recognised, |transaction| {
-            let (audit_id, name) = (audit_id.clone(), name.clone());
-            async move {
-                let before = self.get_many(vec![name.clone()], Some(&transaction)).await?;
-                if let Some(document) = before.get(&name) {
-                    let entry = self.decode_audit(document)?.entry;
-                    return Ok((Vec::new(), repeated(intent, audit_id, entry)));
-                }
-                match decide(transaction).await {
-                    Ok(Decided { mut writes, entry }) => {
-                        writes.push(self.audit_write_as(&audit_id, &entry));
-                        Ok((writes, Ok(Changed { audit_id, entry, replayed: false })))
+        self.db
+            .in_transaction(target, Repeat::Recognised, |transaction| {
+                let (audit_id, name) = (audit_id.clone(), name.clone());
+                async move {
+                    let before = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
+                    if let Some(document) = before.get(&name) {
+                        let entry = self.decode_audit(document)?.entry;
+                        return Ok((Vec::new(), repeated(intent, audit_id, entry)));
                     }
-                    // Firestore's refusals are for the transaction to handle.
-                    Err(ChangeError::Store(error)) => Err(error),
-                    Err(refused) => Ok((Vec::new(), Err(refused))),
+                    match decide(transaction).await {
+                        Ok(Decided { mut writes, entry }) => {
+                            writes.push(self.audit_write_as(&audit_id, &entry));
+                            Ok((writes, Ok(Changed { audit_id, entry, replayed: false })))
+                        }
+                        // Firestore's refusals are for the transaction to handle.
+                        Err(ChangeError::Store(error)) => Err(error),
+                        Err(refused) => Ok((Vec::new(), Err(refused))),
+                    }
                 }
-            }
-        })
-        .await?
+            })
+            .await?
     }
 }
 

@@ -5,14 +5,14 @@
 //! with different cursors may count for the same components: of two at once, one is refused and
 //! counts again on top of the other.
 
-use firestore::gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
+use firestore_kit::proto::{CommitResponse, Write};
 
-use super::Store;
-use super::cursor::{Checkpoint, Cursor};
-use super::error::Result;
-use super::series::ComponentSeries;
-use super::versions::VersionTally;
-use super::write;
+use crate::store::Result;
+use crate::store::Store;
+use crate::store::cursor::{Checkpoint, Cursor};
+use crate::store::series::ComponentSeries;
+use crate::store::versions::VersionTally;
+use firestore_kit::write;
 
 /// What a commit changes in the statistics.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Store {
         }
         let tallies_from = writes.len();
         writes.extend(versions.iter_mut().map(|version| self.tally_write(version)));
-        let answer = self.commit(target, writes, None).await?;
+        let answer = self.db.commit(target, writes, None).await?;
         for (component, place) in series.into_iter().zip(places) {
             // A delete has no update time, and there is nothing left to be unchanged.
             component.seen = place.and_then(|at| write::update_time(&answer, at));

@@ -1,89 +1,32 @@
 //! `config`: the flags, the reward configuration, and the bounds of tuning.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::ValueType};
+use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use utoipa::ToSchema;
 
-use super::change::{ChangeError, Changed, Decided, Intent};
-use super::error::{Result, StoreError};
-use super::rpc::TransactionId;
-use super::value::{self, Fields};
-use super::{Store, collection::CONFIG, write};
-use crate::domain::audit::action;
-use crate::domain::reward::RewardConfig;
-use crate::domain::sharding::{Layout, MAX_SHARDS};
-use crate::domain::tuning::TuningConfig;
+use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::CONFIG};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::{FlagChanges, FlagsState};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::sharding::{Layout, MAX_SHARDS};
+use f0_learning_core::tuning::TuningConfig;
+use firestore_kit::TransactionId;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 pub(super) const FLAGS: &str = "flags";
 pub(super) const REWARD_CONFIG: &str = "reward_config";
 pub(super) const SCORING: &str = "scoring";
 pub(super) const TUNING: &str = "tuning";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Flags {
-    pub learning: LearningFlags,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LearningFlags {
-    /// The kill switch: `false` stops all tuning and leaves scoring on.
-    pub enabled: bool,
-    pub auto_activate_policies: bool,
-}
-
-/// What `config/flags` says, where it can be understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FlagsState {
-    Set(Flags),
-    Missing,
-    Malformed(String),
-}
-
-impl FlagsState {
-    /// Whether tuning may go on. Flags that cannot be read forbid it: nobody can tell whether the
-    /// kill switch was meant.
-    pub fn tuning_enabled(&self) -> bool {
-        matches!(self, Self::Set(flags) if flags.learning.enabled)
-    }
-
-    /// Whether the job may activate what it drafted.
-    pub fn auto_activation_enabled(&self) -> bool {
-        matches!(self, Self::Set(flags) if flags.learning.enabled && flags.learning.auto_activate_policies)
-    }
-
-    pub(super) fn of(document: Option<&Document>) -> Self {
-        let Some(document) = document else { return Self::Missing };
-        let json = Json::Object(value::fields_to_json(&document.fields));
-        serde_json::from_value(json)
-            .map_or_else(|error| Self::Malformed(error.to_string()), Self::Set)
-    }
-}
-
-impl std::fmt::Display for FlagsState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Set(Flags { learning }) => write!(
-                f,
-                "learning.enabled={} learning.autoActivatePolicies={}",
-                learning.enabled, learning.auto_activate_policies
-            ),
-            Self::Missing => write!(f, "config/flags is missing; run `f0-learning seed`"),
-            Self::Malformed(detail) => write!(
-                f,
-                "config/flags is malformed ({detail}); set it with `f0-learning flags set`"
-            ),
-        }
-    }
-}
-
 impl Store {
     /// How many shards `config/scoring` asks for; none where there is no such document.
     pub async fn asked_layout(&self) -> Result<Layout> {
         let path = "config/scoring";
-        let Some(document) = self.get(CONFIG, SCORING).await? else {
+        let Some(document) = self.db.get(CONFIG, SCORING).await? else {
             return Ok(Layout::default());
         };
         let json = Json::Object(value::fields_to_json(&document.fields));
@@ -97,13 +40,13 @@ impl Store {
     }
 
     pub async fn flags(&self) -> Result<FlagsState> {
-        Ok(FlagsState::of(self.get(CONFIG, FLAGS).await?.as_ref()))
+        Ok(flags_of(self.db.get(CONFIG, FLAGS).await?.as_ref()))
     }
 
     pub(super) async fn flags_in(&self, transaction: &TransactionId) -> Result<FlagsState> {
-        let name = self.name(CONFIG, FLAGS);
-        let found = self.get_many(vec![name.clone()], Some(transaction)).await?;
-        Ok(FlagsState::of(found.get(&name)))
+        let name = self.db.name(CONFIG, FLAGS);
+        let found = self.db.get_many(vec![name.clone()], Some(transaction)).await?;
+        Ok(flags_of(found.get(&name)))
     }
 
     /// Changes flags, and tells of it in the audit trail, in one commit. Other fields of the
@@ -118,10 +61,10 @@ impl Store {
             return Err(ChangeError::NoFlag);
         }
         self.change("config/flags", intent, |transaction| async move {
-            let name = self.name(CONFIG, FLAGS);
+            let name = self.db.name(CONFIG, FLAGS);
             let document =
-                self.get_many(vec![name.clone()], Some(&transaction)).await?.remove(&name);
-            let before = FlagsState::of(document.as_ref());
+                self.db.get_many(vec![name.clone()], Some(&transaction)).await?.remove(&name);
+            let before = flags_of(document.as_ref());
             let flags = changes.over(&before);
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
@@ -169,7 +112,7 @@ impl Store {
             Ok(Json::Object(object)) => value::fields_from_json(&object),
             _ => Fields::default(),
         };
-        self.commit(path, vec![write::set(self.name(CONFIG, TUNING), fields)], None).await?;
+        self.db.commit(path, vec![write::set(self.db.name(CONFIG, TUNING), fields)], None).await?;
         Ok(())
     }
 
@@ -178,53 +121,18 @@ impl Store {
         id: &str,
         expected: &'static str,
     ) -> Result<T> {
-        let Some(document) = self.get(CONFIG, id).await? else { return Ok(T::default()) };
+        let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
         let json = Json::Object(value::fields_to_json(&document.fields));
         serde_json::from_value(json)
             .map_err(|error| StoreError::decode(format!("config/{id}"), expected, error))
     }
 }
 
-/// The flags to change; what is `None` stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlagChanges {
-    pub enabled: Option<bool>,
-    pub auto_activate_policies: Option<bool>,
-}
-
-impl FlagChanges {
-    /// One flag by the name it has in Firestore.
-    ///
-    /// # Errors
-    /// A name that is no flag's.
-    pub fn named(name: &str, value: bool) -> Result<Self, String> {
-        match name {
-            "learning.enabled" => Ok(Self { enabled: Some(value), ..Self::default() }),
-            "learning.autoActivatePolicies" => {
-                Ok(Self { auto_activate_policies: Some(value), ..Self::default() })
-            }
-            other => Err(format!(
-                "no flag is named {other:?}; there are learning.enabled and \
-                 learning.autoActivatePolicies"
-            )),
-        }
-    }
-
-    fn over(self, before: &FlagsState) -> Flags {
-        let off = LearningFlags { enabled: false, auto_activate_policies: false };
-        let LearningFlags { enabled, auto_activate_policies } = match before {
-            FlagsState::Set(flags) => flags.learning,
-            FlagsState::Missing | FlagsState::Malformed(_) => off,
-        };
-        Flags {
-            learning: LearningFlags {
-                enabled: self.enabled.unwrap_or(enabled),
-                auto_activate_policies: self
-                    .auto_activate_policies
-                    .unwrap_or(auto_activate_policies),
-            },
-        }
-    }
+pub(super) fn flags_of(document: Option<&Document>) -> FlagsState {
+    let Some(document) = document else { return FlagsState::Missing };
+    let json = Json::Object(value::fields_to_json(&document.fields));
+    serde_json::from_value(json)
+        .map_or_else(|error| FlagsState::Malformed(error.to_string()), FlagsState::Set)
 }
 
 /// Puts `changes` over `fields`, map by map, so that neighbours we do not know survive.
@@ -257,13 +165,13 @@ mod tests {
 
     #[test]
     fn flags_that_are_missing_or_malformed_forbid_tuning() {
-        assert!(!FlagsState::of(None).tuning_enabled());
+        assert!(!flags_of(None).tuning_enabled());
         let malformed = document(serde_json::json!({ "learning": { "enabled": "yes" } }));
-        assert!(matches!(FlagsState::of(Some(&malformed)), FlagsState::Malformed(_)));
+        assert!(matches!(flags_of(Some(&malformed)), FlagsState::Malformed(_)));
         let set = document(serde_json::json!({
             "learning": { "enabled": true, "autoActivatePolicies": false, "other": 1 }, "more": 2,
         }));
-        assert!(FlagsState::of(Some(&set)).tuning_enabled());
+        assert!(flags_of(Some(&set)).tuning_enabled());
     }
 
     #[test]

@@ -18,13 +18,14 @@ mod layout;
 mod position;
 mod wire;
 
-use firestore::gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{CommitResponse, Write};
 
-use super::error::Result;
-use super::{Store, collection::STATE, write};
-use crate::domain::reward::RewardConfig;
-use crate::domain::sharding::Shard;
+use crate::store::Result;
+use crate::store::{Store, collection::STATE};
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::sharding::Shard;
+use firestore_kit::write;
 pub use layout::StoredLayout;
 pub use position::Position;
 pub(super) use wire::{decode_position, encode_position};
@@ -90,7 +91,7 @@ pub struct Checkpoint {
 
 impl Store {
     pub async fn cursor(&self, shard: Shard) -> Result<Cursor> {
-        match self.get(STATE, &cursor_id(shard)).await? {
+        match self.db.get(STATE, &cursor_id(shard)).await? {
             None => Ok(Cursor::new(shard)),
             Some(document) => wire::decode(shard, &document),
         }
@@ -99,8 +100,8 @@ impl Store {
     /// The cursors of several shards, read in one request.
     pub async fn cursors(&self, shards: &[Shard]) -> Result<Vec<Cursor>> {
         let names: Vec<_> =
-            shards.iter().map(|shard| self.name(STATE, &cursor_id(*shard))).collect();
-        let found = self.get_many(names.clone(), None).await?;
+            shards.iter().map(|shard| self.db.name(STATE, &cursor_id(*shard))).collect();
+        let found = self.db.get_many(names.clone(), None).await?;
         let decode = |(shard, name): (&Shard, &String)| match found.get(name) {
             None => Ok(Cursor::new(*shard)),
             Some(document) => wire::decode(*shard, document),
@@ -116,7 +117,7 @@ impl Store {
     pub async fn announce(&self, cursor: &Cursor, pending: Pending) -> Result<Cursor> {
         let next = Checkpoint { position: cursor.position.clone(), pending: Some(pending) };
         let writes = vec![self.cursor_write(cursor, &next)];
-        let answer = self.commit(&self.cursor_target(cursor), writes, None).await?;
+        let answer = self.db.commit(&self.cursor_target(cursor), writes, None).await?;
         Ok(cursor.after(next, &answer))
     }
 
@@ -127,7 +128,7 @@ impl Store {
     /// The write that moves the cursor, refused where it is no longer as it was read.
     pub(super) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
         let fields = wire::encode(next, cursor.sequence + 1, false);
-        write::set_if_unchanged(self.name(STATE, &cursor_id(cursor.shard)), fields, cursor.seen)
+        write::set_if_unchanged(self.db.name(STATE, &cursor_id(cursor.shard)), fields, cursor.seen)
     }
 }
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::error::Result;
-use super::{GUARD, Store, TUNER};
-use crate::domain::audit::AuditEntry;
-use crate::domain::effectiveness::{Effectiveness, effectiveness};
+use crate::store::Result;
+use crate::store::{GUARD, Store, TUNER};
+use f0_learning_core::audit::AuditEntry;
+use f0_learning_core::effectiveness::{Effectiveness, effectiveness};
 
 pub const DEFAULT_EFFECT_DAYS: u32 = 30;
 pub const MAX_EFFECT_DAYS: u32 = 365;

@@ -5,14 +5,15 @@
 //! one that has run out only works in vain, because whatever it commits carries the
 //! preconditions of the state that it read.
 
-use firestore::gcloud_sdk::google::firestore::v1::Document;
-use firestore::gcloud_sdk::tonic::Code;
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::Document;
+use firestore_kit::tonic::Code;
 
-use super::error::{Result, StoreError};
-use super::query::Query;
-use super::value;
-use super::{MAX_BATCH, Store, collection::STATE, write};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::STATE};
+use firestore_kit::Query;
+use firestore_kit::value;
+use firestore_kit::{MAX_BATCH, write};
 
 /// A stored lease.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +46,7 @@ fn worker_id(worker: &str) -> String {
 impl Store {
     /// Who holds the lease of `work`; nobody where it was never taken.
     pub async fn lease(&self, work: &str) -> Result<Option<Lease>> {
-        let document = self.get(STATE, &lease_id(work)).await?;
+        let document = self.db.get(STATE, &lease_id(work)).await?;
         document.as_ref().map(decode).transpose()
     }
 
@@ -72,19 +73,19 @@ impl Store {
         ]);
         let id = lease_id(work);
         let seen = current.and_then(|lease| lease.seen);
-        let writes = vec![write::set_if_unchanged(self.name(STATE, &id), fields, seen)];
-        let answer = self.commit(&format!("{STATE}/{id}"), writes, None).await?;
+        let writes = vec![write::set_if_unchanged(self.db.name(STATE, &id), fields, seen)];
+        let answer = self.db.commit(&format!("{STATE}/{id}"), writes, None).await?;
         let seen = write::update_time(&answer, 0);
         Ok(Lease { holder: holder.to_owned(), until, fence, seen })
     }
 
     /// Says that this worker is there until `until`.
     pub async fn announce_worker(&self, worker: &str, until: i64) -> Result<()> {
-        let name = self.name(STATE, &worker_id(worker));
+        let name = self.db.name(STATE, &worker_id(worker));
         let fields =
             value::fields([("worker", value::string(worker)), ("workerUntil", value::int(until))]);
         let target = format!("{STATE}/worker");
-        let statuses = self.write_each(&target, &[write::set(name, fields)]).await?;
+        let statuses = self.db.write_each(&target, &[write::set(name, fields)]).await?;
         match statuses.into_iter().find(|status| status.code() != Code::Ok) {
             Some(status) => Err(StoreError::rpc("writing to", target, status)),
             None => Ok(()),
@@ -93,8 +94,8 @@ impl Store {
 
     /// Takes a worker's announcement back.
     pub async fn forget_worker(&self, worker: &str) -> Result<()> {
-        let name = self.name(STATE, &worker_id(worker));
-        self.delete_batch(STATE, &[write::delete(name)]).await?;
+        let name = self.db.name(STATE, &worker_id(worker));
+        self.db.delete_batch(STATE, &[write::delete(name)]).await?;
         Ok(())
     }
 
@@ -102,11 +103,11 @@ impl Store {
     pub async fn forget_workers(&self, workers: &[&AnnouncedWorker]) -> Result<()> {
         for some in workers.chunks(MAX_BATCH) {
             let delete = |announced: &&AnnouncedWorker| {
-                let name = self.name(STATE, &worker_id(&announced.worker));
+                let name = self.db.name(STATE, &worker_id(&announced.worker));
                 announced.seen.map(|seen| write::delete_if_unchanged(name, seen))
             };
             let writes: Vec<_> = some.iter().filter_map(delete).collect();
-            self.delete_batch(STATE, &writes).await?;
+            self.db.delete_batch(STATE, &writes).await?;
         }
         Ok(())
     }
@@ -114,7 +115,7 @@ impl Store {
     /// The workers that have announced themselves, those whose announcement ran out included.
     pub async fn workers(&self) -> Result<Vec<AnnouncedWorker>> {
         let query = Query::of(STATE).ascending("workerUntil").build();
-        let documents = self.query_all("ops_state by workerUntil", query).await?;
+        let documents = self.db.query_all("ops_state by workerUntil", query).await?;
         let announced = |document: &Document| {
             let worker = value::as_str(&document.fields, "worker")?;
             let until = value::as_int(&document.fields, "workerUntil")?;

@@ -1,19 +1,20 @@
 //! `ops_observations`: what components write, in the order of (`ts`, document id).
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::Document;
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 
-use super::batch::Created;
-use super::cursor::{Cursor, Pending, Position};
-use super::error::{Result, StoreError};
-use super::page::{Page, PageRequest, newest_first};
-use super::query::Query;
-use super::value::{self, Fields, StoredFields};
-use super::{Store, collection::OBSERVATIONS, retry, write};
-use crate::domain::observation::{Observation, Origin, Rejection};
-use crate::domain::sharding::{Shard, recorded};
+use crate::store::cursor::{Cursor, Pending, Position};
+use crate::store::stored_fields::OfShard;
+use crate::store::stored_fields::StoredFields;
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::OBSERVATIONS};
+use f0_learning_core::observation::{Observation, Origin, Rejection};
+use f0_learning_core::sharding::{Shard, recorded};
+use firestore_kit::Query;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::{Page, PageRequest, newest_first};
 
 /// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
 /// page then costs memory in proportion to its count, not to what somebody put into `meta`.
@@ -96,7 +97,7 @@ impl Store {
         horizon: i64,
         limit: usize,
     ) -> Result<Chunk> {
-        self.retry
+        self.db
             .repeat(|| async {
                 let query = after(shard, from).at_most("ts", value::int(horizon)).limit(limit);
                 self.read_chunk(query, None, limit).await
@@ -107,7 +108,7 @@ impl Store {
     /// The observations between a cursor and the end of a chunk that was announced in it.
     pub async fn pending_chunk(&self, cursor: &Cursor, pending: &Pending) -> Result<Chunk> {
         let from = cursor.position.as_ref();
-        self.retry
+        self.db
             .repeat(|| async {
                 let query = after(cursor.shard, from).at_most("ts", pending.end.ts.clone());
                 let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
@@ -126,7 +127,7 @@ impl Store {
         limit: usize,
     ) -> Result<Chunk> {
         let failed = |status| StoreError::rpc("querying", OBSERVATIONS, status);
-        let mut answers = self.query(query.build()).await.map_err(failed)?;
+        let mut answers = self.db.query(query.build()).await.map_err(failed)?;
         let mut chunk = Chunk::default();
         let mut seen = 0;
         let mut read_time = pending.map(|pending| pending.read_time);
@@ -135,7 +136,9 @@ impl Store {
                 Ok(Some(answer)) => answer,
                 Ok(None) => break,
                 Err(status)
-                    if pending.is_none() && seen > 0 && retry::is_transient(status.code()) =>
+                    if pending.is_none()
+                        && seen > 0
+                        && firestore_kit::is_transient(status.code()) =>
                 {
                     tracing::debug!(%status, seen, "a page of observations broke off; using its head");
                     chunk.full = true;
@@ -165,48 +168,24 @@ impl Store {
 
     /// The whole documents with these ids, as found.
     pub(super) async fn observations_as_found(&self, ids: &[&str]) -> Result<Vec<Document>> {
-        let names: Vec<_> = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
-        let mut found = self.get_many(names.clone(), None).await?;
+        let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
+        let mut found = self.db.get_many(names.clone(), None).await?;
         Ok(names.iter().filter_map(|name| found.remove(name)).collect())
     }
 
     /// Where a stored observation stands in the order of scoring.
     pub fn position_of(&self, observation: &Observation) -> Position {
-        Position { ts: value::int(observation.ts), name: self.name(OBSERVATIONS, &observation.id) }
+        Position {
+            ts: value::int(observation.ts),
+            name: self.db.name(OBSERVATIONS, &observation.id),
+        }
     }
 
     /// How many observations are waiting behind a cursor, up to `horizon`.
     pub async fn backlog(&self, cursor: &Cursor, horizon: i64) -> Result<u64> {
         let query =
             after(cursor.shard, cursor.position.as_ref()).at_most("ts", value::int(horizon));
-        self.count(OBSERVATIONS, query.build()).await
-    }
-
-    /// Creates observations, at most [`MAX_BATCH`](super::MAX_BATCH) at a time; an id that exists
-    /// already is left as it is.
-    pub async fn create_observations(&self, batch: &[Map<String, Json>]) -> Result<Created> {
-        let writes: Vec<_> =
-            batch.iter().map(|observation| self.observation_write(observation)).collect();
-        self.create_batch(OBSERVATIONS, &writes).await
-    }
-
-    /// Creates observations that must all be stored.
-    ///
-    /// # Errors
-    /// The first that Firestore refuses.
-    pub async fn create_all_observations(&self, batch: &[Map<String, Json>]) -> Result<Created> {
-        let outcome = self.create_observations(batch).await?;
-        match outcome.refused.first() {
-            Some((_, status)) => {
-                Err(StoreError::rpc("creating an observation in", OBSERVATIONS, status.clone()))
-            }
-            None => Ok(outcome),
-        }
-    }
-
-    fn observation_write(&self, observation: &Map<String, Json>) -> Write {
-        let id = observation.get("id").and_then(Json::as_str).unwrap_or_default();
-        write::create(self.name(OBSERVATIONS, id), value::fields_from_json(observation))
+        self.db.count(OBSERVATIONS, query.build()).await
     }
 
     /// The latest observations, of one component if one is named, newest first.
@@ -232,9 +211,9 @@ impl Store {
             let mut under_way = JoinSet::new();
             for shard in some {
                 let query = of_component(component).of_shard(*shard);
-                let query = newest_first(self, query, OBSERVATIONS, page);
+                let query = newest_first(&self.db, query, OBSERVATIONS, page);
                 let store = self.clone();
-                under_way.spawn(async move { store.query_all(OBSERVATIONS, query).await });
+                under_way.spawn(async move { store.db.query_all(OBSERVATIONS, query).await });
             }
             while let Some(found) = under_way.join_next().await {
                 documents.extend(found.map_err(|panic| StoreError::Task(panic.to_string()))??);

@@ -1,18 +1,19 @@
 //! `ops_quarantine`: observations that cannot be scored, as found, with the reason.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::error::{Result, StoreError};
-use super::observations::Invalid;
-use super::page::{Page, PageRequest, by_name};
-use super::query::Query;
-use super::ranges::Unordered;
-use super::value;
-use super::{Store, collection::QUARANTINE, write};
+use crate::store::observations::Invalid;
+use crate::store::ranges::Unordered;
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::QUARANTINE};
+use firestore_kit::Query;
+use firestore_kit::value;
+use firestore_kit::write;
+use firestore_kit::{Page, PageRequest, by_name};
 
 /// An entry, without the document.
 #[derive(Clone, Debug, Serialize)]
@@ -58,11 +59,11 @@ impl Store {
                 self.quarantine_write(rejected, document, now)
             };
             let writes: Vec<_> = some.iter().map(|rejected| write_of(rejected, true)).collect();
-            for (index, _) in self.create_batch(QUARANTINE, &writes).await?.refused {
+            for (index, _) in self.db.create_batch(QUARANTINE, &writes).await?.refused {
                 // A document near the size or depth limit does not fit into another document.
                 // The reason must not be lost for that; the original stays where it is.
                 let write = write_of(some[index], false);
-                let outcome = self.create_batch(QUARANTINE, &[write]).await?;
+                let outcome = self.db.create_batch(QUARANTINE, &[write]).await?;
                 if let Some((_, status)) = outcome.refused.into_iter().next() {
                     let target = format!("{QUARANTINE}/{}", some[index].id);
                     return Err(StoreError::rpc("creating", target, status));
@@ -80,10 +81,10 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<Quarantined>> {
         if !filter.ids.is_empty() {
-            let names = filter.ids.iter().map(|id| self.name(QUARANTINE, id)).collect();
-            let mut found = self.get_masked(names, LISTED).await?;
+            let names = filter.ids.iter().map(|id| self.db.name(QUARANTINE, id)).collect();
+            let mut found = self.db.get_masked(names, LISTED).await?;
             let entries =
-                filter.ids.iter().filter_map(|id| found.remove(&self.name(QUARANTINE, id)));
+                filter.ids.iter().filter_map(|id| found.remove(&self.db.name(QUARANTINE, id)));
             let items = entries.map(|document| entry(&document)).collect();
             return Ok(Page { items, next: None });
         }
@@ -93,7 +94,8 @@ impl Store {
                 query = query.equal(name, value::string(asked.as_str()));
             }
         }
-        let documents = self.query_all(QUARANTINE, by_name(self, query, QUARANTINE, page)).await?;
+        let documents =
+            self.db.query_all(QUARANTINE, by_name(&self.db, query, QUARANTINE, page)).await?;
         Page::of(page, &documents, |documents| Ok(documents.iter().map(entry).collect()))
     }
 
@@ -101,13 +103,13 @@ impl Store {
     pub async fn release(&self, entry: &Quarantined) -> Result<bool> {
         let Some(seen) = entry.seen else { return Ok(false) };
         let target = format!("{QUARANTINE}/{}", entry.id);
-        let write = write::delete_if_unchanged(self.name(QUARANTINE, &entry.id), seen);
-        match self.commit(&target, vec![write], None).await {
+        let write = write::delete_if_unchanged(self.db.name(QUARANTINE, &entry.id), seen);
+        match self.db.commit(&target, vec![write], None).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             // It is out, or it is not and stands there to be asked for again.
             Err(error) if error.is_ambiguous() => {
-                Ok(self.get(QUARANTINE, &entry.id).await?.is_none())
+                Ok(self.db.get(QUARANTINE, &entry.id).await?.is_none())
             }
             Err(error) => Err(error),
         }
@@ -115,7 +117,7 @@ impl Store {
 
     /// What stands in quarantine under an observation's id.
     pub async fn quarantined(&self, id: &str) -> Result<Option<Map<String, Json>>> {
-        let document = self.get(QUARANTINE, id).await?;
+        let document = self.db.get(QUARANTINE, id).await?;
         Ok(document.map(|document| value::fields_to_json(&document.fields)))
     }
 
@@ -149,7 +151,7 @@ impl Store {
                 fields.insert("documentNote".to_owned(), value::string(note));
             }
         }
-        write::create(self.name(QUARANTINE, &rejected.id), fields)
+        write::create(self.db.name(QUARANTINE, &rejected.id), fields)
     }
 }
 

@@ -4,16 +4,18 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Value};
+use firestore_kit::proto::{Document, Value};
 
-use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
-use super::cursor::Position;
-use super::error::Result;
-use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
-use super::query::Query;
-use super::rpc::Sum;
-use super::{Store, value};
-use crate::domain::sharding::{MAX_SHARDS, NOBODYS, Shard};
+use crate::store::Result;
+use crate::store::Store;
+use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
+use crate::store::cursor::Position;
+use crate::store::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use crate::store::stored_fields::OfShard;
+use f0_learning_core::sharding::{MAX_SHARDS, NOBODYS, Shard};
+use firestore_kit::Query;
+use firestore_kit::Sum;
+use firestore_kit::value;
 
 /// A count, and the sum of the times: two sets of documents that agree in both are, but for bad
 /// luck, of the same times.
@@ -123,7 +125,7 @@ impl Store {
         };
         let counted = async |collection: &str, field: &str| {
             let (query, field) = within(collection, field);
-            let (n, sum) = self.count_and_sum(collection, query, &field).await?;
+            let (n, sum) = self.db.count_and_sum(collection, query, &field).await?;
             Result::Ok(Counted { n, sum })
         };
         // Observations last: one that is scored meanwhile must not look like one without reward
@@ -142,7 +144,7 @@ impl Store {
             .at_least("ts", value::int(from))
             .ascending("ts")
             .limit(1);
-        let documents = self.query_all(OBSERVATIONS, query.build()).await?;
+        let documents = self.db.query_all(OBSERVATIONS, query.build()).await?;
         Ok(documents.first().map(|document| Position::of(document).ts_ms()))
     }
 
@@ -202,7 +204,7 @@ impl Store {
             }
             None => query,
         };
-        let documents = self.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
+        let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let next = documents.last().filter(|_| documents.len() == limit).cloned();
         let accounted = self.accounted(&documents).await?;
         let open = documents
@@ -215,9 +217,9 @@ impl Store {
 
     /// Those of these observations that are there and have neither reward nor place in quarantine.
     pub async fn unaccounted_among(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
-        let names = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
+        let names = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
         let documents: Vec<_> =
-            self.get_masked(names, SCORED_FIELDS).await?.into_values().collect();
+            self.db.get_masked(names, SCORED_FIELDS).await?.into_values().collect();
         let accounted = self.accounted(&documents).await?;
         let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
         Ok(open.map(stored_item).collect())
@@ -228,8 +230,8 @@ impl Store {
         let names = documents
             .iter()
             .map(value::document_id)
-            .flat_map(|id| [REWARDS, QUARANTINE].map(|collection| self.name(collection, id)));
-        let found = self.get_many(names.collect(), None).await?;
+            .flat_map(|id| [REWARDS, QUARANTINE].map(|collection| self.db.name(collection, id)));
+        let found = self.db.get_many(names.collect(), None).await?;
         Ok(found.values().map(|document| value::document_id(document).to_owned()).collect())
     }
 
@@ -238,8 +240,8 @@ impl Store {
     pub async fn count_unordered(&self, shard: Shard, kind: Unordered) -> Result<(u64, u64)> {
         let quarantined =
             Query::of(QUARANTINE).of_shard(shard).equal("unordered", value::string(kind.as_str()));
-        let quarantined = self.count(QUARANTINE, quarantined.build()).await?;
-        let count = |query: Query| self.count(OBSERVATIONS, query.build());
+        let quarantined = self.db.count(QUARANTINE, quarantined.build()).await?;
+        let count = |query: Query| self.db.count(OBSERVATIONS, query.build());
         let found = match kind {
             Unordered::Type => {
                 let (low, high) = of_no_number(shard);
@@ -273,7 +275,7 @@ impl Store {
                 .below("shard", value::int(i64::from(MAX_SHARDS)))
                 .ascending("shard")
                 .limit(1);
-            let documents = self.query_all(collection, query.build()).await?;
+            let documents = self.db.query_all(collection, query.build()).await?;
             let Some(document) = documents.first() else { return Ok(shards) };
             let found = document.fields.get("shard").map(value::to_json);
             let found = found.and_then(|json| json.as_f64()).unwrap_or(f64::MAX);
@@ -286,7 +288,8 @@ impl Store {
 
     /// Observations of a range of ids, and the rewards and quarantined documents of the same ids.
     pub async fn count_ids(&self, group: &Group<'_>, range: &IdRange) -> Result<IdCount> {
-        let count = |collection: &'static str, query: Query| self.count(collection, query.build());
+        let count =
+            |collection: &'static str, query: Query| self.db.count(collection, query.build());
         let (number, others) = match group {
             Group::Shard(Shard::All) => (None, &[][..]),
             Group::Shard(Shard::One(number)) => (Some(i64::from(*number)), &[][..]),
@@ -328,7 +331,7 @@ impl Store {
             Group::Shard(shard) => query.of_shard(*shard),
             Group::Nobodys(_) => query,
         };
-        let documents = self.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
+        let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let full = documents.len() == limit;
         let next = documents.last().filter(|_| full);
         let next = next.map(|document| format!("{}\0", value::document_id(document)));
@@ -347,14 +350,14 @@ impl Store {
                 Some(id) => (id, true),
                 None => (from.as_str(), false),
             };
-            let name = value::reference(self.name(collection, id));
+            let name = value::reference(self.db.name(collection, id));
             query = match is_after {
                 true => query.above("__name__", name),
                 false => query.at_least("__name__", name),
             };
         }
         if let Some(until) = &range.until {
-            query = query.below("__name__", value::reference(self.name(collection, until)));
+            query = query.below("__name__", value::reference(self.db.name(collection, until)));
         }
         query
     }
@@ -370,7 +373,7 @@ fn of_no_number(shard: Shard) -> (Query, Query) {
 }
 
 fn is_above_numbers(ts: Option<&Value>) -> bool {
-    use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+    use firestore_kit::proto::value::ValueType;
     match ts.and_then(|ts| ts.value_type.as_ref()) {
         None | Some(ValueType::NullValue(_) | ValueType::BooleanValue(_)) => false,
         Some(ValueType::IntegerValue(_)) => false,

@@ -7,17 +7,18 @@
 
 use std::collections::BTreeMap;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write, value::ValueType};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write, value::ValueType};
 use serde_json::Value as Json;
 
-use super::checkpoint::Changes;
-use super::cursor::Position;
-use super::error::{Result, StoreError};
-use super::observations::{SCORED_FIELDS, StoredItem, stored_item};
-use super::value::{self, Fields};
-use super::{Store, collection::OBSERVATIONS, collection::STATE, write};
-use crate::domain::reward::RewardConfig;
+use crate::store::checkpoint::Changes;
+use crate::store::cursor::Position;
+use crate::store::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
+use f0_learning_core::reward::RewardConfig;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 const RECONCILE: &str = "reconcile";
 
@@ -71,7 +72,7 @@ impl ReconcileState {
 
 impl Store {
     pub async fn reconcile_state(&self) -> Result<ReconcileState> {
-        match self.get(STATE, RECONCILE).await? {
+        match self.db.get(STATE, RECONCILE).await? {
             None => Ok(ReconcileState::default()),
             Some(document) => decode(&document),
         }
@@ -106,13 +107,13 @@ impl Store {
     }
 
     fn reconcile_write(&self, state: &ReconcileState, next: &ReconcileState) -> Write {
-        write::set_if_unchanged(self.name(STATE, RECONCILE), encode(next), state.seen)
+        write::set_if_unchanged(self.db.name(STATE, RECONCILE), encode(next), state.seen)
     }
 
     /// The observations with these ids that are there, in the order of the ids.
     pub async fn stored_items(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
-        let names: Vec<_> = ids.iter().map(|id| self.name(OBSERVATIONS, id)).collect();
-        let mut found = self.get_masked(names.clone(), SCORED_FIELDS).await?;
+        let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
+        let mut found = self.db.get_masked(names.clone(), SCORED_FIELDS).await?;
         let items = names.iter().filter_map(|name| found.remove(name));
         Ok(items.map(|document| stored_item(&document)).collect())
     }

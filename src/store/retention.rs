@@ -1,18 +1,20 @@
 //! `ops_state/retention`, and the documents that are old enough to leave.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, value::ValueType};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, value::ValueType};
 use serde::{Deserialize, Serialize};
 
-use super::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
-use super::cursor::Position;
-use super::error::{Result, StoreError};
-use super::query::Query;
-use super::value::{self, Fields};
-use super::{MAX_BATCH, Store, write};
 use crate::archive::{Column, Key, Manifest, Table, Values};
-use crate::domain::observation::MIN_TS;
-use crate::domain::sharding::{NOBODYS, Shard};
+use crate::store::Store;
+use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
+use crate::store::cursor::Position;
+use crate::store::stored_fields::OfShard;
+use crate::store::{Result, StoreError};
+use f0_learning_core::observation::MIN_TS;
+use f0_learning_core::sharding::{NOBODYS, Shard};
+use firestore_kit::Query;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::{MAX_BATCH, write};
 
 const RETENTION: &str = "retention";
 
@@ -169,7 +171,7 @@ impl OldDocuments {
 
 impl Store {
     pub async fn retention_state(&self) -> Result<RetentionState> {
-        let Some(document) = self.get(STATE, RETENTION).await? else {
+        let Some(document) = self.db.get(STATE, RETENTION).await? else {
             return Ok(RetentionState::default());
         };
         let wrong = |what: &str| {
@@ -201,8 +203,8 @@ impl Store {
             let json = serde_json::to_value(pending).unwrap_or_default();
             fields.insert("pending".to_owned(), value::from_json(&json));
         }
-        let write = write::set_if_unchanged(self.name(STATE, RETENTION), fields, state.seen);
-        let answer = self.commit("ops_state/retention", vec![write], None).await?;
+        let write = write::set_if_unchanged(self.db.name(STATE, RETENTION), fields, state.seen);
+        let answer = self.db.commit("ops_state/retention", vec![write], None).await?;
         Ok(RetentionState { sequence, pending, seen: write::update_time(&answer, 0) })
     }
 
@@ -250,7 +252,7 @@ impl Store {
             Some(last) => query.start_after(last.cursor_values()),
             None => query,
         };
-        let mut documents = self.query_all(source, query.build()).await?;
+        let mut documents = self.db.query_all(source, query.build()).await?;
         let more = documents.len() == page;
         read.last = documents.last().map(Position::of).or(read.last.take());
         if by_reward {
@@ -270,11 +272,11 @@ impl Store {
         let mut deleted = 0;
         for some in keys.chunks(MAX_BATCH) {
             let delete = |key: &Key| {
-                let name = self.name(archived.collection(), &key.id);
+                let name = self.db.name(archived.collection(), &key.id);
                 write::delete_if_unchanged(name, value::from_epoch_micros(key.updated))
             };
             let writes: Vec<_> = some.iter().map(delete).collect();
-            deleted += self.delete_batch(archived.collection(), &writes).await?;
+            deleted += self.db.delete_batch(archived.collection(), &writes).await?;
         }
         Ok(deleted)
     }
@@ -284,30 +286,30 @@ impl Store {
     pub async fn delete_quarantined(&self, keys: &[Key]) -> Result<u64> {
         let mut deleted = 0;
         for some in keys.chunks(MAX_BATCH) {
-            let entries = some.iter().map(|key| self.name(QUARANTINE, &key.id)).collect();
-            let entries = self.get_masked(entries, &["documentNote"]).await?;
+            let entries = some.iter().map(|key| self.db.name(QUARANTINE, &key.id)).collect();
+            let entries = self.db.get_masked(entries, &["documentNote"]).await?;
             let is_copied = |key: &&Key| {
-                let entry = entries.get(&self.name(QUARANTINE, &key.id));
+                let entry = entries.get(&self.db.name(QUARANTINE, &key.id));
                 entry.is_some_and(|entry| !entry.fields.contains_key("documentNote"))
             };
             let copied: Vec<_> = some.iter().filter(is_copied).collect();
-            let names = copied.iter().map(|key| self.name(OBSERVATIONS, &key.id)).collect();
-            let found = self.get_masked(names, &["ts"]).await?;
+            let names = copied.iter().map(|key| self.db.name(OBSERVATIONS, &key.id)).collect();
+            let found = self.db.get_masked(names, &["ts"]).await?;
             let delete = |key: &&Key| {
-                let document = found.get(&self.name(OBSERVATIONS, &key.id))?;
+                let document = found.get(&self.db.name(OBSERVATIONS, &key.id))?;
                 let seen = document.update_time?;
                 let is_as_copied = value::epoch_micros(&seen) <= key.updated;
                 is_as_copied.then(|| write::delete_if_unchanged(document.name.clone(), seen))
             };
             let writes: Vec<_> = copied.iter().filter_map(delete).collect();
-            deleted += self.delete_batch(OBSERVATIONS, &writes).await?;
+            deleted += self.db.delete_batch(OBSERVATIONS, &writes).await?;
         }
         Ok(deleted)
     }
 }
 
 fn prost_len(document: &Document) -> usize {
-    firestore::gcloud_sdk::prost::Message::encoded_len(document)
+    write::encoded_len(document)
 }
 
 fn ts_of(document: &Document) -> i64 {

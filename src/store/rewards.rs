@@ -1,12 +1,13 @@
 //! `ops_rewards`: one document for each valid observation, under the observation's id.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore_kit::proto::Write;
 
-use super::error::{Result, StoreError};
-use super::value::{self, Fields};
-use super::{Store, collection::REWARDS, write};
-use crate::domain::observation::Observation;
-use crate::domain::reward::Reward;
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::REWARDS};
+use f0_learning_core::observation::Observation;
+use f0_learning_core::reward::Reward;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 impl Store {
     /// The write that creates an observation's reward, recorded under the number of its shard.
@@ -38,7 +39,7 @@ impl Store {
         if let Some(version) = &observation.policy_version {
             fields.insert("policyVersion".to_owned(), value::string(version.as_str()));
         }
-        write::create(self.name(REWARDS, &observation.id), fields)
+        write::create(self.db.name(REWARDS, &observation.id), fields)
     }
 
     /// Creates rewards, at most [`MAX_BATCH`](super::MAX_BATCH); those that exist are left alone.
@@ -46,7 +47,7 @@ impl Store {
     /// # Errors
     /// Where Firestore refuses one for good: without its reward an observation cannot be counted.
     pub async fn create_rewards(&self, writes: &[Write]) -> Result<usize> {
-        let outcome = self.create_batch(REWARDS, writes).await?;
+        let outcome = self.db.create_batch(REWARDS, writes).await?;
         match outcome.refused.into_iter().next() {
             Some((_, status)) => Err(StoreError::rpc("creating a reward in", REWARDS, status)),
             None => Ok(outcome.created),

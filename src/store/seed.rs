@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
-use super::error::{Result, StoreError};
-use super::transaction::Repeat;
-use super::{Store, collection::CONFIG, collection::POLICIES, value, write};
-use crate::domain::audit::{AuditEntry, action};
-use crate::domain::policy::lifecycle::StatusChange;
-use crate::domain::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
+use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::CONFIG, collection::POLICIES};
+use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::policy::lifecycle::StatusChange;
+use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
+use firestore_kit::Repeat;
+use firestore_kit::{value, write};
 
 /// Collection, document id, and content as it stands in the repository's `config` folder.
 const SEEDS: [(&str, &str, &str); 5] = [
@@ -60,17 +61,18 @@ impl Store {
         entry: Option<&AuditEntry>,
     ) -> Result<bool> {
         let path = format!("{collection}/{id}");
-        self.in_transaction(&path, Repeat::Recognised, |transaction| async move {
-            let name = self.name(collection, id);
-            let found = self.get_many(vec![name.clone()], Some(&transaction)).await?;
-            if !found.is_empty() {
-                return Ok((Vec::new(), false));
-            }
-            let mut writes = vec![write::create(name, fields.clone())];
-            writes.extend(entry.map(|entry| self.audit_write(entry)));
-            Ok((writes, true))
-        })
-        .await
+        self.db
+            .in_transaction(&path, Repeat::Recognised, |transaction| async move {
+                let name = self.db.name(collection, id);
+                let found = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
+                if !found.is_empty() {
+                    return Ok((Vec::new(), false));
+                }
+                let mut writes = vec![write::create(name, fields.clone())];
+                writes.extend(entry.map(|entry| self.audit_write(entry)));
+                Ok((writes, true))
+            })
+            .await
     }
 }
 

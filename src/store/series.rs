@@ -2,17 +2,18 @@
 //! `ops_stats` are derived. They are written only as `store::checkpoint` has it, so that they always
 //! hold exactly what the cursors say they hold.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
 
-use super::error::{Result, StoreError};
-use super::escape::id_part;
-use super::query::Query;
-use super::stats::{stats_delete, stats_write};
-use super::value;
-use super::{DOCUMENT_BYTES, Store, collection::STATE, write};
-use crate::domain::stats::{Series, Window};
+use crate::store::stats::{stats_delete, stats_write};
+use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
+use crate::store::{Result, StoreError};
+use f0_learning_core::stats::{Series, Window};
+use firestore_kit::Query;
+use firestore_kit::id_part;
+use firestore_kit::value;
+use firestore_kit::write;
 
 /// The layout of the encoded series. A reader that meets another refuses it.
 const FORMAT: i64 = 3;
@@ -49,8 +50,8 @@ impl Store {
     /// The series of these components, empty for those that have none yet.
     pub async fn series(&self, components: &[&str]) -> Result<Vec<ComponentSeries>> {
         let names: Vec<_> =
-            components.iter().map(|component| self.name(STATE, &state_id(component))).collect();
-        let mut found = self.get_many(names.clone(), None).await?;
+            components.iter().map(|component| self.db.name(STATE, &state_id(component))).collect();
+        let mut found = self.db.get_many(names.clone(), None).await?;
         components
             .iter()
             .zip(names)
@@ -68,7 +69,7 @@ impl Store {
             .ascending("nextChange")
             .limit(limit)
             .build();
-        let documents = self.query_all("ops_state by nextChange", query).await?;
+        let documents = self.db.query_all("ops_state by nextChange", query).await?;
         documents.iter().map(|document| self.decode_series(document)).collect()
     }
 
@@ -94,7 +95,7 @@ impl Store {
     }
 
     fn series_write(&self, component: &mut ComponentSeries, now: i64) -> Option<Write> {
-        let name = self.name(STATE, &state_id(&component.component));
+        let name = self.db.name(STATE, &state_id(&component.component));
         let Some(next_change) = component.series.next_change(now) else {
             component.weight = 0;
             return component.seen.map(|seen| write::delete_if_unchanged(name, seen));
@@ -114,7 +115,7 @@ impl Store {
 
     fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
         let wrong = |detail: &str| {
-            StoreError::decode(self.short_name(&document.name), "a component's series", detail)
+            StoreError::decode(self.db.short_name(&document.name), "a component's series", detail)
         };
         let fields = &document.fields;
         if value::as_int(fields, "format") != Some(FORMAT) {

@@ -1,17 +1,18 @@
 //! `ops_stats`: the windows of each component, for people, components and the tuner to read.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
-use super::error::{Result, StoreError};
-use super::escape::id_part;
-use super::page::{Page, PageRequest, by_name};
-use super::query::Query;
-use super::value;
-use super::{Store, collection::STATS, write};
-use crate::domain::stats::{Window, WindowStats};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::STATS};
+use f0_learning_core::stats::{Window, WindowStats};
+use firestore_kit::Query;
+use firestore_kit::id_part;
+use firestore_kit::value;
+use firestore_kit::write;
+use firestore_kit::{Page, PageRequest, by_name};
 
 /// A document of `ops_stats`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -42,11 +43,11 @@ pub(super) fn stats_write(
         Ok(Json::Object(object)) => value::fields_from_json(&object),
         _ => value::Fields::default(),
     };
-    write::set(store.name(STATS, &stats_id(component, window)), fields)
+    write::set(store.db.name(STATS, &stats_id(component, window)), fields)
 }
 
 pub(super) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {
-    write::delete(store.name(STATS, &stats_id(component, window)))
+    write::delete(store.db.name(STATS, &stats_id(component, window)))
 }
 
 impl Store {
@@ -58,9 +59,9 @@ impl Store {
     ) -> Result<Vec<ComponentStats>> {
         let names = components
             .iter()
-            .map(|component| self.name(STATS, &stats_id(component, window)))
+            .map(|component| self.db.name(STATS, &stats_id(component, window)))
             .collect();
-        let found = self.get_many(names, None).await?;
+        let found = self.db.get_many(names, None).await?;
         found.values().map(|document| self.decode_stats(&document.name, &document.fields)).collect()
     }
 
@@ -70,7 +71,7 @@ impl Store {
         if let Some(component) = component {
             query = query.equal("component", value::string(component));
         }
-        let documents = self.query_all(STATS, query.build()).await?;
+        let documents = self.db.query_all(STATS, query.build()).await?;
         let mut all = documents
             .iter()
             .map(|document| self.decode_stats(&document.name, &document.fields))
@@ -89,7 +90,7 @@ impl Store {
         if let Some(component) = component {
             query = query.equal("component", value::string(component));
         }
-        let documents = self.query_all(STATS, by_name(self, query, STATS, page)).await?;
+        let documents = self.db.query_all(STATS, by_name(&self.db, query, STATS, page)).await?;
         Page::of(page, &documents, |documents| {
             let decode = |document: &Document| {
                 let decoded = self.decode_stats(&document.name, &document.fields);
@@ -104,6 +105,6 @@ impl Store {
     fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {
         let json: Map<String, Json> = value::fields_to_json(fields);
         serde_json::from_value(Json::Object(json))
-            .map_err(|error| StoreError::decode(self.short_name(name), "statistics", error))
+            .map_err(|error| StoreError::decode(self.db.short_name(name), "statistics", error))
     }
 }

@@ -2,16 +2,17 @@
 //! `ops_state/decision|{id}@{version}`: what a proposal was decided from, so that the decision can
 //! be made again.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write};
 use serde_json::Value as Json;
 
-use super::error::{Result, StoreError};
-use super::value::{self, Fields};
-use super::{Store, collection::STATE, write};
-use crate::domain::policy::PolicyKey;
-use crate::domain::tuning::TuningInput;
-use crate::domain::tuning::memory::Memory;
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::STATE};
+use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::tuning::TuningInput;
+use f0_learning_core::tuning::memory::Memory;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 /// What the tuner remembers, with the update time that the next write must find unchanged.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ fn decision_id(key: &PolicyKey) -> String {
 
 impl Store {
     pub async fn tuner_memory(&self, policy: &str) -> Result<TunerMemory> {
-        match self.get(STATE, &memory_id(policy)).await? {
+        match self.db.get(STATE, &memory_id(policy)).await? {
             None => Ok(TunerMemory::default()),
             Some(document) => decode(&document),
         }
@@ -44,15 +45,15 @@ impl Store {
         let id = memory_id(policy);
         let mut fields = json_fields(next);
         fields.insert("policy".to_owned(), value::string(policy));
-        let write = write::set_if_unchanged(self.name(STATE, &id), fields, before.seen);
-        self.commit(&format!("{STATE}/{id}"), vec![write], None).await?;
+        let write = write::set_if_unchanged(self.db.name(STATE, &id), fields, before.seen);
+        self.db.commit(&format!("{STATE}/{id}"), vec![write], None).await?;
         Ok(())
     }
 
     /// What a version was proposed from; none where the tuner did not propose it.
     pub async fn decision(&self, key: &PolicyKey) -> Result<Option<TuningInput>> {
         let id = decision_id(key);
-        let Some(document) = self.get(STATE, &id).await? else { return Ok(None) };
+        let Some(document) = self.db.get(STATE, &id).await? else { return Ok(None) };
         let wrong = |detail: &str| {
             StoreError::decode(format!("{STATE}/{id}"), "what a decision was made from", detail)
         };
@@ -66,7 +67,7 @@ impl Store {
             ("policyVersion", value::string(key.to_string())),
             ("input", value::bytes(input)),
         ]);
-        write::set(self.name(STATE, &decision_id(key)), fields)
+        write::set(self.db.name(STATE, &decision_id(key)), fields)
     }
 }
 

@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
-use super::collection::{POLICIES, STATE};
-use super::error::{Result, StoreError};
-use super::{DOCUMENT_BYTES, Store, value, write};
-use crate::domain::effectiveness::Earned;
-use crate::domain::policy::PolicyKey;
-use crate::domain::stats::Tally;
+use crate::store::collection::{POLICIES, STATE};
+use crate::store::{DOCUMENT_BYTES, Store};
+use crate::store::{Result, StoreError};
+use f0_learning_core::effectiveness::Earned;
+use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::stats::Tally;
+use firestore_kit::{value, write};
 
 /// The layout of these documents. A reader that meets another refuses it.
 const FORMAT: i64 = 4;
@@ -47,15 +48,15 @@ impl Store {
         &self,
         keys: &[PolicyKey],
     ) -> Result<Vec<(Document, VersionTally)>> {
-        let policies = keys.iter().map(|key| self.name(POLICIES, &key.to_string()));
-        let states = keys.iter().map(|key| self.name(STATE, &state_id(key)));
-        let mut found = self.get_many(policies.chain(states).collect(), None).await?;
+        let policies = keys.iter().map(|key| self.db.name(POLICIES, &key.to_string()));
+        let states = keys.iter().map(|key| self.db.name(STATE, &state_id(key)));
+        let mut found = self.db.get_many(policies.chain(states).collect(), None).await?;
         let mut existing = Vec::new();
         for key in keys {
-            let Some(version) = found.remove(&self.name(POLICIES, &key.to_string())) else {
+            let Some(version) = found.remove(&self.db.name(POLICIES, &key.to_string())) else {
                 continue;
             };
-            let tally = match found.get(&self.name(STATE, &state_id(key))) {
+            let tally = match found.get(&self.db.name(STATE, &state_id(key))) {
                 Some(document) => self.decode_tally(key, document)?,
                 None => VersionTally {
                     key: key.clone(),
@@ -71,7 +72,7 @@ impl Store {
 
     /// All that was counted of a version that exists; nothing where no observation names it.
     pub async fn tally(&self, key: &PolicyKey) -> Result<Tally> {
-        match self.get(STATE, &state_id(key)).await? {
+        match self.db.get(STATE, &state_id(key)).await? {
             Some(document) => Ok(self.decode_tally(key, &document)?.tally),
             None => Ok(Tally::default()),
         }
@@ -87,11 +88,11 @@ impl Store {
             .into_iter()
             .filter_map(|version| PolicyKey::new(id, version.clone()).ok())
             .collect();
-        let names = keys.iter().map(|key| self.name(STATE, &state_id(key))).collect();
-        let found = self.get_many(names, None).await?;
+        let names = keys.iter().map(|key| self.db.name(STATE, &state_id(key))).collect();
+        let found = self.db.get_many(names, None).await?;
         let mut earned = BTreeMap::new();
         for key in keys {
-            if let Some(document) = found.get(&self.name(STATE, &state_id(&key))) {
+            if let Some(document) = found.get(&self.db.name(STATE, &state_id(&key))) {
                 let stats = self.decode_tally(&key, document)?.tally.stats();
                 earned.extend(Earned::of(&stats).map(|it| (key.version, it)));
             }
@@ -117,12 +118,12 @@ impl Store {
         if let Some(cost) = stats.avg_cost_usd {
             fields.insert("avgCostUsd".to_owned(), value::double(cost));
         }
-        write::set_if_unchanged(self.name(STATE, &state_id(&version.key)), fields, version.seen)
+        write::set_if_unchanged(self.db.name(STATE, &state_id(&version.key)), fields, version.seen)
     }
 
     fn decode_tally(&self, key: &PolicyKey, document: &Document) -> Result<VersionTally> {
         let wrong = |detail: &str| {
-            StoreError::decode(self.short_name(&document.name), "a version's tally", detail)
+            StoreError::decode(self.db.short_name(&document.name), "a version's tally", detail)
         };
         if value::as_int(&document.fields, "format") != Some(FORMAT) {
             return Err(wrong("format is unknown to this version of the service"));

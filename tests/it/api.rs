@@ -1,8 +1,8 @@
 //! The API, over HTTP: every transition, allowed and refused, and bad input of all kinds.
 
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::check::CheckReport;
 use f0_learning::store::{AuditFilter, Store, collection};
+use f0_learning_core::policy::PolicyStatus;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -203,7 +203,7 @@ async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
         draft(&store, &format!("1.0.{patch}"), "1.0.0").await;
     }
     for n in 0..5 {
-        let outcome = f0_learning::domain::observation::Outcome::Success;
+        let outcome = f0_learning_core::observation::Outcome::Success;
         // Two share a time: the document's id decides.
         crate::support::record(&store, "c", outcome, 1.0, START + n / 2).await;
     }

@@ -1,8 +1,10 @@
 //! What the tune job activates by itself, and what it leaves to people.
 
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{AutoOutcome, FlagChanges, Intent, Store, TUNER, collection};
+use f0_learning::store::{AutoOutcome, Store, TUNER, collection};
+use f0_learning_core::document::FlagChanges;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
 use serde_json::json;
 
 use crate::support::{

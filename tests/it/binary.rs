@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use f0_learning::domain::stats::Window;
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use f0_learning_core::stats::Window;
+use firestore_kit::Connection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -74,7 +75,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 
 /// How another process reaches the data of a test's store.
 pub async fn environment(store: &Store) -> Vec<(&'static str, String)> {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let project = db.get_database_path().split('/').nth(1).unwrap().to_owned();
     let address = crate::support::address().await.to_string();
     vec![("FIRESTORE_EMULATOR_HOST", address), ("GOOGLE_CLOUD_PROJECT", project)]
@@ -360,7 +361,7 @@ async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
     let running = dev();
     let store = Store::connect(&Connection::local("demo-f0", running.address())).await.unwrap();
     let began = Instant::now();
-    while store.cursor(f0_learning::domain::sharding::Shard::All).await.unwrap().pending.is_some()
+    while store.cursor(f0_learning_core::sharding::Shard::All).await.unwrap().pending.is_some()
         || store.counts().await.unwrap().0 < OBSERVATIONS
         || store.all_stats(None).await.unwrap().len() < 30
     {

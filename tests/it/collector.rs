@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use f0_learning::collector::{
+use f0_learning_client::{
     NewObservation, RecordError, Recorder, RecorderOptions, WhenFull, record_observation,
 };
-use f0_learning::domain::observation::Outcome;
-use f0_learning::jobs::Clock;
+use f0_learning_core::Clock;
+use f0_learning_core::observation::Outcome;
 
 use crate::support::{START, empty_store};
 
@@ -25,7 +25,7 @@ fn clock() -> Clock {
 #[tokio::test]
 async fn a_recorded_observation_gets_an_id_and_the_time() {
     let store = empty_store().await;
-    let id = record_observation(&store, success(), START).await.unwrap();
+    let id = record_observation(store.db(), success(), START).await.unwrap();
     let stored = store.latest_observations(None, 10).await.unwrap();
     assert_eq!(stored.len(), 1);
     assert_eq!((stored[0]["id"].as_str(), stored[0]["ts"].as_i64()), (Some(&*id), Some(START)));
@@ -35,7 +35,7 @@ async fn a_recorded_observation_gets_an_id_and_the_time() {
 async fn what_scoring_would_refuse_is_refused_at_once() {
     let store = empty_store().await;
     let invalid = NewObservation::new("c", Outcome::Success, f64::NAN);
-    let error = record_observation(&store, invalid, START).await.unwrap_err();
+    let error = record_observation(store.db(), invalid, START).await.unwrap_err();
     assert!(matches!(&error, RecordError::Invalid(_)), "{error}");
     assert!(error.to_string().contains("durationMs"), "{error}");
     assert!(store.latest_observations(None, 10).await.unwrap().is_empty());
@@ -44,7 +44,7 @@ async fn what_scoring_would_refuse_is_refused_at_once() {
 #[tokio::test]
 async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
     let store = empty_store().await;
-    let recorder = Recorder::start(store.clone(), RecorderOptions::default(), clock());
+    let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     for _ in 0..1_000 {
         recorder.record(success()).await.unwrap();
     }
@@ -78,7 +78,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
         ..RecorderOptions::default()
     };
     // The writer gets no turn before the first await that yields: the queue fills up.
-    let recorder = Recorder::start(store.clone(), options(WhenFull::Drop), clock());
+    let recorder = Recorder::start(store.db().clone(), options(WhenFull::Drop), clock());
     let mut taken = 0;
     for _ in 0..20 {
         taken += u64::from(recorder.record(failure()).await.unwrap());
@@ -87,7 +87,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
     assert_eq!((report.written, report.dropped), (taken, 20 - taken));
     assert!(report.dropped > 0);
 
-    let recorder = Recorder::start(store.clone(), options(WhenFull::Wait), clock());
+    let recorder = Recorder::start(store.db().clone(), options(WhenFull::Wait), clock());
     for _ in 0..20 {
         assert!(recorder.record(failure()).await.unwrap());
     }
@@ -98,7 +98,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
 #[tokio::test]
 async fn the_recorder_refuses_at_once_what_scoring_would_and_keeps_timeouts() {
     let store = empty_store().await;
-    let recorder = Recorder::start(store.clone(), RecorderOptions::default(), clock());
+    let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     let error = recorder.record(NewObservation::new("", Outcome::Failure, 1.0)).await.unwrap_err();
     assert!(matches!(&error, RecordError::Invalid(_)), "{error}");
     assert!(error.to_string().contains("component"), "{error}");

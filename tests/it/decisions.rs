@@ -1,6 +1,6 @@
 //! The commands that decide on policies, as a person runs them.
 
-use f0_learning::domain::policy::PolicyStatus;
+use f0_learning_core::policy::PolicyStatus;
 use serde_json::{Value, json};
 
 use crate::binary::{environment, run, text};

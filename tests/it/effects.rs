@@ -1,8 +1,9 @@
 //! What each version earned, and what came of the decisions on it.
 
-use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::observation::Outcome;
-use f0_learning::store::{Intent, Store, TUNER, collection};
+use f0_learning::store::{Store, TUNER, collection};
+use f0_learning_client::{NewObservation, record_observation};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::observation::Outcome;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ async fn observe(store: &Store, policy: &str, outcome: Outcome, ts: i64, sample_
         sample_rate,
         ..NewObservation::new("router:gpt-5", outcome, 100.0)
     };
-    record_observation(store, observation, ts).await.unwrap();
+    record_observation(store.db(), observation, ts).await.unwrap();
 }
 
 #[tokio::test]

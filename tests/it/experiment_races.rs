@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use f0_learning::domain::audit::AuditEntry;
-use f0_learning::domain::experiment::{Kind, STAGES};
-use f0_learning::domain::observation::Observation;
-use f0_learning::domain::policy::lifecycle::replay;
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::domain::reward::{RewardConfig, score};
-use f0_learning::domain::stats::Tally;
 use f0_learning::jobs::guard::GuardJob;
-use f0_learning::store::{
-    ChangeError, Experiment, FlagChanges, GUARD, Guard, Intent, NewDraft, OverrideParams, Policy,
-    Store, collection, value,
-};
+use f0_learning::store::{ChangeError, GUARD, NewDraft, OverrideParams, Store, collection};
+use f0_learning_core::audit::AuditEntry;
+use f0_learning_core::audit::replay;
+use f0_learning_core::document::{Experiment, FlagChanges, Policy};
+use f0_learning_core::experiment::{Kind, STAGES};
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::observation::Observation;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::reward::{RewardConfig, score};
+use f0_learning_core::stats::Tally;
+use firestore_kit::value;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use semver::Version;
@@ -192,8 +192,8 @@ async fn operate(store: &Store, moment: &Moment, number: u64, now: i64, mut rng:
         }
         (2..=5, Some(draft)) => expected(store.start_experiment(&draft, &ASKED, &intent).await),
         (6, Some(draft)) => {
-            let guard = if rng.random_bool(0.8) { Guard::On } else { Guard::Off };
-            let intent = intent.guarded(guard);
+            let guard = if rng.random_bool(0.8) { Watching::On } else { Watching::Off };
+            let intent = intent.watched(guard);
             expected(store.activate(&draft, rng.random_bool(0.5), &intent).await);
         }
         (7, Some(draft)) => expected(store.reject(&draft, &intent).await),

@@ -1,15 +1,15 @@
 //! Activations that are watched, drafts that are tested, and what the guard makes of them.
 
-use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::experiment::{Effect, Kind, Promised, STAGES, Status};
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::guard::{GuardJob, Step};
 use f0_learning::jobs::history::history;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{
-    Asked, ChangeError, Experiment, FlagChanges, GUARD, Guard, Intent, Store, collection,
-};
+use f0_learning::store::{Asked, ChangeError, GUARD, Store, collection};
+use f0_learning_client::{NewObservation, record_observation};
+use f0_learning_core::document::{Experiment, FlagChanges};
+use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use serde_json::json;
 
 use crate::support::{
@@ -21,7 +21,7 @@ pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
 pub const ASKED: Asked = Asked {
-    metric: f0_learning::domain::experiment::Metric::Reward,
+    metric: f0_learning_core::experiment::Metric::Reward,
     min_effect: Some(0.01),
     min_samples: Some(20),
     stage_minutes: Some(0),
@@ -39,7 +39,7 @@ pub async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) 
             cost_usd: Some(0.01),
             ..NewObservation::new("router:gpt-5", outcome, 400.0)
         };
-        record_observation(store, observation, ts).await.unwrap();
+        record_observation(store.db(), observation, ts).await.unwrap();
     }
     score(store, ts + MINUTE).await;
 }
@@ -148,7 +148,7 @@ async fn two_guards_at_once_take_a_version_back_once() {
 async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
-    let changed = store.activate(&key, false, &ada().guarded(Guard::Off)).await.unwrap();
+    let changed = store.activate(&key, false, &ada().watched(Watching::Off)).await.unwrap();
     assert_eq!(changed.entry.guard.as_deref(), Some("off"));
     assert_eq!(store.experiments(None).await.unwrap(), []);
 }

@@ -1,11 +1,12 @@
 //! What experiments make of documents that somebody changed past the service, and of decisions
 //! that were made while they went on.
 
-use f0_learning::domain::experiment::{Effect, Kind, Metric, Status};
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::guard::Step;
 use f0_learning::jobs::history::history;
-use f0_learning::store::{Asked, ChangeError, Guard, Intent, Store, collection};
+use f0_learning::store::{Asked, ChangeError, Store, collection};
+use f0_learning_core::experiment::{Effect, Kind, Metric, Status};
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::policy::PolicyStatus;
 use serde_json::{Map, Value, json};
 
 use crate::experiments::{
@@ -36,7 +37,7 @@ async fn set_status(store: &Store, version: &str, status: &str) {
 }
 
 async fn delete(store: &Store, collection: &str, id: &str) {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     db.fluent().delete().from(collection).document_id(id).execute().await.unwrap();
 }
 
@@ -297,13 +298,13 @@ async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
 
 #[tokio::test]
 async fn a_version_that_is_activated_again_has_one_watch() {
-    for guarded in [Guard::On, Guard::Off] {
+    for guarded in [Watching::On, Watching::Off] {
         let store = regression().await;
         set_status(&store, "1.0.1", "draft").await;
         set_status(&store, "1.0.0", "active").await;
-        store.activate(&key("router-core@1.0.1"), false, &ada().guarded(guarded)).await.unwrap();
+        store.activate(&key("router-core@1.0.1"), false, &ada().watched(guarded)).await.unwrap();
         let open = store.open_experiments().await.unwrap();
-        assert_eq!(open.len(), usize::from(guarded == Guard::On), "{guarded:?}: {open:?}");
+        assert_eq!(open.len(), usize::from(guarded == Watching::On), "{guarded:?}: {open:?}");
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::replay::replay;
 use f0_learning::jobs::tune::TuneJob;
-use f0_learning::simulation::Scenario;
-use f0_learning::store::{Connection, FlagChanges, Intent, Store, TUNER};
+use f0_learning::store::{Store, TUNER};
+use f0_learning_client::{NewObservation, record_observation};
+use f0_learning_core::document::FlagChanges;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::simulation::Scenario;
+use firestore_kit::Connection;
 use firestore_local::{Clock, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -92,6 +95,6 @@ async fn act(store: &Store, shift: Scenario, pass: i64, now: i64, random: &mut S
                 action.duration_ms,
             )
         };
-        record_observation(store, observation, ts).await.unwrap();
+        record_observation(store.db(), observation, ts).await.unwrap();
     }
 }

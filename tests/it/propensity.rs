@@ -1,8 +1,8 @@
 //! Components that prefer some arms for some actions, and say how probable each was.
 
-use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::observation::Outcome;
 use f0_learning::store::{Store, collection};
+use f0_learning_client::{NewObservation, record_observation};
+use f0_learning_core::observation::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::{START, document, fields, put, score, seeded_store, tune};
@@ -40,7 +40,7 @@ async fn act(store: &Store, says_so: bool) {
                 propensity: says_so.then_some(propensity),
                 ..NewObservation::new(format!("router:{arm}"), outcome, 100.0)
             };
-            record_observation(store, observation, ts).await.unwrap();
+            record_observation(store.db(), observation, ts).await.unwrap();
         }
     }
     score(store, START + 10_000).await;

@@ -3,11 +3,11 @@
 
 use std::task::Poll;
 
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::reward::RewardConfig;
-use f0_learning::domain::sharding::Shard;
-use f0_learning::domain::stats::Window;
 use f0_learning::store::{Pending, Store, collection};
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::sharding::Shard;
+use f0_learning_core::stats::Window;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;

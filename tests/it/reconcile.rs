@@ -1,11 +1,10 @@
 //! What scoring cannot come by: found, scored or quarantined, and counted once.
 
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::stats::Window;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
-use f0_learning::store::{
-    Changes, Connection, LateBatch, QuarantineFilter, Store, StoreError, collection,
-};
+use f0_learning::store::{Changes, LateBatch, QuarantineFilter, Store, StoreError, collection};
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::stats::Window;
+use firestore_kit::Connection;
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -102,7 +101,7 @@ async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
 }
 
 fn chrono_now() -> i64 {
-    f0_learning::jobs::Clock::system().now()
+    f0_learning_core::Clock::system().now()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,7 +172,7 @@ async fn rewards_without_observation_are_told_once_and_left() {
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
     record(&store, "c", Outcome::Success, 100.0, START + 1).await;
     score(&store, START + 10).await;
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     db.fluent().delete().from(collection::OBSERVATIONS).document_id(&id).execute().await.unwrap();
     let now = START + 2 * HOUR_MS;
     assert_eq!(reconcile(&store, now).await.orphans, 1);
@@ -200,7 +199,7 @@ async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
         })
         .collect();
     for some in batch.chunks(500) {
-        store.create_all_observations(some).await.unwrap();
+        f0_learning_client::create_all_observations(store.db(), some).await.unwrap();
     }
     let now = START + HOUR_MS;
     score(&store, now).await;
@@ -224,7 +223,7 @@ async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
     let now = START + 1_000;
     score(&store, now).await;
     put_with(&store, "mended", "durationMs", json!(1)).await;
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let delete = db.fluent().delete().from(collection::OBSERVATIONS).document_id("gone");
     delete.execute().await.unwrap();
 

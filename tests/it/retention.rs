@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use f0_learning::archive::{Archive, Manifest, read_keys};
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::sharding::Shard;
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store, collection};
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::sharding::Shard;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -68,7 +68,7 @@ fn archived(folder: &Path, table: &str) -> BTreeMap<String, usize> {
 }
 
 pub async fn left(store: &Store, collection: &str) -> usize {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let all: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
     all.len()
 }

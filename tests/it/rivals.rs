@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::{
-    ChangeError, Changed, FlagChanges, Intent, OverrideParams, PageRequest, PolicyFilter, Store,
-    collection,
-};
+use f0_learning::store::{ChangeError, Changed, OverrideParams, PolicyFilter, Store, collection};
+use f0_learning_core::document::FlagChanges;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+use firestore_kit::PageRequest;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -93,7 +93,7 @@ async fn operate(store: &Store, rng: &mut StdRng) -> bool {
 
 /// Reads the active versions over and over, past our own reads: one query is one moment.
 async fn watch(store: Store, stop: Arc<AtomicBool>) -> u64 {
-    let db = store.into_db();
+    let db = store.db().clone().into_inner();
     let mut looks = 0;
     while !stop.load(Ordering::Relaxed) {
         let found = db

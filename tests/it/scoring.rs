@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::domain::observation::Observation;
-use f0_learning::domain::reward::{self, RewardConfig};
-use f0_learning::domain::stats::{Series, Window};
 use f0_learning::store::collection::OBSERVATIONS;
-use f0_learning::store::{Connection, DOCUMENT_BYTES, MAX_BATCH, Store, value};
+use f0_learning::store::{DOCUMENT_BYTES, Store};
+use f0_learning_core::observation::Observation;
+use f0_learning_core::reward::{self, RewardConfig};
+use f0_learning_core::stats::{Series, Window};
+use firestore_kit::{Connection, MAX_BATCH, value};
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -38,7 +39,7 @@ fn with(id: &str, field: &str, value: Value) -> Map<String, Value> {
 
 async fn write(store: &Store, observations: &[Map<String, Value>]) {
     for batch in observations.chunks(MAX_BATCH) {
-        store.create_all_observations(batch).await.unwrap();
+        f0_learning_client::create_all_observations(store.db(), batch).await.unwrap();
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use f0_learning::health::Health;
 use f0_learning::http::{AdminToken, Api, Credentials, Server};
-use f0_learning::jobs::Clock;
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use f0_learning::domain::sharding::{Shard, shard_of};
-use f0_learning::domain::stats::Window;
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::leases::{GONE_AFTER, LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreReport};
-use f0_learning::store::{Store, collection, value};
+use f0_learning::store::{Store, collection};
+use f0_learning_core::Clock;
+use f0_learning_core::sharding::{Shard, shard_of};
+use f0_learning_core::stats::Window;
+use firestore_kit::value;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! The test cases of the original specification, through the protocol.
 
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::policy::{PolicyStatus, bump_patch};
-use f0_learning::domain::stats::Window;
 use f0_learning::store::Store;
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::{PolicyStatus, bump_patch};
+use f0_learning_core::stats::Window;
 
 use crate::support::{START, record, score, seeded_store, tune};
 

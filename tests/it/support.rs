@@ -2,17 +2,19 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use f0_learning::collector::{NewObservation, record_observation};
-use f0_learning::domain::observation::{Observation, Outcome};
-use f0_learning::domain::policy::lifecycle::{Statuses, replay};
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::domain::reward::{self, RewardConfig};
-use f0_learning::domain::stats::{Placement, Series};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::jobs::tune::{TuneJob, TuneReport};
-use f0_learning::store::value::{self, Fields};
-use f0_learning::store::{Connection, Intent, NewDraft, ProposeOutcome, Store, collection};
+use f0_learning::store::{NewDraft, ProposeOutcome, Store, collection};
+use f0_learning_client::{NewObservation, record_observation};
+use f0_learning_core::audit::{Statuses, replay};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::observation::{Observation, Outcome};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::reward::{self, RewardConfig};
+use f0_learning_core::stats::{Placement, Series};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::Connection;
+use firestore_kit::value::{self, Fields};
 use firestore_local::{Running, Server};
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
@@ -76,7 +78,7 @@ pub async fn record(
 ) -> String {
     let observation =
         NewObservation { ts: Some(ts), ..NewObservation::new(component, outcome, duration_ms) };
-    record_observation(store, observation, ts).await.unwrap()
+    record_observation(store.db(), observation, ts).await.unwrap()
 }
 
 /// A JSON object as the fields of a document.
@@ -86,7 +88,7 @@ pub fn fields(json: &Value) -> Fields {
 
 /// Puts a document in place as any client might, past every check of ours.
 pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let name = format!("{}/{collection}/{id}", db.get_documents_path());
     let document = Document { name, fields, ..Document::default() };
     db.fluent().update().in_col(collection).document(document).execute().await.unwrap();
@@ -94,7 +96,7 @@ pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
 
 /// What stands under an id, past the typed reads.
 pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<String, Value>> {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let document = db.fluent().select().by_id_in(collection).one(id).await.unwrap()?;
     Some(value::fields_to_json(&document.fields))
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::domain::policy::PolicyStatus;
-use f0_learning::domain::stats::Window;
-use f0_learning::store::{MAX_BATCH, Store};
+use f0_learning::store::Store;
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::stats::Window;
+use firestore_kit::MAX_BATCH;
 use serde_json::{Map, Value};
 
 use crate::support::{START, score, seeded_store, tune};
@@ -25,7 +26,8 @@ fn converted() -> Vec<Map<String, Value>> {
 async fn import(store: &Store, observations: &[Map<String, Value>]) -> usize {
     let mut created = 0;
     for batch in observations.chunks(MAX_BATCH) {
-        created += store.create_all_observations(batch).await.unwrap().created;
+        created +=
+            f0_learning_client::create_all_observations(store.db(), batch).await.unwrap().created;
     }
     created
 }

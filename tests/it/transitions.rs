@@ -1,12 +1,12 @@
 //! Every transition of a policy's life, allowed and refused, on the stored documents.
 
-use f0_learning::domain::policy::PolicyStatus::{Active, Archived, Draft, Rejected};
-use f0_learning::domain::policy::{ParamsError, PolicyStatus, lifecycle::Refusal};
 use f0_learning::jobs::check::CheckReport;
-use f0_learning::store::{
-    AuditFilter, ChangeError, Changed, IdempotencyKey, Intent, OverrideParams, Policy, Store,
-    collection,
-};
+use f0_learning::store::{AuditFilter, ChangeError, Changed, OverrideParams, Store, collection};
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::InvalidLength;
+use f0_learning_core::intent::{IdempotencyKey, Intent};
+use f0_learning_core::policy::PolicyStatus::{Active, Archived, Draft, Rejected};
+use f0_learning_core::policy::{ParamsError, PolicyStatus, lifecycle::Refusal};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -55,7 +55,7 @@ async fn activating_a_draft_archives_the_version_before_and_tells_it_in_the_same
     assert_eq!(entry.reason.as_deref(), Some("a test"));
     assert_sound(&store, "router-core", "after an activation").await;
 
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let read = async |collection: &str, id: &str| {
         db.fluent().select().by_id_in(collection).one(id).await.unwrap().unwrap()
     };
@@ -265,7 +265,10 @@ async fn what_is_not_there_is_said_to_be_unknown_and_nothing_is_written() {
     }
     let long = ada().because("x".repeat(100_000));
     let refused = store.pin("router-core", &long).await.unwrap_err();
-    assert!(matches!(refused, ChangeError::Length { field: "reason", .. }), "{refused}");
+    assert!(
+        matches!(refused, ChangeError::Length(InvalidLength { field: "reason", .. })),
+        "{refused}"
+    );
     let entries = store.audit(&AuditFilter::default(), 10).await.unwrap();
     assert_eq!(entries.len(), 1, "only the seed's: {entries:?}");
 }

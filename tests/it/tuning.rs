@@ -1,13 +1,13 @@
 //! What the tune job writes, and what keeps it from writing.
 
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
 use f0_learning::jobs::replay::replay;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{
-    AuditFilter, FlagChanges, FlagsState, Intent, NewDraft, Policy, ProposeOutcome, Store,
-    collection, value,
-};
+use f0_learning::store::{AuditFilter, NewDraft, ProposeOutcome, Store, collection};
+use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::value;
 use serde_json::json;
 
 use crate::support::{
@@ -161,7 +161,7 @@ async fn a_superseding_draft_and_its_audit_entries_are_one_commit() {
     score(&store, START + 4_000).await;
     tune(&store, START + 5_000).await;
 
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let policies = || db.fluent().select().by_id_in(collection::POLICIES);
     let draft = policies().one("router-core@1.0.2").await.unwrap().unwrap();
     let superseded = policies().one("router-core@1.0.1").await.unwrap().unwrap();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use f0_learning::domain::observation::Outcome;
-use f0_learning::domain::sampling::SamplingPolicy;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::{Connection, MAX_BATCH, Store};
+use f0_learning::store::Store;
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::sampling::SamplingPolicy;
+use firestore_kit::{Connection, MAX_BATCH};
 use firestore_local::{Clock, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -106,7 +107,7 @@ async fn day() -> ExitCode {
         let now = START + minute * MINUTE;
         time.store(now, Ordering::Relaxed);
         for some in day.minute(now).chunks(MAX_BATCH) {
-            store.create_observations(some).await.unwrap();
+            f0_learning_client::create_observations(store.db(), some).await.unwrap();
         }
         score.pass(now, &stop, &|_| ()).await.unwrap();
         if minute % 10 == 0 {

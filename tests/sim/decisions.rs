@@ -1,8 +1,10 @@
 //! What people decide, and who is told what of it.
 
-use f0_learning::domain::audit::action;
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::store::{ChangeError, FlagChanges, Guard, Intent, OverrideParams, Store, TUNER};
+use f0_learning::store::{ChangeError, OverrideParams, Store, TUNER};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::FlagChanges;
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use firestore_local::{Fault, Plan, Rule};
 use rand::RngExt;
 use serde_json::json;
@@ -95,7 +97,7 @@ impl World {
     pub async fn two_admins_decide(&mut self) -> String {
         let (first, second) = (self.decision().await, self.decision().await);
         let intent = match self.rng.random_bool(0.5) {
-            true => self.intent().guarded(Guard::Off),
+            true => self.intent().watched(Watching::Off),
             false => self.intent(),
         };
         let rule = Rule::on("Commit", Fault::Hold).once_after(0);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
-use f0_learning::store::{Connection, Store, collection};
+use f0_learning::store::{Store, collection};
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{
@@ -16,6 +16,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     structured_query::FieldReference, structured_query::Projection,
 };
 use firestore::gcloud_sdk::google::r#type::LatLng;
+use firestore_kit::Connection;
 use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -62,7 +63,7 @@ fn any(rng: &mut StdRng, depth: u32) -> Value {
         2 => ValueType::IntegerValue(rng.random()),
         3 => ValueType::IntegerValue(rng.random_range(-10..10)),
         4 => ValueType::DoubleValue(double(rng)),
-        5 => ValueType::TimestampValue(prost_types::Timestamp {
+        5 => ValueType::TimestampValue(firestore_kit::Timestamp {
             seconds: rng.random_range(0..4_000_000_000),
             nanos: 0,
         }),
@@ -146,7 +147,7 @@ fn id(rng: &mut StdRng, number: usize) -> String {
 }
 
 async fn ids(store: &Store, collection: &str) -> Vec<String> {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let query = StructuredQuery {
         from: vec![CollectionSelector {
             collection_id: collection.to_owned(),
@@ -175,10 +176,10 @@ async fn scored_or_quarantined(documents: usize) -> Result<String, String> {
     let began = Instant::now();
     let server = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-any", server.addr())).await.unwrap();
-    let now = f0_learning::jobs::Clock::system().now();
+    let now = f0_learning_core::Clock::system().now();
     store.seed(now).await.unwrap();
     let mut rng = StdRng::seed_from_u64(100);
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let mut written = Vec::new();
     while written.len() < documents {
         let count = BATCH.min(documents - written.len());

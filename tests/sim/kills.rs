@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use f0_learning::store::{Connection, Store};
+use f0_learning::store::Store;
+use firestore_kit::Connection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
@@ -70,7 +71,7 @@ struct Written {
 
 impl Written {
     fn batch(&mut self, rng: &mut StdRng) -> Vec<Map<String, Value>> {
-        let now = f0_learning::jobs::Clock::system().now();
+        let now = f0_learning_core::Clock::system().now();
         let one = |_| {
             let number = self.valid + self.invalid;
             let is_valid = rng.random_bool(0.97);
@@ -90,7 +91,7 @@ impl Written {
 async fn killed(workers: usize, kills: u64) -> Result<(), String> {
     let (_store_process, address) = firestore();
     let store = Store::connect(&Connection::local("demo-kills", &address)).await.unwrap();
-    store.seed(f0_learning::jobs::Clock::system().now()).await.unwrap();
+    store.seed(f0_learning_core::Clock::system().now()).await.unwrap();
     let mut rng = StdRng::seed_from_u64(workers as u64);
     let mut written = Written::default();
     let mut running: Vec<_> = (0..workers).map(|_| worker(&address)).collect();
@@ -98,7 +99,7 @@ async fn killed(workers: usize, kills: u64) -> Result<(), String> {
         let until = Instant::now() + Duration::from_millis(rng.random_range(50..900));
         while Instant::now() < until {
             let batch = written.batch(&mut rng);
-            store.create_observations(&batch).await.unwrap();
+            f0_learning_client::create_observations(store.db(), &batch).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let index = rng.random_range(0..workers);

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use f0_learning::domain::observation::{MAX_AHEAD_OF_WRITING_MS, Observation};
-use f0_learning::domain::policy::PolicyStatus;
-use f0_learning::domain::policy::lifecycle::replay;
-use f0_learning::domain::reward::{RewardConfig, score};
-use f0_learning::domain::stats::Window;
-use f0_learning::store::{TUNER, collection, value};
+use f0_learning::store::{TUNER, collection};
+use f0_learning_core::audit::replay;
+use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, Observation};
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::reward::{RewardConfig, score};
+use f0_learning_core::stats::Window;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::value;
 use serde_json::{Map, Value};
 
 use crate::world::World;
@@ -54,7 +55,7 @@ impl World {
     }
 
     pub async fn all(&self, collection: &str) -> BTreeMap<String, Map<String, Value>> {
-        let db = self.store.clone().into_db();
+        let db = self.store.db().clone().into_inner();
         let documents: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
         let json = |document: &Document| {
             (value::document_id(document).to_owned(), value::fields_to_json(&document.fields))

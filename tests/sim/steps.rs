@@ -1,8 +1,8 @@
 //! What can happen.
 
-use f0_learning::domain::observation::Observation;
-use f0_learning::domain::sharding::shard_of;
 use f0_learning::store::{QuarantineFilter, Result, collection};
+use f0_learning_core::observation::Observation;
+use f0_learning_core::sharding::shard_of;
 use firestore_local::{Fault, Plan, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::leases::Leases;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::value::{self, Fields};
-use f0_learning::store::{Connection, RetryPolicy, Store, collection};
+use f0_learning::store::{Store, collection};
+use f0_learning_core::Clock;
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{CommitRequest, Document, Write};
+use firestore_kit::value::{self, Fields};
+use firestore_kit::{Connection, RetryPolicy};
 use firestore_local::{Running, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -168,7 +169,7 @@ impl World {
 
     /// Writes observations at once, as any client might.
     pub async fn put_all(&self, observations: Vec<(String, Value)>) {
-        let db = self.store.clone().into_db();
+        let db = self.store.db().clone().into_inner();
         let writes = observations.iter().map(|(id, json)| {
             let name = format!("{}/{}/{id}", db.get_documents_path(), collection::OBSERVATIONS);
             let fields = value::fields_from_json(json.as_object().unwrap());
@@ -229,7 +230,7 @@ async fn connect(server: &Running) -> Store {
 }
 
 async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
-    let db = store.clone().into_db();
+    let db = store.db().clone().into_inner();
     let name = format!("{}/{collection}/{id}", db.get_documents_path());
     let document = Document { name, fields, ..Document::default() };
     db.fluent().update().in_col(collection).document(document).execute().await.unwrap();

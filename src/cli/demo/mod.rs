@@ -4,9 +4,9 @@
 mod narrator;
 mod platform;
 
-use f0_learning::collector::{Recorder, RecorderOptions};
-use f0_learning::jobs::Clock;
 use f0_learning::store::{Result, SeedReport, Store};
+use f0_learning_client::{Recorder, RecorderOptions};
+use f0_learning_core::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,8 @@ impl Demo {
     pub fn start(store: Store, clock: Clock) -> Self {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let recorder = Recorder::start(store.clone(), RecorderOptions::default(), clock.clone());
+        let recorder =
+            Recorder::start(store.db().clone(), RecorderOptions::default(), clock.clone());
         tasks.spawn(platform::run(store.clone(), recorder, clock, stop.clone()));
         tasks.spawn(narrator::run(store, stop.clone()));
         Self { stop, tasks }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use f0_learning::domain::policy::PolicyStatus;
-use f0_learning::domain::stats::Window;
-use f0_learning::store::{Policy, Store, StoreError};
+use f0_learning::store::{Store, StoreError};
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::stats::Window;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{output, policies, stats};

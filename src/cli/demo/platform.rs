@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use f0_learning::collector::{NewObservation, RecordError, Recorder};
-use f0_learning::domain::observation::Outcome;
-use f0_learning::jobs::Clock;
-use f0_learning::store::{Policy, Store};
+use f0_learning::store::Store;
+use f0_learning_client::{NewObservation, RecordError, Recorder};
+use f0_learning_core::Clock;
+use f0_learning_core::document::Policy;
+use f0_learning_core::observation::Outcome;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;

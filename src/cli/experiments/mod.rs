@@ -5,9 +5,10 @@ mod show;
 
 use anyhow::Result;
 use clap::Subcommand;
-use f0_learning::domain::experiment::Metric;
-use f0_learning::domain::policy::PolicyKey;
-use f0_learning::store::{Asked, Experiment, Store};
+use f0_learning::store::{Asked, Store};
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::Metric;
+use f0_learning_core::policy::PolicyKey;
 
 use super::output;
 use super::policies::{Why, told};
@@ -109,8 +110,8 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
 
 pub fn kind(experiment: &Experiment) -> &'static str {
     match experiment.kind {
-        f0_learning::domain::experiment::Kind::Ab => "ab",
-        f0_learning::domain::experiment::Kind::Watch => "watch",
+        f0_learning_core::experiment::Kind::Ab => "ab",
+        f0_learning_core::experiment::Kind::Watch => "watch",
     }
 }
 

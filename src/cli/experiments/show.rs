@@ -1,10 +1,11 @@
 //! `experiments show`.
 
 use anyhow::{Result, bail};
-use f0_learning::domain::experiment::{Comparison, Judgement, Status};
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::guard::{Look, look};
-use f0_learning::store::{Experiment, Store};
+use f0_learning::store::Store;
+use f0_learning_core::Clock;
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Comparison, Judgement, Status};
 use serde_json::json;
 
 use super::{kind, range};
@@ -81,7 +82,7 @@ fn print(comparison: &Comparison) {
     ];
     for (name, compared, digits) in means {
         let Some(it) = compared else { continue };
-        let shown = |m: f0_learning::domain::estimate::Measured| {
+        let shown = |m: f0_learning_core::estimate::Measured| {
             format!("{:.digits$} ({:.digits$}..{:.digits$})", m.estimate, m.low, m.high)
         };
         let change = range(it.change.estimate, it.change.low, it.change.high, digits);

@@ -6,8 +6,9 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use f0_learning::domain::observation::Observation;
-use f0_learning::store::{MAX_BATCH, Store};
+use f0_learning::store::Store;
+use f0_learning_core::observation::Observation;
+use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
@@ -139,7 +140,7 @@ struct Written {
 
 async fn write(store: Store, batch: Vec<Numbered>) -> Result<Written> {
     let (numbers, observations): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let outcome = store.create_observations(&observations).await?;
+    let outcome = f0_learning_client::create_observations(store.db(), &observations).await?;
     let refused = outcome
         .refused
         .into_iter()

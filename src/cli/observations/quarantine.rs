@@ -1,9 +1,10 @@
 //! What stands in quarantine: shown, and looked at again.
 
 use anyhow::{Result, bail};
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
-use f0_learning::store::{PageRequest, QuarantineFilter, Store};
+use f0_learning::store::{QuarantineFilter, Store};
+use f0_learning_core::Clock;
+use firestore_kit::PageRequest;
 
 use crate::cli::output;
 

@@ -3,8 +3,9 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Result, bail};
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::store::{Intent, Store};
+use f0_learning::store::Store;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
 use super::{Why, diff, in_force, require, told};
 

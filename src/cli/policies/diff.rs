@@ -1,8 +1,9 @@
 //! `policies diff`: params side by side.
 
 use anyhow::Result;
-use f0_learning::domain::policy::{ParamChange, PolicyKey, diff};
-use f0_learning::store::{Policy, Store};
+use f0_learning::store::Store;
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::{ParamChange, PolicyKey, diff};
 use serde_json::{Value, json};
 
 use super::{in_force, require};

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use f0_learning::domain::estimate::Measured;
-use f0_learning::domain::tuning::{ArmEvidence, Evidence};
-use f0_learning::store::Policy;
+use f0_learning_core::document::Policy;
+use f0_learning_core::estimate::Measured;
+use f0_learning_core::tuning::{ArmEvidence, Evidence};
 
 use crate::cli::output;
 

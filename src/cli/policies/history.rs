@@ -1,11 +1,11 @@
 //! `policies history`: promise beside outcome.
 
 use anyhow::{Result, bail};
-use f0_learning::domain::experiment::Verdict;
-use f0_learning::domain::policy::PolicyKey;
-use f0_learning::jobs::Clock;
 use f0_learning::jobs::history::{Outcome, history};
 use f0_learning::store::Store;
+use f0_learning_core::Clock;
+use f0_learning_core::experiment::Verdict;
+use f0_learning_core::policy::PolicyKey;
 
 use crate::cli::experiments::range;
 use crate::cli::output;
@@ -57,7 +57,7 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
 fn effects(verdict: Option<&Verdict>) -> [String; 4] {
     let Some(verdict) = verdict else { return [(); 4].map(|()| "-".to_owned()) };
     let it = &verdict.comparison;
-    let change = |compared: Option<f0_learning::domain::experiment::Compared>, digits| {
+    let change = |compared: Option<f0_learning_core::experiment::Compared>, digits| {
         compared.map_or("-".to_owned(), |it| {
             range(it.change.estimate, it.change.low, it.change.high, digits)
         })

@@ -1,9 +1,10 @@
 //! `policies list`.
 
 use anyhow::Result;
-use f0_learning::domain::policy::PolicyStatus;
 use f0_learning::jobs::check::{CheckReport, Irregularity};
-use f0_learning::store::{Policy, Store};
+use f0_learning::store::Store;
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::PolicyStatus;
 
 use crate::cli::output::{self, number};
 

@@ -11,9 +11,11 @@ mod show;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::jobs::Clock;
-use f0_learning::store::{ChangeError, Changed, Guard, Intent, Policy, Store};
+use f0_learning::store::{ChangeError, Changed, Store};
+use f0_learning_core::Clock;
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
 pub use show::describe;
 
@@ -75,7 +77,7 @@ pub enum Command {
         yes: bool,
         /// Whether it is watched, and taken back should it prove to be worse: on or off
         #[arg(long, default_value = "on", value_name = "on|off")]
-        guard: Guard,
+        guard: Watching,
         #[command(flatten)]
         why: Why,
     },
@@ -141,7 +143,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::History { id, json } => history::run(store, &id, json).await,
         Command::Replay { version, json } => replay::run(store, &version, json).await,
         Command::Activate { version, force, yes, guard, why } => {
-            let intent = why.intent().guarded(guard);
+            let intent = why.intent().watched(guard);
             decide::activate(store, &version, force, yes, intent).await
         }
         Command::Override(options) => override_by_hand::run(store, options).await,

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use f0_learning::domain::policy::{Params, PolicyKey, parse_assignment};
-use f0_learning::store::{Guard, OverrideParams, Policy, Store};
+use f0_learning::store::{OverrideParams, Store};
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::Watching;
+use f0_learning_core::policy::{Params, PolicyKey, parse_assignment};
 use serde_json::Value;
 
 use super::{Why, diff, in_force, told};
@@ -21,7 +23,7 @@ pub struct Options {
     params: Option<PathBuf>,
     /// Whether it is watched, and taken back should it prove to be worse: on or off
     #[arg(long, default_value = "on", value_name = "on|off")]
-    guard: Guard,
+    guard: Watching,
     #[command(flatten)]
     why: Why,
 }
@@ -32,7 +34,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         None if options.set.is_empty() => bail!("give --set PATH=VALUE, or --params FILE"),
         None => OverrideParams::Set(options.set.clone()),
     };
-    let intent = options.why.intent().guarded(options.guard);
+    let intent = options.why.intent().watched(options.guard);
     PolicyKey::check_id(&options.id)?;
     // The change is shown as it will be made: should another version become active meanwhile,
     // nothing is.
@@ -40,7 +42,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     let name = parent.name();
     let after = Policy {
         params: params.over(&parent).with_context(|| format!("overriding {name}"))?,
-        version: f0_learning::domain::policy::next_patch(&parent.version),
+        version: f0_learning_core::policy::next_patch(&parent.version),
         ..parent.clone()
     };
     diff::print(&parent, &after);

@@ -1,10 +1,10 @@
 //! `policies replay`.
 
 use anyhow::{Result, bail};
-use f0_learning::domain::policy::PolicyKey;
-use f0_learning::domain::tuning::ArmInput;
 use f0_learning::jobs::replay::replay;
 use f0_learning::store::{Store, TUNER};
+use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::tuning::ArmInput;
 use serde_json::json;
 
 use crate::cli::output;

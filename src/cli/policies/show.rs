@@ -1,10 +1,11 @@
 //! `policies show`.
 
 use anyhow::{Result, bail};
-use f0_learning::domain::effectiveness::{Activation, Earned, Effectiveness};
-use f0_learning::domain::policy::{PolicyKey, PolicyStatus};
-use f0_learning::jobs::Clock;
-use f0_learning::store::{MAX_EFFECT_DAYS, Policy, Store};
+use f0_learning::store::{MAX_EFFECT_DAYS, Store};
+use f0_learning_core::Clock;
+use f0_learning_core::document::Policy;
+use f0_learning_core::effectiveness::{Activation, Earned, Effectiveness};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use serde_json::json;
 
 use crate::cli::output::{self, number};

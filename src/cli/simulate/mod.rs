@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use f0_learning::simulation::{SCENARIOS, Scenario};
+use f0_learning_core::simulation::{SCENARIOS, Scenario};
 
 use super::output;
 use world::{Setup, World};

@@ -1,6 +1,6 @@
 //! What a simulation came to.
 
-use f0_learning::domain::estimate::Measured;
+use f0_learning_core::estimate::Measured;
 use serde::Serialize;
 use serde_json::{Value, json};
 

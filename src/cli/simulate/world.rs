@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Result, anyhow};
-use f0_learning::domain::observation::Outcome as Ended;
-use f0_learning::domain::policy::Params;
-use f0_learning::domain::reward::RewardConfig;
-use f0_learning::domain::tuning::{PolicyTuning, TuningConfig, known};
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
-use f0_learning::simulation::Scenario;
-use f0_learning::store::{
-    Connection, FlagChanges, Guard, Intent, MAX_BATCH, OverrideParams, Policy, Store,
-};
+use f0_learning::store::{OverrideParams, Store};
+use f0_learning_core::document::{FlagChanges, Policy};
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::observation::Outcome as Ended;
+use f0_learning_core::policy::Params;
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::simulation::Scenario;
+use f0_learning_core::tuning::{PolicyTuning, TuningConfig, known};
+use firestore_kit::{Connection, MAX_BATCH};
 use firestore_local::{Clock, Running, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -110,7 +111,7 @@ impl World {
         let now = START + i64::from(hour + 1) * HOUR_MS;
         self.time.store(now, Ordering::Relaxed);
         for batch in self.under_way.remove(&hour).unwrap_or_default().chunks(MAX_BATCH) {
-            self.store.create_all_observations(batch).await?;
+            f0_learning_client::create_all_observations(self.store.db(), batch).await?;
         }
         self.score.pass(now, &self.stop, &|_| ()).await?;
         if self.setup.scenario.late.0 > 0.0 {
@@ -206,7 +207,7 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     };
     let policies = BTreeMap::from([(POLICY.to_owned(), tuning)]);
     store.put_tuning_config(&TuningConfig { policies, ..usual }).await?;
-    let intent = Intent::new("simulation", START).guarded(Guard::Off);
+    let intent = Intent::new("simulation", START).watched(Watching::Off);
     let changes = FlagChanges { enabled: Some(true), auto_activate_policies: Some(true) };
     store.set_flags(changes, &intent).await?;
     let equal = 1.0 / setup.arms as f64;

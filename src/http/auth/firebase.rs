@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::{Caller, CredentialsError, Refused, Role};
-use crate::store::MAX_ACTOR_CHARS;
+use f0_learning_core::intent::MAX_ACTOR_CHARS;
 
 const KEYS_URL: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";

@@ -12,15 +12,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::transitions::{ChangeView, answer, change, key};
 use super::{ChangeHeaders, Key, List, PolicyId, SemanticVersion};
-use crate::domain::experiment::{Comparison, Metric};
-use crate::domain::policy::PolicyKey;
 use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::{Body, Params, Segments};
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
 use crate::jobs::guard::look;
 use crate::jobs::history::{Outcome, history};
-use crate::store::{Asked, Experiment, Intent, Store};
+use crate::store::{Asked, Store};
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Comparison, Metric};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyKey;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,8 @@ use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::Body;
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
-use crate::store::{FlagChanges, FlagsState, LearningFlags, Store};
+use crate::store::Store;
+use f0_learning_core::document::{FlagChanges, FlagsState, LearningFlags};
 
 /// `config/flags`, and whether it can be understood.
 #[derive(Debug, Serialize, ToSchema)]

@@ -15,10 +15,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::auth::Caller;
 use super::problem::Problem;
-use crate::domain::digest::Digest;
-use crate::store::{
-    DEFAULT_PAGE, Guard, IdempotencyKey, Intent, MAX_KEY_CHARS, MAX_PAGE, Page, PageRequest,
-};
+use f0_learning_core::digest::Digest;
+use f0_learning_core::intent::{IdempotencyKey, Intent, MAX_KEY_CHARS, Watching};
+use firestore_kit::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,6 +127,6 @@ impl Key {
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;
-        Intent { actor, actor_name, reason, key, guard: Guard::On, now }
+        Intent { actor, actor_name, reason, key, watching: Watching::On, now }
     }
 }

@@ -11,13 +11,14 @@ use utoipa::{IntoParams, ToSchema};
 use axum::extract::State;
 
 use super::{List, page};
-use crate::domain::effectiveness::{Earned, Effectiveness};
-use crate::domain::policy::{ParamChange, PolicyKey, PolicyStatus, diff};
 use crate::http::Api;
 use crate::http::auth::Reader;
 use crate::http::extract::{Params, Segments};
 use crate::http::problem::{Problem, ReadProblems};
-use crate::store::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, Policy, PolicyFilter, Store};
+use crate::store::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, PolicyFilter, Store};
+use f0_learning_core::document::Policy;
+use f0_learning_core::effectiveness::{Earned, Effectiveness};
+use f0_learning_core::policy::{ParamChange, PolicyKey, PolicyStatus, diff};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -221,7 +222,7 @@ fn check_id(id: &str) -> Result<(), Problem> {
 }
 
 fn key(id: &str, version: &str) -> Result<PolicyKey, Problem> {
-    format!("{id}@{version}").parse().map_err(|error: crate::domain::policy::PolicyKeyError| {
+    format!("{id}@{version}").parse().map_err(|error: f0_learning_core::policy::PolicyKeyError| {
         Problem::bad_request(format!("{id:?} {version:?}: {error}"))
     })
 }

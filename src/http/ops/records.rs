@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{List, page};
-use crate::domain::audit::AuditEntry;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::Params;
 use crate::http::problem::{Problem, ReadProblems};
 use crate::store::{AuditFilter, AuditRecord, ComponentStats, Store};
+use f0_learning_core::audit::AuditEntry;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

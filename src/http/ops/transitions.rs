@@ -10,12 +10,14 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{ChangeHeaders, Key, PolicyId, SemanticVersion};
-use crate::domain::policy::{Params as PolicyParams, PolicyKey};
 use crate::http::Api;
 use crate::http::auth::Admin;
 use crate::http::extract::Body;
 use crate::http::problem::{ChangeProblems, Problem};
-use crate::store::{ChangeError, Changed, Guard, Intent, OverrideParams, Policy, Store};
+use crate::store::{ChangeError, Changed, OverrideParams, Store};
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::policy::{Params as PolicyParams, PolicyKey};
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,7 +72,7 @@ async fn about(store: &Store, id: &str, version: Option<&str>) -> Option<Policy>
             Err(_) => return None,
         },
         None => store.standing_policies(id).await.map(|all| {
-            all.into_iter().rfind(|it| it.status == crate::domain::policy::PolicyStatus::Active)
+            all.into_iter().rfind(|it| it.status == f0_learning_core::policy::PolicyStatus::Active)
         }),
     };
     found.unwrap_or_else(|error| {
@@ -95,7 +97,7 @@ pub struct ActivateRequest {
     force: bool,
     /// Whether it is watched, and taken back should it prove to be worse.
     #[serde(default)]
-    guard: Guard,
+    guard: Watching,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -145,7 +147,7 @@ pub struct OverrideRequest {
     parent_version: Option<Version>,
     /// Whether it is watched, and taken back should it prove to be worse.
     #[serde(default)]
-    guard: Guard,
+    guard: Watching,
     /// Why, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
@@ -222,7 +224,7 @@ change! {
     activate, "/ops/policies/activate", ActivateRequest,
     |store, asked, intent| {
         let key = key(&asked.id, &asked.version)?;
-        let (store, intent) = (store.clone(), intent.guarded(asked.guard));
+        let (store, intent) = (store.clone(), intent.watched(asked.guard));
         async move { store.activate(&key, asked.force, &intent).await }
     }
 }
@@ -244,7 +246,7 @@ change! {
     override_policy, "/ops/policies/override", OverrideRequest,
     |store, asked, intent| {
         let params = override_params(&asked)?;
-        let (store, intent) = (store.clone(), intent.guarded(asked.guard));
+        let (store, intent) = (store.clone(), intent.watched(asked.guard));
         async move {
             store.override_policy(&asked.id, &params, asked.parent_version.as_ref(), &intent).await
         }

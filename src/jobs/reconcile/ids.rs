@@ -5,8 +5,8 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, name_in, print_of};
-use crate::domain::sharding::Shard;
 use crate::store::{Group, IdRange, Result, Unordered};
+use f0_learning_core::sharding::Shard;
 
 /// Bytes of an id that decide where it is cut: seven bits each, as ids mostly hold ASCII.
 const DIGITS: u32 = 8;

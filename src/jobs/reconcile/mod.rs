@@ -19,13 +19,13 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::score::ledger::Ledger;
-use crate::domain::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
-use crate::domain::reward::RewardConfig;
-use crate::domain::sharding::{Layout, Shard};
 use crate::store::{
     Cached, Changes, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store, StoredItem,
     Unordered, collection::OBSERVATIONS,
 };
+use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::sharding::{Layout, Shard};
 pub use report::ReconcileReport;
 pub use requeue::RequeueReport;
 

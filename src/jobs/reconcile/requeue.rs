@@ -1,7 +1,8 @@
 //! Taking documents out of quarantine after a fix: of the document itself, or of the service.
 
 use super::{ReconcileJob, ReconcileReport};
-use crate::store::{Item, PageRequest, QuarantineFilter, Quarantined, Result};
+use crate::store::{Item, QuarantineFilter, Quarantined, Result};
+use firestore_kit::PageRequest;
 
 /// What became of the documents that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]

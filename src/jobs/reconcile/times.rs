@@ -5,8 +5,8 @@ use std::ops::Range;
 use tokio_util::sync::CancellationToken;
 
 use super::{HOUR_MS, Known, ReconcileJob, ReconcileReport, SMALL, late, name_in};
-use crate::domain::sharding::Shard;
 use crate::store::{RangeCount, Result};
+use f0_learning_core::sharding::Shard;
 
 impl ReconcileJob {
     pub(super) async fn look_at_times(

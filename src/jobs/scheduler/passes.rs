@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::health::Health;
-use crate::jobs::Clock;
 use crate::jobs::check::CheckReport;
 use crate::jobs::guard::GuardJob;
 use crate::jobs::leases::Leases;
@@ -17,6 +16,7 @@ use crate::jobs::retain::{RetainError, RetainJob};
 use crate::jobs::score::ScoreJob;
 use crate::jobs::tune::TuneJob;
 use crate::store::{Store, StoreError};
+use f0_learning_core::Clock;
 
 /// The permit of a job.
 pub(super) type Guard<T> = OwnedMutexGuard<T>;

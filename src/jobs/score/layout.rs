@@ -1,8 +1,8 @@
 //! Changing how many shards there are, as `config/scoring` asks.
 
 use super::{Pass, ScoreJob, ScoreReport};
-use crate::domain::sharding::Layout;
 use crate::store::Result;
+use f0_learning_core::sharding::Layout;
 
 impl ScoreJob {
     /// The layout in force, after changing it to the one asked for where that can be done now.

@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::observation::Observation;
-use crate::domain::policy::PolicyKey;
-use crate::domain::reward::{self, RewardConfig};
 use crate::store::{
     Changes, ComponentSeries, Invalid, Item, Position, Result, Store, VersionTally,
 };
+use f0_learning_core::observation::Observation;
+use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::reward::{self, RewardConfig};
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.

@@ -16,13 +16,13 @@ pub(super) mod write;
 use tokio_util::sync::CancellationToken;
 
 use super::leases::{Leases, work_of};
-use crate::domain::reward::RewardConfig;
-use crate::domain::sharding::{Layout, Shard};
 use crate::store::{
     Cached, Changes, Chunk, POLICIES_TTL, Pending, Position, REWARD_CONFIG_TTL, Result, Store,
     StoreError, StoredLayout,
 };
 use count::Step;
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
 pub use report::ScoreReport;
 

@@ -2,8 +2,9 @@
 
 use tokio::task::JoinSet;
 
-use crate::domain::reward::{self, RewardConfig};
-use crate::store::{Item, MAX_BATCH, Result, Store, StoreError};
+use crate::store::{Item, Result, Store, StoreError};
+use f0_learning_core::reward::{self, RewardConfig};
+use firestore_kit::MAX_BATCH;
 
 /// Batches under way at once. Firestore answers a batch of 500 in some 100 to 300 ms, so that
 /// eight carry over ten thousand rewards a second; more would only queue, or outrun the ramp of

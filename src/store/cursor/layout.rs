@@ -1,12 +1,13 @@
 //! `ops_state/layout`: how many shards the cursors in force cover, as opposed to how many
 //! `config/scoring` asks for.
 
-use prost_types::Timestamp;
+use firestore_kit::Timestamp;
 
 use super::{Checkpoint, Cursor, Position, cursor_id, wire};
-use crate::domain::sharding::{Layout, MAX_SHARDS};
-use crate::store::error::{Result, StoreError};
-use crate::store::{Store, collection::STATE, value, write};
+use crate::store::{Result, StoreError};
+use crate::store::{Store, collection::STATE};
+use f0_learning_core::sharding::{Layout, MAX_SHARDS};
+use firestore_kit::{value, write};
 
 const LAYOUT: &str = "layout";
 
@@ -19,7 +20,7 @@ pub struct StoredLayout {
 
 impl Store {
     pub async fn layout(&self) -> Result<StoredLayout> {
-        let Some(document) = self.get(STATE, LAYOUT).await? else {
+        let Some(document) = self.db.get(STATE, LAYOUT).await? else {
             return Ok(StoredLayout::default());
         };
         let shards = value::as_int(&document.fields, "shards");
@@ -51,13 +52,18 @@ impl Store {
         let position = Position::furthest(reached.chain(late.up_to.as_ref()));
         let new = self.cursors(&to.shards()).await?;
         let fields = value::fields([("shards", value::int(i64::from(to.shards)))]);
-        let mut writes = vec![write::set_if_unchanged(self.name(STATE, LAYOUT), fields, from.seen)];
+        let mut writes =
+            vec![write::set_if_unchanged(self.db.name(STATE, LAYOUT), fields, from.seen)];
         // Reconciliation must not go on by the old layout.
         writes.push(self.touch_reconcile(&late));
         let put = |cursor: &Cursor, position: Option<Position>, retired: bool| {
             let next = Checkpoint { position, pending: None };
             let fields = wire::encode(&next, cursor.sequence + 1, retired);
-            write::set_if_unchanged(self.name(STATE, &cursor_id(cursor.shard)), fields, cursor.seen)
+            write::set_if_unchanged(
+                self.db.name(STATE, &cursor_id(cursor.shard)),
+                fields,
+                cursor.seen,
+            )
         };
         let is_new = |cursor: &&Cursor| new.iter().any(|it| it.shard == cursor.shard);
         let retired = old.iter().filter(|cursor| !is_new(cursor));
@@ -67,7 +73,7 @@ impl Store {
             old.iter().find(|it| it.shard == cursor.shard).cloned().unwrap_or(cursor.clone())
         };
         writes.extend(new.iter().map(|cursor| put(&as_known(cursor), position.clone(), false)));
-        self.commit("ops_state/layout and the cursors", writes, None).await?;
+        self.db.commit("ops_state/layout and the cursors", writes, None).await?;
         Ok(())
     }
 }

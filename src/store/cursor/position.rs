@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::ValueType};
+use firestore_kit::proto::{Document, Value, value::ValueType};
 
-use crate::store::value;
+use firestore_kit::value;
 
 /// A place in the order (`ts`, document id) of observations.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,13 +1,13 @@
 //! How a cursor is stored.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Value, value::ValueType};
+use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde_json::Value as Json;
 
 use super::{Checkpoint, Cursor, Pending, Position};
-use crate::domain::sharding::Shard;
 use crate::store::collection::{OBSERVATIONS, STATE};
-use crate::store::error::{Result, StoreError};
-use crate::store::value::{self, Fields};
+use crate::store::{Result, StoreError};
+use f0_learning_core::sharding::Shard;
+use firestore_kit::value::{self, Fields};
 
 pub(super) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields {
     let mut fields = value::fields([("sequence", value::int(sequence))]);
@@ -85,10 +85,10 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
 
 #[cfg(test)]
 mod tests {
-    use prost_types::Timestamp;
+    use firestore_kit::Timestamp;
 
     use super::*;
-    use crate::domain::reward::RewardConfig;
+    use f0_learning_core::reward::RewardConfig;
 
     fn position(ts: Value, id: &str) -> Position {
         Position { ts, name: format!("projects/p/databases/d/documents/ops_observations/{id}") }

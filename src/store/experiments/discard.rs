@@ -2,15 +2,16 @@
 
 use super::CANDIDATE;
 use super::follow::ended;
-use crate::domain::audit::action;
-use crate::domain::experiment::Status;
-use crate::domain::policy::PolicyStatus;
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::{EXPERIMENTS, POLICIES};
 use crate::store::policies::patch;
-use crate::store::query::Query;
-use crate::store::value::{self, Fields};
+use f0_learning_core::audit::action;
+use f0_learning_core::experiment::Status;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
+use firestore_kit::Query;
+use firestore_kit::value::{self, Fields};
 
 impl Store {
     /// Ends an experiment whose document does not decode: the guard passes it over, and could not
@@ -23,8 +24,8 @@ impl Store {
     ) -> Result<Changed, ChangeError> {
         let target = format!("the end of experiment {id}");
         self.change(&target, intent, |transaction| async move {
-            let name = self.name(EXPERIMENTS, id);
-            let mut found = self.get_many(vec![name.clone()], Some(&transaction)).await?;
+            let name = self.db.name(EXPERIMENTS, id);
+            let mut found = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
             let Some(document) = found.remove(&name) else {
                 return Err(ChangeError::UnknownExperiment(id.to_owned()));
             };
@@ -34,7 +35,7 @@ impl Store {
             let active = Query::of(POLICIES)
                 .equal("status", value::string(PolicyStatus::Active.as_str()))
                 .build();
-            let mut naming = self.query_in(POLICIES, active, &transaction).await?;
+            let mut naming = self.db.query_in(POLICIES, active, &transaction).await?;
             naming.retain(|version| {
                 let candidate = value::as_map(&version.fields, CANDIDATE);
                 let experiment = candidate.and_then(|it| value::as_str(it, "experiment"));

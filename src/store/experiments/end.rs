@@ -1,21 +1,24 @@
 //! How experiments end.
 
-use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::proto::Document;
 
 use super::ROLLED_BACK_AT;
-use super::document::{Experiment, OpenExperiment, json_fields};
+use super::document::{OpenExperiment, json_fields};
 use super::follow::{ended, without_candidate};
-use crate::domain::audit::{AuditEntry, action};
-use crate::domain::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
-use crate::domain::policy::lifecycle;
-use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::StoreError;
+use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
-use crate::store::error::StoreError;
-use crate::store::policies::{Policy, Standing, patch};
-use crate::store::rpc::TransactionId;
-use crate::store::value::{self, Fields};
+use crate::store::policies::{Standing, patch};
+use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::document::Experiment;
+use f0_learning_core::document::Policy;
+use f0_learning_core::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::lifecycle;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::TransactionId;
+use firestore_kit::value::{self, Fields};
 
 type Change<T> = Result<T, ChangeError>;
 
@@ -135,7 +138,7 @@ impl Store {
             });
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
             let candidate = key(experiment, &experiment.candidate)?;
-            decided.add_to(&self.name(POLICIES, &candidate.to_string()), fields);
+            decided.add_to(&self.db.name(POLICIES, &candidate.to_string()), fields);
             decided.writes.push(end);
             decided.entry.experiment = Some(experiment.id.clone());
             decided.entry.evidence = evidence(ground);

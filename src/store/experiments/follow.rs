@@ -1,18 +1,18 @@
 //! What becomes of experiments when a version becomes active by other means.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore_kit::proto::Write;
 use semver::Version;
 
 use super::CANDIDATE;
 use super::document::OpenExperiment;
-use crate::domain::audit::{AuditEntry, action};
-use crate::domain::experiment::{Kind, Status};
-use crate::domain::policy::PolicyStatus;
-use crate::domain::policy::lifecycle::Plan;
 use crate::store::Store;
-use crate::store::change::{Guard, Intent};
 use crate::store::policies::{Standing, patch};
-use crate::store::value::{self, Fields};
+use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::experiment::{Kind, Status};
+use f0_learning_core::intent::{Intent, Watching};
+use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::policy::lifecycle::Plan;
+use firestore_kit::value::{self, Fields};
 
 impl Store {
     /// The writes that a transition owes to experiments: those that go on end, and an activation
@@ -50,9 +50,9 @@ impl Store {
         if !is_new {
             return writes;
         }
-        match (intent.guard, &plan.replaced) {
-            (Guard::Off, _) => entry.guard = Some("off".to_owned()),
-            (Guard::On, Some(replaced)) if replaced != entered => {
+        match (intent.watching, &plan.replaced) {
+            (Watching::Off, _) => entry.guard = Some("off".to_owned()),
+            (Watching::On, Some(replaced)) if replaced != entered => {
                 let (id, write) = self.watch(standing, [replaced, entered], intent);
                 entry.experiment = Some(id);
                 writes.push(write);

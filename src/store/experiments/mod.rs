@@ -12,7 +12,6 @@ mod ramp;
 mod read;
 mod start;
 
-pub use document::Experiment;
 pub(super) use document::OpenExperiment;
 pub use start::Asked;
 

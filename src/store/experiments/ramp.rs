@@ -1,15 +1,18 @@
 //! An A/B test moves on: to its next stage, or to waiting for somebody's yes.
 
-use super::document::{Experiment, OpenExperiment, json_fields};
+use super::document::{OpenExperiment, json_fields};
 use super::start::naming;
-use crate::domain::audit::action;
-use crate::domain::experiment::{Baseline, Comparison, Kind, STAGES, Status};
-use crate::domain::policy::{PolicyKey, PolicyStatus};
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
-use crate::store::policies::{Candidate, Standing, patch};
-use crate::store::rpc::TransactionId;
-use crate::store::value;
+use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::policies::{Standing, patch};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::Candidate;
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Baseline, Comparison, Kind, STAGES, Status};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::TransactionId;
+use firestore_kit::value;
 
 impl Store {
     /// Gives the candidate the next stage's share; what is known by now is left out from then on.

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::proto::Document;
 use semver::Version;
 
-use super::document::{Experiment, OpenExperiment};
-use crate::domain::experiment::{Baseline, Footing, GuardConfig, Kind};
-use crate::domain::policy::{PolicyKey, PolicyStatus};
-use crate::domain::stats::Samples;
-use crate::domain::tuning::TuningConfig;
+use super::document::OpenExperiment;
+use crate::store::Store;
 use crate::store::collection::{CONFIG, EXPERIMENTS, STATE};
 use crate::store::config::TUNING;
-use crate::store::error::{Result, StoreError};
-use crate::store::query::Query;
-use crate::store::rpc::TransactionId;
-use crate::store::{Store, value};
+use crate::store::{Result, StoreError};
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Baseline, Footing, GuardConfig, Kind};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::stats::Samples;
+use f0_learning_core::tuning::TuningConfig;
+use firestore_kit::Query;
+use firestore_kit::TransactionId;
+use firestore_kit::value;
 
 /// How many of the latest are listed.
 const LISTED: usize = 200;
@@ -29,7 +31,7 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let document = self.get(EXPERIMENTS, id).await?;
+        let document = self.db.get(EXPERIMENTS, id).await?;
         document.map(|document| self.decode_experiment(&document)).transpose()
     }
 
@@ -40,13 +42,13 @@ impl Store {
             query = query.equal("policy", value::string(policy));
         }
         let query = query.descending("startedAt").limit(LISTED).build();
-        Ok(self.sound_experiments(&self.query_all(EXPERIMENTS, query).await?))
+        Ok(self.sound_experiments(&self.db.query_all(EXPERIMENTS, query).await?))
     }
 
     /// Those that go on, the oldest first.
     pub async fn open_experiments(&self) -> Result<Vec<Experiment>> {
         let query = Query::of(EXPERIMENTS).equal("open", value::boolean(true)).build();
-        let mut open = self.sound_experiments(&self.query_all(EXPERIMENTS, query).await?);
+        let mut open = self.sound_experiments(&self.db.query_all(EXPERIMENTS, query).await?);
         open.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
         Ok(open)
     }
@@ -60,7 +62,7 @@ impl Store {
             .equal("policy", value::string(policy))
             .equal("open", value::boolean(true))
             .build();
-        let documents = self.query_in(EXPERIMENTS, query, transaction).await?;
+        let documents = self.db.query_in(EXPERIMENTS, query, transaction).await?;
         let decoded = documents.into_iter().filter_map(|document| {
             let experiment = self.decode_experiment(&document).ok()?;
             Some(OpenExperiment { experiment, document })
@@ -74,8 +76,8 @@ impl Store {
         &self,
         transaction: &TransactionId,
     ) -> Result<GuardConfig> {
-        let name = self.name(CONFIG, TUNING);
-        let found = self.get_many(vec![name.clone()], Some(transaction)).await?;
+        let name = self.db.name(CONFIG, TUNING);
+        let found = self.db.get_many(vec![name.clone()], Some(transaction)).await?;
         let Some(document) = found.get(&name) else { return Ok(GuardConfig::default()) };
         let json = serde_json::Value::Object(value::fields_to_json(&document.fields));
         let guard = serde_json::from_value(json).map(|config: TuningConfig| config.guard);
@@ -154,7 +156,7 @@ impl Store {
         let wrong = |detail: &dyn std::fmt::Display| {
             StoreError::decode(format!("{STATE}/{id}"), "what was known before a stage", detail)
         };
-        let document = self.get(STATE, &id).await?.ok_or_else(|| wrong(&"it is missing"))?;
+        let document = self.db.get(STATE, &id).await?.ok_or_else(|| wrong(&"it is missing"))?;
         let baseline = value::as_bytes(&document.fields, "baseline");
         let baseline = baseline.ok_or_else(|| wrong(&"baseline is missing"))?;
         let before = Baseline::decode(baseline).map_err(|error| wrong(&error))?;

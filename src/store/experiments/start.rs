@@ -1,21 +1,25 @@
 //! How experiments begin: A/B tests because somebody asks, watches with an activation.
 
-use firestore::gcloud_sdk::google::firestore::v1::Write;
+use firestore_kit::proto::Write;
 use semver::Version;
 use uuid::Uuid;
 
-use super::document::{Experiment, json_fields};
+use super::document::json_fields;
 use super::read::state_id;
 use super::{CANDIDATE, GUARD};
-use crate::domain::audit::action;
-use crate::domain::experiment::{Baseline, GuardConfig, Kind, Metric, STAGES, Status};
-use crate::domain::policy::lifecycle::Refusal;
-use crate::domain::policy::{PolicyKey, PolicyStatus};
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::Store;
+use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::STATE;
-use crate::store::policies::{Candidate, Policy, Standing, patch};
-use crate::store::value::{self, Fields};
-use crate::store::{Store, write};
+use crate::store::policies::{Standing, patch};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::Experiment;
+use f0_learning_core::document::{Candidate, Policy};
+use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric, STAGES, Status};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::lifecycle::Refusal;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 /// What somebody wants of an A/B test; what is not said is as `config/tuning` has it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +122,7 @@ impl Store {
             ("experiment", value::string(experiment)),
             ("baseline", value::bytes(baseline.encode())),
         ]);
-        write::set(self.name(STATE, &state_id(experiment)), fields)
+        write::set(self.db.name(STATE, &state_id(experiment)), fields)
     }
 
     /// The write that begins to watch an activation.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::TUNER;
-use super::document::Policy;
-use crate::domain::audit::action;
-use crate::domain::policy::{PolicyKey, lifecycle};
-use crate::store::change::{ChangeError, Changed, Intent};
+use crate::store::change::{ChangeError, Changed};
 use crate::store::{Result, Store};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::{PolicyKey, lifecycle};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 

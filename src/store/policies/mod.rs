@@ -11,7 +11,6 @@ mod read;
 mod transition;
 
 pub use auto_activate::AutoOutcome;
-pub use document::{Candidate, Pin, Policy};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::PolicyFilter;

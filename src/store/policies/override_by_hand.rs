@@ -3,15 +3,18 @@
 use semver::Version;
 use serde_json::Value as Json;
 
-use super::document::{Policy, document_id};
+use super::document::document_id;
 use super::transition::{Standing, activated, archiving, check_id, entry_of};
-use crate::domain::audit::action;
-use crate::domain::policy::lifecycle::{self, Plan, Refusal};
-use crate::domain::policy::{EditError, Params, PolicyKey};
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
+use crate::store::Store;
+use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
-use crate::store::value::{self, Fields};
-use crate::store::{Store, write};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::lifecycle::{self, Plan, Refusal};
+use f0_learning_core::policy::{EditError, Params, PolicyKey};
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 /// What the new version's params are to be.
 #[derive(Clone, Debug)]
@@ -77,7 +80,7 @@ impl Store {
                 .map_err(|refusal| ChangeError::Refused { name: id.to_owned(), refusal })?;
             let mut writes = archiving(&standing, &plan, intent.now);
             let fields = new_version(&standing, &plan, &key, parent, &params, intent);
-            let name = self.name(POLICIES, &document_id(id, &key.version));
+            let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
             let mut entry = entry_of(&plan, action::OVERRIDE, id, intent);
             let action = action::OVERRIDE;

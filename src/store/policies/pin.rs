@@ -3,11 +3,13 @@
 
 use super::document::PIN_FIELDS;
 use super::transition::{check_id, patch};
-use crate::domain::audit::action;
-use crate::domain::policy::lifecycle::Refusal;
-use crate::store::change::{ChangeError, Changed, Decided, Intent};
-use crate::store::value::{self, Fields};
-use crate::store::{Store, rpc::TransactionId};
+use crate::store::Store;
+use crate::store::change::{ChangeError, Changed, Decided};
+use f0_learning_core::audit::action;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::lifecycle::Refusal;
+use firestore_kit::TransactionId;
+use firestore_kit::value::{self, Fields};
 
 impl Store {
     /// Keeps the tuner off a policy. `intent` must give the reason.

@@ -1,21 +1,23 @@
 //! The tuner's drafts.
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 use semver::Version;
 use serde_json::Value as Json;
 
 use super::TUNER;
 use super::document::{document_id, has_status, pin_of};
-use crate::domain::audit::{AuditEntry, action};
-use crate::domain::policy::lifecycle::StatusChange;
-use crate::domain::policy::{Params, PolicyKey, PolicyStatus};
+use crate::store::Result;
+use crate::store::Store;
 use crate::store::collection::{CONFIG, POLICIES};
-use crate::store::config::{FLAGS, FlagsState};
-use crate::store::error::Result;
+use crate::store::config::{FLAGS, flags_of};
 use crate::store::experiments::CANDIDATE;
-use crate::store::transaction::Repeat;
-use crate::store::value::{self, Fields};
-use crate::store::{Store, write};
+use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::document::FlagsState;
+use f0_learning_core::policy::lifecycle::StatusChange;
+use f0_learning_core::policy::{Params, PolicyKey, PolicyStatus};
+use firestore_kit::Repeat;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 /// A draft that the tune job wants to write.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub struct NewDraft {
     pub notes: String,
     pub expected_gain: f64,
     pub evidence: Json,
-    /// What it was decided from, as [`TuningInput::encode`](crate::domain::tuning::TuningInput::encode)
+    /// What it was decided from, as [`TuningInput::encode`](f0_learning_core::tuning::TuningInput::encode)
     /// has it.
     pub decision: Option<Vec<u8>>,
     /// The tuner's open drafts that this one takes the place of.
@@ -50,66 +52,72 @@ impl Store {
     /// Writes a draft with its audit entry, and retires the draft it supersedes, in one
     /// transaction that reads the flags and the parent again.
     pub async fn propose(&self, draft: &NewDraft) -> Result<ProposeOutcome> {
-        self.in_transaction(
-            "a proposal in ops_policies",
-            Repeat::Aborted,
-            |transaction| async move {
-                let flags_name = self.name(CONFIG, FLAGS);
-                let parent_name = self.version_name(draft, &draft.parent);
-                let draft_name = self.name(POLICIES, &draft.key.to_string());
-                let superseded: Vec<_> = draft
-                    .supersedes
-                    .iter()
-                    .map(|version| (version, self.version_name(draft, version)))
-                    .collect();
-                let mut names = vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
-                names.extend(superseded.iter().map(|(_, name)| name.clone()));
-                let found = self.get_many(names, Some(&transaction)).await?;
+        self.db
+            .in_transaction(
+                "a proposal in ops_policies",
+                Repeat::Aborted,
+                |transaction| async move {
+                    let flags_name = self.db.name(CONFIG, FLAGS);
+                    let parent_name = self.version_name(draft, &draft.parent);
+                    let draft_name = self.db.name(POLICIES, &draft.key.to_string());
+                    let superseded: Vec<_> = draft
+                        .supersedes
+                        .iter()
+                        .map(|version| (version, self.version_name(draft, version)))
+                        .collect();
+                    let mut names =
+                        vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
+                    names.extend(superseded.iter().map(|(_, name)| name.clone()));
+                    let found = self.db.get_many(names, Some(&transaction)).await?;
 
-                let flags = FlagsState::of(found.get(&flags_name));
-                if !flags.tuning_enabled() {
-                    return Ok((Vec::new(), ProposeOutcome::SwitchedOff(flags)));
-                }
-                let parent = found.get(&parent_name);
-                if parent.is_some_and(|parent| !pin_of(&parent.fields).is_empty()) {
-                    return Ok((Vec::new(), ProposeOutcome::Pinned));
-                }
-                if !has_status(parent, PolicyStatus::Active) {
-                    let outcome = ProposeOutcome::Overtaken("another version became active");
-                    return Ok((Vec::new(), outcome));
-                }
-                if draft.supersedes.iter().any(|it| is_tested(parent, it)) {
-                    return Ok((Vec::new(), ProposeOutcome::Overtaken("the open draft is tested")));
-                }
-                if found.contains_key(&draft_name) {
-                    let outcome = ProposeOutcome::Overtaken("the version number was taken");
-                    return Ok((Vec::new(), outcome));
-                }
-                let mut writes = vec![
-                    write::create(draft_name, draft_fields(draft)),
-                    self.audit_write(&proposal_entry(draft)),
-                ];
-                writes.extend(
-                    draft.decision.clone().map(|input| self.decision_write(&draft.key, input)),
-                );
-                for (version, name) in superseded {
-                    let superseded = found.get(&name);
-                    if !has_status(superseded, PolicyStatus::Draft) {
-                        let outcome = ProposeOutcome::Overtaken("the open draft was decided on");
+                    let flags = flags_of(found.get(&flags_name));
+                    if !flags.tuning_enabled() {
+                        return Ok((Vec::new(), ProposeOutcome::SwitchedOff(flags)));
+                    }
+                    let parent = found.get(&parent_name);
+                    if parent.is_some_and(|parent| !pin_of(&parent.fields).is_empty()) {
+                        return Ok((Vec::new(), ProposeOutcome::Pinned));
+                    }
+                    if !has_status(parent, PolicyStatus::Active) {
+                        let outcome = ProposeOutcome::Overtaken("another version became active");
                         return Ok((Vec::new(), outcome));
                     }
-                    let seen = superseded.and_then(|document| document.update_time);
-                    writes.push(superseding(name, draft, seen.unwrap_or_default()));
-                    writes.push(self.audit_write(&superseding_entry(draft, version)));
-                }
-                Ok((writes, ProposeOutcome::Proposed))
-            },
-        )
-        .await
+                    if draft.supersedes.iter().any(|it| is_tested(parent, it)) {
+                        return Ok((
+                            Vec::new(),
+                            ProposeOutcome::Overtaken("the open draft is tested"),
+                        ));
+                    }
+                    if found.contains_key(&draft_name) {
+                        let outcome = ProposeOutcome::Overtaken("the version number was taken");
+                        return Ok((Vec::new(), outcome));
+                    }
+                    let mut writes = vec![
+                        write::create(draft_name, draft_fields(draft)),
+                        self.audit_write(&proposal_entry(draft)),
+                    ];
+                    writes.extend(
+                        draft.decision.clone().map(|input| self.decision_write(&draft.key, input)),
+                    );
+                    for (version, name) in superseded {
+                        let superseded = found.get(&name);
+                        if !has_status(superseded, PolicyStatus::Draft) {
+                            let outcome =
+                                ProposeOutcome::Overtaken("the open draft was decided on");
+                            return Ok((Vec::new(), outcome));
+                        }
+                        let seen = superseded.and_then(|document| document.update_time);
+                        writes.push(superseding(name, draft, seen.unwrap_or_default()));
+                        writes.push(self.audit_write(&superseding_entry(draft, version)));
+                    }
+                    Ok((writes, ProposeOutcome::Proposed))
+                },
+            )
+            .await
     }
 
     fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
-        self.name(POLICIES, &document_id(&draft.key.id, version))
+        self.db.name(POLICIES, &document_id(&draft.key.id, version))
     }
 }
 
@@ -135,7 +143,7 @@ fn draft_fields(draft: &NewDraft) -> Fields {
     ])
 }
 
-fn superseding(name: String, draft: &NewDraft, seen: prost_types::Timestamp) -> Write {
+fn superseding(name: String, draft: &NewDraft, seen: firestore_kit::Timestamp) -> Write {
     let fields = value::fields([
         ("status", value::string(PolicyStatus::Rejected.as_str())),
         ("supersededBy", value::string(draft.key.version.to_string())),

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use firestore::gcloud_sdk::google::firestore::v1::Document;
+use firestore_kit::proto::Document;
 use semver::Version;
 
-use super::document::{Policy, document_id};
-use crate::domain::policy::{PolicyKey, PolicyStatus};
+use super::document::document_id;
+use crate::store::Result;
+use crate::store::Store;
 use crate::store::collection::POLICIES;
-use crate::store::error::Result;
-use crate::store::page::{Page, PageRequest, by_name};
-use crate::store::query::Query;
-use crate::store::rpc::TransactionId;
-use crate::store::{Store, value};
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::Query;
+use firestore_kit::TransactionId;
+use firestore_kit::value;
+use firestore_kit::{Page, PageRequest, by_name};
 
 /// How many of a policy's latest versions are read where its recent history matters.
 pub(super) const RECENT_VERSIONS: usize = 20;
@@ -28,7 +30,7 @@ impl Store {
     pub async fn active_policies(&self) -> Result<Vec<Policy>> {
         let query =
             Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
-        let documents = self.query_all(POLICIES, query.build()).await?;
+        let documents = self.db.query_all(POLICIES, query.build()).await?;
         Ok(sorted(self.decode_sound(&documents)))
     }
 
@@ -38,7 +40,7 @@ impl Store {
         if let Some(id) = id {
             query = query.equal("id", value::string(id));
         }
-        let documents = self.query_all(POLICIES, query.build()).await?;
+        let documents = self.db.query_all(POLICIES, query.build()).await?;
         Ok(sorted(self.decode_sound(&documents)))
     }
 
@@ -55,7 +57,8 @@ impl Store {
         if let Some(status) = filter.status {
             query = query.equal("status", value::string(status.as_str()));
         }
-        let documents = self.query_all(POLICIES, by_name(self, query, POLICIES, page)).await?;
+        let documents =
+            self.db.query_all(POLICIES, by_name(&self.db, query, POLICIES, page)).await?;
         Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))
     }
 
@@ -64,19 +67,19 @@ impl Store {
         let mut standing = Vec::new();
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
             let query = with_status(id, status).build();
-            standing.extend(self.decode_sound(&self.query_all(POLICIES, query).await?));
+            standing.extend(self.decode_sound(&self.db.query_all(POLICIES, query).await?));
         }
         Ok(sorted(standing))
     }
 
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {
-        let document = self.get(POLICIES, &key.to_string()).await?;
+        let document = self.db.get(POLICIES, &key.to_string()).await?;
         document.map(|document| self.decode_policy(&document)).transpose()
     }
 
     /// A policy's latest versions, newest first.
     pub async fn recent_versions(&self, id: &str) -> Result<Vec<Policy>> {
-        Ok(self.decode_sound(&self.query_all(POLICIES, recent(id).build()).await?))
+        Ok(self.decode_sound(&self.db.query_all(POLICIES, recent(id).build()).await?))
     }
 
     /// The ids of all policies. Leaps from one to the next: one read for each policy, however
@@ -89,7 +92,7 @@ impl Store {
             if let Some(last) = &last {
                 query = query.start_after(vec![value::string(last.as_str())]);
             }
-            let documents = self.query_all(POLICIES, query.build()).await?;
+            let documents = self.db.query_all(POLICIES, query.build()).await?;
             // An id that is no text comes after all that are.
             let found = documents.first().and_then(|found| value::as_str(&found.fields, "id"));
             let Some(id) = found else { return Ok(ids) };
@@ -114,7 +117,7 @@ impl Store {
         status: PolicyStatus,
         transaction: &TransactionId,
     ) -> Result<Vec<Document>> {
-        self.query_in(POLICIES, with_status(id, status).build(), transaction).await
+        self.db.query_in(POLICIES, with_status(id, status).build(), transaction).await
     }
 
     /// A version number that no version of the policy has, read inside a transaction.
@@ -124,20 +127,20 @@ impl Store {
         parent: &Version,
         transaction: &TransactionId,
     ) -> Result<Version> {
-        let documents = self.query_in(POLICIES, recent(id).build(), transaction).await?;
+        let documents = self.db.query_in(POLICIES, recent(id).build(), transaction).await?;
         let versions: Vec<Version> = documents
             .iter()
             .filter_map(|found| value::as_str(&found.fields, "version")?.parse().ok())
             .collect();
-        let mut version = crate::domain::policy::next_free_patch(parent, &versions);
+        let mut version = f0_learning_core::policy::next_free_patch(parent, &versions);
         // Recent versions are those created last; an old one may have a higher number.
         loop {
-            let name = self.name(POLICIES, &document_id(id, &version));
-            let found = self.get_many(vec![name], Some(transaction)).await?;
+            let name = self.db.name(POLICIES, &document_id(id, &version));
+            let found = self.db.get_many(vec![name], Some(transaction)).await?;
             if found.is_empty() {
                 return Ok(version);
             }
-            version = crate::domain::policy::next_patch(&version);
+            version = f0_learning_core::policy::next_patch(&version);
         }
     }
 }

@@ -3,21 +3,24 @@
 
 use std::collections::HashMap;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, Write};
+use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
-use super::document::{PIN_FIELDS, Policy, document_id, pin_of};
-use crate::domain::audit::action;
-use crate::domain::experiment::GuardConfig;
-use crate::domain::policy::lifecycle::{self, Plan, Refusal, StatusChange, serving};
-use crate::domain::policy::{PolicyKey, PolicyStatus, diff};
-use crate::store::change::{ChangeError, Changed, Decided, Intent, StaleDraft};
+use super::document::{PIN_FIELDS, document_id, pin_of};
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::change::{ChangeError, Changed, Decided, StaleDraft};
 use crate::store::collection::POLICIES;
-use crate::store::error::StoreError;
 use crate::store::experiments::{CANDIDATE, OpenExperiment, ROLLED_BACK_AT};
-use crate::store::rpc::TransactionId;
-use crate::store::value::{self, Fields};
-use crate::store::{Store, write};
+use f0_learning_core::audit::action;
+use f0_learning_core::document::Policy;
+use f0_learning_core::experiment::GuardConfig;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::lifecycle::{self, Plan, Refusal, StatusChange, serving};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus, diff};
+use firestore_kit::TransactionId;
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
 
 type Change<T> = Result<T, ChangeError>;
 
@@ -165,7 +168,7 @@ impl Store {
             let version = value::as_str(&document.fields, "version");
             let version =
                 version.and_then(|text| text.parse::<Version>().ok()).ok_or_else(|| {
-                    let name = self.short_name(&document.name);
+                    let name = self.db.short_name(&document.name);
                     StoreError::decode(name, "a policy version", "its version is not semantic")
                 })?;
             active.push((version, document));
@@ -181,8 +184,8 @@ impl Store {
         key: &PolicyKey,
         transaction: &TransactionId,
     ) -> Change<(Document, Policy)> {
-        let name = self.name(POLICIES, &key.to_string());
-        let document = self.get_many(vec![name.clone()], Some(transaction)).await?.remove(&name);
+        let name = self.db.name(POLICIES, &key.to_string());
+        let document = self.db.get_many(vec![name.clone()], Some(transaction)).await?.remove(&name);
         let document = document.ok_or_else(|| ChangeError::UnknownVersion(key.to_string()))?;
         let policy = self.decode_policy(&document)?;
         Ok((document, policy))
@@ -239,11 +242,9 @@ impl Store {
         id: &str,
         transaction: &TransactionId,
     ) -> Change<()> {
-        let any = crate::store::query::Query::of(POLICIES)
-            .equal("id", value::string(id))
-            .limit(1)
-            .build();
-        match self.query_in(POLICIES, any, transaction).await?.is_empty() {
+        let any =
+            firestore_kit::Query::of(POLICIES).equal("id", value::string(id)).limit(1).build();
+        match self.db.query_in(POLICIES, any, transaction).await?.is_empty() {
             true => Err(ChangeError::UnknownPolicy(id.to_owned())),
             false => Ok(()),
         }
@@ -342,7 +343,7 @@ pub(super) fn entry_of(
     action: &str,
     id: &str,
     intent: &Intent,
-) -> crate::domain::audit::AuditEntry {
+) -> f0_learning_core::audit::AuditEntry {
     let mut entry = intent.entry(action, id);
     let entered = plan.changes.iter().find(|change| change.to == PolicyStatus::Active);
     entry.from = plan.replaced.as_ref().map(ToString::to_string);

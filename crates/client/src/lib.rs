@@ -1,0 +1,45 @@
+//! What a component of the fleet needs: record observations, follow the active policy, draw an arm
+//! and honour the candidate of an experiment.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use f0_learning_client::{
+//!     ActivePolicy, Clock, Connection, DEFAULT_REFRESH, Db, NewObservation, Outcome, Recorder,
+//!     RecorderOptions, choose,
+//! };
+//!
+//! let db = Db::connect(&Connection::from_env(|name| std::env::var(name).ok())?).await?;
+//! let policy = ActivePolicy::follow(db.clone(), "router-core", DEFAULT_REFRESH).await?;
+//! let recorder = Recorder::start(db, RecorderOptions::default(), Clock::system());
+//!
+//! // For each request:
+//! if let Some(active) = policy.current() {
+//!     let choice = choose(&active, "session-42");
+//!     if let Some(arm) = choice.draw_random() {
+//!         let mut observation =
+//!             NewObservation::new(format!("router:{}", arm.name), Outcome::Success, 234.0);
+//!         observation.policy_version = Some(choice.policy_version);
+//!         recorder.record(observation).await?;
+//!     }
+//! }
+//! recorder.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod contract;
+mod observation;
+mod policy;
+mod recorder;
+
+pub use f0_learning_core::Clock;
+pub use f0_learning_core::document::{Candidate, Policy};
+pub use f0_learning_core::observation::Outcome;
+pub use f0_learning_core::sampling::SamplingPolicy;
+pub use firestore_kit::{Connection, Db};
+
+pub use observation::{
+    NewObservation, RecordError, create_all_observations, create_observations, record_observation,
+};
+pub use policy::{ActivePolicy, Choice, DEFAULT_REFRESH, choose, decode_policy};
+pub use recorder::{Recorder, RecorderOptions, RecorderReport, WhenFull};

@@ -1,0 +1,98 @@
+//! The flags in `config/flags`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Flags {
+    pub learning: LearningFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LearningFlags {
+    /// The kill switch: `false` stops all tuning and leaves scoring on.
+    pub enabled: bool,
+    pub auto_activate_policies: bool,
+}
+
+/// What `config/flags` says, where it can be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlagsState {
+    Set(Flags),
+    Missing,
+    Malformed(String),
+}
+
+impl FlagsState {
+    /// Whether tuning may go on. Flags that cannot be read forbid it: nobody can tell whether the
+    /// kill switch was meant.
+    pub fn tuning_enabled(&self) -> bool {
+        matches!(self, Self::Set(flags) if flags.learning.enabled)
+    }
+
+    /// Whether the job may activate what it drafted.
+    pub fn auto_activation_enabled(&self) -> bool {
+        matches!(self, Self::Set(flags) if flags.learning.enabled && flags.learning.auto_activate_policies)
+    }
+}
+
+impl std::fmt::Display for FlagsState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Set(Flags { learning }) => write!(
+                f,
+                "learning.enabled={} learning.autoActivatePolicies={}",
+                learning.enabled, learning.auto_activate_policies
+            ),
+            Self::Missing => write!(f, "config/flags is missing; run `f0-learning seed`"),
+            Self::Malformed(detail) => write!(
+                f,
+                "config/flags is malformed ({detail}); set it with `f0-learning flags set`"
+            ),
+        }
+    }
+}
+
+/// The flags to change; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlagChanges {
+    pub enabled: Option<bool>,
+    pub auto_activate_policies: Option<bool>,
+}
+
+impl FlagChanges {
+    /// One flag by the name it has in Firestore.
+    ///
+    /// # Errors
+    /// A name that is no flag's.
+    pub fn named(name: &str, value: bool) -> Result<Self, String> {
+        match name {
+            "learning.enabled" => Ok(Self { enabled: Some(value), ..Self::default() }),
+            "learning.autoActivatePolicies" => {
+                Ok(Self { auto_activate_policies: Some(value), ..Self::default() })
+            }
+            other => Err(format!(
+                "no flag is named {other:?}; there are learning.enabled and \
+                 learning.autoActivatePolicies"
+            )),
+        }
+    }
+
+    /// The flags after these changes. Flags that were missing or malformed count as off.
+    pub fn over(self, before: &FlagsState) -> Flags {
+        let off = LearningFlags { enabled: false, auto_activate_policies: false };
+        let LearningFlags { enabled, auto_activate_policies } = match before {
+            FlagsState::Set(flags) => flags.learning,
+            FlagsState::Missing | FlagsState::Malformed(_) => off,
+        };
+        Flags {
+            learning: LearningFlags {
+                enabled: self.enabled.unwrap_or(enabled),
+                auto_activate_policies: self
+                    .auto_activate_policies
+                    .unwrap_or(auto_activate_policies),
+            },
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What another choice of arms would have earned, from what one choice did earn.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::capital::Cells;
+use super::interval::{Interval, mean_interval};
+use super::log::Chosen;
+
+/// One arm of the log: what was observed of it, by how probable it was to be chosen, and how
+/// probable it would be.
+#[derive(Clone, Debug)]
+pub struct Logged<'a> {
+    pub chosen: Vec<Chosen<'a>>,
+    pub proposed: f64,
+}
+
+/// What is to be reckoned with before it is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Observations may weigh as much.
+    pub heaviest: f64,
+    /// An arm may be chosen with as small a propensity.
+    pub least_propensity: f64,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self { heaviest: 1.0, least_propensity: 1.0 }
+    }
+}
+
+/// Estimates of the mean reward under the proposed probabilities. Between 0 and 1 but for `ips`,
+/// which may exceed 1 by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OffPolicy {
+    /// Inverse propensity scores: each reward counts proposed / propensity (Horvitz, Thompson,
+    /// JASA 47, 1952).
+    pub ips: f64,
+    /// The same divided by the sum of what was counted (Swaminathan, Joachims, NeurIPS 2015).
+    pub snips: f64,
+    /// Doubly robust: the mean of each arm, times its proposed probability, corrected by what it
+    /// leaves unexplained (Dudik, Langford, Li, ICML 2011). Where arms were chosen whatever the
+    /// action, nothing is left.
+    pub dr: f64,
+    /// Around `ips`; holds at every look.
+    pub interval: Interval,
+    /// How many observations under the proposal itself would say as much (Kish).
+    pub effective_n: f64,
+    pub n: f64,
+}
+
+/// `None` where nothing was logged, or where an arm is proposed that was never to be chosen: of
+/// that the log can say nothing.
+pub fn off_policy(log: &[Logged<'_>], expected: Expected, alpha: f64) -> Option<OffPolicy> {
+    let unseen = |arm: &Logged<'_>| arm.proposed > 0.0 && arm.least_propensity(1.0) <= 0.0;
+    if log.iter().any(unseen) || log.iter().all(Logged::is_empty) {
+        return None;
+    }
+    let largest = log.iter().map(|arm| arm.ratio(arm.least_propensity(expected.least_propensity)));
+    let largest = largest.fold(0.0, f64::max);
+    let mut sums = Sums::default();
+    let mut cells = Vec::new();
+    for arm in log {
+        let mean = arm.mean();
+        sums.direct += arm.proposed * mean;
+        for chosen in &arm.chosen {
+            let ratio = arm.ratio(chosen.propensity);
+            for (weight, reward, count) in chosen.rewards.points() {
+                sums.add(ratio, weight * count, reward, mean);
+                sums.squares += weight * weight * ratio * ratio * count;
+                sums.n += count;
+                cells.push((weight, ratio * reward / largest, count));
+            }
+        }
+    }
+    if sums.weights <= 0.0 {
+        return None;
+    }
+    let cells = Cells::from_points(cells).within(expected.heaviest);
+    let interval = mean_interval(&cells, alpha).scaled(largest);
+    Some(OffPolicy {
+        ips: sums.earned / sums.actions,
+        snips: sums.earned / sums.weights,
+        dr: sums.direct + sums.unexplained / sums.actions,
+        interval: Interval { low: interval.low.min(1.0), high: interval.high.min(1.0) },
+        effective_n: sums.weights * sums.weights / sums.squares,
+        n: sums.n,
+    })
+}
+
+impl Logged<'_> {
+    fn is_empty(&self) -> bool {
+        self.chosen.iter().all(|it| it.rewards.is_empty())
+    }
+
+    /// The smallest with which it was chosen, or `expected`.
+    fn least_propensity(&self, expected: f64) -> f64 {
+        self.chosen.iter().map(|it| it.propensity).fold(expected, f64::min)
+    }
+
+    fn ratio(&self, propensity: f64) -> f64 {
+        if propensity > 0.0 { self.proposed / propensity } else { 0.0 }
+    }
+
+    /// 0 of nothing.
+    fn mean(&self) -> f64 {
+        let points = self.chosen.iter().flat_map(|it| it.rewards.points());
+        let (total, earned) = points.fold((0.0, 0.0), |(total, earned), (weight, reward, n)| {
+            (total + weight * n, earned + weight * n * reward)
+        });
+        if total > 0.0 { earned / total } else { 0.0 }
+    }
+}
+
+/// Over all actions that observations stand for.
+#[derive(Default)]
+struct Sums {
+    actions: f64,
+    /// Of ratios ...
+    weights: f64,
+    /// ... and of their squares.
+    squares: f64,
+    earned: f64,
+    n: f64,
+    direct: f64,
+    unexplained: f64,
+}
+
+impl Sums {
+    fn add(&mut self, ratio: f64, actions: f64, reward: f64, mean: f64) {
+        self.actions += actions;
+        self.weights += ratio * actions;
+        self.earned += ratio * actions * reward;
+        self.unexplained += ratio * actions * (reward - mean);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::ArmLog;
+    use super::super::sample::{RewardScore, Sample};
+    use super::*;
+    use crate::observation::{Observation, Outcome, Weight};
+
+    fn logged(rewards: &Sample<RewardScore>, propensity: f64, proposed: f64) -> Logged<'_> {
+        Logged { chosen: vec![Chosen { propensity, rewards }], proposed }
+    }
+
+    fn coins(successes: u32, failures: u32) -> Sample<RewardScore> {
+        let mut sample = Sample::default();
+        (0..successes).for_each(|_| sample.add(1.0, Weight::ONE));
+        (0..failures).for_each(|_| sample.add(0.0, Weight::ONE));
+        sample
+    }
+
+    #[test]
+    fn what_was_logged_is_worth_what_it_earned() {
+        let (a, b) = (coins(60, 40), coins(30, 70));
+        let log = [logged(&a, 0.5, 0.5), logged(&b, 0.5, 0.5)];
+        let found = off_policy(&log, Expected::default(), 0.05).unwrap();
+        for value in [found.ips, found.snips, found.dr] {
+            assert!((value - 0.45).abs() < 1e-12, "{found:?}");
+        }
+        assert!((found.effective_n - 200.0).abs() < 1e-9 && found.interval.contains(0.45));
+    }
+
+    #[test]
+    fn a_proposal_is_worth_what_its_arms_earned() {
+        let (a, b) = (coins(60, 40), coins(15, 35));
+        let log = [logged(&a, 2.0 / 3.0, 1.0 / 3.0), logged(&b, 1.0 / 3.0, 2.0 / 3.0)];
+        let found = off_policy(&log, Expected::default(), 0.05).unwrap();
+        for value in [found.ips, found.snips, found.dr] {
+            assert!((value - 0.4).abs() < 1e-12, "{found:?}");
+        }
+        // (100/2 + 50 x 2) squared over (100/4 + 50 x 4).
+        assert!((found.effective_n - 100.0).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn of_an_arm_that_was_never_to_be_chosen_the_log_says_nothing() {
+        let (a, b) = (coins(60, 40), coins(0, 0));
+        let log = [logged(&a, 1.0, 0.5), logged(&b, 0.0, 0.5)];
+        assert_eq!(off_policy(&log, Expected::default(), 0.05), None);
+    }
+
+    /// Of 1,000 easy and 1,000 hard actions, `a` got one in five of the easy ones and four in five
+    /// of the hard ones, and does better at either.
+    fn preferred() -> [ArmLog; 2] {
+        let mut logs = [ArmLog::default(), ArmLog::default()];
+        let takes = [(0, 0.2, 180, 20), (0, 0.8, 400, 400), (1, 0.8, 640, 160), (1, 0.2, 80, 120)];
+        for (arm, propensity, successes, failures) in takes {
+            let observation = Observation {
+                propensity: Some(propensity),
+                ..Observation::at(0, Outcome::Success)
+            };
+            (0..successes).for_each(|_| logs[arm].add(&observation, 1.0));
+            (0..failures).for_each(|_| logs[arm].add(&observation, 0.0));
+        }
+        logs
+    }
+
+    #[test]
+    fn where_arms_are_preferred_for_some_actions_stated_propensities_put_it_right() {
+        let [a, b] = preferred();
+        // The version's weights, of which nothing was drawn, do not matter.
+        let log = [
+            Logged { chosen: a.chosen(0.9).collect(), proposed: 1.0 },
+            Logged { chosen: b.chosen(0.1).collect(), proposed: 0.0 },
+        ];
+        let found = off_policy(&log, Expected::default(), 0.05).unwrap();
+        for value in [found.ips, found.snips, found.dr] {
+            assert!((value - 0.7).abs() < 1e-6, "{found:?}");
+        }
+        assert!(found.interval.contains(0.7) && found.interval.low > 0.58, "{found:?}");
+        // (200/0.2 + 800/0.8) squared over (200/0.04 + 800/0.64), a little less for the splitting.
+        assert!(found.effective_n > 630.0 && found.effective_n <= 640.0, "{found:?}");
+    }
+
+    #[test]
+    fn who_reckons_with_smaller_propensities_is_less_sure() {
+        let [a, b] = preferred();
+        let log = [
+            Logged { chosen: a.chosen(0.5).collect(), proposed: 0.6 },
+            Logged { chosen: b.chosen(0.5).collect(), proposed: 0.4 },
+        ];
+        let of = |least_propensity| {
+            let expected = Expected { least_propensity, ..Expected::default() };
+            off_policy(&log, expected, 0.05).unwrap()
+        };
+        let (usual, careful) = (of(1.0), of(0.01));
+        assert_eq!(usual.ips, careful.ips);
+        assert!(careful.interval.width() > usual.interval.width(), "{usual:?} {careful:?}");
+    }
+}

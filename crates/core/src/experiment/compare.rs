@@ -1,0 +1,94 @@
+//! What is known of two versions, side by side.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::estimate::{
+    Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
+};
+use crate::stats::Samples;
+
+/// Control and candidate. Every interval is what the decision goes by: each of its ends errs, at
+/// any look, with the probability `tail`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// Observations of the control ...
+    pub control_n: u64,
+    /// ... and of the candidate.
+    pub candidate_n: u64,
+    pub tail: f64,
+    /// Absent until both have been observed; so is each of the following.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reward: Option<Compared>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub success_rate: Option<Compared>,
+    /// In milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub p95_latency: Option<Ranges>,
+    /// In US dollars, over the observations that gave a cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cost_usd: Option<Compared>,
+}
+
+/// A mean of both, and by how much the candidate's is higher.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Compared {
+    pub control: Measured,
+    pub candidate: Measured,
+    pub change: Measured,
+}
+
+/// A quantile of both.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ranges {
+    pub control: Interval,
+    pub candidate: Interval,
+}
+
+/// What both samples say. A cost above `max_cost_usd` counts as that, and no sample rate is to be
+/// below `min_sample_rate`. Each end of an interval errs with the probability `tail`.
+pub fn compare(
+    control: &Samples,
+    candidate: &Samples,
+    max_cost_usd: f64,
+    min_sample_rate: f64,
+    tail: f64,
+) -> Comparison {
+    let heaviest = control.success.heaviest().max(candidate.success.heaviest());
+    let heaviest = heaviest.max(1.0 / min_sample_rate);
+    let most = Cost::point_from(max_cost_usd);
+    let p95 = |samples: &Samples| quantile_interval(&samples.latency, heaviest, 0.95, 2.0 * tail);
+    let ranges = p95(control).zip(p95(candidate));
+    Comparison {
+        control_n: control.reward.n().round() as u64,
+        candidate_n: candidate.reward.n().round() as u64,
+        tail,
+        reward: compared([&control.reward, &candidate.reward], heaviest, 1.0, tail),
+        success_rate: compared([&control.success, &candidate.success], heaviest, 1.0, tail),
+        p95_latency: ranges.map(|(control, candidate)| Ranges { control, candidate }),
+        cost_usd: compared([&control.cost, &candidate.cost], heaviest, most, tail),
+    }
+}
+
+/// Of control and candidate.
+fn compared<G: Grid>(
+    samples: [&Sample<G>; 2],
+    heaviest: f64,
+    most: f64,
+    tail: f64,
+) -> Option<Compared> {
+    let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(heaviest));
+    // Both ends of an interval, and so twice what one of them may err.
+    let alpha = 2.0 * tail;
+    let of = |cells: &Cells| Measured::of(cells, alpha, most);
+    let (at_control, at_candidate) = (of(&control)?, of(&candidate)?);
+    let Interval { low, high } = difference(&candidate, &control, alpha).scaled(most);
+    let estimate = at_candidate.estimate - at_control.estimate;
+    let change = Measured { estimate, low, high };
+    Some(Compared { control: at_control, candidate: at_candidate, change })
+}

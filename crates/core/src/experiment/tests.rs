@@ -1,0 +1,265 @@
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::estimate::{Interval, Measured};
+use crate::observation::{Observation, Outcome};
+use crate::reward::{RewardConfig, score};
+use crate::stats::Samples;
+
+const HOUR: i64 = 3_600_000;
+
+/// What a version does: how often it succeeds, how long it takes, what it costs.
+#[derive(Clone, Copy)]
+struct Truth {
+    success: f64,
+    latency_ms: f64,
+    cost_usd: f64,
+}
+
+const USUAL: Truth = Truth { success: 0.9, latency_ms: 800.0, cost_usd: 0.01 };
+
+fn observe(samples: &mut Samples, truth: Truth, n: usize, random: &mut StdRng) {
+    for _ in 0..n {
+        let spread = random.random_range(0.5..1.5);
+        let success = random.random_bool(truth.success);
+        let observation = Observation {
+            component: "router:a".to_owned(),
+            duration_ms: truth.latency_ms * spread,
+            cost_usd: Some(truth.cost_usd * spread),
+            ..Observation::at(0, if success { Outcome::Success } else { Outcome::Failure })
+        };
+        samples.add(&observation, &score(&RewardConfig::default(), &observation));
+    }
+}
+
+/// An A/B test that is judged each hour until it ends, with an equal number of observations an
+/// hour for both; what became of it, and after how many observations of the candidate.
+fn run(kind: Kind, candidate: Truth, per_hour: usize, seed: u64) -> (Judgement, u64) {
+    let config = GuardConfig { max_days: 3, ..GuardConfig::default() };
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut setting =
+        Setting { kind, metric: Metric::Reward, stage: 0, started_at: 0, stage_started_at: 0 };
+    let (mut a, mut b) = (Samples::default(), Samples::default());
+    let mut base = Baseline::default();
+    if kind == Kind::Watch {
+        observe(&mut a, USUAL, 20 * per_hour, &mut random);
+    }
+    let mut seen = 0;
+    for hour in 1.. {
+        let share = if kind == Kind::Ab { STAGES[setting.stage] } else { 1.0 };
+        let n = (per_hour as f64 * share) as usize;
+        observe(&mut a, USUAL, per_hour - n, &mut random);
+        observe(&mut b, candidate, n, &mut random);
+        seen += n as u64;
+        let (control, candidate) = (a.since(&base.control), b.since(&base.candidate));
+        let comparison = compare(&control, &candidate, 0.1, 1.0, config.tail(kind));
+        match judge(&setting, &config, &comparison, hour * HOUR) {
+            Judgement::GoOn => {}
+            Judgement::NextStage => {
+                setting.stage += 1;
+                setting.stage_started_at = hour * HOUR;
+                base = Baseline { control: a.clone(), candidate: b.clone() };
+            }
+            end => return (end, seen),
+        }
+    }
+    unreachable!("an experiment ends after maxDays")
+}
+
+#[test]
+fn a_regression_is_taken_back_and_an_improvement_succeeds() {
+    let worse = Truth { success: 0.7, ..USUAL };
+    let better = Truth { success: 0.97, ..USUAL };
+    for seed in 0..3 {
+        for kind in [Kind::Ab, Kind::Watch] {
+            let (end, seen) = run(kind, worse, 500, seed);
+            // That there is no gain may be proven before that there is a loss of more than is allowed.
+            let taken_back = match kind {
+                Kind::Ab => matches!(end, Judgement::Breach(_) | Judgement::NoGain),
+                Kind::Watch => matches!(end, Judgement::Breach(_)),
+            };
+            assert!(taken_back, "{kind:?} {end:?} after {seen}");
+        }
+        assert_eq!(run(Kind::Ab, better, 1_000, seed).0, Judgement::Success);
+    }
+}
+
+#[test]
+fn each_guardrail_is_told_by_its_name() {
+    let of = |truth| match run(Kind::Watch, truth, 500, 7).0 {
+        Judgement::Breach(breach) => breach.guardrail,
+        end => panic!("{end:?}"),
+    };
+    assert_eq!(of(Truth { cost_usd: 0.014, ..USUAL }), Guardrail::CostUsd);
+    assert_eq!(of(Truth { latency_ms: 1_300.0, ..USUAL }), Guardrail::P95Latency);
+    // The reward of a success is so much above that of a failure that it tells first.
+    assert_eq!(of(Truth { success: 0.8, ..USUAL }), Guardrail::Reward);
+}
+
+#[test]
+fn where_nothing_differs_nothing_is_claimed() {
+    for seed in 0..2 {
+        for kind in [Kind::Ab, Kind::Watch] {
+            let (end, seen) = run(kind, USUAL, 200, seed);
+            let quiet =
+                matches!(end, Judgement::Passed | Judgement::Inconclusive | Judgement::NoGain);
+            assert!(quiet, "{kind:?} {end:?} after {seen}");
+        }
+    }
+}
+
+#[test]
+fn a_stage_lasts_until_time_and_observations_suffice() {
+    let config = GuardConfig::default();
+    let setting = Setting {
+        kind: Kind::Ab,
+        metric: Metric::Reward,
+        stage: 0,
+        started_at: 0,
+        stage_started_at: 0,
+    };
+    let mut random = StdRng::seed_from_u64(1);
+    let (mut a, mut b) = (Samples::default(), Samples::default());
+    observe(&mut a, USUAL, 100, &mut random);
+    observe(&mut b, USUAL, 99, &mut random);
+    let at = |b: &Samples, now| {
+        judge(&setting, &config, &compare(&a, b, 0.1, 1.0, config.tail(Kind::Ab)), now)
+    };
+    assert_eq!(at(&b, HOUR), Judgement::GoOn, "99 observations are too few");
+    observe(&mut b, USUAL, 1, &mut random);
+    assert_eq!(at(&b, HOUR - 1), Judgement::GoOn, "the hour is not over");
+    assert_eq!(at(&b, HOUR), Judgement::NextStage);
+}
+
+#[test]
+fn time_runs_out_also_where_a_next_stage_is_due() {
+    let config = GuardConfig::default();
+    let mut setting = Setting {
+        kind: Kind::Ab,
+        metric: Metric::Reward,
+        stage: 0,
+        started_at: 0,
+        stage_started_at: 0,
+    };
+    let known = neutral();
+    let end = 14 * 24 * HOUR;
+    assert_eq!(judge(&setting, &config, &known, end - 1), Judgement::NextStage);
+    assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
+    // A clock that goes backwards, and times that no clock shows.
+    assert_eq!(judge(&setting, &config, &known, -1), Judgement::GoOn);
+    (setting.started_at, setting.stage_started_at) = (i64::MIN, i64::MIN);
+    assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
+}
+
+/// Two versions of which nothing can be claimed.
+fn neutral() -> Comparison {
+    let wide = Measured { estimate: 0.02, low: -0.5, high: 0.5 };
+    let compared = Some(Compared { control: wide, candidate: wide, change: wide });
+    let less = Some(Compared {
+        control: Measured { estimate: 1.0, low: 0.5, high: 1.5 },
+        candidate: Measured { estimate: 1.0, low: 0.5, high: 1.5 },
+        change: Measured { estimate: -0.02, ..wide },
+    });
+    let range = Interval { low: 1.0, high: 1_000.0 };
+    Comparison {
+        control_n: 1_000,
+        candidate_n: 1_000,
+        tail: 0.01,
+        reward: compared,
+        success_rate: compared,
+        p95_latency: Some(Ranges { control: range, candidate: range }),
+        cost_usd: less,
+    }
+}
+
+/// Every end of an interval of a comparison.
+fn ends(it: &mut Comparison) -> Vec<&mut f64> {
+    let mut ends = Vec::new();
+    for compared in [&mut it.reward, &mut it.success_rate, &mut it.cost_usd] {
+        let Compared { control, candidate, change } = compared.as_mut().unwrap();
+        for measured in [control, candidate, change] {
+            ends.extend([&mut measured.low, &mut measured.high]);
+        }
+    }
+    let Ranges { control, candidate } = it.p95_latency.as_mut().unwrap();
+    ends.extend([&mut control.low, &mut control.high, &mut candidate.low, &mut candidate.high]);
+    ends
+}
+
+#[test]
+fn the_budget_covers_every_end_of_an_interval_that_a_claim_rests_on() {
+    let config = GuardConfig::default();
+    for kind in [Kind::Ab, Kind::Watch] {
+        for metric in Metric::ALL {
+            let stages = if kind == Kind::Ab { STAGES.len() } else { 1 };
+            let setting =
+                Setting { kind, metric, stage: stages - 1, started_at: 0, stage_started_at: 0 };
+            let claims = |comparison: Comparison| {
+                let judged = judge(&setting, &config, &comparison, 2 * HOUR);
+                let verdict = Verdict::of("1.0.0", kind, comparison, Some(0.1), 0).unwrap();
+                (judged, verdict.effect, verdict.promise.map(|it| it.kept))
+            };
+            let none = claims(neutral());
+            let matters = |end: &usize| {
+                [-1e6, 0.01, 1e6].into_iter().any(|to| {
+                    let mut moved = neutral();
+                    *ends(&mut moved)[*end] = to;
+                    claims(moved) != none
+                })
+            };
+            let count = ends(&mut neutral()).len();
+            let used = (0..count).filter(matters).count();
+            assert!(used >= 7, "{kind:?} {metric:?}: {used}");
+            let spent = (used * stages) as f64 * config.tail(kind);
+            assert!(spent <= config.alpha + 1e-12, "{kind:?} {metric:?}: {spent}");
+        }
+    }
+}
+
+#[test]
+fn a_verdict_holds_the_promise_against_the_outcome() {
+    let mut random = StdRng::seed_from_u64(3);
+    let (mut a, mut b) = (Samples::default(), Samples::default());
+    observe(&mut a, USUAL, 5_000, &mut random);
+    observe(&mut b, Truth { success: 0.97, ..USUAL }, 5_000, &mut random);
+    let comparison = compare(&a, &b, 0.1, 1.0, 0.01);
+    let verdict = |expected| {
+        let verdict = Verdict::of("1.0.0", Kind::Watch, comparison.clone(), expected, 1).unwrap();
+        (verdict.effect, verdict.promise.map(|it| it.kept))
+    };
+    assert_eq!(verdict(Some(0.05)), (Effect::Better, Some(Promised::Kept)));
+    assert_eq!(verdict(Some(0.5)), (Effect::Better, Some(Promised::Broken)));
+    assert_eq!(verdict(None), (Effect::Better, None));
+    let none = compare(&a, &Samples::default(), 0.1, 1.0, 0.01);
+    assert_eq!(Verdict::of("1.0.0", Kind::Watch, none, None, 1), None);
+}
+
+#[test]
+fn a_baseline_comes_back_from_storage_and_rubbish_does_not() {
+    let mut random = StdRng::seed_from_u64(4);
+    let mut baseline = Baseline::default();
+    observe(&mut baseline.control, USUAL, 50, &mut random);
+    assert_eq!(Baseline::decode(&baseline.encode()).unwrap(), baseline);
+    assert!(Baseline::decode(&[9, 1, 2]).is_err());
+    assert!(Baseline::decode(&[]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Control and candidate exchanged, each change is its own mirror image.
+    #[test]
+    fn a_comparison_is_fair_to_both(n in 1..60_usize, m in 1..60_usize, seed: u64) {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (mut a, mut b) = (Samples::default(), Samples::default());
+        observe(&mut a, USUAL, n, &mut random);
+        observe(&mut b, Truth { success: 0.5, ..USUAL }, m, &mut random);
+        let (ab, ba) = (compare(&a, &b, 0.1, 1.0, 0.01), compare(&b, &a, 0.1, 1.0, 0.01));
+        let (ab, ba) = (ab.reward.unwrap().change, ba.reward.unwrap().change);
+        prop_assert!((ab.estimate + ba.estimate).abs() < 1e-12);
+        prop_assert!((ab.low + ba.high).abs() < 1e-9 && (ab.high + ba.low).abs() < 1e-9);
+        prop_assert!(ab.low <= ab.estimate && ab.estimate <= ab.high);
+    }
+}

@@ -1,0 +1,125 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn observation(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Observation {
+    Observation {
+        component: "router:gpt-5".to_owned(),
+        duration_ms,
+        cost_usd,
+        ..Observation::at(1_734_000_000_000, outcome)
+    }
+}
+
+fn score_by_default(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Reward {
+    score(&RewardConfig::default(), &observation(outcome, duration_ms, cost_usd))
+}
+
+#[test]
+fn the_worked_example_adds_up() {
+    let reward = score_by_default(Outcome::Success, 800.0, Some(0.01));
+    assert!((reward.score - 0.78).abs() < 1e-12, "{}", reward.score);
+    let parts = reward.details;
+    assert!((parts.success_boost - 0.6).abs() < 1e-12);
+    assert!((parts.latency_penalty - 0.05).abs() < 1e-12);
+    assert!((parts.cost_penalty - 0.02).abs() < 1e-12);
+    assert_eq!(parts.error_penalty, 0.0);
+}
+
+#[test]
+fn success_is_boosted_and_latency_penalised() {
+    let fast = score_by_default(Outcome::Success, 100.0, None);
+    let slow = score_by_default(Outcome::Success, 3000.0, None);
+    let failed = score_by_default(Outcome::Failure, 100.0, None);
+    assert!(fast.score > slow.score && slow.score > failed.score);
+    assert_eq!(failed, score_by_default(Outcome::Timeout, 100.0, None));
+}
+
+#[test]
+fn a_penalty_ends_at_its_bound() {
+    let at_bound = score_by_default(Outcome::Success, 4000.0, Some(0.1));
+    let beyond = score_by_default(Outcome::Success, 400_000.0, Some(10.0));
+    assert_eq!(at_bound, beyond);
+    assert_eq!(at_bound.details.latency_penalty, 0.25);
+    assert_eq!(at_bound.details.cost_penalty, 0.2);
+}
+
+#[test]
+fn a_slow_failure_is_worth_nothing() {
+    assert_eq!(score_by_default(Outcome::Failure, 5000.0, None).score, 0.0);
+}
+
+#[test]
+fn the_specifications_document_is_the_default() {
+    let document = serde_json::json!({
+        "version": "1.0.0",
+        "weights": {"latency": 0.25, "cost": 0.2, "success": 0.6, "error": 0.6},
+        "bounds": {"maxLatencyMs": 4000, "maxCostUsd": 0.10},
+        "thresholds": {"minAcceptable": 0.55, "retrain": 0.40}
+    });
+    let config: RewardConfig = serde_json::from_value(document).unwrap();
+    assert_eq!(config, RewardConfig::default());
+    assert_eq!(config.validate(), Ok(()));
+}
+
+#[test]
+fn a_config_that_makes_no_sense_is_named() {
+    let error = |change: fn(&mut RewardConfig)| {
+        let mut config = RewardConfig::default();
+        change(&mut config);
+        config.validate().unwrap_err().to_string()
+    };
+    assert_eq!(
+        error(|it| it.weights.cost = -1.0),
+        "reward_config weights.cost is -1, must be between 0 and 1000"
+    );
+    assert_eq!(
+        error(|it| it.baseline = f64::NAN),
+        "reward_config baseline is NaN, must be between 0 and 1"
+    );
+    assert_eq!(
+        error(|it| it.bounds.max_latency_ms = 0.0),
+        "reward_config bounds.maxLatencyMs is 0, must be positive and finite"
+    );
+    assert_eq!(
+        error(|it| it.thresholds.retrain = 0.6),
+        "reward_config thresholds.retrain is 0.6, above thresholds.minAcceptable 0.55: \
+         must be at most that"
+    );
+    assert!(error(|it| it.version = " ".to_owned()).contains("empty version"));
+}
+
+prop_compose! {
+    /// Some of these do not validate; the property is about those that do.
+    fn any_config()(
+        weights in prop::array::uniform4(prop_oneof![9 => 0.0..2.0, 9 => 0.0..=1000.0, 1 => any::<f64>()]),
+        bounds in prop::array::uniform2(prop_oneof![9 => 0.001..1e6, 1 => any::<f64>()]),
+        thresholds in prop::array::uniform2(0.0..=1.0_f64),
+        baseline in prop_oneof![9 => 0.0..=1.0, 1 => any::<f64>()],
+    ) -> RewardConfig {
+        let [latency, cost, success, error] = weights;
+        RewardConfig {
+            version: "1.0.0".to_owned(),
+            weights: RewardWeights { latency, cost, success, error },
+            bounds: Bounds { max_latency_ms: bounds[0], max_cost_usd: bounds[1] },
+            thresholds: Thresholds {
+                min_acceptable: thresholds[0].max(thresholds[1]),
+                retrain: thresholds[0].min(thresholds[1]),
+            },
+            baseline,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_score_lies_between_0_and_1(
+        config in any_config().prop_filter("must validate", |it| it.validate().is_ok()),
+        outcome in prop::sample::select(&Outcome::ALL[..]),
+        duration_ms in 0.0..=crate::observation::MAX_DURATION_MS,
+        cost_usd in prop::option::of(0.0..=crate::observation::MAX_COST_USD),
+    ) {
+        let reward = score(&config, &observation(outcome, duration_ms, cost_usd));
+        prop_assert!((0.0..=1.0).contains(&reward.score), "{reward:?}");
+    }
+}

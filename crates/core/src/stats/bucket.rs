@@ -1,0 +1,133 @@
+//! The sums over one stretch of time, from which a window's figures follow.
+
+use serde::{Deserialize, Serialize};
+
+use super::histogram::RewardHistogram;
+use super::sketch::Sketch;
+use super::window::WindowStats;
+use crate::observation::{Observation, Outcome, Weight, units_to_f64};
+use crate::reward::Reward;
+
+/// Costs are summed in billionths of a dollar; a single token costs a few hundred of them.
+const NANO_USD: f64 = 1e9;
+/// Scores are summed in units of 2^-32: finer than anything a score is read for.
+const SCORE_UNITS: f64 = (1_u64 << 32) as f64;
+
+/// Weighted sums in fixed point.
+///
+/// Integers make merging exact. The largest addend (weight 2^40, cost 2^50 or tokens 2^40) leaves
+/// a sum of 128 bits room for 2^38 of them; should one ever end, it saturates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    n: u64,
+    /// Documents that could not be scored; nothing else here is about them.
+    rejected: u64,
+    success: u64,
+    failure: u64,
+    timeout: u64,
+    latency: Sketch,
+    reward: RewardHistogram,
+    reward_sum: u128,
+    cost_sum: u128,
+    /// The weight of the observations that gave a cost.
+    costed: u64,
+    tokens_in: u128,
+    tokens_out: u128,
+}
+
+impl Bucket {
+    pub fn add(&mut self, observation: &Observation, reward: &Reward) {
+        let weight = observation.weight();
+        let units = weight.units();
+        add(&mut self.n, 1);
+        match observation.outcome {
+            Outcome::Success => add(&mut self.success, units),
+            Outcome::Failure => add(&mut self.failure, units),
+            Outcome::Timeout => add(&mut self.timeout, units),
+        }
+        self.latency.add(observation.duration_ms, weight);
+        self.reward.add(reward.score, weight);
+        add_product(&mut self.reward_sum, weight, fixed(reward.score, SCORE_UNITS));
+        if let Some(cost) = observation.cost_usd {
+            add_product(&mut self.cost_sum, weight, fixed(cost, NANO_USD));
+            add(&mut self.costed, units);
+        }
+        add_product(&mut self.tokens_in, weight, observation.tokens_in.unwrap_or(0));
+        add_product(&mut self.tokens_out, weight, observation.tokens_out.unwrap_or(0));
+    }
+
+    /// Counts a document that is no observation.
+    pub fn reject(&mut self) {
+        add(&mut self.rejected, 1);
+    }
+
+    /// Exactly associative and commutative; the empty bucket changes nothing.
+    pub fn merge(&mut self, other: &Self) {
+        add(&mut self.n, other.n);
+        add(&mut self.rejected, other.rejected);
+        add(&mut self.success, other.success);
+        add(&mut self.failure, other.failure);
+        add(&mut self.timeout, other.timeout);
+        self.latency.merge(&other.latency);
+        self.reward.merge(&other.reward);
+        self.reward_sum = self.reward_sum.saturating_add(other.reward_sum);
+        self.cost_sum = self.cost_sum.saturating_add(other.cost_sum);
+        add(&mut self.costed, other.costed);
+        self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
+        self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
+    }
+
+    pub const fn n(&self) -> u64 {
+        self.n
+    }
+
+    pub fn stats(&self, window_start: i64) -> WindowStats {
+        let population =
+            units_to_f64(self.success) + units_to_f64(self.failure) + units_to_f64(self.timeout);
+        let rejected = self.rejected;
+        if self.n == 0 || population == 0.0 {
+            return WindowStats { rejected, window_start, ..WindowStats::default() };
+        }
+        let rate = |units| units_to_f64(units) / population;
+        WindowStats {
+            n: self.n,
+            rejected,
+            population,
+            success_rate: rate(self.success),
+            failure_rate: rate(self.failure),
+            timeout_rate: rate(self.timeout),
+            p50_latency: self.latency.quantile(0.5).unwrap_or_default(),
+            p95_latency: self.latency.quantile(0.95).unwrap_or_default(),
+            avg_cost_usd: self.avg_cost_usd(),
+            avg_reward: (weighted(self.reward_sum) / SCORE_UNITS / population).clamp(0.0, 1.0),
+            p50_reward: self.reward.quantile(0.5).unwrap_or_default(),
+            p95_reward: self.reward.quantile(0.95).unwrap_or_default(),
+            tokens_in: weighted(self.tokens_in),
+            tokens_out: weighted(self.tokens_out),
+            window_start,
+        }
+    }
+
+    fn avg_cost_usd(&self) -> Option<f64> {
+        let costed = units_to_f64(self.costed);
+        (costed > 0.0).then(|| weighted(self.cost_sum) / NANO_USD / costed)
+    }
+}
+
+fn fixed(value: f64, units: f64) -> u64 {
+    (value * units).round() as u64
+}
+
+/// Saturating, as all sums of counts here: see crate::bins.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
+fn add_product(sum: &mut u128, weight: Weight, value: u64) {
+    *sum = sum.saturating_add(u128::from(weight.units()) * u128::from(value));
+}
+
+/// A sum of products with [`Weight::units`] as a number.
+fn weighted(sum: u128) -> f64 {
+    sum as f64 / Weight::ONE.units() as f64
+}

@@ -1,0 +1,199 @@
+//! Everything that was ever counted under one name, without windows: what a version of a policy
+//! has earned.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::Bucket;
+use super::series::DecodeError;
+use super::timeline::Samples;
+use super::window::WindowStats;
+use crate::estimate::ArmLog;
+use crate::observation::Observation;
+use crate::reward::Reward;
+
+/// Raised whenever the layout of anything within changes.
+const FORMAT: u8 = 4;
+
+/// Components that are told apart. A policy routes over fewer arms than this; where more name a
+/// version, none is told apart, so that it does not matter which came first.
+const MAX_COMPONENTS: usize = 256;
+
+/// Of bounded size, and exact to merge, as all statistics here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    bucket: Bucket,
+    samples: Samples,
+    /// What each component earned; `None` once there were too many.
+    rewards: Option<BTreeMap<String, ArmLog>>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let rewards = Some(BTreeMap::new());
+        Self { bucket: Bucket::default(), samples: Samples::default(), rewards }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<T> {
+    format: u8,
+    tally: T,
+}
+
+impl Tally {
+    pub fn add(&mut self, observation: &Observation, reward: &Reward) {
+        self.bucket.add(observation, reward);
+        self.samples.add(observation, reward);
+        if let Some(log) = self.rewards_of(&observation.component) {
+            log.add(observation, reward.score);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.bucket.merge(&other.bucket);
+        self.samples.merge(&other.samples);
+        match &other.rewards {
+            None => self.rewards = None,
+            Some(rewards) => {
+                for (component, log) in rewards {
+                    if let Some(sum) = self.rewards_of(component) {
+                        sum.merge(log);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rewards_of(&mut self, component: &str) -> Option<&mut ArmLog> {
+        let rewards = self.rewards.as_mut()?;
+        if !rewards.contains_key(component) {
+            if rewards.len() == MAX_COMPONENTS {
+                self.rewards = None;
+                return None;
+            }
+            rewards.insert(component.to_owned(), ArmLog::default());
+        }
+        self.rewards.as_mut()?.get_mut(component)
+    }
+
+    /// The figures over all that was counted.
+    pub fn stats(&self) -> WindowStats {
+        self.bucket.stats(0)
+    }
+
+    /// What estimates of the version are made from.
+    pub const fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The rewards of each component that named the version; `None` where they were too many to be
+    /// told apart.
+    pub const fn rewards(&self) -> Option<&BTreeMap<String, ArmLog>> {
+        self.rewards.as_ref()
+    }
+
+    /// The bytes to store, no more than `most` if that can be: of components that state very many
+    /// propensities none is told apart. Half a million bytes always suffice.
+    pub fn encode_within(&mut self, most: usize) -> Vec<u8> {
+        let encoded = self.encode();
+        if encoded.len() <= most || self.rewards.is_none() {
+            return encoded;
+        }
+        self.rewards = None;
+        self.encode()
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire { format: FORMAT, tally: self };
+        postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
+    }
+
+    /// Reads what [`Tally::encode`] wrote, and refuses anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match bytes.first() {
+            Some(&FORMAT) | None => {}
+            Some(&found) => return Err(DecodeError::Format { found }),
+        }
+        let wire: Wire<Self> = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
+        Ok(wire.tally)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::observation::Outcome;
+    use crate::reward::{RewardConfig, score};
+
+    fn counted(latencies: &[f64]) -> Tally {
+        counted_of(latencies, |latency| format!("c{}", latency as u64 % 3))
+    }
+
+    fn counted_of(latencies: &[f64], component: impl Fn(f64) -> String) -> Tally {
+        let mut tally = Tally::default();
+        for latency in latencies {
+            let observation = Observation {
+                component: component(*latency),
+                duration_ms: *latency,
+                sample_rate: 0.5,
+                // Some state how probable they were, most do not.
+                propensity: (*latency as u64).is_multiple_of(3).then_some(0.3),
+                ..Observation::at(0, Outcome::Success)
+            };
+            tally.add(&observation, &score(&RewardConfig::default(), &observation));
+        }
+        tally
+    }
+
+    #[test]
+    fn components_are_told_apart_until_they_are_too_many() {
+        let each = |latency: f64| format!("c{latency}");
+        let all: Vec<f64> = (0..=256).map(f64::from).collect();
+        let rewards = counted_of(&all[..256], each).rewards().cloned().unwrap();
+        let n = |it: &ArmLog| it.chosen(1.0).map(|it| it.rewards.n()).sum::<f64>();
+        assert!(rewards.len() == 256 && rewards.values().all(|it| (n(it) - 1.0).abs() < 1e-6));
+        assert_eq!(counted_of(&all, each).rewards(), None);
+        let mut merged = counted_of(&all[100..], each);
+        merged.merge(&counted_of(&all[..100], each));
+        assert_eq!(merged, counted_of(&all, each), "whoever came first");
+    }
+
+    #[test]
+    fn what_takes_too_much_room_tells_no_components_apart_and_keeps_the_rest() {
+        let each = |latency: f64| format!("c{latency}");
+        let all: Vec<f64> = (0..200).map(f64::from).collect();
+        let mut tally = counted_of(&all, each);
+        let (stats, samples, needed) = (tally.stats(), tally.samples().clone(), tally.encode());
+        assert_eq!(tally.encode_within(needed.len()), needed, "what fits stays");
+        let less = tally.encode_within(needed.len() - 1);
+        assert!(less.len() < needed.len() / 2);
+        let stored = Tally::decode(&less).unwrap();
+        assert_eq!((stored.rewards(), stored.stats()), (None, stats));
+        assert_eq!(*stored.samples(), samples, "experiments count from here");
+    }
+
+    proptest! {
+        #[test]
+        fn parts_merge_into_the_whole_and_come_back_from_storage(
+            latencies in proptest::collection::vec(0.0..10_000.0_f64, 0..40), cut in 0..40_usize
+        ) {
+            let cut = cut.min(latencies.len());
+            let whole = counted(&latencies);
+            let mut merged = counted(&latencies[cut..]);
+            merged.merge(&counted(&latencies[..cut]));
+            prop_assert_eq!(&merged, &whole);
+            prop_assert_eq!(Tally::decode(&whole.encode()).unwrap(), whole.clone());
+            prop_assert_eq!(whole.stats().n, latencies.len() as u64);
+            prop_assert_eq!(whole.stats().population, 2.0 * latencies.len() as f64);
+        }
+
+        #[test]
+        fn rubbish_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Tally::decode(&bytes);
+        }
+    }
+}

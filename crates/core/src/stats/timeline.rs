@@ -1,0 +1,311 @@
+//! What one component's observations say about how sure its figures are, by when they were made.
+
+use serde::{Deserialize, Serialize};
+
+use super::tiers::{Merge, Scale, Slot, Tiers};
+use crate::estimate::{Cost, Latency, RewardScore, Sample, Success};
+use crate::observation::{Observation, Outcome, Weight};
+use crate::reward::Reward;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// The samples that estimates are made from; see [`crate::estimate`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Samples {
+    pub reward: Sample<RewardScore>,
+    pub success: Sample<Success>,
+    /// Of the observations that gave a cost.
+    pub cost: Sample<Cost>,
+    pub latency: Sample<Latency>,
+}
+
+impl Samples {
+    /// Adds what happened.
+    pub fn add(&mut self, observation: &Observation, reward: &Reward) {
+        self.add_weighing(observation, reward, observation.weight());
+    }
+
+    /// Adds what it says of the arm that was taken.
+    pub(super) fn add_of_arm(&mut self, observation: &Observation, reward: &Reward) {
+        self.add_weighing(observation, reward, observation.weight_of_arm());
+    }
+
+    fn add_weighing(&mut self, observation: &Observation, reward: &Reward, weight: Weight) {
+        self.reward.add(reward.score, weight);
+        let success = observation.outcome == Outcome::Success;
+        self.success.add(f64::from(u8::from(success)), weight);
+        self.latency.add(observation.duration_ms, weight);
+        if let Some(cost) = observation.cost_usd {
+            self.cost.add(cost, weight);
+        }
+    }
+
+    /// See [`Sample::coarsen`].
+    pub fn coarsen(&mut self, points: u16) {
+        self.reward.coarsen(points);
+        self.success.coarsen(points);
+        self.cost.coarsen(points);
+        self.latency.coarsen(points);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.reward.merge(&other.reward);
+        self.success.merge(&other.success);
+        self.cost.merge(&other.cost);
+        self.latency.merge(&other.latency);
+    }
+
+    /// What was added since they were as `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            reward: self.reward.since(&earlier.reward),
+            success: self.success.since(&earlier.success),
+            cost: self.cost.since(&earlier.cost),
+            latency: self.latency.since(&earlier.latency),
+        }
+    }
+}
+
+impl Merge for Samples {
+    fn merge(&mut self, other: &Self) {
+        Samples::merge(self, other);
+    }
+}
+
+/// Hours of the last day, six hours of the last week, days of the last two months.
+pub(super) enum Months {}
+
+impl Scale for Months {
+    const SPANS: [i64; 3] = [DAY, 7 * DAY, Timeline::SPAN_MS];
+    const STEPS: [i64; 3] = [HOUR, 6 * HOUR, DAY];
+}
+
+/// [`Samples`] of an arm by time: at most 115 buckets, whatever the volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline(Tiers<Months, Samples>);
+
+impl Timeline {
+    /// How far back it reaches: no observation younger than this is forgotten.
+    pub const SPAN_MS: i64 = 61 * DAY;
+
+    pub(super) fn at(now: i64) -> Self {
+        Self(Tiers::at(now))
+    }
+
+    pub(super) fn tiers(&self) -> &Tiers<Months, Samples> {
+        &self.0
+    }
+
+    pub(super) fn tiers_mut(&mut self) -> &mut Tiers<Months, Samples> {
+        &mut self.0
+    }
+
+    pub(super) fn from_slots(
+        slots: [Vec<Slot<Samples>>; 3],
+        now: i64,
+        latest: i64,
+    ) -> Result<Self, &'static str> {
+        Tiers::from_slots(slots, now, latest).map(Self)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When each bucket begins and what it holds, the oldest first. It ends where the next begins,
+    /// at the latest.
+    pub fn buckets(&self) -> impl DoubleEndedIterator<Item = (i64, &Samples)> {
+        self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
+    }
+
+    /// The rewards of buckets from `since` on, in parts that begin at each of `cuts`, which rise;
+    /// the first part is what comes before them all. With each part goes its number of buckets.
+    pub fn parts(&self, since: i64, cuts: &[i64]) -> Vec<(usize, Sample<RewardScore>)> {
+        let mut parts = vec![(0, Sample::default()); cuts.len() + 1];
+        for (start, samples) in self.buckets().filter(|(start, _)| *start >= since) {
+            let (buckets, sum) = &mut parts[cuts.partition_point(|cut| *cut <= start)];
+            *buckets += 1;
+            sum.merge(&samples.reward);
+        }
+        parts
+    }
+
+    pub(super) fn coarsen(&mut self, points: u16) {
+        self.0.buckets_mut().for_each(|samples| samples.coarsen(points));
+    }
+
+    /// The weight that no observation exceeds.
+    pub fn heaviest(&self) -> f64 {
+        self.buckets().map(|(_, samples)| samples.success.heaviest()).fold(1.0, f64::max)
+    }
+
+    /// Everything in buckets that begin no earlier than `start`.
+    pub fn since(&self, start: i64) -> Samples {
+        let mut sum = Samples::default();
+        let within = self.buckets().rev().take_while(|(begins, _)| *begins >= start);
+        within.for_each(|(_, samples)| sum.merge(samples));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use crate::estimate::{Cells, mean_interval};
+    use crate::observation::{MAX_DURATION_MS, Observation, Outcome};
+    use crate::reward::{Reward, RewardConfig, score};
+    use crate::stats::{Series, Timeline};
+
+    use super::{DAY, HOUR};
+
+    const NOW: i64 = 1_734_000_123_456;
+
+    fn record(series: &mut Series, ts: i64, now: i64) {
+        let observation =
+            Observation { cost_usd: Some(0.01), ..Observation::at(ts, Outcome::Success) };
+        let reward = score(&RewardConfig::default(), &observation);
+        let _ = series.record(&observation, &reward, now);
+    }
+
+    fn n(timeline: &Timeline, since: i64) -> u64 {
+        timeline.since(since).reward.n().round() as u64
+    }
+
+    #[test]
+    fn two_months_of_load_take_a_bounded_number_of_buckets() {
+        let mut series = Series::default();
+        for hour in 0..24 * 90 {
+            record(&mut series, NOW + hour * HOUR, NOW + hour * HOUR);
+        }
+        let last = NOW + (24 * 90 - 1) * HOUR;
+        let kept = n(series.timeline(), 0);
+        assert!((61 * 24..=62 * 24).contains(&kept), "{kept}");
+        assert!(series.timeline().buckets().count() <= 115);
+        assert!(series.encode().len() < 20_000, "{}", series.encode().len());
+        assert_eq!(n(series.timeline(), last - 6 * HOUR), 6);
+        assert!(series.timeline().buckets().is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    /// Of 100 easy and 100 hard actions, the arm got one in five of the easy ones and four in five of
+    /// the hard ones.
+    #[test]
+    fn what_an_arm_would_earn_of_all_actions_is_told_from_those_it_was_preferred_for() {
+        let mut series = Series::default();
+        for (propensity, successes, failures) in [(0.2, 18, 2), (0.8, 40, 40)] {
+            for n in 0..successes + failures {
+                let outcome = if n < successes { Outcome::Success } else { Outcome::Failure };
+                let observation =
+                    Observation { propensity: Some(propensity), ..Observation::at(NOW, outcome) };
+                let reward = score(&RewardConfig::default(), &observation);
+                let _ = series.record(&observation, &reward, NOW);
+            }
+        }
+        let of_arm = Cells::of(&series.timeline().since(0).success);
+        assert!((of_arm.mean() - 0.7).abs() < 1e-4, "{of_arm:?}");
+        assert!((of_arm.population() - 200.0).abs() < 1e-2);
+        // What happened stays what it was.
+        let (_, hour) = series.windows().into_iter().next().unwrap();
+        assert_eq!((hour.n, hour.success_rate), (100, 0.58));
+    }
+
+    /// Every duration, cost and reward there is, at every weight there is, in every bucket, a million
+    /// times each. No component does this; it must not hold up the others.
+    #[test]
+    fn no_component_takes_more_room_than_a_document_has() {
+        const MOST: usize = 1_000_000;
+        let mut series = Series::default();
+        let ages = (0..24).map(|hour| hour * HOUR).chain((4..28).map(|six| six * 6 * HOUR));
+        for age in ages.chain((7..61).map(|day| day * DAY)) {
+            for point in 0..=330_i32 {
+                for sample_rate in [1.0, 1e-6] {
+                    let observation = Observation {
+                        duration_ms: (f64::from(point - 80) / 8.0).exp2().min(MAX_DURATION_MS),
+                        cost_usd: Some((f64::from(point % 101 - 60) / 2.0).exp2().min(1e6)),
+                        sample_rate,
+                        ..Observation::at(NOW - age, Outcome::Success)
+                    };
+                    let reward = score(&RewardConfig::default(), &observation);
+                    let reward = Reward { score: f64::from(point % 33) / 32.0, ..reward };
+                    let _ = series.record(&observation, &reward, NOW);
+                }
+            }
+        }
+        for _ in 0..20 {
+            series.merge(&series.clone());
+        }
+        assert!(series.timeline().buckets().count() > 95);
+        let encoded = series.encode_within(MOST);
+        assert!(encoded.len() <= MOST, "{}", encoded.len());
+        assert_eq!(Series::decode(&encoded).unwrap(), series);
+    }
+
+    /// Sample rates and propensities that are all different take too much room: fewer weights are
+    /// kept, and the same means.
+    #[test]
+    fn what_takes_too_much_room_keeps_fewer_weights_and_the_same_means() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut series = Series::default();
+        for n in 0..16_000 {
+            let observation = Observation {
+                sample_rate: rng.random_range(0.01..1.0),
+                propensity: Some(rng.random_range(0.02..1.0)),
+                duration_ms: rng.random_range(2.0..10.0_f64).exp(),
+                ..Observation::at(NOW + n * DAY / 400, Outcome::Success)
+            };
+            let reward = score(&RewardConfig::default(), &observation);
+            let _ = series.record(&observation, &reward, observation.ts);
+        }
+        let (before, needed) = (series.timeline().since(0), series.encode().len());
+        assert_eq!(series.clone().encode_within(needed).len(), needed, "what fits stays");
+        assert!(series.encode_within(needed / 2).len() <= needed / 2, "of {needed}");
+        let after = series.timeline().since(0);
+        let [before, after] = [before, after].map(|it| Cells::of(&it.reward));
+        assert!((before.mean() - after.mean()).abs() < 1e-6, "{before:?} {after:?}");
+        assert!((before.population() / after.population() - 1.0).abs() < 1e-6);
+        let of = |cells: &Cells| mean_interval(&cells.clone().within(1e4), 0.05);
+        assert!(of(&after).width() >= of(&before).width());
+    }
+
+    #[test]
+    fn what_is_left_when_nothing_comes_any_more_goes_with_the_last_day() {
+        let mut series = Series::default();
+        record(&mut series, NOW, NOW);
+        series.advance(NOW + 8 * DAY);
+        assert!(series.windows().iter().all(|(_, stats)| stats.n == 0));
+        let next = series.next_change(NOW + 8 * DAY).unwrap();
+        assert!(next > NOW + 61 * DAY && next < NOW + 63 * DAY);
+        series.advance(next);
+        assert!(series.is_empty() && series.next_change(next).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn late_or_in_order_in_parts_or_as_one_it_comes_out_the_same(
+            ages in proptest::collection::vec(0..70 * DAY, 0..40), cut in 0..40_usize,
+        ) {
+            let cut = cut.min(ages.len());
+            let mut late = Series::default();
+            ages.iter().for_each(|age| record(&mut late, NOW - age, NOW));
+            let mut sorted = ages.clone();
+            sorted.sort_unstable_by(|a, b| b.cmp(a));
+            let mut in_order = Series::default();
+            sorted.iter().for_each(|age| record(&mut in_order, NOW - age, NOW - age));
+            in_order.advance(NOW);
+            late.advance(NOW);
+            prop_assert_eq!(late.timeline(), in_order.timeline());
+            let mut parts = Series::default();
+            ages[cut..].iter().for_each(|age| record(&mut parts, NOW - age, NOW));
+            let mut rest = Series::default();
+            ages[..cut].iter().for_each(|age| record(&mut rest, NOW - age, NOW));
+            parts.advance(NOW);
+            parts.merge(&rest);
+            prop_assert_eq!(parts.timeline(), late.timeline());
+            prop_assert_eq!(Series::decode(&parts.encode()).unwrap(), parts);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! How the arms stand: what is known of each, and which is proven to be better than which.
+
+use super::{ArmInput, TuningInput, budget};
+use crate::estimate::{Belief, Cells, Side, best, is_greater};
+
+/// What a decision needs to know of an arm.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub arm: String,
+    pub weight: f64,
+    /// Observations since the arm began.
+    pub n: u64,
+    pub restarts: u32,
+    pub cells: Cells,
+    /// Whether there were enough observations to go by.
+    pub judged: bool,
+    /// Whether it is proven to earn less than `thresholds.retrain`.
+    pub failing: bool,
+    /// By index, the judged arms that are proven to earn more.
+    pub beaten_by: Vec<usize>,
+    pub p_best: f64,
+    pub expected_loss: f64,
+    /// What it is taken to earn: its mean, or for want of evidence what the judged arms earn on
+    /// average, but no less than `thresholds.minAcceptable`.
+    pub reward: f64,
+}
+
+impl Standing {
+    pub fn is_loser(&self) -> bool {
+        self.failing || !self.beaten_by.is_empty()
+    }
+}
+
+pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
+    let arms = input.weights.len();
+    let mut all: Vec<Standing> = input
+        .weights
+        .iter()
+        .map(|(arm, weight)| {
+            let known = input.arms.get(arm);
+            let cells = known.map(|it| Cells::of(&it.samples.reward).within(input.heaviest));
+            let cells = cells.unwrap_or_else(|| Cells::from_points([]));
+            let n = known.map_or(0, ArmInput::n);
+            let judged = n >= input.config.min_samples && !cells.is_empty();
+            let restarts = known.map_or(0, |it| it.memory.restarts);
+            let alpha = budget::of_interval(input.config.alpha, arms, restarts);
+            let retrain = input.rewards.thresholds.retrain;
+            let failing = judged && cells.refutes(Side::Below, retrain, alpha / 2.0);
+            Standing {
+                arm: arm.clone(),
+                weight: *weight,
+                n,
+                restarts,
+                judged,
+                failing,
+                beaten_by: Vec::new(),
+                p_best: 0.0,
+                expected_loss: 0.0,
+                reward: if judged { cells.mean() } else { 0.0 },
+                cells,
+            }
+        })
+        .collect();
+    // Where everything fails there is nothing to turn to.
+    if all.iter().all(|it| it.failing) {
+        all.iter_mut().for_each(|it| it.failing = false);
+    }
+    let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
+    let beliefs: Vec<Belief> = all.iter().map(|it| Belief::of(&it.cells)).collect();
+    let average = average(input, &all);
+    let believed = best(&beliefs);
+    for ((standing, beaten_by), believed) in all.iter_mut().zip(beaten).zip(believed) {
+        standing.beaten_by = beaten_by;
+        standing.p_best = believed.probability;
+        standing.expected_loss = believed.expected_loss;
+        if !standing.judged {
+            standing.reward = average;
+        }
+    }
+    all
+}
+
+fn better_than(input: &TuningInput, all: &[Standing], arm: usize) -> Vec<usize> {
+    let worse = &all[arm];
+    let better = |other: &usize| {
+        let better = &all[*other];
+        let restarts = [better.restarts, worse.restarts];
+        let alpha = budget::of_pair(input.config.alpha, all.len(), restarts);
+        worse.judged
+            && better.judged
+            && better.cells.mean() > worse.cells.mean()
+            && is_greater(&better.cells, &worse.cells, 0.0, alpha)
+    };
+    (0..all.len()).filter(better).collect()
+}
+
+/// Taking an arm of which too little is known for the average of the others keeps it from losing
+/// or winning traffic merely for being new; should the others do badly, it is given the benefit
+/// of the doubt.
+fn average(input: &TuningInput, all: &[Standing]) -> f64 {
+    let judged = all.iter().filter(|it| it.judged);
+    let (weight, earned) = judged.fold((0.0, 0.0), |(weight, earned), it| {
+        (weight + it.weight, earned + it.weight * it.reward)
+    });
+    let average = if weight > 0.0 { earned / weight } else { 0.0 };
+    average.max(input.rewards.thresholds.min_acceptable)
+}

@@ -1,0 +1,53 @@
+//! What the laboratories share: a time to begin at, observations, what a decision is made from.
+
+use std::collections::BTreeMap;
+
+use f0_learning_core::observation::{Observation, Outcome};
+use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::simulation::{Action, Scenario};
+use f0_learning_core::tuning::{ArmInput, PolicyTuning, TuningInput, budget};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+pub const HOUR_MS: i64 = 3_600_000;
+/// The start of a period of the budget.
+pub const START: i64 = 687 * budget::PERIOD_MS;
+
+pub fn named(scenario: &str) -> Scenario {
+    Scenario::named(scenario).unwrap()
+}
+
+/// A number that is drawn with these probabilities, which sum to 1.
+pub fn pick(shares: &[f64], random: &mut StdRng) -> usize {
+    let mut left: f64 = random.random();
+    for (index, share) in shares.iter().enumerate() {
+        left -= share;
+        if left < 0.0 {
+            return index;
+        }
+    }
+    shares.len() - 1
+}
+
+pub fn observation(ts: i64, outcome: Outcome) -> Observation {
+    let action = Action { outcome, duration_ms: 100.0, cost_usd: 0.0 };
+    Observation { cost_usd: None, ..action.observation("", ts, 1.0) }
+}
+
+/// What is decided from, of arms that have equal weights and are not sampled.
+pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
+    let weight = 1.0 / arms.len() as f64;
+    TuningInput {
+        policy_id: "p".to_owned(),
+        parent: semver::Version::new(1, 0, 0),
+        weights: arms.keys().map(|arm| (arm.clone(), weight)).collect(),
+        arms,
+        heaviest: 1.0,
+        routed: None,
+        rewards: RewardConfig::default(),
+        config: PolicyTuning::default(),
+        tuning_version: String::new(),
+        last_draft: None,
+        as_of: now,
+    }
+}

@@ -1,0 +1,57 @@
+//! A value that is read again only after its lifetime, for what changes rarely.
+
+use std::time::Duration;
+
+/// One value with the time it was read. Time comes in as an argument, in epoch milliseconds.
+#[derive(Debug)]
+pub struct Cached<T> {
+    ttl_ms: i64,
+    held: Option<(i64, T)>,
+}
+
+impl<T: Clone> Cached<T> {
+    pub fn new(ttl: Duration) -> Self {
+        Self { ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX), held: None }
+    }
+
+    /// The value, read through `load` when there is none or it is older than the lifetime.
+    pub async fn get<E>(
+        &mut self,
+        now: i64,
+        load: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if let Some((read_at, value)) = &self.held
+            && (0..self.ttl_ms).contains(&now.saturating_sub(*read_at))
+        {
+            return Ok(value.clone());
+        }
+        let value = load.await?;
+        self.held = Some((now, value.clone()));
+        Ok(value)
+    }
+
+    pub fn forget(&mut self) {
+        self.held = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_is_read_again_only_after_its_lifetime() {
+        let mut cache = Cached::new(Duration::from_millis(100));
+        let mut reads = 0;
+        for (now, expected) in [(0, 1), (99, 1), (100, 2), (150, 2), (149, 2), (50, 3)] {
+            let load = async {
+                reads += 1;
+                Ok::<_, Infallible>(reads)
+            };
+            let value = cache.get(now, load).await;
+            assert_eq!(value, Ok(expected), "at {now}");
+        }
+    }
+}

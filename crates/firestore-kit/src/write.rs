@@ -1,0 +1,81 @@
+//! Writes of the protocol, each with the precondition that makes it safe.
+
+use firestore::gcloud_sdk::google::firestore::v1::{
+    CommitResponse, Document, DocumentMask, Precondition, Write, precondition::ConditionType,
+    write::Operation,
+};
+use prost_types::Timestamp;
+
+use crate::value::Fields;
+
+fn put(name: String, fields: Fields, condition: Option<ConditionType>) -> Write {
+    let document = Document { name, fields, create_time: None, update_time: None };
+    Write {
+        operation: Some(Operation::Update(document)),
+        current_document: condition.and_then(self::condition),
+        ..Write::default()
+    }
+}
+
+fn condition(kind: ConditionType) -> Option<Precondition> {
+    Some(Precondition { condition_type: Some(kind) })
+}
+
+/// Creates the document; refused with ALREADY_EXISTS where there is one.
+pub fn create(name: String, fields: Fields) -> Write {
+    put(name, fields, Some(ConditionType::Exists(false)))
+}
+
+/// Writes the whole document, whatever was there.
+pub fn set(name: String, fields: Fields) -> Write {
+    put(name, fields, None)
+}
+
+/// Writes the whole document if it is still as it was read: at `seen`, or absent where `None`.
+pub fn set_if_unchanged(name: String, fields: Fields, seen: Option<Timestamp>) -> Write {
+    put(name, fields, Some(unchanged(seen)))
+}
+
+/// Changes only the fields given, if the document is still as it was read at `seen`.
+pub fn patch_if_unchanged(name: String, fields: Fields, seen: Timestamp) -> Write {
+    patch_and_clear_if_unchanged(name, fields, &[], seen)
+}
+
+/// The same, and removes the fields in `cleared` that are not among those given.
+pub fn patch_and_clear_if_unchanged(
+    name: String,
+    fields: Fields,
+    cleared: &[&str],
+    seen: Timestamp,
+) -> Write {
+    let cleared = cleared.iter().filter(|field| !fields.contains_key(**field));
+    let mut field_paths: Vec<_> = cleared.map(|field| (*field).to_owned()).collect();
+    field_paths.extend(fields.keys().cloned());
+    let mut write = put(name, fields, Some(ConditionType::UpdateTime(seen)));
+    write.update_mask = Some(DocumentMask { field_paths });
+    write
+}
+
+pub fn delete(name: String) -> Write {
+    Write { operation: Some(Operation::Delete(name)), ..Write::default() }
+}
+
+/// Deletes the document if it is still as it was read at `seen`.
+pub fn delete_if_unchanged(name: String, seen: Timestamp) -> Write {
+    Write { current_document: condition(ConditionType::UpdateTime(seen)), ..delete(name) }
+}
+
+/// The update time of the document that write number `index` of a commit left; none after a delete.
+/// Firestore gives one for every other write (`WriteResult.update_time`).
+pub fn update_time(answer: &CommitResponse, index: usize) -> Option<Timestamp> {
+    answer.write_results.get(index).and_then(|result| result.update_time)
+}
+
+/// The size of a document in the protocol's encoding, in bytes.
+pub fn encoded_len(document: &Document) -> usize {
+    firestore::gcloud_sdk::prost::Message::encoded_len(document)
+}
+
+fn unchanged(seen: Option<Timestamp>) -> ConditionType {
+    seen.map_or(ConditionType::Exists(false), ConditionType::UpdateTime)
+}

@@ -1,0 +1,46 @@
+//! Stored documents as the core reads observations from them, and the queries of a shard.
+
+use f0_learning_core::observation::{Fields as ObservationFields, Scalar};
+use f0_learning_core::sharding::Shard;
+use firestore_kit::Query;
+use firestore_kit::proto::value::ValueType;
+use firestore_kit::value::{self, Fields};
+
+/// Queries over the documents of one shard.
+pub(super) trait OfShard {
+    /// Keeps only documents that carry the shard's number; all documents where sharding is off.
+    fn of_shard(self, shard: Shard) -> Self;
+}
+
+impl OfShard for Query {
+    fn of_shard(self, shard: Shard) -> Self {
+        match shard {
+            Shard::All => self,
+            Shard::One(number) => self.equal("shard", value::int(i64::from(number))),
+        }
+    }
+}
+
+/// A stored document, as the domain reads an observation from it.
+#[derive(Debug)]
+pub struct StoredFields<'a>(pub &'a Fields);
+
+impl ObservationFields for StoredFields<'_> {
+    fn field(&self, name: &str) -> Option<Scalar<'_>> {
+        let value = self.0.get(name)?;
+        Some(match value.value_type.as_ref() {
+            None | Some(ValueType::NullValue(_)) => Scalar::Null,
+            Some(ValueType::BooleanValue(flag)) => Scalar::Bool(*flag),
+            Some(ValueType::IntegerValue(number)) => Scalar::Int(*number),
+            Some(ValueType::DoubleValue(number)) => Scalar::Double(*number),
+            Some(ValueType::StringValue(text)) => Scalar::Str(text),
+            Some(ValueType::TimestampValue(_)) => Scalar::Other("a timestamp"),
+            Some(ValueType::BytesValue(_)) => Scalar::Other("bytes"),
+            Some(ValueType::ReferenceValue(_)) => Scalar::Other("a reference"),
+            Some(ValueType::GeoPointValue(_)) => Scalar::Other("a geo point"),
+            Some(ValueType::ArrayValue(_)) => Scalar::Other("an array"),
+            Some(ValueType::MapValue(_)) => Scalar::Other("a map"),
+            Some(_) => Scalar::Other("an unknown kind of value"),
+        })
+    }
+}
