@@ -5,8 +5,7 @@
 //! core; the core calls nothing.
 
 pub mod archive;
-pub mod health;
 pub mod http;
 pub mod jobs;
-pub mod metrics;
+pub mod observability;
 pub mod store;

@@ -5,11 +5,13 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use f0_learning::observability::logging;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    cli::logging::start(&arguments);
+    let json = std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json");
+    logging::start(arguments.verbosity(), json);
     match cli::run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 use f0_learning_core::policy::Params;
 use f0_learning_core::tuning::{PolicyTuning, TuningConfig};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
@@ -79,9 +79,18 @@ async fn put_policy(store: &Store, id: &str, first: usize) -> Result<()> {
         "params": params.0,
     });
     let db = store.db().clone().into_inner();
-    let name = format!("{}/{}/{id}@1.0.0", db.get_documents_path(), collection::POLICIES);
+    let name = format!(
+        "{}/{}/{id}@1.0.0",
+        db.get_documents_path(),
+        f0_learning_client::contract::POLICIES
+    );
     let fields = value::fields_from_json(document.as_object().ok_or("no object")?);
     let document = Document { name, fields, ..Document::default() };
-    db.fluent().update().in_col(collection::POLICIES).document(document).execute().await?;
+    db.fluent()
+        .update()
+        .in_col(f0_learning_client::contract::POLICIES)
+        .document(document)
+        .execute()
+        .await?;
     Ok(())
 }

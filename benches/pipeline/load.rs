@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 use f0_learning_core::sharding::shard_of;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::{MAX_BATCH, value};
@@ -101,9 +101,9 @@ impl Load {
 /// Has `config/scoring` ask for so many shards.
 pub async fn ask_for_shards(store: &Store, shards: u32) -> Result<()> {
     let db = store.db().clone().into_inner();
-    let name = format!("{}/{}/scoring", db.get_documents_path(), collection::CONFIG);
+    let name = format!("{}/{}/scoring", db.get_documents_path(), "config");
     let fields = value::fields([("shards", value::int(i64::from(shards)))]);
     let document = Document { name, fields, ..Document::default() };
-    db.fluent().update().in_col(collection::CONFIG).document(document).execute().await?;
+    db.fluent().update().in_col("config").document(document).execute().await?;
     Ok(())
 }

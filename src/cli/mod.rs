@@ -11,7 +11,6 @@ mod experiments;
 mod firestore;
 mod flags;
 mod guard;
-pub mod logging;
 mod observations;
 mod policies;
 mod reconcile;
@@ -26,6 +25,7 @@ mod tune;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use f0_learning::observability::logging::Verbosity;
 use f0_learning::store::Store;
 use firestore_kit::Connection;
 
@@ -76,6 +76,16 @@ enum Command {
     /// Read or change the flags
     #[command(subcommand)]
     Flags(flags::Command),
+}
+
+impl Arguments {
+    /// Long-running commands log what they do.
+    pub fn verbosity(&self) -> Verbosity {
+        match self.command {
+            Command::Serve(_) | Command::Score(_) | Command::Observations(_) => Verbosity::Info,
+            _ => Verbosity::Warnings,
+        }
+    }
 }
 
 pub async fn run(arguments: Arguments) -> Result<()> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use f0_learning::health::Health;
 use f0_learning::http::{self, Api, Credentials};
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
+use f0_learning::observability::health::Health;
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 

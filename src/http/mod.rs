@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::Health;
+use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
-use crate::health::Readiness;
+use crate::observability::health::Readiness;
 
 /// Whether the process is alive.
 #[utoipa::path(

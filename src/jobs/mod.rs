@@ -4,11 +4,9 @@
 
 pub mod check;
 pub mod guard;
-pub mod history;
 pub mod leases;
 pub mod reconcile;
 pub mod rejected;
-pub mod replay;
 pub mod retain;
 pub mod scheduler;
 pub mod score;

@@ -111,14 +111,14 @@ fn told(changes: &[ParamChange]) -> String {
 }
 
 /// What a decision wants written.
-pub(super) struct Decided {
+pub(in crate::store) struct Decided {
     pub writes: Vec<Write>,
     pub entry: AuditEntry,
 }
 
 impl Decided {
     /// Has the write of a document set these fields as well: a commit may write a document once.
-    pub(super) fn add_to(&mut self, name: &str, fields: Fields) {
+    pub(in crate::store) fn add_to(&mut self, name: &str, fields: Fields) {
         for write in &mut self.writes {
             if let Some(Operation::Update(document)) = &mut write.operation
                 && document.name == name
@@ -149,7 +149,7 @@ fn audit_id(intent: &Intent) -> String {
 impl Store {
     /// Makes one change in a transaction: `decide` reads inside it and says what to write, or why
     /// nothing.
-    pub(super) async fn change<F>(
+    pub(in crate::store) async fn change<F>(
         &self,
         target: &str,
         intent: &Intent,

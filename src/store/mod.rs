@@ -1,29 +1,14 @@
 //! Everything that is kept in Firestore: typed reads and commits, one file a collection. Nothing
 //! outside this module names a collection or a field, and nothing in it decides anything.
 
-mod audit;
 mod change;
-mod checkpoint;
-pub mod collection;
+mod collection;
 mod config;
-mod counts;
-mod cursor;
-mod effectiveness;
 mod experiments;
 mod leases;
-mod observations;
 mod policies;
-mod quarantine;
-mod ranges;
-mod reconcile;
-mod retention;
-mod rewards;
-mod seed;
-mod series;
-mod stats;
-mod stored_fields;
-mod tuner;
-mod versions;
+mod records;
+mod scoring;
 
 use std::time::Duration;
 
@@ -31,24 +16,23 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
-pub use audit::{AuditFilter, AuditRecord};
 pub use change::{ChangeError, Changed, StaleDraft};
-pub use checkpoint::Changes;
-pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
-pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
+pub use config::SeedReport;
 pub use experiments::{Asked, GUARD};
 pub use leases::{AnnouncedWorker, Lease};
-pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
-pub use policies::{AutoOutcome, NewDraft, OverrideParams, PolicyFilter, ProposeOutcome, TUNER};
-pub use quarantine::{QuarantineFilter, Quarantined};
-pub use ranges::{Counted, Group, IdCount, IdRange, RangeCount, Unordered};
-pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
-pub use retention::{Archived, OldDocuments, Part, PendingFile, RetentionState};
-pub use seed::SeedReport;
-pub use series::ComponentSeries;
-pub use stats::ComponentStats;
-pub use tuner::TunerMemory;
-pub use versions::VersionTally;
+pub use policies::{
+    AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
+    ProposeOutcome, TUNER, TunerMemory,
+};
+pub use records::{
+    Archived, AuditFilter, AuditRecord, ComponentStats, OldDocuments, Part, PendingFile,
+    RetentionState,
+};
+pub use scoring::{
+    Changes, Checkpoint, Chunk, ComponentSeries, Counted, Cursor, Group, IdCount, IdRange, Invalid,
+    Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter, Quarantined, RangeCount,
+    ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered, VersionTally,
+};
 
 /// How long what rarely changes is kept before it is read again (the specification's lifetimes).
 pub const POLICIES_TTL: Duration = Duration::from_secs(5 * 60);

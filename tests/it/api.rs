@@ -1,7 +1,8 @@
 //! The API, over HTTP: every transition, allowed and refused, and bad input of all kinds.
 
+use crate::collection;
 use f0_learning::jobs::check::CheckReport;
-use f0_learning::store::{AuditFilter, Store, collection};
+use f0_learning::store::{AuditFilter, Store};
 use f0_learning_core::policy::PolicyStatus;
 use reqwest::Method;
 use serde_json::{Value, json};

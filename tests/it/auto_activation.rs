@@ -1,7 +1,8 @@
 //! What the tune job activates by itself, and what it leaves to people.
 
+use crate::collection;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{AutoOutcome, Store, TUNER, collection};
+use f0_learning::store::{AutoOutcome, Store, TUNER};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;

@@ -231,8 +231,8 @@ async fn without_a_credential_configured_nothing_can_be_changed_or_read() {
 
 #[tokio::test]
 async fn before_firestore_is_reached_the_api_says_so() {
-    use f0_learning::health::Health;
     use f0_learning::http::{AdminToken, Api, Server};
+    use f0_learning::observability::health::Health;
     use f0_learning_core::Clock;
     let token = AdminToken::new(TOKEN.to_owned()).unwrap();
     let api =

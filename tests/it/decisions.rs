@@ -4,10 +4,11 @@ use f0_learning_core::policy::PolicyStatus;
 use serde_json::{Value, json};
 
 use crate::binary::{environment, run, text};
+use crate::collection;
 use crate::support::{
     START, assert_sound, document, draft, fields, put, put_arm, seeded_store, statuses, tune,
 };
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 
 /// The store of a test and how the binary reaches it.
 struct Terminal {

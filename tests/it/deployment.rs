@@ -62,7 +62,7 @@ fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
 #[test]
 fn the_rules_name_every_collection() {
     let rules = include_str!("../../firestore.rules");
-    use f0_learning::store::collection::*;
+    use crate::collection::*;
     for name in
         [OBSERVATIONS, REWARDS, STATS, POLICIES, AUDIT, EXPERIMENTS, QUARANTINE, STATE, CONFIG]
     {

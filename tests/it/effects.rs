@@ -1,6 +1,7 @@
 //! What each version earned, and what came of the decisions on it.
 
-use f0_learning::store::{Store, TUNER, collection};
+use crate::collection;
+use f0_learning::store::{Store, TUNER};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;

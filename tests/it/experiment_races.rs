@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::collection;
 use f0_learning::jobs::guard::GuardJob;
-use f0_learning::store::{ChangeError, GUARD, NewDraft, OverrideParams, Store, collection};
+use f0_learning::store::{ChangeError, GUARD, NewDraft, OverrideParams, Store};
 use f0_learning_core::audit::AuditEntry;
 use f0_learning_core::audit::replay;
 use f0_learning_core::document::{Experiment, FlagChanges, Policy};

@@ -1,9 +1,10 @@
 //! Activations that are watched, drafts that are tested, and what the guard makes of them.
 
+use crate::collection;
+use f0_learning::jobs::guard::history::history;
 use f0_learning::jobs::guard::{GuardJob, Step};
-use f0_learning::jobs::history::history;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{Asked, ChangeError, GUARD, Store, collection};
+use f0_learning::store::{Asked, ChangeError, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{Experiment, FlagChanges};
 use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};

@@ -1,9 +1,10 @@
 //! What experiments make of documents that somebody changed past the service, and of decisions
 //! that were made while they went on.
 
+use crate::collection;
 use f0_learning::jobs::guard::Step;
-use f0_learning::jobs::history::history;
-use f0_learning::store::{Asked, ChangeError, Store, collection};
+use f0_learning::jobs::guard::history::history;
+use f0_learning::store::{Asked, ChangeError, Store};
 use f0_learning_core::experiment::{Effect, Kind, Metric, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::PolicyStatus;

@@ -7,6 +7,7 @@ mod api;
 mod auto_activation;
 mod binary;
 mod buckets;
+mod collection;
 mod collector;
 mod credentials;
 mod decisions;

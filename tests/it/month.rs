@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::jobs::replay::replay;
 use f0_learning::jobs::tune::TuneJob;
+use f0_learning::jobs::tune::replay::replay;
 use f0_learning::store::{Store, TUNER};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::FlagChanges;

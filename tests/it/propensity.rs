@@ -1,6 +1,7 @@
 //! Components that prefer some arms for some actions, and say how probable each was.
 
-use f0_learning::store::{Store, collection};
+use crate::collection;
+use f0_learning::store::Store;
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::observation::Outcome;
 use serde_json::{Value, json};

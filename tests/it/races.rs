@@ -3,7 +3,8 @@
 
 use std::task::Poll;
 
-use f0_learning::store::{Pending, Store, collection};
+use crate::collection;
+use f0_learning::store::{Pending, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;

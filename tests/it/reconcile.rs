@@ -1,7 +1,8 @@
 //! What scoring cannot come by: found, scored or quarantined, and counted once.
 
+use crate::collection;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
-use f0_learning::store::{Changes, LateBatch, QuarantineFilter, Store, StoreError, collection};
+use f0_learning::store::{Changes, LateBatch, QuarantineFilter, Store, StoreError};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
 use firestore_kit::Connection;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::collection;
 use f0_learning::archive::{Archive, Manifest, read_keys};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
-use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store, collection};
+use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::sharding::Shard;
 use firestore::gcloud_sdk::google::firestore::v1::Document;

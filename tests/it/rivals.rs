@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::collection;
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::{ChangeError, Changed, OverrideParams, PolicyFilter, Store, collection};
+use f0_learning::store::{ChangeError, Changed, OverrideParams, PolicyFilter, Store};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;

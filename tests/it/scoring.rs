@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use f0_learning::store::collection::OBSERVATIONS;
+use crate::collection::OBSERVATIONS;
 use f0_learning::store::{DOCUMENT_BYTES, Store};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use f0_learning::health::Health;
 use f0_learning::http::{AdminToken, Api, Credentials, Server};
+use f0_learning::observability::health::Health;
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use reqwest::{Method, RequestBuilder};

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::collection;
 use f0_learning::archive::Archive;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions};
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 use firestore_kit::{Connection, PageRequest};
 use firestore_local::proto::StructuredQuery;
 use firestore_local::proto::structured_query::field_filter::Operator;

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::collection;
 use f0_learning::jobs::leases::{GONE_AFTER, LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreReport};
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::sharding::{Shard, shard_of};
 use f0_learning_core::stats::Window;

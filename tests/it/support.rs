@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::collection;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::jobs::tune::{TuneJob, TuneReport};
-use f0_learning::store::{NewDraft, ProposeOutcome, Store, collection};
+use f0_learning::store::{NewDraft, ProposeOutcome, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::audit::{Statuses, replay};
 use f0_learning_core::intent::Intent;

@@ -1,7 +1,8 @@
 //! Every transition of a policy's life, allowed and refused, on the stored documents.
 
+use crate::collection;
 use f0_learning::jobs::check::CheckReport;
-use f0_learning::store::{AuditFilter, ChangeError, Changed, OverrideParams, Store, collection};
+use f0_learning::store::{AuditFilter, ChangeError, Changed, OverrideParams, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::InvalidLength;
 use f0_learning_core::intent::{IdempotencyKey, Intent};

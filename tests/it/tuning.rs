@@ -1,8 +1,9 @@
 //! What the tune job writes, and what keeps it from writing.
 
-use f0_learning::jobs::replay::replay;
+use crate::collection;
+use f0_learning::jobs::tune::replay::replay;
 use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{AuditFilter, NewDraft, ProposeOutcome, Store, collection};
+use f0_learning::store::{AuditFilter, NewDraft, ProposeOutcome, Store};
 use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;

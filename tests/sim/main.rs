@@ -16,6 +16,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
 
+mod collection;
 mod day;
 mod decisions;
 mod documents;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use f0_learning::store::{TUNER, collection};
+use crate::collection;
+use f0_learning::store::TUNER;
 use f0_learning_core::audit::replay;
 use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, Observation};
 use f0_learning_core::policy::PolicyStatus;

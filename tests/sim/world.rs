@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use crate::collection;
 use f0_learning::jobs::leases::Leases;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::{Store, collection};
+use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{CommitRequest, Document, Write};

@@ -1,7 +1,7 @@
 //! `policies history`: promise beside outcome.
 
 use anyhow::{Result, bail};
-use f0_learning::jobs::history::{Outcome, history};
+use f0_learning::jobs::guard::history::{Outcome, history};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::experiment::Verdict;

@@ -1,7 +1,7 @@
 //! `policies replay`.
 
 use anyhow::{Result, bail};
-use f0_learning::jobs::replay::replay;
+use f0_learning::jobs::tune::replay::replay;
 use f0_learning::store::{Store, TUNER};
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::ArmInput;

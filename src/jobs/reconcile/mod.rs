@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::score::ledger::Ledger;
 use crate::store::{
     Cached, Changes, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store, StoredItem,
-    Unordered, collection::OBSERVATIONS,
+    Unordered,
 };
 use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
 use f0_learning_core::reward::RewardConfig;
@@ -243,7 +243,7 @@ impl ReconcileJob {
     async fn shards(&self, known: &Known, others: bool) -> Result<Vec<Shard>> {
         let mut shards = known.layout.shards();
         if others && known.layout.shards > 0 {
-            let found = self.store.shards_in(OBSERVATIONS).await?;
+            let found = self.store.observed_shards().await?;
             shards.extend(found.into_iter().filter(|it| !known.cursors.contains_key(it)));
         }
         Ok(shards)

@@ -7,7 +7,6 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use crate::health::Health;
 use crate::jobs::check::CheckReport;
 use crate::jobs::guard::GuardJob;
 use crate::jobs::leases::Leases;
@@ -15,6 +14,7 @@ use crate::jobs::reconcile::ReconcileJob;
 use crate::jobs::retain::{RetainError, RetainJob};
 use crate::jobs::score::ScoreJob;
 use crate::jobs::tune::TuneJob;
+use crate::observability::health::Health;
 use crate::store::{Store, StoreError};
 use f0_learning_core::Clock;
 

@@ -17,7 +17,7 @@ impl Store {
     /// Ends an experiment whose document does not decode: the guard passes it over, and could not
     /// take its candidate out of use. Active versions are asked which of them names it, since the
     /// document may be wrong about its policy as well.
-    pub(super) async fn discard_experiment(
+    pub(in crate::store) async fn discard_experiment(
         &self,
         id: &str,
         intent: &Intent,

@@ -17,7 +17,7 @@ pub(in crate::store) struct OpenExperiment {
 }
 
 impl Store {
-    pub(super) fn decode_experiment(&self, document: &Document) -> Result<Experiment> {
+    pub(in crate::store) fn decode_experiment(&self, document: &Document) -> Result<Experiment> {
         let name = self.db.short_name(&document.name);
         let json = Json::Object(value::fields_to_json(&document.fields));
         let found: Experiment = serde_json::from_value(json)
@@ -34,13 +34,13 @@ impl Store {
     }
 
     /// The write that stores a new one.
-    pub(super) fn create_experiment(&self, experiment: &Experiment) -> Write {
+    pub(in crate::store) fn create_experiment(&self, experiment: &Experiment) -> Write {
         write::create(self.db.name(EXPERIMENTS, &experiment.id), json_fields(experiment))
     }
 }
 
 /// The fields of anything that is a JSON object.
-pub(super) fn json_fields(value: &impl Serialize) -> Fields {
+pub(in crate::store) fn json_fields(value: &impl Serialize) -> Fields {
     match serde_json::to_value(value) {
         Ok(Json::Object(object)) => value::fields_from_json(&object),
         _ => Fields::default(),

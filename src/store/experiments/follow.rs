@@ -84,13 +84,13 @@ impl Standing {
 }
 
 /// The active versions name no candidate any more.
-pub(super) fn without_candidate(standing: &Standing) -> impl Iterator<Item = Write> {
+pub(in crate::store) fn without_candidate(standing: &Standing) -> impl Iterator<Item = Write> {
     let named = standing.active.iter().filter(|(_, it)| it.fields.contains_key(CANDIDATE));
     named.map(|(_, document)| patch(document, Fields::default(), &[CANDIDATE]))
 }
 
 /// The fields of an experiment that ended.
-pub(super) fn ended(status: Status, why: &str, intent: &Intent) -> Fields {
+pub(in crate::store) fn ended(status: Status, why: &str, intent: &Intent) -> Fields {
     value::fields([
         ("status", value::string(status.as_str())),
         ("open", value::boolean(false)),

@@ -12,14 +12,14 @@ mod ramp;
 mod read;
 mod start;
 
-pub(super) use document::OpenExperiment;
+pub(in crate::store) use document::OpenExperiment;
 pub use start::Asked;
 
 /// Who moves experiments on, and takes versions back.
 pub const GUARD: &str = "policy-guard";
 
 /// The field of a version that says when it was taken back.
-pub(super) const ROLLED_BACK_AT: &str = "rolledBackAt";
+pub(in crate::store) const ROLLED_BACK_AT: &str = "rolledBackAt";
 
 /// The field of an active version that names its candidate.
-pub(super) const CANDIDATE: &str = "candidate";
+pub(in crate::store) const CANDIDATE: &str = "candidate";

@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// The kill switch, read where what depends on it is written.
-    pub(super) async fn require_enabled(
+    pub(in crate::store) async fn require_enabled(
         &self,
         transaction: &TransactionId,
     ) -> Result<(), ChangeError> {
@@ -107,7 +107,10 @@ impl Store {
 
 impl Standing {
     /// The experiment, if it is still as it was when it was judged.
-    pub(super) fn still(&self, judged: &Experiment) -> Result<&OpenExperiment, ChangeError> {
+    pub(in crate::store) fn still(
+        &self,
+        judged: &Experiment,
+    ) -> Result<&OpenExperiment, ChangeError> {
         let as_judged = |it: &&OpenExperiment| {
             let it = &it.experiment;
             it.id == judged.id && it.stage == judged.stage && it.status == judged.status
@@ -117,7 +120,10 @@ impl Standing {
 
     /// The same, if also its version is still in force: the control of a test, the candidate of a
     /// watch. What somebody set active by hand meanwhile is not ours to replace.
-    pub(super) fn stands(&self, judged: &Experiment) -> Result<&OpenExperiment, ChangeError> {
+    pub(in crate::store) fn stands(
+        &self,
+        judged: &Experiment,
+    ) -> Result<&OpenExperiment, ChangeError> {
         let expected = match judged.kind {
             Kind::Ab => &judged.control,
             Kind::Watch => &judged.candidate,

@@ -22,7 +22,7 @@ use firestore_kit::value;
 /// How many of the latest are listed.
 const LISTED: usize = 200;
 
-pub(super) fn state_id(experiment: &str) -> String {
+pub(in crate::store) fn state_id(experiment: &str) -> String {
     format!("experiment|{experiment}")
 }
 

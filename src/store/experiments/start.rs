@@ -117,7 +117,7 @@ impl Store {
         .await
     }
 
-    pub(super) fn baseline_write(&self, experiment: &str, baseline: &Baseline) -> Write {
+    pub(in crate::store) fn baseline_write(&self, experiment: &str, baseline: &Baseline) -> Write {
         let fields = value::fields([
             ("experiment", value::string(experiment)),
             ("baseline", value::bytes(baseline.encode())),
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// The write that begins to watch an activation.
-    pub(super) fn watch(
+    pub(in crate::store) fn watch(
         &self,
         standing: &Standing,
         versions: [&Version; 2],
@@ -182,6 +182,6 @@ fn new(
 }
 
 /// The field of the active version that names its candidate.
-pub(super) fn naming(candidate: &Candidate) -> Fields {
+pub(in crate::store) fn naming(candidate: &Candidate) -> Fields {
     value::fields([(CANDIDATE, value::map(json_fields(candidate)))])
 }

@@ -11,13 +11,13 @@ use serde_json::Value as Json;
 use crate::store::{Result, Store};
 
 /// The fields that a pin consists of.
-pub(super) const PIN_FIELDS: [&str; 4] = ["pinned", "pinReason", "pinnedBy", "pinnedAt"];
+pub(in crate::store) const PIN_FIELDS: [&str; 4] = ["pinned", "pinReason", "pinnedBy", "pinnedAt"];
 
-pub(super) fn document_id(id: &str, version: &Version) -> String {
+pub(in crate::store) fn document_id(id: &str, version: &Version) -> String {
     format!("{id}@{version}")
 }
 
-pub(super) fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {
+pub(in crate::store) fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {
     document
         .and_then(|document| value::as_str(&document.fields, "status"))
         .is_some_and(|found| found == status.as_str())
@@ -30,7 +30,7 @@ impl Store {
 
     /// Decodes what can be. One document that somebody spoilt by hand must not hide the others:
     /// it is told in the log, and by name where it is asked for.
-    pub(super) fn decode_sound(&self, documents: &[Document]) -> Vec<Policy> {
+    pub(in crate::store) fn decode_sound(&self, documents: &[Document]) -> Vec<Policy> {
         let decode = |document| {
             let policy = self.decode_policy(document);
             policy
@@ -42,7 +42,7 @@ impl Store {
 }
 
 /// The pin that these fields hold, to be moved to another version; empty where there is none.
-pub(super) fn pin_of(fields: &Fields) -> Fields {
+pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
     if fields.get("pinned").map(value::to_json) != Some(Json::Bool(true)) {
         return Fields::default();
     }

@@ -4,17 +4,21 @@
 
 mod auto_activate;
 mod document;
+mod effectiveness;
 mod override_by_hand;
 mod pin;
 mod propose;
 mod read;
 mod transition;
+mod tuner;
 
 pub use auto_activate::AutoOutcome;
+pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::PolicyFilter;
 pub(in crate::store) use transition::{Standing, patch};
+pub use tuner::TunerMemory;
 
 /// Who creates the drafts of the tune job, and activates them where flags allow it.
 pub const TUNER: &str = "policy-updater";

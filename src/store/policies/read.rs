@@ -17,7 +17,7 @@ use firestore_kit::value;
 use firestore_kit::{Page, PageRequest, by_name};
 
 /// How many of a policy's latest versions are read where its recent history matters.
-pub(super) const RECENT_VERSIONS: usize = 20;
+pub(in crate::store) const RECENT_VERSIONS: usize = 20;
 
 #[derive(Clone, Debug, Default)]
 pub struct PolicyFilter {
@@ -103,7 +103,7 @@ impl Store {
 
     /// The active versions of one policy as documents, read inside a transaction: that another
     /// becomes active meanwhile makes its commit fail.
-    pub(super) async fn active_documents(
+    pub(in crate::store) async fn active_documents(
         &self,
         id: &str,
         transaction: &TransactionId,
@@ -111,7 +111,7 @@ impl Store {
         self.documents_with_status(id, PolicyStatus::Active, transaction).await
     }
 
-    pub(super) async fn documents_with_status(
+    pub(in crate::store) async fn documents_with_status(
         &self,
         id: &str,
         status: PolicyStatus,
@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// A version number that no version of the policy has, read inside a transaction.
-    pub(super) async fn free_version(
+    pub(in crate::store) async fn free_version(
         &self,
         id: &str,
         parent: &Version,

@@ -11,9 +11,9 @@ use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write, value::ValueType};
 use serde_json::Value as Json;
 
-use crate::store::checkpoint::Changes;
-use crate::store::cursor::Position;
-use crate::store::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use crate::store::scoring::checkpoint::Changes;
+use crate::store::scoring::cursor::Position;
+use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
 use f0_learning_core::reward::RewardConfig;
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// A write that changes nothing but that whoever has read `state` must read it again.
-    pub(super) fn touch_reconcile(&self, state: &ReconcileState) -> Write {
+    pub(in crate::store) fn touch_reconcile(&self, state: &ReconcileState) -> Write {
         let next = ReconcileState { sequence: state.sequence + 1, ..state.clone() };
         self.reconcile_write(state, &next)
     }

@@ -29,7 +29,7 @@ pub struct VersionTally {
     /// Size when last encoded, in bytes.
     pub weight: usize,
     /// The update time of the stored document; none where there is none.
-    pub(super) seen: Option<Timestamp>,
+    pub(in crate::store) seen: Option<Timestamp>,
 }
 
 fn state_id(key: &PolicyKey) -> String {
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// The same, each with the document of its version.
-    pub(super) async fn versions_with_tallies(
+    pub(in crate::store) async fn versions_with_tallies(
         &self,
         keys: &[PolicyKey],
     ) -> Result<Vec<(Document, VersionTally)>> {
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// The figures stand beside the tally for those who look into Firestore.
-    pub(super) fn tally_write(&self, version: &mut VersionTally) -> Write {
+    pub(in crate::store) fn tally_write(&self, version: &mut VersionTally) -> Write {
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
         let stats = version.tally.stats();

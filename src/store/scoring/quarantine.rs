@@ -6,8 +6,8 @@ use firestore_kit::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::store::observations::Invalid;
-use crate::store::ranges::Unordered;
+use crate::store::scoring::observations::Invalid;
+use crate::store::scoring::ranges::Unordered;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::QUARANTINE};
 use firestore_kit::Query;

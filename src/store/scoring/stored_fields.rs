@@ -7,7 +7,7 @@ use firestore_kit::proto::value::ValueType;
 use firestore_kit::value::{self, Fields};
 
 /// Queries over the documents of one shard.
-pub(super) trait OfShard {
+pub(in crate::store) trait OfShard {
     /// Keeps only documents that carry the shard's number; all documents where sharding is off.
     fn of_shard(self, shard: Shard) -> Self;
 }

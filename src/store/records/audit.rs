@@ -61,11 +61,11 @@ pub struct AuditRecord {
 
 impl Store {
     /// The write that creates an entry; it belongs into the commit of the change itself.
-    pub(super) fn audit_write(&self, entry: &AuditEntry) -> Write {
+    pub(in crate::store) fn audit_write(&self, entry: &AuditEntry) -> Write {
         self.audit_write_as(&Uuid::new_v4().to_string(), entry)
     }
 
-    pub(super) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Write {
+    pub(in crate::store) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Write {
         let fields = match serde_json::to_value(entry) {
             Ok(Json::Object(object)) => value::fields_from_json(&object),
             _ => value::Fields::default(),
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// How often an actor activated a version of a policy since a time, read in a transaction.
-    pub(super) async fn activations_since(
+    pub(in crate::store) async fn activations_since(
         &self,
         id: &str,
         actor: &str,
@@ -129,7 +129,7 @@ impl Store {
         documents.iter().filter_map(decode).collect()
     }
 
-    pub(super) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {
+    pub(in crate::store) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {
         let json: Map<String, Json> = value::fields_to_json(&document.fields);
         let entry = serde_json::from_value(Json::Object(json)).map_err(|error| {
             StoreError::decode(self.db.short_name(&document.name), "an audit entry", error)

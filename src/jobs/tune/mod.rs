@@ -4,6 +4,8 @@
 //! Load, decide, apply: the decision is `domain::tuning::decide`; this file reads what goes in
 //! and stores what comes out. The flags are read first, and again in the transaction that writes.
 
+pub mod replay;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! `domain::experiment::judge`; each step is one transaction that finds the experiment as it was
 //! judged, or leaves it to the next pass.
 
+pub mod history;
+
 use std::fmt;
 
 use crate::store::{Cached, ChangeError, GUARD, REWARD_CONFIG_TTL, Result, Store, StoreError};

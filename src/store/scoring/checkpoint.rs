@@ -9,9 +9,9 @@ use firestore_kit::proto::{CommitResponse, Write};
 
 use crate::store::Result;
 use crate::store::Store;
-use crate::store::cursor::{Checkpoint, Cursor};
-use crate::store::series::ComponentSeries;
-use crate::store::versions::VersionTally;
+use crate::store::scoring::cursor::{Checkpoint, Cursor};
+use crate::store::scoring::series::ComponentSeries;
+use crate::store::scoring::versions::VersionTally;
 use firestore_kit::write;
 
 /// What a commit changes in the statistics.
@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// The write of the anchor, if there is one, is the commit's first.
-    pub(super) async fn commit_counts(
+    pub(in crate::store) async fn commit_counts(
         &self,
         target: &str,
         anchor: Option<Write>,

@@ -6,7 +6,7 @@ use firestore_kit::proto::{Document, Write};
 
 use firestore_kit::Timestamp;
 
-use crate::store::stats::{stats_delete, stats_write};
+use crate::store::records::stats::{stats_delete, stats_write};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
 use crate::store::{Result, StoreError};
 use f0_learning_core::stats::{Series, Window};
@@ -27,7 +27,7 @@ pub struct ComponentSeries {
     pub weight: usize,
     shown: Vec<Window>,
     /// The update time of the stored document; none where there is none.
-    pub(super) seen: Option<Timestamp>,
+    pub(in crate::store) seen: Option<Timestamp>,
 }
 
 impl ComponentSeries {
@@ -76,7 +76,11 @@ impl Store {
     /// The writes that store a component's series and the windows it gives at `now`; the first is
     /// that of the series itself, where it is to be stored. It is refused where the stored series
     /// is no longer the one that was read.
-    pub(super) fn series_writes(&self, component: &mut ComponentSeries, now: i64) -> Vec<Write> {
+    pub(in crate::store) fn series_writes(
+        &self,
+        component: &mut ComponentSeries,
+        now: i64,
+    ) -> Vec<Write> {
         component.series.advance(now);
         let windows = component.series.windows();
         let filled = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);

@@ -9,7 +9,7 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 
-pub(super) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields {
+pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields {
     let mut fields = value::fields([("sequence", value::int(sequence))]);
     if retired {
         fields.insert("retired".to_owned(), value::boolean(true));
@@ -38,7 +38,7 @@ pub(in crate::store) fn encode_position(position: &Position) -> Value {
     ]))
 }
 
-pub(super) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
+pub(in crate::store) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
     let fields = &document.fields;
     let wrong = |what: &str| {
         let path = format!("{STATE}/{}", super::cursor_id(shard));

@@ -11,19 +11,25 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Arguments, Command};
+/// What a command logs unless `RUST_LOG` says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// What the service does, at level info.
+    Info,
+    /// Only problems, so that a command's output stays its own.
+    Warnings,
+}
 
-/// Starts logging to standard error. `RUST_LOG` chooses what, `LOG_FORMAT=json` how. Long-running
-/// commands log what they do; the others only what goes wrong, so that their output stays theirs.
-pub fn start(arguments: &Arguments) {
-    let default = match arguments.command {
-        Command::Serve(_) => "warn,f0_learning=info",
-        Command::Score(_) | Command::Observations(_) => "warn,f0_learning=info",
-        _ => "warn",
+/// Starts logging to standard error. `RUST_LOG` sets the filter; `json` selects Cloud Logging's
+/// format.
+pub fn start(verbosity: Verbosity, json: bool) {
+    let default = match verbosity {
+        Verbosity::Info => "warn,f0_learning=info",
+        Verbosity::Warnings => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json") {
+    if json {
         lines.event_format(CloudLogging).init();
     } else {
         lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();

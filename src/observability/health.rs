@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::jobs::check::{CheckReport, Irregularity};
-use crate::metrics::Metrics;
+use crate::observability::metrics::Metrics;
 use crate::store::StoreError;
 
 /// The state that the jobs report and the endpoints read.

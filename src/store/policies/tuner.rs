@@ -62,7 +62,7 @@ impl Store {
         TuningInput::decode(input).map(Some).map_err(|error| wrong(&error.to_string()))
     }
 
-    pub(super) fn decision_write(&self, key: &PolicyKey, input: Vec<u8>) -> Write {
+    pub(in crate::store) fn decision_write(&self, key: &PolicyKey, input: Vec<u8>) -> Write {
         let fields = value::fields([
             ("policyVersion", value::string(key.to_string())),
             ("input", value::bytes(input)),

@@ -5,9 +5,9 @@ use firestore_kit::proto::Document;
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 
-use crate::store::cursor::{Cursor, Pending, Position};
-use crate::store::stored_fields::OfShard;
-use crate::store::stored_fields::StoredFields;
+use crate::store::scoring::cursor::{Cursor, Pending, Position};
+use crate::store::scoring::stored_fields::OfShard;
+use crate::store::scoring::stored_fields::StoredFields;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS};
 use f0_learning_core::observation::{Observation, Origin, Rejection};
@@ -167,7 +167,10 @@ impl Store {
     }
 
     /// The whole documents with these ids, as found.
-    pub(super) async fn observations_as_found(&self, ids: &[&str]) -> Result<Vec<Document>> {
+    pub(in crate::store) async fn observations_as_found(
+        &self,
+        ids: &[&str],
+    ) -> Result<Vec<Document>> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
         let mut found = self.db.get_many(names.clone(), None).await?;
         Ok(names.iter().filter_map(|name| found.remove(name)).collect())
@@ -261,7 +264,7 @@ pub struct StoredItem {
     pub shard: Option<i64>,
 }
 
-pub(super) fn stored_item(document: &Document) -> StoredItem {
+pub(in crate::store) fn stored_item(document: &Document) -> StoredItem {
     let shard = value::as_whole(&document.fields, "shard");
     StoredItem { item: parse(document), position: Position::of(document), shard }
 }

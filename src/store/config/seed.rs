@@ -13,11 +13,11 @@ use firestore_kit::{value, write};
 
 /// Collection, document id, and content as it stands in the repository's `config` folder.
 const SEEDS: [(&str, &str, &str); 5] = [
-    (CONFIG, FLAGS, include_str!("../../config/flags.json")),
-    (CONFIG, REWARD_CONFIG, include_str!("../../config/reward_config.json")),
-    (CONFIG, SCORING, include_str!("../../config/scoring.json")),
-    (CONFIG, TUNING, include_str!("../../config/tuning.json")),
-    (POLICIES, "router-core@1.0.0", include_str!("../../config/router-core@1.0.0.json")),
+    (CONFIG, FLAGS, include_str!("../../../config/flags.json")),
+    (CONFIG, REWARD_CONFIG, include_str!("../../../config/reward_config.json")),
+    (CONFIG, SCORING, include_str!("../../../config/scoring.json")),
+    (CONFIG, TUNING, include_str!("../../../config/tuning.json")),
+    (POLICIES, "router-core@1.0.0", include_str!("../../../config/router-core@1.0.0.json")),
 ];
 
 /// Which documents seeding wrote, and which were there.

@@ -30,7 +30,7 @@ fn stats_id(component: &str, window: Window) -> String {
     format!("{}|{}", id_part(component), window.as_str())
 }
 
-pub(super) fn stats_write(
+pub(in crate::store) fn stats_write(
     store: &Store,
     component: &str,
     window: Window,
@@ -46,7 +46,7 @@ pub(super) fn stats_write(
     write::set(store.db.name(STATS, &stats_id(component, window)), fields)
 }
 
-pub(super) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {
+pub(in crate::store) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {
     write::delete(store.db.name(STATS, &stats_id(component, window)))
 }
 

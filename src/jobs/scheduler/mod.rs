@@ -20,7 +20,7 @@ use super::reconcile::ReconcileJob;
 use super::retain::RetainJob;
 use super::score::ScoreJob;
 use super::tune::TuneJob;
-use crate::health::Health;
+use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 use passes::{

@@ -1,5 +1,7 @@
 //! `config`: the flags, the reward configuration, and the bounds of tuning.
 
+pub(in crate::store) mod seed;
+
 use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -17,10 +19,12 @@ use firestore_kit::TransactionId;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
 
-pub(super) const FLAGS: &str = "flags";
-pub(super) const REWARD_CONFIG: &str = "reward_config";
-pub(super) const SCORING: &str = "scoring";
-pub(super) const TUNING: &str = "tuning";
+pub use seed::SeedReport;
+
+pub(in crate::store) const FLAGS: &str = "flags";
+pub(in crate::store) const REWARD_CONFIG: &str = "reward_config";
+pub(in crate::store) const SCORING: &str = "scoring";
+pub(in crate::store) const TUNING: &str = "tuning";
 
 impl Store {
     /// How many shards `config/scoring` asks for; none where there is no such document.
@@ -43,7 +47,10 @@ impl Store {
         Ok(flags_of(self.db.get(CONFIG, FLAGS).await?.as_ref()))
     }
 
-    pub(super) async fn flags_in(&self, transaction: &TransactionId) -> Result<FlagsState> {
+    pub(in crate::store) async fn flags_in(
+        &self,
+        transaction: &TransactionId,
+    ) -> Result<FlagsState> {
         let name = self.db.name(CONFIG, FLAGS);
         let found = self.db.get_many(vec![name.clone()], Some(transaction)).await?;
         Ok(flags_of(found.get(&name)))
@@ -128,7 +135,7 @@ impl Store {
     }
 }
 
-pub(super) fn flags_of(document: Option<&Document>) -> FlagsState {
+pub(in crate::store) fn flags_of(document: Option<&Document>) -> FlagsState {
     let Some(document) = document else { return FlagsState::Missing };
     let json = Json::Object(value::fields_to_json(&document.fields));
     serde_json::from_value(json)

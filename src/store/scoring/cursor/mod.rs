@@ -28,7 +28,7 @@ use f0_learning_core::sharding::Shard;
 use firestore_kit::write;
 pub use layout::StoredLayout;
 pub use position::Position;
-pub(super) use wire::{decode_position, encode_position};
+pub(in crate::store) use wire::{decode_position, encode_position};
 
 fn cursor_id(shard: Shard) -> String {
     match shard {
@@ -121,12 +121,12 @@ impl Store {
         Ok(cursor.after(next, &answer))
     }
 
-    pub(super) fn cursor_target(&self, cursor: &Cursor) -> String {
+    pub(in crate::store) fn cursor_target(&self, cursor: &Cursor) -> String {
         format!("{STATE}/{}", cursor_id(cursor.shard))
     }
 
     /// The write that moves the cursor, refused where it is no longer as it was read.
-    pub(super) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
+    pub(in crate::store) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
         let fields = wire::encode(next, cursor.sequence + 1, false);
         write::set_if_unchanged(self.db.name(STATE, &cursor_id(cursor.shard)), fields, cursor.seen)
     }
@@ -134,7 +134,7 @@ impl Store {
 
 impl Cursor {
     /// The cursor after a commit whose first write was [`cursor_write`](Store::cursor_write).
-    pub(super) fn after(&self, next: Checkpoint, answer: &CommitResponse) -> Self {
+    pub(in crate::store) fn after(&self, next: Checkpoint, answer: &CommitResponse) -> Self {
         Self {
             shard: self.shard,
             position: next.position,

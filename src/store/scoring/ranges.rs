@@ -9,9 +9,9 @@ use firestore_kit::proto::{Document, Value};
 use crate::store::Result;
 use crate::store::Store;
 use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
-use crate::store::cursor::Position;
-use crate::store::observations::{SCORED_FIELDS, StoredItem, stored_item};
-use crate::store::stored_fields::OfShard;
+use crate::store::scoring::cursor::Position;
+use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use crate::store::scoring::stored_fields::OfShard;
 use f0_learning_core::sharding::{MAX_SHARDS, NOBODYS, Shard};
 use firestore_kit::Query;
 use firestore_kit::Sum;
@@ -263,9 +263,14 @@ impl Store {
         Ok((count.observations, count.accounted))
     }
 
+    /// The shards that observations carry, whatever the layout.
+    pub async fn observed_shards(&self) -> Result<Vec<Shard>> {
+        self.shards_in(OBSERVATIONS).await
+    }
+
     /// The whole numbers that documents of a collection carry as `shard`, up to the most shards that
     /// there can be; one read for each.
-    pub async fn shards_in(&self, collection: &str) -> Result<Vec<Shard>> {
+    pub(in crate::store) async fn shards_in(&self, collection: &str) -> Result<Vec<Shard>> {
         let mut shards = Vec::new();
         let mut from = 0.0;
         loop {

@@ -1,0 +1,11 @@
+//! The collections as documented, spelt out again: tests read and write them past the service.
+
+pub const OBSERVATIONS: &str = "ops_observations";
+pub const REWARDS: &str = "ops_rewards";
+pub const STATS: &str = "ops_stats";
+pub const POLICIES: &str = "ops_policies";
+pub const AUDIT: &str = "ops_audit";
+pub const EXPERIMENTS: &str = "ops_experiments";
+pub const QUARANTINE: &str = "ops_quarantine";
+pub const STATE: &str = "ops_state";
+pub const CONFIG: &str = "config";
