@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
+use f0_learning::jobs::tune::{TuneJob, TuneOutcome, TuneReport};
 use f0_learning::store::Store;
 use f0_learning_core::policy::Params;
 use f0_learning_core::tuning::{PolicyTuning, TuningConfig};
@@ -55,13 +55,14 @@ pub async fn run() -> Result<()> {
         let report = TuneJob::new(store.clone()).pass(now).await?;
         let (took, cost) = (began.elapsed(), world.billed() - before);
         let TuneReport::Decided(verdicts) = report else { return Err("tuning is off".into()) };
-        let of = |holds: fn(&Verdict) -> bool| verdicts.iter().filter(|(_, it)| holds(it)).count();
+        let of =
+            |holds: fn(&TuneOutcome) -> bool| verdicts.iter().filter(|(_, it)| holds(it)).count();
         println!(
             "{name} pass over {POLICIES} policies of {ARMS} arms: {:.2} s, {cost}; {} proposed, {} \
              with nothing to propose",
             took.as_secs_f64(),
-            of(|it| matches!(it, Verdict::Proposed { .. })),
-            of(|it| matches!(it, Verdict::Nothing(_)))
+            of(|it| matches!(it, TuneOutcome::Proposed { .. })),
+            of(|it| matches!(it, TuneOutcome::NoChange(_)))
         );
     }
     // Series, and for each policy its active version and what the tuner remembers; flags and two

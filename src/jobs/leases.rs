@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::store::{AnnouncedWorker, Lease, Result, Store};
+use crate::store::{Lease, Result, Store, WorkerAnnouncement};
 use f0_learning_core::Clock;
 use f0_learning_core::sharding::Shard;
 
@@ -125,7 +125,7 @@ impl Leases {
     }
 
     /// A worker that crashed does not sign itself off.
-    async fn forget_the_gone(&self, workers: &[AnnouncedWorker], now: i64) {
+    async fn forget_the_gone(&self, workers: &[WorkerAnnouncement], now: i64) {
         let gone_since = now - GONE_AFTER * self.lasting_ms;
         let gone: Vec<_> = workers.iter().filter(|it| it.until < gone_since).collect();
         if let Err(error) = self.store.forget_workers(&gone).await {

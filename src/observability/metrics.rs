@@ -40,7 +40,7 @@ pub struct Metrics {
     rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
     orphans: Gauge,
-    taken_back: Counter<u64, AtomicU64>,
+    rolled_back: Counter<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -70,9 +70,9 @@ impl Default for Metrics {
         let help =
             "Rewards whose observation no longer exists, as the last reconciliation found them";
         registry.register("rewards_without_observation", help, orphans.clone());
-        let taken_back = Counter::default();
+        let rolled_back = Counter::default();
         let help = "Versions that were taken back because a guardrail was proven to be broken";
-        registry.register("versions_taken_back", help, taken_back.clone());
+        registry.register("versions_taken_back", help, rolled_back.clone());
         Self {
             registry,
             passes,
@@ -82,7 +82,7 @@ impl Default for Metrics {
             rejected,
             late,
             orphans,
-            taken_back,
+            rolled_back,
         }
     }
 }
@@ -115,7 +115,7 @@ impl Metrics {
     }
 
     pub fn guarded(&self, report: &GuardReport) {
-        self.taken_back.inc_by(report.taken_back() as u64);
+        self.rolled_back.inc_by(report.rolled_back() as u64);
     }
 
     pub fn credentials_refused(&self) {

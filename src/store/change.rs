@@ -163,7 +163,7 @@ impl Store {
         let name = self.db.name(AUDIT, &audit_id);
         let decide = &decide;
         self.db
-            .in_transaction(target, Repeat::Recognised, |transaction| {
+            .in_transaction(target, Repeat::Idempotent, |transaction| {
                 let (audit_id, name) = (audit_id.clone(), name.clone());
                 async move {
                     let before = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;

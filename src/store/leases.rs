@@ -28,7 +28,7 @@ pub struct Lease {
 
 /// A worker that has said that it is there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AnnouncedWorker {
+pub struct WorkerAnnouncement {
     pub worker: String,
     /// Until when, in epoch milliseconds.
     pub until: i64,
@@ -100,9 +100,9 @@ impl Store {
     }
 
     /// Takes announcements of others back, each only if it is still as it was read.
-    pub async fn forget_workers(&self, workers: &[&AnnouncedWorker]) -> Result<()> {
+    pub async fn forget_workers(&self, workers: &[&WorkerAnnouncement]) -> Result<()> {
         for some in workers.chunks(MAX_BATCH) {
-            let delete = |announced: &&AnnouncedWorker| {
+            let delete = |announced: &&WorkerAnnouncement| {
                 let name = self.db.name(STATE, &worker_id(&announced.worker));
                 announced.seen.map(|seen| write::delete_if_unchanged(name, seen))
             };
@@ -113,13 +113,13 @@ impl Store {
     }
 
     /// The workers that have announced themselves, those whose announcement ran out included.
-    pub async fn workers(&self) -> Result<Vec<AnnouncedWorker>> {
+    pub async fn workers(&self) -> Result<Vec<WorkerAnnouncement>> {
         let query = Query::of(STATE).ascending("workerUntil").build();
         let documents = self.db.query_all("ops_state by workerUntil", query).await?;
         let announced = |document: &Document| {
             let worker = value::as_str(&document.fields, "worker")?;
             let until = value::as_int(&document.fields, "workerUntil")?;
-            Some(AnnouncedWorker { worker, until, seen: document.update_time })
+            Some(WorkerAnnouncement { worker, until, seen: document.update_time })
         };
         Ok(documents.iter().filter_map(announced).collect())
     }

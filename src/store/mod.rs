@@ -18,8 +18,8 @@ pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
 pub use config::SeedReport;
-pub use experiments::{Asked, GUARD};
-pub use leases::{AnnouncedWorker, Lease};
+pub use experiments::{ExperimentRequest, GUARD};
+pub use leases::{Lease, WorkerAnnouncement};
 pub use policies::{
     AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
     ProposeOutcome, TUNER, TunerMemory,

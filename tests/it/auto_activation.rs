@@ -1,7 +1,7 @@
 //! What the tune job activates by itself, and what it leaves to people.
 
 use crate::collection;
-use f0_learning::jobs::tune::{TuneReport, Verdict};
+use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
 use f0_learning::store::{AutoOutcome, Store, TUNER};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
@@ -28,7 +28,7 @@ async fn automatic(store: &Store, on: bool) {
     store.set_flags(changes, &Intent::new("ada", START)).await.unwrap();
 }
 
-async fn verdict(store: &Store, now: i64) -> Verdict {
+async fn verdict(store: &Store, now: i64) -> TuneOutcome {
     match tune(store, now).await {
         TuneReport::Decided(mut verdicts) => verdicts.remove(0).1,
         TuneReport::SwitchedOff(flags) => panic!("{flags}"),
@@ -39,7 +39,7 @@ async fn verdict(store: &Store, now: i64) -> Verdict {
 async fn a_draft_of_the_job_is_activated_and_audited_as_the_jobs() {
     let store = ready_store().await;
     let verdict = verdict(&store, START).await;
-    let Verdict::Activated { key, audit_id, .. } = verdict else { panic!("{verdict:?}") };
+    let TuneOutcome::Activated { key, audit_id, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(key.to_string(), "router-core@1.0.1");
     let entry = document(&store, collection::AUDIT, &audit_id).await.unwrap();
     assert_eq!((&entry["actor"], &entry["action"]), (&json!(TUNER), &json!("activate")));
@@ -50,10 +50,10 @@ async fn a_draft_of_the_job_is_activated_and_audited_as_the_jobs() {
 async fn a_draft_from_before_the_flag_is_activated_by_the_next_pass() {
     let store = ready_store().await;
     automatic(&store, false).await;
-    assert!(matches!(verdict(&store, START).await, Verdict::Proposed { left: None, .. }));
-    assert!(matches!(verdict(&store, START).await, Verdict::Nothing(_)));
+    assert!(matches!(verdict(&store, START).await, TuneOutcome::Proposed { left: None, .. }));
+    assert!(matches!(verdict(&store, START).await, TuneOutcome::NoChange(_)));
     automatic(&store, true).await;
-    assert!(matches!(verdict(&store, START).await, Verdict::Activated { .. }));
+    assert!(matches!(verdict(&store, START).await, TuneOutcome::Activated { .. }));
 }
 
 #[tokio::test]
@@ -66,12 +66,12 @@ async fn no_more_are_activated_in_a_day_than_the_bounds_allow() {
     });
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
     let first = verdict(&store, START).await;
-    assert!(matches!(first, Verdict::Activated { .. }), "{first:?}");
+    assert!(matches!(first, TuneOutcome::Activated { .. }), "{first:?}");
     let second = verdict(&store, START + 1_000).await;
-    let Verdict::Proposed { left: Some(why), .. } = &second else { panic!("{second:?}") };
+    let TuneOutcome::Proposed { left: Some(why), .. } = &second else { panic!("{second:?}") };
     assert!(why.contains("in the last 24 hours"), "{why}");
     const DAY: i64 = 24 * 3_600_000;
-    assert!(matches!(verdict(&store, START + DAY + 2_000).await, Verdict::Activated { .. }));
+    assert!(matches!(verdict(&store, START + DAY + 2_000).await, TuneOutcome::Activated { .. }));
     assert_sound(&store, "router-core", "after three passes").await;
 }
 
@@ -85,7 +85,7 @@ async fn only_what_the_tuner_made_and_as_it_made_it() {
     let checked = weights(&[("gpt-5", 0.5), ("gemini", 0.25), ("claude", 0.25)]);
     let other = weights(&[("gpt-5", 0.4), ("gemini", 0.35), ("claude", 0.25)]);
     let left = |outcome: AutoOutcome| match outcome {
-        AutoOutcome::Left(why) => why,
+        AutoOutcome::AwaitingApproval(why) => why,
         AutoOutcome::Activated(changed) => panic!("{changed:?}"),
     };
     let activate =
@@ -111,12 +111,15 @@ async fn a_switch_thrown_after_the_draft_still_stops_its_activation() {
     ] {
         store.set_flags(changes, &ada()).await.unwrap();
         let outcome = store.auto_activate(&key, &weights, 4, START).await.unwrap();
-        assert!(matches!(outcome, AutoOutcome::Left(_)), "{outcome:?}");
+        assert!(matches!(outcome, AutoOutcome::AwaitingApproval(_)), "{outcome:?}");
     }
     automatic(&store, true).await;
     store.pin("router-core", &ada()).await.unwrap();
     let outcome = store.auto_activate(&key, &weights, 4, START).await.unwrap();
-    assert!(matches!(&outcome, AutoOutcome::Left(why) if why.contains("pinned")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, AutoOutcome::AwaitingApproval(why) if why.contains("pinned")),
+        "{outcome:?}"
+    );
     assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Draft);
 }
 
@@ -124,7 +127,7 @@ async fn a_switch_thrown_after_the_draft_still_stops_its_activation() {
 async fn a_pinned_policy_is_left_alone_even_by_a_pass_that_began_before() {
     let store = ready_store().await;
     store.pin("router-core", &ada()).await.unwrap();
-    assert_eq!(verdict(&store, START).await, Verdict::Pinned("a test".to_owned()));
+    assert_eq!(verdict(&store, START).await, TuneOutcome::Pinned("a test".to_owned()));
     // A pass that had read the policy before the pin meets it in its transaction.
     let version = key("router-core@1.0.1").version;
     let active = store.active_policies().await.unwrap().remove(0);
@@ -143,5 +146,5 @@ async fn a_pinned_policy_is_left_alone_even_by_a_pass_that_began_before() {
     assert_eq!(outcome, f0_learning::store::ProposeOutcome::Pinned);
     assert!(!statuses(&store, "router-core").await.contains_key(&version));
     store.unpin("router-core", &ada()).await.unwrap();
-    assert!(matches!(verdict(&store, START).await, Verdict::Activated { .. }));
+    assert!(matches!(verdict(&store, START).await, TuneOutcome::Activated { .. }));
 }

@@ -2,9 +2,9 @@
 
 use crate::collection;
 use f0_learning::jobs::guard::history::history;
-use f0_learning::jobs::guard::{GuardJob, Step};
-use f0_learning::jobs::tune::{TuneReport, Verdict};
-use f0_learning::store::{Asked, ChangeError, GUARD, Store};
+use f0_learning::jobs::guard::{GuardAction, GuardJob};
+use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
+use f0_learning::store::{ChangeError, ExperimentRequest, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{Experiment, FlagChanges};
 use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};
@@ -21,7 +21,7 @@ use crate::support::{
 pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
-pub const ASKED: Asked = Asked {
+pub const ASKED: ExperimentRequest = ExperimentRequest {
     metric: f0_learning_core::experiment::Metric::Reward,
     min_effect: Some(0.01),
     min_samples: Some(20),
@@ -45,9 +45,9 @@ pub async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) 
     score(store, ts + MINUTE).await;
 }
 
-pub async fn guard(store: &Store, now: i64) -> Vec<Step> {
+pub async fn guard(store: &Store, now: i64) -> Vec<GuardAction> {
     let report = GuardJob::new(store.clone()).pass(now).await.unwrap();
-    report.outcomes.into_iter().map(|outcome| outcome.step).collect()
+    report.outcomes.into_iter().map(|outcome| outcome.action).collect()
 }
 
 pub async fn only(store: &Store, kind: Kind) -> Experiment {
@@ -77,7 +77,7 @@ async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
     let store = regression().await;
     let now = START + 4 * HOUR;
     let steps = guard(&store, now).await;
-    let [Step::TakenBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
+    let [GuardAction::RolledBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
     assert!(breach.proven > breach.allowed, "{breach:?}");
     assert_sound(&store, "router-core", "after a version was taken back").await;
     let stored = statuses(&store, "router-core").await;
@@ -108,14 +108,15 @@ async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
     }
     flags(&store, true, true).await;
     let TuneReport::Decided(verdicts) = tune(&store, START).await else { panic!() };
-    assert!(matches!(verdicts[0].1, Verdict::Activated { .. }), "{verdicts:?}");
-    let mut taken_back = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
+    assert!(matches!(verdicts[0].1, TuneOutcome::Activated { .. }), "{verdicts:?}");
+    let mut rolled_back =
+        document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
     store.roll_back("router-core", None, &ada()).await.unwrap();
-    taken_back.insert("status".to_owned(), json!("archived"));
-    taken_back.insert("rolledBackAt".to_owned(), json!(START));
-    put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(taken_back))).await;
+    rolled_back.insert("status".to_owned(), json!("archived"));
+    rolled_back.insert("rolledBackAt".to_owned(), json!(START));
+    put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(rolled_back))).await;
     let TuneReport::Decided(verdicts) = tune(&store, START).await else { panic!() };
-    assert!(matches!(verdicts[0].1, Verdict::Nothing(_)), "{verdicts:?}");
+    assert!(matches!(verdicts[0].1, TuneOutcome::NoChange(_)), "{verdicts:?}");
 }
 
 #[tokio::test]
@@ -123,13 +124,21 @@ async fn neither_a_switch_nor_a_pin_is_overruled() {
     let store = regression().await;
     flags(&store, false, true).await;
     let held = guard(&store, START + 4 * HOUR).await;
-    assert!(matches!(held.as_slice(), [Step::Held(why)] if why.contains("enabled=false")));
+    assert!(
+        matches!(held.as_slice(), [GuardAction::Skipped(why)] if why.contains("enabled=false"))
+    );
     flags(&store, true, false).await;
     store.pin("router-core", &ada()).await.unwrap();
     let held = guard(&store, START + 4 * HOUR).await;
-    assert!(matches!(held.as_slice(), [Step::Held(why)] if why.contains("pinned")), "{held:?}");
+    assert!(
+        matches!(held.as_slice(), [GuardAction::Skipped(why)] if why.contains("pinned")),
+        "{held:?}"
+    );
     store.unpin("router-core", &ada()).await.unwrap();
-    assert!(matches!(guard(&store, START + 4 * HOUR).await.as_slice(), [Step::TakenBack(_)]));
+    assert!(matches!(
+        guard(&store, START + 4 * HOUR).await.as_slice(),
+        [GuardAction::RolledBack(_)]
+    ));
 }
 
 #[tokio::test]
@@ -138,7 +147,7 @@ async fn two_guards_at_once_take_a_version_back_once() {
     let now = START + 4 * HOUR;
     let (a, b) = tokio::join!(guard(&store, now), guard(&store, now));
     let all: Vec<_> = a.iter().chain(&b).collect();
-    let done = all.iter().filter(|step| matches!(step, Step::TakenBack(_))).count();
+    let done = all.iter().filter(|step| matches!(step, GuardAction::RolledBack(_))).count();
     assert_eq!(done, 1, "{all:?}");
     assert_sound(&store, "router-core", "after two guards").await;
     let trail = store.trail("router-core", None).await.unwrap();
@@ -165,9 +174,13 @@ async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
     observe(&store, "1.0.1", 300, 30, START + 3 * HOUR).await;
     let shown = history(&store, "router-core", START + 4 * HOUR).await.unwrap();
     assert!(!shown[0].settled && shown[0].verdict.is_some(), "{shown:?}");
-    assert_eq!(guard(&store, START + 4 * HOUR).await, [Step::Waits], "a watch lasts a day");
+    assert_eq!(
+        guard(&store, START + 4 * HOUR).await,
+        [GuardAction::NoChange],
+        "a watch lasts a day"
+    );
     let later = START + 2 * HOUR + DAY;
-    assert_eq!(guard(&store, later).await, [Step::Ended(Status::Passed)]);
+    assert_eq!(guard(&store, later).await, [GuardAction::Ended(Status::Passed)]);
     let shown = history(&store, "router-core", later).await.unwrap();
     let verdict = shown[0].verdict.as_ref().unwrap();
     assert!(shown[0].settled);
@@ -205,8 +218,8 @@ async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
         observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
         let steps = guard(&store, now + HOUR).await;
         match STAGES.get(stage + 1) {
-            Some(next) => assert_eq!(steps, [Step::NextStage { share: *next }]),
-            None => assert_eq!(steps, [Step::Promoted]),
+            Some(next) => assert_eq!(steps, [GuardAction::NextStage { share: *next }]),
+            None => assert_eq!(steps, [GuardAction::Promoted]),
         }
     }
     assert_eq!(share(&store).await, None);
@@ -231,8 +244,8 @@ async fn without_the_flag_an_improvement_waits_for_a_yes() {
         observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
         last = guard(&store, now + HOUR).await;
     }
-    assert_eq!(last, [Step::Asks]);
-    assert_eq!(guard(&store, now + HOUR).await, [Step::Waits], "asked once");
+    assert_eq!(last, [GuardAction::AwaitingApproval]);
+    assert_eq!(guard(&store, now + HOUR).await, [GuardAction::NoChange], "asked once");
     assert_eq!(share(&store).await, Some(0.5));
     store.activate(&key, false, &ada()).await.unwrap();
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
@@ -249,7 +262,7 @@ async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
     // The kill switch keeps nothing from being taken out of use.
     flags(&store, false, false).await;
     let steps = guard(&store, START + 2 * HOUR).await;
-    assert!(matches!(steps.as_slice(), [Step::TakenBack(_)]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [GuardAction::RolledBack(_)]), "{steps:?}");
     assert_eq!(share(&store).await, None);
     assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Rejected);
     assert_sound(&store, "router-core", "after a breach").await;
@@ -267,7 +280,7 @@ async fn one_test_at_a_time_and_none_against_another_version() {
     flags(&store, true, true).await;
     let left = store.auto_activate(&other, &weights.into(), 4, START).await.unwrap();
     assert!(
-        matches!(&left, f0_learning::store::AutoOutcome::Left(why) if why.contains("experiment"))
+        matches!(&left, f0_learning::store::AutoOutcome::AwaitingApproval(why) if why.contains("experiment"))
     );
     // An admin's activation ends the test; its draft stays one.
     store.activate(&other, false, &ada()).await.unwrap();

@@ -2,9 +2,9 @@
 //! that were made while they went on.
 
 use crate::collection;
-use f0_learning::jobs::guard::Step;
+use f0_learning::jobs::guard::GuardAction;
 use f0_learning::jobs::guard::history::history;
-use f0_learning::store::{Asked, ChangeError, Store};
+use f0_learning::store::{ChangeError, ExperimentRequest, Store};
 use f0_learning_core::experiment::{Effect, Kind, Metric, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::PolicyStatus;
@@ -138,7 +138,11 @@ async fn a_test_whose_candidate_is_gone_or_decided_on_by_hand_ends() {
                 change(&store, collection::POLICIES, id, spoil).await;
             }
         }
-        assert_eq!(guard(&store, START + HOUR).await, [Step::Ended(Status::Stopped)], "{how}");
+        assert_eq!(
+            guard(&store, START + HOUR).await,
+            [GuardAction::Ended(Status::Stopped)],
+            "{how}"
+        );
         assert_no_test(&store).await;
         let reason = only(&store, Kind::Ab).await.reason.unwrap();
         assert!(reason.contains("1.0.1"), "{how}: {reason}");
@@ -155,7 +159,7 @@ async fn a_test_whose_control_was_replaced_by_hand_ends_and_touches_nothing_else
     observe(&store, "1.0.1", 30, 3, START + MINUTE).await;
     set_status(&store, "1.0.0", "archived").await;
     set_status(&store, "1.0.2", "active").await;
-    assert_eq!(guard(&store, START + 2 * HOUR).await, [Step::Ended(Status::Superseded)]);
+    assert_eq!(guard(&store, START + 2 * HOUR).await, [GuardAction::Ended(Status::Superseded)]);
     assert_no_test(&store).await;
     assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Draft);
 }
@@ -166,7 +170,7 @@ async fn an_activation_that_was_replaced_by_hand_is_not_taken_back() {
     draft(&store, "1.0.2", "1.0.1").await;
     set_status(&store, "1.0.1", "archived").await;
     set_status(&store, "1.0.2", "active").await;
-    assert_eq!(guard(&store, START + 4 * HOUR).await, [Step::Ended(Status::Superseded)]);
+    assert_eq!(guard(&store, START + 4 * HOUR).await, [GuardAction::Ended(Status::Superseded)]);
     assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Active);
     assert_eq!(guard(&store, START + 4 * HOUR).await, []);
 }
@@ -179,7 +183,11 @@ async fn a_watch_that_has_nothing_to_go_back_to_ends() {
             "deleted" => delete(&store, collection::POLICIES, "router-core@1.0.0").await,
             _ => set_status(&store, "1.0.0", "rejected").await,
         }
-        assert_eq!(guard(&store, START + 4 * HOUR).await, [Step::Ended(Status::Stopped)], "{how}");
+        assert_eq!(
+            guard(&store, START + 4 * HOUR).await,
+            [GuardAction::Ended(Status::Stopped)],
+            "{how}"
+        );
         assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Active);
         assert_eq!(guard(&store, START + 4 * HOUR).await, [], "{how}");
     }
@@ -192,7 +200,10 @@ async fn a_regression_whose_document_somebody_spoilt_is_taken_back_all_the_same(
         it.insert("params".to_owned(), json!(7));
     })
     .await;
-    assert!(matches!(guard(&store, START + 4 * HOUR).await.as_slice(), [Step::TakenBack(_)]));
+    assert!(matches!(
+        guard(&store, START + 4 * HOUR).await.as_slice(),
+        [GuardAction::RolledBack(_)]
+    ));
     assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Active);
     let stored = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
     assert_eq!(stored["rolledBackAt"], json!(START + 4 * HOUR));
@@ -206,7 +217,9 @@ async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
     let test = only(&store, Kind::Ab).await;
     delete(&store, collection::STATE, &format!("experiment|{}", test.id)).await;
     let steps = guard(&store, START + 4 * HOUR).await;
-    let [Step::Held(why), Step::TakenBack(_)] = steps.as_slice() else { panic!("{steps:?}") };
+    let [GuardAction::Skipped(why), GuardAction::RolledBack(_)] = steps.as_slice() else {
+        panic!("{steps:?}")
+    };
     assert!(why.contains("is missing"), "{why}");
     assert_sound(&store, "router-core", "with a test that cannot be compared").await;
 
@@ -215,8 +228,8 @@ async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
     let test = only(&store, Kind::Ab).await;
     delete(&store, collection::STATE, &format!("experiment|{}", test.id)).await;
     let end = START + 14 * DAY;
-    assert!(matches!(guard(&store, end - 1).await.as_slice(), [Step::Held(_)]));
-    assert_eq!(guard(&store, end).await, [Step::Ended(Status::Inconclusive)]);
+    assert!(matches!(guard(&store, end - 1).await.as_slice(), [GuardAction::Skipped(_)]));
+    assert_eq!(guard(&store, end).await, [GuardAction::Ended(Status::Inconclusive)]);
     assert_no_test(&store).await;
 }
 
@@ -259,7 +272,10 @@ async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped(
 #[tokio::test]
 async fn the_version_that_was_taken_back_is_not_gone_back_to_unless_it_is_named() {
     let store = regression().await;
-    assert!(matches!(guard(&store, START + 4 * HOUR).await.as_slice(), [Step::TakenBack(_)]));
+    assert!(matches!(
+        guard(&store, START + 4 * HOUR).await.as_slice(),
+        [GuardAction::RolledBack(_)]
+    ));
     // An admin who saw the regression too, and was a moment late.
     let late = store.roll_back("router-core", None, &ada()).await;
     assert!(matches!(late, Err(ChangeError::NothingBefore(_))), "{late:?}");
@@ -292,8 +308,8 @@ async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
     observe(&store, "1.0.1", 200, 2, START + 3 * HOUR).await;
     guard(&store, START + 4 * HOUR).await;
     let shown = history(&store, "router-core", START + 4 * HOUR).await.unwrap();
-    let taken_back = shown.iter().find(|it| it.version == key.version).unwrap();
-    let verdict = taken_back.verdict.as_ref().unwrap();
+    let rolled_back = shown.iter().find(|it| it.version == key.version).unwrap();
+    let verdict = rolled_back.verdict.as_ref().unwrap();
     assert_eq!((verdict.kind, verdict.effect), (Kind::Watch, Effect::Worse));
 }
 
@@ -314,7 +330,7 @@ async fn a_test_that_cannot_begin_says_why() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     draft(&store, "1.0.2", "1.0.0").await;
-    let costs = Asked { metric: Metric::CostUsd, min_effect: None, ..ASKED };
+    let costs = ExperimentRequest { metric: Metric::CostUsd, min_effect: None, ..ASKED };
     let refused = store.start_experiment(&key, &costs, &ada()).await.unwrap_err().to_string();
     assert!(refused.contains("US dollars"), "{refused}");
     set_status(&store, "1.0.2", "active").await;
@@ -335,9 +351,9 @@ async fn an_improvement_of_a_pinned_policy_waits_for_a_yes_whatever_the_flags() 
     store.pin("router-core", &ada()).await.unwrap();
     observe(&store, "1.0.0", 250, 3, START).await;
     observe(&store, "1.0.1", 250, 50, START + MINUTE).await;
-    assert_eq!(guard(&store, START + HOUR).await, [Step::Asks]);
-    assert_eq!(guard(&store, START + HOUR).await, [Step::Waits], "asked once");
+    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::AwaitingApproval]);
+    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::NoChange], "asked once");
     store.unpin("router-core", &ada()).await.unwrap();
-    assert_eq!(guard(&store, START + HOUR).await, [Step::Promoted]);
+    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::Promoted]);
     assert_sound(&store, "router-core", "after a promotion that waited").await;
 }

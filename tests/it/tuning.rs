@@ -2,7 +2,7 @@
 
 use crate::collection;
 use f0_learning::jobs::tune::replay::replay;
-use f0_learning::jobs::tune::{TuneReport, Verdict};
+use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
 use f0_learning::store::{AuditFilter, NewDraft, ProposeOutcome, Store};
 use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
@@ -94,7 +94,7 @@ async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
     score(&store, START + 4_000).await;
     let TuneReport::Decided(verdicts) = tune(&store, START + 5_000).await else { panic!("flags") };
     assert!(
-        matches!(&verdicts[0].1, Verdict::Proposed { supersedes, .. } if supersedes.len() == 1),
+        matches!(&verdicts[0].1, TuneOutcome::Proposed { supersedes, .. } if supersedes.len() == 1),
         "{verdicts:?}"
     );
     let versions: Vec<_> = drafts(&store)

@@ -46,14 +46,14 @@ impl Layout {
 }
 
 /// What is recorded, as `shard`, with what accounts for an observation that no shard's queries find.
-pub const NOBODYS: i64 = -1;
+pub const UNSHARDED: i64 = -1;
 
 /// What is recorded, as `shard`, with what accounts for an observation that carries `number`: it
 /// does not depend on how many shards there are, so that what is found by one number is accounted
 /// for under the same.
 pub fn recorded(number: Option<i64>) -> i64 {
     let number = number.filter(|number| (0..i64::from(MAX_SHARDS)).contains(number));
-    number.unwrap_or(NOBODYS)
+    number.unwrap_or(UNSHARDED)
 }
 
 /// The shard of an observation's id: FNV-1a (32 bits) of its UTF-8 bytes, modulo the number of

@@ -75,7 +75,7 @@ impl Error {
 
     /// Whether it is about the documents at hand alone, so that others may fare better: one does
     /// not decode, is too large to be written, or was contended for too long.
-    pub fn is_about_one(&self) -> bool {
+    pub fn is_isolated(&self) -> bool {
         let decode = matches!(self, Self::Decode { .. });
         decode || self.is_conflict() || self.code() == Some(Code::InvalidArgument)
     }

@@ -19,14 +19,14 @@ pub enum Repeat {
     Aborted,
     /// Also after an answer that was lost: the body recognises its own commit, should it have
     /// landed.
-    Recognised,
+    Idempotent,
 }
 
 impl Repeat {
     fn allows(self, error: &Error) -> bool {
         match (self, error.code()) {
             (_, Some(Code::Aborted)) => true,
-            (Self::Recognised, Some(code)) => is_transient(code),
+            (Self::Idempotent, Some(code)) => is_transient(code),
             _ => false,
         }
     }

@@ -5,7 +5,7 @@ mod show;
 
 use anyhow::Result;
 use clap::Subcommand;
-use f0_learning::store::{Asked, Store};
+use f0_learning::store::{ExperimentRequest, Store};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::Metric;
 use f0_learning_core::policy::PolicyKey;
@@ -76,7 +76,8 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             max_days,
             why,
         } => {
-            let asked = Asked { metric, min_effect, min_samples, stage_minutes, max_days };
+            let asked =
+                ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
             told(store.start_experiment(&candidate, &asked, &why.intent()).await)
         }
         Command::List { policy, json } => list(store, policy.as_deref(), json).await,

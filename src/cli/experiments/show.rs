@@ -1,7 +1,7 @@
 //! `experiments show`.
 
 use anyhow::{Result, bail};
-use f0_learning::jobs::guard::{Look, look};
+use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
@@ -19,8 +19,8 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     let (comparison, judgement) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
-            let Look { comparison, judgement, .. } =
-                look(store, &experiment, &rewards, Clock::system().now()).await?;
+            let Evaluation { comparison, judgement, .. } =
+                evaluate(store, &experiment, &rewards, Clock::system().now()).await?;
             (Some(comparison), Some(judgement))
         }
         false => (experiment.comparison.clone(), None),

@@ -1,7 +1,7 @@
 //! `policies history`: promise beside outcome.
 
 use anyhow::{Result, bail};
-use f0_learning::jobs::guard::history::{Outcome, history};
+use f0_learning::jobs::guard::history::{ActivationRecord, history};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::experiment::Verdict;
@@ -71,7 +71,7 @@ fn effects(verdict: Option<&Verdict>) -> [String; 4] {
     [change(it.reward, 3), change(it.success_rate, 3), latency, change(it.cost_usd, 5)]
 }
 
-fn told(outcome: &Outcome) -> String {
+fn told(outcome: &ActivationRecord) -> String {
     let Some(verdict) = &outcome.verdict else { return "not known yet".to_owned() };
     let promise = verdict
         .promise

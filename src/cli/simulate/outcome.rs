@@ -12,7 +12,7 @@ pub struct Outcome {
     pub hours: Vec<Hour>,
     pub proposals: Vec<Proposal>,
     /// Versions that the guard took back.
-    pub taken_back: usize,
+    pub rolled_back: usize,
 }
 
 /// An hour; each list in the order of the arms.
@@ -100,7 +100,7 @@ pub fn json(setup: &Setup, outcome: &Outcome) -> Value {
         "uniformRegret": sums.uniform,
         "switches": outcome.proposals.len(),
         "falseProposals": sums.wrong,
-        "takenBack": outcome.taken_back,
+        "takenBack": outcome.rolled_back,
         "hoursToBestAtFirst": sums.first,
         "hoursToBestAtLast": sums.last,
         "proposals": outcome.proposals,
@@ -120,7 +120,7 @@ pub fn print(setup: &Setup, outcome: &Outcome) {
     );
     say!("  switches    {} versions activated", outcome.proposals.len());
     say!("  false       {} of them made things worse in truth", sums.wrong);
-    say!("  taken back  {} by the guard", outcome.taken_back);
+    say!("  taken back  {} by the guard", outcome.rolled_back);
     let told = |hours: Option<usize>| hours.map_or("never".to_owned(), |it| format!("{it} hours"));
     if sums.turn > 0 {
         say!("  right arm   after {} of {} at first", told(sums.first), sums.turn);

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
-use f0_learning::jobs::tune::{TuneJob, TuneReport, Verdict};
+use f0_learning::jobs::tune::{TuneJob, TuneOutcome, TuneReport};
 use f0_learning::store::{OverrideParams, Store};
 use f0_learning_core::document::{FlagChanges, Policy};
 use f0_learning_core::intent::{Intent, Watching};
@@ -129,7 +129,7 @@ impl World {
     async fn decide(&mut self, hour: u32, now: i64) -> Result<()> {
         if let TuneReport::Decided(verdicts) = self.tune.pass(now).await? {
             for (_, verdict) in verdicts {
-                let Verdict::Activated { key, .. } = verdict else { continue };
+                let TuneOutcome::Activated { key, .. } = verdict else { continue };
                 let proposed = self.store.policy(&key).await?;
                 let proposed = proposed.ok_or_else(|| anyhow!("{key} is gone"))?;
                 let (from, to) = (weights_of(&self.active)?, weights_of(&proposed)?);
@@ -141,7 +141,7 @@ impl World {
             }
         }
         let report = self.guard.pass(now).await?;
-        self.outcome.taken_back += report.taken_back();
+        self.outcome.rolled_back += report.rolled_back();
         let active = self.store.active_policies().await?.pop();
         self.active = active.ok_or_else(|| anyhow!("no version is active"))?;
         Ok(())

@@ -16,9 +16,9 @@ use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::{Body, Params, Segments};
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
-use crate::jobs::guard::history::{Outcome, history};
-use crate::jobs::guard::look;
-use crate::store::{Asked, Store};
+use crate::jobs::guard::evaluate;
+use crate::jobs::guard::history::{ActivationRecord, history};
+use crate::store::{ExperimentRequest, Store};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Metric};
 use f0_learning_core::intent::Intent;
@@ -86,7 +86,7 @@ pub async fn show(
     let comparison = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
-            Some(look(&store, &experiment, &rewards, api.clock.now()).await?.comparison)
+            Some(evaluate(&store, &experiment, &rewards, api.clock.now()).await?.comparison)
         }
         false => experiment.comparison.clone(),
     };
@@ -98,7 +98,7 @@ pub async fn show(
     get, path = "/ops/policies/{id}/history", tag = "policies",
     params(("id" = String, Path, description = "The policy's id", example = "router-core")),
     responses(
-        (status = 200, description = "The latest activations", body = List<Outcome>),
+        (status = 200, description = "The latest activations", body = List<ActivationRecord>),
         ReadProblems,
     ),
 )]
@@ -107,7 +107,7 @@ pub async fn policy_history(
     State(api): State<Arc<Api>>,
     store: Store,
     Segments(id): Segments<String>,
-) -> Result<Json<List<Outcome>>, Problem> {
+) -> Result<Json<List<ActivationRecord>>, Problem> {
     check_id(&id)?;
     let items = history(&store, &id, api.clock.now()).await?;
     Ok(Json(List { items, next_cursor: None }))
@@ -152,8 +152,8 @@ pub struct StartRequest {
 }
 
 impl StartRequest {
-    fn asked(&self) -> Asked {
-        Asked {
+    fn asked(&self) -> ExperimentRequest {
+        ExperimentRequest {
             metric: self.metric,
             min_effect: self.min_effect,
             min_samples: self.min_samples,

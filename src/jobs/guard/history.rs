@@ -13,7 +13,7 @@ use f0_learning_core::tuning::{Evidence, Gain};
 /// A version that is or was active.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
+pub struct ActivationRecord {
     #[schema(value_type = String)]
     pub version: Version,
     pub status: PolicyStatus,
@@ -36,7 +36,7 @@ pub struct Outcome {
 
 /// The latest activations of a policy, newest first. Where no verdict is on record, what is known
 /// by now stands in.
-pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<Outcome>> {
+pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<ActivationRecord>> {
     let mut versions = store.recent_versions(id).await?;
     versions.extend(
         // One that was written long ago and became active again is not among the recent.
@@ -58,13 +58,13 @@ pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<Outcome>> 
     Ok(outcomes)
 }
 
-fn outcome(policy: Policy, so_far: Option<Verdict>) -> Outcome {
+fn outcome(policy: Policy, so_far: Option<Verdict>) -> ActivationRecord {
     let evidence = policy.evidence.map(serde_json::from_value::<Evidence>);
     let promised = match evidence {
         Some(Ok(evidence)) => Some(evidence.gain),
         _ => policy.expected_gain.map(|expected| Gain { expected, low: None, high: None }),
     };
-    Outcome {
+    ActivationRecord {
         version: policy.version,
         status: policy.status,
         activated_at: policy.activated_at.unwrap_or_default(),

@@ -26,37 +26,37 @@ pub struct GuardJob {
 /// What became of the experiments that go on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GuardReport {
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<GuardOutcome>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct GuardOutcome {
     pub experiment: Experiment,
-    pub step: Step,
+    pub action: GuardAction,
 }
 
 /// What was done about one experiment.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum GuardAction {
     /// Nothing follows yet.
-    Waits,
+    NoChange,
     NextStage {
         share: f64,
     },
     /// The candidate is proven to be better, and somebody is asked to activate it.
-    Asks,
+    AwaitingApproval,
     Promoted,
     /// The candidate was taken back.
-    TakenBack(Breach),
+    RolledBack(Breach),
     /// It ended, and the active version stays as it is.
     Ended(Status),
     /// Something followed, and was not done.
-    Held(String),
+    Skipped(String),
 }
 
 /// What is known of an experiment at a moment.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Evaluation {
     pub comparison: Comparison,
     pub judgement: Judgement,
     counted: Baseline,
@@ -81,14 +81,14 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let step = match self.step(&experiment, &rewards, &flags, now).await {
+            let action = match self.step(&experiment, &rewards, &flags, now).await {
                 Ok(step) => step,
-                Err(ChangeError::Store(error)) if !error.is_about_one() => return Err(error),
+                Err(ChangeError::Store(error)) if !error.is_isolated() => return Err(error),
                 // Somebody else was first, it is forbidden, or a document cannot be read: the
                 // others are looked at all the same, and the next pass looks again.
-                Err(refused) => Step::Held(refused.to_string()),
+                Err(refused) => GuardAction::Skipped(refused.to_string()),
             };
-            outcomes.push(Outcome { experiment, step });
+            outcomes.push(GuardOutcome { experiment, action });
         }
         Ok(GuardReport { outcomes })
     }
@@ -99,8 +99,8 @@ impl GuardJob {
         rewards: &RewardConfig,
         flags: &FlagsState,
         now: i64,
-    ) -> std::result::Result<Step, ChangeError> {
-        match look(&self.store, experiment, rewards, now).await {
+    ) -> std::result::Result<GuardAction, ChangeError> {
+        match evaluate(&self.store, experiment, rewards, now).await {
             Ok(seen) => self.act(experiment, seen, flags, now).await,
             // What is counted may be readable to another version of the service, and later to this
             // one; but not for ever.
@@ -111,7 +111,7 @@ impl GuardJob {
                 let intent = Intent::new(GUARD, now);
                 let why = error.to_string();
                 self.store.end_experiment(experiment, status, &why, None, None, &intent).await?;
-                Ok(Step::Ended(status))
+                Ok(GuardAction::Ended(status))
             }
             Err(error) => Err(error.into()),
         }
@@ -120,12 +120,12 @@ impl GuardJob {
     async fn act(
         &self,
         experiment: &Experiment,
-        seen: Look,
+        seen: Evaluation,
         flags: &FlagsState,
         now: i64,
-    ) -> std::result::Result<Step, ChangeError> {
+    ) -> std::result::Result<GuardAction, ChangeError> {
         let store = &self.store;
-        let Look { comparison, judgement, counted } = seen;
+        let Evaluation { comparison, judgement, counted } = seen;
         let because = |why: String| Intent::new(GUARD, now).because(why);
         let end = async |status: Status, why: &str, breach| {
             let intent = because(why.to_owned());
@@ -137,71 +137,71 @@ impl GuardJob {
         match judgement {
             Judgement::Void(void) => {
                 end(void.status, &void.to_string(), None).await?;
-                Ok(Step::Ended(void.status))
+                Ok(GuardAction::Ended(void.status))
             }
             Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
                 end(Status::Breached, &breach.to_string(), Some(breach)).await?;
-                Ok(Step::TakenBack(breach))
+                Ok(GuardAction::RolledBack(breach))
             }
             Judgement::Breach(breach) => {
                 let intent = because(breach.to_string());
-                store.take_back(experiment, breach, &comparison, &intent).await?;
-                Ok(Step::TakenBack(breach))
+                store.roll_back_breached(experiment, breach, &comparison, &intent).await?;
+                Ok(GuardAction::RolledBack(breach))
             }
             Judgement::Success if flags.auto_activation_enabled() => {
                 let intent = because("an A/B test proved it better".to_owned());
                 match store.promote(experiment, &comparison, &intent).await {
-                    Ok(_) => Ok(Step::Promoted),
+                    Ok(_) => Ok(GuardAction::Promoted),
                     // It is for somebody to decide, who is asked once.
-                    Err(ChangeError::Pinned(..)) if waits => Ok(Step::Waits),
+                    Err(ChangeError::Pinned(..)) if waits => Ok(GuardAction::NoChange),
                     Err(ChangeError::Pinned(..)) => {
                         store.await_answer(experiment, &comparison, &intent).await?;
-                        Ok(Step::Asks)
+                        Ok(GuardAction::AwaitingApproval)
                     }
                     Err(refused) => Err(refused),
                 }
             }
-            _ if waits => Ok(Step::Waits),
-            Judgement::GoOn => Ok(Step::Waits),
-            Judgement::NextStage if !flags.tuning_enabled() => Ok(Step::Waits),
+            _ if waits => Ok(GuardAction::NoChange),
+            Judgement::GoOn => Ok(GuardAction::NoChange),
+            Judgement::NextStage if !flags.tuning_enabled() => Ok(GuardAction::NoChange),
             Judgement::NextStage => {
                 let intent = because("no guardrail is broken".to_owned());
                 store.ramp(experiment, &counted, &comparison, &intent).await?;
                 let share = STAGES.get(experiment.stage + 1).copied().unwrap_or(1.0);
-                Ok(Step::NextStage { share })
+                Ok(GuardAction::NextStage { share })
             }
             Judgement::Success => {
                 let intent = because("an A/B test proved it better".to_owned());
                 store.await_answer(experiment, &comparison, &intent).await?;
-                Ok(Step::Asks)
+                Ok(GuardAction::AwaitingApproval)
             }
             Judgement::Passed => {
                 end(Status::Passed, "what it did is known, and is within bounds", None).await?;
-                Ok(Step::Ended(Status::Passed))
+                Ok(GuardAction::Ended(Status::Passed))
             }
             Judgement::NoGain => {
                 let least = experiment.guard.min_effect;
                 let why = format!("it is proven to gain less than {least}");
                 end(Status::NoGain, &why, None).await?;
-                Ok(Step::Ended(Status::NoGain))
+                Ok(GuardAction::Ended(Status::NoGain))
             }
             Judgement::Inconclusive => {
                 let days = experiment.guard.max_days;
                 let why = format!("{days} days did not suffice to tell them apart");
                 end(Status::Inconclusive, &why, None).await?;
-                Ok(Step::Ended(Status::Inconclusive))
+                Ok(GuardAction::Ended(Status::Inconclusive))
             }
         }
     }
 }
 
 /// What is known of an experiment now, and what follows.
-pub async fn look(
+pub async fn evaluate(
     store: &Store,
     experiment: &Experiment,
     rewards: &RewardConfig,
     now: i64,
-) -> Result<Look> {
+) -> Result<Evaluation> {
     let (counted, footing) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
@@ -212,26 +212,26 @@ pub async fn look(
         || judge(&experiment.setting(), &experiment.guard, &comparison, now),
         Judgement::Void,
     );
-    Ok(Look { comparison, judgement, counted })
+    Ok(Evaluation { comparison, judgement, counted })
 }
 
 impl GuardReport {
     /// Tells the log: what was taken back or held loudly, what waits quietly.
     pub fn log(&self) {
         for outcome in &self.outcomes {
-            match &outcome.step {
-                Step::TakenBack(_) | Step::Held(_) => {
+            match &outcome.action {
+                GuardAction::RolledBack(_) | GuardAction::Skipped(_) => {
                     tracing::warn!(job = "guard", "{outcome}");
                 }
-                Step::Waits => tracing::debug!(job = "guard", "{outcome}"),
+                GuardAction::NoChange => tracing::debug!(job = "guard", "{outcome}"),
                 _ => tracing::info!(job = "guard", "{outcome}"),
             }
         }
     }
 
     /// How many versions were taken back.
-    pub fn taken_back(&self) -> usize {
-        self.outcomes.iter().filter(|it| matches!(it.step, Step::TakenBack(_))).count()
+    pub fn rolled_back(&self) -> usize {
+        self.outcomes.iter().filter(|it| matches!(it.action, GuardAction::RolledBack(_))).count()
     }
 }
 
@@ -248,7 +248,7 @@ impl fmt::Display for GuardReport {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for GuardOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Experiment { policy, candidate, control, kind, .. } = &self.experiment;
         let doing = match kind {
@@ -256,14 +256,18 @@ impl fmt::Display for Outcome {
             Kind::Watch => "watched against",
         };
         write!(f, "{policy}@{candidate}, {doing} {control}: ")?;
-        match &self.step {
-            Step::Waits => f.write_str("nothing follows yet"),
-            Step::NextStage { share } => write!(f, "has {:.0}% of the units now", share * 100.0),
-            Step::Asks => f.write_str("proven to be better; activate it, or stop the experiment"),
-            Step::Promoted => f.write_str("proven to be better, and activated"),
-            Step::TakenBack(breach) => write!(f, "taken back: {breach}"),
-            Step::Ended(status) => write!(f, "ended: {}", status.as_str()),
-            Step::Held(why) => write!(f, "nothing was done: {why}"),
+        match &self.action {
+            GuardAction::NoChange => f.write_str("nothing follows yet"),
+            GuardAction::NextStage { share } => {
+                write!(f, "has {:.0}% of the units now", share * 100.0)
+            }
+            GuardAction::AwaitingApproval => {
+                f.write_str("proven to be better; activate it, or stop the experiment")
+            }
+            GuardAction::Promoted => f.write_str("proven to be better, and activated"),
+            GuardAction::RolledBack(breach) => write!(f, "taken back: {breach}"),
+            GuardAction::Ended(status) => write!(f, "ended: {}", status.as_str()),
+            GuardAction::Skipped(why) => write!(f, "nothing was done: {why}"),
         }
     }
 }

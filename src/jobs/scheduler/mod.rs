@@ -24,7 +24,8 @@ use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 use passes::{
-    Beat, Guard, Leased, run_check, run_guard, run_reconcile, run_retain, run_score, run_tune,
+    Leased, PassContext, Permit, run_check, run_guard, run_reconcile, run_retain, run_score,
+    run_tune,
 };
 
 /// When each job runs: cron expressions of six fields, seconds first, in UTC.
@@ -124,16 +125,16 @@ impl Worker {
         let tune = Leased { job: tune, leases: leased(&mut worker) };
         let guard = Leased { job: guard, leases: leased(&mut worker) };
         let retain = retain.map(|job| Leased { job, leases: leased(&mut worker) });
-        let beat = Beat { clock, health };
+        let context = PassContext { clock, health };
         if let Some(retain) = retain {
-            let (retain, told) = (Arc::new(Mutex::new(retain)), beat.clone());
+            let (retain, told) = (Arc::new(Mutex::new(retain)), context.clone());
             let run = move |job, stop| run_retain(job, told.clone(), stop);
             worker.add("retain", &schedule.retain, retain, run).await?;
         }
-        let (guard, told) = (Arc::new(Mutex::new(guard)), beat.clone());
+        let (guard, told) = (Arc::new(Mutex::new(guard)), context.clone());
         let run = move |job, _| run_guard(job, told.clone());
         worker.add("guard", &schedule.guard, guard, run).await?;
-        worker.schedule(score, reconcile, tune, store, schedule, &beat).await?;
+        worker.schedule(score, reconcile, tune, store, schedule, &context).await?;
         worker.scheduler.start().await.map_err(Box::new)?;
         Ok(worker)
     }
@@ -145,23 +146,23 @@ impl Worker {
         tune: Leased<TuneJob>,
         store: Store,
         schedule: &Schedule,
-        beat: &Beat,
+        context: &PassContext,
     ) -> Result<(), ScheduleError> {
-        let told = beat.clone();
+        let told = context.clone();
         self.add("score", &schedule.score, score, move |job, stop| {
             run_score(job, told.clone(), stop)
         })
         .await?;
-        let told = beat.clone();
+        let told = context.clone();
         let reconcile = Arc::new(Mutex::new(reconcile));
         self.add("reconcile", &schedule.reconcile, reconcile, move |job, stop| {
             run_reconcile(job, told.clone(), stop)
         })
         .await?;
-        let told = beat.clone();
+        let told = context.clone();
         let tune = Arc::new(Mutex::new(tune));
         self.add("tune", &schedule.tune, tune, move |job, _| run_tune(job, told.clone())).await?;
-        let (store, told) = (Arc::new(Mutex::new(store)), beat.clone());
+        let (store, told) = (Arc::new(Mutex::new(store)), context.clone());
         self.add("check", &schedule.check, store, move |store, _| run_check(store, told.clone()))
             .await?;
         Ok(())
@@ -179,7 +180,7 @@ impl Worker {
         name: &'static str,
         expression: &str,
         job: Shared<T>,
-        run: impl Fn(Guard<T>, CancellationToken) -> F + Send + Sync + 'static,
+        run: impl Fn(Permit<T>, CancellationToken) -> F + Send + Sync + 'static,
     ) -> Result<(), ScheduleError>
     where
         T: Send + 'static,

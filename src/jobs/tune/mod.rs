@@ -24,7 +24,7 @@ use f0_learning_core::stats::Timeline;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{
     ArmInput, Decision, LastDraft, PolicyTuning, Proposal, Reason, TuningConfig, TuningInput,
-    decide, heaviest, within_bounds,
+    decide, max_weight, within_bounds,
 };
 
 /// How long what the job reads may be kept; the defaults are the specification's.
@@ -45,12 +45,12 @@ impl Default for TuneOptions {
 pub enum TuneReport {
     /// The flags forbid tuning.
     SwitchedOff(FlagsState),
-    Decided(Vec<(String, Verdict)>),
+    Decided(Vec<(String, TuneOutcome)>),
 }
 
 /// What became of one policy.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum TuneOutcome {
     Proposed {
         key: PolicyKey,
         supersedes: Vec<Version>,
@@ -64,11 +64,11 @@ pub enum Verdict {
         replaced: Option<String>,
         audit_id: String,
     },
-    Nothing(Reason),
+    NoChange(Reason),
     /// An admin pinned the policy, and why.
     Pinned(String),
     /// Somebody else changed the policy meanwhile; the next pass decides anew.
-    Overtaken(&'static str),
+    Conflict(&'static str),
     /// `config/tuning` does not name the policy.
     NotTuned,
     /// The policy has no `modelWeights` to tune.
@@ -125,12 +125,12 @@ impl TuneJob {
         let mut verdicts = Vec::new();
         for policy in serving(&active) {
             let verdict = match tuning.policies.get(&policy.id) {
-                None => Verdict::NotTuned,
+                None => TuneOutcome::NotTuned,
                 Some(_) => match self.tune(policy, &rewards, &tuning, &flags, now).await? {
-                    Verdict::Overtaken(why) => {
+                    TuneOutcome::Conflict(why) => {
                         // What is kept of the policies is out of date.
                         self.policies.forget();
-                        Verdict::Overtaken(why)
+                        TuneOutcome::Conflict(why)
                     }
                     verdict => verdict,
                 },
@@ -151,21 +151,21 @@ impl TuneJob {
         tuning: &TuningConfig,
         flags: &FlagsState,
         now: i64,
-    ) -> Result<Verdict> {
+    ) -> Result<TuneOutcome> {
         if let Some(why) = policy.pinned_because() {
-            return Ok(Verdict::Pinned(why.to_owned()));
+            return Ok(TuneOutcome::Pinned(why.to_owned()));
         }
         let weights = match policy.params.model_weights() {
             Ok(Some(weights)) => weights,
-            Ok(None) => return Ok(Verdict::NoWeights),
+            Ok(None) => return Ok(TuneOutcome::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
         let Some(mut input) = self.input(policy, weights, rewards, tuning, now).await? else {
-            return Ok(Verdict::Overtaken("another worker looked at the same time"));
+            return Ok(TuneOutcome::Conflict("another worker looked at the same time"));
         };
         // What was drafted before matters only where there is something to draft.
         if let Decision::None(reason) = decide(&input) {
-            return Ok(Verdict::Nothing(reason));
+            return Ok(TuneOutcome::NoChange(reason));
         }
         // Nor does how much room it takes. What is kept has to be what was decided from.
         input.fit(DOCUMENT_BYTES);
@@ -174,13 +174,13 @@ impl TuneJob {
         let (verdict, draft) = match decide(&input) {
             Decision::None(reason) => {
                 let open = open_draft(policy, &reason, input.last_draft.as_ref());
-                (Verdict::Nothing(reason), open)
+                (TuneOutcome::NoChange(reason), open)
             }
             Decision::Propose(proposal) => {
                 let weights = proposal.weights.clone();
                 let verdict = self.propose(policy, &versions, *proposal, &input).await?;
                 let key = match &verdict {
-                    Verdict::Proposed { key, .. } => Some((key.clone(), weights)),
+                    TuneOutcome::Proposed { key, .. } => Some((key.clone(), weights)),
                     _ => None,
                 };
                 (verdict, key)
@@ -222,15 +222,15 @@ impl TuneJob {
     ) -> Result<Option<TuningInput>> {
         let Some(bounds) = tuning.policies.get(&policy.id) else { return Ok(None) };
         let timelines = self.timelines_of(policy, &weights, bounds, now).await?;
-        let heaviest = heaviest(&timelines, bounds.least_probability());
-        let Some(memory) = self.memory_of(policy, &timelines, heaviest, now).await? else {
+        let max_weight = max_weight(&timelines, bounds.least_probability());
+        let Some(memory) = self.memory_of(policy, &timelines, max_weight, now).await? else {
             return Ok(None);
         };
         Ok(Some(TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory),
-            heaviest,
+            max_weight,
             routed: self.routed(policy, &weights, bounds).await?,
             weights,
             rewards: rewards.clone(),
@@ -244,28 +244,29 @@ impl TuneJob {
     /// Activates the job's own draft, within the bounds as they are now.
     async fn activate(
         &mut self,
-        verdict: Verdict,
+        verdict: TuneOutcome,
         input: &TuningInput,
         key: PolicyKey,
         weights: &BTreeMap<String, f64>,
         now: i64,
-    ) -> Result<Verdict> {
+    ) -> Result<TuneOutcome> {
         let outcome = if within_bounds(input, weights) {
             let most = input.config.max_auto_activations_per_day;
             self.store.auto_activate(&key, weights, most, now).await?
         } else {
-            AutoOutcome::Left("it is beyond the bounds of config/tuning".to_owned())
+            AutoOutcome::AwaitingApproval("it is beyond the bounds of config/tuning".to_owned())
         };
         Ok(match (outcome, verdict) {
             (AutoOutcome::Activated(changed), _) => {
                 self.policies.forget();
                 let (replaced, audit_id) = (changed.entry.from, changed.audit_id);
-                Verdict::Activated { key, replaced, audit_id }
+                TuneOutcome::Activated { key, replaced, audit_id }
             }
-            (AutoOutcome::Left(why), Verdict::Proposed { key, supersedes, notes, .. }) => {
-                Verdict::Proposed { key, supersedes, notes, left: Some(why) }
-            }
-            (AutoOutcome::Left(why), verdict) => {
+            (
+                AutoOutcome::AwaitingApproval(why),
+                TuneOutcome::Proposed { key, supersedes, notes, .. },
+            ) => TuneOutcome::Proposed { key, supersedes, notes, left: Some(why) },
+            (AutoOutcome::AwaitingApproval(why), verdict) => {
                 tracing::info!(job = "tune", %key, why, "the draft is left to a person");
                 verdict
             }
@@ -303,11 +304,11 @@ impl TuneJob {
         &self,
         policy: &Policy,
         timelines: &BTreeMap<String, Timeline>,
-        heaviest: f64,
+        max_weight: f64,
         now: i64,
     ) -> Result<Option<Memory>> {
         let stored = self.store.tuner_memory(&policy.id).await?;
-        let next = stored.memory.advanced(timelines, heaviest, now);
+        let next = stored.memory.advanced(timelines, max_weight, now);
         if next == stored.memory {
             return Ok(Some(next));
         }
@@ -341,7 +342,7 @@ impl TuneJob {
         versions: &[Policy],
         proposal: Proposal,
         input: &TuningInput,
-    ) -> Result<Verdict> {
+    ) -> Result<TuneOutcome> {
         let taken = versions.iter().map(|version| &version.version);
         let version = next_free_patch(&policy.version, taken);
         let key = match PolicyKey::new(&policy.id, version) {
@@ -361,21 +362,21 @@ impl TuneJob {
             now: input.as_of,
         };
         Ok(match self.store.propose(&draft).await? {
-            ProposeOutcome::Proposed => Verdict::Proposed {
+            ProposeOutcome::Proposed => TuneOutcome::Proposed {
                 key,
                 supersedes: draft.supersedes,
                 notes: proposal.notes,
                 left: None,
             },
-            ProposeOutcome::Pinned => Verdict::Overtaken("an admin pinned the policy"),
-            ProposeOutcome::Overtaken(why) => Verdict::Overtaken(why),
-            ProposeOutcome::SwitchedOff(_) => Verdict::Overtaken("tuning was switched off"),
+            ProposeOutcome::Pinned => TuneOutcome::Conflict("an admin pinned the policy"),
+            ProposeOutcome::Conflict(why) => TuneOutcome::Conflict(why),
+            ProposeOutcome::SwitchedOff(_) => TuneOutcome::Conflict("tuning was switched off"),
         })
     }
 }
 
-fn unusable(error: &dyn fmt::Display) -> Verdict {
-    Verdict::Unusable(error.to_string())
+fn unusable(error: &dyn fmt::Display) -> TuneOutcome {
+    TuneOutcome::Unusable(error.to_string())
 }
 
 /// Of each policy the version in force: the highest, should there be several active ones.
@@ -448,10 +449,10 @@ impl TuneReport {
             Self::Decided(verdicts) => {
                 for (policy, verdict) in verdicts {
                     match verdict {
-                        Verdict::Proposed { .. } | Verdict::Activated { .. } => {
+                        TuneOutcome::Proposed { .. } | TuneOutcome::Activated { .. } => {
                             tracing::info!(job = "tune", policy, "{verdict}");
                         }
-                        Verdict::Unusable(_) => {
+                        TuneOutcome::Unusable(_) => {
                             tracing::warn!(job = "tune", policy, "{verdict}");
                         }
                         _ => tracing::debug!(job = "tune", policy, "{verdict}"),
@@ -480,7 +481,7 @@ impl fmt::Display for TuneReport {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for TuneOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proposed { key, supersedes, notes, left } => {
@@ -501,8 +502,8 @@ impl fmt::Display for Verdict {
                 write!(f, " (audit entry {audit_id})")
             }
             Self::Pinned(why) => write!(f, "left alone: pinned ({why})"),
-            Self::Nothing(reason) => write!(f, "nothing to propose: {reason}"),
-            Self::Overtaken(why) => write!(f, "not proposed: {why}; the next pass decides anew"),
+            Self::NoChange(reason) => write!(f, "nothing to propose: {reason}"),
+            Self::Conflict(why) => write!(f, "not proposed: {why}; the next pass decides anew"),
             Self::NotTuned => f.write_str("not tuned: config/tuning does not name it"),
             Self::NoWeights => f.write_str("not tuned: it has no params.modelWeights"),
             Self::Unusable(why) => write!(f, "cannot be tuned: {why}"),

@@ -62,7 +62,7 @@ impl Store {
     ) -> Result<bool> {
         let path = format!("{collection}/{id}");
         self.db
-            .in_transaction(&path, Repeat::Recognised, |transaction| async move {
+            .in_transaction(&path, Repeat::Idempotent, |transaction| async move {
                 let name = self.db.name(collection, id);
                 let found = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
                 if !found.is_empty() {

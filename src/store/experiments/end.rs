@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
-use crate::store::policies::{Standing, patch};
+use crate::store::policies::{PolicySnapshot, patch};
 use f0_learning_core::audit::{AuditEntry, action};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::document::Policy;
@@ -74,15 +74,15 @@ impl Store {
     ) -> Change<Changed> {
         let target = format!("the end of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(&experiment.policy, &transaction).await?;
+            let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             let open = match status {
-                Status::Stopped => standing.goes_on(experiment)?,
-                _ => standing.still(experiment)?,
+                Status::Stopped => snapshot.goes_on(experiment)?,
+                _ => snapshot.still(experiment)?,
             };
             let mut entry = entry_of(experiment, status, why, ground, intent);
             let mut writes = vec![patch(&open.document, closed(status, why, ground, intent), &[])];
             if experiment.kind == Kind::Ab {
-                writes.extend(without_candidate(&standing));
+                writes.extend(without_candidate(&snapshot));
             }
             let takes_back = matches!(status, Status::Breached | Status::NoGain);
             let found = self.candidate_of(experiment, &transaction).await;
@@ -109,7 +109,7 @@ impl Store {
 
     /// Takes a version back that is proven to be worse than the one it replaced: the latter becomes
     /// active again. Not where the kill switch is off or the policy is pinned.
-    pub async fn take_back(
+    pub async fn roll_back_breached(
         &self,
         experiment: &Experiment,
         breach: Breach,
@@ -119,19 +119,19 @@ impl Store {
         let target = format!("taking back {}@{}", experiment.policy, experiment.candidate);
         self.change(&target, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
-            let mut standing = self.standing(&experiment.policy, &transaction).await?;
-            standing.require_unpinned()?;
+            let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
+            snapshot.require_unpinned()?;
             let ground = Ground { comparison: Some(comparison), breach: Some(breach) };
             let why = breach.to_string();
-            let open = standing.stands(experiment)?;
+            let open = snapshot.stands(experiment)?;
             let end = patch(&open.document, closed(Status::Breached, &why, ground, intent), &[]);
             let (document, policy) = self.control_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
             let plan =
-                lifecycle::roll_back(&standing.versions(), &policy.facts()).map_err(refused)?;
+                lifecycle::roll_back(&snapshot.versions(), &policy.facts()).map_err(refused)?;
             // It ends here, and not as one that was overtaken.
-            standing.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&standing, &plan, &document, action::ROLLBACK, intent);
+            snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
+            let mut decided = self.entering(&snapshot, &plan, &document, action::ROLLBACK, intent);
             let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
             let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
                 verdict(experiment, &candidate, ground, intent.now)
@@ -161,19 +161,19 @@ impl Store {
             if !flags.auto_activation_enabled() {
                 return Err(ChangeError::SwitchedOff(flags));
             }
-            let mut standing = self.standing(&experiment.policy, &transaction).await?;
-            standing.require_unpinned()?;
+            let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
+            snapshot.require_unpinned()?;
             let ground = Ground { comparison: Some(comparison), breach: None };
             let why = "the candidate is proven to be better";
-            let open = standing.stands(experiment)?;
+            let open = snapshot.stands(experiment)?;
             let end = patch(&open.document, closed(Status::Passed, why, ground, intent), &[]);
             let (document, policy) = self.candidate_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
             // What it was drafted from does not matter: it was compared with what is active.
-            let plan = lifecycle::activate(&standing.versions(), &policy.facts(), true)
+            let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), true)
                 .map_err(refused)?;
-            standing.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&standing, &plan, &document, action::ACTIVATE, intent);
+            snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
+            let mut decided = self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent);
             let fields = verdict(experiment, &policy, ground, intent.now);
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
@@ -215,7 +215,7 @@ fn key(experiment: &Experiment, version: &semver::Version) -> Change<PolicyKey> 
         .map_err(|error| ChangeError::PolicyId(experiment.policy.clone(), error))
 }
 
-impl Standing {
+impl PolicySnapshot {
     fn goes_on(&self, experiment: &Experiment) -> Change<&OpenExperiment> {
         let found = self.experiments.iter().find(|it| it.experiment.id == experiment.id);
         found.ok_or_else(|| ChangeError::ExperimentOver(experiment.id.clone()))

@@ -6,7 +6,7 @@ use semver::Version;
 use super::CANDIDATE;
 use super::document::OpenExperiment;
 use crate::store::Store;
-use crate::store::policies::{Standing, patch};
+use crate::store::policies::{PolicySnapshot, patch};
 use f0_learning_core::audit::{AuditEntry, action};
 use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::{Intent, Watching};
@@ -20,7 +20,7 @@ impl Store {
     /// repaired is known; only what is new is watched.
     pub(in crate::store) fn experiments_after(
         &self,
-        standing: &Standing,
+        snapshot: &PolicySnapshot,
         plan: &Plan,
         done: &str,
         intent: &Intent,
@@ -34,7 +34,7 @@ impl Store {
             let it = &it.experiment;
             is_new || it.kind != Kind::Watch || it.candidate != *entered
         };
-        let mut writes: Vec<Write> = standing
+        let mut writes: Vec<Write> = snapshot
             .experiments
             .iter()
             .filter(ends)
@@ -53,7 +53,7 @@ impl Store {
         match (intent.watching, &plan.replaced) {
             (Watching::Off, _) => entry.guard = Some("off".to_owned()),
             (Watching::On, Some(replaced)) if replaced != entered => {
-                let (id, write) = self.watch(standing, [replaced, entered], intent);
+                let (id, write) = self.watch(snapshot, [replaced, entered], intent);
                 entry.experiment = Some(id);
                 writes.push(write);
             }
@@ -63,7 +63,7 @@ impl Store {
     }
 }
 
-impl Standing {
+impl PolicySnapshot {
     /// The writes that end the test of a draft that is rejected.
     pub(in crate::store) fn test_ends(
         &self,
@@ -84,8 +84,10 @@ impl Standing {
 }
 
 /// The active versions name no candidate any more.
-pub(in crate::store) fn without_candidate(standing: &Standing) -> impl Iterator<Item = Write> {
-    let named = standing.active.iter().filter(|(_, it)| it.fields.contains_key(CANDIDATE));
+pub(in crate::store) fn without_candidate(
+    snapshot: &PolicySnapshot,
+) -> impl Iterator<Item = Write> {
+    let named = snapshot.active.iter().filter(|(_, it)| it.fields.contains_key(CANDIDATE));
     named.map(|(_, document)| patch(document, Fields::default(), &[CANDIDATE]))
 }
 

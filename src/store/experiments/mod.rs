@@ -13,7 +13,7 @@ mod read;
 mod start;
 
 pub(in crate::store) use document::OpenExperiment;
-pub use start::Asked;
+pub use start::ExperimentRequest;
 
 /// Who moves experiments on, and takes versions back.
 pub const GUARD: &str = "policy-guard";

@@ -4,7 +4,7 @@ use super::document::{OpenExperiment, json_fields};
 use super::start::naming;
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
-use crate::store::policies::{Standing, patch};
+use crate::store::policies::{PolicySnapshot, patch};
 use f0_learning_core::audit::action;
 use f0_learning_core::document::Candidate;
 use f0_learning_core::document::Experiment;
@@ -30,9 +30,9 @@ impl Store {
         let target = format!("the next stage of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
-            let standing = self.standing(&experiment.policy, &transaction).await?;
-            let open = standing.stands(experiment)?;
-            let control = standing.active.iter().find(|(it, _)| *it == experiment.control);
+            let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
+            let open = snapshot.stands(experiment)?;
+            let control = snapshot.active.iter().find(|(it, _)| *it == experiment.control);
             let (_, document) = control.ok_or_else(|| moved(experiment))?;
             let key = PolicyKey::new(&experiment.policy, experiment.candidate.clone())
                 .map_err(|error| ChangeError::PolicyId(experiment.policy.clone(), error))?;
@@ -76,8 +76,8 @@ impl Store {
     ) -> Result<Changed, ChangeError> {
         let target = format!("the success of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(&experiment.policy, &transaction).await?;
-            let open = standing.stands(experiment)?;
+            let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
+            let open = snapshot.stands(experiment)?;
             let fields = value::fields([
                 ("status", value::string(Status::Succeeded.as_str())),
                 ("comparison", value::map(json_fields(comparison))),
@@ -105,7 +105,7 @@ impl Store {
     }
 }
 
-impl Standing {
+impl PolicySnapshot {
     /// The experiment, if it is still as it was when it was judged.
     pub(in crate::store) fn still(
         &self,

@@ -10,7 +10,7 @@ use super::{CANDIDATE, GUARD};
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::STATE;
-use crate::store::policies::{Standing, patch};
+use crate::store::policies::{PolicySnapshot, patch};
 use f0_learning_core::audit::action;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::document::{Candidate, Policy};
@@ -23,7 +23,7 @@ use firestore_kit::write;
 
 /// What somebody wants of an A/B test; what is not said is as `config/tuning` has it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked {
+pub struct ExperimentRequest {
     pub metric: Metric,
     pub min_effect: Option<f64>,
     pub min_samples: Option<u64>,
@@ -31,7 +31,7 @@ pub struct Asked {
     pub max_days: Option<u32>,
 }
 
-impl Asked {
+impl ExperimentRequest {
     fn over(&self, guard: GuardConfig) -> GuardConfig {
         GuardConfig {
             min_effect: self.min_effect.unwrap_or(guard.min_effect),
@@ -43,7 +43,7 @@ impl Asked {
     }
 }
 
-impl Standing {
+impl PolicySnapshot {
     /// The A/B test that goes on.
     pub(in crate::store) fn test(&self) -> Option<&Experiment> {
         let all = self.experiments.iter().map(|it| &it.experiment);
@@ -71,7 +71,7 @@ impl Store {
     pub async fn start_experiment(
         &self,
         candidate: &PolicyKey,
-        asked: &Asked,
+        asked: &ExperimentRequest,
         intent: &Intent,
     ) -> Result<Changed, ChangeError> {
         // The configured one is of rewards: of dollars a request it would be more than most cost.
@@ -80,17 +80,17 @@ impl Store {
         }
         let target = format!("an experiment with {candidate}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(&candidate.id, &transaction).await?;
+            let snapshot = self.snapshot(&candidate.id, &transaction).await?;
             let (_, draft) = self.target(candidate, &transaction).await?;
-            standing.require_no_test()?;
-            let (control, document) = match standing.active.as_slice() {
+            snapshot.require_no_test()?;
+            let (control, document) = match snapshot.active.as_slice() {
                 [active] => active,
-                [] => return Err(standing.refused(None, Refusal::NoneActive)),
-                _ => return Err(standing.refused(None, Refusal::SeveralActive)),
+                [] => return Err(snapshot.refused(None, Refusal::NoneActive)),
+                _ => return Err(snapshot.refused(None, Refusal::SeveralActive)),
             };
-            let refused = |refusal| standing.refused(Some(&candidate.version), refusal);
+            let refused = |refusal| snapshot.refused(Some(&candidate.version), refusal);
             require_testable(&draft).map_err(refused)?;
-            let guard = asked.over(standing.guard);
+            let guard = asked.over(snapshot.guard);
             guard.validate().map_err(ChangeError::Experiment)?;
             let experiment = Experiment {
                 metric: asked.metric,
@@ -128,11 +128,11 @@ impl Store {
     /// The write that begins to watch an activation.
     pub(in crate::store) fn watch(
         &self,
-        standing: &Standing,
+        snapshot: &PolicySnapshot,
         versions: [&Version; 2],
         intent: &Intent,
     ) -> (String, Write) {
-        let begun = new(Kind::Watch, &standing.id, versions, standing.guard, intent);
+        let begun = new(Kind::Watch, &snapshot.id, versions, snapshot.guard, intent);
         let begun = Experiment { started_by: GUARD.to_owned(), ..begun };
         (begun.id.clone(), self.create_experiment(&begun))
     }

@@ -17,7 +17,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 pub enum AutoOutcome {
     Activated(Box<Changed>),
     /// Why the draft is left to a person, or to a later pass.
-    Left(String),
+    AwaitingApproval(String),
 }
 
 impl Store {
@@ -40,12 +40,12 @@ impl Store {
                 if !flags.auto_activation_enabled() {
                     return Err(ChangeError::SwitchedOff(flags));
                 }
-                let standing = self.standing(&key.id, &transaction).await?;
-                if !standing.pin().is_empty() {
+                let snapshot = self.snapshot(&key.id, &transaction).await?;
+                if !snapshot.pin().is_empty() {
                     let why = "an admin pinned it".to_owned();
                     return Err(ChangeError::Pinned(key.id.clone(), why));
                 }
-                standing.require_no_test()?;
+                snapshot.require_no_test()?;
                 let (document, policy) = self.target(key, &transaction).await?;
                 require_as_checked(&policy, weights)?;
                 let since = now - DAY_MS;
@@ -57,15 +57,15 @@ impl Store {
                         key.id
                     )));
                 }
-                let plan = lifecycle::activate(&standing.versions(), &policy.facts(), false)
+                let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.entering(&standing, &plan, &document, action::ACTIVATE, intent))
+                Ok(self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent))
             })
             .await;
         match outcome {
             Ok(changed) => Ok(AutoOutcome::Activated(Box::new(changed))),
             Err(ChangeError::Store(error)) => Err(error),
-            Err(refused) => Ok(AutoOutcome::Left(refused.to_string())),
+            Err(refused) => Ok(AutoOutcome::AwaitingApproval(refused.to_string())),
         }
     }
 }

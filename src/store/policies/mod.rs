@@ -17,7 +17,7 @@ pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::PolicyFilter;
-pub(in crate::store) use transition::{Standing, patch};
+pub(in crate::store) use transition::{PolicySnapshot, patch};
 pub use tuner::TunerMemory;
 
 /// Who creates the drafts of the tune job, and activates them where flags allow it.

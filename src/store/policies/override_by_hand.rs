@@ -4,7 +4,7 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use super::document::document_id;
-use super::transition::{Standing, activated, archiving, check_id, entry_of};
+use super::transition::{PolicySnapshot, activated, archiving, check_id, entry_of};
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
@@ -57,8 +57,8 @@ impl Store {
         check_id(id)?;
         let target = format!("the override of {id}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(id, &transaction).await?;
-            let Some((parent, document)) = standing.serving() else {
+            let snapshot = self.snapshot(id, &transaction).await?;
+            let Some((parent, document)) = snapshot.serving() else {
                 self.require_policy(id, &transaction).await?;
                 let refusal = Refusal::NoneActive;
                 return Err(ChangeError::Refused { name: id.to_owned(), refusal });
@@ -76,15 +76,15 @@ impl Store {
             let version = self.free_version(id, parent, &transaction).await?;
             let key = PolicyKey::new(id, version)
                 .map_err(|error| ChangeError::PolicyId(id.to_owned(), error))?;
-            let plan = lifecycle::override_with(&standing.versions(), &key.version)
+            let plan = lifecycle::override_with(&snapshot.versions(), &key.version)
                 .map_err(|refusal| ChangeError::Refused { name: id.to_owned(), refusal })?;
-            let mut writes = archiving(&standing, &plan, intent.now);
-            let fields = new_version(&standing, &plan, &key, parent, &params, intent);
+            let mut writes = archiving(&snapshot, &plan, intent.now);
+            let fields = new_version(&snapshot, &plan, &key, parent, &params, intent);
             let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
             let mut entry = entry_of(&plan, action::OVERRIDE, id, intent);
             let action = action::OVERRIDE;
-            writes.extend(self.experiments_after(&standing, &plan, action, intent, &mut entry));
+            writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
             Ok(Decided { writes, entry })
         })
         .await
@@ -92,14 +92,14 @@ impl Store {
 }
 
 fn new_version(
-    standing: &Standing,
+    snapshot: &PolicySnapshot,
     plan: &Plan,
     key: &PolicyKey,
     parent: &Version,
     params: &Params,
     intent: &Intent,
 ) -> Fields {
-    let mut fields = activated(standing, plan, intent);
+    let mut fields = activated(snapshot, plan, intent);
     fields.extend(value::fields([
         ("id", value::string(key.id.as_str())),
         ("version", value::string(key.version.to_string())),
@@ -111,6 +111,6 @@ fn new_version(
     let reason = intent.reason.as_deref().unwrap_or("no reason was given");
     let notes = format!("Overridden by hand from {parent}: {reason}");
     fields.insert("notes".to_owned(), value::string(notes));
-    fields.extend(standing.pin());
+    fields.extend(snapshot.pin());
     fields
 }

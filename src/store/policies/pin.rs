@@ -56,12 +56,12 @@ impl Store {
         intent: &Intent,
         transaction: &TransactionId,
     ) -> Result<Decided, ChangeError> {
-        let standing = self.standing(id, transaction).await?;
-        if standing.active.is_empty() {
+        let snapshot = self.snapshot(id, transaction).await?;
+        if snapshot.active.is_empty() {
             self.require_policy(id, transaction).await?;
             return Err(ChangeError::Refused { name: id.to_owned(), refusal: Refusal::NoneActive });
         }
-        let held = standing.pin();
+        let held = snapshot.pin();
         match (pinned, !held.is_empty()) {
             (true, true) => {
                 let why = value::as_str(&held, "pinReason").unwrap_or_default();
@@ -70,7 +70,7 @@ impl Store {
             (false, false) => return Err(ChangeError::NotPinned(id.to_owned())),
             _ => {}
         }
-        let writes = standing
+        let writes = snapshot
             .active
             .iter()
             .map(|(_, document)| patch(document, fields.clone(), &PIN_FIELDS))

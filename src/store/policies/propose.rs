@@ -45,7 +45,7 @@ pub enum ProposeOutcome {
     /// Somebody pinned the policy.
     Pinned,
     /// The policy changed since the evidence was weighed; the next pass decides anew.
-    Overtaken(&'static str),
+    Conflict(&'static str),
 }
 
 impl Store {
@@ -79,17 +79,17 @@ impl Store {
                         return Ok((Vec::new(), ProposeOutcome::Pinned));
                     }
                     if !has_status(parent, PolicyStatus::Active) {
-                        let outcome = ProposeOutcome::Overtaken("another version became active");
+                        let outcome = ProposeOutcome::Conflict("another version became active");
                         return Ok((Vec::new(), outcome));
                     }
                     if draft.supersedes.iter().any(|it| is_tested(parent, it)) {
                         return Ok((
                             Vec::new(),
-                            ProposeOutcome::Overtaken("the open draft is tested"),
+                            ProposeOutcome::Conflict("the open draft is tested"),
                         ));
                     }
                     if found.contains_key(&draft_name) {
-                        let outcome = ProposeOutcome::Overtaken("the version number was taken");
+                        let outcome = ProposeOutcome::Conflict("the version number was taken");
                         return Ok((Vec::new(), outcome));
                     }
                     let mut writes = vec![
@@ -102,8 +102,7 @@ impl Store {
                     for (version, name) in superseded {
                         let superseded = found.get(&name);
                         if !has_status(superseded, PolicyStatus::Draft) {
-                            let outcome =
-                                ProposeOutcome::Overtaken("the open draft was decided on");
+                            let outcome = ProposeOutcome::Conflict("the open draft was decided on");
                             return Ok((Vec::new(), outcome));
                         }
                         let seen = superseded.and_then(|document| document.update_time);

@@ -64,12 +64,12 @@ impl Store {
 
     /// A policy's active versions and open drafts, in the order of their versions.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        let mut standing = Vec::new();
+        let mut snapshot = Vec::new();
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
             let query = with_status(id, status).build();
-            standing.extend(self.decode_sound(&self.db.query_all(POLICIES, query).await?));
+            snapshot.extend(self.decode_sound(&self.db.query_all(POLICIES, query).await?));
         }
-        Ok(sorted(standing))
+        Ok(sorted(snapshot))
     }
 
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {

@@ -25,7 +25,7 @@ use firestore_kit::write;
 type Change<T> = Result<T, ChangeError>;
 
 /// What a transaction has read of one policy.
-pub(in crate::store) struct Standing {
+pub(in crate::store) struct PolicySnapshot {
     pub(in crate::store) id: String,
     /// The active versions, by version.
     pub(in crate::store) active: Vec<(Version, Document)>,
@@ -35,7 +35,7 @@ pub(in crate::store) struct Standing {
     pub(in crate::store) guard: GuardConfig,
 }
 
-impl Standing {
+impl PolicySnapshot {
     pub(in crate::store) fn versions(&self) -> Vec<Version> {
         self.active.iter().map(|(version, _)| version.clone()).collect()
     }
@@ -69,16 +69,16 @@ impl Store {
     pub async fn activate(&self, key: &PolicyKey, force: bool, intent: &Intent) -> Change<Changed> {
         let target = format!("the activation of {key}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(&key.id, &transaction).await?;
+            let snapshot = self.snapshot(&key.id, &transaction).await?;
             let (document, policy) = self.target(key, &transaction).await?;
-            match lifecycle::activate(&standing.versions(), &policy.facts(), force) {
+            match lifecycle::activate(&snapshot.versions(), &policy.facts(), force) {
                 Ok(plan) => {
-                    Ok(self.entering(&standing, &plan, &document, action::ACTIVATE, intent))
+                    Ok(self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent))
                 }
                 Err(refusal @ Refusal::StaleParent { .. }) => {
-                    Err(self.stale(&standing, &policy, refusal, &transaction).await?)
+                    Err(self.stale(&snapshot, &policy, refusal, &transaction).await?)
                 }
-                Err(refusal) => Err(standing.refused(Some(&key.version), refusal)),
+                Err(refusal) => Err(snapshot.refused(Some(&key.version), refusal)),
             }
         })
         .await
@@ -88,7 +88,7 @@ impl Store {
     pub async fn reject(&self, key: &PolicyKey, intent: &Intent) -> Change<Changed> {
         let target = format!("the rejection of {key}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(&key.id, &transaction).await?;
+            let snapshot = self.snapshot(&key.id, &transaction).await?;
             let (document, policy) = self.target(key, &transaction).await?;
             let plan = lifecycle::reject(&policy.facts())
                 .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
@@ -101,7 +101,7 @@ impl Store {
             entry.from = Some(key.version.to_string());
             entry.changes = plan.changes;
             let mut writes = vec![patch(&document, fields, &[])];
-            writes.extend(standing.test_ends(&key.version, intent, &mut entry));
+            writes.extend(snapshot.test_ends(&key.version, intent, &mut entry));
             Ok(Decided { writes, entry })
         })
         .await
@@ -119,14 +119,14 @@ impl Store {
         check_id(id)?;
         let target = format!("the rollback of {id}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(id, &transaction).await?;
+            let snapshot = self.snapshot(id, &transaction).await?;
             let (document, policy) = match version {
                 Some(version) => self.target(&key(id, version)?, &transaction).await?,
-                None => self.previous(&standing, &transaction).await?,
+                None => self.previous(&snapshot, &transaction).await?,
             };
-            let plan = lifecycle::roll_back(&standing.versions(), &policy.facts())
-                .map_err(|refusal| standing.refused(Some(&policy.version), refusal))?;
-            Ok(self.entering(&standing, &plan, &document, action::ROLLBACK, intent))
+            let plan = lifecycle::roll_back(&snapshot.versions(), &policy.facts())
+                .map_err(|refusal| snapshot.refused(Some(&policy.version), refusal))?;
+            Ok(self.entering(&snapshot, &plan, &document, action::ROLLBACK, intent))
         })
         .await
     }
@@ -136,32 +136,32 @@ impl Store {
         check_id(id)?;
         let target = format!("the repair of {id}");
         self.change(&target, intent, |transaction| async move {
-            let standing = self.standing(id, &transaction).await?;
-            let last = match standing.active.is_empty() {
+            let snapshot = self.snapshot(id, &transaction).await?;
+            let last = match snapshot.active.is_empty() {
                 true => self.last_archived(id, |_| true, &transaction).await?,
                 false => None,
             };
             let facts = last.as_ref().map(|(_, policy)| policy.facts());
-            let plan = match lifecycle::repair(&standing.versions(), facts.as_ref()) {
+            let plan = match lifecycle::repair(&snapshot.versions(), facts.as_ref()) {
                 Err(Refusal::NeverActive) => {
                     self.require_policy(id, &transaction).await?;
-                    return Err(standing.refused(None, Refusal::NeverActive));
+                    return Err(snapshot.refused(None, Refusal::NeverActive));
                 }
-                plan => plan.map_err(|refusal| standing.refused(None, refusal))?,
+                plan => plan.map_err(|refusal| snapshot.refused(None, refusal))?,
             };
-            let kept = standing.serving().map(|(_, document)| document);
+            let kept = snapshot.serving().map(|(_, document)| document);
             let document = last.as_ref().map(|(document, _)| document).or(kept);
             let document = document.ok_or_else(|| ChangeError::UnknownPolicy(id.to_owned()))?;
-            Ok(self.entering(&standing, &plan, document, action::REPAIR, intent))
+            Ok(self.entering(&snapshot, &plan, document, action::REPAIR, intent))
         })
         .await
     }
 
-    pub(in crate::store) async fn standing(
+    pub(in crate::store) async fn snapshot(
         &self,
         id: &str,
         transaction: &TransactionId,
-    ) -> Change<Standing> {
+    ) -> Change<PolicySnapshot> {
         let mut active = Vec::new();
         for document in self.active_documents(id, transaction).await? {
             // Only the version is needed: one that somebody spoilt otherwise can be replaced.
@@ -176,7 +176,7 @@ impl Store {
         active.sort_by(|a, b| a.0.cmp(&b.0));
         let experiments = self.open_experiments_of(id, transaction).await?;
         let guard = self.guard_config(transaction).await?;
-        Ok(Standing { id: id.to_owned(), active, experiments, guard })
+        Ok(PolicySnapshot { id: id.to_owned(), active, experiments, guard })
     }
 
     pub(in crate::store) async fn target(
@@ -194,14 +194,14 @@ impl Store {
     /// The version that was active before the one in force.
     async fn previous(
         &self,
-        standing: &Standing,
+        snapshot: &PolicySnapshot,
         transaction: &TransactionId,
     ) -> Change<(Document, Policy)> {
         let kept = |policy: &Policy| policy.rolled_back_at.is_none();
-        if let Some((_, document)) = standing.serving()
+        if let Some((_, document)) = snapshot.serving()
             && let Some(version) = value::as_str(&document.fields, "previousVersion")
             && let Ok(version) = version.parse()
-            && let Ok(key) = PolicyKey::new(&standing.id, version)
+            && let Ok(key) = PolicyKey::new(&snapshot.id, version)
         {
             match self.target(&key, transaction).await {
                 Ok(found) if found.1.status != PolicyStatus::Rejected && kept(&found.1) => {
@@ -211,11 +211,11 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        match self.last_archived(&standing.id, kept, transaction).await? {
+        match self.last_archived(&snapshot.id, kept, transaction).await? {
             Some(found) => Ok(found),
             None => {
-                self.require_policy(&standing.id, transaction).await?;
-                Err(ChangeError::NothingBefore(standing.id.clone()))
+                self.require_policy(&snapshot.id, transaction).await?;
+                Err(ChangeError::NothingBefore(snapshot.id.clone()))
             }
         }
     }
@@ -252,13 +252,13 @@ impl Store {
 
     async fn stale(
         &self,
-        standing: &Standing,
+        snapshot: &PolicySnapshot,
         draft: &Policy,
         refusal: Refusal,
         transaction: &TransactionId,
     ) -> Change<ChangeError> {
-        let Some((_, document)) = standing.serving() else {
-            return Ok(standing.refused(Some(&draft.version), refusal));
+        let Some((_, document)) = snapshot.serving() else {
+            return Ok(snapshot.refused(Some(&draft.version), refusal));
         };
         let active = self.decode_policy(document)?;
         let parent = match &draft.parent_version {
@@ -280,15 +280,15 @@ impl Store {
     /// The writes of a plan that makes an existing document active.
     pub(in crate::store) fn entering(
         &self,
-        standing: &Standing,
+        snapshot: &PolicySnapshot,
         plan: &Plan,
         document: &Document,
         action: &str,
         intent: &Intent,
     ) -> Decided {
-        let mut writes = archiving(standing, plan, intent.now);
-        let mut fields = activated(standing, plan, intent);
-        fields.extend(standing.pin());
+        let mut writes = archiving(snapshot, plan, intent.now);
+        let mut fields = activated(snapshot, plan, intent);
+        fields.extend(snapshot.pin());
         // What is confirmed as active keeps what it says of when it became so.
         let confirmed = plan.changes.iter().any(is_confirmation);
         if confirmed {
@@ -298,8 +298,8 @@ impl Store {
         // A candidate of old has no units, and whoever was taken back is somebody's choice now.
         let cleared: &[&str] = if confirmed { &[CANDIDATE] } else { &[CANDIDATE, ROLLED_BACK_AT] };
         writes.push(patch(document, fields, cleared));
-        let mut entry = entry_of(plan, action, &standing.id, intent);
-        writes.extend(self.experiments_after(standing, plan, action, intent, &mut entry));
+        let mut entry = entry_of(plan, action, &snapshot.id, intent);
+        writes.extend(self.experiments_after(snapshot, plan, action, intent, &mut entry));
         Decided { writes, entry }
     }
 }
@@ -310,10 +310,10 @@ fn is_confirmation(change: &StatusChange) -> bool {
 
 /// The writes that archive what was active, with the pin taken off, which moves on, and without its
 /// candidate.
-pub(super) fn archiving(standing: &Standing, plan: &Plan, now: i64) -> Vec<Write> {
+pub(super) fn archiving(snapshot: &PolicySnapshot, plan: &Plan, now: i64) -> Vec<Write> {
     let leaving = plan.changes.iter().filter(|change| change.to == PolicyStatus::Archived);
     let documents = leaving.filter_map(|change| {
-        standing.active.iter().find(|(version, _)| *version == change.version)
+        snapshot.active.iter().find(|(version, _)| *version == change.version)
     });
     let fields = || {
         value::fields([
@@ -326,13 +326,13 @@ pub(super) fn archiving(standing: &Standing, plan: &Plan, now: i64) -> Vec<Write
 }
 
 /// What an active version says of how it became so.
-pub(super) fn activated(standing: &Standing, plan: &Plan, intent: &Intent) -> Fields {
+pub(super) fn activated(snapshot: &PolicySnapshot, plan: &Plan, intent: &Intent) -> Fields {
     let mut fields = value::fields([
         ("status", value::string(PolicyStatus::Active.as_str())),
         ("activatedAt", value::int(intent.now)),
         ("activatedBy", value::string(intent.actor.as_str())),
     ]);
-    if let Some(previous) = serving(&standing.versions()).or(plan.replaced.as_ref()) {
+    if let Some(previous) = serving(&snapshot.versions()).or(plan.replaced.as_ref()) {
         fields.insert("previousVersion".to_owned(), value::string(previous.to_string()));
     }
     fields

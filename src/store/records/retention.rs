@@ -11,7 +11,7 @@ use crate::store::scoring::cursor::Position;
 use crate::store::scoring::stored_fields::OfShard;
 use crate::store::{Result, StoreError};
 use f0_learning_core::observation::MIN_TS;
-use f0_learning_core::sharding::{NOBODYS, Shard};
+use f0_learning_core::sharding::{Shard, UNSHARDED};
 use firestore_kit::Query;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{MAX_BATCH, write};
@@ -240,7 +240,7 @@ impl Store {
         let source = if by_reward { REWARDS } else { archived.collection() };
         let query = match part {
             Part::Of(shard) => Query::of(source).of_shard(shard),
-            Part::Nobodys => Query::of(source).equal("shard", value::int(NOBODYS)),
+            Part::Nobodys => Query::of(source).equal("shard", value::int(UNSHARDED)),
         };
         let query = query
             .at_least("ts", value::int(from))

@@ -12,7 +12,7 @@ use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
 use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use crate::store::scoring::stored_fields::OfShard;
-use f0_learning_core::sharding::{MAX_SHARDS, NOBODYS, Shard};
+use f0_learning_core::sharding::{MAX_SHARDS, Shard, UNSHARDED};
 use firestore_kit::Query;
 use firestore_kit::Sum;
 use firestore_kit::value;
@@ -298,7 +298,7 @@ impl Store {
         let (number, others) = match group {
             Group::Shard(Shard::All) => (None, &[][..]),
             Group::Shard(Shard::One(number)) => (Some(i64::from(*number)), &[][..]),
-            Group::Nobodys(shards) => (Some(NOBODYS), *shards),
+            Group::Nobodys(shards) => (Some(UNSHARDED), *shards),
         };
         let accounting = |collection: &'static str| {
             let query = self.of_ids(collection, range);

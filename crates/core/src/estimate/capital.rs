@@ -25,7 +25,7 @@ pub struct Cells {
     effective: f64,
     variance: f64,
     /// What the weights of the cells are shares of.
-    heaviest: f64,
+    max_weight: f64,
 }
 
 /// The bets of the mixture, as shares of the largest that cannot ruin: 12 in equal parts, each
@@ -83,19 +83,19 @@ impl Cells {
         let effective = total * total / squares;
         cells.iter_mut().for_each(|cell| cell.weight /= largest);
         let mean = mean.clamp(0.0, 1.0);
-        Self { cells, total, mean, effective, variance, heaviest: largest }
+        Self { cells, total, mean, effective, variance, max_weight: largest }
     }
 
-    /// The same where observations may weigh as much as `heaviest`, even if none that is here does.
+    /// The same where observations may weigh as much as `max_weight`, even if none that is here does.
     ///
     /// Where one in ten successes is kept, twenty failures in a row are no wonder before the first
     /// success. Who bets as if nothing weighed more than a failure takes them for a proof.
     #[must_use]
-    pub fn within(mut self, heaviest: f64) -> Self {
-        let heaviest = heaviest.max(self.heaviest);
-        let share = self.heaviest / heaviest;
+    pub fn within(mut self, max_weight: f64) -> Self {
+        let max_weight = max_weight.max(self.max_weight);
+        let share = self.max_weight / max_weight;
         self.cells.iter_mut().for_each(|cell| cell.weight *= share);
-        Self { heaviest, ..self }
+        Self { max_weight, ..self }
     }
 
     pub fn is_empty(&self) -> bool {

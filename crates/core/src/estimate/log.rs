@@ -58,9 +58,9 @@ impl ArmLog {
     }
 
     /// What observations weigh at the most; 1 of nothing.
-    pub fn heaviest(&self) -> f64 {
-        let stated = self.stated.values().map(Sample::heaviest);
-        stated.fold(self.drawn.heaviest(), f64::max)
+    pub fn max_weight(&self) -> f64 {
+        let stated = self.stated.values().map(Sample::max_weight);
+        stated.fold(self.drawn.max_weight(), f64::max)
     }
 
     /// Each propensity with what was observed under it, where what was drawn by the version's

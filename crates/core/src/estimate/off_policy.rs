@@ -19,14 +19,14 @@ pub struct Logged<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Observations may weigh as much.
-    pub heaviest: f64,
+    pub max_weight: f64,
     /// An arm may be chosen with as small a propensity.
     pub least_propensity: f64,
 }
 
 impl Default for Expected {
     fn default() -> Self {
-        Self { heaviest: 1.0, least_propensity: 1.0 }
+        Self { max_weight: 1.0, least_propensity: 1.0 }
     }
 }
 
@@ -78,7 +78,7 @@ pub fn off_policy(log: &[Logged<'_>], expected: Expected, alpha: f64) -> Option<
     if sums.weights <= 0.0 {
         return None;
     }
-    let cells = Cells::from_points(cells).within(expected.heaviest);
+    let cells = Cells::from_points(cells).within(expected.max_weight);
     let interval = mean_interval(&cells, alpha).scaled(largest);
     Some(OffPolicy {
         ips: sums.earned / sums.actions,

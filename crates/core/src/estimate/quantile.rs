@@ -11,10 +11,10 @@ use super::sample::{Grid, Latency, Sample};
 /// best-arm identification", arXiv 1906.09712) this asks of each duration whether the share of
 /// actions that took no longer can be `share`, here by betting. Only edges of bins are asked, so
 /// that an interval is up to a bin (9%) wider at either end than it need be. With no upper bound
-/// it ends at the highest edge. Observations may weigh as much as `heaviest`.
+/// it ends at the highest edge. Observations may weigh as much as `max_weight`.
 pub fn quantile_interval(
     sample: &Sample<Latency>,
-    heaviest: f64,
+    max_weight: f64,
     share: f64,
     alpha: f64,
 ) -> Option<Interval> {
@@ -23,7 +23,7 @@ pub fn quantile_interval(
     }
     let up_to = |edge: u16| {
         let edge = Latency::point(edge);
-        Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge))).within(heaviest)
+        Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge))).within(max_weight)
     };
     // Of edges from below, those where fewer than `share` took no longer come first.
     let edges = Latency::POINTS;

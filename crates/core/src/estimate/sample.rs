@@ -156,7 +156,7 @@ impl<G: Grid> Sample<G> {
     }
 
     /// The weight that none exceeds; 1 of nothing.
-    pub fn heaviest(&self) -> f64 {
+    pub fn max_weight(&self) -> f64 {
         self.points().map(|(weight, _, _)| weight).fold(1.0, f64::max)
     }
 
@@ -364,15 +364,15 @@ mod tests {
                 let mut coarse = before.clone();
                 coarse.coarsen(points);
                 // What is split is rounded to a whole unit of mass, at most at the highest weight.
-                let rounding = before.points().count() as f64 * coarse.heaviest() / WHOLE as f64;
+                let rounding = before.points().count() as f64 * coarse.max_weight() / WHOLE as f64;
                 for (was, is) in sums(&before).into_iter().zip(sums(&coarse)) {
                     prop_assert!((is - was).abs() <= rounding + 1e-9 * was, "{was} {is}");
                 }
                 let classes = coarse.points().map(|(weight, ..)| weight.to_bits());
                 let classes: std::collections::BTreeSet<_> = classes.collect();
                 prop_assert!(classes.len() <= usize::from((WEIGHTS - 1) / points) + 1);
-                let heaviest = coarse.heaviest();
-                let of = |it: &Sample<RewardScore>| mean_interval(&Cells::of(it).within(heaviest), 0.05);
+                let max_weight = coarse.max_weight();
+                let of = |it: &Sample<RewardScore>| mean_interval(&Cells::of(it).within(max_weight), 0.05);
                 let (fine, rough) = (of(&before), of(&coarse));
                 prop_assert!(rough.low <= fine.low + 1e-6 && fine.high <= rough.high + 1e-6);
                 before = coarse;

@@ -59,30 +59,30 @@ pub fn compare(
     min_sample_rate: f64,
     tail: f64,
 ) -> Comparison {
-    let heaviest = control.success.heaviest().max(candidate.success.heaviest());
-    let heaviest = heaviest.max(1.0 / min_sample_rate);
+    let max_weight = control.success.max_weight().max(candidate.success.max_weight());
+    let max_weight = max_weight.max(1.0 / min_sample_rate);
     let most = Cost::point_from(max_cost_usd);
-    let p95 = |samples: &Samples| quantile_interval(&samples.latency, heaviest, 0.95, 2.0 * tail);
+    let p95 = |samples: &Samples| quantile_interval(&samples.latency, max_weight, 0.95, 2.0 * tail);
     let ranges = p95(control).zip(p95(candidate));
     Comparison {
         control_n: control.reward.n().round() as u64,
         candidate_n: candidate.reward.n().round() as u64,
         tail,
-        reward: compared([&control.reward, &candidate.reward], heaviest, 1.0, tail),
-        success_rate: compared([&control.success, &candidate.success], heaviest, 1.0, tail),
+        reward: compared([&control.reward, &candidate.reward], max_weight, 1.0, tail),
+        success_rate: compared([&control.success, &candidate.success], max_weight, 1.0, tail),
         p95_latency: ranges.map(|(control, candidate)| Ranges { control, candidate }),
-        cost_usd: compared([&control.cost, &candidate.cost], heaviest, most, tail),
+        cost_usd: compared([&control.cost, &candidate.cost], max_weight, most, tail),
     }
 }
 
 /// Of control and candidate.
 fn compared<G: Grid>(
     samples: [&Sample<G>; 2],
-    heaviest: f64,
+    max_weight: f64,
     most: f64,
     tail: f64,
 ) -> Option<Compared> {
-    let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(heaviest));
+    let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(max_weight));
     // Both ends of an interval, and so twice what one of them may err.
     let alpha = 2.0 * tail;
     let of = |cells: &Cells| Measured::of(cells, alpha, most);

@@ -76,11 +76,11 @@ fn a_regression_is_taken_back_and_an_improvement_succeeds() {
         for kind in [Kind::Ab, Kind::Watch] {
             let (end, seen) = run(kind, worse, 500, seed);
             // That there is no gain may be proven before that there is a loss of more than is allowed.
-            let taken_back = match kind {
+            let rolled_back = match kind {
                 Kind::Ab => matches!(end, Judgement::Breach(_) | Judgement::NoGain),
                 Kind::Watch => matches!(end, Judgement::Breach(_)),
             };
-            assert!(taken_back, "{kind:?} {end:?} after {seen}");
+            assert!(rolled_back, "{kind:?} {end:?} after {seen}");
         }
         assert_eq!(run(Kind::Ab, better, 1_000, seed).0, Judgement::Success);
     }

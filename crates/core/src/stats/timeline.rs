@@ -137,8 +137,8 @@ impl Timeline {
     }
 
     /// The weight that no observation exceeds.
-    pub fn heaviest(&self) -> f64 {
-        self.buckets().map(|(_, samples)| samples.success.heaviest()).fold(1.0, f64::max)
+    pub fn max_weight(&self) -> f64 {
+        self.buckets().map(|(_, samples)| samples.success.max_weight()).fold(1.0, f64::max)
     }
 
     /// Everything in buckets that begin no earlier than `start`.

@@ -10,21 +10,21 @@
 //! "Batched multi-armed bandits problem", NeurIPS 2019).
 
 use super::bounds::{Bounds, Current, sum, to_weight};
-use super::standing::Standing;
+use super::standing::ArmStanding;
 use super::{Reason, TuningInput, WEIGHT_STEPS, projection};
 
 /// The weights that the standings call for, in the order of the arms; those in force where nothing
 /// is proven and no arm lies below the floor.
-pub(super) fn weights(input: &TuningInput, arms: &[Standing]) -> Result<Vec<f64>, Reason> {
+pub(super) fn weights(input: &TuningInput, arms: &[ArmStanding]) -> Result<Vec<f64>, Reason> {
     within(input, arms, step(input, arms))
 }
 
 /// Where step after step would lead to if nothing more were learnt.
-pub(super) fn destination(input: &TuningInput, arms: &[Standing]) -> Result<Vec<f64>, Reason> {
+pub(super) fn destination(input: &TuningInput, arms: &[ArmStanding]) -> Result<Vec<f64>, Reason> {
     within(input, arms, 1.0)
 }
 
-fn within(input: &TuningInput, arms: &[Standing], step: f64) -> Result<Vec<f64>, Reason> {
+fn within(input: &TuningInput, arms: &[ArmStanding], step: f64) -> Result<Vec<f64>, Reason> {
     let floor = input.config.exploration_floor;
     let currents: Vec<Current> =
         arms.iter().map(|it| Current { weight: it.weight, capped: it.is_loser() }).collect();
@@ -40,7 +40,7 @@ fn within(input: &TuningInput, arms: &[Standing], step: f64) -> Result<Vec<f64>,
 }
 
 /// How far a weight may move: further once an arm is proven to fail.
-pub(super) fn step(input: &TuningInput, arms: &[Standing]) -> f64 {
+pub(super) fn step(input: &TuningInput, arms: &[ArmStanding]) -> f64 {
     match arms.iter().any(|it| it.failing) {
         true => input.config.retrain_step_bound,
         false => input.config.step_bound,
@@ -48,7 +48,7 @@ pub(super) fn step(input: &TuningInput, arms: &[Standing]) -> f64 {
 }
 
 /// What losers can give, the worst first, with those that may have it, as far as they may rise.
-fn target(arms: &[Standing], bounds: &Bounds) -> Vec<f64> {
+fn target(arms: &[ArmStanding], bounds: &Bounds) -> Vec<f64> {
     let mut target: Vec<f64> = arms.iter().map(|it| it.weight).collect();
     let mut losers: Vec<usize> = (0..arms.len()).filter(|arm| arms[*arm].is_loser()).collect();
     losers.sort_by(|a, b| arms[*a].reward.total_cmp(&arms[*b].reward));
@@ -67,7 +67,7 @@ fn target(arms: &[Standing], bounds: &Bounds) -> Vec<f64> {
 fn hand_over(
     given: f64,
     heirs: &[usize],
-    arms: &[Standing],
+    arms: &[ArmStanding],
     bounds: &Bounds,
     target: &mut [f64],
 ) -> f64 {
@@ -93,7 +93,7 @@ fn hand_over(
 
 /// Who gets what a loser gives: those proven to be better that are beaten by none; else, of one
 /// that fails, all that are not known to lose.
-fn heirs(arms: &[Standing], loser: &Standing) -> Vec<usize> {
+fn heirs(arms: &[ArmStanding], loser: &ArmStanding) -> Vec<usize> {
     let unbeaten = |arm: &usize| !arms[*arm].is_loser();
     let proven: Vec<usize> = loser.beaten_by.iter().copied().filter(unbeaten).collect();
     if proven.is_empty() { (0..arms.len()).filter(unbeaten).collect() } else { proven }
@@ -101,7 +101,7 @@ fn heirs(arms: &[Standing], loser: &Standing) -> Vec<usize> {
 
 /// Arms that neither lose nor inherit stay as they are, if that can be: without a proof nothing
 /// moves. An arm below the floor still moves up to it.
-fn holding(arms: &[Standing], bounds: Bounds) -> Bounds {
+fn holding(arms: &[ArmStanding], bounds: Bounds) -> Bounds {
     let mut inherits = vec![false; arms.len()];
     for loser in arms.iter().filter(|it| it.is_loser()) {
         heirs(arms, loser).into_iter().for_each(|heir| inherits[heir] = true);

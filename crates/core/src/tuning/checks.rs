@@ -28,8 +28,8 @@ pub(super) fn sample_rates(input: &TuningInput) -> Check {
     const STEP: f64 = 1.19;
     let PolicyTuning { min_sample_rate: rate, min_propensity: propensity, .. } = input.config;
     let declared = input.config.least_probability();
-    let passed = input.heaviest <= STEP / declared;
-    let least = 1.0 / input.heaviest;
+    let passed = input.max_weight <= STEP / declared;
+    let least = 1.0 / input.max_weight;
     let logs = || input.routed.iter().flat_map(BTreeMap::values);
     let is_stated = propensity < 1.0 || logs().any(ArmLog::is_stated);
     let detail = match (passed, is_stated) {
@@ -63,7 +63,7 @@ pub(super) fn sample_ratio(input: &TuningInput) -> Check {
     let off = input.weights.iter().find_map(|(arm, weight)| {
         let least = least_propensity(routed.get(arm), *weight, expected.least_propensity);
         let cells = Cells::from_points(counted(routed, input, arm, least));
-        let cells = cells.within(expected.heaviest);
+        let cells = cells.within(expected.max_weight);
         let refuted =
             cells.refutes(Side::Above, least, alpha) || cells.refutes(Side::Below, least, alpha);
         let is_stated = routed.get(arm).is_some_and(ArmLog::is_stated);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{self, Evidence};
-use super::standing::{Standing, standings};
+use super::standing::{ArmStanding, standings};
 use super::{ArmChange, Decision, MAX_ARMS, Proposal, Reason, TuningInput, allocate, notes};
 use crate::policy::check_weights;
 
@@ -56,7 +56,7 @@ fn check(input: &TuningInput) -> Result<(), Reason> {
     }
 }
 
-fn require_judged_arm(input: &TuningInput, arms: &[Standing]) -> Result<(), Reason> {
+fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason> {
     if arms.iter().any(|it| it.judged) {
         return Ok(());
     }
@@ -67,8 +67,8 @@ fn require_judged_arm(input: &TuningInput, arms: &[Standing]) -> Result<(), Reas
 }
 
 /// An arm below the floor is moved up to it without any proof, so that something is learnt of it.
-fn require_proof(input: &TuningInput, arms: &[Standing]) -> Result<(), Reason> {
-    if arms.iter().any(Standing::is_loser) || is_below_floor(input, arms) {
+fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason> {
+    if arms.iter().any(ArmStanding::is_loser) || is_below_floor(input, arms) {
         return Ok(());
     }
     let leader = arms.iter().max_by(|a, b| a.p_best.total_cmp(&b.p_best));
@@ -80,7 +80,7 @@ fn require_proof(input: &TuningInput, arms: &[Standing]) -> Result<(), Reason> {
 }
 
 /// By a step or more: less cannot be written.
-fn is_below_floor(input: &TuningInput, arms: &[Standing]) -> bool {
+fn is_below_floor(input: &TuningInput, arms: &[ArmStanding]) -> bool {
     let step = 1.0 / f64::from(super::WEIGHT_STEPS);
     arms.iter().any(|it| it.weight + step <= input.config.exploration_floor)
 }
@@ -90,7 +90,7 @@ fn is_below_floor(input: &TuningInput, arms: &[Standing]) -> bool {
 pub fn within_bounds(input: &TuningInput, weights: &BTreeMap<String, f64>) -> bool {
     let standings = standings(input);
     let step = allocate::step(input, &standings);
-    let keeps = |it: &Standing| {
+    let keeps = |it: &ArmStanding| {
         weights.get(&it.arm).is_some_and(|to| {
             // An arm that begins below the floor may still be on its way up to it.
             let floor = input.config.exploration_floor.min(it.weight);
@@ -102,14 +102,14 @@ pub fn within_bounds(input: &TuningInput, weights: &BTreeMap<String, f64>) -> bo
         && standings.iter().all(keeps)
 }
 
-fn changes(arms: &[Standing], target: &[f64]) -> Vec<ArmChange> {
+fn changes(arms: &[ArmStanding], target: &[f64]) -> Vec<ArmChange> {
     let pairs = arms.iter().zip(target).filter(|(it, to)| it.weight != **to);
     pairs.map(|(it, to)| ArmChange { arm: it.arm.clone(), from: it.weight, to: *to }).collect()
 }
 
 fn require_worthwhile(
     input: &TuningInput,
-    arms: &[Standing],
+    arms: &[ArmStanding],
     changes: &[ArmChange],
 ) -> Result<(), Reason> {
     let (min_change, min_gain) = (input.config.min_change, input.config.min_gain);

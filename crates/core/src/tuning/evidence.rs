@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checks::{self, Check};
-use super::standing::{Standing, standings};
+use super::standing::{ArmStanding, standings};
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
 use crate::digest::Digest;
 use crate::estimate::{
@@ -103,7 +103,7 @@ pub struct Difference {
 impl Evidence {
     pub(super) fn gather(
         input: &TuningInput,
-        standings: &[Standing],
+        standings: &[ArmStanding],
         proposed: &[f64],
         check: Check,
     ) -> Self {
@@ -133,7 +133,7 @@ pub fn known(input: &TuningInput) -> Vec<ArmEvidence> {
     all.iter().map(|it| ArmEvidence::of(input, &all, it, it.weight)).collect()
 }
 
-pub(super) fn expected_gain(standings: &[Standing], proposed: &[f64]) -> f64 {
+pub(super) fn expected_gain(standings: &[ArmStanding], proposed: &[f64]) -> f64 {
     standings.iter().zip(proposed).map(|(it, to)| (to - it.weight) * it.reward).sum()
 }
 
@@ -141,12 +141,12 @@ pub(super) fn expected_gain(standings: &[Standing], proposed: &[f64]) -> f64 {
 /// bounds are the sums of the differences' bounds.
 fn differences(
     input: &TuningInput,
-    standings: &[Standing],
+    standings: &[ArmStanding],
     proposed: &[f64],
 ) -> (Vec<Difference>, Option<f64>, Option<f64>) {
     // Less than a step is how a weight that was written by hand comes to stand at a whole one.
     let step = 1.0 / f64::from(WEIGHT_STEPS);
-    let moved = |it: &Standing, to: f64| Some(to - it.weight).filter(|it| it.abs() >= step);
+    let moved = |it: &ArmStanding, to: f64| Some(to - it.weight).filter(|it| it.abs() >= step);
     let moved: Vec<f64> =
         standings.iter().zip(proposed).map(|(it, to)| moved(it, *to).unwrap_or_default()).collect();
     let gained: f64 = moved.iter().filter(|it| **it > 0.0).sum();
@@ -195,16 +195,16 @@ fn logged(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
 }
 
 impl ArmEvidence {
-    fn of(input: &TuningInput, all: &[Standing], standing: &Standing, proposed: f64) -> Self {
+    fn of(input: &TuningInput, all: &[ArmStanding], standing: &ArmStanding, proposed: f64) -> Self {
         let known = input.arms.get(&standing.arm);
         let alpha = budget::of_interval(input.config.alpha, all.len(), standing.restarts);
         let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
-        let heaviest = input.heaviest;
-        let latency = |share| quantile_interval(&known?.samples.latency, heaviest, share, alpha);
+        let max_weight = input.max_weight;
+        let latency = |share| quantile_interval(&known?.samples.latency, max_weight, share, alpha);
         let memory = known.map(|it| it.memory).unwrap_or_default();
         let named = standing.beaten_by.iter().map(|arm| all[*arm].arm.clone());
         let measured = |cells: fn(&ArmInput) -> Cells| {
-            known.and_then(|it| Measured::of(&cells(it).within(heaviest), alpha, 1.0))
+            known.and_then(|it| Measured::of(&cells(it).within(max_weight), alpha, 1.0))
         };
         Self {
             arm: standing.arm.clone(),
@@ -224,7 +224,7 @@ impl ArmEvidence {
             reward: measured(|it| Cells::of(&it.samples.reward)),
             success_rate: measured(|it| Cells::of(&it.samples.success)),
             cost_usd: known.and_then(|it| {
-                let cells = Cells::scaled(&it.samples.cost, most).within(heaviest);
+                let cells = Cells::scaled(&it.samples.cost, most).within(max_weight);
                 Measured::of(&cells, alpha, most)
             }),
             p50_latency: latency(0.5),

@@ -27,7 +27,7 @@ pub struct TuningInput {
     pub arms: BTreeMap<String, ArmInput>,
     /// What an observation may weigh for its arm, at most: of `minSampleRate` and `minPropensity`,
     /// or more where more was seen of any arm, also before it began.
-    pub heaviest: f64,
+    pub max_weight: f64,
     /// By arm, the rewards of observations that name the active version; none where they cannot be
     /// told apart.
     pub routed: Option<BTreeMap<String, ArmLog>>,
@@ -43,8 +43,8 @@ pub struct TuningInput {
 
 /// What an observation of these arms may weigh at most, where no product of sample rate and
 /// propensity is to be below `least`.
-pub fn heaviest(timelines: &BTreeMap<String, Timeline>, least: f64) -> f64 {
-    timelines.values().map(Timeline::heaviest).fold(1.0 / least, f64::max)
+pub fn max_weight(timelines: &BTreeMap<String, Timeline>, least: f64) -> f64 {
+    timelines.values().map(Timeline::max_weight).fold(1.0 / least, f64::max)
 }
 
 /// What is known of an arm.
@@ -85,7 +85,9 @@ impl TuningInput {
     pub(super) fn expected_of_log(&self) -> Expected {
         let logs = self.routed.iter().flat_map(BTreeMap::values);
         Expected {
-            heaviest: logs.map(ArmLog::heaviest).fold(1.0 / self.config.min_sample_rate, f64::max),
+            max_weight: logs
+                .map(ArmLog::max_weight)
+                .fold(1.0 / self.config.min_sample_rate, f64::max),
             least_propensity: self.config.min_propensity,
         }
     }

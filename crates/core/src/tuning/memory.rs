@@ -60,12 +60,12 @@ impl Memory {
         self.arms.get(arm).copied().unwrap_or_default()
     }
 
-    /// What is remembered after a look at `now`; observations may weigh as much as `heaviest`.
+    /// What is remembered after a look at `now`; observations may weigh as much as `max_weight`.
     #[must_use]
     pub fn advanced(
         &self,
         timelines: &BTreeMap<String, Timeline>,
-        heaviest: f64,
+        max_weight: f64,
         now: i64,
     ) -> Self {
         let mut next = self.clone();
@@ -83,7 +83,8 @@ impl Memory {
         }
         for (arm, timeline) in timelines {
             let memory = next.of(arm);
-            if memory.restarts < MAX_RESTARTS && has_changed(timeline, memory.since, heaviest, now)
+            if memory.restarts < MAX_RESTARTS
+                && has_changed(timeline, memory.since, max_weight, now)
             {
                 let since = (now.div_euclid(HOUR_MS) + 1) * HOUR_MS;
                 let restarts = memory.restarts + 1;
@@ -94,7 +95,7 @@ impl Memory {
     }
 }
 
-fn has_changed(timeline: &Timeline, since: i64, heaviest: f64, now: i64) -> bool {
+fn has_changed(timeline: &Timeline, since: i64, max_weight: f64, now: i64) -> bool {
     let starts: Vec<i64> = timeline.buckets().map(|(start, _)| start).collect();
     // Ages that fall into one bucket are one cut.
     let mut cuts: Vec<i64> = CUTS
@@ -108,7 +109,7 @@ fn has_changed(timeline: &Timeline, since: i64, heaviest: f64, now: i64) -> bool
     (1..parts.len()).any(|cut| {
         let (before, after) = parts.split_at(cut);
         let known: usize = before.iter().map(|(buckets, _)| buckets).sum();
-        known >= KNOWN && differ(&sum(before).within(heaviest), &sum(after).within(heaviest))
+        known >= KNOWN && differ(&sum(before).within(max_weight), &sum(after).within(max_weight))
     })
 }
 

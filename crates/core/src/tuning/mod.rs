@@ -30,7 +30,7 @@ pub use checks::Check;
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, known};
-pub use input::{ArmInput, LastDraft, TuningInput, heaviest};
+pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
 pub use reason::Reason;
 
 /// More arms than this are refused: with shares this small no arm would collect evidence.

@@ -5,7 +5,7 @@ use crate::estimate::{Belief, Cells, Side, best, is_greater};
 
 /// What a decision needs to know of an arm.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
+pub(super) struct ArmStanding {
     pub arm: String,
     pub weight: f64,
     /// Observations since the arm began.
@@ -25,20 +25,20 @@ pub(super) struct Standing {
     pub reward: f64,
 }
 
-impl Standing {
+impl ArmStanding {
     pub fn is_loser(&self) -> bool {
         self.failing || !self.beaten_by.is_empty()
     }
 }
 
-pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
+pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
     let arms = input.weights.len();
-    let mut all: Vec<Standing> = input
+    let mut all: Vec<ArmStanding> = input
         .weights
         .iter()
         .map(|(arm, weight)| {
             let known = input.arms.get(arm);
-            let cells = known.map(|it| Cells::of(&it.samples.reward).within(input.heaviest));
+            let cells = known.map(|it| Cells::of(&it.samples.reward).within(input.max_weight));
             let cells = cells.unwrap_or_else(|| Cells::from_points([]));
             let n = known.map_or(0, ArmInput::n);
             let judged = n >= input.config.min_samples && !cells.is_empty();
@@ -46,7 +46,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
             let alpha = budget::of_interval(input.config.alpha, arms, restarts);
             let retrain = input.rewards.thresholds.retrain;
             let failing = judged && cells.refutes(Side::Below, retrain, alpha / 2.0);
-            Standing {
+            ArmStanding {
                 arm: arm.clone(),
                 weight: *weight,
                 n,
@@ -80,7 +80,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<Standing> {
     all
 }
 
-fn better_than(input: &TuningInput, all: &[Standing], arm: usize) -> Vec<usize> {
+fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usize> {
     let worse = &all[arm];
     let better = |other: &usize| {
         let better = &all[*other];
@@ -97,7 +97,7 @@ fn better_than(input: &TuningInput, all: &[Standing], arm: usize) -> Vec<usize> 
 /// Taking an arm of which too little is known for the average of the others keeps it from losing
 /// or winning traffic merely for being new; should the others do badly, it is given the benefit
 /// of the doubt.
-fn average(input: &TuningInput, all: &[Standing]) -> f64 {
+fn average(input: &TuningInput, all: &[ArmStanding]) -> f64 {
     let judged = all.iter().filter(|it| it.judged);
     let (weight, earned) = judged.fold((0.0, 0.0), |(weight, earned), it| {
         (weight + it.weight, earned + it.weight * it.reward)

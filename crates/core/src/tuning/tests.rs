@@ -15,7 +15,7 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         parent: Version::new(1, 0, 0),
         weights: arms.iter().map(|it| (it.0.to_owned(), it.1)).collect(),
         arms: arms.iter().map(|it| (it.0.to_owned(), arm(it.2, it.3))).collect(),
-        heaviest: 1.0,
+        max_weight: 1.0,
         routed: None,
         rewards: RewardConfig::default(),
         config: TuningConfig::default().policies["router-core"].clone(),
@@ -331,7 +331,7 @@ fn a_decision_that_would_take_too_much_room_is_made_from_less_and_can_be_made_ag
             samples.reward.add(mean + 0.1 * f64::from(n % 2), Weight::from_sample_rate(rate));
         }
     }
-    input.heaviest = 50.0;
+    input.max_weight = 50.0;
     input.routed = logs(&[("a", log(&[(None, 500, 0.9)])), ("b", log(&[(None, 500, 0.3)]))]);
     let (needed, usual) = (input.encode().len(), proposal(&input));
     input.fit(needed);
@@ -422,7 +422,7 @@ prop_compose! {
         arms in prop::collection::vec(prop::option::of(any_arm()), weights.len()),
         weights in Just(weights),
         config in any_bounds(),
-        heaviest in 1.0..100.0_f64,
+        max_weight in 1.0..100.0_f64,
         thresholds in prop::array::uniform2(0.0..=1.0_f64),
     ) -> TuningInput {
         let name = |at: usize| format!("arm-{at:03}");
@@ -435,7 +435,7 @@ prop_compose! {
             retrain: thresholds[0].min(thresholds[1]),
         };
         input.config = config;
-        input.heaviest = heaviest;
+        input.max_weight = max_weight;
         input
     }
 }

@@ -31,7 +31,7 @@ fn succeeding(success: f64) -> Truth {
     Truth { success, ..USUAL }
 }
 
-fn taken_back(end: &Judgement) -> bool {
+fn rolled_back(end: &Judgement) -> bool {
     matches!(end, Judgement::Breach(_))
 }
 
@@ -49,11 +49,11 @@ pub fn run(runs: u64) -> ExitCode {
             "activated, success 0.90 to 0.60",
             Kind::Watch,
             succeeding(0.60),
-            taken_back as fn(&_) -> _,
+            rolled_back as fn(&_) -> _,
         ),
-        ("activated, success 0.90 to 0.80", Kind::Watch, succeeding(0.80), taken_back),
-        ("activated, cost x1.5", Kind::Watch, Truth { cost_usd: 0.015, ..USUAL }, taken_back),
-        ("activated, duration x2", Kind::Watch, Truth { median_ms: 1_600.0, ..USUAL }, taken_back),
+        ("activated, success 0.90 to 0.80", Kind::Watch, succeeding(0.80), rolled_back),
+        ("activated, cost x1.5", Kind::Watch, Truth { cost_usd: 0.015, ..USUAL }, rolled_back),
+        ("activated, duration x2", Kind::Watch, Truth { median_ms: 1_600.0, ..USUAL }, rolled_back),
         ("activated, no difference", Kind::Watch, USUAL, neither),
         ("tested, success 0.90 to 0.80", Kind::Ab, succeeding(0.80), rejected),
         ("tested, success 0.90 to 0.96", Kind::Ab, succeeding(0.96), |end| {
@@ -79,7 +79,7 @@ impl Case {
         let count = |holds: &dyn Fn(&Judgement) -> bool| {
             ends.iter().filter(|(end, _)| holds(end)).count() as u64
         };
-        let (wanted, breaches) = (count(&self.wanted), count(&taken_back));
+        let (wanted, breaches) = (count(&self.wanted), count(&rolled_back));
         let successes = count(&|end| *end == Judgement::Success);
         ends.sort_by_key(|(_, seen)| *seen);
         println!(

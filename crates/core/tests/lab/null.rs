@@ -221,9 +221,9 @@ fn history(seed: u64) -> Seen {
         series.iter_mut().for_each(|it| it.advance(now));
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
-        let heaviest = tuning::heaviest(&timelines, truth.rate);
-        memory = memory.advanced(&timelines, heaviest, now);
-        let input = input(ArmInput::of_all(&timelines, &memory), heaviest, now);
+        let max_weight = tuning::max_weight(&timelines, truth.rate);
+        memory = memory.advanced(&timelines, max_weight, now);
+        let input = input(ArmInput::of_all(&timelines, &memory), max_weight, now);
         seen.proposal |= matches!(decide(&input), Decision::Propose(_));
         leaves_the_truth(&input, &truth.means, &mut seen.left);
         let different = |arm: &usize| kayenta::calls_different(&counts[0], &counts[*arm]);
@@ -245,11 +245,11 @@ fn observe(ts: i64, act: Act, rate: f64) -> (Observation, Reward) {
     (observation, Reward { score: VALUES[act.value], ..reward })
 }
 
-fn input(known: BTreeMap<String, ArmInput>, heaviest: f64, now: i64) -> TuningInput {
+fn input(known: BTreeMap<String, ArmInput>, max_weight: f64, now: i64) -> TuningInput {
     let mut rewards = RewardConfig::default();
     // No mean lies below: what fails is another matter than what differs.
     rewards.thresholds.retrain = 0.0;
-    TuningInput { heaviest, rewards, ..worlds::input(known, now) }
+    TuningInput { max_weight, rewards, ..worlds::input(known, now) }
 }
 
 /// Notes each interval that would be shown now and leaves out what is true.
@@ -259,7 +259,7 @@ fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.le
     for arm in input.arms.values() {
         let alpha = budget::of_interval(input.config.alpha, count, arm.memory.restarts) / 2.0;
         let refutes = |cells: Cells, mean: f64| {
-            let cells = cells.within(input.heaviest);
+            let cells = cells.within(input.max_weight);
             !cells.is_empty()
                 && [Side::Above, Side::Below].iter().any(|side| cells.refutes(*side, mean, alpha))
         };
@@ -267,15 +267,16 @@ fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.le
         left[Of::Reward as usize] |= refutes(Cells::of(&samples.reward), means.reward);
         left[Of::Success as usize] |= refutes(Cells::of(&samples.success), means.success);
         left[Of::Cost as usize] |= refutes(Cells::scaled(&samples.cost, most), means.cost / most);
-        let leaves =
-            |share, truth| leaves_quantile(&samples.latency, input.heaviest, [share, truth], alpha);
+        let leaves = |share, truth| {
+            leaves_quantile(&samples.latency, input.max_weight, [share, truth], alpha)
+        };
         left[Of::P50 as usize] |= leaves(0.5, means.p50);
         left[Of::P95 as usize] |= leaves(0.95, means.p95);
     }
     let known: Vec<(u32, Cells)> = input
         .arms
         .values()
-        .map(|arm| (arm.memory.restarts, Cells::of(&arm.samples.reward).within(input.heaviest)))
+        .map(|arm| (arm.memory.restarts, Cells::of(&arm.samples.reward).within(input.max_weight)))
         .filter(|(_, cells)| !cells.is_empty())
         .collect();
     let of_two = |a: usize, b: usize| {
@@ -291,7 +292,7 @@ fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.le
 /// the grid, so that the two next to the truth are asked, and not all of them.
 fn leaves_quantile(
     sample: &Sample<Latency>,
-    heaviest: f64,
+    max_weight: f64,
     [share, truth]: [f64; 2],
     alpha: f64,
 ) -> bool {
@@ -302,7 +303,7 @@ fn leaves_quantile(
     let up_to = |edge: f64| {
         let below = |value: f64| f64::from(u8::from(value <= edge));
         let points = sample.points().map(|(weight, value, n)| (weight, below(value), n));
-        Cells::from_points(points).within(heaviest)
+        Cells::from_points(points).within(max_weight)
     };
     // A duration counts as the first point that is no less.
     let first_after = if Latency::point(at) > truth { at } else { at + 1 };

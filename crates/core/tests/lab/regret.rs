@@ -9,7 +9,7 @@ use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::simulation::Scenario;
 use f0_learning_core::stats::Series;
 use f0_learning_core::tuning::memory::Memory;
-use f0_learning_core::tuning::{ArmInput, Decision, PolicyTuning, TuningInput, decide, heaviest};
+use f0_learning_core::tuning::{ArmInput, Decision, PolicyTuning, TuningInput, decide, max_weight};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -139,11 +139,11 @@ fn history(truth: &Truth, change: usize, is_bounded: bool, seed: u64) -> Outcome
         series.iter_mut().for_each(|it| it.advance(now));
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
-        let heaviest = heaviest(&timelines, 1.0);
-        memory = memory.advanced(&timelines, heaviest, now);
+        let max_weight = max_weight(&timelines, 1.0);
+        memory = memory.advanced(&timelines, max_weight, now);
         let input = TuningInput {
             weights: arms.iter().cloned().zip(weights.iter().copied()).collect(),
-            heaviest,
+            max_weight,
             config: tuning(is_bounded),
             ..worlds::input(ArmInput::of_all(&timelines, &memory), now)
         };

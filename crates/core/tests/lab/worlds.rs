@@ -42,7 +42,7 @@ pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
         parent: semver::Version::new(1, 0, 0),
         weights: arms.keys().map(|arm| (arm.clone(), weight)).collect(),
         arms,
-        heaviest: 1.0,
+        max_weight: 1.0,
         routed: None,
         rewards: RewardConfig::default(),
         config: PolicyTuning::default(),
