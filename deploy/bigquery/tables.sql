@@ -1,5 +1,5 @@
 -- External tables over the files that `retain` writes, and a view that joins them.
--- Put the bucket and prefix of ARCHIVE_URL in the place of BUCKET/PREFIX, and run it with
+-- Replace BUCKET/PREFIX with the bucket and prefix of ARCHIVE_URL, then run:
 --   bq query --use_legacy_sql=false --project_id=PROJECT < deploy/bigquery/tables.sql
 
 CREATE SCHEMA IF NOT EXISTS f0_learning;
@@ -31,8 +31,8 @@ OPTIONS (
   require_hive_partition_filter = FALSE
 );
 
--- An id occurs twice where the document changed between its archiving and its deletion: the later
--- state counts. A reward lies on the day of its observation.
+-- If a document changed after it was archived and before it was deleted, its id occurs twice; the
+-- view uses the later state. A reward is in the partition of its observation's day.
 CREATE OR REPLACE VIEW f0_learning.scored_observations AS
 WITH
   latest_observations AS (
