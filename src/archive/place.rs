@@ -81,6 +81,7 @@ impl Archive {
     }
 
     fn bucket(url: &Url) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        firestore_kit::tls::install_provider();
         let prefix = Path::from_url_path(url.path())?;
         let place = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).build()?;
         Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })

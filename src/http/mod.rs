@@ -2,7 +2,7 @@
 //! tools decide on policies with. Handlers check who asks, call the store, and shape the answer;
 //! they decide nothing.
 
-mod auth;
+pub mod auth;
 mod extract;
 mod openapi;
 mod ops;

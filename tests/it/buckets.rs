@@ -69,6 +69,7 @@ impl Bucket {
 }
 
 fn is_signed(token: &str) -> bool {
+    f0_learning::http::auth::rs256::install();
     let keys: JwkSet = serde_json::from_str(KEY_SET).unwrap();
     let key = DecodingKey::from_jwk(&keys.keys[0]).unwrap();
     let mut validation = Validation::new(Algorithm::RS256);

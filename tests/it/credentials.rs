@@ -8,10 +8,10 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use f0_learning::http::Credentials;
 use f0_learning::store::AuditFilter;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::jwt::{sign, sign_hs256};
 use crate::server::{Answer, Service, TOKEN, answer};
 use crate::support::{draft, seeded_store};
 
@@ -72,11 +72,6 @@ fn claims(now_ms: i64, role: Option<&str>) -> Value {
     claims
 }
 
-fn sign(claims: &Value, kid: &str, key: &str) -> String {
-    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::RS256) };
-    encode(&header, claims, &EncodingKey::from_rsa_pem(key.as_bytes()).unwrap()).unwrap()
-}
-
 async fn read(service: &Service, token: &str) -> Answer {
     answer(service.request(Method::GET, "/ops/policies").bearer_auth(token)).await
 }
@@ -122,11 +117,8 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
         sign(&claims, "k1", KEY)
     };
     let good = claims(service.now(), Some("admin"));
-    let symmetric = {
-        // The public key as an HMAC secret: the classic confusion of algorithms.
-        let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
-        encode(&header, &good, &EncodingKey::from_secret(KEY_SET.as_bytes())).unwrap()
-    };
+    // The public key as an HMAC secret: the classic confusion of algorithms.
+    let symmetric = sign_hs256(&good, "k1", KEY_SET);
     let none = {
         let signed = sign(&good, "k1", KEY);
         let body = signed.split('.').nth(1).unwrap().to_owned();

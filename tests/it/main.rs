@@ -16,6 +16,7 @@ mod effects;
 mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
+mod jwt;
 mod kills;
 mod month;
 mod propensity;

@@ -48,6 +48,7 @@ impl Connection {
 impl Db {
     /// Connects. Against Google this finds the Application Default Credentials first.
     pub async fn connect(connection: &Connection) -> Result<Self> {
+        crate::tls::install_provider();
         let mut options = FirestoreDbOptions::new(connection.project.clone());
         if let Some(database) = &connection.database {
             options = options.with_database_id(database.clone());

@@ -16,6 +16,7 @@ mod page;
 mod query;
 mod retry;
 mod rpc;
+pub mod tls;
 mod transaction;
 pub mod value;
 pub mod write;

@@ -64,6 +64,8 @@ impl Firebase {
         if project.is_empty() || !project.chars().all(allowed) {
             return Err(CredentialsError::Project(project.to_owned()));
         }
+        firestore_kit::tls::install_provider();
+        super::rs256::install();
         let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build();
         Ok(Self {
             project: project.to_owned(),

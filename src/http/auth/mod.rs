@@ -2,6 +2,7 @@
 //! the role; why a credential was refused is for the log, never for the caller.
 
 mod firebase;
+pub mod rs256;
 mod throttle;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
