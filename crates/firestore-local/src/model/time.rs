@@ -2,6 +2,8 @@
 
 use prost_types::Timestamp;
 
+use crate::proto::Document;
+
 /// Microseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub i64);
@@ -20,6 +22,11 @@ impl From<&Timestamp> for Micros {
     fn from(time: &Timestamp) -> Self {
         Self(time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000)))
     }
+}
+
+/// When a document was last changed.
+pub fn update_time(document: &Document) -> Micros {
+    Micros::from(&document.update_time.unwrap_or_default())
 }
 
 #[cfg(test)]
