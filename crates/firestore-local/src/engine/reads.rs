@@ -36,7 +36,7 @@ pub fn version(document: &Document) -> Version {
 pub fn contention() -> Status {
     Status::aborted(
         "Too much contention on these documents. Please try again. (The transaction was aborted \
-         because what it read has changed since.)",
+         because data that it read has changed.)",
     )
 }
 
