@@ -248,8 +248,8 @@ async fn listings_and_batches_of_ids_are_streamed() {
         .await
         .unwrap();
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    let there: Vec<_> = found.iter().map(|(id, found)| (id.as_str(), found.is_some())).collect();
-    assert_eq!(there, [("missing", false), ("s1", true), ("s3", true)]);
+    let exists: Vec<_> = found.iter().map(|(id, found)| (id.as_str(), found.is_some())).collect();
+    assert_eq!(exists, [("missing", false), ("s1", true), ("s3", true)]);
     let collections: Vec<String> =
         local.db.fluent().list().collections().stream_all().await.unwrap().collect().await;
     assert_eq!(collections, ["samples"]);

@@ -107,6 +107,20 @@ fn equal_numbers_have_equal_encodings() {
     assert_eq!(compare(&double(f64::NAN), &double(-f64::NAN)), Ordering::Equal);
 }
 
+/// Indexes on disk hold encodings, so that they must not change.
+#[test]
+fn numbers_keep_their_encoding() {
+    for (number, nearest, difference) in [
+        (int(1), [0xbf, 0xf0, 0, 0, 0, 0, 0, 0], [0x80, 0]),
+        (double(1.0), [0xbf, 0xf0, 0, 0, 0, 0, 0, 0], [0x80, 0]),
+        (int((1 << 53) + 1), [0xc3, 0x40, 0, 0, 0, 0, 0, 0], [0x80, 1]),
+        (int(i64::MAX), [0xc3, 0xe0, 0, 0, 0, 0, 0, 0], [0x7f, 0xff]),
+    ] {
+        let expected = [&[NUMBER][..], &nearest, &difference].concat();
+        assert_eq!(encoded(&number), expected, "{number:?}");
+    }
+}
+
 #[test]
 fn sizes_follow_the_published_example() {
     // "Storage size calculations": users/jeff/tasks/my_task_id with four fields is 147 bytes.
