@@ -1,5 +1,5 @@
-//! Generates the server trait of `google.firestore.v1.Firestore` over the message types that the
-//! `firestore` crate already carries, so that neither protoc nor .proto files are needed.
+//! Generates the server trait of `google.firestore.v1.Firestore` for the message types of the
+//! `firestore` crate, so that neither protoc nor .proto files are needed.
 
 use tonic_build::manual::{Builder, Method, Service};
 

@@ -1,8 +1,7 @@
-//! How messages become bytes: as everywhere, but that a request which is no message is the
-//! client's mistake.
+//! The usual protobuf codec, except that a request that cannot be decoded is INVALID_ARGUMENT.
 //!
-//! The usual codec calls it INTERNAL, which clients take for a fault of the server and repeat. A
-//! value nested deeper than a message may be is met in practice, and no repetition mends it.
+//! The usual codec answers INTERNAL, which clients take for a server error and retry. Values
+//! nested more deeply than a message allows occur in practice, and no retry can succeed.
 
 use std::marker::PhantomData;
 

@@ -1,8 +1,8 @@
-//! Connections that end when the server does.
+//! Connections that close when the server stops.
 //!
-//! A connection is a task of its own, which lives as long as its client pleases: a listener for
-//! days, and idle ones too. So that a server can end, its connections read the end of the stream
-//! from then on, and whatever serves them ends as if the clients had gone.
+//! Each connection is a separate task that lives as long as its client keeps it open, which for
+//! listeners and idle clients may be days. When the server stops, every read and write on its
+//! connections fails, so that their tasks end as if the clients had disconnected.
 
 use std::io;
 use std::pin::Pin;
@@ -15,16 +15,16 @@ use tonic::transport::server::Connected;
 
 pub struct Connection {
     stream: TcpStream,
-    hold: Hold,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    handle: ConnectionHandle,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-/// What a request can do to the connection that it came over.
+/// Lets a request close the connection that it came over.
 #[derive(Clone, Debug)]
-pub struct Hold(CancellationToken);
+pub struct ConnectionHandle(CancellationToken);
 
-impl Hold {
-    /// Closes the connection; nothing more is read from it or written to it.
+impl ConnectionHandle {
+    /// Closes the connection: nothing more is read from it or written to it.
     pub fn close(&self) {
         self.0.cancel();
     }
@@ -33,14 +33,14 @@ impl Hold {
 impl Connection {
     pub fn new(stream: TcpStream, stop: &CancellationToken) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let own = stop.child_token();
-        let ended = Box::pin(own.clone().cancelled_owned());
-        Ok(Self { stream, hold: Hold(own), ended })
+        let token = stop.child_token();
+        let closed = Box::pin(token.clone().cancelled_owned());
+        Ok(Self { stream, handle: ConnectionHandle(token), closed })
     }
 
-    /// Whether the server has ended; wakes the task when it does.
-    fn has_ended(&mut self, context: &mut Context<'_>) -> bool {
-        self.ended.as_mut().poll(context).is_ready()
+    /// Whether the connection is closed; if not, wakes the task once it is.
+    fn is_closed(&mut self, context: &mut Context<'_>) -> bool {
+        self.closed.as_mut().poll(context).is_ready()
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
@@ -48,7 +48,7 @@ impl Connection {
     }
 }
 
-fn closed<T>() -> Poll<io::Result<T>> {
+fn aborted<T>() -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
 }
 
@@ -58,7 +58,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.has_ended(context) { closed() } else { self.stream().poll_read(context, buffer) }
+        if self.is_closed(context) { aborted() } else { self.stream().poll_read(context, buffer) }
     }
 }
 
@@ -68,7 +68,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.has_ended(context) { closed() } else { self.stream().poll_write(context, bytes) }
+        if self.is_closed(context) { aborted() } else { self.stream().poll_write(context, bytes) }
     }
 
     fn poll_write_vectored(
@@ -76,8 +76,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.has_ended(context) {
-            return closed();
+        if self.is_closed(context) {
+            return aborted();
         }
         self.stream().poll_write_vectored(context, slices)
     }
@@ -96,9 +96,9 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Hold;
+    type ConnectInfo = ConnectionHandle;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.hold.clone()
+        self.handle.clone()
     }
 }

@@ -1,13 +1,14 @@
 //! A local Firestore: the server side of `google.firestore.v1` over gRPC, in memory or durable in
-//! a folder. It knows nothing of what is kept in it.
+//! a folder. It does not depend on the data that is kept in it.
 //!
-//! `model` holds Firestore's semantics as pure functions, `engine` stores, `service` speaks the
-//! protocol; dependencies point in the other direction.
+//! `model` holds Firestore's semantics as pure functions, `engine` stores documents, and `service`
+//! implements the protocol. `service` depends on `engine`, and `engine` on `model`.
 
 mod codec;
 mod connection;
 mod engine;
 mod faults;
+mod locks;
 mod meter;
 mod model;
 pub mod proto;

@@ -1,4 +1,4 @@
-//! The local Firestore as a program of its own.
+//! The `firestore-local` program.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ struct Arguments {
     /// Address of the gRPC endpoint
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// Folder to keep the data in; without it the data is gone when the server ends
+    /// Folder to keep the data in; without it, data is lost when the server stops
     #[arg(long)]
     data: Option<PathBuf>,
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
-    /// What goes wrong: a seed, or a file that holds a plan as JSON
+    /// Faults to inject: a seed, or a file with a fault plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
 }

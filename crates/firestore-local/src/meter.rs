@@ -1,12 +1,13 @@
-//! What the use of the server would be billed: document reads, writes and deletes, by database
-//! and collection, counted as Firestore's pricing page has it.
+//! The bill for the operations so far: document reads, writes and deletes by database and
+//! collection, counted as on Firestore's pricing page.
 //!
-//! - A read for each document returned or skipped by an offset; at least one for each query.
-//! - A read for each name asked for, whether there is a document or not.
-//! - A read for each request for the ids of collections.
-//! - A read for each 1,000 documents that an aggregation counts; at least one.
-//! - A write for each document written, a delete for each deleted, also where there was none.
-//! - Nothing for a commit that fails.
+//! - One read for each document that a query returns or its offset skips, at least one per query.
+//! - One read for each requested name, whether the document exists or not.
+//! - One read for each request for collection ids.
+//! - One read for each 1,000 documents that an aggregation counts, at least one.
+//! - One write for each document written, one delete for each name deleted, even if there was no
+//!   document.
+//! - Nothing for a failed commit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +15,12 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
-use crate::engine::lock;
+use crate::locks::lock;
 use crate::model::path::{Database, DocumentName, Parent};
 use crate::model::query::Query;
 
 /// Index entries that an aggregation reads for the price of one document.
-const ENTRIES_A_READ: u64 = 1_000;
+const ENTRIES_PER_READ: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Billed {
@@ -75,14 +76,14 @@ impl Meter {
         self.count(name.database(), name.collection_id(), |billed| billed.deletes += 1);
     }
 
-    /// A query that returned or skipped so many documents.
+    /// Bills a query that returned or skipped `documents` documents.
     pub fn queried(&self, query: &Query, documents: usize) {
         self.read(query, (documents as u64).max(1));
     }
 
-    /// An aggregation over so many documents.
+    /// Bills an aggregation over `documents` documents.
     pub fn aggregated(&self, query: &Query, documents: u64) {
-        self.read(query, documents.div_ceil(ENTRIES_A_READ).max(1));
+        self.read(query, documents.div_ceil(ENTRIES_PER_READ).max(1));
     }
 
     pub fn read(&self, query: &Query, reads: u64) {
@@ -90,7 +91,7 @@ impl Meter {
         self.count(query.scope.parent.database(), collection, |billed| billed.reads += reads);
     }
 
-    /// A request for the ids of collections.
+    /// Bills a request for collection ids.
     pub fn listed_collections(&self, parent: &Parent) {
         self.count(parent.database(), "*", |billed| billed.reads += 1);
     }

@@ -1,5 +1,5 @@
-//! The messages of `google.firestore.v1`, as the `firestore` crate carries them, and the server
-//! trait that `build.rs` generates over them.
+//! The messages of `google.firestore.v1` from the `firestore` crate, and the server trait that
+//! `build.rs` generates for them.
 
 pub use firestore::gcloud_sdk::google::firestore::v1::*;
 

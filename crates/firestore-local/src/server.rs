@@ -1,4 +1,4 @@
-//! Starting and stopping the server: gRPC on one address, the meter over HTTP beside it.
+//! Starting and stopping the server: gRPC on one address, the meter over HTTP on another.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,10 +21,10 @@ use crate::faults::{Faults, Plan};
 use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
-use crate::service::{Asked, Faulty, Service};
+use crate::service::{Faulty, QueryLog, Service};
 
-/// Above Firestore's own limit of 10 MiB, so that a request a little beyond it is answered as
-/// Firestore answers it rather than as a broken message.
+/// Above Firestore's limit of 10 MiB, so that a request slightly over that limit gets Firestore's
+/// error and not a decoding error.
 const MAX_MESSAGE_BYTES: usize = 32 << 20;
 
 /// HTTP/2 flow control windows: large enough that one connection is not slowed by waiting for
@@ -35,11 +35,11 @@ const WINDOW_BYTES: u32 = 4 << 20;
 pub enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    #[error("cannot listen on {address}: {source}; check whether another server uses it")]
     Listen { address: SocketAddr, source: std::io::Error },
 }
 
-/// How to run a server. Without changes: on a free port of loopback, in memory.
+/// The settings of a server. By default it uses a free port on loopback and keeps data in memory.
 #[derive(Clone, Debug)]
 pub struct Builder {
     addr: SocketAddr,
@@ -68,42 +68,42 @@ impl Server {
 }
 
 impl Builder {
-    /// Where gRPC is served; port 0 takes a free one.
+    /// The address of the gRPC endpoint; port 0 picks a free port.
     #[must_use]
     pub fn addr(mut self, addr: SocketAddr) -> Self {
         self.addr = addr;
         self
     }
 
-    /// Where the meter is served. By default the port after gRPC's, or a free one for port 0.
+    /// The address of the meter. By default the port after gRPC's, or a free port if that is 0.
     #[must_use]
     pub fn meter_addr(mut self, addr: Option<SocketAddr>) -> Self {
         self.meter_addr = addr;
         self
     }
 
-    /// The folder to keep data in; in memory without one.
+    /// The folder to keep data in; without one, data is kept in memory.
     #[must_use]
     pub fn data_dir(mut self, folder: Option<PathBuf>) -> Self {
         self.data_dir = folder;
         self
     }
 
-    /// Queries over more documents than this get an index; smaller scopes are scanned.
+    /// Queries over more documents than this use an index; smaller scopes are scanned.
     #[must_use]
     pub fn index_threshold(mut self, documents: usize) -> Self {
         self.index_threshold = documents;
         self
     }
 
-    /// Where commit times come from.
+    /// The clock that commit times come from.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What goes wrong from the beginning.
+    /// The fault plan that is active from the start.
     #[must_use]
     pub fn faults(mut self, plan: Plan) -> Self {
         self.faults = plan;
@@ -113,14 +113,14 @@ impl Builder {
     /// Starts the server.
     ///
     /// # Errors
-    /// Where the data folder cannot be used or an address is taken.
+    /// If the data folder cannot be used or an address is in use.
     pub async fn start(self) -> Result<Running, Error> {
         let (addr, grpc) = listen(self.addr).await?;
-        let beside = match self.addr.port() {
+        let meter_port = match self.addr.port() {
             0 => 0,
             port => port.wrapping_add(1),
         };
-        let meter_addr = self.meter_addr.unwrap_or_else(|| SocketAddr::new(addr.ip(), beside));
+        let meter_addr = self.meter_addr.unwrap_or_else(|| SocketAddr::new(addr.ip(), meter_port));
         let (meter_addr, http) = listen(meter_addr).await?;
 
         let (folder, threshold, clock) = (self.data_dir, self.index_threshold, self.clock);
@@ -130,24 +130,24 @@ impl Builder {
             file: PathBuf::from("the store"),
             detail: error.to_string(),
         })??;
-        let (engine, meter, users) = (Arc::new(engine), Arc::default(), TaskTracker::new());
-        let asked: Arc<Asked> = Arc::default();
+        let (engine, meter, in_use) = (Arc::new(engine), Arc::default(), TaskTracker::new());
+        let query_log: Arc<QueryLog> = Arc::default();
         let service = Service {
             engine: Arc::clone(&engine),
             meter: Arc::clone(&meter),
             transactions: Arc::default(),
-            asked: Arc::clone(&asked),
-            in_use: users.token(),
+            query_log: Arc::clone(&query_log),
+            in_use: in_use.token(),
         };
         let faults = Arc::new(Faults::default());
         faults.set(self.faults);
-        let service = Faulty { inner: service, faults: faults.clone() };
+        let service = Faulty { service, faults: faults.clone() };
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(serve_grpc(grpc, service, stop.clone())),
-            tokio::spawn(serve_beside(http, Arc::clone(&meter), faults.clone(), stop.clone())),
+            tokio::spawn(serve_http(http, Arc::clone(&meter), faults.clone(), stop.clone())),
         ];
-        Ok(Running { addr, meter_addr, engine, meter, asked, faults, users, stop, tasks })
+        Ok(Running { addr, meter_addr, engine, meter, query_log, faults, in_use, stop, tasks })
     }
 }
 
@@ -165,20 +165,19 @@ async fn serve_grpc(listener: TcpListener, service: Faulty, stop: CancellationTo
     let ending = stop.clone();
     let connections =
         TcpListenerStream::new(listener).map(move |stream| Connection::new(stream?, &ending));
-    // Streams that listen would keep an orderly end waiting for ever; whatever was acknowledged is
-    // durable, so the connections are simply closed. What is left to wait for is that whoever
-    // serves them notices.
+    // A graceful shutdown would wait for listeners forever. Every acknowledged commit is durable,
+    // so it is safe to close the connections; this only waits until their tasks notice.
     let served = tonic::transport::Server::builder()
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .add_service(firestore)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
     if let Err(error) = served.await {
-        tracing::error!(%error, "the gRPC server ended");
+        tracing::error!(%error, "the gRPC server failed");
     }
 }
 
-async fn serve_beside(
+async fn serve_http(
     listener: TcpListener,
     meter: Arc<Meter>,
     faults: Arc<Faults>,
@@ -192,12 +191,12 @@ async fn serve_beside(
         .merge(faults_routes(faults));
     let served = axum::serve(listener, app).into_future();
     if let Some(Err(error)) = stop.run_until_cancelled(served).await {
-        tracing::error!(%error, "the meter's HTTP server ended");
+        tracing::error!(%error, "the HTTP server of the meter failed");
     }
 }
 
-/// `/faults`: the plan in force and what came of it; `PUT` another, `DELETE` for none, `POST` to
-/// `/faults/seed/{seed}` for the one that follows from a seed.
+/// `/faults`: `GET` shows the active plan and the faults injected so far, `PUT` activates another
+/// plan, `DELETE` deactivates it. `POST /faults/seed/{seed}` activates the plan of a seed.
 fn faults_routes(faults: Arc<Faults>) -> Router {
     type Shared = State<Arc<Faults>>;
     let shown = async |State(faults): Shared| {
@@ -213,17 +212,17 @@ fn faults_routes(faults: Arc<Faults>) -> Router {
         .with_state(faults)
 }
 
-/// A running server. Call [`shutdown`](Self::shutdown) to close the store in order; what was
-/// acknowledged survives without it too.
+/// A running server. Call [`shutdown`](Self::shutdown) to close the store cleanly; acknowledged
+/// commits survive without it, too.
 pub struct Running {
     addr: SocketAddr,
     meter_addr: SocketAddr,
     engine: Arc<Engine>,
     meter: Arc<Meter>,
-    asked: Arc<Asked>,
+    query_log: Arc<QueryLog>,
     faults: Arc<Faults>,
-    /// Everything that uses the engine for the sake of a client.
-    users: TaskTracker,
+    /// Tracks every task that uses the engine on behalf of a client.
+    in_use: TaskTracker,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -243,7 +242,7 @@ impl Running {
         self.meter_addr
     }
 
-    /// What the use so far would be billed.
+    /// The bill for all operations so far.
     pub fn meter(&self) -> Bill {
         self.meter.bill()
     }
@@ -252,27 +251,27 @@ impl Running {
         self.meter.reset();
     }
 
-    /// Keeps the queries that are asked from now on, for [`queries`](Self::queries).
+    /// Records queries from now on, for [`queries`](Self::queries).
     pub fn keep_queries(&self) {
-        self.asked.begin();
+        self.query_log.start();
     }
 
-    /// The queries that were asked since; an aggregation counts as the query that it is over.
+    /// Takes the recorded queries. An aggregation counts as the query that it runs over.
     pub fn queries(&self) -> Vec<crate::proto::StructuredQuery> {
-        self.asked.take()
+        self.query_log.take()
     }
 
-    /// Makes other things go wrong from now on.
+    /// Activates a fault plan.
     pub fn set_faults(&self, plan: Plan) {
         self.faults.set(plan);
     }
 
-    /// How often each kind of fault came since its plan was put in force.
+    /// How often each kind of fault has been injected since the plan was activated.
     pub fn injected(&self) -> BTreeMap<String, u64> {
         self.faults.injected()
     }
 
-    /// Lets the requests go that the plan holds.
+    /// Releases the requests that the plan holds.
     pub fn release(&self) {
         self.faults.release();
     }
@@ -282,23 +281,23 @@ impl Running {
         self.faults.until_held().await;
     }
 
-    /// Removes everything of a database, `projects/{project}/databases/{database}`.
+    /// Removes all data of a database, `projects/{project}/databases/{database}`.
     ///
     /// # Errors
-    /// Where that is no database's name, or the store fails.
+    /// If the name is not a database's name, or the store fails.
     pub async fn clear(&self, database: &str) -> Result<(), tonic::Status> {
         self.engine.clear(Database::parse(database)?).await
     }
 
-    /// Closes all connections and the store; the data folder can be opened again then.
+    /// Closes all connections and the store. Afterwards the data folder can be opened again.
     pub async fn shutdown(self) {
         self.stop.cancel();
         for task in self.tasks {
-            // A task that panicked has said so.
+            // If the task panicked, the panic has already been reported.
             let _ = task.await;
         }
-        self.users.close();
-        self.users.wait().await;
+        self.in_use.close();
+        self.in_use.wait().await;
         let engine = self.engine;
         let closing = tokio::task::spawn_blocking(move || {
             engine.close();

@@ -1,8 +1,9 @@
-//! Open transactions: what each has read, until it commits, rolls back or expires.
+//! Open transactions and their read sets, until they commit, roll back or expire.
 //!
-//! They are optimistic: nobody waits for anybody. A read-write transaction's commit is refused
-//! with ABORTED when something it read has changed, which is serializable; Firestore itself locks,
-//! and refuses with the same code where locks would deadlock or wait too long.
+//! Transactions are optimistic: no transaction waits for another. The commit of a read-write
+//! transaction is refused with ABORTED if anything that it read has changed, which makes
+//! transactions serializable. Firestore itself uses locks, and refuses with the same code when a
+//! lock would deadlock or take too long.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,12 +12,13 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::engine::{Engine, ReadSet, lock};
+use crate::engine::{Engine, ReadSet};
+use crate::locks::lock;
 use crate::model::path::Database;
 use crate::model::time::Micros;
 use crate::proto::{TransactionOptions, transaction_options};
 
-/// Firestore's limits on how long a transaction lives, and how long it may be idle.
+/// Firestore's limits on the age and the idle time of a transaction.
 const MAX_AGE: Duration = Duration::from_secs(270);
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
@@ -37,7 +39,7 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub struct Transactions {
     open: Mutex<HashMap<Vec<u8>, Transaction>>,
-    /// Those whose commit failed, and when: all that may follow is a rollback.
+    /// Transactions whose commit failed, and when. They accept only a rollback.
     failed: Mutex<HashMap<Vec<u8>, Instant>>,
 }
 
@@ -70,7 +72,7 @@ impl Transactions {
         Ok((id, transaction))
     }
 
-    /// The open transaction of an id.
+    /// Returns the open transaction with this id.
     pub fn get(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
         let now = Instant::now();
         let mut open = lock(&self.open);
@@ -83,8 +85,8 @@ impl Transactions {
         }
     }
 
-    /// Gives up a transaction. SDKs do so after a commit that failed, too; were that refused, the
-    /// Python SDK would report the refusal in place of why the commit failed.
+    /// Rolls back a transaction. SDKs also do this after a failed commit. If that rollback were
+    /// refused, the Python SDK would report the refusal and hide why the commit failed.
     pub fn rollback(&self, database: &Database, id: &[u8]) -> Result<(), Status> {
         match lock(&self.failed).remove(id) {
             Some(_) => Ok(()),
@@ -92,7 +94,7 @@ impl Transactions {
         }
     }
 
-    /// Notes that the commit of an ended transaction failed.
+    /// Records that the commit of an ended transaction failed.
     pub fn fail(&self, id: &[u8]) {
         let now = Instant::now();
         let mut failed = lock(&self.failed);
@@ -100,7 +102,7 @@ impl Transactions {
         failed.insert(id.to_vec(), now);
     }
 
-    /// Ends a transaction, whatever comes of it.
+    /// Ends a transaction, and returns it.
     pub fn end(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
         let transaction = self.get(database, id)?;
         lock(&self.open).remove(id);

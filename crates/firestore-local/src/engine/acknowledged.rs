@@ -1,10 +1,10 @@
-//! The time of the last commit that was acknowledged, in a file of its own beside the store.
+//! The time of the last acknowledged commit, in a separate file next to the store.
 //!
-//! The store's last commit is the one that a crash may tear, and a torn one is given up when the
-//! store is opened. A commit that was acknowledged and is damaged afterwards looks the same, and
-//! would be given up in silence. This file tells them apart. It is written after a commit is
-//! durable, without waiting for the disk: it may lag behind after a loss of power, which only
-//! makes it miss some damage, and is never ahead of what was durable.
+//! A crash may tear the store's last commit, and opening the store discards a torn commit. An
+//! acknowledged commit that is damaged later looks the same and would be discarded silently. This
+//! file distinguishes the two cases. It is written after a commit is durable, without waiting for
+//! the disk. After a power loss it may lag behind, and then misses some damage; it is never ahead
+//! of the durable state.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,7 +21,7 @@ impl Acknowledged {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file).map(Self)
     }
 
-    /// The last time that was noted; `None` where nothing that reads was.
+    /// The last recorded time; `None` if the file holds no valid record.
     pub fn last(&self) -> Option<Micros> {
         let mut bytes = [0; 16];
         self.0.read_exact_at(&mut bytes, 0).ok()?;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_last_is_read_and_rubbish_is_nothing() {
+    fn the_last_recorded_time_is_read_and_invalid_content_is_ignored() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let acknowledged = Acknowledged::open(file.path()).unwrap();
         assert_eq!(acknowledged.last(), None);

@@ -1,4 +1,4 @@
-//! Which indexes there are.
+//! The catalog of indexes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::model::field_path::FieldPath;
 use crate::model::path::Database;
 use crate::model::query::{IndexSpec, Ordering};
 
-/// Indexes of one collection id of one database at most. Past this, queries of new shapes scan.
+/// The most indexes for one collection id of one database. Past this, queries of new shapes scan.
 pub const MAX_INDEXES: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Index {
-    /// What the keys of its entries begin with.
+    /// The prefix of the keys of its entries.
     pub prefix: [u8; 4],
     pub spec: IndexSpec,
 }
@@ -46,7 +46,7 @@ impl Catalog {
             catalog.next = catalog.next.max(id + 1);
             match decode(stored.value()) {
                 Some((database, spec)) => catalog.insert(&database, id, spec),
-                None => tracing::warn!(id, "the definition of an index does not read; left unused"),
+                None => tracing::warn!(id, "cannot decode the definition of an index; ignoring it"),
             }
         }
         Ok(catalog)
@@ -58,7 +58,7 @@ impl Catalog {
         self.by_collection.entry(key).or_default().push(Arc::new(index));
     }
 
-    /// Adds an index; gives its id and its stored form.
+    /// Adds an index; returns its id and its stored form.
     pub fn add(&mut self, database: &Database, spec: IndexSpec) -> (u32, Vec<u8>) {
         let id = self.next;
         self.next += 1;
@@ -92,7 +92,7 @@ impl Catalog {
         self.by_collection.is_empty()
     }
 
-    /// Forgets the indexes of a database; gives the prefixes of their entries.
+    /// Removes the indexes of a database; returns the prefixes of their entries.
     pub fn remove(&mut self, database: &Database) -> Vec<[u8; 4]> {
         let mut prefixes = Vec::new();
         self.by_collection.retain(|(owner, _), indexes| {

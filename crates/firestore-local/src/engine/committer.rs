@@ -1,5 +1,5 @@
-//! The one that writes. It takes requests from a queue, applies as many as are waiting in one
-//! transaction of the store, makes them durable together, and only then answers.
+//! The committer, the only writer of the store. It takes requests from a queue, applies all that
+//! are waiting in one transaction, makes them durable together, and only then answers.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -11,18 +11,21 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::catalog::Catalog;
+use super::error::failed;
+use super::reads::ReadSet;
+use super::schema::{DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META};
+use super::shared::{Committed, Outcome, Shared, Written};
 use super::snapshot::{Tables, decode};
-use super::{
-    Committed, DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META, Outcome, ReadSet, Shared, Written,
-    failed, lock, read, reads, store, write,
-};
+use super::store;
+use crate::locks::{lock, read, write};
 use crate::model::path::{Database, DocumentName, successor};
 use crate::model::query::IndexSpec;
-use crate::model::time::Micros;
+use crate::model::time::{Micros, update_time};
 use crate::model::write::Mutation;
 use crate::proto::Document;
 
-/// Requests made durable together at most, so that the first of them need not wait for too many.
+/// The most requests that are made durable together. The bound limits how long the first of them
+/// waits.
 const MAX_GROUP: usize = 256;
 
 pub enum Job {
@@ -47,11 +50,11 @@ pub enum Job {
 pub struct Committer {
     shared: Arc<Shared>,
     last: Micros,
-    /// How often the store had been opened when it was last written.
-    times: u64,
+    /// The store's generation at the last write.
+    generation: u64,
 }
 
-/// What to tell whom once the group is durable.
+/// An answer to send once the group is durable.
 enum Reply {
     Write(oneshot::Sender<Result<Outcome, Status>>, Result<Outcome, Status>, Option<Committed>),
     Done(oneshot::Sender<Result<(), Status>>, Result<(), Status>),
@@ -60,10 +63,10 @@ enum Reply {
 impl Committer {
     pub fn new(shared: Arc<Shared>) -> Self {
         let last = Micros(shared.last_commit.load(Ordering::Acquire));
-        Self { shared, last, times: 1 }
+        Self { shared, last, generation: 1 }
     }
 
-    /// Works until all senders are gone.
+    /// Runs until all senders are dropped.
     pub fn run(mut self, queue: &mpsc::Receiver<Job>) {
         while let Ok(first) = queue.recv() {
             let mut jobs = vec![first];
@@ -72,11 +75,11 @@ impl Committer {
             {
                 jobs.push(next);
             }
-            self.group(jobs);
+            self.commit_group(jobs);
         }
     }
 
-    fn group(&mut self, jobs: Vec<Job>) {
+    fn commit_group(&mut self, jobs: Vec<Job>) {
         let catalog = read(&self.shared.catalog).clone();
         let mut next_catalog = (*catalog).clone();
         let mut replies = Vec::with_capacity(jobs.len());
@@ -85,27 +88,27 @@ impl Committer {
                 *write(&self.shared.catalog) = Arc::new(next_catalog);
                 self.shared.last_commit.store(self.last.0, Ordering::Release);
                 self.shared.store.acknowledge(self.last);
-                self.tell(replies.into_iter().map(Reply::send));
+                self.notify_listeners(replies.into_iter().map(Reply::send));
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 self.shared.store.recover_from(&error);
-                self.tell(replies.into_iter().map(|reply| reply.refuse(&error)));
+                self.notify_listeners(replies.into_iter().map(|reply| reply.refuse(&error)));
             }
         }
     }
 
-    /// Tells listeners what changed. A commit that failed may have reached the disk all the same,
-    /// so that they look after it, too.
-    fn tell(&self, changes: impl Iterator<Item = Option<Committed>>) {
+    /// Notifies listeners of changes. This includes the changes of a failed commit, which may have
+    /// reached the disk nevertheless.
+    fn notify_listeners(&self, changes: impl Iterator<Item = Option<Committed>>) {
         for committed in changes.flatten() {
-            // Without listeners there is nobody to tell.
+            // Sending fails if there are no listeners.
             let _ = self.shared.events.send(Arc::new(committed));
         }
     }
 
-    /// Applies the jobs, and makes them durable. Where it fails nobody may believe that anything
-    /// of the group was: jobs that are not among the replies have been refused.
+    /// Applies the jobs and makes them durable. If that fails, no job of the group may be reported
+    /// as applied: the caller refuses the jobs in `replies`, and this function refuses the rest.
     fn apply(
         &mut self,
         jobs: Vec<Job>,
@@ -128,13 +131,13 @@ impl Committer {
     }
 
     fn begin(&mut self, catalog: &mut Catalog) -> Result<WriteTransaction, Status> {
-        let (transaction, times) = self.shared.store.write()?;
-        if times != self.times {
-            // What was known is of before an error, whose commit may or may not be there.
-            let known = store::known(&transaction).map_err(failed)?;
-            *catalog = known.catalog;
-            self.last = self.last.max(known.last_commit);
-            self.times = times;
+        let (transaction, generation) = self.shared.store.write()?;
+        if generation != self.generation {
+            // The state in memory predates an error; the failed commit may be in the store or not.
+            let loaded = store::load_in(&transaction).map_err(failed)?;
+            *catalog = loaded.catalog;
+            self.last = self.last.max(loaded.last_commit);
+            self.generation = generation;
         }
         Ok(transaction)
     }
@@ -148,13 +151,14 @@ impl Committer {
         transaction.commit().map_err(failed)
     }
 
-    /// The next commit time: the clock's, or later where the clock does not rise.
+    /// The next commit time: the clock's time, or later if the clock has not advanced.
     fn tick(&mut self) -> Micros {
         self.last = self.shared.clock.now().max(Micros(self.last.0 + 1));
         self.last
     }
 
-    /// The reply is the client's, if the group succeeds; the result fails the whole group.
+    /// Returns the reply to send if the group succeeds, and a result whose error fails the whole
+    /// group.
     fn apply_one(
         &mut self,
         transaction: &WriteTransaction,
@@ -165,9 +169,10 @@ impl Committer {
         match job {
             Job::Write { database, mutations, atomic, reads, reply } => {
                 let mut changed = Vec::new();
-                let written = Open::new(&self.shared, transaction, catalog).and_then(|mut open| {
-                    let outcome = open.write(mutations, atomic, reads.as_deref(), time);
-                    changed = open.changed;
+                let opened = OpenTables::new(&self.shared, transaction, catalog);
+                let written = opened.and_then(|mut tables| {
+                    let outcome = tables.write(mutations, atomic, reads.as_deref(), time);
+                    changed = tables.changed;
                     outcome
                 });
                 let (outcome, applied) = match written {
@@ -185,7 +190,7 @@ impl Committer {
             Job::Clear { database, reply } => {
                 let cleared = clear(transaction, &database, catalog);
                 let prefix = database.key();
-                write(&self.shared.large).retain(|scope| !scope.starts_with(&prefix));
+                write(&self.shared.large_scopes).retain(|scope| !scope.starts_with(&prefix));
                 (Reply::Done(reply, cleared.clone()), cleared)
             }
         }
@@ -204,7 +209,7 @@ impl Job {
 }
 
 impl Reply {
-    /// The receiver may be gone: the client went away, which changes nothing.
+    /// Sends the reply. Sending fails if the client has gone, which does not matter.
     fn send(self) -> Option<Committed> {
         match self {
             Self::Write(reply, outcome, committed) => {
@@ -232,8 +237,8 @@ impl Reply {
     }
 }
 
-/// The tables of the transaction in hand.
-struct Open<'a> {
+/// The open tables of the current transaction.
+struct OpenTables<'a> {
     shared: &'a Shared,
     documents: Table<'a, &'static [u8], &'static [u8]>,
     entries: Table<'a, &'static [u8], &'static [u8]>,
@@ -241,7 +246,7 @@ struct Open<'a> {
     changed: Vec<DocumentName>,
 }
 
-impl<'a> Tables for Open<'a> {
+impl<'a> Tables for OpenTables<'a> {
     type Table = Table<'a, &'static [u8], &'static [u8]>;
 
     fn documents(&self) -> &Self::Table {
@@ -257,14 +262,14 @@ impl<'a> Tables for Open<'a> {
     }
 }
 
-/// A document that the request in hand changes: as it was stored, and as it is to be.
+/// A document that the current request changes: as stored, and as it will be.
 struct Staged {
     name: DocumentName,
     before: Option<Document>,
     after: Option<Document>,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenTables<'a> {
     fn new(
         shared: &'a Shared,
         transaction: &'a WriteTransaction,
@@ -279,7 +284,7 @@ impl<'a> Open<'a> {
         })
     }
 
-    /// The inner result is the client's; the outer fails the whole group.
+    /// The inner result goes to the client; an outer error fails the whole group.
     fn write(
         &mut self,
         mutations: Vec<Mutation>,
@@ -293,10 +298,10 @@ impl<'a> Open<'a> {
             return Ok(Err(status));
         }
         let mut staged: Vec<(Vec<u8>, Staged)> = Vec::with_capacity(mutations.len());
-        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut positions: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut results = Vec::with_capacity(mutations.len());
         for mutation in mutations {
-            match self.stage(mutation, &mut staged, &mut places, time)? {
+            match self.stage(mutation, &mut staged, &mut positions, time)? {
                 Err(status) if atomic => return Ok(Err(status)),
                 result => results.push(result),
             }
@@ -311,14 +316,14 @@ impl<'a> Open<'a> {
         &self,
         mutation: Mutation,
         staged: &mut Vec<(Vec<u8>, Staged)>,
-        places: &mut HashMap<Vec<u8>, usize>,
+        positions: &mut HashMap<Vec<u8>, usize>,
         time: Micros,
     ) -> Result<Result<Written, Status>, Status> {
         let key = mutation.name.key();
         let name = mutation.name.clone();
-        let place = places.get(&key).copied();
-        let before = match place {
-            Some(place) => staged[place].1.after.clone(),
+        let position = positions.get(&key).copied();
+        let before = match position {
+            Some(position) => staged[position].1.after.clone(),
             None if mutation.needs_only_existence() => {
                 let exists = self.documents.get(key.as_slice()).map_err(failed)?.is_some();
                 exists.then(Document::default)
@@ -330,13 +335,13 @@ impl<'a> Open<'a> {
             Err(status) => return Ok(Err(status)),
         };
         let written = Written {
-            update_time: applied.document.as_ref().map(reads::update_time),
+            update_time: applied.document.as_ref().map(update_time),
             transform_results: applied.transform_results,
         };
-        match place {
-            Some(place) => staged[place].1.after = applied.document,
+        match position {
+            Some(position) => staged[position].1.after = applied.document,
             None => {
-                places.insert(key.clone(), staged.len());
+                positions.insert(key.clone(), staged.len());
                 staged.push((key, Staged { name, before, after: applied.document }));
             }
         }
@@ -360,7 +365,7 @@ impl<'a> Open<'a> {
                 self.documents.remove(key.as_slice()).map_err(failed)?;
             }
         }
-        write(&self.shared.changed).insert(name.collection_key(), time);
+        write(&self.shared.last_changes).insert(name.collection_key(), time);
         if let Some(before) = before {
             lock(&self.shared.history).keep(key, before, time);
         }

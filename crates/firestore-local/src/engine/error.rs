@@ -1,18 +1,16 @@
-//! How the store fails, as clients and whoever opens it see it.
+//! The store's errors, as clients and callers that open it see them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tonic::Status;
 
-use super::store::is_full;
-
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot create the data folder {folder}: {source}")]
     Folder { folder: PathBuf, source: io::Error },
     #[error("the data folder {folder} is not a folder")]
-    NoFolder { folder: PathBuf },
+    NotAFolder { folder: PathBuf },
     #[error("{file} is in use by another process")]
     InUse { file: PathBuf },
     #[error("cannot open {file}: the disk is full: {source}")]
@@ -20,12 +18,12 @@ pub enum OpenError {
     #[error("cannot open {file}: {detail}")]
     Open { file: PathBuf, detail: String },
     #[error(
-        "{file} is damaged: its last commit is of {last}, and commits up to {acknowledged} \
-         (microseconds since 1970) were acknowledged; restore the folder from a copy, or remove \
-         {marker} to go on with what is left"
+        "{file} is damaged: its last commit is at {last}, but commits up to {acknowledged} \
+         (microseconds since 1970) were acknowledged; restore the folder from a backup, or remove \
+         {marker} to continue with the remaining data"
     )]
     Lost { file: PathBuf, marker: PathBuf, last: i64, acknowledged: i64 },
-    #[error("cannot start the thread that commits: {source}")]
+    #[error("cannot start the committer thread: {source}")]
     Thread { source: io::Error },
 }
 
@@ -39,7 +37,7 @@ impl OpenError {
         }
     }
 
-    /// What clients are told where the store cannot be opened again.
+    /// The status that clients receive while the store cannot be reopened.
     pub fn status(&self) -> Status {
         match self {
             Self::Full { source, .. } => full(source),
@@ -52,18 +50,24 @@ fn full(error: &io::Error) -> Status {
     Status::resource_exhausted(format!("the disk is full: {error}"))
 }
 
-/// Something that should not be.
+/// An error that must not occur in normal operation.
 pub fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(format!("the store failed: {error}"))
 }
 
-/// An error of the store itself, as the client sees it.
+/// A store error as the client sees it.
 pub fn failed(error: impl Into<redb::Error>) -> Status {
     match error.into() {
         redb::Error::Io(error) if is_full(&error) => full(&error),
         redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
-            Status::unavailable("the store is being opened again after an error of the disk")
+            Status::unavailable("the store is being reopened after a disk error; try again")
         }
         error => internal(error),
     }
+}
+
+/// Whether the error means that there is no space left.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | FileTooLarge | QuotaExceeded)
 }

@@ -1,11 +1,11 @@
-//! What documents were before they changed, for reads at an earlier time. In memory, for at most
-//! an hour (as Firestore keeps versions) and at most [`MAX_BYTES`].
+//! Earlier versions of documents, for reads at an earlier time. They are kept in memory, for at
+//! most an hour (as Firestore keeps versions) and up to [`MAX_BYTES`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use prost::Message;
 
-use crate::model::time::Micros;
+use crate::model::time::{Micros, update_time};
 use crate::proto::Document;
 
 const MAX_AGE: i64 = 3_600 * 1_000_000;
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 32 << 20;
 pub struct History {
     /// By document key, and the time at which the version was superseded.
     versions: HashMap<Vec<u8>, BTreeMap<Micros, Document>>,
-    /// In the order in which they were superseded.
+    /// Time, key and size of each version, in the order in which they were superseded.
     oldest_first: VecDeque<(Micros, Vec<u8>, usize)>,
     bytes: usize,
     /// Reads before this cannot be served.
@@ -54,15 +54,14 @@ impl History {
         }
     }
 
-    /// The version that held at `time`, given that the stored one came later.
+    /// The version that was current at `time`, given that the stored one is newer.
     pub fn at(&self, key: &[u8], time: Micros) -> Option<Document> {
         let after = (std::ops::Bound::Excluded(time), std::ops::Bound::Unbounded);
         let (_, document) = self.versions.get(key)?.range(after).next()?;
-        let updated = Micros::from(&document.update_time.unwrap_or_default());
-        (updated <= time).then(|| document.clone())
+        (update_time(document) <= time).then(|| document.clone())
     }
 
-    /// The keys of documents that had another version.
+    /// The keys of documents that have earlier versions.
     pub fn keys_with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = &'a Vec<u8>> {
         self.versions.keys().filter(move |key| key.starts_with(prefix))
     }
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_go_and_the_horizon_moves() {
+    fn old_versions_are_dropped_and_the_horizon_advances() {
         let mut history = History::since(Micros(0));
         history.keep(b"k".to_vec(), version(1), Micros(2));
         history.keep(b"k".to_vec(), version(2), Micros(2 + MAX_AGE + 1));

@@ -1,6 +1,5 @@
-//! The store's file with nothing written to it: what would be written is kept in memory. So the
-//! last durable state can be read, and repaired in order to be read, where the disk takes nothing
-//! more.
+//! A read-only view of the store's file that keeps writes in memory. The store can thus read its
+//! last durable state, and repair it in order to read it, while the disk accepts no writes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,11 +10,12 @@ use std::sync::RwLock;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::{read, write};
+use crate::locks::{read, write};
 
-const BLOCK: usize = 4_096;
+const BLOCK_LEN: usize = 4_096;
+const BLOCK_BYTES: u64 = BLOCK_LEN as u64;
 
-type Block = [u8; BLOCK];
+type Block = [u8; BLOCK_LEN];
 
 #[derive(Debug)]
 pub struct Overlay {
@@ -27,40 +27,46 @@ pub struct Overlay {
 struct State {
     blocks: HashMap<u64, Box<Block>>,
     len: u64,
-    /// What of the file shows: the rest was cut off since, and is zeros.
-    shown: u64,
+    /// How much of the file is visible: the rest has been truncated and reads as zeros.
+    visible: u64,
 }
 
-/// A piece of a range that lies within one block.
+/// The part of a range that lies within one block.
 struct Piece {
     block: u64,
     start: usize,
     length: usize,
 }
 
+/// A number of bytes in memory. A range never exceeds the buffer that it is read into or written
+/// from, so that its length fits.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a range is no longer than its buffer")
+}
+
 fn pieces(offset: u64, length: usize) -> impl Iterator<Item = Piece> {
-    let size = BLOCK as u64;
     let end = offset + length as u64;
-    (offset / size..end.div_ceil(size)).map(move |block| {
-        let from = offset.max(block * size);
-        let until = end.min((block + 1) * size);
-        Piece { block, start: (from - block * size) as usize, length: (until - from) as usize }
+    (offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)).map(move |block| {
+        let block_start = block * BLOCK_BYTES;
+        let from = offset.max(block_start);
+        let until = end.min(block_start + BLOCK_BYTES);
+        Piece { block, start: in_memory(from - block_start), length: in_memory(until - from) }
     })
 }
 
 impl Overlay {
     pub fn new(file: FileBackend) -> io::Result<Self> {
         let len = file.len()?;
-        let state = State { blocks: HashMap::new(), len, shown: len };
+        let state = State { blocks: HashMap::new(), len, visible: len };
         Ok(Self { file, state: RwLock::new(state) })
     }
 
-    /// A part of the file, with zeros where it shows nothing.
-    fn stored(&self, offset: u64, out: &mut [u8], shown: u64) -> io::Result<()> {
-        let there = shown.saturating_sub(offset).min(out.len() as u64) as usize;
-        let (there, beyond) = out.split_at_mut(there);
+    /// Reads a part of the file, with zeros beyond its visible length.
+    fn read_file(&self, offset: u64, out: &mut [u8], visible: u64) -> io::Result<()> {
+        let length = in_memory(visible.saturating_sub(offset).min(out.len() as u64));
+        let (visible, beyond) = out.split_at_mut(length);
         beyond.fill(0);
-        if there.is_empty() { Ok(()) } else { self.file.read(offset, there) }
+        if visible.is_empty() { Ok(()) } else { self.file.read(offset, visible) }
     }
 }
 
@@ -80,8 +86,8 @@ impl StorageBackend for Overlay {
             match state.blocks.get(&block) {
                 Some(bytes) => part.copy_from_slice(&bytes[start..start + length]),
                 None => {
-                    let position = block * BLOCK as u64 + start as u64;
-                    self.stored(position, part, state.shown)?;
+                    let position = block * BLOCK_BYTES + start as u64;
+                    self.read_file(position, part, state.visible)?;
                 }
             }
             rest = after;
@@ -92,12 +98,12 @@ impl StorageBackend for Overlay {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = write(&self.state);
         if len < state.len {
-            let last = len / BLOCK as u64;
+            let last = len / BLOCK_BYTES;
             state.blocks.retain(|block, _| *block <= last);
             if let Some(bytes) = state.blocks.get_mut(&last) {
-                bytes[(len % BLOCK as u64) as usize..].fill(0);
+                bytes[in_memory(len % BLOCK_BYTES)..].fill(0);
             }
-            state.shown = state.shown.min(len);
+            state.visible = state.visible.min(len);
         }
         state.len = len;
         Ok(())
@@ -109,16 +115,16 @@ impl StorageBackend for Overlay {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = write(&self.state);
-        let shown = state.shown;
+        let visible = state.visible;
         let mut rest = data;
         for Piece { block, start, length } in pieces(offset, data.len()) {
             let (part, after) = rest.split_at(length);
             let bytes = match state.blocks.entry(block) {
-                Entry::Occupied(there) => there.into_mut(),
-                Entry::Vacant(place) => {
-                    let mut bytes = Box::new([0; BLOCK]);
-                    self.stored(block * BLOCK as u64, bytes.as_mut_slice(), shown)?;
-                    place.insert(bytes)
+                Entry::Occupied(occupied) => occupied.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let mut bytes = Box::new([0; BLOCK_LEN]);
+                    self.read_file(block * BLOCK_BYTES, bytes.as_mut_slice(), visible)?;
+                    vacant.insert(bytes)
                 }
             };
             bytes[start..start + length].copy_from_slice(part);
@@ -131,7 +137,7 @@ impl StorageBackend for Overlay {
         self.file.close()
     }
 
-    // The locks are the file's, so that no other process takes it meanwhile.
+    // Locking goes to the file itself, so that no other process can take it.
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.try_lock_range(start, end)
@@ -167,9 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_shows_and_the_file_stays_as_it_was() {
+    fn writes_are_readable_and_the_file_does_not_change() {
         let mut file = tempfile::tempfile().unwrap();
-        let before: Vec<u8> = (0..10_000_u32).map(|n| n as u8).collect();
+        let before: Vec<u8> = (0..=u8::MAX).cycle().take(10_000).collect();
         io::Write::write_all(&mut file, &before).unwrap();
         let same = file.try_clone().unwrap();
         let overlay = Overlay::new(FileBackend::new(file).unwrap()).unwrap();

@@ -1,13 +1,14 @@
-//! What a transaction has read, so that its commit can be refused when any of it has changed.
+//! The read set of a transaction. Its commit is refused if anything in the read set has changed.
 
 use std::collections::HashMap;
 
 use tonic::Status;
 
+use super::shared::Shared;
 use super::snapshot::{Answer, Tables};
-use super::{Shared, read};
+use crate::locks::read;
 use crate::model::query::Query;
-use crate::model::time::Micros;
+use crate::model::time::{Micros, update_time};
 use crate::proto::Document;
 
 /// A document and its version.
@@ -15,7 +16,7 @@ type Version = (String, Micros);
 
 #[derive(Debug, Default)]
 pub struct ReadSet {
-    /// By key: the update time, or `None` where there was no document.
+    /// By key: the update time, or `None` if there was no document.
     documents: HashMap<Vec<u8>, Option<Micros>>,
     queries: Vec<QueryRead>,
 }
@@ -31,20 +32,17 @@ pub fn version(document: &Document) -> Version {
     (document.name.clone(), update_time(document))
 }
 
-pub fn update_time(document: &Document) -> Micros {
-    Micros::from(&document.update_time.unwrap_or_default())
-}
-
-/// The answer to a transaction that lost.
+/// The answer to a transaction that lost a conflict.
 pub fn contention() -> Status {
     Status::aborted(
         "Too much contention on these documents. Please try again. (The transaction was aborted \
-         because what it read has changed since.)",
+         because data that it read has changed.)",
     )
 }
 
 impl ReadSet {
-    /// The first sight of a document counts: a second that differs shows in [`validate`].
+    /// Records the first version that was read of a document. If a later read sees another
+    /// version, [`validate`] fails.
     ///
     /// [`validate`]: Self::validate
     pub fn add_document(&mut self, key: Vec<u8>, document: Option<&Document>) {
@@ -55,7 +53,7 @@ impl ReadSet {
         self.queries.push(QueryRead { query, seen, as_of });
     }
 
-    /// Whether everything read is still as it was.
+    /// Checks that nothing in the read set has changed.
     pub fn validate<T: Tables>(&self, shared: &Shared, tables: &T) -> Result<(), Status> {
         for (key, seen) in &self.documents {
             let stored = tables.stored(key)?;
@@ -71,7 +69,7 @@ impl QueryRead {
     fn validate<T: Tables>(&self, shared: &Shared, tables: &T) -> Result<(), Status> {
         let scope = &self.query.scope;
         if scope.collection.is_some() && !scope.all_descendants {
-            let changed = read(&shared.changed).get(&scope.key_prefix()).copied();
+            let changed = read(&shared.last_changes).get(&scope.key_prefix()).copied();
             if changed.is_none_or(|changed| changed <= self.as_of) {
                 return Ok(());
             }

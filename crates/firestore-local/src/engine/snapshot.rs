@@ -1,78 +1,91 @@
-//! Reading: documents by key, and queries through the cheapest way there is.
+//! Reading: documents by key, and queries by the cheapest access path.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use prost::Message;
-use redb::{ReadOnlyTable, ReadableTable};
+use redb::{Range, ReadOnlyTable, ReadableTable};
 use tonic::Status;
 
 use super::catalog::{Catalog, Index, MAX_INDEXES};
-use super::{Shared, failed, internal, lock, read, write};
+use super::error::{failed, internal};
+use super::shared::Shared;
+use crate::locks::{lock, read, write};
 use crate::model::path::{DocumentName, successor};
-use crate::model::query::{IndexPlan, IndexSpec, Query};
-use crate::model::time::Micros;
+use crate::model::query::{Found, IndexPlan, IndexSpec, Query};
+use crate::model::time::{Micros, update_time};
 use crate::proto::Document;
 
-/// One moment of the store.
+/// A consistent state of the store.
 pub struct Snapshot {
     pub documents: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub entries: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub catalog: Arc<Catalog>,
 }
 
-/// How a query went.
+/// The outcome of a query.
 #[derive(Debug)]
 pub enum Answer {
     Done {
         skipped: usize,
     },
-    /// Nothing was emitted: the query should be asked again once this index exists.
+    /// Nothing was emitted: run the query again once this index exists.
     NeedsIndex(IndexSpec),
 }
 
-type Emit<'a> = &'a mut dyn FnMut(Document) -> bool;
+/// Receives documents; returns whether it wants more.
+pub type Emit<'a> = &'a mut dyn FnMut(Document) -> bool;
+/// Receives document keys; returns whether it wants more.
+pub type EmitKey<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
 pub fn decode(bytes: &[u8]) -> Result<Document, Status> {
     Document::decode(bytes).map_err(internal)
 }
 
-fn range<'a>(from: &'a [u8], until: Option<&'a [u8]>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+/// The entries of a table in a range of keys.
+fn range<'t>(
+    table: &'t impl ReadableTable<&'static [u8], &'static [u8]>,
+    from: &[u8],
+    until: Option<&[u8]>,
+) -> Result<Range<'t, &'static [u8], &'static [u8]>, Status> {
     // A range that ends before it begins is empty, not an error.
     let until = match until {
         Some(until) if until <= from => Bound::Excluded(from),
         Some(until) => Bound::Excluded(until),
         None => Bound::Unbounded,
     };
-    (Bound::Included(from), until)
+    table.range::<&[u8]>((Bound::Included(from), until)).map_err(failed)
 }
 
-/// Offset and limit over a stream of matches.
+/// Filters candidates in the order of a query, and applies its offset and limit.
 struct Window<'a> {
-    offset: usize,
+    query: &'a Query,
     left: usize,
     skipped: usize,
     emit: Emit<'a>,
 }
 
 impl<'a> Window<'a> {
-    fn of(query: &Query, emit: Emit<'a>) -> Self {
-        let left = query.limit.unwrap_or(usize::MAX);
-        Self { offset: query.offset, left, skipped: 0, emit }
+    fn new(query: &'a Query, emit: Emit<'a>) -> Self {
+        Self { query, left: query.limit.unwrap_or(usize::MAX), skipped: 0, emit }
     }
 
-    /// Returns whether more is wanted.
-    fn take(&mut self, document: Document) -> bool {
-        if self.left == 0 {
-            return false;
+    /// Takes the next candidate; returns whether more are wanted.
+    fn take(&mut self, document: Document) -> Result<bool, Status> {
+        let name = DocumentName::parse(&document.name)?;
+        if self.query.matches(&name, &document).is_none() {
+            return Ok(true);
         }
-        if self.skipped < self.offset {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        if self.skipped < self.query.offset {
             self.skipped += 1;
-            return true;
+            return Ok(true);
         }
         self.left -= 1;
-        (self.emit)(document) && self.left > 0
+        Ok((self.emit)(document) && self.left > 0)
     }
 }
 
@@ -89,8 +102,7 @@ pub trait Tables {
         bytes.map(|bytes| decode(bytes.value())).transpose()
     }
 
-    /// Runs a query on what is stored. With `scan` it does without an index rather than ask for
-    /// one.
+    /// Runs a query on the stored state. With `scan` it never asks for a missing index.
     fn run(
         &self,
         shared: &Shared,
@@ -115,36 +127,28 @@ pub trait Tables {
         self.by_scan(query, emit)
     }
 
-    /// Whether more documents are in scope than are worth scanning.
+    /// Whether there are too many documents in scope to scan them.
     fn is_large(&self, shared: &Shared, query: &Query) -> Result<bool, Status> {
         let prefix = query.scope.key_prefix();
-        if read(&shared.large).contains(&prefix) {
+        if read(&shared.large_scopes).contains(&prefix) {
             return Ok(true);
         }
         let until = successor(&prefix);
-        let found = self
-            .documents()
-            .range::<&[u8]>(range(&prefix, until.as_deref()))
-            .map_err(failed)?
-            .take(shared.index_threshold + 1)
-            .count();
+        let documents = range(self.documents(), &prefix, until.as_deref())?;
+        let found = documents.take(shared.index_threshold + 1).count();
         let large = found > shared.index_threshold;
         if large {
-            write(&shared.large).insert(prefix);
+            write(&shared.large_scopes).insert(prefix);
         }
         Ok(large)
     }
 
     fn by_name(&self, query: &Query, emit: Emit<'_>) -> Result<Answer, Status> {
         let (from, until) = query.name_range();
-        let mut window = Window::of(query, emit);
-        for entry in
-            self.documents().range::<&[u8]>(range(&from, until.as_deref())).map_err(failed)?
-        {
+        let mut window = Window::new(query, emit);
+        for entry in range(self.documents(), &from, until.as_deref())? {
             let (_, bytes) = entry.map_err(failed)?;
-            let document = decode(bytes.value())?;
-            let name = DocumentName::parse(&document.name)?;
-            if query.matches(&name, &document).is_some() && !window.take(document) {
+            if !window.take(decode(bytes.value())?)? {
                 break;
             }
         }
@@ -162,16 +166,13 @@ pub trait Tables {
         let absolute = |key: &[u8]| [&index.prefix, key].concat();
         let from = absolute(from);
         let until = until.map(absolute).or_else(|| successor(&index.prefix));
-        let mut window = Window::of(query, emit);
-        for entry in
-            self.entries().range::<&[u8]>(range(&from, until.as_deref())).map_err(failed)?
-        {
+        let mut window = Window::new(query, emit);
+        for entry in range(self.entries(), &from, until.as_deref())? {
             let (_, key) = entry.map_err(failed)?;
             let Some(document) = self.stored(key.value())? else {
                 return Err(internal("an index names a document that does not exist"));
             };
-            let name = DocumentName::parse(&document.name)?;
-            if query.matches(&name, &document).is_some() && !window.take(document) {
+            if !window.take(document)? {
                 break;
             }
         }
@@ -181,24 +182,21 @@ pub trait Tables {
     fn by_scan(&self, query: &Query, emit: Emit<'_>) -> Result<Answer, Status> {
         let prefix = query.scope.key_prefix();
         let until = successor(&prefix);
-        let mut broken = None;
-        let candidates = self
-            .documents()
-            .range::<&[u8]>(range(&prefix, until.as_deref()))
-            .map_err(failed)?
-            .map_while(|entry| {
-                let decoded = entry.map_err(failed).and_then(|(_, bytes)| decode(bytes.value()));
-                decoded.map_err(|error| broken = Some(error)).ok()
-            });
+        let mut failure = None;
+        let entries = range(self.documents(), &prefix, until.as_deref())?;
+        let candidates = entries.map_while(|entry| {
+            let decoded = entry.map_err(failed).and_then(|(_, bytes)| decode(bytes.value()));
+            decoded.map_err(|error| failure = Some(error)).ok()
+        });
         let found = query.run(candidates);
-        match broken {
+        match failure {
             Some(error) => Err(error),
             None => Ok(emit_all(found, emit)),
         }
     }
 }
 
-fn emit_all(found: crate::model::query::Found, emit: Emit<'_>) -> Answer {
+fn emit_all(found: Found, emit: Emit<'_>) -> Answer {
     for document in found.documents {
         if !emit(document) {
             break;
@@ -224,7 +222,7 @@ impl Tables for Snapshot {
 }
 
 impl Snapshot {
-    /// A document, as it was at `at` if that is given.
+    /// Reads a document, as of `at` if given.
     pub fn document(
         &self,
         shared: &Shared,
@@ -234,7 +232,7 @@ impl Snapshot {
         let stored = self.stored(key)?;
         let Some(at) = at else { return Ok(stored) };
         Ok(match stored {
-            Some(document) if super::reads::update_time(&document) <= at => Some(document),
+            Some(document) if update_time(&document) <= at => Some(document),
             _ => lock(&shared.history).at(key, at),
         })
     }
@@ -259,10 +257,10 @@ impl Snapshot {
         if scope.collection.is_none() || scope.all_descendants {
             return true;
         }
-        read(&shared.changed).get(&scope.key_prefix()).is_some_and(|changed| *changed > at)
+        read(&shared.last_changes).get(&scope.key_prefix()).is_some_and(|changed| *changed > at)
     }
 
-    /// A query on what was: the documents in scope, each replaced by its version at the time.
+    /// Runs a query on an earlier state: the documents in scope, each in its version of that time.
     fn query_at(
         &self,
         shared: &Shared,
@@ -271,39 +269,32 @@ impl Snapshot {
         emit: Emit<'_>,
     ) -> Result<Answer, Status> {
         let prefix = query.scope.key_prefix();
-        let mut then: BTreeMap<Vec<u8>, Document> = BTreeMap::new();
+        let mut versions: BTreeMap<Vec<u8>, Document> = BTreeMap::new();
         let until = successor(&prefix);
-        for entry in
-            self.documents.range::<&[u8]>(range(&prefix, until.as_deref())).map_err(failed)?
-        {
+        for entry in range(&self.documents, &prefix, until.as_deref())? {
             let (key, bytes) = entry.map_err(failed)?;
             let document = decode(bytes.value())?;
-            if super::reads::update_time(&document) <= at {
-                then.insert(key.value().to_vec(), document);
+            if update_time(&document) <= at {
+                versions.insert(key.value().to_vec(), document);
             }
         }
         let history = lock(&shared.history);
         for key in history.keys_with_prefix(&prefix) {
-            if !then.contains_key(key)
+            if !versions.contains_key(key)
                 && let Some(document) = history.at(key, at)
             {
-                then.insert(key.clone(), document);
+                versions.insert(key.clone(), document);
             }
         }
         drop(history);
-        Ok(emit_all(query.run(then.into_values()), emit))
+        Ok(emit_all(query.run(versions.into_values()), emit))
     }
 
-    /// The keys below a prefix, from one on.
-    pub fn keys(
-        &self,
-        prefix: &[u8],
-        from: &[u8],
-        emit: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Status> {
+    /// Emits the keys that begin with `prefix`, from `from` on.
+    pub fn keys(&self, prefix: &[u8], from: &[u8], emit: EmitKey<'_>) -> Result<(), Status> {
         let until = successor(prefix);
         let from = from.max(prefix);
-        for entry in self.documents.range::<&[u8]>(range(from, until.as_deref())).map_err(failed)? {
+        for entry in range(&self.documents, from, until.as_deref())? {
             let (key, _) = entry.map_err(failed)?;
             if !emit(key.value()) {
                 break;

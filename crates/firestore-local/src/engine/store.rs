@@ -1,11 +1,10 @@
-//! The store's file: opening it, and going on where the disk fails.
+//! The store's file: opening it, and staying available when the disk fails.
 //!
-//! After an error of the disk the store takes no more requests until it is opened again. It is
-//! then opened so that nothing is written to the disk: reads go on from the last durable state,
-//! and commits are refused with the error. After a pause, the next commit tries the disk again.
+//! After a disk error the store takes no more requests until it is reopened. It is reopened
+//! read-only: reads continue from the last durable state, and commits are refused with the error.
+//! After a pause, the next commit tries the disk again.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -19,21 +18,21 @@ use tonic::Status;
 
 use super::acknowledged::Acknowledged;
 use super::catalog::Catalog;
+use super::error::{OpenError, failed, internal};
 use super::overlay::Overlay;
-use super::{
-    DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META, OpenError, failed, internal, read, write,
-};
+use super::schema::{DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META};
+use crate::locks::{read, write};
 use crate::model::time::Micros;
 
 const FILE: &str = "firestore.redb";
 const ACKNOWLEDGED: &str = "firestore.acknowledged";
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Commits are refused for so long before the disk is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long commits are refused before the disk is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long what this process still does with the file may take to end.
-const RELEASE: Duration = Duration::from_secs(5);
+/// How long to wait for other threads of this process to release the file.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Store {
     /// `None` for a store in memory.
@@ -48,101 +47,102 @@ struct Disk {
 }
 
 struct Opened {
-    /// `None` where the store could not be opened again.
+    /// `None` if the store could not be reopened.
     database: Option<Redb>,
-    /// Set while nothing is written to the disk.
-    refusing: Option<Refusing>,
-    /// How often the store was opened.
-    times: u64,
+    /// Set while nothing may be written to the disk.
+    read_only: Option<ReadOnly>,
+    /// How often the store has been opened.
+    generation: u64,
 }
 
-struct Refusing {
+struct ReadOnly {
     cause: Status,
     since: Instant,
 }
 
-/// What the store knows at its opening.
-pub struct Known {
+/// The state that is loaded into memory when the store is opened.
+pub struct Loaded {
     pub catalog: Catalog,
     pub last_commit: Micros,
 }
 
 impl Store {
     /// Opens the store in `folder`, or an empty one in memory.
-    pub fn open(folder: Option<&Path>) -> Result<(Self, Known), OpenError> {
+    pub fn open(folder: Option<&Path>) -> Result<(Self, Loaded), OpenError> {
         let disk = folder.map(Disk::prepare).transpose()?;
-        let (database, known) = match &disk {
+        let (database, loaded) = match &disk {
             Some(disk) => disk.open(Duration::ZERO)?,
             None => in_memory()?,
         };
-        let opened = Opened { database: Some(database), refusing: None, times: 1 };
-        Ok((Self { disk, opened: RwLock::new(opened) }, known))
+        let opened = Opened { database: Some(database), read_only: None, generation: 1 };
+        Ok((Self { disk, opened: RwLock::new(opened) }, loaded))
     }
 
-    /// A snapshot. Blocking.
+    /// Opens a snapshot. Blocking.
     pub fn read(&self) -> Result<ReadTransaction, Status> {
         read(&self.opened).database()?.begin_read().map_err(failed)
     }
 
-    /// A transaction, and how often the store had been opened before it: where that is not as it
-    /// was, what is known of the store must be read again. Blocking; there is one writer.
+    /// Begins a transaction, and returns it with the store's generation. If the generation has
+    /// changed, the caller must reload the state that it keeps in memory. Blocking; there is one
+    /// writer.
     pub fn write(&self) -> Result<(WriteTransaction, u64), Status> {
         self.try_disk_again()?;
         let opened = read(&self.opened);
         let transaction = opened.database()?.begin_write().map_err(failed)?;
-        Ok((transaction, opened.times))
+        Ok((transaction, opened.generation))
     }
 
-    /// Notes that all commits up to a time may be acknowledged.
+    /// Records that all commits up to a time may be acknowledged.
     pub fn acknowledge(&self, time: Micros) {
         if let Some(disk) = &self.disk
             && let Err(error) = disk.acknowledged.note(time)
         {
-            tracing::warn!(%error, "the last acknowledged commit could not be noted");
+            tracing::warn!(%error, "cannot record the last acknowledged commit");
         }
     }
 
-    /// Opens the store again if a failed commit left it unusable. The commit's transaction has
+    /// Reopens the store if a failed commit left it unusable. The commit's transaction must have
     /// ended.
     pub fn recover_from(&self, cause: &Status) {
         self.recover(cause);
-        if let Some(refusing) = &mut write(&self.opened).refusing {
-            // A read may have met the error first, and knows less of it.
-            refusing.cause = cause.clone();
+        if let Some(read_only) = &mut write(&self.opened).read_only {
+            // A read may have hit the error first, with a less specific cause.
+            read_only.cause = cause.clone();
         }
     }
 
-    /// Opens the store again if an error of the disk left it unusable.
+    /// Reopens the store if a disk error left it unusable.
     pub fn recover(&self, cause: &Status) {
         let Some(disk) = &self.disk else { return };
         let mut opened = write(&self.opened);
         if opened.database.as_ref().is_none_or(is_unusable) {
-            opened.refuse(disk, cause.clone());
+            opened.reopen_read_only(disk, cause.clone());
         }
     }
 
-    /// Refuses while the disk is not to be written; ends that when it was long enough.
+    /// Fails while the store is read-only; once the pause is over, reopens it for writing.
     fn try_disk_again(&self) -> Result<(), Status> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        match &read(&self.opened).refusing {
+        match &read(&self.opened).read_only {
             None => return Ok(()),
-            Some(refusing) if refusing.since.elapsed() < PAUSE => {
-                return Err(refusing.cause.clone());
+            Some(read_only) if read_only.since.elapsed() < RETRY_PAUSE => {
+                return Err(read_only.cause.clone());
             }
             Some(_) => {}
         }
         let mut opened = write(&self.opened);
         opened.database = None;
-        match disk.open(RELEASE) {
+        match disk.open(RELEASE_TIMEOUT) {
             Ok((database, _)) => {
-                tracing::info!("the disk takes writes again");
-                let times = opened.times + 1;
-                *opened = Opened { database: Some(database), refusing: None, times };
+                tracing::info!("the disk accepts writes again");
+                let generation = opened.generation + 1;
+                *opened = Opened { database: Some(database), read_only: None, generation };
                 Ok(())
             }
             Err(error) => {
                 let cause = error.status();
-                opened.refuse(disk, cause.clone());
+                opened.reopen_read_only(disk, cause.clone());
                 Err(cause)
             }
         }
@@ -151,28 +151,28 @@ impl Store {
 
 impl Opened {
     fn database(&self) -> Result<&Redb, Status> {
-        self.database.as_ref().ok_or_else(|| match &self.refusing {
-            Some(refusing) => refusing.cause.clone(),
+        self.database.as_ref().ok_or_else(|| match &self.read_only {
+            Some(read_only) => read_only.cause.clone(),
             None => internal("it is not open"),
         })
     }
 
-    /// Opens the store so that it can be read, and nothing is written to the disk.
-    fn refuse(&mut self, disk: &Disk, cause: Status) {
+    /// Reopens the store for reading; nothing is written to the disk.
+    fn reopen_read_only(&mut self, disk: &Disk, cause: Status) {
         self.database = None;
-        self.times += 1;
+        self.generation += 1;
         self.database = disk
-            .open_to_read()
-            .inspect_err(|error| tracing::error!(%error, "the store cannot be opened again"))
+            .open_read_only()
+            .inspect_err(|error| tracing::error!(%error, "cannot reopen the store"))
             .ok();
-        self.refusing = Some(Refusing { cause, since: Instant::now() });
+        self.read_only = Some(ReadOnly { cause, since: Instant::now() });
     }
 }
 
 impl Disk {
     fn prepare(folder: &Path) -> Result<Self, OpenError> {
         if folder.exists() && !folder.is_dir() {
-            return Err(OpenError::NoFolder { folder: folder.to_owned() });
+            return Err(OpenError::NotAFolder { folder: folder.to_owned() });
         }
         std::fs::create_dir_all(folder)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
@@ -182,35 +182,35 @@ impl Disk {
         Ok(Self { file, marker, acknowledged })
     }
 
-    /// Opens the store as it is used: what is committed goes to the disk.
-    fn open(&self, patience: Duration) -> Result<(Redb, Known), OpenError> {
-        let database = self.when_free(patience, || builder().create(&self.file))?;
-        let known = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
-        self.check(&known)?;
-        Ok((database, known))
+    /// Opens the store for reading and writing.
+    fn open(&self, timeout: Duration) -> Result<(Redb, Loaded), OpenError> {
+        let database = self.open_when_free(timeout, || builder().create(&self.file))?;
+        let loaded = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
+        self.check(&loaded)?;
+        Ok((database, loaded))
     }
 
-    fn open_to_read(&self) -> Result<Redb, OpenError> {
+    fn open_read_only(&self) -> Result<Redb, OpenError> {
         let open = || -> Result<Redb, DatabaseError> {
             let file = OpenOptions::new().read(true).write(true).open(&self.file)?;
             builder().create_with_backend(Overlay::new(FileBackend::new(file)?)?)
         };
-        let database = self.when_free(RELEASE, open)?;
-        let known = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
-        self.check(&known)?;
+        let database = self.open_when_free(RELEASE_TIMEOUT, open)?;
+        let loaded = load(&database).map_err(|error| OpenError::failed(&self.file, error))?;
+        self.check(&loaded)?;
         Ok(database)
     }
 
-    /// Opens the file, once whoever has it open lets it go.
-    fn when_free(
+    /// Opens the file, and waits up to `timeout` while it is open elsewhere.
+    fn open_when_free(
         &self,
-        patience: Duration,
+        timeout: Duration,
         open: impl Fn() -> Result<Redb, DatabaseError>,
     ) -> Result<Redb, OpenError> {
         let began = Instant::now();
         loop {
             match open() {
-                Err(DatabaseError::DatabaseAlreadyOpen) if began.elapsed() < patience => {
+                Err(DatabaseError::DatabaseAlreadyOpen) if began.elapsed() < timeout => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(DatabaseError::DatabaseAlreadyOpen) => {
@@ -221,13 +221,13 @@ impl Disk {
         }
     }
 
-    /// Whether everything that was acknowledged is there.
-    fn check(&self, known: &Known) -> Result<(), OpenError> {
+    /// Checks that every acknowledged commit is in the store.
+    fn check(&self, loaded: &Loaded) -> Result<(), OpenError> {
         match self.acknowledged.last() {
-            Some(acknowledged) if acknowledged > known.last_commit => Err(OpenError::Lost {
+            Some(acknowledged) if acknowledged > loaded.last_commit => Err(OpenError::Lost {
                 file: self.file.clone(),
                 marker: self.marker.clone(),
-                last: known.last_commit.0,
+                last: loaded.last_commit.0,
                 acknowledged: acknowledged.0,
             }),
             _ => Ok(()),
@@ -235,49 +235,45 @@ impl Disk {
     }
 }
 
-/// A writer at work would be told of an error itself.
+/// Whether the store fails to begin a write. A write in progress reports its own errors, so
+/// `WouldBlock` counts as usable.
 fn is_unusable(database: &Redb) -> bool {
     !matches!(database.try_begin_write(), Ok(_) | Err(TransactionError::WouldBlock))
 }
 
-/// Damage is to be found when the store is opened, rather than when it is met.
+/// Checks the integrity on opening, so that damage is reported at the start and not by a later
+/// read.
 fn builder() -> redb::Builder {
     let mut builder = Redb::builder();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
-fn in_memory() -> Result<(Redb, Known), OpenError> {
-    let nowhere = Path::new("memory");
+fn in_memory() -> Result<(Redb, Loaded), OpenError> {
+    let file = Path::new("memory");
     let database = Redb::builder()
         .set_cache_size(CACHE_BYTES)
         .create_with_backend(InMemoryBackend::new())
-        .map_err(|error| OpenError::failed(nowhere, error.into()))?;
-    let known = load(&database).map_err(|error| OpenError::failed(nowhere, error))?;
-    Ok((database, known))
+        .map_err(|error| OpenError::failed(file, error.into()))?;
+    let loaded = load(&database).map_err(|error| OpenError::failed(file, error))?;
+    Ok((database, loaded))
 }
 
-/// Makes the tables if need be, and reads what is kept in memory.
-fn load(store: &Redb) -> Result<Known, redb::Error> {
+/// Creates the tables if they are missing, and loads the state that is kept in memory.
+fn load(store: &Redb) -> Result<Loaded, redb::Error> {
     let transaction = store.begin_write()?;
     transaction.open_table(DOCUMENTS)?;
     transaction.open_table(ENTRIES)?;
-    let known = known(&transaction)?;
+    let loaded = load_in(&transaction)?;
     transaction.commit()?;
-    Ok(known)
+    Ok(loaded)
 }
 
-/// What is kept in memory, as a transaction sees it.
-pub fn known(transaction: &WriteTransaction) -> Result<Known, redb::Error> {
+/// Loads the state that is kept in memory, as a transaction sees it.
+pub fn load_in(transaction: &WriteTransaction) -> Result<Loaded, redb::Error> {
     let catalog = Catalog::load(&transaction.open_table(INDEXES)?)?;
     let meta = transaction.open_table(META)?;
     let last_commit = redb::ReadableTable::get(&meta, LAST_COMMIT)?;
     let last_commit = last_commit.map_or(Micros(0), |time| Micros(time.value()));
-    Ok(Known { catalog, last_commit })
-}
-
-/// Whether it is space that is missing.
-pub fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | FileTooLarge | QuotaExceeded)
+    Ok(Loaded { catalog, last_commit })
 }

@@ -1,18 +1,18 @@
-//! Faults on a plan: what tests and `dev --faults` make go wrong between a client and the store.
+//! Fault injection: faults that tests and `dev --faults` inject between a client and the store.
 
+mod collections;
 mod plan;
-mod touched;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use tokio::sync::watch;
 
-use crate::engine::lock;
+use crate::locks::lock;
+pub use collections::NamedCollections;
 pub use plan::{Fault, FaultCode, Plan, PlanError, Rule};
-pub use touched::Touched;
 
-/// The plan in force, and how far it has come.
+/// The active plan and its progress.
 #[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
@@ -23,12 +23,12 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct State {
     plan: Plan,
-    /// Requests that matched each rule, and faults that came of them.
+    /// For each rule, how many requests it matched and how many faults it injected.
     counts: Vec<(u64, u64)>,
     injected: BTreeMap<String, u64>,
 }
 
-/// Counts a held request for as long as it is: its client may go away.
+/// Counts a held request until it is dropped, which also happens when its client disconnects.
 struct Held<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Held<'a> {
@@ -59,11 +59,11 @@ impl Faults {
     pub async fn hold(&self) {
         let mut released = self.released.subscribe();
         let _held = Held::count(&self.held);
-        // The sender lives in `self`, so that the wait ends only with a release.
+        // The sender lives in `self`, so only a release can end the wait.
         let _ = released.changed().await;
     }
 
-    /// Lets the requests that are held go.
+    /// Releases the held requests.
     pub fn release(&self) {
         self.released.send_modify(|count| *count += 1);
     }
@@ -73,7 +73,7 @@ impl Faults {
         let _ = self.held.subscribe().wait_for(|held| *held > 0).await;
     }
 
-    /// Puts a plan in force, from its beginning.
+    /// Activates a plan from its start.
     pub fn set(&self, plan: Plan) {
         let counts = vec![(0, 0); plan.rules.len()];
         *lock(&self.state) = State { plan, counts, injected: BTreeMap::new() };
@@ -83,41 +83,42 @@ impl Faults {
         lock(&self.state).plan.clone()
     }
 
-    /// How often each kind of fault came since the plan was put in force.
+    /// How often each kind of fault has been injected since the plan was activated.
     pub fn injected(&self) -> BTreeMap<String, u64> {
         lock(&self.state).injected.clone()
     }
 
-    /// What befalls a request: the first of the rules that strike.
-    pub fn decide(&self, rpc: &str, request: &impl Touched) -> Option<Fault> {
+    /// The fault for a request: that of the first rule that injects one.
+    pub fn decide(&self, rpc: &str, request: &impl NamedCollections) -> Option<Fault> {
         let mut state = lock(&self.state);
         let State { plan, counts, injected } = &mut *state;
         if plan.rules.is_empty() {
             return None;
         }
         let collections = request.collections();
-        let mut struck = None;
-        for (index, (rule, (seen, faults))) in plan.rules.iter().zip(counts).enumerate() {
+        let mut decided = None;
+        for (index, (rule, (seen, faults))) in (0..).zip(plan.rules.iter().zip(counts)) {
             if !rule.matches(rpc, &collections) {
                 continue;
             }
             let number = *seen;
             *seen += 1;
-            let over = rule.times.is_some_and(|times| *faults >= times);
-            if struck.is_some() || number < rule.after || over {
+            let exhausted = rule.times.is_some_and(|times| *faults >= times);
+            if decided.is_some() || number < rule.after || exhausted {
                 continue;
             }
-            if unit(plan::draw(plan.seed, index as u64, number)) < rule.probability {
+            if unit(plan::draw(plan.seed, index, number)) < rule.probability {
                 *faults += 1;
                 *injected.entry(rule.fault.name().to_owned()).or_default() += 1;
-                struck = Some(rule.fault);
+                decided = Some(rule.fault);
             }
         }
-        struck
+        decided
     }
 }
 
-/// Uniform in 0..1.
+/// Converts random bits to a number that is uniform in 0..1.
+#[expect(clippy::cast_precision_loss, reason = "53 bits and a power of two are exact in f64")]
 fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -135,21 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_faults_each_time_and_another_seed_others() {
+    fn the_same_seed_gives_the_same_faults_and_another_seed_others() {
         let plan = Plan::from_seed(7);
         assert_eq!(run(&plan, 500), run(&plan, 500));
         assert_ne!(run(&plan, 500), run(&Plan::from_seed(8), 500));
     }
 
     #[test]
-    fn faults_come_as_often_as_their_probability_says() {
+    fn faults_occur_with_their_probability() {
         let rule = Rule::on("Commit", Fault::Drop).with_probability(0.1);
         let hits = run(&Plan::new(1, vec![rule]), 20_000).into_iter().flatten().count();
         assert!((1_800..2_200).contains(&hits), "{hits}");
     }
 
     #[test]
-    fn a_rule_lets_so_many_through_and_strikes_so_often() {
+    fn a_rule_respects_after_and_times() {
         let plan = Plan::new(0, vec![Rule::on("Commit", Fault::LoseAnswer).once_after(2)]);
         let expected = [None, None, Some(Fault::LoseAnswer), None];
         assert_eq!(run(&plan, 4), expected);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_answered_by_a_stream_is_cut() {
+    fn only_streams_of_answers_are_cut() {
         let faults = Faults::default();
         let cut = Fault::Cut { after: 1 };
         faults.set(Plan::new(0, vec![Rule::always(cut)]));
@@ -170,20 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn what_one_rule_decides_depends_on_no_other_rule() {
+    fn the_decisions_of_a_rule_do_not_depend_on_other_rules() {
         let rule = |rpc, fault| Rule::on(rpc, fault).with_probability(0.3);
         let alone = run(&Plan::new(5, vec![rule("Commit", Fault::Drop)]), 200);
-        let beside = vec![rule("Commit", Fault::Drop), rule("Commit", Fault::LoseAnswer)];
-        let beside = run(&Plan::new(5, beside), 200);
+        let both = vec![rule("Commit", Fault::Drop), rule("Commit", Fault::LoseAnswer)];
+        let both = run(&Plan::new(5, both), 200);
         let drops = |faults: Vec<Option<Fault>>| -> Vec<bool> {
             faults.into_iter().map(|fault| fault == Some(Fault::Drop)).collect()
         };
-        assert!(beside.contains(&Some(Fault::LoseAnswer)));
-        assert_eq!(drops(alone), drops(beside));
+        assert!(both.contains(&Some(Fault::LoseAnswer)));
+        assert_eq!(drops(alone), drops(both));
     }
 
     #[test]
-    fn a_plan_put_in_force_again_begins_again() {
+    fn a_plan_restarts_when_it_is_activated_again() {
         let plan = Plan::new(0, vec![Rule::on("Commit", Fault::Drop).once_after(1)]);
         let faults = Faults::default();
         let request = BeginTransactionRequest::default();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_with_an_impossible_probability_does_not_read() {
+    fn a_plan_with_an_invalid_probability_is_refused() {
         for number in ["1.5", "-0.1"] {
             let text =
                 format!(r#"{{"rules":[{{"fault":{{"kind":"drop"}},"probability":{number}}}]}}"#);
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_is_a_seed_or_a_file() {
+    fn a_plan_argument_is_a_seed_or_a_file() {
         assert_eq!(Plan::of_argument(None).unwrap(), Plan::none());
         assert_eq!(Plan::of_argument(Some("12")).unwrap(), Plan::from_seed(12));
         let folder = tempfile::tempdir().unwrap();
@@ -217,13 +218,13 @@ mod tests {
         assert_eq!(Plan::of_argument(file.to_str()).unwrap(), plan);
         std::fs::write(&file, "{").unwrap();
         let error = Plan::of_argument(file.to_str()).unwrap_err();
-        assert!(error.to_string().contains("holds no plan of faults"), "{error}");
+        assert!(error.to_string().contains("invalid fault plan"), "{error}");
         let error = Plan::of_argument(Some("/no/such/file")).unwrap_err();
-        assert!(error.to_string().contains("no seed, and no file"), "{error}");
+        assert!(error.to_string().contains("expected a seed or a readable file"), "{error}");
     }
 
     #[test]
-    fn a_plan_comes_back_from_json_as_it_was_written() {
+    fn a_plan_survives_a_round_trip_through_json() {
         let plan = Plan::from_seed(3);
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);

@@ -1,5 +1,5 @@
-//! What goes wrong, and when: a plan that can be written down, and that comes out the same each
-//! time it is asked in the same order.
+//! Fault plans: which faults to inject, and when. A plan can be written as JSON. It makes the same
+//! decisions for the same sequence of requests.
 
 use std::time::Duration;
 
@@ -8,43 +8,43 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use tonic::Code;
 
-/// The RPCs that are answered by a stream.
+/// The RPCs that answer with a stream.
 const STREAMS: [&str; 5] =
     ["BatchGetDocuments", "RunQuery", "RunAggregationQuery", "Write", "Listen"];
 
-/// Those of them whose requests are a stream, too.
+/// The RPCs whose requests are a stream, too.
 const BOTH_WAYS: [&str; 2] = ["Write", "Listen"];
 
-/// The longest delay of a plan that follows from a seed.
+/// The longest delay in a plan that is generated from a seed.
 const MAX_DELAY_MILLIS: u64 = 200;
 
-/// Something that goes wrong with a request.
+/// A fault that is injected into a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", deny_unknown_fields)]
 pub enum Fault {
-    /// The request is refused before anything is done.
+    /// The request is refused before it is carried out.
     Refuse { code: FaultCode },
-    /// The request is answered as usual, so much later.
+    /// The request is carried out as usual after a delay.
     #[serde(rename_all = "camelCase")]
     Delay { millis: u64 },
-    /// A stream of answers breaks off with UNAVAILABLE after so many of them, or at its end where
-    /// it has fewer. Only requests that are answered by a stream meet it.
+    /// A stream of answers fails with UNAVAILABLE after `after` answers, or at its end if it has
+    /// fewer. This applies only to RPCs that answer with a stream.
     Cut { after: usize },
-    /// The request waits until [`Running::release`](crate::Running::release) lets it go, and is
-    /// carried out then: what others do meanwhile comes before it.
+    /// The request waits for [`Running::release`](crate::Running::release) before it is carried
+    /// out, so that requests that arrive later may come first.
     Hold,
-    /// The request is carried out, and its answer waits until it is released. A stream in both
-    /// directions does not meet it.
+    /// The request is carried out, and its answer waits for a release. This does not apply to RPCs
+    /// with streams in both directions.
     HoldAnswer,
-    /// The request is carried out, and the client is told UNAVAILABLE.
+    /// The request is carried out, and the client gets UNAVAILABLE.
     LoseAnswer,
-    /// The connection is closed before anything is done.
+    /// The connection is closed before the request is carried out.
     Drop,
-    /// The request is carried out, and the connection closed instead of an answer.
+    /// The request is carried out, and the connection is closed before the answer is sent.
     DropAnswer,
 }
 
-/// Status codes that a fault may have.
+/// The status codes that a refusal may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FaultCode {
@@ -70,7 +70,7 @@ impl From<FaultCode> for Code {
 }
 
 impl Fault {
-    /// What counters call it.
+    /// The name of its counter.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Refuse { .. } => "refuse",
@@ -84,8 +84,8 @@ impl Fault {
         }
     }
 
-    /// Whether a request of this RPC can meet the fault at all.
-    fn concerns(self, rpc: &str) -> bool {
+    /// Whether the fault can occur in requests of this RPC.
+    fn applies_to(self, rpc: &str) -> bool {
         match self {
             Self::Cut { .. } => STREAMS.contains(&rpc),
             Self::HoldAnswer => !BOTH_WAYS.contains(&rpc),
@@ -101,24 +101,24 @@ impl Fault {
     }
 }
 
-/// Which requests a fault befalls.
+/// A fault and the requests that it is injected into.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// The RPC as the protocol calls it, such as `Commit`; any where it is left out.
+    /// The RPC's name in the protocol, such as `Commit`; any RPC if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpc: Option<String>,
-    /// The id of a collection that the request names; any where it is left out.
+    /// The id of a collection that the request names; any request if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     pub fault: Fault,
-    /// In 0..=1, of the requests that match.
+    /// The probability, in 0..=1, for each matching request.
     #[serde(default = "always", deserialize_with = "probability")]
     pub probability: f64,
-    /// So many matching requests are let through first.
+    /// How many matching requests pass before the first fault.
     #[serde(default)]
     pub after: u64,
-    /// The fault comes at most so often.
+    /// The most faults that the rule injects; unlimited if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
 }
@@ -127,27 +127,29 @@ const fn always() -> f64 {
     1.0
 }
 
-/// A number that is a probability; a plan with another was written by mistake.
+/// Deserializes a probability, and refuses a number outside of 0..=1.
 fn probability<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     let number = f64::deserialize(source)?;
     if (0.0..=1.0).contains(&number) {
         Ok(number)
     } else {
-        Err(D::Error::custom(format!("a probability is between 0 and 1, not {number}")))
+        let message = format!("invalid probability {number}: expected one between 0 and 1");
+        Err(D::Error::custom(message))
     }
 }
 
 impl Rule {
-    /// The fault for every request.
+    /// Injects the fault into every request.
     pub fn always(fault: Fault) -> Self {
         Self { rpc: None, collection: None, fault, probability: 1.0, after: 0, times: None }
     }
 
-    /// The fault for every request of an RPC.
+    /// Injects the fault into every request of an RPC.
     pub fn on(rpc: &str, fault: Fault) -> Self {
         Self { rpc: Some(rpc.to_owned()), ..Self::always(fault) }
     }
 
+    /// Restricts the rule to requests that name a collection.
     #[must_use]
     pub fn of(self, collection: &str) -> Self {
         Self { collection: Some(collection.to_owned()), ..self }
@@ -158,20 +160,20 @@ impl Rule {
         Self { probability, ..self }
     }
 
-    /// Only the request after so many that match.
+    /// Restricts the rule to one request: the next one after `after` matching requests.
     #[must_use]
     pub fn once_after(self, after: u64) -> Self {
         Self { after, times: Some(1), ..self }
     }
 
     pub(super) fn matches(&self, rpc: &str, collections: &[&str]) -> bool {
-        self.fault.concerns(rpc)
+        self.fault.applies_to(rpc)
             && self.rpc.as_ref().is_none_or(|it| it == rpc)
             && self.collection.as_ref().is_none_or(|it| collections.contains(&it.as_str()))
     }
 }
 
-/// A seed, and what it decides about.
+/// Rules, and the seed that their decisions are drawn from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
@@ -180,18 +182,18 @@ pub struct Plan {
     pub rules: Vec<Rule>,
 }
 
-/// Why an argument names no plan.
+/// Why a command line argument is not a plan.
 #[derive(Debug, Error)]
 pub enum PlanError {
-    #[error("{argument:?} is no seed, and no file that can be read: {source}")]
+    #[error("invalid faults {argument:?}: expected a seed or a readable file: {source}")]
     File { argument: String, source: std::io::Error },
-    #[error("{file} holds no plan of faults: {source}")]
+    #[error("invalid fault plan in {file}: {source}")]
     Content { file: String, source: serde_json::Error },
 }
 
 impl Plan {
-    /// The plan that a command line names: a seed, or a file that holds a plan as JSON; nothing
-    /// goes wrong where it names none.
+    /// The plan that a command line argument selects: a seed, or a file with a plan as JSON.
+    /// Without an argument, no faults are injected.
     pub fn of_argument(argument: Option<&str>) -> Result<Self, PlanError> {
         let Some(argument) = argument else { return Ok(Self::default()) };
         if let Ok(seed) = argument.parse() {
@@ -207,18 +209,22 @@ impl Plan {
         Self { seed, rules }
     }
 
-    /// Nothing goes wrong.
+    /// The plan without faults.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Some of everything: about one request in fifteen fails, or is answered late.
+    /// A mix of all kinds of faults: about one request in fifteen fails or is answered late.
     pub fn from_seed(seed: u64) -> Self {
         use Fault::{Cut, Delay, Drop, DropAnswer, LoseAnswer, Refuse};
         use FaultCode::{Aborted, DeadlineExceeded, Internal, ResourceExhausted, Unavailable};
-        let some = |salt: u64, below: u64| draw(seed, salt, 0) % below;
+        let below = |salt: u64, limit: u64| draw(seed, salt, 0) % limit;
         let refuse = |code| Refuse { code };
-        let delay = |salt| Delay { millis: 1 + some(salt, MAX_DELAY_MILLIS) };
+        let delay = |salt| Delay { millis: 1 + below(salt, MAX_DELAY_MILLIS) };
+        let cut = |salt, least: usize, span: u8| {
+            let more = below(salt, span.into());
+            Cut { after: least + usize::try_from(more).unwrap_or_default() }
+        };
         let rules = [
             ("Commit", refuse(Aborted), 0.02),
             ("Commit", refuse(Unavailable), 0.01),
@@ -229,17 +235,17 @@ impl Plan {
             ("BatchWrite", refuse(ResourceExhausted), 0.02),
             ("BatchWrite", LoseAnswer, 0.02),
             ("BatchWrite", DropAnswer, 0.01),
-            ("RunQuery", Cut { after: 1 + some(2, 40) as usize }, 0.03),
+            ("RunQuery", cut(2, 1, 40), 0.03),
             ("RunQuery", refuse(DeadlineExceeded), 0.01),
             ("RunQuery", delay(3), 0.02),
             ("BatchGetDocuments", refuse(Unavailable), 0.02),
-            ("BatchGetDocuments", Cut { after: some(4, 3) as usize }, 0.01),
+            ("BatchGetDocuments", cut(4, 0, 3), 0.01),
             ("RunAggregationQuery", refuse(Internal), 0.02),
             ("BeginTransaction", refuse(Unavailable), 0.02),
             ("GetDocument", refuse(Unavailable), 0.02),
             ("GetDocument", delay(5), 0.02),
-            ("Listen", Cut { after: 1 + some(6, 20) as usize }, 0.05),
-            ("Write", Cut { after: 1 + some(7, 20) as usize }, 0.05),
+            ("Listen", cut(6, 1, 20), 0.05),
+            ("Write", cut(7, 1, 20), 0.05),
         ];
         let rules = rules
             .map(|(rpc, fault, probability)| Rule::on(rpc, fault).with_probability(probability));
@@ -247,8 +253,8 @@ impl Plan {
     }
 }
 
-/// 64 bits that follow from the seed, the rule and the number of the request (splitmix64; Steele,
-/// Lea and Flood 2014).
+/// Draws 64 bits for a seed, a rule and the number of a request (splitmix64; Steele, Lea and Flood
+/// 2014).
 pub(super) fn draw(seed: u64, rule: u64, request: u64) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut z = seed

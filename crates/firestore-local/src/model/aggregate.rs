@@ -18,11 +18,11 @@ enum Kind {
     Average(FieldPath),
 }
 
-/// Aggregations in the making; documents are added one by one.
+/// Aggregations in progress. Documents are added one by one.
 #[derive(Clone, Debug)]
 pub struct Aggregates(Vec<(String, Kind, Tally)>);
 
-/// What one aggregation has seen: the integers exactly, the doubles as doubles.
+/// The running totals of one aggregation: the integers exactly, the doubles as a double.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     documents: u64,
@@ -36,7 +36,7 @@ impl Aggregates {
     pub fn parse(aggregations: &[Aggregation]) -> Result<Self, Status> {
         if aggregations.is_empty() || aggregations.len() > MAX_AGGREGATIONS {
             return Err(invalid!(
-                "A query takes 1 to {MAX_AGGREGATIONS} aggregations, not {}",
+                "A query takes 1 to {MAX_AGGREGATIONS} aggregations, got {}",
                 aggregations.len()
             ));
         }
@@ -51,15 +51,15 @@ impl Aggregates {
                 alias => alias.to_owned(),
             };
             if parsed.iter().any(|(other, ..)| *other == alias) {
-                return Err(invalid!("Aggregation alias {alias:?} stands twice"));
+                return Err(invalid!("Duplicate aggregation alias {alias:?}"));
             }
             parsed.push((alias, parse_kind(aggregation)?, Tally::default()));
         }
         Ok(Self(parsed))
     }
 
-    /// Takes a document in, if it has all fields that are summed or averaged: others do not count
-    /// for any of the aggregations. Returns whether more could still change the result.
+    /// Adds a document if it has all fields that are summed or averaged; any other document counts
+    /// for none of the aggregations. Returns whether more documents can change the result.
     pub fn add(&mut self, document: &Document) -> bool {
         if !self.fields().all(|path| path.get(&document.fields).is_some()) {
             return true;
@@ -71,7 +71,7 @@ impl Aggregates {
                 Kind::Count { up_to } => open |= up_to.is_none_or(|most| tally.documents < most),
                 Kind::Sum(path) | Kind::Average(path) => {
                     open = true;
-                    tally.take(path.get(&document.fields));
+                    tally.add(path.get(&document.fields));
                 }
             }
         }
@@ -99,7 +99,7 @@ fn parse_kind(aggregation: &Aggregation) -> Result<Kind, Status> {
             let up_to = match count.up_to {
                 None => None,
                 Some(most) if most > 0 => Some(most.unsigned_abs()),
-                Some(most) => return Err(invalid!("up_to is {most}, must be positive")),
+                Some(most) => return Err(invalid!("up_to must be positive, got {most}")),
             };
             Kind::Count { up_to }
         }
@@ -110,7 +110,7 @@ fn parse_kind(aggregation: &Aggregation) -> Result<Kind, Status> {
 }
 
 impl Tally {
-    fn take(&mut self, value: Option<&Value>) {
+    fn add(&mut self, value: Option<&Value>) {
         match value.and_then(|value| value.value_type.as_ref()) {
             Some(ValueType::IntegerValue(whole)) => {
                 self.numbers += 1;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_counts_as_a_document_only() {
+    fn a_value_that_is_not_a_number_counts_only_as_a_document() {
         let found = results(&[int(1), string("x"), int(2)]);
         assert_eq!((&found["n"], &found["two"]), (&int(3), &int(2)));
         assert_eq!(found["field_1"], double(1.5));
@@ -191,7 +191,7 @@ mod tests {
     fn nan_and_infinities_follow_ieee_754() {
         let sum = |values: &[Value]| match results(values)["sum"].value_type {
             Some(ValueType::DoubleValue(sum)) => sum,
-            _ => panic!("no double"),
+            _ => panic!("not a double"),
         };
         assert!(sum(&[int(1), double(f64::NAN)]).is_nan());
         assert!(sum(&[double(f64::INFINITY), double(f64::NEG_INFINITY)]).is_nan());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_up_to_a_bound_end_there() {
+    fn counts_stop_at_up_to() {
         let count = |up_to| Aggregation {
             alias: String::new(),
             operator: Some(Operator::Count(Count { up_to })),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_refuses_is_refused() {
+    fn aggregations_that_firestore_refuses_are_refused() {
         let count = |alias: &str, up_to| Aggregation {
             alias: alias.to_owned(),
             operator: Some(Operator::Count(Count { up_to })),

@@ -1,4 +1,4 @@
-//! Paths to fields: `a.b`, with segments that are not plain identifiers in backticks.
+//! Field paths such as `a.b`. Segments that are not plain identifiers are quoted in backticks.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use tonic::Status;
 use super::{Fields, invalid};
 use crate::proto::{Document, DocumentMask, MapValue, Value, value::ValueType};
 
-/// The path by which queries name the document itself.
+/// The path that queries use for the document's name.
 pub const NAME: &str = "__name__";
-/// Bytes of a path at most.
+/// The maximum length of a path.
 const MAX_BYTES: usize = 1_500;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub struct FieldPath(Vec<String>);
 
 impl FieldPath {
     pub fn parse(text: &str) -> Result<Self, Status> {
-        let wrong = || invalid!("Invalid property path {text:?}");
+        let malformed = || invalid!("Invalid property path {text:?}");
         if text.len() > MAX_BYTES {
             return Err(invalid!("A property path is longer than {MAX_BYTES} bytes"));
         }
@@ -27,9 +27,9 @@ impl FieldPath {
             let mut segment = String::new();
             if symbols.next_if_eq(&'`').is_some() {
                 loop {
-                    match symbols.next().ok_or_else(wrong)? {
+                    match symbols.next().ok_or_else(malformed)? {
                         '`' => break,
-                        '\\' => segment.push(symbols.next().ok_or_else(wrong)?),
+                        '\\' => segment.push(symbols.next().ok_or_else(malformed)?),
                         other => segment.push(other),
                     }
                 }
@@ -38,17 +38,17 @@ impl FieldPath {
                     segment.push(symbol);
                 }
                 if segment.starts_with(|first: char| first.is_ascii_digit()) {
-                    return Err(wrong());
+                    return Err(malformed());
                 }
             }
             if segment.is_empty() {
-                return Err(wrong());
+                return Err(malformed());
             }
             segments.push(segment);
             match symbols.next() {
                 None => return Ok(Self(segments)),
                 Some('.') => {}
-                Some(_) => return Err(wrong()),
+                Some(_) => return Err(malformed()),
             }
         }
     }
@@ -57,7 +57,7 @@ impl FieldPath {
         matches!(&self.0[..], [only] if only == NAME)
     }
 
-    /// Whether it leads through a name that documents may not use.
+    /// Whether the path contains a name that documents cannot use.
     pub fn is_reserved(&self) -> bool {
         self.0.iter().any(|segment| is_reserved(segment))
     }
@@ -71,7 +71,7 @@ impl FieldPath {
         fields.get(last)
     }
 
-    /// Puts a value, making the maps on the way; what is there and no map is replaced.
+    /// Sets a value, and creates the maps on the path. Other values on the path are replaced.
     pub fn set(&self, fields: &mut Fields, value: Value) {
         let Some((last, parents)) = self.0.split_last() else { return };
         let mut fields = fields;
@@ -99,7 +99,7 @@ impl FieldPath {
     }
 }
 
-/// Names that documents may not use: `__.*__`.
+/// Whether a name is reserved, which means that documents cannot use it: `__.*__`.
 pub fn is_reserved(name: &str) -> bool {
     name.len() >= 4 && name.starts_with("__") && name.ends_with("__")
 }
@@ -134,12 +134,12 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// The paths of a mask.
+/// Parses the paths of a mask.
 pub fn parse_mask(mask: &DocumentMask) -> Result<Vec<FieldPath>, Status> {
     mask.field_paths.iter().map(|path| FieldPath::parse(path)).collect()
 }
 
-/// The document with only the fields that `paths` name. `__name__` names no field.
+/// The document with only the fields in `paths`. `__name__` is not a field.
 pub fn project(document: Document, paths: Option<&[FieldPath]>) -> Document {
     let Some(paths) = paths else { return document };
     let mut fields = Fields::new();
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoted_segments_hold_what_plain_ones_cannot() {
+    fn quoted_segments_may_contain_any_symbol() {
         let path = FieldPath::parse(r"a.`b.c`.`d\`e\\`").unwrap();
         assert_eq!(path.0, ["a", "b.c", r"d`e\"]);
         for text in ["", ".", "a.", ".a", "a..b", "`a", "1a", "a b", "a`b`"] {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_below_a_scalar_replaces_it_and_removing_leaves_neighbours() {
+    fn set_replaces_a_scalar_on_the_path_and_remove_keeps_other_fields() {
         let int = |n| Value { value_type: Some(ValueType::IntegerValue(n)) };
         let path = |text| FieldPath::parse(text).unwrap();
         let mut fields = Fields::from([("a".to_owned(), int(1))]);
@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn paths_come_back_from_their_text(segments in prop::collection::vec(".{1,5}", 1..4)) {
+        fn paths_survive_a_round_trip(segments in prop::collection::vec(".{1,5}", 1..4)) {
             let path = FieldPath(segments);
             prop_assert_eq!(FieldPath::parse(&path.to_string()).unwrap(), path);
         }

@@ -1,5 +1,5 @@
 //! Firestore's semantics as pure functions over the protocol's types: no IO, no clock, no state.
-//! Errors are Firestore's own status codes.
+//! Errors have the status codes that Firestore uses.
 
 pub mod aggregate;
 pub mod field_path;
@@ -16,7 +16,7 @@ use crate::proto::Value;
 /// The fields of a document or of a map value.
 pub type Fields = HashMap<String, Value>;
 
-/// INVALID_ARGUMENT with a message.
+/// Creates an INVALID_ARGUMENT status with a formatted message.
 macro_rules! invalid {
     ($($message:tt)*) => { tonic::Status::invalid_argument(format!($($message)*)) };
 }

@@ -1,5 +1,5 @@
-//! Resource names: databases, documents and collections, and the byte keys that sort as Firestore
-//! sorts names.
+//! Resource names of databases, documents and collections, and the byte keys that sort as
+//! Firestore sorts names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use super::{field_path, invalid};
 
 const MAX_ID_BYTES: usize = 1_500;
 const MAX_NAME_BYTES: usize = 6 * 1_024;
-/// Collections within one another at most.
+/// The maximum depth of nested collections.
 const MAX_COLLECTION_DEPTH: usize = 100;
 
-/// Ends a segment in a key. Lower than any byte of the next segment, so that a document comes
-/// before what lies below it.
+/// Ends a segment in a key. It is lower than any byte of a segment, so that a document sorts
+/// before the documents below it.
 const END: [u8; 2] = [0x00, 0x01];
-/// Stands for a zero byte within a segment.
+/// Encodes a zero byte within a segment.
 const ZERO: [u8; 2] = [0x00, 0xff];
-/// Begins a numeric id: lower than any byte of another id, higher than an end.
+/// Starts a numeric id: lower than the start of any other id, higher than an end.
 const NUMERIC: [u8; 2] = [0x00, 0x02];
-/// Ends a name where more follows in a key, or where the key is inverted: lower than any next
-/// segment, so that a name still comes before those below it.
+/// Ends a name in a key that continues after the name, or that may be inverted. It is lower than
+/// any further segment, so that a name still sorts before the names below it.
 pub const NAME_END: [u8; 2] = [0x00, 0x00];
 
 /// `projects/{project}/databases/{database}`.
@@ -46,7 +46,7 @@ impl Database {
         &self.0
     }
 
-    /// The key that everything of the database begins with.
+    /// The prefix of all keys in the database.
     pub fn key(&self) -> Vec<u8> {
         let mut key = Vec::new();
         push_segment(&mut key, &self.0);
@@ -64,11 +64,11 @@ impl fmt::Display for Database {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentName {
     database: Database,
-    /// Collection and document ids in turn; an even number, at least two.
+    /// Collection and document ids alternate; there is an even number of at least two.
     segments: Vec<String>,
 }
 
-/// Where collections hang: the root of a database's documents, or a document.
+/// The parent of collections: the root of a database's documents, or a document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parent {
     database: Database,
@@ -96,7 +96,7 @@ fn split(name: &str) -> Result<(Database, Vec<String>), Status> {
         Some(rest) => rest.split('/').map(str::to_owned).collect(),
     };
     if segments.len() > 2 * MAX_COLLECTION_DEPTH {
-        return Err(invalid!("Name goes through more than {MAX_COLLECTION_DEPTH} collections"));
+        return Err(invalid!("Name has more than {MAX_COLLECTION_DEPTH} nested collections"));
     }
     for (index, segment) in segments.iter().enumerate() {
         if index % 2 == 0 { check_collection_id(segment)? } else { check_document_id(segment)? }
@@ -104,8 +104,8 @@ fn split(name: &str) -> Result<(Database, Vec<String>), Status> {
     Ok((database, segments))
 }
 
-/// The number of an id such as `__id7__`. Datastore has numeric ids, and Firestore shows them so;
-/// SDKs send the lowest of them as the place where a collection begins.
+/// The number of an id such as `__id7__`. This is how Firestore shows the numeric ids of Datastore;
+/// SDKs use the lowest of them as the start of a collection.
 fn numeric_id(id: &str) -> Option<i64> {
     let number: i64 = id.strip_prefix("__id")?.strip_suffix("__")?.parse().ok()?;
     (format!("__id{number}__") == id).then_some(number)
@@ -143,7 +143,7 @@ fn push_escaped(key: &mut Vec<u8>, bytes: &[u8]) {
     key.extend_from_slice(&END);
 }
 
-/// Numeric ids come before all others, by their number.
+/// Numeric ids sort before all others, by their number.
 fn push_segment(key: &mut Vec<u8>, segment: &str) {
     match numeric_id(segment) {
         Some(number) => {
@@ -160,7 +160,8 @@ fn push_segments<'a>(key: &mut Vec<u8>, segments: impl IntoIterator<Item = &'a S
     }
 }
 
-/// Bytes that sort as full names do, whatever they name, and that no other's begin with.
+/// Appends bytes that sort as full names of any kind do. The bytes of one name are never a prefix
+/// of another's.
 pub fn push_reference(key: &mut Vec<u8>, name: &str) {
     for segment in name.split('/') {
         push_segment(key, segment);
@@ -189,15 +190,15 @@ impl DocumentName {
         &self.segments
     }
 
-    /// Bytes that sort as names do, unique over all databases.
+    /// Bytes that sort as names do and are unique across databases.
     pub fn key(&self) -> Vec<u8> {
         let mut key = self.database.key();
         push_segments(&mut key, &self.segments);
         key
     }
 
-    /// Bytes that sort as the names of one database do, inverted too: those of one name never
-    /// begin with another's.
+    /// Appends bytes that sort as the names of one database do. They also sort correctly when
+    /// inverted, because the bytes of one name are never a prefix of another's.
     pub fn push_order_key(&self, key: &mut Vec<u8>) {
         push_segments(key, &self.segments);
         key.extend_from_slice(&NAME_END);
@@ -210,8 +211,8 @@ impl DocumentName {
         key
     }
 
-    /// Bytes that Firestore counts for a name: each segment with one more byte (8 for a numeric
-    /// id), and 16.
+    /// The size of a name as Firestore counts it: the length of each segment plus one (8 for a
+    /// numeric id), and 16 bytes.
     pub fn size(&self) -> usize {
         let segment = |id: &String| numeric_id(id).map_or(id.len() + 1, |_| 8);
         16 + self.segments.iter().map(segment).sum::<usize>()
@@ -242,14 +243,14 @@ impl Parent {
         self.segments.len()
     }
 
-    /// The key that everything below begins with.
+    /// The prefix of all keys below the parent.
     pub fn key(&self) -> Vec<u8> {
         let mut key = self.database.key();
         push_segments(&mut key, &self.segments);
         key
     }
 
-    /// The key that the documents of a collection begin with.
+    /// The prefix of the keys of a collection's documents.
     pub fn collection_key(&self, collection: &str) -> Vec<u8> {
         let mut key = self.key();
         push_segment(&mut key, collection);
@@ -270,7 +271,7 @@ impl Parent {
     }
 }
 
-/// The first key after all that begin with `prefix`; `None` where there is none.
+/// The first key after all keys that begin with `prefix`; `None` if there is none.
 pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut next = prefix[..=last].to_vec();
@@ -278,7 +279,7 @@ pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(next)
 }
 
-/// The id of the collection right below `parent` that a key lies in.
+/// The id of the collection directly below the parent that contains a key.
 pub fn collection_below(parent_key: &[u8], key: &[u8]) -> Option<String> {
     let rest = key.strip_prefix(parent_key)?;
     let end = rest.windows(2).position(|pair| pair == END)?;
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_sorts_before_what_lies_below_it_and_before_longer_ids() {
+    fn a_document_sorts_before_documents_below_it_and_before_longer_ids() {
         let keys: Vec<_> = ["a/b", "a/b/c/d", "a/b\0", "a/b!", "a/bb", "aa/a"]
             .iter()
             .map(|path| name(path).key())
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn order_keys_keep_their_order_reversed_when_inverted() {
+    fn inverted_order_keys_sort_in_reverse() {
         let inverted = |path: &&str| {
             let mut key = Vec::new();
             name(path).push_order_key(&mut key);
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_collections_below_a_parent_are_found_in_keys() {
+    fn the_collection_below_a_parent_is_read_from_a_key() {
         let parent = name("a/b");
         let key = name("a/b/x\0y/d").key();
         assert_eq!(collection_below(&parent.key(), &key).as_deref(), Some("x\0y"));
@@ -377,7 +378,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_sort_as_segments_do(
+        fn keys_sort_like_segments(
             a in prop::collection::vec("[\0-\u{3}a]{1,3}", 2..=4),
             b in prop::collection::vec("[\0-\u{3}a]{1,3}", 2..=4),
         ) {

@@ -1,6 +1,8 @@
-//! Times in whole microseconds, the resolution that Firestore keeps.
+//! Times in whole microseconds, Firestore's resolution.
 
 use prost_types::Timestamp;
+
+use crate::proto::Document;
 
 /// Microseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,12 +24,17 @@ impl From<&Timestamp> for Micros {
     }
 }
 
+/// When a document was last changed.
+pub fn update_time(document: &Document) -> Micros {
+    Micros::from(&document.update_time.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_before_and_after_the_epoch_come_back() {
+    fn times_before_and_after_the_epoch_survive_a_round_trip() {
         for micros in [0, 1, -1, 1_734_000_000_123_456, -62_135_596_800_000_000] {
             assert_eq!(Micros::from(&Timestamp::from(Micros(micros))), Micros(micros));
         }

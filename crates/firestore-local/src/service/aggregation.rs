@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::selector::selector;
-use super::{Answers, Service};
+use super::{Answers, Service, refuse_explain};
 use crate::model::aggregate::Aggregates;
 use crate::model::path::Parent;
 use crate::model::query::Query;
@@ -16,9 +16,7 @@ pub async fn run(
     service: &Service,
     request: RunAggregationQueryRequest,
 ) -> Result<Answers<RunAggregationQueryResponse>, Status> {
-    if request.explain_options.is_some() {
-        return Err(Status::unimplemented("explain_options are not supported by firestore-local"));
-    }
+    refuse_explain(request.explain_options.as_ref())?;
     let parent = Parent::parse(&request.parent)?;
     let aggregation = match request.query_type {
         Some(run_aggregation_query_request::QueryType::StructuredAggregationQuery(query)) => query,
@@ -27,7 +25,7 @@ pub async fn run(
     let mut aggregates = Aggregates::parse(&aggregation.aggregations)?;
     let query = match aggregation.query_type {
         Some(structured_aggregation_query::QueryType::StructuredQuery(query)) => {
-            service.asked.record(&query);
+            service.query_log.record(&query);
             Query::parse(parent, query)?
         }
         None => return Err(Status::invalid_argument("The aggregation has no query")),
@@ -46,7 +44,7 @@ pub async fn run(
             service.meter.aggregated(&query, seen + skipped as u64);
             Ok(RunAggregationQueryResponse {
                 result: Some(AggregationResult { aggregate_fields: aggregates.results() }),
-                transaction: view.begun.unwrap_or_default(),
+                transaction: view.new_transaction.unwrap_or_default(),
                 read_time: Some(view.read_time.into()),
                 ..RunAggregationQueryResponse::default()
             })

@@ -20,7 +20,7 @@ pub async fn run(
         if *name.database() != database {
             return Err(Status::invalid_argument(format!("{name} is not in database {database}")));
         }
-        // A name asked for twice is answered once.
+        // A name that is requested twice is answered once.
         if !names.contains(&name) {
             names.push(name);
         }
@@ -34,7 +34,7 @@ pub async fn run(
             let found = service.engine.get(&names, view.at, view.reads.as_deref())?;
             let mut answers = Vec::with_capacity(names.len() + 1);
             let read_time = Some(view.read_time.into());
-            if let Some(transaction) = view.begun {
+            if let Some(transaction) = view.new_transaction {
                 let first = BatchGetDocumentsResponse {
                     transaction,
                     ..BatchGetDocumentsResponse::default()

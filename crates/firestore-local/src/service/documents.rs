@@ -70,7 +70,8 @@ async fn put(
         .into_iter()
         .flatten()
         .next();
-    let stored = stored.ok_or_else(|| Status::aborted("the document was deleted meanwhile"))?;
+    let deleted = || Status::aborted("the document was deleted right after this write");
+    let stored = stored.ok_or_else(deleted)?;
     Ok(project(stored, mask.as_deref()))
 }
 
@@ -85,7 +86,7 @@ pub async fn delete(service: &Service, request: DeleteDocumentRequest) -> Result
     Ok(())
 }
 
-/// Twenty letters and digits, as the service's own ids.
+/// Twenty letters and digits, like the ids that Firestore generates.
 fn generated_id() -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let random = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();

@@ -15,14 +15,17 @@ use crate::proto::{
 
 const DEFAULT_PAGE: usize = 300;
 
+fn page_size(requested: i32) -> usize {
+    usize::try_from(requested).ok().filter(|size| *size > 0).unwrap_or(DEFAULT_PAGE)
+}
+
 pub async fn documents(
     service: &Service,
     request: ListDocumentsRequest,
 ) -> Result<ListDocumentsResponse, Status> {
     let parent = Parent::parse(&request.parent)?;
     let mask = request.mask.as_ref().map(parse_mask).transpose()?;
-    let size = usize::try_from(request.page_size).ok().filter(|size| *size > 0);
-    let size = size.unwrap_or(DEFAULT_PAGE);
+    let size = page_size(request.page_size);
     let selector = selector!(list_documents_request, request.consistency_selector, []);
     let view = service.view(parent.database(), selector).await?;
     if request.show_missing {
@@ -58,7 +61,7 @@ pub async fn documents(
         .await
 }
 
-/// `field [asc|desc], ...`.
+/// Parses `field [asc|desc], ...`.
 fn parse_order_by(text: &str) -> Result<Vec<Order>, Status> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts
@@ -81,8 +84,8 @@ fn parse_order_by(text: &str) -> Result<Vec<Order>, Status> {
         .collect()
 }
 
-/// One more than the page, so that the end of the listing is known. The token is the name of the
-/// last document and the values it was ordered by, in hexadecimal.
+/// The query for a page and one more document, which shows whether there is another page. The page
+/// token holds the last document's name and the values it was ordered by, in hexadecimal.
 fn page_query(
     collection: &str,
     orders: &[Order],
@@ -130,7 +133,8 @@ fn page_token(last: &Document, orders: &[Order]) -> String {
 }
 
 fn decode_token(token: &str) -> Result<Cursor, Status> {
-    let wrong = || Status::invalid_argument("page_token is not one that this server gave");
+    let malformed =
+        || Status::invalid_argument("Invalid page_token: expected one from this server");
     let digits = token.as_bytes();
     let bytes = digits
         .chunks(2)
@@ -138,12 +142,12 @@ fn decode_token(token: &str) -> Result<Cursor, Status> {
             std::str::from_utf8(pair).ok().and_then(|text| u8::from_str_radix(text, 16).ok())
         })
         .collect::<Option<Vec<u8>>>()
-        .ok_or_else(wrong)?;
-    prost::Message::decode(bytes.as_slice()).map_err(|_| wrong())
+        .ok_or_else(malformed)?;
+    prost::Message::decode(bytes.as_slice()).map_err(|_| malformed())
 }
 
-/// The documents of a collection in the order of names, and those that are not there but have
-/// something below them.
+/// Lists the documents of a collection by name, including missing documents that have documents
+/// below them.
 fn with_missing(
     service: &Service,
     parent: &Parent,
@@ -159,8 +163,8 @@ fn with_missing(
         token => successor(&DocumentName::parse(token)?.key()).unwrap_or_default(),
     };
     let mut names: Vec<DocumentName> = Vec::new();
-    // Each step finds the next child by its key or by something below it, then skips past all
-    // that lies below.
+    // Each step finds the next document, by its own key or a key below it, and then skips all keys
+    // below it.
     while names.len() <= size {
         let mut next = None;
         service.engine.keys(&prefix, &from, &mut |key| {
@@ -206,13 +210,12 @@ pub async fn collection_ids(
             "ListCollectionIds at a read_time is not supported by firestore-local",
         ));
     }
-    let size = usize::try_from(request.page_size).ok().filter(|size| *size > 0);
-    let size = size.unwrap_or(DEFAULT_PAGE);
+    let size = page_size(request.page_size);
     let token = request.page_token;
     service
         .blocking(move |service| {
             let prefix = parent.key();
-            // Keys are sorted, and each step begins past the collection found before.
+            // Keys are sorted; each step starts after the collection that the last step found.
             let mut ids: Vec<String> = Vec::new();
             let mut from = match token.as_str() {
                 "" => prefix.clone(),
@@ -221,7 +224,7 @@ pub async fn collection_ids(
             while ids.len() <= size {
                 let mut next = None;
                 service.engine.keys(&prefix, &from, &mut |key| {
-                    // The parent's own document is not below it.
+                    // The parent's own document does not count.
                     next = (key != prefix).then(|| key.to_vec());
                     next.is_none()
                 })?;

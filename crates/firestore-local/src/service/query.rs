@@ -5,7 +5,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::selector::{Selector, View, selector};
-use super::{Answers, Service};
+use super::{Answers, Service, refuse_explain};
 use crate::model::path::{DocumentName, Parent};
 use crate::model::query::Query;
 use crate::proto::structured_query::Direction;
@@ -15,20 +15,18 @@ use crate::proto::{
     value::ValueType,
 };
 
-/// Answers waiting for a slow client at most; memory holds no more of a result.
+/// The most answers that wait for a slow client. It bounds how much of a result is in memory.
 const BUFFERED: usize = 64;
 
 pub async fn run(
     service: &Service,
     request: RunQueryRequest,
 ) -> Result<Answers<RunQueryResponse>, Status> {
-    if request.explain_options.is_some() {
-        return Err(Status::unimplemented("explain_options are not supported by firestore-local"));
-    }
+    refuse_explain(request.explain_options.as_ref())?;
     let parent = Parent::parse(&request.parent)?;
     let query = match request.query_type {
         Some(run_query_request::QueryType::StructuredQuery(query)) => {
-            service.asked.record(&query);
+            service.query_log.record(&query);
             Query::parse(parent, query)?
         }
         None => return Err(Status::invalid_argument("RunQuery has no query")),
@@ -45,11 +43,11 @@ type Sender = mpsc::Sender<Result<RunQueryResponse, Status>>;
 
 fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender) {
     let read_time = Some(view.read_time.into());
-    let mut begun = view.begun;
+    let mut new_transaction = view.new_transaction;
     let mut sent = 0;
     let mut emit = |document| {
         let answer = RunQueryResponse {
-            transaction: begun.take().unwrap_or_default(),
+            transaction: new_transaction.take().unwrap_or_default(),
             document: Some(query.project(document)),
             read_time,
             ..RunQueryResponse::default()
@@ -65,7 +63,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
         Ok(skipped) => {
             service.meter.queried(query, sent + skipped);
             let last = RunQueryResponse {
-                transaction: begun.take().unwrap_or_default(),
+                transaction: new_transaction.take().unwrap_or_default(),
                 read_time,
                 skipped_results: i32::try_from(skipped).unwrap_or(i32::MAX),
                 continuation_selector: Some(run_query_response::ContinuationSelector::Done(true)),
@@ -76,7 +74,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
     }
 }
 
-/// Split points: names that cut the query's documents into parts of about equal size.
+/// Finds split points: names that divide the query's documents into parts of about equal size.
 pub async fn partition(
     service: &Service,
     request: PartitionQueryRequest,
@@ -129,7 +127,7 @@ fn check_partitionable(query: &StructuredQuery) -> Result<(), Status> {
     Ok(())
 }
 
-/// At most `count` names that cut `names` into parts of about equal size.
+/// At most `count` of `names`, which divide them into parts of about equal size.
 fn split(names: &[String], count: usize) -> Vec<&String> {
     let count = count.min(names.len().saturating_sub(1));
     (1..=count).map(|part| &names[part * names.len() / (count + 1)]).collect()
@@ -140,20 +138,20 @@ fn page(
     token: &str,
     page_size: usize,
 ) -> Result<PartitionQueryResponse, Status> {
-    // Names sort by their segments, not as texts.
+    // Names sort by their segments, not as strings.
     let after = match token {
         "" => None,
         token => Some(DocumentName::parse(token)?.key()),
     };
-    let is_left = |name: &str| match &after {
+    let is_after = |name: &str| match &after {
         None => true,
         Some(after) => DocumentName::parse(name).is_ok_and(|name| name.key() > *after),
     };
-    let mut rest = points.into_iter().filter(|name| is_left(name)).peekable();
-    let wanted = if page_size == 0 { usize::MAX } else { page_size };
+    let mut rest = points.into_iter().filter(|name| is_after(name)).peekable();
+    let size = if page_size == 0 { usize::MAX } else { page_size };
     let mut response = PartitionQueryResponse::default();
     let mut last = String::new();
-    for name in rest.by_ref().take(wanted) {
+    for name in rest.by_ref().take(size) {
         last.clone_from(name);
         let reference = ValueType::ReferenceValue(name.clone());
         let values = vec![Value { value_type: Some(reference) }];

@@ -1,4 +1,4 @@
-//! As of when a read is: now, at a time, or within a transaction.
+//! The state that a read sees: the latest one, the one at a time, or that of a transaction.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use crate::model::time::Micros;
 use crate::proto::TransactionOptions;
 use crate::transactions::{Mode, Transaction};
 
-/// What a request selects, whichever request it is.
+/// The consistency selector of any request.
 #[derive(Debug)]
 pub enum Selector {
     Now,
@@ -23,13 +23,13 @@ pub enum Selector {
 /// How to carry out a read.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// As of this time; `None` is the latest state.
+    /// The time to read at; `None` for the latest state.
     pub at: Option<Micros>,
-    /// Where to note what was read.
+    /// The read set to record the read in.
     pub reads: Option<Arc<Mutex<ReadSet>>>,
-    /// The id of a transaction that this read began.
-    pub begun: Option<Vec<u8>>,
-    /// What to tell the client the data is as of.
+    /// The id of the transaction that this read began.
+    pub new_transaction: Option<Vec<u8>>,
+    /// The read time to report to the client.
     pub read_time: Micros,
 }
 
@@ -40,7 +40,7 @@ impl Service {
         selector: Selector,
     ) -> Result<View, Status> {
         let now = self.engine.read_time();
-        let latest = View { at: None, reads: None, begun: None, read_time: now };
+        let latest = View { at: None, reads: None, new_transaction: None, read_time: now };
         let view = match selector {
             Selector::Now => latest,
             Selector::At(time) => {
@@ -52,7 +52,7 @@ impl Service {
             Selector::New(options) => {
                 let (id, transaction) =
                     self.transactions.begin(&self.engine, database, Some(&options))?;
-                View { begun: Some(id), ..view_in(&transaction, latest) }
+                View { new_transaction: Some(id), ..view_in(&transaction, latest) }
             }
         };
         if let Some(at) = view.at {
@@ -69,7 +69,8 @@ fn view_in(transaction: &Transaction, latest: View) -> View {
     }
 }
 
-/// The selector of a request, whose generated enum has the variants named.
+/// Converts the generated selector of a request. The last argument names the variant that begins a
+/// transaction, if the request has one.
 macro_rules! selector {
     ($module:ident, $value:expr, [$($new:ident)?]) => {
         match $value {

@@ -1,8 +1,8 @@
-//! Write: a stream of write requests, each answered in its order.
+//! Write: a stream of write requests, answered in order.
 //!
-//! The first request opens the stream and carries no writes; its answer names the stream and its
-//! first token. A stream that broke is not resumed: naming an old one is refused, and the client
-//! opens a new one, as it must with the service once a stream has expired.
+//! The first request opens the stream and carries no writes; its answer holds the stream's id and
+//! first token. A broken stream cannot be resumed: a request that names an old stream is refused,
+//! and the client opens a new one, as it must with Firestore once a stream has expired.
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ pub fn run(service: Service, requests: Streaming<WriteRequest>) -> Answers<Write
     let (answers, stream) = mpsc::channel(16);
     tokio::spawn(async move {
         if let Err(status) = serve(&service, requests, &answers).await {
-            // The client may be gone already.
+            // Sending fails if the client has gone.
             let _ = answers.send(Err(status)).await;
         }
     });
@@ -38,7 +38,7 @@ async fn serve(
         return Err(Status::not_found("The stream has expired; open a new one"));
     }
     if !first.writes.is_empty() {
-        return Err(Status::invalid_argument("The first request of a stream takes no writes"));
+        return Err(Status::invalid_argument("The first request of a stream must have no writes"));
     }
     let mut position: u64 = 0;
     let opened = WriteResponse {
@@ -52,7 +52,7 @@ async fn serve(
     while let Some(request) = requests.next().await {
         let request = request?;
         if request.stream_token.is_empty() {
-            return Err(Status::invalid_argument("A write request names no stream token"));
+            return Err(Status::invalid_argument("A write request has no stream token"));
         }
         let outcome = writes::apply(service, &database, request.writes, None).await?;
         position += 1;

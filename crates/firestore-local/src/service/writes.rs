@@ -1,4 +1,4 @@
-//! BeginTransaction, Commit, Rollback, BatchWrite: everything that writes, in the end.
+//! BeginTransaction, Commit, Rollback and BatchWrite.
 
 use firestore::gcloud_sdk::google::rpc;
 use tonic::Status;
@@ -13,10 +13,10 @@ use crate::proto::{
 };
 use crate::transactions::Mode;
 
-/// Writes of one BatchWrite at most.
+/// The most writes in one BatchWrite.
 const MAX_BATCH: usize = 500;
 
-pub async fn begin(
+pub fn begin(
     service: &Service,
     request: &BeginTransactionRequest,
 ) -> Result<BeginTransactionResponse, Status> {
@@ -43,7 +43,7 @@ pub async fn commit(service: &Service, request: CommitRequest) -> Result<CommitR
     Ok(CommitResponse { write_results, commit_time: Some(outcome.time.into()) })
 }
 
-/// What to bill for a write.
+/// The operation to bill for a write.
 enum Charge {
     Write(DocumentName),
     Delete(DocumentName),
@@ -110,7 +110,7 @@ pub async fn batch(
     let database = Database::parse(&request.database)?;
     if request.writes.len() > MAX_BATCH {
         return Err(Status::invalid_argument(format!(
-            "A batch holds at most {MAX_BATCH} writes, not {}",
+            "A batch has at most {MAX_BATCH} writes, got {}",
             request.writes.len()
         )));
     }
@@ -128,23 +128,20 @@ pub async fn batch(
         }
         parsed.push(mutation);
     }
-    let (mutations, places): (Vec<_>, Vec<_>) = {
-        let mut mutations = Vec::with_capacity(parsed.len());
-        let mut places = Vec::with_capacity(parsed.len());
-        for mutation in parsed {
-            places.push(mutation.map(|mutation| {
-                let charge = charge(&mutation);
-                mutations.push(mutation);
-                charge
-            }));
-        }
-        (mutations, places)
-    };
+    let mut mutations = Vec::with_capacity(parsed.len());
+    let mut charges = Vec::with_capacity(parsed.len());
+    for mutation in parsed {
+        charges.push(mutation.map(|mutation| {
+            let charge = charge(&mutation);
+            mutations.push(mutation);
+            charge
+        }));
+    }
     let outcome = service.engine.write(database, mutations, false, None).await?;
     let mut outcomes = outcome.results.into_iter();
     let mut response = BatchWriteResponse::default();
-    for place in places {
-        let result = place.and_then(|charge| {
+    for charge in charges {
+        let result = charge.and_then(|charge| {
             let missing = || Status::internal("a write has no outcome");
             let written = outcomes.next().ok_or_else(missing)??;
             bill(service, &charge);
@@ -168,7 +165,7 @@ fn rpc_status(status: &Status) -> rpc::Status {
     }
 }
 
-/// A delete has no update time.
+/// The result of a write. A delete has no update time.
 pub fn write_result(written: Written) -> WriteResult {
     WriteResult {
         update_time: written.update_time.map(Into::into),

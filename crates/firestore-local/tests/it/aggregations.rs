@@ -61,7 +61,7 @@ async fn counts_follow_filters_cursors_limits_and_offsets() {
 }
 
 #[tokio::test]
-async fn sums_are_integers_until_a_double_or_an_overflow_comes_in() {
+async fn sums_are_integers_unless_they_include_a_double_or_overflow() {
     assert_eq!(sum_of([]).await, int(0));
     assert_eq!(sum_of([int(1), int(2)]).await, int(3));
     assert_eq!(sum_of([int(1), double(0.5)]).await, double(1.5));
@@ -75,7 +75,7 @@ async fn sums_are_integers_until_a_double_or_an_overflow_comes_in() {
 }
 
 #[tokio::test]
-async fn averages_are_doubles_and_null_over_nothing() {
+async fn averages_are_doubles_or_null_without_numbers() {
     assert_eq!(average_of([]).await, null());
     assert_eq!(average_of([text("no number")]).await, null());
     assert_eq!(average_of([int(1), int(2)]).await, double(1.5));
@@ -85,7 +85,7 @@ async fn averages_are_doubles_and_null_over_nothing() {
 }
 
 #[tokio::test]
-async fn an_aggregated_field_counts_documents_that_have_it() {
+async fn only_documents_with_all_aggregated_fields_count() {
     let local = Local::start().await;
     let book = |pages, year: Option<i64>| {
         let mut stored = fields([("pages", int(pages))]);
@@ -108,7 +108,7 @@ async fn an_aggregated_field_counts_documents_that_have_it() {
 }
 
 #[tokio::test]
-async fn aggregations_without_a_name_get_one_by_place() {
+async fn aggregations_without_an_alias_get_one_by_position() {
     let local = with([Some(int(5)), Some(int(6))]).await;
     let result = local.aggregate(from("c"), [count(""), sum("s", "x"), sum("", "x")]).await;
     let expected = fields([("field_1", int(2)), ("s", int(11)), ("field_2", int(11))]);
@@ -125,7 +125,7 @@ async fn aggregated_fields_may_lie_in_maps() {
 }
 
 #[tokio::test]
-async fn aggregations_that_make_no_sense_are_refused() {
+async fn invalid_aggregations_are_refused() {
     let local = with([Some(int(1))]).await;
     let refused = async |outcome: Result<Fields, tonic::Status>| {
         assert_eq!(outcome.unwrap_err().code(), Code::InvalidArgument);

@@ -1,5 +1,5 @@
-//! Serializability where it pays: transfers between accounts by many clients at once, while others
-//! look on. Money is neither made nor lost, not even for a moment.
+//! Serializability: many clients transfer money between accounts while others read the accounts.
+//! The total never changes for any reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,12 +33,13 @@ async fn accounts_in(client: &Client, transaction: &[u8]) -> Result<Vec<Document
     Ok(answers.into_iter().filter_map(|answer| answer.document).collect())
 }
 
-/// Moves some of what the richest account has to another; true if that was possible.
+/// Transfers a part of the richest account's balance to a random account; returns false if that is
+/// the same account.
 async fn transfer(client: &Client, random: &mut Random) -> Result<bool, Status> {
     let transaction = client.begin().await;
     let accounts = accounts_in(client, &transaction).await?;
     let total: i64 = accounts.iter().map(balance).sum();
-    let from = accounts.first().expect("somebody has money");
+    let from = accounts.first().expect("an account with money");
     let to = client.name(&format!("accounts/{}", random.below(ACCOUNTS)));
     if to == from.name {
         client.rollback(transaction).await?;
@@ -51,7 +52,7 @@ async fn transfer(client: &Client, random: &mut Random) -> Result<bool, Status> 
         put(to, fields([("balance", int(had + amount))])),
     ];
     client.commit_in(transaction, writes).await?;
-    // Only what committed need have been consistent.
+    // Only a transaction that commits must have seen a consistent state.
     assert_eq!(total, TOTAL);
     Ok(true)
 }
@@ -67,7 +68,7 @@ async fn work(client: Client, seed: u64) {
     }
 }
 
-/// Looks at all accounts, in a transaction and by a plain query, until the clerks are done.
+/// Reads all accounts, in a transaction and with a plain query, until the clerks are done.
 async fn audit(client: Client, closed: Arc<AtomicBool>) {
     while !closed.load(Ordering::SeqCst) {
         let transaction = client.begin_with(Some(read_only(None))).await.unwrap();
@@ -81,7 +82,7 @@ async fn audit(client: Client, closed: Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn transfers_keep_the_total_for_everybody_who_looks() {
+async fn every_reader_sees_the_same_total_during_transfers() {
     for index_threshold in [0, usize::MAX - 1] {
         let local = Local::of(Server::builder().index_threshold(index_threshold)).await;
         let opening = (0..ACCOUNTS).map(|account| {

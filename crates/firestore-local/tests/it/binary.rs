@@ -1,4 +1,4 @@
-//! The program `firestore-local`: what it has acknowledged survives its sudden death.
+//! The program `firestore-local`: acknowledged commits survive a kill.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::support::queries::*;
 use crate::support::values::*;
 use crate::support::writes::{patch, put, remove};
 
-/// Writes commit after commit until the server is gone: each sets the same number in two
-/// documents. Gives the last number that was acknowledged.
+/// Commits until the server is gone. Each commit sets the same number in two documents. Returns the
+/// last acknowledged number.
 async fn write_until_gone(client: Client, writer: usize, progress: Arc<AtomicI64>) -> i64 {
     let (a, b) = pair_of(&client, writer);
     for n in 1.. {
@@ -37,7 +37,7 @@ fn pair_of(client: &Client, writer: usize) -> (String, String) {
 const WRITERS: usize = 8;
 
 #[tokio::test]
-async fn killed_while_it_writes_it_comes_back_with_every_acknowledged_commit() {
+async fn every_acknowledged_commit_survives_a_kill_during_writes() {
     let data = tempfile::tempdir().unwrap();
     for round in 0..3 {
         let program = Program::start(Some(data.path()));
@@ -46,7 +46,7 @@ async fn killed_while_it_writes_it_comes_back_with_every_acknowledged_commit() {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| tokio::spawn(write_until_gone(client.clone(), writer, progress.clone())))
             .collect();
-        // Each round ends at another moment of the load.
+        // Each round kills the server at a different point.
         while progress.load(Ordering::Relaxed) < 100 + round * 77 {
             tokio::task::yield_now().await;
         }
@@ -62,7 +62,7 @@ async fn killed_while_it_writes_it_comes_back_with_every_acknowledged_commit() {
         for (writer, acknowledged) in acknowledged.into_iter().enumerate() {
             check(&client, writer, acknowledged).await;
         }
-        // The next round begins from nothing.
+        // The next round starts with an empty store.
         for collection in ["log", "pairs"] {
             let found = client.query(from(collection)).await.unwrap();
             for chunk in found.chunks(500) {
@@ -78,7 +78,7 @@ async fn check(client: &Client, writer: usize, acknowledged: i64) {
     let (a, b) = pair_of(client, writer);
     let number = async |name: &str| client.fields(client.path(name)).await.map(|f| f["n"].clone());
     let (a, b) = (number(&a).await, number(&b).await);
-    assert_eq!(a, b, "a commit is there whole or not at all");
+    assert_eq!(a, b, "a commit is applied completely or not at all");
     let possible = [acknowledged, acknowledged + 1].map(|n| (n > 0).then(|| int(n)));
     assert!(possible.contains(&a), "writer {writer}: {a:?}, acknowledged {acknowledged}");
     let filter = equal("writer", int(i64::try_from(writer).unwrap()));
@@ -88,11 +88,11 @@ async fn check(client: &Client, writer: usize, acknowledged: i64) {
 }
 
 #[tokio::test]
-async fn indexes_that_were_being_written_agree_with_the_documents_after_a_kill() {
+async fn indexes_agree_with_the_documents_after_a_kill_during_writes() {
     let data = tempfile::tempdir().unwrap();
     let program = Program::start(Some(data.path()));
     let client = program.client().await;
-    // More than are scanned without an index.
+    // More documents than the index threshold.
     for start in (0..1_000).step_by(500) {
         let writes = (start..start + 500).map(|n| {
             put(client.name(&format!("c/{n:04}")), fields([("k", int(n % 3)), ("n", int(n))]))
@@ -138,7 +138,7 @@ async fn indexes_that_were_being_written_agree_with_the_documents_after_a_kill()
 }
 
 #[tokio::test]
-async fn ended_in_order_it_says_what_it_would_have_cost() {
+async fn a_terminated_server_prints_its_bill() {
     let program = Program::start(None);
     let client = program.client().await;
     client.set("c/d", [("n", int(1))]).await;
@@ -146,12 +146,12 @@ async fn ended_in_order_it_says_what_it_would_have_cost() {
     client.fields("c/missing").await;
     client.commit([remove(client.name("c/d"))]).await.unwrap();
     drop(client);
-    let said = program.terminate();
-    assert!(said.contains("2 reads, 1 writes, 1 deletes"), "{said}");
+    let output = program.terminate();
+    assert!(output.contains("2 reads, 1 writes, 1 deletes"), "{output}");
 }
 
 #[tokio::test]
-async fn ended_in_order_it_keeps_everything_and_times_go_on() {
+async fn documents_survive_termination_and_commit_times_still_rise() {
     let data = tempfile::tempdir().unwrap();
     let program = Program::start(Some(data.path()));
     let client = program.client().await;
@@ -166,50 +166,39 @@ async fn ended_in_order_it_keeps_everything_and_times_go_on() {
 }
 
 #[test]
-fn a_folder_in_use_is_an_error_that_says_so() {
+fn a_data_folder_in_use_is_reported() {
     let data = tempfile::tempdir().unwrap();
     let _first = Program::start(Some(data.path()));
-    let second = Command::new(env!("CARGO_BIN_EXE_firestore-local"))
-        .args(["--addr", "127.0.0.1:0", "--data"])
-        .arg(data.path())
-        .output()
-        .unwrap();
-    assert!(!second.status.success());
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains("in use") && said.lines().count() == 1, "{said}");
+    let error = Program::try_start(["--data".as_ref(), data.path().as_os_str()]).unwrap_err();
+    assert!(error.contains("in use") && error.lines().count() == 1, "{error}");
 }
 
 #[test]
-fn an_address_in_use_is_an_error_that_says_so() {
+fn an_address_in_use_is_reported() {
     let first = Program::start(None);
     let second = Command::new(env!("CARGO_BIN_EXE_firestore-local"))
         .args(["--addr", &first.address])
         .output()
         .unwrap();
     assert!(!second.status.success());
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains(&first.address), "{said}");
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert!(error.contains(&first.address), "{error}");
 }
 
 #[tokio::test]
-async fn faults_are_named_by_a_seed_or_a_file() {
+async fn the_faults_argument_is_a_seed_or_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plan.json");
     let rule = r#"{"rpc":"Commit","fault":{"kind":"refuse","code":"ABORTED"}}"#;
     std::fs::write(&file, format!(r#"{{"rules":[{rule}]}}"#)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-    command.args(["--addr", "127.0.0.1:0", "--faults"]).arg(&file);
-    let program = Program::of(command).unwrap();
+    let in_file = ["--faults".as_ref(), file.as_os_str()];
+    let program = Program::try_start(in_file).unwrap();
     let client = program.client().await;
     assert_eq!(client.refused(put(client.name("c/d"), fields([]))).await, Code::Aborted);
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-    command.args(["--addr", "127.0.0.1:0", "--faults", "7"]);
-    drop(Program::of(command).unwrap());
+    drop(Program::try_start(["--faults", "7"]).unwrap());
 
     std::fs::write(&file, "[]").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-    command.args(["--addr", "127.0.0.1:0", "--faults"]).arg(&file);
-    let said = Program::of(command).unwrap_err();
-    assert!(said.contains("holds no plan of faults") && said.lines().count() == 1, "{said}");
+    let error = Program::try_start(in_file).unwrap_err();
+    assert!(error.contains("invalid fault plan") && error.lines().count() == 1, "{error}");
 }

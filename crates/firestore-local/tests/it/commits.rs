@@ -1,4 +1,4 @@
-//! Commit and BatchWrite: all or nothing, and each for itself.
+//! Commit, which applies all writes or none, and BatchWrite, which applies each independently.
 
 use tonic::Code;
 
@@ -23,7 +23,7 @@ async fn a_commit_is_all_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_commit_answers_each_write_in_order_with_the_commits_time() {
+async fn a_commit_answers_each_write_in_order_with_the_commit_time() {
     let local = Local::start().await;
     local.set("c/old", [("x", int(1))]).await;
     let writes = [
@@ -38,7 +38,7 @@ async fn a_commit_answers_each_write_in_order_with_the_commits_time() {
 }
 
 #[tokio::test]
-async fn commit_times_only_rise() {
+async fn commit_times_rise_with_every_commit() {
     let local = Local::start().await;
     let mut last = (0, 0);
     for number in 0..200 {
@@ -50,7 +50,7 @@ async fn commit_times_only_rise() {
 }
 
 #[tokio::test]
-async fn an_empty_commit_is_a_commit() {
+async fn an_empty_commit_has_a_commit_time() {
     let local = Local::start().await;
     let answer = local.commit([]).await.unwrap();
     assert!(answer.commit_time.is_some());
@@ -58,7 +58,7 @@ async fn an_empty_commit_is_a_commit() {
 }
 
 #[tokio::test]
-async fn a_commit_takes_many_writes() {
+async fn a_commit_accepts_many_writes() {
     let local = Local::start().await;
     let writes = (0..2_000).map(|n| put(local.name(&format!("c/{n:05}")), fields([("n", int(n))])));
     let answer = local.commit(writes).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_commit_takes_many_writes() {
 }
 
 #[tokio::test]
-async fn writes_that_are_none_are_refused() {
+async fn invalid_writes_are_refused() {
     let local = Local::start().await;
     let other = local.project("demo-other").await;
     for (why, write) in [
@@ -82,7 +82,7 @@ async fn writes_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn in_a_batch_each_write_is_on_its_own() {
+async fn a_batch_applies_each_write_independently() {
     let local = Local::start().await;
     local.set("c/there", [("x", int(1))]).await;
     let writes = [
@@ -108,7 +108,7 @@ async fn in_a_batch_each_write_is_on_its_own() {
 }
 
 #[tokio::test]
-async fn a_batch_writes_no_document_twice() {
+async fn a_batch_that_writes_a_document_twice_is_refused() {
     let local = Local::start().await;
     let writes = [put(local.name("c/d"), fields([("x", int(1))])), remove(local.name("c/d"))];
     let status = local.batch_write(writes).await.unwrap_err();
@@ -117,7 +117,7 @@ async fn a_batch_writes_no_document_twice() {
 }
 
 #[tokio::test]
-async fn a_batch_takes_five_hundred_writes() {
+async fn a_batch_accepts_five_hundred_writes() {
     let local = Local::start().await;
     let writes = (0..500).map(|n| put(local.name(&format!("c/{n}")), fields([("n", int(n))])));
     let answer = local.batch_write(writes).await.unwrap();

@@ -1,5 +1,5 @@
-//! The `firestore` crate's own interface, as the service uses it: its way to say things, and how
-//! it tells errors apart.
+//! The interface of the `firestore` crate, as the service uses it: its requests, and how it
+//! classifies errors.
 
 use firestore::errors::{BackoffError, FirestoreError};
 use firestore::{
@@ -56,7 +56,7 @@ async fn objects_are_inserted_read_updated_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_insert_over_something_is_a_conflict() {
+async fn an_insert_of_an_existing_document_is_a_conflict() {
     let local = Local::start().await;
     insert(&local, "x", 1).await.unwrap();
     let error = insert(&local, "x", 2).await.unwrap_err();
@@ -65,7 +65,7 @@ async fn an_insert_over_something_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn preconditions_that_fail_are_told_apart() {
+async fn failed_preconditions_are_distinguished() {
     let local = Local::start().await;
     let update = async |id: &str, condition| {
         let update = local.db.fluent().update().in_col("samples").precondition(condition);
@@ -128,7 +128,7 @@ async fn queries_filter_order_page_and_project() {
 }
 
 #[tokio::test]
-async fn aggregations_come_back_as_an_object() {
+async fn aggregations_are_deserialized_into_an_object() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Totals {
         n: i64,
@@ -159,7 +159,7 @@ async fn aggregations_come_back_as_an_object() {
 }
 
 #[tokio::test]
-async fn transactions_count_right_and_carry_transforms() {
+async fn concurrent_transactions_count_exactly_and_apply_transforms() {
     let local = Local::start().await;
     insert(&local, "x", 0).await.unwrap();
     let increments = (0..5).map(|_| {
@@ -198,7 +198,7 @@ async fn transactions_count_right_and_carry_transforms() {
 }
 
 #[tokio::test]
-async fn batches_tell_how_each_write_went() {
+async fn batches_report_the_status_of_each_write() {
     let local = Local::start().await;
     insert(&local, "there", 1).await.unwrap();
     let writer = local.db.create_simple_batch_writer().await.unwrap();
@@ -216,7 +216,7 @@ async fn batches_tell_how_each_write_went() {
 }
 
 #[tokio::test]
-async fn listings_and_batches_of_ids_stream() {
+async fn listings_and_batches_of_ids_are_streamed() {
     let local = Local::start().await;
     for n in 0..5 {
         insert(&local, &format!("s{n}"), n).await.unwrap();
@@ -248,15 +248,15 @@ async fn listings_and_batches_of_ids_stream() {
         .await
         .unwrap();
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    let there: Vec<_> = found.iter().map(|(id, found)| (id.as_str(), found.is_some())).collect();
-    assert_eq!(there, [("missing", false), ("s1", true), ("s3", true)]);
+    let exists: Vec<_> = found.iter().map(|(id, found)| (id.as_str(), found.is_some())).collect();
+    assert_eq!(exists, [("missing", false), ("s1", true), ("s3", true)]);
     let collections: Vec<String> =
         local.db.fluent().list().collections().stream_all().await.unwrap().collect().await;
     assert_eq!(collections, ["samples"]);
 }
 
 #[tokio::test]
-async fn a_listener_hears_of_changes() {
+async fn a_listener_receives_changes() {
     let local = Local::start().await;
     insert(&local, "first", 1).await.unwrap();
     let (changes, mut heard) = mpsc::unbounded_channel();

@@ -5,7 +5,7 @@ use crate::support::queries::*;
 use crate::support::values::*;
 use crate::support::writes::put;
 
-/// By `x`: a, then b and c, then d, then e; f has no `x`. By `y` the other way round.
+/// Ordered by `x`: a, then b and c, then d, then e; f has no `x`. Ordered by `y`: the reverse.
 async fn six() -> Pair {
     Pair::with([
         ("c/a", fields([("x", int(1)), ("y", int(5))])),
@@ -19,7 +19,7 @@ async fn six() -> Pair {
 }
 
 #[tokio::test]
-async fn without_an_order_documents_come_by_name() {
+async fn without_an_order_documents_are_ordered_by_name() {
     let pair = six().await;
     pair.expect(from("c"), "a b c d e f").await;
     pair.expect(from("c").ordered(NAME), "a b c d e f").await;
@@ -28,7 +28,7 @@ async fn without_an_order_documents_come_by_name() {
 }
 
 #[tokio::test]
-async fn orders_leave_out_what_lacks_the_field_and_end_with_the_name() {
+async fn orders_omit_documents_without_the_field_and_end_with_the_name() {
     let pair = six().await;
     pair.expect(from("c").ordered("x"), "a b c d e").await;
     pair.expect(from("c").descending("x"), "e d c b a").await;
@@ -53,7 +53,7 @@ async fn ids_sort_by_their_bytes() {
 }
 
 #[tokio::test]
-async fn an_inequality_orders_by_its_field() {
+async fn an_inequality_implies_an_order_by_its_field() {
     let pair = six().await;
     let filter = || test("y", Op::GreaterThan, int(1));
     pair.expect(from("c").filtered(filter()), "d c b a").await;
@@ -62,7 +62,7 @@ async fn an_inequality_orders_by_its_field() {
 }
 
 #[tokio::test]
-async fn cursors_of_all_four_kinds() {
+async fn all_four_kinds_of_cursors_bound_the_result() {
     let pair = six().await;
     let by_x = || from("c").ordered("x");
     for (query, ids) in [
@@ -81,7 +81,7 @@ async fn cursors_of_all_four_kinds() {
 }
 
 #[tokio::test]
-async fn cursors_run_with_the_order() {
+async fn cursors_follow_a_descending_order() {
     let pair = six().await;
     let by_x = || from("c").descending("x");
     for (query, ids) in [
@@ -95,7 +95,7 @@ async fn cursors_run_with_the_order() {
 }
 
 #[tokio::test]
-async fn cursors_may_name_the_document_and_need_not_name_all_orders() {
+async fn cursors_may_include_the_name_and_may_omit_orders() {
     let pair = six().await;
     let name = |id: &str| reference(pair.name(&format!("c/{id}")));
     let by_x_and_name = || from("c").ordered("x").ordered(NAME);
@@ -116,7 +116,7 @@ async fn cursors_may_name_the_document_and_need_not_name_all_orders() {
 }
 
 #[tokio::test]
-async fn cursors_go_together_with_filters() {
+async fn cursors_combine_with_filters() {
     let pair = six().await;
     let filtered = || from("c").filtered(test("x", Op::LessThan, int(3))).ordered("x");
     pair.expect(filtered().start_after([int(1)]), "b c").await;
@@ -127,7 +127,7 @@ async fn cursors_go_together_with_filters() {
 }
 
 #[tokio::test]
-async fn offsets_and_limits_cut_what_is_left() {
+async fn offsets_and_limits_apply_after_filters_and_cursors() {
     let pair = six().await;
     for (query, ids) in [
         (from("c").limited(2), "a b"),
@@ -144,7 +144,7 @@ async fn offsets_and_limits_cut_what_is_left() {
 }
 
 #[tokio::test]
-async fn the_answer_says_how_many_were_skipped_and_when_it_was_read() {
+async fn the_answer_reports_the_skipped_results_and_the_read_time() {
     let pair = six().await;
     for local in [&pair.scanning, &pair.indexing] {
         for (offset, skipped) in [(0, 0), (4, 4), (99, 6)] {
@@ -160,8 +160,8 @@ async fn the_answer_says_how_many_were_skipped_and_when_it_was_read() {
 }
 
 #[tokio::test]
-async fn the_last_documents_come_as_the_sdks_ask_for_them() {
-    // limitToLast is the reversed query with reversed cursors, and a reversed answer.
+async fn the_reversed_query_of_limit_to_last_returns_the_last_documents() {
+    // For limitToLast the SDKs reverse the query, its cursors and the answer.
     let pair = six().await;
     let last_two = from("c").descending("x").descending(NAME).limited(2);
     pair.expect(last_two, "e d").await;
@@ -170,7 +170,7 @@ async fn the_last_documents_come_as_the_sdks_ask_for_them() {
 }
 
 #[tokio::test]
-async fn projections_give_only_what_they_name() {
+async fn projections_return_only_their_fields() {
     let pair = Pair::with([(
         "c/d",
         fields([("a", int(1)), ("m", map([("x", int(2)), ("y", int(3))])), ("o.p", int(4))]),
@@ -189,7 +189,7 @@ async fn projections_give_only_what_they_name() {
 }
 
 #[tokio::test]
-async fn a_collection_is_paged_through_with_cursors_without_gaps_or_repeats() {
+async fn pages_by_cursor_cover_a_collection_without_gaps_or_repeats() {
     let pair = Pair::start().await;
     let writes = (0..100).map(|n| {
         let pairs = fields([("x", int(n % 7)), ("y", int(n))]);

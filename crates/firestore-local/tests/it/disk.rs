@@ -1,5 +1,5 @@
-//! A disk that is full, takes no writes, or has damaged what was on it: either the server says so
-//! in a line, or it goes on from the last commit that it acknowledged.
+//! A disk that is full, read-only or damaged: the server either reports it in one line, or
+//! continues from the last acknowledged commit.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,50 +13,53 @@ use crate::support::queries::from;
 use crate::support::values::*;
 use crate::support::writes::put;
 
-/// Whether this machine lets a test have mounts of its own; where it does not, what needs them is
-/// left out.
-fn mounts() -> bool {
-    let made = Command::new("unshare").args(["-rm", "true"]).status();
-    let made = made.is_ok_and(|status| status.success());
-    if !made {
-        eprintln!("left out: this machine has no unshare(1), or forbids it");
+/// Whether this machine allows private mounts; tests that need them are skipped otherwise.
+fn can_mount() -> bool {
+    let status = Command::new("unshare").args(["-rm", "true"]).status();
+    let can_mount = status.is_ok_and(|status| status.success());
+    if !can_mount {
+        eprintln!("skipped: this machine has no unshare(1), or forbids it");
     }
-    made
+    can_mount
 }
 
-fn refused(data: &Path, preparation: &str) -> String {
-    let said = Program::after(preparation, data).map(|_| ()).unwrap_err();
-    assert!(said.starts_with("error: ") && said.lines().count() == 1, "{said}");
-    said
+/// The error of a server that does not start, which is one line.
+fn error_of(started: Result<Program, String>) -> String {
+    let error = started.map(drop).unwrap_err();
+    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{error}");
+    error
+}
+
+fn start_in(data: &Path) -> Result<Program, String> {
+    Program::try_start(["--data".as_ref(), data.as_os_str()])
 }
 
 #[test]
 fn a_data_folder_that_is_a_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-    command.args(["--addr", "127.0.0.1:0", "--data"]).arg(file.path());
-    let said = Program::of(command).unwrap_err();
-    assert!(said.contains("is not a folder") && said.lines().count() == 1, "{said}");
+    let error = error_of(start_in(file.path()));
+    assert!(error.contains("is not a folder"), "{error}");
 }
 
 const READ_ONLY: &str = r#"mount --bind "$D" "$D"; mount -o remount,bind,ro "$D""#;
 
 #[tokio::test]
-async fn a_read_only_data_folder_is_refused_empty_or_not() {
-    if !mounts() {
+async fn a_read_only_data_folder_is_refused() {
+    if !can_mount() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    assert!(refused(data.path(), READ_ONLY).contains("Read-only file system"));
+    let error = || error_of(Program::start_after(READ_ONLY, data.path()));
+    assert!(error().contains("Read-only file system"));
     let program = Program::start(Some(data.path()));
     program.client().await.set("c/d", [("n", int(1))]).await;
     program.kill();
-    assert!(refused(data.path(), READ_ONLY).contains("Read-only file system"));
+    assert!(error().contains("Read-only file system"));
     let program = Program::start(Some(data.path()));
     assert_eq!(program.client().await.fields("c/d").await, Some(fields([("n", int(1))])));
 }
 
-/// A document that takes some space, and that is known by its number.
+/// The fields of a document that takes space and is identified by its number.
 fn content(n: i64) -> Fields {
     fields([("n", int(n)), ("x", text(&"x".repeat(20_000)))])
 }
@@ -65,7 +68,7 @@ async fn write(client: &Client, n: i64) -> Result<(), Status> {
     client.commit([put(client.name(&format!("c/{n:05}")), content(n))]).await.map(drop)
 }
 
-/// Writes until it is refused; gives how many commits were acknowledged, and the refusal.
+/// Commits until one is refused; returns how many were acknowledged, and the refusal.
 async fn fill(client: &Client) -> (i64, Status) {
     for n in 0..10_000 {
         if let Err(status) = write(client, n).await {
@@ -75,7 +78,8 @@ async fn fill(client: &Client) -> (i64, Status) {
     panic!("nothing was refused");
 }
 
-/// All that was acknowledged is there; what was refused may be, whole.
+/// Checks that every acknowledged commit is there. A refused commit may be there, too, but only
+/// completely.
 async fn check(client: &Client, acknowledged: i64) {
     let documents = client.query(from("c")).await.unwrap();
     let numbers: Vec<_> = documents.iter().map(|it| integer(&it.fields["n"])).collect();
@@ -86,7 +90,7 @@ async fn check(client: &Client, acknowledged: i64) {
     }
 }
 
-/// Reads go on while commits are refused.
+/// Checks that reads continue while commits are refused.
 async fn check_full(client: &Client, acknowledged: i64, refusal: &Status) {
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
     assert!(refusal.message().contains("the disk is full"), "{refusal}");
@@ -98,8 +102,8 @@ async fn check_full(client: &Client, acknowledged: i64, refusal: &Status) {
     }
 }
 
-/// Waits until commits are taken again.
-async fn until_taken(client: &Client, n: i64) {
+/// Waits until a commit is accepted again.
+async fn until_accepted(client: &Client, n: i64) {
     let began = Instant::now();
     while let Err(status) = write(client, n).await {
         assert!(began.elapsed() < Duration::from_secs(30), "{status}");
@@ -107,14 +111,16 @@ async fn until_taken(client: &Client, n: i64) {
     }
 }
 
+/// Limits the size of files that the server writes.
+const FILE_SIZE_LIMIT: &str = r#"trap "" XFSZ; ulimit -S -f 16000"#;
+
 #[tokio::test]
-async fn at_the_limit_of_the_file_size_commits_are_refused_and_nothing_is_lost() {
-    if !mounts() {
+async fn commits_beyond_the_file_size_limit_are_refused_and_nothing_is_lost() {
+    if !can_mount() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let limited = r#"trap "" XFSZ; ulimit -S -f 16000"#;
-    let program = Program::after(limited, data.path()).unwrap();
+    let program = Program::start_after(FILE_SIZE_LIMIT, data.path()).unwrap();
     let client = program.client().await;
     let (acknowledged, refusal) = fill(&client).await;
     check_full(&client, acknowledged, &refusal).await;
@@ -123,7 +129,7 @@ async fn at_the_limit_of_the_file_size_commits_are_refused_and_nothing_is_lost()
         .args(["--pid", &program.id().to_string(), "--fsize=unlimited:unlimited"])
         .status();
     assert!(raised.unwrap().success());
-    until_taken(&client, 30_000).await;
+    until_accepted(&client, 30_000).await;
     check(&client, acknowledged).await;
     program.kill();
 
@@ -134,13 +140,12 @@ async fn at_the_limit_of_the_file_size_commits_are_refused_and_nothing_is_lost()
 }
 
 #[tokio::test]
-async fn killed_while_the_disk_was_full_it_comes_back_with_what_was_acknowledged() {
-    if !mounts() {
+async fn acknowledged_commits_survive_a_kill_while_the_disk_is_full() {
+    if !can_mount() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let limited = r#"trap "" XFSZ; ulimit -S -f 16000"#;
-    let program = Program::after(limited, data.path()).unwrap();
+    let program = Program::start_after(FILE_SIZE_LIMIT, data.path()).unwrap();
     let (acknowledged, refusal) = fill(&program.client().await).await;
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
     program.kill();
@@ -151,36 +156,37 @@ async fn killed_while_the_disk_was_full_it_comes_back_with_what_was_acknowledged
 }
 
 #[tokio::test]
-async fn on_a_full_file_system_commits_are_refused_until_there_is_space() {
-    if !mounts() {
+async fn commits_on_a_full_file_system_are_refused_until_there_is_space() {
+    if !can_mount() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
     let small =
         r#"mount -t tmpfs -o size=16m tmpfs "$D"; head -c 6000000 /dev/zero > "$D/ballast""#;
-    let program = Program::after(small, data.path()).unwrap();
+    let program = Program::start_after(small, data.path()).unwrap();
     let client = program.client().await;
     let (acknowledged, refusal) = fill(&client).await;
     check_full(&client, acknowledged, &refusal).await;
 
-    let seen = format!("/proc/{}/root{}", program.id(), data.path().display());
-    std::fs::remove_file(Path::new(&seen).join("ballast")).unwrap();
-    until_taken(&client, 30_000).await;
+    // The folder as the program sees it.
+    let folder = format!("/proc/{}/root{}", program.id(), data.path().display());
+    std::fs::remove_file(Path::new(&folder).join("ballast")).unwrap();
+    until_accepted(&client, 30_000).await;
     check(&client, acknowledged).await;
 }
 
-/// What is done to a file.
+/// A kind of damage to a file.
 #[derive(Debug)]
 enum Damage {
-    CutTo(usize),
+    Truncate(usize),
     Flip { from: usize, bytes: usize },
 }
 
 impl Damage {
-    fn done_to(&self, file: &[u8]) -> Vec<u8> {
+    fn apply(&self, file: &[u8]) -> Vec<u8> {
         let mut file = file.to_owned();
         match *self {
-            Self::CutTo(length) => file.truncate(length),
+            Self::Truncate(length) => file.truncate(length),
             Self::Flip { from, bytes } => {
                 let until = (from + bytes).min(file.len());
                 file[from..until].iter_mut().for_each(|byte| *byte ^= 0xff);
@@ -192,15 +198,15 @@ impl Damage {
 
 const PAGE: usize = 4_096;
 
-/// Damages of the end, of pages in use one by one, and of the head.
+/// Damage to the end, to the pages in use one by one, and to the header.
 fn damages(file: &[u8]) -> Vec<Damage> {
     let length = file.len();
     let used: Vec<_> = (0..length / PAGE)
         .filter(|page| file[page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0))
         .collect();
-    let cut = [0, 100, PAGE, length / 2, length - PAGE, length - 1].map(Damage::CutTo);
+    let cut = [0, 100, PAGE, length / 2, length - PAGE, length - 1].map(Damage::Truncate);
     let at_the_end = [1, PAGE, 16 * PAGE].map(|bytes| Damage::Flip { from: length - bytes, bytes });
-    let last = used.last().map(|page| Damage::CutTo(page * PAGE + 50));
+    let last = used.last().map(|page| Damage::Truncate(page * PAGE + 50));
     let step = used.len().div_ceil(60);
     let pages = used
         .iter()
@@ -225,27 +231,26 @@ async fn small_store(data: &Path, killed: bool) -> i64 {
     40
 }
 
-/// Damages a store in every way; each start is refused in a line, or has everything.
-async fn damage(killed: bool) {
+/// Damages a store in many ways. Each start either fails with an error of one line, or has every
+/// document.
+async fn check_damaged_stores(killed: bool) {
     let data = tempfile::tempdir().unwrap();
     let written = small_store(data.path(), killed).await;
     let store = data.path().join("firestore.redb");
     let file = std::fs::read(&store).unwrap();
     let marker = data.path().join("firestore.acknowledged");
-    let noted = std::fs::read(&marker).unwrap();
-    let (mut lost, mut kept) = (0, 0);
+    let acknowledged = std::fs::read(&marker).unwrap();
+    let (mut refused, mut kept) = (0, 0);
     for damage in damages(&file) {
-        std::fs::write(&store, damage.done_to(&file)).unwrap();
-        std::fs::write(&marker, &noted).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-        command.args(["--addr", "127.0.0.1:0", "--data"]).arg(data.path());
-        match Program::of(command) {
-            Err(said) => {
+        std::fs::write(&store, damage.apply(&file)).unwrap();
+        std::fs::write(&marker, &acknowledged).unwrap();
+        match start_in(data.path()) {
+            Err(error) => {
                 assert!(
-                    said.starts_with("error: ") && said.lines().count() == 1,
-                    "{damage:?}: {said}"
+                    error.starts_with("error: ") && error.lines().count() == 1,
+                    "{damage:?}: {error}"
                 );
-                lost += 1;
+                refused += 1;
             }
             Ok(program) => {
                 check(&program.client().await, written).await;
@@ -253,35 +258,27 @@ async fn damage(killed: bool) {
             }
         }
     }
-    assert!(lost > 0 && kept > 0, "{lost} refused, {kept} kept everything");
+    assert!(refused > 0 && kept > 0, "{refused} refused, {kept} kept everything");
 }
 
 #[tokio::test]
-async fn damaged_after_a_kill_it_has_everything_or_is_refused() {
-    damage(true).await;
+async fn a_store_damaged_after_a_kill_has_everything_or_is_refused() {
+    check_damaged_stores(true).await;
 }
 
 #[tokio::test]
-async fn damaged_after_an_orderly_end_it_has_everything_or_is_refused() {
-    damage(false).await;
+async fn a_store_damaged_after_termination_has_everything_or_is_refused() {
+    check_damaged_stores(false).await;
 }
 
 #[tokio::test]
-async fn with_the_marker_removed_it_goes_on_with_what_is_left() {
+async fn a_damaged_store_opens_with_the_remaining_data_once_the_marker_is_removed() {
     let data = tempfile::tempdir().unwrap();
     small_store(data.path(), true).await;
     std::fs::remove_file(data.path().join("firestore.redb")).unwrap();
-    let said = refused_as_it_is(data.path());
-    assert!(said.contains("is damaged") && said.contains("firestore.acknowledged"), "{said}");
+    let error = error_of(start_in(data.path()));
+    assert!(error.contains("is damaged") && error.contains("firestore.acknowledged"), "{error}");
     std::fs::remove_file(data.path().join("firestore.acknowledged")).unwrap();
     let program = Program::start(Some(data.path()));
     assert_eq!(program.client().await.query(from("c")).await.unwrap().len(), 0);
-}
-
-fn refused_as_it_is(data: &Path) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-    command.args(["--addr", "127.0.0.1:0", "--data"]).arg(data);
-    let said = Program::of(command).unwrap_err();
-    assert!(said.starts_with("error: ") && said.lines().count() == 1, "{said}");
-    said
 }

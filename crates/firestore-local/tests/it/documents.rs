@@ -27,7 +27,7 @@ fn document(name: String, fields: Fields) -> Option<Document> {
 }
 
 #[tokio::test]
-async fn a_created_document_is_there_and_cannot_be_created_again() {
+async fn a_created_document_exists_and_cannot_be_created_again() {
     let local = Local::start().await;
     let created = create(&local, &local.root(), "d").await.unwrap();
     assert_eq!(created.name, local.name("c/d"));
@@ -41,7 +41,7 @@ async fn a_created_document_is_there_and_cannot_be_created_again() {
 }
 
 #[tokio::test]
-async fn a_document_created_without_an_id_gets_one() {
+async fn a_document_created_without_an_id_gets_a_generated_id() {
     let local = Local::start().await;
     let parent = local.name("outer/doc");
     let first = create(&local, &parent, "").await.unwrap();
@@ -62,7 +62,7 @@ async fn a_missing_document_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_update_without_a_mask_replaces_and_makes() {
+async fn an_update_without_a_mask_creates_or_replaces_the_document() {
     let local = Local::start().await;
     let update = |pairs| UpdateDocumentRequest {
         document: document(local.name("c/d"), pairs),
@@ -77,13 +77,13 @@ async fn an_update_without_a_mask_replaces_and_makes() {
     assert!(seconds(&replaced.update_time) > seconds(&made.update_time));
 }
 
-/// As a pair that compares.
+/// The time as a pair that can be compared.
 fn seconds(time: &Option<prost_types::Timestamp>) -> (i64, i32) {
     time.as_ref().map(|time| (time.seconds, time.nanos)).expect("a time")
 }
 
 #[tokio::test]
-async fn an_update_with_a_mask_changes_only_what_the_mask_names() {
+async fn an_update_with_a_mask_changes_only_the_masks_fields() {
     let local = Local::start().await;
     let before = [("a", int(1)), ("m", map([("x", int(1)), ("y", int(2)), ("z.z", int(3))]))];
     local.set("c/d", before).await;
@@ -108,7 +108,7 @@ async fn an_update_with_a_mask_changes_only_what_the_mask_names() {
 }
 
 #[tokio::test]
-async fn a_mask_reaches_through_what_is_no_map() {
+async fn a_mask_replaces_a_value_on_its_path_that_is_not_a_map() {
     let local = Local::start().await;
     local.set("c/d", [("a", int(1))]).await;
     let request = UpdateDocumentRequest {
@@ -122,7 +122,7 @@ async fn a_mask_reaches_through_what_is_no_map() {
 }
 
 #[tokio::test]
-async fn an_empty_mask_changes_no_field_but_makes_the_document() {
+async fn an_update_with_an_empty_mask_creates_an_empty_document() {
     let local = Local::start().await;
     let request = UpdateDocumentRequest {
         document: document(local.name("c/d"), fields([("a", int(1))])),
@@ -134,7 +134,7 @@ async fn an_empty_mask_changes_no_field_but_makes_the_document() {
 }
 
 #[tokio::test]
-async fn masks_that_are_no_paths_are_refused() {
+async fn invalid_mask_paths_are_refused() {
     let local = Local::start().await;
     for path in ["", ".", "a.", ".a", "a..b", "`a", "1a", "a-b", "a b", "__name__"] {
         let request = UpdateDocumentRequest {
@@ -148,7 +148,7 @@ async fn masks_that_are_no_paths_are_refused() {
 }
 
 #[tokio::test]
-async fn reading_with_a_mask_gives_only_what_it_names() {
+async fn a_read_with_a_mask_returns_only_the_masks_fields() {
     let local = Local::start().await;
     let stored =
         [("a", int(1)), ("b", map([("c", int(2)), ("d", int(3))])), ("e", array([int(4)]))];
@@ -165,7 +165,7 @@ async fn reading_with_a_mask_gives_only_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_delete_removes_the_document_and_leaves_what_is_below() {
+async fn a_delete_removes_the_document_and_keeps_documents_below_it() {
     let local = Local::start().await;
     local.set("c/d", [("x", int(1))]).await;
     local.set("c/d/e/f", [("x", int(2))]).await;
@@ -178,13 +178,13 @@ async fn a_delete_removes_the_document_and_leaves_what_is_below() {
     assert_eq!(local.fields("c/d").await, None);
     assert_eq!(local.fields("c/d/e/f").await, Some(fields([("x", int(2))])));
 
-    local.api().delete_document(delete(false)).await.expect("deleting nothing is no error");
+    local.api().delete_document(delete(false)).await.expect("a delete without a document succeeds");
     let status = local.api().delete_document(delete(true)).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }
 
 #[tokio::test]
-async fn a_document_made_again_has_a_new_create_time() {
+async fn a_document_created_again_has_a_new_create_time() {
     let local = Local::start().await;
     local.set("c/d", [("x", int(1))]).await;
     let first = local.get("c/d").await.unwrap();
@@ -225,7 +225,7 @@ async fn a_batch_of_gets_answers_each_name_once() {
 }
 
 #[tokio::test]
-async fn a_batch_of_gets_stays_within_its_database() {
+async fn a_batch_of_gets_refuses_names_of_another_database() {
     let local = Local::start().await;
     let other = local.project("demo-other").await;
     let request = BatchGetDocumentsRequest {

@@ -1,4 +1,4 @@
-//! Each kind of fault, as a client meets it.
+//! Each kind of injected fault, as a client sees it.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn with(rule: Rule) -> Local {
     local
 }
 
-/// What a client may call the loss of its connection.
+/// The codes that a client may report when it loses its connection.
 const BROKEN: [Code; 4] = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal];
 
 async fn write(local: &Local) -> Result<(), tonic::Status> {
@@ -35,7 +35,7 @@ async fn write(local: &Local) -> Result<(), tonic::Status> {
 }
 
 #[tokio::test]
-async fn a_refused_commit_has_done_nothing() {
+async fn a_refused_commit_is_not_applied() {
     for (code, expected) in [
         (FaultCode::Aborted, Code::Aborted),
         (FaultCode::Unavailable, Code::Unavailable),
@@ -57,7 +57,7 @@ async fn a_lost_answer_leaves_the_commit_applied() {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_ends_the_call_before_or_after_the_commit() {
+async fn a_dropped_connection_fails_the_call_before_or_after_the_commit() {
     for (fault, expected) in
         [(Fault::Drop, None), (Fault::DropAnswer, Some(fields([("n", int(9))])))]
     {
@@ -87,7 +87,7 @@ async fn all(local: &Local) -> (Vec<Document>, Option<Code>) {
 }
 
 #[tokio::test]
-async fn a_stream_is_cut_midway() {
+async fn a_stream_of_query_results_is_cut() {
     let local = with(Rule::on("RunQuery", Fault::Cut { after: 3 }).once_after(0)).await;
     let (documents, end) = all(&local).await;
     assert_eq!((documents.len(), end), (3, Some(Code::Unavailable)));
@@ -96,7 +96,7 @@ async fn a_stream_is_cut_midway() {
 }
 
 #[tokio::test]
-async fn the_documents_of_a_batch_are_cut_midway() {
+async fn the_answer_of_a_batch_of_gets_is_cut() {
     let local = with(Rule::on("BatchGetDocuments", Fault::Cut { after: 1 }).once_after(0)).await;
     let request = BatchGetDocumentsRequest {
         database: local.database(),
@@ -110,7 +110,7 @@ async fn the_documents_of_a_batch_are_cut_midway() {
     assert_eq!(local.server.injected()["cut"], 1);
 }
 
-/// Listens to the document c/1; gives how many messages came, and the end.
+/// Listens to the document c/1; returns how many messages arrived, and the final code.
 async fn listen(local: &Local) -> (usize, Code) {
     let target = Target {
         target_id: 1,
@@ -139,7 +139,7 @@ async fn listen(local: &Local) -> (usize, Code) {
 }
 
 #[tokio::test]
-async fn a_listener_is_cut_loses_an_answer_or_its_connection() {
+async fn a_listener_is_cut_or_loses_an_answer_or_its_connection() {
     let local = with(Rule::on("Listen", Fault::Cut { after: 2 })).await;
     assert_eq!(listen(&local).await, (2, Code::Unavailable));
     for fault in [Fault::LoseAnswer, Fault::Refuse { code: FaultCode::Unavailable }] {
@@ -154,7 +154,7 @@ async fn a_listener_is_cut_loses_an_answer_or_its_connection() {
 }
 
 #[tokio::test]
-async fn a_write_streams_answer_is_lost_after_the_write() {
+async fn a_lost_answer_of_a_write_stream_leaves_the_write_applied() {
     for fault in [Fault::LoseAnswer, Fault::DropAnswer] {
         let local = with(Rule::on("Write", fault)).await;
         let (requests, outgoing) = tokio::sync::mpsc::channel(2);
@@ -176,7 +176,7 @@ async fn a_write_streams_answer_is_lost_after_the_write() {
 }
 
 #[tokio::test]
-async fn a_rule_for_any_rpc_befalls_reads_and_writes_alike() {
+async fn a_rule_for_any_rpc_applies_to_reads_and_writes() {
     let local = with(Rule::always(Fault::Refuse { code: FaultCode::Internal })).await;
     assert_eq!(write(&local).await.unwrap_err().code(), Code::Internal);
     assert_eq!(local.get("c/1").await.unwrap_err().code(), Code::Internal);
@@ -198,9 +198,9 @@ async fn plans_are_set_shown_and_cleared_over_http() {
     let now = shown().await;
     assert_eq!(serde_json::from_value::<Plan>(now["plan"].clone()).unwrap(), plan);
     assert_eq!(now["injected"], serde_json::json!({ "loseAnswer": 1 }));
-    let (status, said) = exchange(&local, "PUT", "/faults", r#"{"rules":[{}]}"#).await;
-    assert!(status == 422 && said.contains("fault"), "{status}: {said}");
-    assert_eq!(shown().await, now, "what is no plan changes none");
+    let (status, error) = exchange(&local, "PUT", "/faults", r#"{"rules":[{}]}"#).await;
+    assert!(status == 422 && error.contains("fault"), "{status}: {error}");
+    assert_eq!(shown().await, now, "an invalid plan changes nothing");
     http(&local, "POST", "/faults/seed/9", "").await;
     let seeded = shown().await["plan"].clone();
     assert_eq!(serde_json::from_value::<Plan>(seeded).unwrap(), Plan::from_seed(9));
@@ -210,7 +210,7 @@ async fn plans_are_set_shown_and_cleared_over_http() {
 }
 
 #[tokio::test]
-async fn a_delayed_answer_comes() {
+async fn a_delayed_commit_is_applied() {
     let local = with(Rule::on("Commit", Fault::Delay { millis: 120 })).await;
     let began = Instant::now();
     write(&local).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_delayed_answer_comes() {
 }
 
 #[tokio::test]
-async fn a_held_commit_is_applied_after_what_came_meanwhile() {
+async fn a_held_commit_is_applied_after_later_commits() {
     let local = with(Rule::on("Commit", Fault::Hold).once_after(0)).await;
     let (held, ()) = tokio::join!(write(&local), async {
         local.server.until_held().await;
@@ -231,7 +231,7 @@ async fn a_held_commit_is_applied_after_what_came_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_querys_answer_is_held_and_shows_what_was_there_before() {
+async fn a_held_answer_of_a_query_shows_the_state_before_later_commits() {
     let local = with(Rule::on("RunQuery", Fault::HoldAnswer).once_after(0)).await;
     let ((documents, end), ()) = tokio::join!(all(&local), async {
         local.server.until_held().await;
@@ -242,7 +242,7 @@ async fn a_querys_answer_is_held_and_shows_what_was_there_before() {
 }
 
 #[tokio::test]
-async fn a_fault_befalls_only_its_collection() {
+async fn a_rule_for_a_collection_does_not_apply_to_others() {
     let rule = Rule::on("Commit", Fault::Refuse { code: FaultCode::Aborted }).of("other");
     let local = with(rule).await;
     write(&local).await.unwrap();
@@ -251,7 +251,7 @@ async fn a_fault_befalls_only_its_collection() {
 }
 
 #[tokio::test]
-async fn commit_times_follow_the_servers_clock_and_still_rise() {
+async fn commit_times_come_from_the_configured_clock_and_rise() {
     let clock = Clock::from_micros(|| 4_000_000_000_000_000);
     let local = Local::of(Server::builder().clock(clock)).await;
     let first = local.set("c/a", [("n", int(1))]).await;

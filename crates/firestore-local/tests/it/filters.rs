@@ -1,4 +1,4 @@
-//! Filters: every operator on every type that it tells apart, `and`, `or`, and names.
+//! Filters: every operator on every type that it distinguishes, `and`, `or`, and names.
 
 use crate::query_pair::Pair;
 use crate::support::queries::*;
@@ -28,7 +28,7 @@ async fn one_of_each() -> Pair {
 }
 
 #[tokio::test]
-async fn equality_is_by_value_whatever_the_kind_of_number() {
+async fn equality_compares_values_across_number_types() {
     let pair = one_of_each().await;
     for (operand, ids) in [
         (boolean(true), "bool"),
@@ -52,7 +52,7 @@ async fn equality_is_by_value_whatever_the_kind_of_number() {
 }
 
 #[tokio::test]
-async fn inequality_takes_all_other_values_but_null_and_nothing() {
+async fn not_equal_matches_other_values_except_null_and_missing() {
     let pair = one_of_each().await;
     let not = |operand| from("c").filtered(test("v", Op::NotEqual, operand));
     let others = "time text bytes ref geo array vector map";
@@ -88,7 +88,7 @@ async fn comparisons_stay_within_a_type() {
 }
 
 #[tokio::test]
-async fn null_and_nan_have_operators_of_their_own() {
+async fn unary_operators_match_null_and_nan() {
     let pair = one_of_each().await;
     for (op, ids) in [
         (Unary::IsNull, "null"),
@@ -101,7 +101,7 @@ async fn null_and_nan_have_operators_of_their_own() {
 }
 
 #[tokio::test]
-async fn in_takes_each_value_and_never_null_or_nan() {
+async fn in_matches_each_listed_value_except_null_and_nan() {
     let pair = one_of_each().await;
     for (operands, ids) in [
         (array([int(1), text("t"), text("x")]), "one oneD text"),
@@ -116,7 +116,7 @@ async fn in_takes_each_value_and_never_null_or_nan() {
 }
 
 #[tokio::test]
-async fn not_in_takes_what_is_none_of_the_values_but_null_and_nothing() {
+async fn not_in_matches_unlisted_values_except_null_and_missing() {
     let pair = one_of_each().await;
     for (operands, ids) in [
         (array([int(1), text("t")]), "bool nan two time bytes ref geo array vector map"),
@@ -128,7 +128,7 @@ async fn not_in_takes_what_is_none_of_the_values_but_null_and_nothing() {
 }
 
 #[tokio::test]
-async fn array_operators_look_at_elements_and_never_find_null_or_nan() {
+async fn array_operators_match_elements_except_null_and_nan() {
     let pair = Pair::with([
         ("c/a", fields([("v", array([int(42)]))])),
         ("c/b", fields([("v", array([text("a"), double(42.0), text("c")]))])),
@@ -152,7 +152,7 @@ async fn array_operators_look_at_elements_and_never_find_null_or_nan() {
 }
 
 #[tokio::test]
-async fn filters_reach_into_maps() {
+async fn filters_apply_to_fields_of_maps() {
     let pair = Pair::with([
         ("c/a", fields([])),
         ("c/b", fields([("m", map([]))])),
@@ -167,7 +167,7 @@ async fn filters_reach_into_maps() {
     pair.expect(from("c").filtered(unary("m.x", Unary::IsNotNull)), "d c").await;
 }
 
-/// The documents of the disjunctions in the documentation of `or`.
+/// The documents from the examples in the documentation of `or`.
 async fn of_a_and_b() -> Pair {
     Pair::with([
         ("c/1", fields([("a", int(1)), ("b", int(0)), ("t", array([int(0)]))])),
@@ -218,14 +218,14 @@ async fn a_disjunction_of_inequalities_is_ordered_by_their_fields() {
         test("b", Op::LessThan, int(1)),
         equal("a", int(1)),
     ]);
-    // Ordered by a, then b: what lacks one of them is not in that order.
+    // The order is by a, then b, and omits documents that lack one of them.
     pair.expect(from("c").filtered(filter.clone()), "1 4 3").await;
     pair.expect(from("c").filtered(filter.clone()).descending("b"), "4 3 1").await;
     pair.expect(from("c").filtered(filter).ordered("b").limited(1), "1").await;
 }
 
 #[tokio::test]
-async fn inequalities_on_several_fields_hold_together() {
+async fn inequalities_on_several_fields_combine() {
     let pair = Pair::with([
         ("c/a", fields([("x", int(1)), ("y", int(9))])),
         ("c/b", fields([("x", int(2)), ("y", int(8))])),
@@ -281,7 +281,7 @@ async fn names_are_filtered_as_references() {
 }
 
 #[tokio::test]
-async fn indexes_follow_what_is_written_after_they_are_built() {
+async fn indexes_follow_writes_after_they_are_built() {
     use crate::support::writes::{patch, put, remove};
     let pair = Pair::with([
         ("c/a", fields([("x", int(1)), ("y", int(1))])),

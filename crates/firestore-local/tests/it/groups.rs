@@ -7,7 +7,7 @@ use crate::support::v1::structured_query::CollectionSelector;
 use crate::support::values::*;
 use crate::support::writes::put;
 
-/// Documents of collections called `g` at several depths, and neighbours that only look so.
+/// Documents of collections called `g` at several depths, and of collections with similar names.
 async fn scattered() -> Pair {
     let x = |n| fields([("x", int(n))]);
     Pair::with([
@@ -28,7 +28,7 @@ async fn scattered() -> Pair {
 }
 
 #[tokio::test]
-async fn a_group_holds_all_collections_of_its_id_in_the_order_of_paths() {
+async fn a_group_includes_all_collections_with_its_id_in_the_order_of_paths() {
     let pair = scattered().await;
     pair.expect(group("g"), "1 2 3 4 5 6").await;
     pair.expect(from("g"), "4 5").await;
@@ -38,7 +38,7 @@ async fn a_group_holds_all_collections_of_its_id_in_the_order_of_paths() {
 }
 
 #[tokio::test]
-async fn groups_are_filtered_and_ordered_as_collections_are() {
+async fn groups_are_filtered_and_ordered_like_collections() {
     let pair = scattered().await;
     pair.expect(group("g").ordered("x"), "6 5 4 3 2 1").await;
     pair.expect(group("g").filtered(test("x", Op::GreaterThan, int(3))), "3 2 1").await;
@@ -66,14 +66,14 @@ async fn names_in_a_group_are_full_paths() {
     pair.expect(group("g").filtered(between), "2 4 3").await;
 }
 
-/// Documents of every collection, as the SDKs ask for them to delete recursively.
+/// The query for the documents of every collection that the SDKs use for recursive deletes.
 fn everything() -> StructuredQuery {
     let selector = CollectionSelector { collection_id: String::new(), all_descendants: true };
     StructuredQuery { from: vec![selector], ..StructuredQuery::default() }.selecting([NAME])
 }
 
 #[tokio::test]
-async fn below_a_document_only_what_is_below_it_is_seen() {
+async fn a_query_below_a_document_finds_only_documents_below_it() {
     let pair = scattered().await;
     for local in [&pair.scanning, &pair.indexing] {
         let below = async |parent, query| {
@@ -93,11 +93,11 @@ async fn below_a_document_only_what_is_below_it_is_seen() {
 }
 
 #[tokio::test]
-async fn everything_below_the_root_is_every_document() {
+async fn a_kindless_query_of_the_root_finds_every_document() {
     let pair = scattered().await;
     assert_eq!(pair.paths(everything()).await.len(), 12);
     let name = |path: &str| reference(pair.name(path));
-    // One collection and all below it: the bounds are numeric ids, which come before all others.
+    // One collection and everything below it: the bounds are numeric ids, which sort first.
     const LOWEST: &str = "__id-9223372036854775808__";
     let one = everything().filtered(all([
         test(NAME, Op::GreaterThanOrEqual, name(&format!("g/{LOWEST}"))),

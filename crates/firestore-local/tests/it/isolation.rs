@@ -1,4 +1,4 @@
-//! Projects and databases of one server do not see each other.
+//! Projects and databases of one server are isolated from each other.
 
 use firestore::FirestoreDbOptions;
 
@@ -16,7 +16,7 @@ async fn collections(client: &Client) -> Vec<String> {
 async fn two_projects_hold_the_same_names_with_different_documents() {
     let local = Local::start().await;
     let other = local.project("demo-other").await;
-    // A project whose name begins as the other's does.
+    // A project whose name starts with the name of another.
     let longer = local.project("demo-tests-2").await;
     for (client, n) in [(&*local, 1), (&other, 2), (&longer, 3)] {
         client.set("c/d", [("n", int(n))]).await;
@@ -34,7 +34,7 @@ async fn two_projects_hold_the_same_names_with_different_documents() {
 }
 
 #[tokio::test]
-async fn two_databases_of_a_project_are_apart_too() {
+async fn two_databases_of_a_project_are_isolated() {
     let local = Local::start().await;
     let options = FirestoreDbOptions::new("demo-tests".to_owned());
     let options = options.with_database_id("second".to_owned());
@@ -47,7 +47,7 @@ async fn two_databases_of_a_project_are_apart_too() {
 }
 
 #[tokio::test]
-async fn clearing_one_database_leaves_the_others() {
+async fn clearing_one_database_does_not_affect_others() {
     let local = Local::of(firestore_local::Server::builder().index_threshold(0)).await;
     let other = local.project("demo-other").await;
     let indexed = || from("c").filtered(equal("n", int(1))).ordered("m");

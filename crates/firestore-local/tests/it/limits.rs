@@ -1,4 +1,4 @@
-//! Limits, and the codes by which Firestore refuses what is beyond them.
+//! Firestore's limits, and the status codes for requests beyond them.
 
 use tonic::Code;
 
@@ -9,8 +9,8 @@ use crate::support::writes::{increment, patch, put, transform};
 
 const MIB: usize = 1 << 20;
 
-/// What Firestore counts besides the texts, for a document `c/d` with texts in `f` and `g`: the name
-/// (16 and each id with one more byte), 32, the fields' names and the texts with one more each.
+/// The size of a document `c/d` with strings in `f` and `g`, without the strings: the name (16 and
+/// each id plus one), 32, and one more for each field name and each string.
 const AROUND_TEXTS: usize = 16 + 2 + 2 + 32 + 2 * (2 + 1);
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_value_is_at_most_89_bytes_less_than_a_mebibyte() {
 }
 
 #[tokio::test]
-async fn a_request_is_at_most_ten_mebibytes() {
+async fn a_request_is_at_most_ten_mebibytes_and_an_answer_may_be_larger() {
     let local = Local::start().await;
     let large = "x".repeat(MIB - 1_000);
     let writes = |count: usize| {
@@ -53,11 +53,11 @@ async fn a_request_is_at_most_ten_mebibytes() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(local.fields("c/10").await, None);
     let found = local.query(crate::support::queries::from("c")).await.unwrap();
-    assert_eq!(found.len(), 9, "answers beyond 4 MiB arrive");
+    assert_eq!(found.len(), 9, "answers larger than 4 MiB arrive");
 }
 
 #[tokio::test]
-async fn ids_follow_the_rules() {
+async fn invalid_ids_are_refused_and_all_others_accepted() {
     let local = Local::start().await;
     let longest = "x".repeat(1_500);
     for id in ["a", "with space", "ünïcödé", "a.b", "...", "__a", "a__", "__", "___", &longest]
@@ -75,7 +75,7 @@ async fn ids_follow_the_rules() {
 }
 
 #[tokio::test]
-async fn a_document_takes_at_most_five_hundred_transforms() {
+async fn a_write_has_at_most_five_hundred_transforms() {
     let local = Local::start().await;
     let with = |count| Write {
         update_transforms: vec![increment("n", int(1)); count],
@@ -87,7 +87,7 @@ async fn a_document_takes_at_most_five_hundred_transforms() {
 }
 
 #[tokio::test]
-async fn paths_may_be_deep_and_names_long() {
+async fn deep_paths_are_accepted_up_to_the_length_limit() {
     let local = Local::start().await;
     let deep = vec!["a"; 200].join("/");
     local.set(&deep, [("x", int(1))]).await;
@@ -98,7 +98,7 @@ async fn paths_may_be_deep_and_names_long() {
 }
 
 #[tokio::test]
-async fn databases_have_names() {
+async fn invalid_database_names_are_refused() {
     let local = Local::start().await;
     for database in ["", "projects/p", "projects//databases/d", "projects/p/databases/d/more"] {
         let request = crate::support::v1::CommitRequest {

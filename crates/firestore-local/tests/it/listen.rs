@@ -1,5 +1,5 @@
-//! Listen: a client that follows the messages as the SDKs do always ends up with what a query
-//! would give it.
+//! Listen: a client that applies the messages like the SDKs do always ends up with the result of
+//! the query.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use crate::support::values::*;
 use crate::support::writes::{patch, put, remove};
 use crate::support::{Client, Local};
 
-/// What a client knows of one target.
+/// A client's state of one target.
 #[derive(Debug, Default)]
 struct Known {
     documents: BTreeMap<String, Fields>,
     current: bool,
     token: Vec<u8>,
-    /// Documents that were said to have changed or gone since the last consistent moment.
-    told: usize,
+    /// The number of changes and removals received since the last check.
+    changes: usize,
 }
 
 /// A client that listens.
@@ -89,9 +89,9 @@ impl Listener {
         self.request(Request::AddTarget(target)).await;
     }
 
-    /// Takes one message in.
+    /// Receives and applies one message.
     async fn next(&mut self) -> Result<ResponseType, Status> {
-        let answer = self.answers.message().await?.expect("the stream goes on");
+        let answer = self.answers.message().await?.expect("the stream is open");
         let message = answer.response_type.expect("a message");
         match message.clone() {
             ResponseType::TargetChange(change) => self.target_changed(change),
@@ -101,15 +101,15 @@ impl Listener {
                 for id in change.target_ids {
                     let known = self.targets.get_mut(&id).expect("a target that was added");
                     known.documents.insert(path.clone(), document.fields.clone());
-                    known.told += 1;
+                    known.changes += 1;
                 }
-                self.gone(&document.name, &change.removed_target_ids);
+                self.remove(&document.name, &change.removed_target_ids);
             }
-            ResponseType::DocumentDelete(gone) => {
-                self.gone(&gone.document, &gone.removed_target_ids);
+            ResponseType::DocumentDelete(delete) => {
+                self.remove(&delete.document, &delete.removed_target_ids);
             }
-            ResponseType::DocumentRemove(gone) => {
-                self.gone(&gone.document, &gone.removed_target_ids);
+            ResponseType::DocumentRemove(removal) => {
+                self.remove(&removal.document, &removal.removed_target_ids);
             }
             ResponseType::Filter(filter) => {
                 let known = &self.targets[&filter.target_id];
@@ -119,12 +119,12 @@ impl Listener {
         Ok(message)
     }
 
-    fn gone(&mut self, name: &str, targets: &[i32]) {
+    fn remove(&mut self, name: &str, targets: &[i32]) {
         let path = self.client.path(name).to_owned();
         for id in targets {
             let known = self.targets.get_mut(id).expect("a target that was added");
             known.documents.remove(&path);
-            known.told += 1;
+            known.changes += 1;
         }
     }
 
@@ -157,7 +157,7 @@ impl Listener {
         }
     }
 
-    /// Follows until everything up to `time` is known of all targets.
+    /// Applies messages until all targets are current up to `time`.
     async fn until(&mut self, time: Timestamp) {
         let reached = |listener: &Self| {
             let current = listener.targets.values().all(|known| known.current);
@@ -169,18 +169,19 @@ impl Listener {
         }
     }
 
-    /// The paths that are known of a target.
+    /// The paths of a target's documents.
     fn paths(&self, id: i32) -> String {
         self.targets[&id].documents.keys().cloned().collect::<Vec<_>>().join(" ")
     }
 
-    fn told(&mut self, id: i32) -> usize {
-        std::mem::take(&mut self.targets.get_mut(&id).expect("a target").told)
+    /// The number of changes since the last call.
+    fn take_changes(&mut self, id: i32) -> usize {
+        std::mem::take(&mut self.targets.get_mut(&id).expect("a target").changes)
     }
 }
 
 #[tokio::test]
-async fn a_query_is_followed_from_its_first_result_on() {
+async fn a_listener_follows_a_query_from_its_first_result() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     let now = local.set("c/b", [("n", int(5))]).await;
@@ -189,21 +190,21 @@ async fn a_query_is_followed_from_its_first_result_on() {
     listener.until(now).await;
     assert_eq!(listener.paths(2), "c/a");
     assert!(!listener.targets[&2].token.is_empty(), "a token to resume from");
-    listener.told(2);
+    listener.take_changes(2);
 
     let now = local.set("c/c", [("n", int(2))]).await;
     listener.until(now).await;
-    assert_eq!((listener.paths(2), listener.told(2)), ("c/a c/c".into(), 1));
+    assert_eq!((listener.paths(2), listener.take_changes(2)), ("c/a c/c".into(), 1));
 
     let now = local.set("c/a", [("n", int(3))]).await;
     listener.until(now).await;
     assert_eq!(listener.targets[&2].documents["c/a"], fields([("n", int(3))]));
-    assert_eq!(listener.told(2), 1);
+    assert_eq!(listener.take_changes(2), 1);
 
-    // Out of the query, and deleted.
+    // One document leaves the query, the other is deleted.
     local.set("c/a", [("n", int(9))]).await;
     let now = local.commit([remove(local.name("c/c"))]).await.unwrap().commit_time.unwrap();
-    // A commit that the query does not see need not be told of at once: this one it does see.
+    // The server need not report a commit that does not affect the query at once; this one does.
     let now = local.set("c/z", [("n", int(0))]).await.max_with(now);
     listener.until(now).await;
     assert_eq!(listener.paths(2), "c/z");
@@ -220,7 +221,7 @@ impl MaxWith for Timestamp {
 }
 
 #[tokio::test]
-async fn the_messages_begin_as_documented() {
+async fn the_first_messages_are_as_documented() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     let mut listener = Listener::open(&local).await;
@@ -242,7 +243,7 @@ async fn the_messages_begin_as_documented() {
 }
 
 #[tokio::test]
-async fn documents_are_followed_by_name_there_or_not() {
+async fn a_listener_follows_existing_and_missing_documents_by_name() {
     let local = Local::start().await;
     let now = local.set("c/a", [("n", int(1))]).await;
     let mut listener = Listener::open(&local).await;
@@ -258,7 +259,7 @@ async fn documents_are_followed_by_name_there_or_not() {
 }
 
 #[tokio::test]
-async fn a_limit_lets_the_next_one_in() {
+async fn a_document_that_leaves_a_limited_query_is_replaced_by_the_next() {
     let local = Local::start().await;
     let numbers = [("c/a", 1), ("c/b", 2), ("c/c", 3)];
     local
@@ -268,7 +269,7 @@ async fn a_limit_lets_the_next_one_in() {
     let now = local.commit([]).await.unwrap().commit_time.unwrap();
     let mut listener = Listener::open(&local).await;
     listener.query(1, from("c").ordered("n").limited(2)).await;
-    // An empty commit is newer than any the target was told of, and changes nothing.
+    // The empty commit is newer than the target's state but changes nothing.
     listener.until(Timestamp { nanos: 0, ..now }).await;
     assert_eq!(listener.paths(1), "c/a c/b");
     let now = local.commit([remove(local.name("c/a"))]).await.unwrap().commit_time.unwrap();
@@ -280,7 +281,7 @@ async fn a_limit_lets_the_next_one_in() {
 }
 
 #[tokio::test]
-async fn targets_come_and_go_on_one_stream() {
+async fn targets_are_added_and_removed_on_one_stream() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     let now = local.set("d/a", [("n", int(1))]).await;
@@ -303,7 +304,7 @@ async fn targets_come_and_go_on_one_stream() {
 }
 
 #[tokio::test]
-async fn a_resumed_target_ends_up_with_what_is_there() {
+async fn a_resumed_target_ends_up_with_the_current_documents() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     let now = local.set("c/b", [("n", int(1))]).await;
@@ -319,14 +320,14 @@ async fn a_resumed_target_ends_up_with_what_is_there() {
     while second.targets.is_empty() {
         second.next().await.unwrap();
     }
-    // A client that resumes starts from what it had.
+    // A client that resumes starts with its earlier state.
     second.targets.get_mut(&1).unwrap().documents = known.documents;
     second.until(now).await;
     assert_eq!(second.paths(1), "c/b c/c");
 }
 
 #[tokio::test]
-async fn a_target_that_is_wrong_is_removed_with_the_cause() {
+async fn an_invalid_target_is_removed_with_the_cause() {
     let local = Local::start().await;
     let mut listener = Listener::open(&local).await;
     listener.query(3, from("c").limited(-1)).await;
@@ -341,7 +342,7 @@ async fn a_target_that_is_wrong_is_removed_with_the_cause() {
 }
 
 #[tokio::test]
-async fn under_a_stream_of_changes_the_listener_ends_up_where_the_query_is() {
+async fn a_listener_ends_up_with_the_querys_result_after_many_changes() {
     let local = Local::start().await;
     let query = || from("c").filtered(test("n", Op::GreaterThan, int(3))).ordered("n").limited(5);
     let mut now = local.set("c/0", [("n", int(4))]).await;
@@ -360,7 +361,7 @@ async fn under_a_stream_of_changes_the_listener_ends_up_where_the_query_is() {
             };
             now = local.commit([write]).await.unwrap().commit_time.unwrap();
         }
-        // One more that the query is sure to see.
+        // One more change that affects the query in any case.
         now = local.set("c/9", [("n", int(4)), ("at", int(now.nanos.into()))]).await;
         listener.until(now).await;
         let mut expected = local.paths(query()).await.unwrap();
@@ -370,7 +371,7 @@ async fn under_a_stream_of_changes_the_listener_ends_up_where_the_query_is() {
 }
 
 #[tokio::test]
-async fn a_listener_pays_for_what_it_is_sent() {
+async fn a_listener_is_billed_for_the_documents_it_is_sent() {
     let local = Local::start().await;
     local
         .commit((0..10).map(|n| put(local.name(&format!("c/{n}")), fields([("n", int(n))]))))
@@ -384,5 +385,5 @@ async fn a_listener_pays_for_what_it_is_sent() {
     assert_eq!(local.server.meter().total.reads, 10, "the first result");
     let now = local.set("c/3", [("n", int(200))]).await;
     listener.until(now).await;
-    assert_eq!(local.server.meter().total.reads, 11, "and one document that changed");
+    assert_eq!(local.server.meter().total.reads, 11, "one more for the changed document");
 }

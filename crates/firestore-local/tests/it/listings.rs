@@ -53,7 +53,7 @@ async fn documents_are_listed_in_pages_by_name() {
 }
 
 #[tokio::test]
-async fn listings_are_ordered_as_asked() {
+async fn listings_follow_order_by() {
     let local = Local::start().await;
     for (path, a, b) in [("c/1", 2, 1), ("c/2", 1, 1), ("c/3", 1, 2), ("c/4", 2, 2)] {
         local.set(path, [("a", int(a)), ("b", int(b))]).await;
@@ -87,7 +87,7 @@ async fn listings_can_be_masked() {
 }
 
 #[tokio::test]
-async fn missing_documents_are_shown_where_something_is_below_them() {
+async fn missing_documents_are_listed_if_documents_are_below_them() {
     let local = Local::start().await;
     for path in ["c/b", "c/a/x/y", "c/c/x/y/x/z", "c/b/x/y", "c/d"] {
         local.set(path, [("n", int(1))]).await;
@@ -99,20 +99,17 @@ async fn missing_documents_are_shown_where_something_is_below_them() {
     }
     let request = ListDocumentsRequest { show_missing: true, ..of(&local, "c") };
     let page = list(&local, request).await.unwrap();
-    let there: Vec<_> = page.documents.iter().map(|found| found.update_time.is_some()).collect();
-    assert_eq!(there, [false, true, false, true]);
+    let exists: Vec<_> = page.documents.iter().map(|found| found.update_time.is_some()).collect();
+    assert_eq!(exists, [false, true, false, true]);
     assert!(page.documents[0].fields.is_empty());
     assert_eq!(pages(&local, of(&local, "c")).await.0.join(" "), "c/b c/d");
 }
 
 #[tokio::test]
-async fn listings_that_make_no_sense_are_refused() {
+async fn invalid_listings_are_refused() {
     let local = Local::start().await;
     for (why, request) in [
-        (
-            "a token that is none",
-            ListDocumentsRequest { page_token: "x".into(), ..of(&local, "c") },
-        ),
+        ("an invalid token", ListDocumentsRequest { page_token: "x".into(), ..of(&local, "c") }),
         ("a multibyte token", ListDocumentsRequest { page_token: "aé".into(), ..of(&local, "c") }),
         (
             "a parent that is a collection",

@@ -1,10 +1,10 @@
-//! The local Firestore as its clients see it: every RPC and every promise of the protocol, over
+//! The local Firestore as its clients see it: every RPC and every guarantee of the protocol, over
 //! gRPC, through the `firestore` crate.
 //!
-//! A test states what Firestore does. Where the documentation leaves a choice, the test says which
-//! choices it admits.
+//! A test states what Firestore does. If the documentation leaves a choice, the test states which
+//! choices it accepts.
 
-#![expect(clippy::unwrap_used, reason = "tests and their helpers end where an answer is wrong")]
+#![expect(clippy::unwrap_used, reason = "a test or its helper fails on an unexpected answer")]
 
 mod aggregations;
 mod bank;

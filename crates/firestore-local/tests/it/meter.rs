@@ -1,4 +1,4 @@
-//! The meter: what the use of the server would be billed.
+//! The meter: the bill for the operations of the server.
 
 use firestore_local::Billed;
 use tonic::Code;
@@ -31,7 +31,7 @@ async fn ten() -> Local {
 }
 
 #[tokio::test]
-async fn a_read_for_each_document_asked_for_there_or_not() {
+async fn each_requested_document_is_one_read_even_if_missing() {
     let local = ten().await;
     local.get("c/1").await.unwrap();
     assert_eq!(since(&local), billed(1, 0, 0));
@@ -49,7 +49,7 @@ async fn a_read_for_each_document_asked_for_there_or_not() {
 }
 
 #[tokio::test]
-async fn a_read_for_each_document_of_a_query_and_at_least_one() {
+async fn each_document_of_a_query_is_one_read_and_a_query_at_least_one() {
     let local = ten().await;
     for (query, reads) in [
         (from("c"), 10),
@@ -77,7 +77,7 @@ async fn a_read_for_each_document_of_a_query_and_at_least_one() {
 }
 
 #[tokio::test]
-async fn a_read_for_each_thousand_documents_of_an_aggregation() {
+async fn each_thousand_documents_of_an_aggregation_are_one_read() {
     let local = Local::start().await;
     let writes = (0..1_001).map(|n| put(local.name(&format!("c/{n}")), fields([("n", int(n))])));
     local.commit(writes).await.unwrap();
@@ -94,16 +94,16 @@ async fn a_read_for_each_thousand_documents_of_an_aggregation() {
 }
 
 #[tokio::test]
-async fn a_write_or_a_delete_for_each_that_was_committed() {
+async fn each_committed_write_or_delete_is_billed() {
     let local = ten().await;
     local.commit([patch(local.name("c/1"), fields([]), ["n"])]).await.unwrap();
     assert_eq!(since(&local), billed(0, 1, 0));
     local.commit([transform(local.name("c/1"), [increment("n", int(1))])]).await.unwrap();
     assert_eq!(since(&local), billed(0, 1, 0));
     local.set("c/2", [("n", int(2))]).await;
-    assert_eq!(since(&local), billed(0, 1, 0), "also where nothing changed");
+    assert_eq!(since(&local), billed(0, 1, 0), "even if nothing changed");
     local.commit([remove(local.name("c/2")), remove(local.name("c/gone"))]).await.unwrap();
-    assert_eq!(since(&local), billed(0, 0, 2), "also where there was nothing to delete");
+    assert_eq!(since(&local), billed(0, 0, 2), "even if there was no document");
     let failing = [
         put(local.name("c/3"), fields([])),
         put(local.name("c/4"), fields([])).when(exists(false)),
@@ -115,7 +115,7 @@ async fn a_write_or_a_delete_for_each_that_was_committed() {
 }
 
 #[tokio::test]
-async fn an_aborted_transaction_is_billed_its_reads() {
+async fn the_reads_of_an_aborted_transaction_are_billed() {
     let local = ten().await;
     let transaction = local.begin().await;
     local.fields_in(&transaction, "c/1").await.unwrap();
@@ -127,7 +127,7 @@ async fn an_aborted_transaction_is_billed_its_reads() {
 }
 
 #[tokio::test]
-async fn the_bill_is_by_database_and_collection() {
+async fn the_bill_is_split_by_database_and_collection() {
     let local = Local::start().await;
     let other = local.project("demo-other").await;
     local.set("a/1", [("n", int(1))]).await;

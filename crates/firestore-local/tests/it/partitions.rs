@@ -43,7 +43,7 @@ async fn partitions_cover_the_group_without_overlap() {
     for count in [1, 2, 5, 50, 1_000] {
         let answer = partition(&local, request(&local, by_name(), count)).await.unwrap();
         assert!(answer.next_page_token.is_empty());
-        assert!(answer.partitions.len() as i64 <= count, "{count}");
+        assert!(i64::try_from(answer.partitions.len()).unwrap() <= count, "{count}");
         let mut covered = Vec::new();
         let mut start: Option<Cursor> = None;
         for end in answer.partitions.into_iter().map(Some).chain([None]) {
@@ -61,7 +61,7 @@ async fn partitions_cover_the_group_without_overlap() {
 }
 
 #[tokio::test]
-async fn partitions_come_in_pages() {
+async fn partitions_are_paged() {
     let local = hundred().await;
     let whole = partition(&local, request(&local, by_name(), 10)).await.unwrap().partitions;
     let mut paged = Vec::new();
@@ -79,7 +79,7 @@ async fn partitions_come_in_pages() {
 }
 
 #[tokio::test]
-async fn a_group_of_nothing_has_no_partitions() {
+async fn an_empty_group_has_no_partitions() {
     let local = Local::start().await;
     let answer = partition(&local, request(&local, by_name(), 5)).await.unwrap();
     assert!(answer.partitions.is_empty());
@@ -90,13 +90,13 @@ async fn other_queries_cannot_be_partitioned() {
     let local = hundred().await;
     for (why, query, count) in [
         ("no partitions", by_name(), 0),
-        ("less than no partitions", by_name(), -1),
+        ("a negative number of partitions", by_name(), -1),
         ("a collection", from("g").ordered(NAME), 5),
         ("a filter", by_name().filtered(equal("n", int(1))), 5),
         ("a limit", by_name().limited(5), 5),
         ("an offset", by_name().skipping(5), 5),
         ("another order", group("g").ordered("n"), 5),
-        ("the other direction", group("g").descending(NAME), 5),
+        ("a descending order", group("g").descending(NAME), 5),
     ] {
         let outcome = partition(&local, request(&local, query, count)).await;
         assert_eq!(outcome.expect_err(why).code(), Code::InvalidArgument, "{why}");

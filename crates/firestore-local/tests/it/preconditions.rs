@@ -1,4 +1,4 @@
-//! Preconditions and the codes of those that fail. Everything else retries by these codes.
+//! Preconditions, and the codes of failed ones, which decide whether clients retry.
 
 use prost_types::Timestamp;
 use tonic::Code;
@@ -12,7 +12,7 @@ fn later(time: Timestamp) -> Timestamp {
 }
 
 #[tokio::test]
-async fn what_must_exist_and_does_not_is_not_found() {
+async fn a_missing_document_that_must_exist_is_not_found() {
     let local = Local::start().await;
     let name = || local.name("c/d");
     for write in [
@@ -27,7 +27,7 @@ async fn what_must_exist_and_does_not_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_must_not_exist_and_does_already_exists() {
+async fn an_existing_document_that_must_not_exist_already_exists() {
     let local = Local::start().await;
     let name = || local.name("c/d");
     local.set("c/d", [("x", int(1))]).await;
@@ -42,7 +42,7 @@ async fn what_must_not_exist_and_does_already_exists() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_the_stored_one_fails_the_precondition() {
+async fn an_update_time_other_than_the_stored_one_fails_the_precondition() {
     let local = Local::start().await;
     let name = || local.name("c/d");
     let first = local.set("c/d", [("x", int(1))]).await;
@@ -62,7 +62,7 @@ async fn a_version_that_is_not_the_stored_one_fails_the_precondition() {
 }
 
 #[tokio::test]
-async fn conditions_that_hold_let_the_write_through() {
+async fn a_write_with_a_satisfied_precondition_is_applied() {
     let local = Local::start().await;
     let name = || local.name("c/d");
     let write = put(name(), fields([("x", int(1))])).when(exists(false));
@@ -79,7 +79,7 @@ async fn conditions_that_hold_let_the_write_through() {
 }
 
 #[tokio::test]
-async fn a_write_that_changes_nothing_keeps_the_version() {
+async fn a_write_that_changes_nothing_keeps_the_update_time() {
     let local = Local::start().await;
     let first = local.set("c/d", [("x", int(1)), ("y", double(0.0))]).await;
     assert_eq!(local.set("c/d", [("x", int(1)), ("y", double(0.0))]).await, first);
@@ -101,7 +101,7 @@ async fn later_writes_of_a_commit_see_the_earlier_ones() {
 }
 
 #[tokio::test]
-async fn of_those_who_create_the_same_document_at_once_one_wins() {
+async fn exactly_one_of_several_concurrent_creates_succeeds() {
     let local = Local::start().await;
     let creations = (0..16).map(|racer| {
         let write = put(local.name("c/d"), fields([("racer", int(racer))])).when(exists(false));

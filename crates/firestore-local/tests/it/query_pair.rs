@@ -1,5 +1,5 @@
-//! Two servers with the same documents, one of which indexes every query and one none: whatever
-//! is asked of both must have the same answer.
+//! Two servers with the same documents: one indexes every query, the other scans. Both must answer
+//! every query alike.
 
 use firestore_local::Server;
 use tonic::Code;
@@ -22,7 +22,7 @@ impl Pair {
         }
     }
 
-    /// With documents by path.
+    /// Starts both servers with documents, given by path.
     pub async fn with<const N: usize>(documents: [(&str, Fields); N]) -> Self {
         let pair = Self::start().await;
         let writes = documents.map(|(path, fields)| put(pair.name(path), fields));
@@ -41,18 +41,18 @@ impl Pair {
         self.indexing.commit(writes).await.unwrap();
     }
 
-    /// The paths of a query's documents, from both.
+    /// The paths of a query's documents, which are the same on both.
     pub async fn paths(&self, query: StructuredQuery) -> Vec<String> {
         let scanned = self.scanning.paths(query.clone()).await.unwrap();
         let indexed = self.indexing.paths(query.clone()).await.unwrap();
         assert_eq!(scanned, indexed, "scanned and indexed: {query:?}");
-        // The second time the index is there already.
+        // The second time the index exists already.
         let again = self.indexing.paths(query.clone()).await.unwrap();
         assert_eq!(scanned, again, "scanned and indexed: {query:?}");
         scanned
     }
 
-    /// Asserts on the ids of a query's documents, given as one text.
+    /// Checks the ids of a query's documents, given as one string.
     pub async fn expect(&self, query: StructuredQuery, ids: &str) {
         let paths = self.paths(query.clone()).await;
         let found: Vec<_> =

@@ -1,4 +1,4 @@
-//! Reads as of a time.
+//! Reads at an earlier time.
 
 use prost_types::Timestamp;
 use tonic::{Code, Status};
@@ -25,7 +25,7 @@ async fn get_at(client: &Client, path: &str, time: Timestamp) -> Result<Document
 }
 
 #[tokio::test]
-async fn a_document_is_read_as_it_was() {
+async fn a_get_at_a_time_returns_the_version_of_that_time() {
     let local = Local::start().await;
     let empty = local.commit([]).await.unwrap().commit_time.unwrap();
     let first = local.set("c/d", [("n", int(1))]).await;
@@ -45,7 +45,7 @@ async fn a_document_is_read_as_it_was() {
 }
 
 #[tokio::test]
-async fn batches_of_gets_read_as_it_was() {
+async fn a_batch_of_gets_at_a_time_returns_the_versions_of_that_time() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     let then = local.set("c/b", [("n", int(1))]).await;
@@ -58,7 +58,7 @@ async fn batches_of_gets_read_as_it_was() {
 }
 
 #[tokio::test]
-async fn queries_read_as_it_was() {
+async fn a_query_at_a_time_runs_on_the_state_of_that_time() {
     let pair = Pair::with([
         ("c/a", fields([("n", int(1))])),
         ("c/b", fields([("n", int(2))])),
@@ -94,7 +94,7 @@ async fn queries_read_as_it_was() {
 }
 
 #[tokio::test]
-async fn listings_read_as_it_was() {
+async fn a_listing_at_a_time_shows_the_state_of_that_time() {
     let local = Local::start().await;
     let then = local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
@@ -110,7 +110,7 @@ async fn listings_read_as_it_was() {
 }
 
 #[tokio::test]
-async fn neither_the_future_nor_the_distant_past_can_be_read() {
+async fn read_times_in_the_future_or_the_distant_past_are_refused() {
     let local = Local::start().await;
     let now = local.set("c/d", [("n", int(1))]).await;
     let future = Timestamp { seconds: now.seconds + 3_600, ..now };
@@ -122,7 +122,7 @@ async fn neither_the_future_nor_the_distant_past_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_reader_sees_each_commit_whole() {
+async fn a_query_sees_each_commit_completely_or_not_at_all() {
     let local = Local::start().await;
     let both = |n| ["c/a", "c/b"].map(|path| put(local.name(path), fields([("n", int(n))])));
     local.commit(both(0)).await.unwrap();

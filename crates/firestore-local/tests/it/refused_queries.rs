@@ -1,4 +1,4 @@
-//! Queries that Firestore refuses: answering them would hide a mistake until production.
+//! Queries that Firestore refuses. Answering them would hide a mistake until production.
 
 use tonic::Code;
 
@@ -13,54 +13,54 @@ fn many(count: i64) -> Value {
 }
 
 #[tokio::test]
-async fn selectors_and_numbers_that_make_no_sense() {
+async fn invalid_selectors_numbers_and_paths_are_refused() {
     let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
     let selector = |id: &str| CollectionSelector { collection_id: id.into(), ..Default::default() };
     let from_all = |from: Vec<_>| StructuredQuery { from, ..Default::default() };
     for (why, query) in [
         ("no collection", from_all(vec![])),
         ("two collections", from_all(vec![selector("a"), selector("b")])),
-        ("a path for an id", from("c/d/e")),
+        ("a path as an id", from("c/d/e")),
         ("a reserved id", from("__c__")),
         ("a negative limit", from("c").limited(-1)),
         ("a negative offset", from("c").skipping(-1)),
-        ("a path that is none", from("c").ordered("a..b")),
+        ("an invalid path", from("c").ordered("a..b")),
         ("an empty path", from("c").ordered("")),
-        ("a projection that is no path", from("c").selecting(["a."])),
-        ("an order behind the name", from("c").ordered(NAME).ordered("x")),
+        ("an invalid path in a projection", from("c").selecting(["a."])),
+        ("an order after the name", from("c").ordered(NAME).ordered("x")),
         (
-            "an inequality's order behind the name",
+            "the implied order of an inequality after the name",
             from("c").filtered(test("x", Op::GreaterThan, int(0))).ordered(NAME),
         ),
-        ("an order twice", from("c").ordered("x").descending("x")),
+        ("a duplicate order", from("c").ordered("x").descending("x")),
     ] {
         pair.refuse(query, Code::InvalidArgument, why).await;
     }
 }
 
 #[tokio::test]
-async fn filters_that_make_no_sense() {
+async fn invalid_filters_are_refused() {
     let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
     let name = |path: &str| reference(pair.name(path));
     let elsewhere = reference("projects/other/databases/(default)/documents/c/d");
     for (why, filter) in [
         ("no filter", Filter { filter_type: None }),
-        ("and of nothing", all([])),
-        ("or of nothing", any([])),
+        ("and without filters", all([])),
+        ("or without filters", any([])),
         ("no operator", test("x", Op::Unspecified, int(1))),
         ("no unary operator", unary("x", Unary::Unspecified)),
-        ("a path that is none", equal("x.", int(1))),
-        ("in of no array", test("x", Op::In, int(1))),
-        ("in of nothing", test("x", Op::In, array([]))),
-        ("in of too many", test("x", Op::In, many(31))),
-        ("not-in of nothing", test("x", Op::NotIn, array([]))),
-        ("not-in of too many", test("x", Op::NotIn, many(11))),
-        ("any of nothing", test("x", Op::ArrayContainsAny, array([]))),
-        ("any of too many", test("x", Op::ArrayContainsAny, many(31))),
-        ("a name that is no reference", equal(NAME, text("d"))),
+        ("an invalid path", equal("x.", int(1))),
+        ("in without an array", test("x", Op::In, int(1))),
+        ("in without values", test("x", Op::In, array([]))),
+        ("in with too many values", test("x", Op::In, many(31))),
+        ("not-in without values", test("x", Op::NotIn, array([]))),
+        ("not-in with too many values", test("x", Op::NotIn, many(11))),
+        ("array-contains-any without values", test("x", Op::ArrayContainsAny, array([]))),
+        ("array-contains-any with too many values", test("x", Op::ArrayContainsAny, many(31))),
+        ("a name that is not a reference", equal(NAME, text("d"))),
         ("a name of a collection", equal(NAME, name("c"))),
-        ("a name elsewhere", equal(NAME, elsewhere)),
-        ("names that are no references", test(NAME, Op::In, array([int(1)]))),
+        ("a name in another project", equal(NAME, elsewhere)),
+        ("names that are not references", test(NAME, Op::In, array([int(1)]))),
         ("a name as an array", test(NAME, Op::ArrayContains, name("c/d"))),
     ] {
         pair.refuse(from("c").filtered(filter), Code::InvalidArgument, why).await;
@@ -68,7 +68,7 @@ async fn filters_that_make_no_sense() {
 }
 
 #[tokio::test]
-async fn filters_that_may_not_stand_together() {
+async fn filters_that_cannot_be_combined_are_refused() {
     let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
     let not_equal = |path| test(path, Op::NotEqual, int(1));
     let not_in = |path| test(path, Op::NotIn, many(2));
@@ -92,7 +92,7 @@ async fn filters_that_may_not_stand_together() {
 }
 
 #[tokio::test]
-async fn the_most_that_is_allowed_is_answered() {
+async fn queries_at_the_limits_are_answered() {
     let pair = Pair::with([("c/d", fields([("x", int(1)), ("y", array([int(2)]))]))]).await;
     for filter in [
         test("x", Op::In, many(30)),
@@ -109,13 +109,13 @@ async fn the_most_that_is_allowed_is_answered() {
 }
 
 #[tokio::test]
-async fn cursors_that_do_not_fit_the_order() {
+async fn cursors_that_do_not_match_the_order_are_refused() {
     let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
     let name = |path: &str| reference(pair.name(path));
     for (why, query) in [
         ("more values than orders", from("c").ordered("x").start_at([int(1), name("c/d"), int(2)])),
-        ("no reference for the name", from("c").ordered(NAME).start_at([text("d")])),
-        ("a collection for the name", from("c").ordered(NAME).end_at([name("c")])),
+        ("a name that is not a reference", from("c").ordered(NAME).start_at([text("d")])),
+        ("a name of a collection", from("c").ordered(NAME).end_at([name("c")])),
     ] {
         pair.refuse(query, Code::InvalidArgument, why).await;
     }

@@ -1,4 +1,5 @@
-//! The end of a server in its own process: nobody is answered any more, and the folder is free.
+//! The shutdown of a server in this process: no client is answered any more, and the data folder
+//! can be opened again.
 
 use firestore_local::Server;
 
@@ -14,7 +15,7 @@ async fn in_folder(data: &tempfile::TempDir) -> Local {
 }
 
 #[tokio::test]
-async fn after_shutdown_nobody_is_answered_and_the_folder_can_be_opened_again() {
+async fn after_shutdown_calls_fail_and_the_data_folder_can_be_opened_again() {
     let data = tempfile::tempdir().unwrap();
     let local = in_folder(&data).await;
     local.set("c/d", [("n", int(1))]).await;
@@ -27,14 +28,14 @@ async fn after_shutdown_nobody_is_answered_and_the_folder_can_be_opened_again() 
 }
 
 #[tokio::test]
-async fn streams_do_not_keep_a_server_from_ending() {
+async fn open_streams_do_not_block_shutdown() {
     let data = tempfile::tempdir().unwrap();
     let local = in_folder(&data).await;
     let large = "x".repeat(100_000);
     let writes = (0..80).map(|n| put(local.name(&format!("c/{n}")), fields([("x", text(&large))])));
     local.commit(writes).await.unwrap();
 
-    // A listener that goes on, and a query whose answers nobody takes.
+    // A listener that stays open, and a query whose answers are not read.
     let documents = target::DocumentsTarget { documents: vec![local.name("c/1")] };
     let target = Target {
         target_id: 1,
@@ -62,7 +63,7 @@ async fn streams_do_not_keep_a_server_from_ending() {
     let client: Client = (*local).clone();
     local.server.shutdown().await;
     while let Ok(answer) = listener.message().await {
-        assert!(answer.is_some(), "it ends with an error, not as if all were told");
+        assert!(answer.is_some(), "the stream ends with an error, not as if it were complete");
     }
     client.get("c/1").await.expect_err("the server is gone");
     let again = in_folder(&data).await;

@@ -1,7 +1,7 @@
-//! Transactions: serializable whoever runs beside them, ABORTED where that cannot be.
+//! Transactions: serializable under concurrency, and ABORTED if that is impossible.
 //!
-//! Firestore may let a transaction wait for another or abort one of the two; so these tests never
-//! say which of two transactions wins, only that what comes out could have come from running them
+//! Firestore may let a transaction wait for another or abort one of the two. These tests therefore
+//! do not check which of two transactions wins, only that the result could come from running them
 //! one after the other.
 
 use tonic::Code;
@@ -24,7 +24,7 @@ fn number(stored: Option<Fields>) -> i64 {
 }
 
 #[tokio::test]
-async fn what_a_transaction_writes_is_seen_once_it_commits() {
+async fn the_writes_of_a_transaction_are_visible_once_it_commits() {
     let local = Local::start().await;
     let transaction = local.begin().await;
     assert!(!transaction.is_empty());
@@ -35,7 +35,7 @@ async fn what_a_transaction_writes_is_seen_once_it_commits() {
 }
 
 #[tokio::test]
-async fn of_two_that_read_and_write_the_same_document_one_is_aborted() {
+async fn one_of_two_transactions_that_read_and_write_the_same_document_is_aborted() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     let (first, second) = (local.begin().await, local.begin().await);
@@ -54,7 +54,7 @@ async fn of_two_that_read_and_write_the_same_document_one_is_aborted() {
 }
 
 #[tokio::test]
-async fn a_document_that_was_not_there_is_read_too() {
+async fn a_missing_document_that_was_read_and_then_created_aborts() {
     let local = Local::start().await;
     let transaction = local.begin().await;
     assert_eq!(local.fields_in(&transaction, "c/d").await.unwrap(), None);
@@ -66,7 +66,7 @@ async fn a_document_that_was_not_there_is_read_too() {
 }
 
 #[tokio::test]
-async fn a_document_deleted_since_it_was_read_aborts() {
+async fn a_document_that_was_read_and_then_deleted_aborts() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     let transaction = local.begin().await;
@@ -78,7 +78,7 @@ async fn a_document_deleted_since_it_was_read_aborts() {
 }
 
 #[tokio::test]
-async fn what_a_transaction_did_not_read_does_not_disturb_it() {
+async fn changes_of_unread_documents_do_not_abort_a_transaction() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     let transaction = local.begin().await;
@@ -89,9 +89,9 @@ async fn what_a_transaction_did_not_read_does_not_disturb_it() {
     local.commit_in(transaction, [write]).await.unwrap();
 }
 
-/// Two doctors on call, each of whom may leave if the other stays.
+/// Two doctors are on call; each may leave if the other stays.
 #[tokio::test]
-async fn there_is_no_write_skew() {
+async fn write_skew_is_prevented() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
@@ -113,7 +113,7 @@ async fn there_is_no_write_skew() {
 }
 
 #[tokio::test]
-async fn there_are_no_phantoms() {
+async fn phantoms_are_prevented() {
     let query = || from("c").filtered(equal("n", int(1)));
     for (what, disturbs) in [("c/new", true), ("c/no match", false), ("other/new", false)] {
         let local = Local::start().await;
@@ -128,7 +128,7 @@ async fn there_are_no_phantoms() {
         if disturbs {
             assert_eq!(outcome.unwrap_err().code(), Code::Aborted, "{what}");
         } else {
-            // Locks on ranges may be wider than the query; a wrong result is what may not be.
+            // Range locks may be wider than the query, so that an abort is allowed here.
             let code = outcome.err().map(|status| status.code());
             assert!(matches!(code, None | Some(Code::Aborted)), "{what}: {code:?}");
         }
@@ -136,7 +136,7 @@ async fn there_are_no_phantoms() {
 }
 
 #[tokio::test]
-async fn a_document_that_leaves_a_query_that_was_read_aborts() {
+async fn a_document_that_leaves_the_result_of_a_read_query_aborts() {
     for by_delete in [true, false] {
         let local = Local::start().await;
         local.set("c/d", [("n", int(1))]).await;
@@ -155,7 +155,7 @@ async fn a_document_that_leaves_a_query_that_was_read_aborts() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_lost_may_not_be_shown_two_states() {
+async fn a_transaction_never_sees_two_states() {
     let local = Local::start().await;
     local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
@@ -170,7 +170,7 @@ async fn a_transaction_that_lost_may_not_be_shown_two_states() {
 }
 
 #[tokio::test]
-async fn transactions_that_are_repeated_count_right() {
+async fn concurrent_transactions_with_retries_count_exactly() {
     let local = Local::start().await;
     let counters = (0..8).map(|_| {
         let client = local.clone();
@@ -198,7 +198,7 @@ async fn transactions_that_are_repeated_count_right() {
 }
 
 #[tokio::test]
-async fn a_transaction_commits_or_fails_as_one() {
+async fn a_transaction_applies_all_writes_or_none() {
     let local = Local::start().await;
     let transaction = local.begin().await;
     let writes = [
@@ -211,7 +211,7 @@ async fn a_transaction_commits_or_fails_as_one() {
 }
 
 #[tokio::test]
-async fn what_is_rolled_back_is_over() {
+async fn a_rolled_back_transaction_cannot_be_used() {
     let local = Local::start().await;
     let transaction = local.begin().await;
     local.rollback(transaction.clone()).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_transaction_commits_once() {
 }
 
 #[tokio::test]
-async fn ids_that_name_no_transaction_are_refused() {
+async fn unknown_transaction_ids_are_refused() {
     let local = Local::start().await;
     let unknown = b"no transaction".to_vec();
     let status = local.commit_in(unknown.clone(), []).await.unwrap_err();
@@ -253,7 +253,7 @@ async fn ids_that_name_no_transaction_are_refused() {
 }
 
 #[tokio::test]
-async fn a_read_only_transaction_sees_one_moment_and_writes_nothing() {
+async fn a_read_only_transaction_sees_one_state_and_cannot_write() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     let transaction = local.begin_with(Some(read_only(None))).await.unwrap();
@@ -270,7 +270,7 @@ async fn a_read_only_transaction_sees_one_moment_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_read_only_transaction_may_look_back_and_may_commit_nothing() {
+async fn a_read_only_transaction_may_read_at_a_time_and_commit_without_writes() {
     let local = Local::start().await;
     let then = local.set("c/d", [("n", int(1))]).await;
     local.set("c/d", [("n", int(2))]).await;
@@ -314,7 +314,7 @@ async fn a_read_may_begin_the_transaction() {
 }
 
 #[tokio::test]
-async fn a_retry_may_name_the_transaction_before() {
+async fn a_retry_may_name_the_previous_transaction() {
     let local = Local::start().await;
     let retry_transaction = local.begin().await;
     local.rollback(retry_transaction.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Field transforms: what they store, and what they answer.
+//! Field transforms: the values they store, and the results they return.
 
 use tonic::Code;
 
@@ -10,8 +10,8 @@ use crate::support::v1::{DocumentTransform, Value, Write};
 use crate::support::values::*;
 use crate::support::writes::*;
 
-/// Stores `before` in field `x` (nothing for `None`) and applies the transform to it; gives what
-/// is stored then, and what was answered.
+/// Stores `before` in field `x` (nothing for `None`) and applies the transform to it; returns the
+/// stored value and the transform's result.
 async fn apply(local: &Local, before: Option<Value>, by: FieldTransform) -> (Value, Value) {
     let stored = before.map(|value| ("x".to_owned(), value)).into_iter().collect();
     let name = local.name("c/d");
@@ -23,7 +23,7 @@ async fn apply(local: &Local, before: Option<Value>, by: FieldTransform) -> (Val
     (after, results.remove(0))
 }
 
-/// To the bit, NaN included.
+/// Bitwise equality, with all NaNs equal.
 fn same(a: &Value, b: &Value) -> bool {
     match (&a.value_type, &b.value_type) {
         (Some(ValueType::DoubleValue(a)), Some(ValueType::DoubleValue(b))) => {
@@ -67,7 +67,7 @@ async fn numbers_are_added_and_compared_as_documented() {
 }
 
 #[tokio::test]
-async fn arrays_gain_what_they_lack_and_lose_every_occurrence() {
+async fn array_union_adds_missing_elements_and_array_remove_removes_every_occurrence() {
     let local = Local::start().await;
     let items = array([int(1), text("a"), int(1), map([("k", int(1))])]);
     for (before, by, expected) in [
@@ -100,7 +100,7 @@ async fn arrays_gain_what_they_lack_and_lose_every_occurrence() {
 }
 
 #[tokio::test]
-async fn server_time_is_the_commits_in_milliseconds_and_one_for_all() {
+async fn server_time_is_the_commit_time_in_milliseconds_for_all_writes() {
     let local = Local::start().await;
     let writes = [
         transform(local.name("c/a"), [server_time("t"), server_time("m.t")]),
@@ -118,7 +118,7 @@ async fn server_time_is_the_commits_in_milliseconds_and_one_for_all() {
 }
 
 #[tokio::test]
-async fn transforms_come_after_the_update_and_one_after_another() {
+async fn transforms_apply_in_order_after_the_update() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(100)), ("kept", int(1))]).await;
     let write = Write {
@@ -136,7 +136,7 @@ async fn transforms_come_after_the_update_and_one_after_another() {
 }
 
 #[tokio::test]
-async fn the_older_form_of_a_transform_works_too() {
+async fn the_older_transform_operation_is_supported() {
     let local = Local::start().await;
     local.set("c/d", [("n", int(1))]).await;
     let write = Write {
@@ -152,14 +152,14 @@ async fn the_older_form_of_a_transform_works_too() {
 }
 
 #[tokio::test]
-async fn a_transform_alone_makes_the_document() {
+async fn a_transform_alone_creates_the_document() {
     let local = Local::start().await;
     local.commit([transform(local.name("c/d"), [increment("n", int(1))])]).await.unwrap();
     assert_eq!(local.fields("c/d").await, Some(fields([("n", int(1))])));
 }
 
 #[tokio::test]
-async fn transforms_that_make_no_sense_are_refused() {
+async fn invalid_transforms_are_refused() {
     let local = Local::start().await;
     let typeless = FieldTransform { field_path: "x".into(), transform_type: None };
     let unknown = FieldTransform {
@@ -189,7 +189,7 @@ async fn transforms_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn increments_at_once_are_all_counted() {
+async fn concurrent_increments_are_all_counted() {
     let local = Local::start().await;
     let increments = (0..50).map(|_| {
         let client = local.clone();

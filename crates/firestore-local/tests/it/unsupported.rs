@@ -1,4 +1,4 @@
-//! What is not supported says so by name: a wrong result would be worse.
+//! Unsupported features are answered UNIMPLEMENTED by name, because a wrong result would be worse.
 
 use tonic::{Code, Status};
 
@@ -18,14 +18,14 @@ fn expect<T: std::fmt::Debug>(outcome: Result<T, Status>, name: &str) {
 }
 
 #[tokio::test]
-async fn pipelines() {
+async fn pipelines_are_unimplemented() {
     let local = Local::start().await;
     let request = ExecutePipelineRequest { database: local.database(), ..Default::default() };
     expect(local.api().execute_pipeline(request).await, "ExecutePipeline");
 }
 
 #[tokio::test]
-async fn vector_search() {
+async fn vector_search_is_unimplemented() {
     let local = Local::start().await;
     local.set("c/d", [("v", vector([1.0, 2.0]))]).await;
     let nearest = FindNearest {
@@ -41,7 +41,7 @@ async fn vector_search() {
 }
 
 #[tokio::test]
-async fn explanations() {
+async fn query_explanations_are_unimplemented() {
     let local = Local::start().await;
     let explain = Some(ExplainOptions { analyze: true });
     let request = RunQueryRequest {

@@ -1,4 +1,4 @@
-//! Values: what goes in comes out, what may not go in does not, and how they sort.
+//! Values: stored values are read back unchanged, invalid ones are refused, and all are sorted.
 
 use tonic::Code;
 
@@ -9,7 +9,7 @@ use crate::support::values::*;
 use crate::support::writes::{put, server_time, transform};
 
 #[tokio::test]
-async fn every_type_of_value_comes_back_as_it_went_in() {
+async fn every_type_of_value_is_read_back_unchanged() {
     let local = Local::start().await;
     let all = fields([
         ("null", null()),
@@ -44,7 +44,7 @@ async fn every_type_of_value_comes_back_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn nan_comes_back() {
+async fn nan_is_read_back() {
     let local = Local::start().await;
     local.set("c/d", [("x", double(f64::NAN))]).await;
     let stored = local.fields("c/d").await.unwrap();
@@ -53,7 +53,7 @@ async fn nan_comes_back() {
 }
 
 #[tokio::test]
-async fn times_are_cut_to_microseconds() {
+async fn times_are_truncated_to_microseconds() {
     let local = Local::start().await;
     let inside = array([map([("t", time(-5, 123_456_789))])]);
     local.set("c/d", [("t", time(5, 999_999_999)), ("inside", inside)]).await;
@@ -109,7 +109,7 @@ async fn values_sort_across_types_as_documented() {
         map([("a", int(2))]),
         map([("b", int(0))]),
     ];
-    // Names that sort the other way round, so that they cannot be what sorts the documents.
+    // The names sort in reverse, so that an order by name would fail the test.
     let names: Vec<String> =
         (0..sorted.len()).map(|place| format!("c/{:03}", sorted.len() - place)).collect();
     let writes = names
@@ -124,14 +124,14 @@ async fn values_sort_across_types_as_documented() {
 }
 
 #[tokio::test]
-async fn what_no_document_may_hold_is_refused() {
+async fn invalid_fields_are_refused() {
     let local = Local::start().await;
     let long_name = "n".repeat(1_501);
     for (why, name, value) in [
         ("an array in an array", "x", array([array([])])),
-        ("an array in an array further in", "x", map([("m", array([array([int(1)])]))])),
+        ("a nested array in an array", "x", map([("m", array([array([int(1)])]))])),
         ("a reserved name", "__x__", int(1)),
-        ("a reserved name further in", "x", map([("__x__", int(1))])),
+        ("a nested reserved name", "x", map([("__x__", int(1))])),
         ("an empty name", "", int(1)),
         ("a long name", long_name.as_str(), int(1)),
         ("a time before year 1", "x", time(-62_135_596_801, 0)),
@@ -140,9 +140,9 @@ async fn what_no_document_may_hold_is_refused() {
         ("too many nanoseconds", "x", time(0, 1_000_000_000)),
         ("a latitude beyond the pole", "x", geo(90.1, 0.0)),
         ("a longitude beyond the date line", "x", geo(0.0, -180.1)),
-        ("a latitude that is no number", "x", geo(f64::NAN, 0.0)),
+        ("a latitude that is not a number", "x", geo(f64::NAN, 0.0)),
         ("a reference to a collection", "x", reference(local.name("c"))),
-        ("a reference to nothing", "x", reference("nonsense")),
+        ("an invalid reference", "x", reference("nonsense")),
         ("maps nested too deep", "x", nested(21)),
         ("a reference to a field", "x", value(ValueType::FieldReferenceValue("y".into()))),
         ("a reference to a variable", "x", value(ValueType::VariableReferenceValue("y".into()))),
@@ -156,14 +156,14 @@ async fn what_no_document_may_hold_is_refused() {
 }
 
 #[tokio::test]
-async fn twenty_levels_are_allowed() {
+async fn twenty_levels_of_nesting_are_accepted() {
     let local = Local::start().await;
     local.set("c/d", [("x", nested(20))]).await;
     assert_eq!(local.fields("c/d").await.unwrap()["x"], nested(20));
 }
 
 #[tokio::test]
-async fn a_transform_cannot_nest_deeper_than_a_write() {
+async fn a_transform_that_nests_too_deeply_is_refused() {
     let local = Local::start().await;
     let path = ["a"; 22].join(".");
     let write = transform(local.name("c/d"), [server_time(&path)]);

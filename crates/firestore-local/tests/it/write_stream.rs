@@ -77,7 +77,7 @@ async fn requests_may_be_sent_ahead_of_their_answers() {
 }
 
 #[tokio::test]
-async fn a_request_that_fails_applies_nothing_and_ends_the_stream() {
+async fn a_failed_request_applies_nothing_and_ends_the_stream() {
     let local = Local::start().await;
     let mut stream = Stream::open(&local).await;
     let missing = put(local.name("c/missing"), fields([])).when(exists(true));
@@ -87,7 +87,7 @@ async fn a_request_that_fails_applies_nothing_and_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn the_first_request_opens_the_stream_and_nothing_else() {
+async fn a_first_request_without_a_database_or_with_writes_is_refused() {
     let local = Local::start().await;
     for (why, first) in [
         ("no database", WriteRequest::default()),

@@ -1,4 +1,4 @@
-"""What every test begins with: one server for the run, a project for each test."""
+"""Fixtures: one server for the whole run, a new project for each test."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def db(server):
 
 @pytest.fixture
 def document(db):
-    """A document that is not there yet."""
+    """A document that does not exist yet."""
     return db.document("c/d")
 
 

@@ -1,7 +1,7 @@
-"""Server processes of our own, and clients of them.
+"""Server processes, and clients for them.
 
-The binary comes from FIRESTORE_LOCAL_BIN. It picks its own free ports and says which on the first
-line of its output.
+FIRESTORE_LOCAL_BIN names the binary. Each server picks free ports and prints them in the first line
+of its output.
 """
 
 import json
@@ -22,7 +22,7 @@ GREETING = re.compile(r"^listening on (\S+); meter on (\S+)$")
 
 
 class Server:
-    """A running firestore-local: in memory, or durable in the folder `data`."""
+    """A running firestore-local, with the data folder `data` or in memory."""
 
     def __init__(self, data=None):
         binary = os.environ.get("FIRESTORE_LOCAL_BIN")
@@ -34,33 +34,33 @@ class Server:
         )
         match = GREETING.match(self._process.stdout.readline())
         if not match:
-            raise RuntimeError("firestore-local ended before it was listening")
+            raise RuntimeError("firestore-local exited before it was listening")
         self.host, self._meter_url = match.groups()
 
     def end(self, how=signal.SIGTERM):
-        """Ends the process and waits until it is gone."""
+        """Stops the process and waits until it has exited."""
         self._process.send_signal(how)
         self._process.wait(timeout=20)
         self._process.stdout.close()
 
     def meter(self):
-        """Billed operations so far."""
+        """Returns the bill so far."""
         with urllib.request.urlopen(self._meter_url) as response:
             return json.load(response)
 
     def client(self, kind=firestore.Client, project=None, **settings):
-        """A client of the SDK, for a project that nobody used before unless one is named."""
+        """Creates a client of the SDK, for a new project unless one is given."""
         os.environ["FIRESTORE_EMULATOR_HOST"] = self.host
         project = project or fresh_project()
         return kind(project=project, credentials=AnonymousCredentials(), **settings)
 
     def raw(self, project=None):
-        """The generated client, and the database that requests are to name."""
+        """Creates a generated client, for a new project unless one is given."""
         return Raw(self.host, project or fresh_project())
 
 
 class Raw:
-    """The generated client beneath the SDK: it reaches the RPCs that the SDK never calls."""
+    """The generated client of the SDK, for RPCs that the SDK never calls, and its database."""
 
     def __init__(self, host, project):
         self._channel = grpc.insecure_channel(host)
@@ -72,7 +72,7 @@ class Raw:
         return f"{self.root}/{path}"
 
     def write(self, path, **integers):
-        """A write of a document with integer fields."""
+        """Returns a write that replaces a document by one with integer fields."""
         fields = {name: {"integer_value": value} for name, value in integers.items()}
         return {"update": {"name": self.name(path), "fields": fields}}
 
@@ -109,5 +109,5 @@ def seed(collection, documents):
 
 
 def ids(query):
-    """The ids a query answers, in its order."""
+    """The ids of a query's documents, in order."""
     return [document.id for document in query.stream()]

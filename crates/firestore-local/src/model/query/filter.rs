@@ -1,10 +1,11 @@
-//! Filters: which documents pass.
+//! Filters.
 
 use std::collections::BTreeSet;
 
 use tonic::Status;
 
-use super::Scope;
+use super::reference::reference;
+use super::scope::Scope;
 use crate::model::field_path::FieldPath;
 use crate::model::{invalid, value};
 use crate::proto::structured_query::{
@@ -15,8 +16,9 @@ use crate::proto::structured_query::{
 };
 use crate::proto::{Document, Value, value::ValueType};
 
-/// Values of `in` and `array-contains-any`, and of `not-in`.
+/// The most values of `in` and `array-contains-any`.
 const MAX_IN: usize = 30;
+/// The most values of `not-in`.
 const MAX_NOT_IN: usize = 10;
 
 #[derive(Clone, Debug)]
@@ -26,12 +28,12 @@ pub enum Filter {
     Test { path: FieldPath, test: Test },
 }
 
-/// A question to one field. Values are kept as they sort.
+/// A test of one field. Values are kept in their encoding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     Equal(Vec<u8>),
     NotEqual(Vec<u8>),
-    /// Within the class of the value.
+    /// Passes only values of the same class.
     Less {
         class: value::Class,
         than: Vec<u8>,
@@ -97,7 +99,7 @@ impl Filter {
         }
     }
 
-    /// Whether there is more than one way to pass, apart from lists of values.
+    /// Whether the filter has a disjunction, apart from lists of values.
     pub fn has_or(&self) -> bool {
         match self {
             Self::Or(filters) => filters.len() > 1 || filters.iter().any(Self::has_or),
@@ -106,7 +108,7 @@ impl Filter {
         }
     }
 
-    /// All tests, wherever they stand.
+    /// All tests at any depth.
     pub fn tests(&self) -> Vec<(&FieldPath, &Test)> {
         match self {
             Self::And(filters) | Self::Or(filters) => {
@@ -116,7 +118,7 @@ impl Filter {
         }
     }
 
-    /// The fields compared other than for equality, each once and sorted.
+    /// The fields of inequalities, sorted and without duplicates.
     pub fn inequality_fields(&self) -> Vec<FieldPath> {
         let tests = self.tests().into_iter().filter(|(_, test)| test.is_inequality());
         let fields: BTreeSet<_> = tests.map(|(path, _)| path.clone()).collect();
@@ -256,10 +258,10 @@ fn field_test(scope: &Scope, path: &FieldPath, op: Field, operand: &Value) -> Re
 fn check_names(scope: &Scope, op: Field, operand: &Value) -> Result<(), Status> {
     let database = scope.parent.database();
     match op {
-        Field::In | Field::NotIn => elements(operand)
-            .iter()
-            .try_for_each(|value| super::reference(database, value).map(drop)),
-        Field::ArrayContains | Field::ArrayContainsAny => Err(invalid!("__name__ is no array")),
-        _ => super::reference(database, operand).map(drop),
+        Field::In | Field::NotIn => {
+            elements(operand).iter().try_for_each(|value| reference(database, value).map(drop))
+        }
+        Field::ArrayContains | Field::ArrayContainsAny => Err(invalid!("__name__ is not an array")),
+        _ => reference(database, operand).map(drop),
     }
 }

@@ -1,27 +1,29 @@
-//! Queries that can be read but that the service refuses: limits, and parts that may not stand
-//! together. ("Query limitations", and the requirements of `StructuredQuery` in the protocol.)
+//! Well-formed queries that Firestore refuses: those beyond a limit, and those that combine parts
+//! that cannot be combined. Sources: "Query limitations", and the requirements of
+//! `StructuredQuery` in the protocol.
 
 use tonic::Status;
 
 use super::filter::{Filter, Test};
-use super::{Ordering, Scope};
+use super::order::Ordering;
+use super::scope::Scope;
 use crate::model::field_path::FieldPath;
 use crate::model::invalid;
 
-/// Disjunctions that a query may have once it is written as OR of ANDs.
+/// The most disjunctions of a query in disjunctive normal form.
 const MAX_DISJUNCTIONS: usize = 30;
-/// Fields compared other than for equality.
+/// The most fields of inequalities.
 const MAX_INEQUALITY_FIELDS: usize = 10;
-/// Filters and orders together, and one for a query below a document.
+/// The most filters and orders together; a query below a document counts as one more.
 const MAX_COMPONENTS: usize = 100;
 
-/// A filter written as OR of ANDs, in numbers.
+/// The size of a filter in disjunctive normal form.
 #[derive(Clone, Copy, Debug)]
 struct NormalForm {
     disjunctions: usize,
-    /// Filters of the longest disjunction.
+    /// Filters in the longest disjunction.
     filters: usize,
-    /// Filters on what arrays contain, in the disjunction with most of them.
+    /// `array-contains` filters in the disjunction with most of them.
     array_filters: usize,
 }
 
@@ -56,7 +58,7 @@ impl NormalForm {
     }
 }
 
-/// Checks a query with its orders complete, of which `explicit` were asked for.
+/// Checks a query. `orders` is complete; the first `explicit` of them are from the request.
 pub fn check(
     scope: &Scope,
     filter: Option<&Filter>,
@@ -135,7 +137,7 @@ fn check_inequalities(filter: &Filter) -> Result<(), Status> {
     Ok(())
 }
 
-/// A query over every collection has no index but that of names.
+/// Checks a query over every collection, whose only index is that of names.
 fn check_kindless(filter: Option<&Filter>, orders: &[Ordering]) -> Result<(), Status> {
     let tests = filter.map(Filter::tests).unwrap_or_default();
     if let Some((path, _)) = tests.iter().find(|(path, _)| !path.is_name()) {

@@ -101,10 +101,24 @@ fn values_sort_across_types_as_firestore_documents() {
 }
 
 #[test]
-fn numbers_that_are_equal_encode_equal() {
+fn equal_numbers_have_equal_encodings() {
     assert_eq!(compare(&int(1), &double(1.0)), Ordering::Equal);
     assert_eq!(compare(&double(-0.0), &int(0)), Ordering::Equal);
     assert_eq!(compare(&double(f64::NAN), &double(-f64::NAN)), Ordering::Equal);
+}
+
+/// Indexes on disk hold encodings, so that they must not change.
+#[test]
+fn numbers_keep_their_encoding() {
+    for (number, nearest, difference) in [
+        (int(1), [0xbf, 0xf0, 0, 0, 0, 0, 0, 0], [0x80, 0]),
+        (double(1.0), [0xbf, 0xf0, 0, 0, 0, 0, 0, 0], [0x80, 0]),
+        (int((1 << 53) + 1), [0xc3, 0x40, 0, 0, 0, 0, 0, 0], [0x80, 1]),
+        (int(i64::MAX), [0xc3, 0xe0, 0, 0, 0, 0, 0, 0], [0x7f, 0xff]),
+    ] {
+        let expected = [&[NUMBER][..], &nearest, &difference].concat();
+        assert_eq!(encoded(&number), expected, "{number:?}");
+    }
 }
 
 #[test]
@@ -122,7 +136,7 @@ fn sizes_follow_the_published_example() {
 }
 
 #[test]
-fn what_no_document_may_hold_is_refused() {
+fn fields_that_firestore_refuses_are_refused() {
     let database = Database::parse("projects/p/databases/d").unwrap();
     let deep = |levels: usize| (0..levels).fold(int(1), |inner, _| map(&[("m", inner)]));
     let check = |name: &str, value: Value| {
@@ -151,7 +165,7 @@ fn what_no_document_may_hold_is_refused() {
 }
 
 #[test]
-fn vectors_hold_numbers_only_and_a_bounded_many() {
+fn vectors_hold_only_numbers_and_are_limited_in_length() {
     let database = Database::parse("projects/p/databases/d").unwrap();
     let check =
         |value: Value| check_fields(&database, &mut Fields::from([("v".to_owned(), value)]));
@@ -165,7 +179,7 @@ fn vectors_hold_numbers_only_and_a_bounded_many() {
 }
 
 #[test]
-fn texts_and_bytes_have_a_limit_of_their_own() {
+fn strings_and_bytes_have_a_separate_size_limit() {
     let database = Database::parse("projects/p/databases/d").unwrap();
     let check =
         |value: Value| check_fields(&database, &mut Fields::from([("a".to_owned(), value)]));
@@ -180,7 +194,7 @@ fn texts_and_bytes_have_a_limit_of_their_own() {
 }
 
 #[test]
-fn stored_timestamps_are_cut_to_microseconds_wherever_they_stand() {
+fn stored_timestamps_are_truncated_to_microseconds_at_any_depth() {
     let database = Database::parse("projects/p/databases/d").unwrap();
     let at = |nanos| value(V::TimestampValue(prost_types::Timestamp { seconds: 1, nanos }));
     let fields = |nanos| {
@@ -212,16 +226,21 @@ fn each_type_has_its_documented_size() {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "the nearest double is meant")]
+fn nearest_double(number: i64) -> Value {
+    double(number as f64)
+}
+
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<i64>().prop_map(int),
         any::<f64>().prop_map(double),
         (-3i64..3).prop_map(int),
-        (-3i64..3).prop_map(|n| double(n as f64 / 2.0)),
-        any::<i64>().prop_map(|n| double(n as f64)),
-        // Where integers are closer to one another than doubles are.
+        (-3i32..3).prop_map(|n| double(f64::from(n) / 2.0)),
+        any::<i64>().prop_map(nearest_double),
+        // Integers that are closer to each other than the doubles around them.
         near_doubles().prop_map(int),
-        near_doubles().prop_map(|n| double(n as f64)),
+        near_doubles().prop_map(nearest_double),
     ]
 }
 
@@ -230,6 +249,8 @@ fn near_doubles() -> impl Strategy<Value = i64> {
     (prop::sample::select(places), -3i64..4).prop_map(|(place, n)| place.saturating_add(n))
 }
 
+/// The exact order of two numbers; `None` if one of them is NaN.
+#[expect(clippy::cast_possible_truncation, reason = "the double is in the range of i64")]
 fn exact(a: &Value, b: &Value) -> Option<Ordering> {
     match (a.value_type.as_ref()?, b.value_type.as_ref()?) {
         (V::IntegerValue(a), V::IntegerValue(b)) => Some(a.cmp(b)),
@@ -250,7 +271,7 @@ fn exact(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Any value, with few of each kind, so that equal and neighbouring ones are common.
+/// Any value, with few distinct values of each type, so that equal and adjacent ones are common.
 fn any_value() -> impl Strategy<Value = Value> {
     let text = || "[ab\0é]{0,2}";
     let leaf = prop_oneof![
@@ -281,7 +302,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The documented order, written down without encodings.
+/// The documented order, implemented without encodings.
 pub fn documented_order(a: &Value, b: &Value) -> Ordering {
     class(a).cmp(&class(b)).then_with(|| match (&a.value_type, &b.value_type) {
         (Some(V::BooleanValue(a)), Some(V::BooleanValue(b))) => a.cmp(b),
@@ -332,7 +353,7 @@ fn documented_map_order(a: &Fields, b: &Fields) -> Ordering {
 }
 
 pub fn documented_name_order(a: &str, b: &str) -> Ordering {
-    // Numeric ids come first, then texts.
+    // Numeric ids come first, then all other ids.
     let segments = |name: &str| -> Vec<(bool, i64, String)> {
         let segments = name.split('/').map(|segment| {
             let number = segment.strip_prefix("__id").and_then(|rest| rest.strip_suffix("__"));
@@ -372,7 +393,7 @@ proptest! {
     }
 
     #[test]
-    fn no_encoding_begins_with_that_of_another_value(a in any_value(), b in any_value()) {
+    fn no_encoding_is_a_prefix_of_another(a in any_value(), b in any_value()) {
         let (a, b) = (encoded(&a), encoded(&b));
         prop_assert!(a == b || !(a.starts_with(&b) || b.starts_with(&a)));
     }

@@ -36,7 +36,7 @@ fn with_transform(kind: field_transform::TransformType) -> Write {
 }
 
 #[test]
-fn a_mask_changes_only_what_it_names_and_deletes_what_has_no_value() {
+fn a_mask_changes_only_its_fields_and_deletes_those_without_a_value() {
     let current = document(&[("a", int(1)), ("b", map(&[("c", int(2)), ("d", int(3))]))]);
     let mut write = update(&[("b", map(&[("c", int(9))]))]);
     write.update_mask =
@@ -50,7 +50,7 @@ fn a_mask_changes_only_what_it_names_and_deletes_what_has_no_value() {
 }
 
 #[test]
-fn preconditions_answer_with_the_codes_of_the_service() {
+fn failed_preconditions_have_firestores_status_codes() {
     let current = document(&[("a", int(1))]);
     let code = |condition, current: Option<&Document>| {
         let mut write = update(&[]);
@@ -76,7 +76,7 @@ fn a_write_that_changes_nothing_keeps_the_update_time() {
 }
 
 #[test]
-fn increments_saturate_and_mix_types_as_the_service_does() {
+fn increments_saturate_and_mix_types_like_firestore() {
     use field_transform::TransformType::Increment;
     for (stored, operand, expected) in [
         (Some(int(i64::MAX)), int(1), int(i64::MAX)),
@@ -94,7 +94,7 @@ fn increments_saturate_and_mix_types_as_the_service_does() {
 }
 
 #[test]
-fn extremes_keep_the_stored_one_of_equal_numbers() {
+fn maximum_and_minimum_keep_the_stored_one_of_equal_numbers() {
     use field_transform::TransformType::{Maximum, Minimum};
     for (transform, expected) in [
         (Maximum(double(3.0)), int(3)),
@@ -125,8 +125,8 @@ fn array_transforms_treat_equal_numbers_as_one_element() {
 }
 
 #[test]
-fn a_document_beyond_one_mebibyte_is_refused() {
-    // Beside `f`: the name, the two fields' names, and 32.
+fn a_document_larger_than_one_mebibyte_is_refused() {
+    // The rest of the size: the value of `f`, 32 bytes, the name, and the two field names.
     let rest = 1_048_576 - 1_000_001 - 32 - (16 + 2 + 2) - 2 - 2;
     let with = |bytes: usize| {
         let long = |length| string(&"x".repeat(length));
@@ -139,7 +139,7 @@ fn a_document_beyond_one_mebibyte_is_refused() {
 }
 
 #[test]
-fn what_a_transform_brings_in_is_checked_as_any_field() {
+fn values_stored_by_a_transform_are_checked_like_any_field() {
     use field_transform::TransformType::AppendMissingElements;
     let union =
         |element| with_transform(AppendMissingElements(ArrayValue { values: vec![element] }));
@@ -156,7 +156,7 @@ fn what_a_transform_brings_in_is_checked_as_any_field() {
 }
 
 #[test]
-fn server_times_are_the_commit_time_in_milliseconds() {
+fn a_server_time_is_the_commit_time_in_milliseconds() {
     let kind = field_transform::ServerValue::RequestTime.into();
     let transform = with_transform(field_transform::TransformType::SetToServerValue(kind));
     let applied = apply(transform, None).unwrap();
@@ -178,7 +178,7 @@ fn transforms_run_in_order_after_the_update() {
 }
 
 #[test]
-fn extremes_with_nan_are_nan_and_zeros_are_one() {
+fn maximum_and_minimum_with_nan_are_nan_and_both_zeros_are_equal() {
     use field_transform::TransformType::{Maximum, Minimum};
     let nan = || double(f64::NAN);
     for (stored, transform, expected) in [
@@ -195,7 +195,7 @@ fn extremes_with_nan_are_nan_and_zeros_are_one() {
 }
 
 #[test]
-fn a_deleted_document_leaves_nothing_and_a_replaced_one_its_creation() {
+fn a_delete_leaves_no_document_and_a_replacement_keeps_the_create_time() {
     let current = document(&[("a", int(1))]);
     let delete =
         || Write { operation: Some(Operation::Delete(NAME.to_owned())), ..Write::default() };
@@ -213,7 +213,7 @@ fn a_deleted_document_leaves_nothing_and_a_replaced_one_its_creation() {
 }
 
 #[test]
-fn writes_that_the_service_refuses_are_refused() {
+fn writes_that_firestore_refuses_are_refused() {
     use crate::proto::DocumentTransform;
     let masked = |path: &str| {
         let mask = DocumentMask { field_paths: vec![path.to_owned()] };

@@ -1,8 +1,8 @@
-//! Listen: the results of queries and the state of documents, as they change.
+//! Listen: sends the results of queries and the state of documents, and their changes.
 //!
-//! After each commit that may concern a target, its query is asked again and compared with what
-//! the client has. That costs a read of the result for each change, which a local server can
-//! afford, and is right by construction, limits and cursors included.
+//! After each commit that may affect a target, its query runs again, and the result is compared
+//! with what the client has. That reads the whole result for each change, which a local server can
+//! afford, and is correct by construction for limits and cursors, too.
 
 mod target;
 
@@ -18,7 +18,7 @@ use crate::proto::target_change::TargetChangeType;
 use crate::proto::{
     ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response,
 };
-use target::{Message, Watched};
+use target::{Message, WatchedTarget};
 
 pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<ListenResponse> {
     let (answers, stream) = mpsc::channel(256);
@@ -32,11 +32,11 @@ pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<List
 struct Listener {
     service: Service,
     answers: mpsc::Sender<Result<ListenResponse, Status>>,
-    targets: Vec<Watched>,
+    targets: Vec<WatchedTarget>,
     database: Option<Database>,
 }
 
-/// The client went away, or the stream is to end.
+/// The client has gone, or the stream must end.
 struct Ended;
 
 impl Listener {
@@ -51,11 +51,13 @@ impl Listener {
                 },
                 event = events.recv() => match event {
                     Ok(committed) if self.database.as_ref() == Some(&committed.database) => {
-                        self.changed(|target| committed.names.iter().any(|name| target.concerns(name)))
-                            .await
+                        let affected = |target: &WatchedTarget| {
+                            committed.names.iter().any(|name| target.is_affected_by(name))
+                        };
+                        self.refresh(affected).await
                     }
                     Ok(_) => Ok(()),
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.changed(|_| true).await,
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.refresh(|_| true).await,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
             };
@@ -71,15 +73,19 @@ impl Listener {
             Err(status) => return self.fail(status).await,
         };
         if self.database.get_or_insert_with(|| database.clone()) != &database {
-            return self.fail(Status::invalid_argument("A stream listens to one database")).await;
+            return self
+                .fail(Status::invalid_argument("A stream can listen to one database"))
+                .await;
         }
         match request.target_change {
             Some(listen_request::TargetChange::AddTarget(target)) => self.add(target).await,
             Some(listen_request::TargetChange::RemoveTarget(id)) => {
                 self.targets.retain(|target| target.id != id);
-                self.change(TargetChangeType::Remove, vec![id], None).await
+                self.send_change(TargetChangeType::Remove, vec![id], None).await
             }
-            None => self.fail(Status::invalid_argument("A listen request changes no target")).await,
+            None => {
+                self.fail(Status::invalid_argument("A listen request has no target change")).await
+            }
         }
     }
 
@@ -90,45 +96,47 @@ impl Listener {
         }
         let id = target.target_id;
         let (once, resumed) = (target.once, target.resume_type.is_some());
-        let watched = match Watched::parse(target, self.database.as_ref()) {
+        let watched = match WatchedTarget::parse(target, self.database.as_ref()) {
             Ok(watched) => watched,
             Err(status) => return self.refuse(id, &status).await,
         };
         self.targets.retain(|target| target.id != id);
-        self.change(TargetChangeType::Add, vec![id], None).await?;
+        self.send_change(TargetChangeType::Add, vec![id], None).await?;
         if resumed {
-            // What the client has may be of any age: it gets everything anew.
-            self.change(TargetChangeType::Reset, vec![id], None).await?;
+            // The client's state may be of any age, so the client gets the whole state again.
+            self.send_change(TargetChangeType::Reset, vec![id], None).await?;
         }
         self.targets.push(watched);
         let last = self.targets.len() - 1;
-        let read_time = self.bring_up_to_date(last).await?;
-        self.change(TargetChangeType::Current, vec![id], Some(read_time)).await?;
-        self.change(TargetChangeType::NoChange, Vec::new(), Some(read_time)).await?;
+        let read_time = self.send_difference(last).await?;
+        self.send_change(TargetChangeType::Current, vec![id], Some(read_time)).await?;
+        self.send_change(TargetChangeType::NoChange, Vec::new(), Some(read_time)).await?;
         if once {
             self.targets.retain(|target| target.id != id);
-            self.change(TargetChangeType::Remove, vec![id], None).await?;
+            self.send_change(TargetChangeType::Remove, vec![id], None).await?;
         }
         Ok(())
     }
 
-    /// Tells what changed in the targets that a commit concerns.
-    async fn changed(&mut self, concerned: impl Fn(&Watched) -> bool) -> Result<(), Ended> {
+    /// Sends the changes of the targets that a commit affects.
+    async fn refresh(&mut self, affected: impl Fn(&WatchedTarget) -> bool) -> Result<(), Ended> {
         let indexes: Vec<_> =
-            (0..self.targets.len()).filter(|index| concerned(&self.targets[*index])).collect();
+            (0..self.targets.len()).filter(|index| affected(&self.targets[*index])).collect();
         let mut read_time = None;
         for index in indexes {
-            let time = self.bring_up_to_date(index).await?;
+            let time = self.send_difference(index).await?;
             read_time = Some(read_time.map_or(time, |other: Micros| other.min(time)));
         }
         match read_time {
-            Some(time) => self.change(TargetChangeType::NoChange, Vec::new(), Some(time)).await,
+            Some(time) => {
+                self.send_change(TargetChangeType::NoChange, Vec::new(), Some(time)).await
+            }
             None => Ok(()),
         }
     }
 
-    /// Sends the difference between what the target shows now and what the client has.
-    async fn bring_up_to_date(&mut self, index: usize) -> Result<Micros, Ended> {
+    /// Sends the difference between the target's current state and the client's state.
+    async fn send_difference(&mut self, index: usize) -> Result<Micros, Ended> {
         let read_time = self.service.engine.read_time();
         match self.difference(index, read_time).await {
             Ok(messages) => {
@@ -145,20 +153,20 @@ impl Listener {
     }
 
     async fn difference(&mut self, index: usize, at: Micros) -> Result<Vec<Message>, Status> {
-        let what = self.targets[index].what.clone();
-        let found = self.service.blocking(move |service| what.read(service)).await?;
+        let subject = self.targets[index].subject.clone();
+        let found = self.service.blocking(move |service| subject.read(service)).await?;
         let target = &mut self.targets[index];
-        let (what, first) = (target.what.clone(), target.is_new());
+        let (subject, first) = (target.subject.clone(), target.is_new());
         let messages = target.difference(&found, at);
         self.service
             .blocking(move |service| {
-                what.bill(service, &messages, first)?;
+                subject.bill(service, &messages, first)?;
                 Ok(messages)
             })
             .await
     }
 
-    async fn change(
+    async fn send_change(
         &self,
         kind: TargetChangeType,
         target_ids: Vec<i32>,
@@ -175,7 +183,7 @@ impl Listener {
         self.send(listen_response::ResponseType::TargetChange(change)).await
     }
 
-    /// Refuses one target; the others go on.
+    /// Refuses one target; the other targets continue.
     async fn refuse(&self, id: i32, status: &Status) -> Result<(), Ended> {
         let change = TargetChange {
             target_change_type: TargetChangeType::Remove.into(),

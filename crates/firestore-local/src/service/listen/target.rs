@@ -1,4 +1,4 @@
-//! A target: what is listened to, and what the client has been told of it.
+//! A target: the query or documents that a client listens to, and the state that it was sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,81 +7,77 @@ use tonic::Status;
 
 use crate::model::path::{Database, DocumentName, Parent};
 use crate::model::query::Query;
-use crate::model::time::Micros;
+use crate::model::time::{Micros, update_time};
 use crate::proto::{
     Document, DocumentChange, DocumentDelete, DocumentRemove, Target, listen_response, target,
 };
 use crate::service::Service;
 
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedTarget {
     pub id: i32,
-    pub what: What,
-    /// Documents that the client has, with their update times.
-    told: BTreeMap<String, Micros>,
-    /// Whether the client has been told anything yet.
-    begun: bool,
+    pub subject: Subject,
+    /// The documents that the client has, with their update times.
+    sent: BTreeMap<String, Micros>,
+    /// Whether the client has been sent a first state.
+    initialized: bool,
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum Subject {
     Documents(Arc<Vec<DocumentName>>),
     Query(Arc<Query>),
 }
 
 pub type Message = listen_response::ResponseType;
 
-impl Watched {
+impl WatchedTarget {
     pub fn parse(target: Target, database: Option<&Database>) -> Result<Self, Status> {
-        let what = match target.target_type {
+        let subject = match target.target_type {
             Some(target::TargetType::Documents(documents)) => {
                 let names = documents.documents.iter().map(|name| DocumentName::parse(name));
-                What::Documents(Arc::new(names.collect::<Result<_, _>>()?))
+                Subject::Documents(Arc::new(names.collect::<Result<_, _>>()?))
             }
             Some(target::TargetType::Query(query)) => match query.query_type {
                 Some(target::query_target::QueryType::StructuredQuery(structured)) => {
                     let parent = Parent::parse(&query.parent)?;
-                    What::Query(Arc::new(Query::parse(parent, structured)?))
+                    Subject::Query(Arc::new(Query::parse(parent, structured)?))
                 }
                 None => return Err(Status::invalid_argument("A query target has no query")),
             },
             None => {
-                return Err(Status::invalid_argument("A target is neither query nor documents"));
+                let message = "A target has neither a query nor documents";
+                return Err(Status::invalid_argument(message));
             }
         };
-        let elsewhere = match &what {
-            What::Documents(names) => names.iter().any(|name| Some(name.database()) != database),
-            What::Query(query) => Some(query.scope.parent.database()) != database,
+        let in_other_database = match &subject {
+            Subject::Documents(names) => names.iter().any(|name| Some(name.database()) != database),
+            Subject::Query(query) => Some(query.scope.parent.database()) != database,
         };
-        if elsewhere {
+        if in_other_database {
             return Err(Status::invalid_argument("The target is in another database"));
         }
-        Ok(Self { id: target.target_id, what, told: BTreeMap::new(), begun: false })
+        Ok(Self { id: target.target_id, subject, sent: BTreeMap::new(), initialized: false })
     }
 
-    /// Whether a change of the document may change what the target shows.
-    pub fn concerns(&self, name: &DocumentName) -> bool {
-        match &self.what {
-            What::Documents(names) => names.contains(name),
-            What::Query(query) => query.scope.contains(name),
+    /// Whether a change of the document may change the target's state.
+    pub fn is_affected_by(&self, name: &DocumentName) -> bool {
+        match &self.subject {
+            Subject::Documents(names) => names.contains(name),
+            Subject::Query(query) => query.scope.contains(name),
         }
     }
 
-    /// The messages that bring the client from what it has to what was found.
+    /// The messages that update the client's state to the documents found.
     pub fn difference(&mut self, found: &[Document], read_time: Micros) -> Vec<Message> {
-        let now: BTreeMap<String, Micros> = found
-            .iter()
-            .map(|document| {
-                let updated = document.update_time.unwrap_or_default();
-                (document.name.clone(), Micros::from(&updated))
-            })
-            .collect();
+        let now: BTreeMap<String, Micros> =
+            found.iter().map(|document| (document.name.clone(), update_time(document))).collect();
         let mut messages = Vec::new();
-        for name in self.told.keys().filter(|name| !now.contains_key(*name)) {
-            messages.push(self.gone(name, read_time));
+        for name in self.sent.keys().filter(|name| !now.contains_key(*name)) {
+            messages.push(self.removed(name, read_time));
         }
         for document in found {
-            if self.told.get(&document.name) != now.get(&document.name) {
+            if self.sent.get(&document.name) != now.get(&document.name) {
                 messages.push(Message::DocumentChange(DocumentChange {
                     document: Some(document.clone()),
                     target_ids: vec![self.id],
@@ -89,32 +85,32 @@ impl Watched {
                 }));
             }
         }
-        if let What::Documents(names) = &self.what
-            && !self.begun
+        if let Subject::Documents(names) = &self.subject
+            && !self.initialized
         {
-            // Once, so that the client knows of what was never there.
+            // Reports missing documents once, so that the client learns that they do not exist.
             for name in names.iter().map(ToString::to_string) {
-                if !now.contains_key(&name) && !self.told.contains_key(&name) {
+                if !now.contains_key(&name) && !self.sent.contains_key(&name) {
                     messages.push(self.deleted(&name, read_time));
                 }
             }
         }
-        self.told = now;
-        self.begun = true;
+        self.sent = now;
+        self.initialized = true;
         messages
     }
 
-    /// Whether the next messages are the first.
+    /// Whether the client has not been sent a first state.
     pub fn is_new(&self) -> bool {
-        !self.begun
+        !self.initialized
     }
 
-    /// A document left a query's result, which says nothing of whether it exists; a document that
-    /// is listened to by name is gone only when it was deleted.
-    fn gone(&self, name: &str, read_time: Micros) -> Message {
-        match &self.what {
-            What::Documents(_) => self.deleted(name, read_time),
-            What::Query(_) => Message::DocumentRemove(DocumentRemove {
+    /// The message for a document that left the target. A document that left a query's result may
+    /// still exist; a document that is watched by name leaves only when it is deleted.
+    fn removed(&self, name: &str, read_time: Micros) -> Message {
+        match &self.subject {
+            Subject::Documents(_) => self.deleted(name, read_time),
+            Subject::Query(_) => Message::DocumentRemove(DocumentRemove {
                 document: name.to_owned(),
                 removed_target_ids: vec![self.id],
                 read_time: Some(read_time.into()),
@@ -131,10 +127,10 @@ impl Watched {
     }
 }
 
-impl What {
-    /// Bills what a client is told: a read for each document that is new to it or changed, and for
-    /// each that left a result because it changed; none for one that was deleted. The first
-    /// messages of a target are billed as the get or the query that they stand for.
+impl Subject {
+    /// Bills the messages: one read for each new or changed document, and one for each document
+    /// that left a result because it changed; none for a deleted document. The first messages of a
+    /// target are billed as the corresponding get or query.
     pub fn bill(&self, service: &Service, messages: &[Message], first: bool) -> Result<(), Status> {
         let (mut sent, mut left) = (Vec::new(), Vec::new());
         for message in messages {
@@ -155,14 +151,14 @@ impl What {
             }
             Self::Query(query) if first => service.meter.queried(query, sent.len()),
             Self::Query(query) => {
-                let still_there = service.engine.get(&left, None, None)?.into_iter().flatten();
-                service.meter.read(query, (sent.len() + still_there.count()) as u64);
+                let existing = service.engine.get(&left, None, None)?.into_iter().flatten();
+                service.meter.read(query, (sent.len() + existing.count()) as u64);
             }
         }
         Ok(())
     }
 
-    /// What the target shows now.
+    /// Reads the current state.
     pub fn read(&self, service: &Service) -> Result<Vec<Document>, Status> {
         let mut documents = Vec::new();
         match self {

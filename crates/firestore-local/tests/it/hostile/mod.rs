@@ -1,7 +1,7 @@
-//! Whatever is sent, the server refuses or answers: it never panics, never answers INTERNAL, and
-//! works on as before.
+//! Hostile requests: the server refuses or answers each of them, never panics, never answers
+//! INTERNAL, and continues to work.
 //!
-//! Requests come in two ways: made of nasty parts, and valid ones whose bytes were tampered with.
+//! There are two kinds: requests with invalid parts, and requests whose bytes were tampered with.
 
 mod parts;
 mod requests;
@@ -21,14 +21,14 @@ use crate::support::{Client, Local};
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Counts the panics of the server's code, whichever thread they are in.
+/// Counts the panics of the server's code in all threads.
 fn count_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let place = info.location().map(ToString::to_string).unwrap_or_default();
-            // A failed assertion of a test is not the server's.
+            // A failed assertion of a test is not a panic of the server.
             if !place.contains("firestore-local/tests") {
                 PANICS.fetch_add(1, Ordering::SeqCst);
                 *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = format!("{info}");
@@ -46,7 +46,7 @@ fn check_code(status: &Status, sent: &dyn std::fmt::Debug) {
     assert!(fine, "{status}\n{sent:?}");
 }
 
-/// Sends a request and takes all that comes back.
+/// Sends a request and reads all answers.
 async fn send(client: &Client, request: requests::Any) {
     let mut api = client.api();
     let sent = request.clone();
@@ -109,17 +109,17 @@ async fn bombard(
 }
 
 #[tokio::test]
-async fn requests_of_nasty_parts() {
+async fn requests_with_invalid_parts_are_refused_or_answered() {
     bombard(1, 6_000, |random, client, open| Some(requests::nasty(random, client, open))).await;
 }
 
 #[tokio::test]
-async fn requests_that_were_tampered_with() {
+async fn tampered_requests_are_refused_or_answered() {
     bombard(2, 6_000, requests::tampered).await;
 }
 
 #[tokio::test]
-async fn values_nested_as_deep_as_a_message_can_be() {
+async fn deeply_nested_values_and_filters_are_refused_or_answered() {
     let local = Local::start().await;
     let depths = [21, 30, 40, 90];
     for depth in depths {

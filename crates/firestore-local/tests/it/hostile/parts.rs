@@ -1,4 +1,4 @@
-//! The parts of requests: mostly right, sometimes wrong in a way that a server may stumble over.
+//! The parts of requests: mostly valid, sometimes invalid in a way that may break a server.
 
 use std::collections::HashMap;
 
@@ -28,12 +28,12 @@ pub struct Parts<'a> {
     pub client: &'a Client,
     /// The id of an open transaction.
     pub open: &'a [u8],
-    /// How much rarer than otherwise a part is wrong.
+    /// The factor by which invalid parts are rarer than usual.
     pub mildness: usize,
 }
 
 impl Parts<'_> {
-    /// Once in so many times, or in more if the request is a mild one.
+    /// Whether the next part is invalid: once in `times`, more rarely in a mild request.
     pub fn nasty(&mut self, times: usize) -> bool {
         self.random.one_in(times * self.mildness)
     }
@@ -42,7 +42,7 @@ impl Parts<'_> {
         (!self.nasty(4)).then(|| part(self))
     }
 
-    /// Something that a request may do without.
+    /// An optional part.
     pub fn sometimes<T>(&mut self, part: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.random.one_in(3).then(|| part(self))
     }
@@ -61,17 +61,18 @@ impl Parts<'_> {
 
     pub fn int64(&mut self) -> i64 {
         if !self.nasty(2) {
-            return 1 + self.random.below(3) as i64;
+            return *self.random.pick(&[1, 2, 3]);
         }
         *self.random.pick(&[0, 1, 2, 3, -1, i64::MIN, i64::MAX, 1 << 53])
     }
 
-    /// Mostly one of the numbers that mean something.
-    pub fn number(&mut self, meaningful: std::ops::Range<i32>, limit: usize) -> i32 {
+    /// The number of an enum's variant: mostly one of the valid ones.
+    pub fn number(&mut self, valid: std::ops::Range<i32>, limit: usize) -> i32 {
+        let below = |random: &mut Random, limit| i32::try_from(random.below(limit)).unwrap();
         if self.nasty(4) {
-            self.random.below(limit) as i32
+            below(self.random, limit)
         } else {
-            meaningful.start + self.random.below(meaningful.len()) as i32
+            valid.start + below(self.random, valid.len())
         }
     }
 
@@ -86,7 +87,7 @@ impl Parts<'_> {
         }
     }
 
-    /// What is mostly left out.
+    /// A text that is mostly empty.
     pub fn odd_text(&mut self) -> String {
         if self.nasty(2) { self.text() } else { String::new() }
     }
@@ -175,7 +176,7 @@ impl Parts<'_> {
         Value { value_type }
     }
 
-    /// A vector, or something that looks like one, or what no document may hold.
+    /// A vector, a map that looks like one, or a value that no document may hold.
     pub fn odd_value(&mut self, depth: usize) -> ValueType {
         match self.random.below(6) {
             0 => ValueType::FieldReferenceValue(self.text()),
@@ -364,7 +365,7 @@ impl Parts<'_> {
         Filter { filter_type }
     }
 
-    /// A value, or the list that some operators want.
+    /// A value, or a list as some operators require.
     pub fn operand(&mut self) -> Value {
         if self.random.one_in(2) {
             return self.value(1);

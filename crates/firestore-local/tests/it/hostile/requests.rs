@@ -1,4 +1,4 @@
-//! Requests of every kind, made of parts that are often wrong.
+//! Requests of every kind with parts that are often invalid.
 
 use prost::Message;
 
@@ -29,14 +29,14 @@ pub enum Any {
     Listen(Vec<ListenRequest>),
 }
 
-/// A request of random kind; `open` is the id of an open transaction.
+/// A random request; `open` is the id of an open transaction.
 pub fn nasty(random: &mut Random, client: &Client, open: &[u8]) -> Any {
-    // Where every part may be wrong hardly a request is read to its end.
+    // If every part may be invalid, almost every request is refused early.
     let mildness = if random.one_in(3) { 1 } else { 12 };
     Parts { random, client, open, mildness }.request()
 }
 
-/// A request whose bytes were changed, where they still are a message.
+/// A request whose bytes were changed; `None` if they no longer decode.
 pub fn tampered(random: &mut Random, client: &Client, open: &[u8]) -> Option<Any> {
     let request = nasty(random, client, open);
     Some(match request {

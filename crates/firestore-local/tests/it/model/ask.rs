@@ -1,4 +1,4 @@
-//! Random queries, and their answers by brute force.
+//! Random queries, and their expected answers by brute force.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use crate::support::values::array;
 struct Test {
     field: &'static str,
     op: Op,
-    /// One operand, or those of an operator that takes several.
+    /// One operand, or several for an operator that takes a list.
     operands: Vec<Val>,
 }
 
@@ -22,10 +22,10 @@ pub struct Ask {
     collection: &'static str,
     group: bool,
     tests: Vec<Test>,
-    /// Whether one passed test is enough.
+    /// Whether a document needs to pass only one of the tests.
     any: bool,
     orders: Vec<(&'static str, bool)>,
-    /// Values for the first orders, whether it is before them.
+    /// Values for the first orders, and whether the cursor is before them.
     start: Option<(Vec<Val>, bool)>,
     end: Option<(Vec<Val>, bool)>,
     offset: usize,
@@ -105,7 +105,7 @@ impl Ask {
         let mut tests: Vec<Test> = Vec::new();
         for _ in 0..*random.pick(&[0, 1, 1, 1, 2, 3]) {
             let test = Test::random(random);
-            // What Firestore refuses is tested elsewhere.
+            // Other tests cover the combinations that Firestore refuses.
             let refused_alone = any && test.op == Op::NotIn;
             let refused_together = tests.iter().any(|other| {
                 (other.is_negation() && test.is_negation())
@@ -166,7 +166,7 @@ impl Ask {
         }
     }
 
-    /// The paths of the answer.
+    /// The expected paths, in order.
     pub fn answer(&self, world: &World) -> Vec<String> {
         let orders = self.full_orders();
         let mut found: Vec<_> = world
@@ -191,7 +191,8 @@ impl Ask {
         found.map(|(path, _)| path.clone()).collect()
     }
 
-    /// With the implied ones: the fields of inequalities, in the direction of the last.
+    /// All orders, including the implied ones: the fields of inequalities, in the direction of the
+    /// last explicit order.
     fn full_orders(&self) -> Vec<(&'static str, bool)> {
         let mut orders = self.orders.clone();
         let descending = orders.last().is_some_and(|(_, descending)| *descending);
@@ -218,8 +219,8 @@ impl Ask {
         }
     }
 
-    /// Whether a document comes before a bound: before its values, or at them where the bound is
-    /// after them.
+    /// Whether a document sorts before a bound: before its values, or at them if the bound is after
+    /// them.
     fn is_before(&self, doc: &Doc, (values, before): &(Vec<Val>, bool)) -> bool {
         let compared = values
             .iter()

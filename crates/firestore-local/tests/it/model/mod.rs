@@ -1,8 +1,8 @@
-//! Random operations on two servers, one that indexes every query and one that scans, against a
-//! model so simple that it can be seen to be right. Now and then the servers are closed and opened
-//! again from what they keep on disk.
+//! Random operations on two servers, one that indexes every query and one that scans, compared with
+//! a model that is simple enough to be obviously correct. Occasionally the servers are closed and
+//! reopened from disk.
 //!
-//! Every choice comes from a seed; a failure names it, and the same seed repeats it.
+//! Every choice comes from a seed. A failure prints the seed, which reproduces it.
 
 mod ask;
 mod world;
@@ -20,7 +20,7 @@ use world::{Change, World};
 
 const STEPS: usize = 250;
 
-/// A server that can be opened again.
+/// A server that can be reopened.
 struct Durable {
     data: TempDir,
     index_threshold: usize,
@@ -67,7 +67,7 @@ async fn play(seed: u64) {
     }
 }
 
-/// All of the changes, or the code of the first that cannot be.
+/// Commits random changes, and checks the code: OK, or that of the first change that fails.
 async fn commit(random: &mut Random, servers: &[Durable], world: &mut World, at: &str) {
     let changes: Vec<_> = (0..=random.below(3)).map(|_| Change::random(random)).collect();
     let expected = world.apply_all(&changes);
@@ -79,7 +79,7 @@ async fn commit(random: &mut Random, servers: &[Durable], world: &mut World, at:
     }
 }
 
-/// Each change by itself.
+/// Applies random changes independently, and checks the code of each.
 async fn batch(random: &mut Random, servers: &[Durable], world: &mut World, at: &str) {
     let mut changes: Vec<Change> = Vec::new();
     for _ in 0..=random.below(3) {

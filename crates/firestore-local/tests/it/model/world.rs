@@ -1,4 +1,4 @@
-//! The model's documents, and changes to them.
+//! The documents of the model, and changes to them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::support::v1::{Value, Write};
 use crate::support::values::{Fields, array, boolean, double, int, null, text};
 use crate::support::writes::{When, exists, increment, mask, put, remove, transform};
 
-/// The few kinds of values that the model knows.
+/// The kinds of values that the model supports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Val {
     Null,
@@ -35,7 +35,7 @@ impl Val {
         }
     }
 
-    /// Neither null nor a list.
+    /// A value that is neither null nor a list.
     pub fn plain(random: &mut Random) -> Self {
         loop {
             match Self::random(random) {
@@ -56,7 +56,7 @@ impl Val {
         }
     }
 
-    /// Values of different types sort by type.
+    /// The rank of the value's type. Values of different types sort by type.
     pub fn kind(&self) -> u8 {
         match self {
             Self::Null => 0,
@@ -117,7 +117,7 @@ pub fn random_path(random: &mut Random) -> String {
 #[derive(Clone, Debug)]
 enum Kind {
     Put(Doc),
-    /// Sets the fields with a value, deletes those without.
+    /// Sets the fields with a value, and deletes those without.
     Patch(BTreeMap<String, Option<Val>>),
     Add(i32),
     Remove,
@@ -196,7 +196,7 @@ impl World {
         self.0.iter()
     }
 
-    /// All or none; the code of the first that cannot be.
+    /// Applies all changes or none; returns OK or the code of the first change that fails.
     pub fn apply_all(&mut self, changes: &[Change]) -> Code {
         let mut after = self.clone();
         for change in changes {

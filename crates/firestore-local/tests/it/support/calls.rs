@@ -1,4 +1,4 @@
-//! The calls that many tests make, each with its answer reduced to what tests look at.
+//! The calls that many tests make. Each returns the part of the answer that tests check.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ impl Client {
         Ok(self.api().get_document(request).await?.into_inner())
     }
 
-    /// The fields of a document, or `None` where there is no document.
+    /// The fields of a document, or `None` if there is no document.
     pub async fn fields(&self, path: &str) -> Option<Fields> {
         match self.get(path).await {
             Ok(document) => Some(document.fields),
@@ -39,7 +39,7 @@ impl Client {
         }
     }
 
-    /// Writes a document whole; gives its update time.
+    /// Replaces a document; returns its update time.
     pub async fn set<const N: usize>(&self, path: &str, pairs: [(&str, Value); N]) -> Timestamp {
         let answer = self.commit([put(self.name(path), fields(pairs))]).await.unwrap();
         answer.write_results[0].update_time.expect("a write has an update time")
@@ -199,7 +199,7 @@ impl Client {
     }
 }
 
-/// A transaction that reads as of a time, or as of its begin.
+/// A read-only transaction that reads at a time, or at its start.
 pub fn read_only(time: Option<Timestamp>) -> TransactionOptions {
     let consistency_selector = time.map(read_only::ConsistencySelector::ReadTime);
     TransactionOptions { mode: Some(Mode::ReadOnly(ReadOnly { consistency_selector })) }

@@ -1,18 +1,18 @@
-//! What the server offers over HTTP, beside the protocol.
+//! Calls of the server's HTTP interface.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Local;
 
-/// One exchange that succeeds; gives the body.
+/// Makes a request that must succeed; returns the body.
 pub async fn http(local: &Local, method: &str, path: &str, body: &str) -> String {
     let (status, body) = exchange(local, method, path, body).await;
     assert_eq!(status, 200, "{body}");
     body
 }
 
-/// One exchange; gives the status and the body.
+/// Makes a request; returns the status and the body.
 pub async fn exchange(local: &Local, method: &str, path: &str, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(local.server.meter_addr()).await.unwrap();
     let request = format!(

@@ -1,7 +1,7 @@
-//! What the tests share: a server of their own, a client of it, and words for requests.
+//! Helpers of the tests: a server, clients for it, and builders for requests.
 //!
-//! Everything goes over gRPC through the `firestore` crate's authenticated channel. Nothing here
-//! reaches into the server, so that what passes is what any client would see.
+//! All calls go over gRPC through the `firestore` crate's authenticated channel. No helper accesses
+//! the server's internals, so that tests see what any client sees.
 
 pub mod calls;
 pub mod http;
@@ -26,8 +26,7 @@ use firestore_local::{Builder, Running, Server};
 pub use firestore::gcloud_sdk::google::firestore::v1;
 use v1::firestore_client::FirestoreClient;
 
-/// Large enough for any answer; tonic's own limit of 4 MiB is below Firestore's documents and
-/// pages.
+/// Large enough for any answer. Firestore's documents and pages may exceed tonic's limit of 4 MiB.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 
 /// A server in this process, and a client of one of its projects.
@@ -37,7 +36,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// In memory.
+    /// Starts a server that keeps data in memory.
     pub async fn start() -> Self {
         Self::of(Server::builder()).await
     }
@@ -62,7 +61,7 @@ impl Deref for Local {
     }
 }
 
-/// A client of one database. The calls are in `calls`.
+/// A client of one database. Its calls are in `calls`.
 #[derive(Clone)]
 pub struct Client {
     pub db: FirestoreDb,
@@ -80,7 +79,7 @@ impl Client {
         Self { db: db.expect("the client connects") }
     }
 
-    /// The generated client, for what the crate's own interface does not reach.
+    /// The generated client, for RPCs that the crate's interface does not offer.
     pub fn api(&self) -> FirestoreClient<GoogleAuthMiddleware> {
         self.db.client().get().max_decoding_message_size(MAX_ANSWER_BYTES)
     }
@@ -90,7 +89,7 @@ impl Client {
         self.db.get_database_path().clone()
     }
 
-    /// The parent of the collections at the top.
+    /// The parent of the top-level collections.
     pub fn root(&self) -> String {
         self.db.get_documents_path().clone()
     }
@@ -100,13 +99,13 @@ impl Client {
         format!("{}/{path}", self.db.get_documents_path())
     }
 
-    /// What comes after the database in a document's name.
+    /// The part of a document's name after the database.
     pub fn path<'a>(&self, name: &'a str) -> &'a str {
         name.strip_prefix(&format!("{}/", self.root())).expect("a name in this database")
     }
 }
 
-/// The token by which local Firestores know a server, as opposed to a user.
+/// The token that identifies a server, not a user, to local Firestores.
 #[derive(Debug)]
 struct Owner {
     tag: EntityTag,

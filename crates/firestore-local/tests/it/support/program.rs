@@ -1,12 +1,13 @@
-//! The program `firestore-local` as a process of its own.
+//! The program `firestore-local` as a separate process.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::Client;
 
-/// A running program; killed where a test ends before it.
+/// A running program, which is killed when it is dropped.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -14,32 +15,38 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on a free port, with a folder or in memory.
+    /// Starts it on a free port, with a data folder or in memory.
     pub fn start(data: Option<&Path>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
-        command.args(["--addr", "127.0.0.1:0"]);
-        if let Some(data) = data {
-            command.arg("--data").arg(data);
-        }
-        Self::of(command).expect("the program starts")
+        let data = data.map(|data| ["--data".as_ref(), data.as_os_str()]);
+        Self::try_start(data.into_iter().flatten()).expect("the program starts")
     }
 
-    /// Starts it in a folder after commands of the shell, which sees the folder as `$D`.
-    pub fn after(preparation: &str, data: &Path) -> Result<Self, String> {
+    /// Starts it on a free port with further arguments; returns its error output if it does not
+    /// start.
+    pub fn try_start(
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<Self, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firestore-local"));
+        command.args(["--addr", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts it with a data folder after shell commands, which see the folder as `$D`; returns its
+    /// error output if it does not start.
+    pub fn start_after(preparation: &str, data: &Path) -> Result<Self, String> {
         let run = format!("{preparation}; exec \"$P\" --addr 127.0.0.1:0 --data \"$D\"");
         let mut command = Command::new("unshare");
         command.args(["-rm", "sh", "-ec", &run]);
         command.env("P", env!("CARGO_BIN_EXE_firestore-local")).env("D", data);
-        Self::of(command)
+        Self::spawn(command)
     }
 
-    /// Starts it, or gives what it said where it does not start.
-    pub fn of(mut command: Command) -> Result<Self, String> {
+    fn spawn(mut command: Command) -> Result<Self, String> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut program = Self { child: child.expect("a process"), address: String::new() };
         let mut line = String::new();
         let output = program.child.stdout.as_mut().expect("piped");
-        // Not buffered beyond the line: the rest is read at the end.
+        // Reads only the first line, without buffering: the rest is read at the end.
         let mut byte = [0];
         while output.read(&mut byte).expect("readable") == 1 && byte != *b"\n" {
             line.push(char::from(byte[0]));
@@ -48,10 +55,10 @@ impl Program {
             address.split(';').next().unwrap_or_default().clone_into(&mut program.address);
             return Ok(program);
         }
-        let mut said = String::new();
-        program.child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
-        assert!(!program.child.wait().expect("it ended").success(), "{said}");
-        Err(said)
+        let mut error = String::new();
+        program.child.stderr.take().expect("piped").read_to_string(&mut error).expect("text");
+        assert!(!program.child.wait().expect("it ended").success(), "{error}");
+        Err(error)
     }
 
     pub fn id(&self) -> u32 {
@@ -62,21 +69,21 @@ impl Program {
         Client::connect(&self.address, "demo-tests").await
     }
 
-    /// SIGKILL.
+    /// Ends it with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ended");
     }
 
-    /// SIGTERM; gives what it said at the end.
+    /// Ends it with SIGTERM; returns its remaining output.
     pub fn terminate(mut self) -> String {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
-        let mut output = BufReader::new(self.child.stdout.take().expect("piped"));
-        let mut said = String::new();
-        while output.read_line(&mut said).expect("readable") > 0 {}
+        let mut reader = BufReader::new(self.child.stdout.take().expect("piped"));
+        let mut output = String::new();
+        while reader.read_line(&mut output).expect("readable") > 0 {}
         assert!(self.child.wait().expect("it ended").success());
-        said
+        output
     }
 }
 

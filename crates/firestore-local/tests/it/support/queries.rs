@@ -1,4 +1,4 @@
-//! Words for queries.
+//! Builders for queries.
 
 use super::v1::structured_aggregation_query::Aggregation;
 use super::v1::structured_aggregation_query::aggregation::{Avg, Count, Operator, Sum};
@@ -15,12 +15,12 @@ use super::v1::{Cursor, StructuredQuery, Value};
 
 pub const NAME: &str = "__name__";
 
-/// Everything of a collection.
+/// All documents of a collection.
 pub fn from(collection: &str) -> StructuredQuery {
     selecting_from(collection, false)
 }
 
-/// Everything of all collections of that id.
+/// All documents of all collections with an id.
 pub fn group(collection: &str) -> StructuredQuery {
     selecting_from(collection, true)
 }

@@ -1,4 +1,4 @@
-//! Randomness that can be repeated from its seed.
+//! Randomness that a seed reproduces.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `limit`, which is small enough for the bias of a remainder not to matter.
+    /// A number below `limit`, which must be small so that the bias of the remainder is negligible.
     pub fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).expect("fits")
     }

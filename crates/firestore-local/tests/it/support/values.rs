@@ -1,4 +1,4 @@
-//! Words for values.
+//! Builders for values.
 
 use std::collections::HashMap;
 
@@ -62,7 +62,7 @@ pub fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     value(ValueType::MapValue(MapValue { fields: fields(pairs) }))
 }
 
-/// A vector is a map by convention.
+/// A vector, which is a map by convention.
 pub fn vector<const N: usize>(elements: [f64; N]) -> Value {
     map([("__type__", text("__vector__")), ("value", array(elements.map(double)))])
 }
@@ -76,7 +76,7 @@ pub fn nested(levels: usize) -> Value {
     (0..levels).fold(int(1), |inner, _| map([("m", inner)]))
 }
 
-/// The integer that a value is.
+/// The integer that a value holds.
 pub fn integer(value: &Value) -> i64 {
     match value.value_type {
         Some(ValueType::IntegerValue(number)) => number,

@@ -1,4 +1,4 @@
-//! Words for writes.
+//! Builders for writes.
 
 use prost_types::Timestamp;
 
@@ -15,7 +15,7 @@ pub fn put(name: impl Into<String>, fields: Fields) -> Write {
     Write { operation: Some(Operation::Update(document)), ..Write::default() }
 }
 
-/// Changes the fields that `paths` name.
+/// Changes the fields in `paths`.
 pub fn patch<const N: usize>(name: impl Into<String>, fields: Fields, paths: [&str; N]) -> Write {
     Write { update_mask: Some(mask(paths)), ..put(name, fields) }
 }
@@ -24,7 +24,7 @@ pub fn remove(name: impl Into<String>) -> Write {
     Write { operation: Some(Operation::Delete(name.into())), ..Write::default() }
 }
 
-/// Leaves the fields as they are but for the transforms, as the SDKs send it.
+/// Applies only transforms, in the form that the SDKs send.
 pub fn transform<const N: usize>(name: impl Into<String>, by: [FieldTransform; N]) -> Write {
     Write { update_transforms: by.into(), ..patch(name, Fields::new(), []) }
 }

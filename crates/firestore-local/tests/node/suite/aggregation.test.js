@@ -1,4 +1,4 @@
-// count, sum and average, and the types of their results.
+// The results of count, sum and average, and their types.
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -16,7 +16,7 @@ describe('aggregation', () => {
     await seed(collection, {
       a: { n: 1, k: 'x', big: 2 ** 52, d: 0.1 },
       b: { n: 2, k: 'x', big: 2 ** 52, d: 0.2 },
-      c: { n: 3, k: 'y', big: 2 ** 52, d: 'no number' },
+      c: { n: 3, k: 'y', big: 2 ** 52, d: 'not a number' },
       d: { n: 4.5, k: 'y' },
       e: { n: 'text', k: 'y', nan: NaN },
       f: { k: 'z', nan: 1, m: { n: 7 } },
@@ -27,24 +27,24 @@ describe('aggregation', () => {
 
   const CASES = [
     ['count of a collection', (c) => c, { r: count() }, { r: 6 }],
-    ['count under a filter', (c) => c.where('k', '==', 'x'), { r: count() }, { r: 2 }],
-    ['count of nothing', (c) => c.where('k', '==', 'none'), { r: count() }, { r: 0 }],
+    ['count with a filter', (c) => c.where('k', '==', 'x'), { r: count() }, { r: 2 }],
+    ['count of an empty result', (c) => c.where('k', '==', 'none'), { r: count() }, { r: 0 }],
     ['count up to a limit', (c) => c.limit(4), { r: count() }, { r: 4 }],
     ['count after an offset', (c) => c.offset(4), { r: count() }, { r: 2 }],
     ['count within cursors', (c) => c.orderBy('n').startAfter(1).endAt(4.5), { r: count() }, { r: 3 }],
-    ['count of an order leaves out documents without the field', (c) => c.orderBy('nan'), { r: count() }, { r: 2 }],
-    ['sum skips what is no number', (c) => c, { r: sum('n') }, { r: 10.5 }],
+    ['count with an order omits documents without the field', (c) => c.orderBy('nan'), { r: count() }, { r: 2 }],
+    ['sum skips values that are not numbers', (c) => c, { r: sum('n') }, { r: 10.5 }],
     ['sum of doubles', (c) => c, { r: sum('d') }, { r: 0.1 + 0.2 }],
-    ['sum of nothing is zero', (c) => c.where('k', '==', 'none'), { r: sum('n') }, { r: 0 }],
-    ['sum of a field that nobody has is zero', (c) => c, { r: sum('none') }, { r: 0 }],
+    ['sum of an empty result is zero', (c) => c.where('k', '==', 'none'), { r: sum('n') }, { r: 0 }],
+    ['sum of a field that no document has is zero', (c) => c, { r: sum('none') }, { r: 0 }],
     ['sum with NaN is NaN', (c) => c, { r: sum('nan') }, { r: NaN }],
     ['sum of a nested field', (c) => c, { r: sum('m.n') }, { r: 7 }],
-    ['sum under a limit', (c) => c.orderBy('n').limit(2), { r: sum('n') }, { r: 3 }],
-    ['average skips what is no number', (c) => c, { r: average('n') }, { r: 10.5 / 4 }],
-    ['average of nothing is null', (c) => c.where('k', '==', 'none'), { r: average('n') }, { r: null }],
+    ['sum with a limit', (c) => c.orderBy('n').limit(2), { r: sum('n') }, { r: 3 }],
+    ['average skips values that are not numbers', (c) => c, { r: average('n') }, { r: 10.5 / 4 }],
+    ['average of an empty result is null', (c) => c.where('k', '==', 'none'), { r: average('n') }, { r: null }],
     ['average with NaN is NaN', (c) => c, { r: average('nan') }, { r: NaN }],
-    ['several at once', (c) => c.where('k', '==', 'x'), { n: count(), s: sum('n'), a: average('n') }, { n: 2, s: 3, a: 1.5 }],
-    ['several fields at once take the documents that have all of them', (c) => c, { n: count(), s: sum('n'), b: sum('big') }, { n: 3, s: 6, b: 3 * 2 ** 52 }],
+    ['several aggregations in one query', (c) => c.where('k', '==', 'x'), { n: count(), s: sum('n'), a: average('n') }, { n: 2, s: 3, a: 1.5 }],
+    ['aggregations of several fields count only documents that have all of them', (c) => c, { n: count(), s: sum('n'), b: sum('big') }, { n: 3, s: 6, b: 3 * 2 ** 52 }],
   ];
   for (const [name, build, fields, expected] of CASES) {
     test(name, async () => {
@@ -52,7 +52,7 @@ describe('aggregation', () => {
     });
   }
 
-  test('count() is short for one count', async () => {
+  test('count() aggregates a single count', async () => {
     const snapshot = await collection.count().get();
     assert.equal(snapshot.data().count, 6);
     assert.ok(Math.abs(snapshot.readTime.toMillis() - Date.now()) < 60_000);
@@ -64,7 +64,7 @@ describe('aggregation', () => {
     assert.equal(counted.data().count, 6);
   });
 
-  test('count of many', async () => {
+  test('count and sum of 1,100 documents', async () => {
     const many = server.db().collection('many');
     await seed(many, Object.fromEntries(Array.from({ length: 1200 }, (_, n) => [`d${n}`, { n }])));
     assert.deepEqual(
@@ -74,7 +74,7 @@ describe('aggregation', () => {
   });
 });
 
-describe('aggregation of the protocol', { concurrency: true }, () => {
+describe('aggregation RPC', { concurrency: true }, () => {
   const run = async (fields, aggregations, options = {}) => {
     const { client, database, root } = server.raw();
     const writes = fields.map((v, n) => ({ update: { name: `${root}/c/d${n}`, fields: { v } } }));
@@ -92,7 +92,7 @@ describe('aggregation of the protocol', { concurrency: true }, () => {
     ['integers sum to an integer', [integer(1), integer(2)], 'integerValue', '3'],
     ['an integer and a double sum to a double', [integer(1), double(2)], 'doubleValue', 3],
     ['an integer sum beyond 64 bits is a double', [integer(2n ** 63n - 1n), integer(1)], 'doubleValue', 2 ** 63],
-    ['nothing sums to the integer zero', [{ stringValue: 'x' }], 'integerValue', '0'],
+    ['a sum without numbers is the integer zero', [{ stringValue: 'x' }], 'integerValue', '0'],
     ['opposite infinities sum to NaN', [double(Infinity), double(-Infinity)], 'doubleValue', NaN],
   ];
   for (const [name, fields, type, value] of TYPES) {
@@ -109,21 +109,21 @@ describe('aggregation of the protocol', { concurrency: true }, () => {
     assert.equal(r.doubleValue, 3);
   });
 
-  test('upTo bounds a count', async () => {
+  test('upTo limits a count', async () => {
     const many = Array.from({ length: 5 }, (_, n) => integer(n));
     const { r } = await run(many, [{ alias: 'r', count: { upTo: { value: 3 } } }]);
     assert.equal(r.integerValue, '3');
   });
 
-  test('an alias may be left out', async () => {
+  test('an alias may be omitted', async () => {
     const fields = await run([integer(1)], [{ count: {} }]);
     assert.equal(Object.values(fields)[0].integerValue, '1');
   });
 
   const REFUSED = [
-    ['the same alias twice', [{ alias: 'a', count: {} }, { alias: 'a', count: {} }]],
+    ['a duplicate alias', [{ alias: 'a', count: {} }, { alias: 'a', count: {} }]],
     ['six aggregations', Array.from({ length: 6 }, (_, n) => ({ alias: `a${n}`, count: {} }))],
-    ['none', []],
+    ['no aggregation', []],
   ];
   for (const [name, aggregations] of REFUSED) {
     test(`${name} is INVALID_ARGUMENT`, async () => {

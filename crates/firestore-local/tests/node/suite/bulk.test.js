@@ -9,7 +9,7 @@ import { code, FieldValue } from '../support/sdk.js';
 const server = useServer();
 
 describe('getAll', () => {
-  test('answers in the order asked, missing and repeated names too', async () => {
+  test('answers in the requested order, including missing and repeated names', async () => {
     const db = server.db();
     await seed(db.collection('c'), { a: { n: 1 }, b: { n: 2 } });
     const names = ['b', 'none', 'a', 'b'].map((id) => db.doc(`c/${id}`));
@@ -19,14 +19,14 @@ describe('getAll', () => {
     assert.equal(found[1].exists, false);
   });
 
-  test('with a mask answers the fields named', async () => {
+  test('with a mask returns only its fields', async () => {
     const db = server.db();
     await seed(db.collection('c'), { a: { n: 1, m: { x: 1, y: 2 }, l: [1] } });
     const [found] = await db.getAll(db.doc('c/a'), { fieldMask: ['m.x', 'none'] });
     assert.deepEqual(found.data(), { m: { x: 1 } });
   });
 
-  test('of hundreds', async () => {
+  test('of hundreds of documents answers in order', async () => {
     const db = server.db();
     const documents = Object.fromEntries(Array.from({ length: 350 }, (_, n) => [`d${n}`, { n }]));
     await seed(db.collection('c'), documents);
@@ -36,7 +36,7 @@ describe('getAll', () => {
 });
 
 describe('WriteBatch', () => {
-  test('commits all kinds of writes at one time', async () => {
+  test('commits all kinds of writes with one commit time', async () => {
     const db = server.db();
     await seed(db.collection('c'), { gone: {}, updated: { a: 1 } });
     const results = await db.batch()
@@ -51,7 +51,7 @@ describe('WriteBatch', () => {
     for (const document of all.docs) assert.ok(document.updateTime.isEqual(results[0].writeTime));
   });
 
-  test('holds more than 500 writes', async () => {
+  test('accepts more than 500 writes', async () => {
     const collection = server.db().collection('c');
     await seed(collection, Object.fromEntries(Array.from({ length: 700 }, (_, n) => [`d${n}`, { n }])));
     assert.equal((await collection.count().get()).data().count, 700);
@@ -84,7 +84,7 @@ describe('BulkWriter', () => {
     assert.equal((await db.collection('c').count().get()).data().count, 300);
   });
 
-  test('a write that fails leaves the others', async () => {
+  test('a failed write does not affect the others', async () => {
     const db = server.db();
     await seed(db.collection('c'), { there: {} });
     const writer = db.bulkWriter();
@@ -101,7 +101,7 @@ describe('BulkWriter', () => {
     assert.deepEqual(await ids(db.collection('c')), ['new', 'there']);
   });
 
-  test('flush is a point that all earlier writes have passed', async () => {
+  test('flush waits until all earlier writes are applied', async () => {
     const db = server.db();
     const document = db.doc('c/d');
     const writer = db.bulkWriter();
@@ -113,7 +113,7 @@ describe('BulkWriter', () => {
     await writer.close();
   });
 
-  test('transforms, merges and deletes', async () => {
+  test('applies transforms, merges and deletes', async () => {
     const db = server.db();
     await seed(db.collection('c'), { a: { n: 1 }, b: {} });
     const writer = db.bulkWriter();
@@ -127,7 +127,7 @@ describe('BulkWriter', () => {
 });
 
 describe('bundles', () => {
-  test('hold documents and queries with their read times', async () => {
+  test('contain documents and named queries', async () => {
     const db = server.db();
     await seed(db.collection('c'), { a: { n: 1 }, b: { n: 2 } });
     const bundle = db.bundle('one');
@@ -140,14 +140,14 @@ describe('bundles', () => {
 });
 
 describe('databases', () => {
-  test('projects keep apart', async () => {
+  test('projects are isolated', async () => {
     const [one, two] = [server.db(), server.db()];
     await one.doc('c/d').set({ of: 'one' });
     assert.equal((await two.doc('c/d').get()).exists, false);
     assert.deepEqual(await two.listCollections(), []);
   });
 
-  test('databases of a project keep apart', async () => {
+  test('databases of a project are isolated', async () => {
     const one = server.db();
     const two = server.db({ projectId: one.projectId, databaseId: 'second' });
     await one.doc('c/d').set({ of: 'one' });
@@ -157,7 +157,7 @@ describe('databases', () => {
     assert.equal((await two.collectionGroup('c').get()).size, 1);
   });
 
-  test('a write into another database than the request names is INVALID_ARGUMENT', async () => {
+  test('a write to a database other than that of the request is INVALID_ARGUMENT', async () => {
     const { client, database } = server.raw();
     const name = 'projects/another/databases/(default)/documents/c/d';
     await refused(client.commit({ database, writes: [{ update: { name, fields: {} } }] }), code.INVALID_ARGUMENT);

@@ -1,4 +1,4 @@
-// Order, cursors, limits, offsets and projections.
+// Orders, cursors, limits, offsets and projections.
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -30,29 +30,29 @@ describe('cursors', () => {
   const snapshot = (name) => collection.doc(name).get();
 
   const QUERIES = [
-    ['no order is by name', (c) => c, 'abcdef'],
-    ['one order, the name deciding', (c) => c.orderBy('n'), 'abcdef'],
-    ['a descending order turns the name too', (c) => c.orderBy('n', 'desc'), 'fedcba'],
+    ['without an order, by name', (c) => c, 'abcdef'],
+    ['one order, ties by name', (c) => c.orderBy('n'), 'abcdef'],
+    ['a descending order, ties by descending name', (c) => c.orderBy('n', 'desc'), 'fedcba'],
     ['two orders', (c) => c.orderBy('s').orderBy('n', 'desc'), 'badce'],
     ['two descending orders', (c) => c.orderBy('n', 'desc').orderBy('s', 'desc'), 'edcba'],
-    ['a mixed order, the name following the last', (c) => c.orderBy('n', 'desc').orderBy('s'), 'ebcda'],
-    ['an explicit name order against the field', (c) => c.orderBy('n').orderBy(id, 'desc'), 'adcbef'],
+    ['mixed orders, ties by name in the direction of the last', (c) => c.orderBy('n', 'desc').orderBy('s'), 'ebcda'],
+    ['an explicit name order opposite to the field', (c) => c.orderBy('n').orderBy(id, 'desc'), 'adcbef'],
     ['by name descending', (c) => c.orderBy(id, 'desc'), 'fedcba'],
     ['by a nested field', (c) => c.orderBy('m.k'), 'a'],
     ['a range orders by its field', (c) => c.where('n', '>', 1), 'bcdef'],
     ['a range over two fields orders by both', (c) => c.where('n', '>', 1).where('s', '>', 'x'), 'cde'],
-    ['a range under another order', (c) => c.where('n', '>=', 2).orderBy('s', 'desc'), 'edcb'],
-    ['startAt includes', (c) => c.orderBy('n').startAt(2), 'bcdef'],
-    ['startAfter excludes', (c) => c.orderBy('n').startAfter(2), 'ef'],
-    ['endAt includes', (c) => c.orderBy('n').endAt(2), 'abcd'],
-    ['endBefore excludes', (c) => c.orderBy('n').endBefore(2), 'a'],
-    ['both ends', (c) => c.orderBy('n').startAfter(1).endAt(3), 'bcde'],
+    ['a range with another order', (c) => c.where('n', '>=', 2).orderBy('s', 'desc'), 'edcb'],
+    ['startAt includes its value', (c) => c.orderBy('n').startAt(2), 'bcdef'],
+    ['startAfter excludes its value', (c) => c.orderBy('n').startAfter(2), 'ef'],
+    ['endAt includes its value', (c) => c.orderBy('n').endAt(2), 'abcd'],
+    ['endBefore excludes its value', (c) => c.orderBy('n').endBefore(2), 'a'],
+    ['a start and an end', (c) => c.orderBy('n').startAfter(1).endAt(3), 'bcde'],
     ['between values that no document has', (c) => c.orderBy('n').startAt(1.5).endAt(3.5), 'bcde'],
     ['an empty range', (c) => c.orderBy('n').startAt(3).endBefore(2), ''],
-    ['against a descending order', (c) => c.orderBy('n', 'desc').startAt(3).endBefore(1), 'edcb'],
-    ['over two orders', (c) => c.orderBy('n').orderBy('s').startAt(2, 'y'), 'cde'],
-    ['over a prefix of two orders', (c) => c.orderBy('n').orderBy('s').startAfter(1), 'bcde'],
-    ['over mixed orders', (c) => c.orderBy('n').orderBy('s', 'desc').startAt(2, 'x'), 'be'],
+    ['with a descending order', (c) => c.orderBy('n', 'desc').startAt(3).endBefore(1), 'edcb'],
+    ['with two orders', (c) => c.orderBy('n').orderBy('s').startAt(2, 'y'), 'cde'],
+    ['with a prefix of two orders', (c) => c.orderBy('n').orderBy('s').startAfter(1), 'bcde'],
+    ['with mixed orders', (c) => c.orderBy('n').orderBy('s', 'desc').startAt(2, 'x'), 'be'],
     ['by name', (c) => c.orderBy(id).startAfter('b').endAt('d'), 'cd'],
     ['by field and name', (c) => c.orderBy('n').orderBy(id).startAfter(2, 'c'), 'def'],
     ['limit', (c) => c.orderBy('n').limit(2), 'ab'],
@@ -79,17 +79,17 @@ describe('cursors', () => {
     ['endAt', (at) => byNumber.endAt(at), 'abc'],
     ['endBefore', (at) => byNumber.endBefore(at), 'ab'],
     ['startAfter without an order', (at) => collection.startAfter(at), 'def'],
-    ['startAfter under a range', (at) => collection.where('n', '>', 1).startAfter(at), 'def'],
+    ['startAfter with a range', (at) => collection.where('n', '>', 1).startAfter(at), 'def'],
     ['startAfter, descending', (at) => collection.orderBy('n', 'desc').startAfter(at), 'ba'],
     ['endBefore with limitToLast', (at) => byNumber.endBefore(at).limitToLast(1), 'b'],
   ];
   for (const [name, build, expected] of SNAPSHOTS) {
-    test(`${name} with a snapshot finds its place among equals`, async () => {
+    test(`${name} with a snapshot as cursor`, async () => {
       assert.equal((await ids(build(await snapshot('c')))).join(''), expected);
     });
   }
 
-  test('pages by snapshot meet every document once', async () => {
+  test('pages by snapshot return every document once', async () => {
     const pages = [];
     let query = byNumber.limit(2);
     for (;;) {
@@ -101,30 +101,30 @@ describe('cursors', () => {
     assert.deepEqual(pages, ['ab', 'cd', 'ef']);
   });
 
-  test('select answers the fields named and no others', async () => {
+  test('select returns only its fields', async () => {
     const found = await collection.orderBy('n').limit(1).select('n', 'm.k').get();
     assert.deepEqual(found.docs[0].data(), { n: 1, m: { k: 9 } });
   });
 
-  test('select of nothing answers names alone', async () => {
+  test('select without fields returns only names', async () => {
     const found = await collection.orderBy('n').limit(1).select().get();
     assert.equal(found.docs[0].id, 'a');
     assert.deepEqual(found.docs[0].data(), {});
   });
 
-  test('select of a field that only some have keeps the others', async () => {
+  test('select of a field includes documents without it', async () => {
     const found = await collection.select('m').get();
     assert.equal(found.size, 6);
     assert.deepEqual(found.docs[1].data(), {});
   });
 
-  test('a query of an empty collection answers its read time', async () => {
+  test('a query of an empty collection returns a read time', async () => {
     const found = await server.db().collection('nothing').get();
     assert.equal(found.empty, true);
     assert.ok(Math.abs(found.readTime.toMillis() - Date.now()) < 60_000);
   });
 
-  test('a stream gives the same documents', async () => {
+  test('a stream returns the same documents', async () => {
     const seen = [];
     for await (const document of byNumber.stream()) seen.push(document.id);
     assert.equal(seen.join(''), 'abcdef');

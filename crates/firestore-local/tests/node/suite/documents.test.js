@@ -1,4 +1,4 @@
-// The RPCs on single documents that the SDK itself never calls, through the generated client.
+// The RPCs for single documents, which the SDK never calls, through the generated client.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -15,7 +15,7 @@ const plain = (document) => Object.fromEntries(
   Object.entries(document.fields).map(([name, value]) => [name, Number(value.integerValue)]),
 );
 
-describe('documents of the protocol', () => {
+describe('document RPCs', () => {
   let client;
   let parent;
   let name;
@@ -34,7 +34,7 @@ describe('documents of the protocol', () => {
   });
   const mask = (...fieldPaths) => ({ fieldPaths });
 
-  test('CreateDocument answers the document with its times', async () => {
+  test('CreateDocument returns the document with its times', async () => {
     const [document] = await create({ a: 1 });
     assert.equal(document.name, name);
     assert.deepEqual(plain(document), { a: 1 });
@@ -42,7 +42,7 @@ describe('documents of the protocol', () => {
     assert.ok(Number(document.createTime.seconds) > 1_700_000_000);
   });
 
-  test('CreateDocument without an id makes one of twenty letters and digits', async () => {
+  test('CreateDocument without an id generates one of twenty letters and digits', async () => {
     const [document] = await create({ a: 1 }, '');
     assert.match(document.name.split('/').at(-1), /^[A-Za-z0-9]{20}$/);
     const [read] = await client.getDocument({ name: document.name });
@@ -54,7 +54,7 @@ describe('documents of the protocol', () => {
     await refused(create({ a: 2 }), code.ALREADY_EXISTS);
   });
 
-  test('CreateDocument answers only the fields of its mask', async () => {
+  test('CreateDocument returns only the fields of its mask', async () => {
     const request = { parent, collectionId: 'c', documentId: 'd', document: { fields: fields({ a: 1, b: 2 }) } };
     const [document] = await client.createDocument({ ...request, mask: mask('b') });
     assert.deepEqual(plain(document), { b: 2 });
@@ -62,7 +62,7 @@ describe('documents of the protocol', () => {
     assert.deepEqual(plain(read), { a: 1, b: 2 });
   });
 
-  test('CreateDocument beneath a document', async () => {
+  test('CreateDocument creates a document below another', async () => {
     const [document] = await client.createDocument({
       parent: name, collectionId: 'sub', documentId: 's', document: { fields: {} },
     });
@@ -73,13 +73,13 @@ describe('documents of the protocol', () => {
     await refused(client.getDocument({ name }), code.NOT_FOUND, /not found/i);
   });
 
-  test('GetDocument answers only the fields of its mask', async () => {
+  test('GetDocument returns only the fields of its mask', async () => {
     await create({ a: 1, b: 2, 'c d': 3 });
     const [document] = await client.getDocument({ name, mask: mask('a', '`c d`', 'none') });
     assert.deepEqual(plain(document), { a: 1, 'c d': 3 });
   });
 
-  test('UpdateDocument without a mask replaces or creates', async () => {
+  test('UpdateDocument without a mask creates or replaces the document', async () => {
     const [created] = await update({ a: 1 });
     const [updated] = await update({ b: 2 });
     assert.deepEqual(plain(updated), { b: 2 });
@@ -87,7 +87,7 @@ describe('documents of the protocol', () => {
     assert.notDeepEqual(updated.updateTime, created.updateTime);
   });
 
-  test('UpdateDocument with a mask sets what is given and removes what is not', async () => {
+  test('UpdateDocument with a mask sets fields with a value and removes those without', async () => {
     await create({ a: 1, b: 2, c: 3 });
     const [document] = await update({ a: 10, c: 30 }, { updateMask: mask('a', 'b') });
     assert.deepEqual(plain(document), { a: 10, c: 3 });
@@ -98,40 +98,40 @@ describe('documents of the protocol', () => {
     assert.deepEqual(plain(document), { a: 1 });
   });
 
-  test('UpdateDocument answers only the fields of its response mask', async () => {
+  test('UpdateDocument returns only the fields of its response mask', async () => {
     const [document] = await update({ a: 1, b: 2 }, { mask: mask('a') });
     assert.deepEqual(plain(document), { a: 1 });
   });
 
-  test('UpdateDocument that must exist is NOT_FOUND where it does not', async () => {
+  test('UpdateDocument of a missing document that must exist is NOT_FOUND', async () => {
     await refused(update({ a: 1 }, { currentDocument: { exists: true } }), code.NOT_FOUND);
   });
 
-  test('UpdateDocument with a stale time is FAILED_PRECONDITION', async () => {
+  test('UpdateDocument with a stale update time is FAILED_PRECONDITION', async () => {
     const [{ updateTime }] = await create({ a: 1 });
     await update({ a: 2 });
     await refused(update({ a: 3 }, { currentDocument: { updateTime } }), code.FAILED_PRECONDITION);
   });
 
-  test('DeleteDocument deletes, and again', async () => {
+  test('DeleteDocument succeeds, also for a missing document', async () => {
     await create({ a: 1 });
     await client.deleteDocument({ name });
     await refused(client.getDocument({ name }), code.NOT_FOUND);
     await client.deleteDocument({ name });
   });
 
-  test('DeleteDocument that must exist is NOT_FOUND where it does not', async () => {
+  test('DeleteDocument of a missing document that must exist is NOT_FOUND', async () => {
     await refused(client.deleteDocument({ name, currentDocument: { exists: true } }), code.NOT_FOUND);
   });
 
-  test('DeleteDocument with a stale time is FAILED_PRECONDITION', async () => {
+  test('DeleteDocument with a stale update time is FAILED_PRECONDITION', async () => {
     const [{ updateTime }] = await create({ a: 1 });
     await update({ a: 2 });
     await refused(client.deleteDocument({ name, currentDocument: { updateTime } }), code.FAILED_PRECONDITION);
   });
 });
 
-describe('listings of the protocol', () => {
+describe('listing RPCs', () => {
   let client;
   let parent;
   beforeEach(async () => {
@@ -156,18 +156,18 @@ describe('listings of the protocol', () => {
     ['by name, descending', { orderBy: '__name__ desc' }, 'c b a'],
     ['with missing parents', { showMissing: true, mask: { fieldPaths: [] } }, 'a b c gone'],
     ['of another collection', { collectionId: 'b' }, 'x'],
-    ['of a collection that is not there', { collectionId: 'none' }, ''],
+    ['of a missing collection', { collectionId: 'none' }, ''],
   ];
   for (const [name, request, expected] of LISTINGS) {
     test(`ListDocuments ${name}`, async () => {
       assert.equal(await list(request), expected);
     });
-    test(`ListDocuments ${name}, two a page`, async () => {
+    test(`ListDocuments ${name}, in pages of two`, async () => {
       assert.equal(await list({ ...request, pageSize: 2 }), expected);
     });
   }
 
-  test('a page holds no more than asked, and says where to go on', async () => {
+  test('a page has at most the requested size, and a token for the next page', async () => {
     const request = { parent, collectionId: 'c', pageSize: 2 };
     const [page, , response] = await client.listDocuments(request, { autoPaginate: false });
     assert.equal(page.length, 2);
@@ -178,23 +178,23 @@ describe('listings of the protocol', () => {
     assert.equal(end.nextPageToken, '');
   });
 
-  test('a missing parent has a name and no times', async () => {
+  test('a missing parent has a name but no times', async () => {
     const [documents] = await client.listDocuments({ parent, collectionId: 'c', showMissing: true });
     const gone = documents.at(-1);
     assert.deepEqual([gone.createTime, gone.updateTime, gone.fields], [null, null, {}]);
     assert.notEqual(documents[0].createTime, null);
   });
 
-  test('a mask cuts the documents', async () => {
+  test('a mask limits the fields of the documents', async () => {
     const [documents] = await client.listDocuments({ parent, collectionId: 'c', mask: { fieldPaths: ['n'] } });
     assert.deepEqual(documents.map(plain), [{ n: 3 }, { n: 1 }, { n: 2 }]);
   });
 
-  test('missing parents in an order are INVALID_ARGUMENT', async () => {
+  test('showMissing with an order is INVALID_ARGUMENT', async () => {
     await refused(list({ showMissing: true, orderBy: 'n' }), code.INVALID_ARGUMENT);
   });
 
-  test('ListCollectionIds in pages', async () => {
+  test('ListCollectionIds returns pages', async () => {
     const options = { autoPaginate: false };
     const [first, , response] = await client.listCollectionIds({ parent, pageSize: 1 }, options);
     assert.deepEqual(first, ['b']);

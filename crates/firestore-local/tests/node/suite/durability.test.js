@@ -1,4 +1,4 @@
-// Killed without warning, a server with a data folder comes back with all that it acknowledged.
+// A server with a data folder keeps every acknowledged commit when it is killed.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -58,7 +58,7 @@ describe('durability', () => {
     assert.equal((await after.collectionGroup('sub').get()).docs[0].get('n'), 2);
   });
 
-  test('SIGKILL under load loses nothing that was acknowledged, and tears no batch', async () => {
+  test('SIGKILL under load loses no acknowledged commit and splits no batch', async () => {
     const client = rawClient(server.host);
     const database = 'projects/kept/databases/(default)';
     const write = (path) => ({ update: { name: `${database}/documents/${path}`, fields: {} } });
@@ -71,7 +71,7 @@ describe('durability', () => {
         acknowledged.add(id);
       }
     };
-    // Each writes until the server is gone, which is how it must end.
+    // Each writer must end with an error, when the server is gone.
     const writers = Array.from({ length: 8 }, (_, worker) => assert.rejects(writer(worker)));
     while (acknowledged.size < 200) await new Promise((resolve) => setImmediate(resolve));
     await server.end('SIGKILL');
@@ -85,7 +85,7 @@ describe('durability', () => {
     assert.deepEqual([...acknowledged].filter((id) => !left.includes(id)), []);
   });
 
-  test('times go on after a restart', async () => {
+  test('commit times still rise after a restart', async () => {
     const before = connect();
     const first = await before.doc('c/d').set({ n: 1 });
     const after = await restart('SIGKILL');
@@ -93,13 +93,13 @@ describe('durability', () => {
     assert.ok(second.writeTime.valueOf() > first.writeTime.valueOf());
   });
 
-  test('a graceful end keeps everything too', async () => {
+  test('documents survive SIGTERM', async () => {
     await connect().doc('c/d').set({ n: 1 });
     const after = await restart('SIGTERM');
     assert.deepEqual((await after.doc('c/d').get()).data(), { n: 1 });
   });
 
-  test('without a folder nothing is kept', async () => {
+  test('without a data folder nothing is kept', async () => {
     const volatile = await startServer();
     const client = rawClient(volatile.host);
     const document = { name: 'projects/p/databases/(default)/documents/c/d', fields: {} };

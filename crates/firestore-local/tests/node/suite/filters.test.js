@@ -1,4 +1,4 @@
-// Every operator of a filter, alone and combined, and what may not be combined.
+// Every filter operator, alone and combined, and the combinations that are refused.
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -83,7 +83,7 @@ describe('filters', () => {
     ['in and array-contains-any', and(where('s', 'in', ['x', 'z']), where('tags', 'array-contains-any', ['red', 1])), 'ad'],
     ['!= and an equality', and(where('n', '!=', 1), where('s', '==', 'x')), 'c'],
     ['or of equalities', or(where('n', '==', 1), where('s', '==', 'y')), 'abf'],
-    ['or that overlaps answers once', or(where('n', '==', 1), where('s', '==', 'x')), 'acg'],
+    ['or with overlapping filters returns each document once', or(where('n', '==', 1), where('s', '==', 'x')), 'acg'],
     ['or of ranges', or(where('n', '<', 2), where('n', '>', 3)), 'ade'],
     ['or of different fields', or(where('n', '>', 3), where('m.k', '==', 2)), 'bd'],
     ['or within and', and(where('s', '==', 'x'), or(where('n', '==', 1), where('n', '==', 3))), 'ac'],
@@ -128,15 +128,15 @@ describe('filters', () => {
   });
 });
 
-// The SDK's transport repeats a stream that fails before its first message, for some seconds.
-// Side by side these cost that once.
-describe('filters that may not be', { concurrency: true }, () => {
+// The SDK's transport retries a stream that fails before its first message for a few seconds.
+// Running these tests concurrently takes that time only once.
+describe('refused filters', { concurrency: true }, () => {
   const REFUSED = [
     ['in with 31 values', where('n', 'in', NUMBERS(31))],
     ['not-in with 11 values', where('n', 'not-in', NUMBERS(11))],
     ['array-contains-any with 31 values', where('tags', 'array-contains-any', NUMBERS(31))],
     ['a product of more than 30 disjunctions', and(where('n', 'in', NUMBERS(6)), where('s', 'in', NUMBERS(6)))],
-    ['in with no value', where('n', 'in', [])],
+    ['in without values', where('n', 'in', [])],
     ['not-in with !=', and(where('n', 'not-in', [1]), where('s', '!=', 'x'))],
     ['two !=', and(where('n', '!=', 1), where('s', '!=', 'x'))],
     ['not-in with in', and(where('n', 'not-in', [1]), where('s', 'in', ['x']))],

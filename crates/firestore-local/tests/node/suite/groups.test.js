@@ -1,4 +1,4 @@
-// Collections and what lies beneath: groups, partitions, listings, recursive deletes.
+// Collection groups, partitions, listings and recursive deletes.
 
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
@@ -18,7 +18,7 @@ describe('collection groups', () => {
     await batch.commit();
   });
 
-  test('a group holds the collections of that id at every depth', async () => {
+  test('a group includes the collections with its id at every depth', async () => {
     assert.deepEqual(await ids(db.collectionGroup('sub')), ['a1', 'a2', 'b1', 'deep', 'top']);
   });
 
@@ -32,7 +32,7 @@ describe('collection groups', () => {
     assert.equal(counted.data().count, 5);
   });
 
-  test('a group is cut by full names', async () => {
+  test('a group is filtered by full names', async () => {
     const id = FieldPath.documentId();
     const query = db.collectionGroup('sub').where(id, '>=', 'c/a/sub/a2').where(id, '<', 'sub/top');
     assert.deepEqual(await ids(query), ['a2', 'b1', 'deep']);
@@ -44,7 +44,7 @@ describe('collection groups', () => {
     assert.deepEqual(await ids(query.startAfter(first.docs[1])), ['a2', 'b1', 'deep']);
   });
 
-  test('a collection leaves out the levels below it', async () => {
+  test('a collection does not include the levels below it', async () => {
     assert.deepEqual(await ids(db.collection('c/b/sub')), ['b1']);
   });
 
@@ -54,7 +54,7 @@ describe('collection groups', () => {
 });
 
 describe('partitions', () => {
-  test('cover a group without gap or overlap', async () => {
+  test('cover a group without gaps or overlaps', async () => {
     const db = server.db();
     const documents = Object.fromEntries(
       Array.from({ length: 300 }, (_, n) => [`d${String(n).padStart(3, '0')}`, { n }]),
@@ -70,7 +70,7 @@ describe('partitions', () => {
     assert.deepEqual(found, Object.keys(documents));
   });
 
-  test('of an empty group are one that holds nothing', async () => {
+  test('of an empty group are a single empty partition', async () => {
     const partitions = [];
     for await (const partition of server.db().collectionGroup('none').getPartitions(3)) {
       partitions.push(partition);
@@ -91,7 +91,7 @@ describe('listings', () => {
     await db.doc('c/missing/other/o').set({});
   });
 
-  test('listDocuments names missing parents too', async () => {
+  test('listDocuments includes missing parents', async () => {
     const names = await db.collection('c').listDocuments();
     assert.deepEqual(names.map((document) => document.id), ['missing', 'there']);
     assert.equal((await names[0].get()).exists, false);
@@ -102,25 +102,25 @@ describe('listings', () => {
     assert.deepEqual(await db.collection('none').listDocuments(), []);
   });
 
-  test('listDocuments goes beyond one page', async () => {
+  test('listDocuments returns more than one page', async () => {
     const many = server.db().collection('many');
     await seed(many, Object.fromEntries(Array.from({ length: 450 }, (_, n) => [`d${n}`, {}])));
     assert.equal((await many.listDocuments()).length, 450);
   });
 
-  test('listCollections of the root', async () => {
+  test('listCollections of the root returns the top-level collections', async () => {
     const names = await db.listCollections();
     assert.deepEqual(names.map((collection) => collection.path), ['b', 'c']);
   });
 
-  test('listCollections of a document, present or missing', async () => {
+  test('listCollections of an existing or missing document returns its subcollections', async () => {
     const of = async (path) => (await db.doc(path).listCollections()).map(({ id }) => id);
     assert.deepEqual(await of('c/there'), ['sub']);
     assert.deepEqual(await of('c/missing'), ['other', 'sub']);
     assert.deepEqual(await of('b/x'), []);
   });
 
-  test('a collection is gone with its last document', async () => {
+  test('a collection disappears with its last document', async () => {
     const own = server.db();
     await own.doc('c/d').set({});
     await own.doc('c/d').delete();
@@ -147,28 +147,28 @@ describe('recursiveDelete', () => {
     return found.toSorted();
   };
 
-  test('of a collection takes all beneath it and nothing beside it', async () => {
+  test('of a collection deletes everything below it and nothing else', async () => {
     await db.recursiveDelete(db.collection('c'));
     assert.deepEqual(await left(), ['b/kept', 'c0/kept', 'ca/kept']);
   });
 
-  test('of a document takes it and all beneath it', async () => {
+  test('of a document deletes it and everything below it', async () => {
     await db.recursiveDelete(db.doc('c/a'));
     assert.deepEqual(await left(), ['b/kept', 'c/b/sub/z', 'c0/kept', 'ca/kept']);
   });
 });
 
-describe('partitions of the protocol', { concurrency: true }, () => {
+describe('partition RPC', { concurrency: true }, () => {
   const group = [{ collectionId: 'c', allDescendants: true }];
   const name = { field: { fieldPath: '__name__' }, direction: 'ASCENDING' };
   const REFUSED = [
-    ['a collection that is no group', { from: [{ collectionId: 'c' }], orderBy: [name] }, 2],
+    ['a collection that is not a group', { from: [{ collectionId: 'c' }], orderBy: [name] }, 2],
     ['an order by a field', { from: group, orderBy: [{ ...name, field: { fieldPath: 'n' } }] }, 2],
     ['a descending order', { from: group, orderBy: [{ ...name, direction: 'DESCENDING' }] }, 2],
     ['a limit', { from: group, orderBy: [name], limit: { value: 3 } }, 2],
     ['an offset', { from: group, orderBy: [name], offset: 1 }, 2],
     ['no partitions', { from: group, orderBy: [name] }, 0],
-    ['fewer than none', { from: group, orderBy: [name] }, -1],
+    ['a negative number of partitions', { from: group, orderBy: [name] }, -1],
   ];
   for (const [what, structuredQuery, partitionCount] of REFUSED) {
     test(`${what} is INVALID_ARGUMENT`, async () => {
@@ -178,7 +178,7 @@ describe('partitions of the protocol', { concurrency: true }, () => {
     });
   }
 
-  test('pages give every point once', async () => {
+  test('pages return every point once', async () => {
     const { client, root, projectId } = server.raw();
     const db = server.db({ projectId });
     await seed(db.collection('c'), Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`d${n}`, {}])));

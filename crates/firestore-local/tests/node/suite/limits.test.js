@@ -1,4 +1,4 @@
-// Firestore's limits and rules, and the codes that answer what breaks them.
+// Firestore's limits and rules, and the status codes for requests that violate them.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -15,12 +15,12 @@ describe('sizes', () => {
     document = server.db().doc('c/d');
   });
 
-  test('a document just under 1 MiB is kept', async () => {
+  test('a document just under 1 MiB is accepted', async () => {
     await document.set({ s: 'x'.repeat(MIB - 200) });
     assert.equal((await document.get()).get('s').length, MIB - 200);
   });
 
-  test('a document beyond 1 MiB is INVALID_ARGUMENT', async () => {
+  test('a document over 1 MiB is INVALID_ARGUMENT', async () => {
     const halves = { a: 'x'.repeat(MIB / 2), b: 'x'.repeat(MIB / 2) };
     await refused(document.set(halves), code.INVALID_ARGUMENT, /exceeds the maximum allowed size/);
     assert.equal((await document.get()).exists, false);
@@ -34,38 +34,38 @@ describe('sizes', () => {
     await refused(document.set(data(room + 1)), code.INVALID_ARGUMENT);
   });
 
-  test('a value just under 1 MiB is kept, one beyond 1,048,487 bytes is INVALID_ARGUMENT', async () => {
+  test('a value of 1,048,487 bytes is accepted, a longer one is INVALID_ARGUMENT', async () => {
     const most = 1_048_487;
     await document.set({ s: 'x'.repeat(most) });
     await refused(document.set({ s: 'x'.repeat(most + 1) }), code.INVALID_ARGUMENT);
   });
 
-  test('a document may not grow beyond 1 MiB by a transform', async () => {
+  test('a transform that makes a document larger than 1 MiB is INVALID_ARGUMENT', async () => {
     await document.set({ s: 'x'.repeat(MIB - 200), l: [] });
     const growth = document.update({ l: FieldValue.arrayUnion('y'.repeat(500)) });
     await refused(growth, code.INVALID_ARGUMENT);
     assert.deepEqual((await document.get()).get('l'), []);
   });
 
-  test('a document may not grow beyond 1 MiB by an update of one field', async () => {
+  test('an update that makes a document larger than 1 MiB is INVALID_ARGUMENT', async () => {
     await document.set({ a: 'x'.repeat(MIB / 2) });
     await refused(document.update({ b: 'x'.repeat(MIB / 2) }), code.INVALID_ARGUMENT);
   });
 
-  test('a request of 9 MiB is taken', async () => {
+  test('a request of 9 MiB is accepted', async () => {
     const batch = document.firestore.batch();
     for (let n = 0; n < 9; n += 1) batch.set(document.parent.doc(`d${n}`), { s: 'x'.repeat(MIB - 1000) });
     assert.equal((await batch.commit()).length, 9);
   });
 
-  test('a request beyond 10 MiB is INVALID_ARGUMENT', async () => {
+  test('a request over 10 MiB is INVALID_ARGUMENT', async () => {
     const batch = document.firestore.batch();
     for (let n = 0; n < 12; n += 1) batch.set(document.parent.doc(`d${n}`), { s: 'x'.repeat(MIB - 1000) });
     await refused(batch.commit(), code.INVALID_ARGUMENT);
     assert.equal((await document.parent.count().get()).data().count, 0);
   });
 
-  test('a result of more than 10 MiB streams', async () => {
+  test('a result over 10 MiB is streamed', async () => {
     for (let half = 0; half < 2; half += 1) {
       const batch = document.firestore.batch();
       for (let n = 0; n < 8; n += 1) batch.set(document.parent.doc(`${half}${n}`), { s: 'x'.repeat(MIB - 1000) });
@@ -74,7 +74,7 @@ describe('sizes', () => {
     assert.equal((await document.parent.get()).size, 16);
   });
 
-  test('500 transforms of a document are taken, 501 are INVALID_ARGUMENT', async () => {
+  test('500 transforms of a document are accepted, 501 are INVALID_ARGUMENT', async () => {
     const counters = (count) => Object.fromEntries(
       Array.from({ length: count }, (_, n) => [`f${n}`, FieldValue.increment(1)]),
     );
@@ -99,8 +99,8 @@ describe('names', () => {
     ['a reserved id', 'c/__name__'],
     ['a reserved collection', '__c__/d'],
     ['an id of 1,501 bytes', `c/${'x'.repeat(1501)}`],
-    ['an id of 501 letters of three bytes', `c/${'東'.repeat(501)}`],
-    ['a name beyond 6 KiB', Array(8).fill('x'.repeat(1000)).join('/')],
+    ['an id of 501 characters of three bytes', `c/${'東'.repeat(501)}`],
+    ['a name over 6 KiB', Array(8).fill('x'.repeat(1000)).join('/')],
   ];
   for (const [what, path] of REFUSED) {
     test(`${what} is INVALID_ARGUMENT`, async () => {
@@ -110,13 +110,13 @@ describe('names', () => {
 
   const ALLOWED = ['c/__x', 'c/x__', 'c/...', 'c/_', `c/${'x'.repeat(1500)}`, 'c/__id42__'];
   for (const path of ALLOWED) {
-    test(`${path.slice(0, 20)} is taken`, async () => {
+    test(`${path.slice(0, 20)} is accepted`, async () => {
       const [document] = await create(server.raw(), path);
       assert.ok(document.name.endsWith(path));
     });
   }
 
-  test('a hundred levels are taken, more are INVALID_ARGUMENT', async () => {
+  test('a hundred levels are accepted, more are INVALID_ARGUMENT', async () => {
     const raw = server.raw();
     const deep = (levels) => Array(levels).fill('c/d').join('/');
     await create(raw, deep(100));
@@ -145,13 +145,13 @@ describe('fields', () => {
     ['an empty field name', { '': text }],
     ['a field name of 1,501 bytes', { ['x'.repeat(1501)]: text }],
     ['a value without a type', { a: {} }],
-    ['a latitude beyond 90', { a: { geoPointValue: { latitude: 90.1, longitude: 0 } } }],
-    ['a longitude beyond 180', { a: { geoPointValue: { latitude: 0, longitude: -180.1 } } }],
+    ['a latitude over 90', { a: { geoPointValue: { latitude: 90.1, longitude: 0 } } }],
+    ['a longitude below -180', { a: { geoPointValue: { latitude: 0, longitude: -180.1 } } }],
     ['a timestamp after the year 9999', { a: { timestampValue: { seconds: 253_402_300_800 } } }],
     ['a timestamp before the year 1', { a: { timestampValue: { seconds: -62_135_596_801 } } }],
-    ['nanoseconds beyond a second', { a: { timestampValue: { seconds: 0, nanos: 1_000_000_000 } } }],
-    ['a reference that is no name', { a: { referenceValue: 'c/d' } }],
-    ['maps beyond 20 levels', nested(21)],
+    ['nanoseconds of a whole second', { a: { timestampValue: { seconds: 0, nanos: 1_000_000_000 } } }],
+    ['a reference that is not a full name', { a: { referenceValue: 'c/d' } }],
+    ['maps of more than 20 levels', nested(21)],
   ];
   for (const [what, fields] of REFUSED) {
     test(`${what} is INVALID_ARGUMENT`, async () => {
@@ -162,12 +162,12 @@ describe('fields', () => {
     });
   }
 
-  test('maps of 19 levels are taken', async () => {
+  test('maps of 19 levels are accepted', async () => {
     const { client, root } = server.raw();
     await client.updateDocument({ document: { name: `${root}/c/d`, fields: nested(19) } });
   });
 
-  test('an array within a map within an array is taken', async () => {
+  test('an array within a map within an array is accepted', async () => {
     const document = server.db().doc('c/d');
     const data = { a: [{ b: [1, [2].length] }] };
     await document.set(data);

@@ -1,4 +1,4 @@
-// onSnapshot: the first snapshot, then every change, in the order of the query.
+// onSnapshot delivers a first snapshot and then every change, in the order of the query.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -14,7 +14,7 @@ describe('listening to a document', () => {
     document = server.db().doc('c/d');
   });
 
-  test('a missing one is reported as missing', async () => {
+  test('a missing document is reported as missing', async () => {
     const listener = watch(document);
     const first = await listener.next();
     listener.stop();
@@ -22,7 +22,7 @@ describe('listening to a document', () => {
     assert.ok(first.readTime);
   });
 
-  test('its creation, change and removal arrive', async () => {
+  test('the creation, update and deletion of the document are reported', async () => {
     const listener = watch(document);
     assert.equal((await listener.next()).exists, false);
     await document.set({ n: 1 });
@@ -36,7 +36,7 @@ describe('listening to a document', () => {
     listener.stop();
   });
 
-  test('other documents do not disturb it', async () => {
+  test('changes of other documents are not reported', async () => {
     await document.set({ n: 1 });
     const listener = watch(document);
     await listener.next();
@@ -48,7 +48,7 @@ describe('listening to a document', () => {
     listener.stop();
   });
 
-  test('a removed and rewritten one comes back', async () => {
+  test('a document that is deleted and written again is reported', async () => {
     await document.set({ n: 1 });
     const listener = watch(document);
     await listener.next();
@@ -67,7 +67,7 @@ describe('listening to a query', () => {
     await seed(collection, { a: { n: 1 }, b: { n: 2 }, c: { n: 3 } });
   });
 
-  test('the first snapshot holds all that matches, as added', async () => {
+  test('the first snapshot reports all matches as added', async () => {
     const listener = watch(collection.orderBy('n', 'desc'));
     const first = await listener.next();
     listener.stop();
@@ -83,7 +83,7 @@ describe('listening to a query', () => {
     assert.deepEqual(changes(first), []);
   });
 
-  test('additions, changes and removals arrive with their places', async () => {
+  test('additions, changes and removals are reported with their indexes', async () => {
     const listener = watch(collection.orderBy('n'));
     await listener.next();
     await collection.doc('d').set({ n: 2.5 });
@@ -97,7 +97,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('documents enter and leave a filter', async () => {
+  test('documents that start or stop matching a filter are added or removed', async () => {
     const listener = watch(collection.where('n', '>=', 2).orderBy('n'));
     await listener.next();
     await collection.doc('a').update({ n: 5 });
@@ -107,7 +107,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a change that concerns no match is silent', async () => {
+  test('a change that affects no match is not reported', async () => {
     const listener = watch(collection.where('n', '>=', 2).orderBy('n'));
     await listener.next();
     await collection.doc('x').set({ n: 0 });
@@ -116,7 +116,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a batch arrives as one snapshot', async () => {
+  test('a batch is reported as one snapshot', async () => {
     const listener = watch(collection.orderBy('n'));
     await listener.next();
     const batch = collection.firestore.batch();
@@ -130,7 +130,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a limit lets the next document in when one leaves', async () => {
+  test('a limited query adds the next document when one is removed', async () => {
     const listener = watch(collection.orderBy('n').limit(2));
     await listener.next();
     await collection.doc('a').delete();
@@ -139,7 +139,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a limit pushes the last document out when one enters', async () => {
+  test('a limited query removes the last document when one is added', async () => {
     const listener = watch(collection.orderBy('n').limit(2));
     await listener.next();
     await collection.doc('first').set({ n: 0 });
@@ -148,7 +148,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('limitToLast follows the end', async () => {
+  test('limitToLast reports the last documents', async () => {
     const listener = watch(collection.orderBy('n').limitToLast(2));
     const first = await listener.next();
     assert.deepEqual(first.docs.map((document) => document.id), ['b', 'c']);
@@ -158,7 +158,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a collection group sees all levels', async () => {
+  test('a collection group reports documents at all levels', async () => {
     const db = collection.firestore;
     const listener = watch(db.collectionGroup('sub'));
     assert.equal((await listener.next()).size, 0);
@@ -169,7 +169,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('listeners of one client stand side by side', async () => {
+  test('several listeners of one client are independent', async () => {
     const listeners = [watch(collection), watch(collection.orderBy('n')), watch(collection.doc('a'))];
     for (const listener of listeners) await listener.next();
     await collection.doc('a').update({ n: 0 });
@@ -179,7 +179,7 @@ describe('listening to a query', () => {
     for (const listener of listeners) assert.equal(listener.pending(), 0);
   });
 
-  test('transactions and bulk writers are heard too', async () => {
+  test('changes by transactions and bulk writers are reported', async () => {
     const db = collection.firestore;
     const listener = watch(collection.orderBy('n'));
     await listener.next();
@@ -195,7 +195,7 @@ describe('listening to a query', () => {
     listener.stop();
   });
 
-  test('a burst of writes ends in the state of the store', async () => {
+  test('after a burst of writes the listener has the state of the store', async () => {
     const listener = watch(collection.orderBy('n'));
     await listener.next();
     const writes = Array.from({ length: 50 }, (_, n) => collection.doc(`w${n % 10}`).set({ n: 100 + n }));

@@ -1,4 +1,4 @@
-// The meter counts what Firestore would bill, by database and collection.
+// The meter counts the operations that Firestore bills, by database and collection.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { watch } from '../support/watch.js';
 
 const server = useServer();
 
-/** What `use` adds to the bill of its database, by collection. */
+/** The operations that `use` adds to the bill of its database, by collection. */
 async function billed(prepare, use) {
   const projectId = freshProject();
   const db = server.db({ projectId });
@@ -40,28 +40,28 @@ describe('the meter', () => {
     ['a get', (db) => db.doc('c/d1').get(), { c: [1, 0, 0] }],
     ['a get of a missing document', (db) => db.doc('c/none').get(), { c: [1, 0, 0] }],
     ['getAll', (db) => db.getAll(db.doc('c/d1'), db.doc('c/d2'), db.doc('x/none')), { c: [2, 0, 0], x: [1, 0, 0] }],
-    ['a query, by its results', (db) => db.collection('c').where('n', '<', 4).get(), { c: [4, 0, 0] }],
+    ['a query: one read for each result', (db) => db.collection('c').where('n', '<', 4).get(), { c: [4, 0, 0] }],
     ['a query with a limit', (db) => db.collection('c').limit(3).get(), { c: [3, 0, 0] }],
-    ['a query with an offset, by what it skips too', (db) => db.collection('c').offset(4).limit(3).get(), { c: [7, 0, 0] }],
-    ['a query without a result, one read', (db) => db.collection('c').where('n', '>', 99).get(), { c: [1, 0, 0] }],
-    ['a count, one read up to a thousand', (db) => db.collection('c').count().get(), { c: [1, 0, 0] }],
-    ['a count of nothing, one read', (db) => db.collection('none').count().get(), { none: [1, 0, 0] }],
+    ['a query with an offset: skipped documents are reads, too', (db) => db.collection('c').offset(4).limit(3).get(), { c: [7, 0, 0] }],
+    ['a query without results: one read', (db) => db.collection('c').where('n', '>', 99).get(), { c: [1, 0, 0] }],
+    ['a count: one read for up to a thousand documents', (db) => db.collection('c').count().get(), { c: [1, 0, 0] }],
+    ['a count of an empty collection: one read', (db) => db.collection('none').count().get(), { none: [1, 0, 0] }],
     ['a set', (db) => db.doc('c/new').set({}), { c: [0, 1, 0] }],
     ['an update', (db) => db.doc('c/d1').update({ a: 1 }), { c: [0, 1, 0] }],
     ['a delete', (db) => db.doc('c/d1').delete(), { c: [0, 0, 1] }],
-    ['a batch, by its writes', (db) => db.batch().set(db.doc('a/x'), {}).set(db.doc('b/x'), {}).delete(db.doc('c/d1')).commit(), { a: [0, 1, 0], b: [0, 1, 0], c: [0, 0, 1] }],
-    ['a subcollection under its own id', (db) => db.doc('c/d1/sub/s').set({}), { sub: [0, 1, 0] }],
-    ['a write that is refused, nothing', (db) => refused(db.doc('c/d1').create({}), code.ALREADY_EXISTS), {}],
-    ['a transaction, by its reads and writes', (db) => db.runTransaction(async (transaction) => {
+    ['a batch: each of its writes', (db) => db.batch().set(db.doc('a/x'), {}).set(db.doc('b/x'), {}).delete(db.doc('c/d1')).commit(), { a: [0, 1, 0], b: [0, 1, 0], c: [0, 0, 1] }],
+    ['a write to a subcollection, under its own id', (db) => db.doc('c/d1/sub/s').set({}), { sub: [0, 1, 0] }],
+    ['a refused write: nothing', (db) => refused(db.doc('c/d1').create({}), code.ALREADY_EXISTS), {}],
+    ['a transaction: its reads and writes', (db) => db.runTransaction(async (transaction) => {
       await transaction.get(db.doc('c/d1'));
       transaction.update(db.doc('c/d1'), { a: 1 });
     }), { c: [1, 1, 0] }],
-    ['a bulk writer, by its writes', async (db) => {
+    ['a bulk writer: each of its writes', async (db) => {
       const writer = db.bulkWriter();
       for (let n = 0; n < 5; n += 1) void writer.set(db.doc(`c/d${n}`), {});
       await writer.close();
     }, { c: [0, 5, 0] }],
-    ['a listener, by the documents it is sent', async (db) => {
+    ['a listener: one read for each document it is sent', async (db) => {
       const listener = watch(db.collection('c'));
       await listener.next();
       await db.doc('c/d1').update({ a: 1 });

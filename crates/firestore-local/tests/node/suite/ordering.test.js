@@ -1,5 +1,5 @@
-// One order over all types, as Firestore documents it: null, booleans, numbers (NaN first),
-// timestamps, strings by UTF-8, bytes, references, points, arrays, vectors, maps.
+// Firestore's documented order over all types: null, booleans, numbers (NaN first), timestamps,
+// strings by UTF-8, bytes, references, points, arrays, vectors, maps.
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { FieldPath, FieldValue, GeoPoint, Timestamp } from '../support/sdk.js';
 
 const server = useServer();
 
-/** In ascending order; the ids sort against it, so that they can't decide by accident. */
+/** Values in ascending order. The ids sort in reverse, so that an order by id fails the tests. */
 function ascending(db) {
   return [
     null,
@@ -90,18 +90,18 @@ describe('ordering', () => {
     assert.deepEqual(await ids(collection.orderBy('v', 'desc')), expected.toReversed());
   });
 
-  test('leaves out documents without the field', async () => {
+  test('omits documents without the field', async () => {
     const found = await ids(collection.orderBy('v'));
     assert.ok(!found.includes('without'));
     assert.equal((await collection.get()).size, expected.length + 1);
   });
 
   const BRACKETS = [
-    ['numbers below, NaN being the lowest', '<', 0, [3, 7]],
-    ['numbers up to', '<=', 0, [3, 8]],
+    ['numbers below, including NaN', '<', 0, [3, 7]],
+    ['numbers at most', '<=', 0, [3, 8]],
     ['numbers above', '>', 1, [10, 13]],
-    ['numbers from', '>=', 1.5, [10, 13]],
-    ['booleans from', '>=', false, [1, 3]],
+    ['numbers at least', '>=', 1.5, [10, 13]],
+    ['booleans at least', '>=', false, [1, 3]],
     ['timestamps above', '>', new Timestamp(-1, 0), [14, 16]],
     ['strings below', '<', 'b', [16, 20]],
     ['strings above', '>', 'aa', [20, 24]],
@@ -112,18 +112,18 @@ describe('ordering', () => {
     ['maps below', '<', { a: 1 }, [45, 46]],
   ];
   for (const [name, operator, value, [from, to]] of BRACKETS) {
-    test(`an inequality keeps to its type: ${name}`, async () => {
+    test(`an inequality matches only values of its type: ${name}`, async () => {
       const found = await ids(collection.where('v', operator, value).orderBy('v'));
       assert.deepEqual(found, expected.slice(from, to));
     });
   }
 
-  test('an inequality over references keeps to references', async () => {
+  test('an inequality with a reference matches only references', async () => {
     const found = await ids(collection.where('v', '>', collection.firestore.doc('a/a')));
     assert.deepEqual(found, expected.slice(29, 32));
   });
 
-  test('a cursor runs across types', async () => {
+  test('cursors may span several types', async () => {
     const found = await ids(collection.orderBy('v').startAt(true).endBefore('a'));
     assert.deepEqual(found, expected.slice(2, 18));
   });
@@ -135,7 +135,7 @@ describe('ordering', () => {
     assert.deepEqual(await ids(same.orderBy('v', 'desc')), ['c', 'b', 'a']);
   });
 
-  test('names order by the bytes of each segment', async () => {
+  test('names are ordered by the bytes of each segment', async () => {
     const db = server.db();
     const names = ['A', 'a', 'a!', 'a0', 'aa', 'b', 'é', '\uffee', '🦀'];
     await seed(db.collection('n'), Object.fromEntries(names.map((id) => [id, {}])));

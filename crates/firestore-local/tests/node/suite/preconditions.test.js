@@ -1,4 +1,4 @@
-// A write that rests on what it believes about the document: codes, and that nothing happened.
+// Preconditions of writes: the status codes of failed ones, and that nothing is written.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -52,7 +52,7 @@ describe('preconditions of the SDK', () => {
     assert.equal((await document.get()).exists, false);
   });
 
-  test('one failed precondition undoes the whole batch', async () => {
+  test('one failed precondition fails the whole batch', async () => {
     const db = document.firestore;
     const batch = db.batch();
     batch.set(db.doc('c/other'), { a: 1 });
@@ -61,7 +61,7 @@ describe('preconditions of the SDK', () => {
     assert.equal((await db.doc('c/other').get()).exists, false);
   });
 
-  test('writes of a batch see the ones before them', async () => {
+  test('the writes of a batch see the previous ones', async () => {
     const batch = document.firestore.batch();
     batch.create(document, { a: 1 });
     batch.update(document, { b: 2 });
@@ -71,7 +71,7 @@ describe('preconditions of the SDK', () => {
     assert.deepEqual((await document.get()).data(), { c: 3 });
   });
 
-  test('create twice in a batch is ALREADY_EXISTS', async () => {
+  test('a batch that creates a document twice is ALREADY_EXISTS', async () => {
     const batch = document.firestore.batch();
     batch.create(document, { a: 1 });
     batch.create(document, { a: 2 });
@@ -80,7 +80,7 @@ describe('preconditions of the SDK', () => {
   });
 });
 
-describe('preconditions of the protocol', () => {
+describe('preconditions of the Commit RPC', () => {
   const NOW = { seconds: 1, nanos: 0 };
   const write = (name, currentDocument) => ({ update: { name, fields: {} }, currentDocument });
   const removal = (name, currentDocument) => ({ delete: name, currentDocument });
@@ -121,7 +121,7 @@ describe('preconditions of the protocol', () => {
     });
   }
 
-  test('a delete answers no update time', async () => {
+  test('a delete returns no update time', async () => {
     const { client, database, root } = server.raw();
     const [response] = await client.commit({ database, writes: [removal(`${root}/c/d`)] });
     assert.equal(response.writeResults[0].updateTime, null);

@@ -23,7 +23,7 @@ const number = async (path) => {
   return Number(document.fields.n.integerValue);
 };
 
-/** Sends and receives in turn on a bidirectional stream. */
+/** Sends and receives on a bidirectional stream. */
 function talk(stream) {
   const messages = stream[Symbol.asyncIterator]();
   const receive = async () => {
@@ -84,7 +84,7 @@ describe('Write', () => {
 });
 
 describe('BatchWrite', () => {
-  test('applies each write on its own and says how it went', async () => {
+  test('applies each write independently and reports its status', async () => {
     const writes = [
       write('c/a', 1),
       { ...write('c/none', 1), currentDocument: { exists: true } },
@@ -98,7 +98,7 @@ describe('BatchWrite', () => {
     assert.deepEqual([await number('c/a'), await number('c/b')], [1, 2]);
   });
 
-  test('a document twice is INVALID_ARGUMENT', async () => {
+  test('two writes of one document are INVALID_ARGUMENT', async () => {
     const twice = client.batchWrite({ database, writes: [write('c/a', 1), write('c/a', 2)] });
     await refused(twice, code.INVALID_ARGUMENT);
     await refused(client.getDocument({ name: `${root}/c/a` }), code.NOT_FOUND);
@@ -109,13 +109,13 @@ describe('BatchWrite', () => {
     await refused(client.batchWrite({ database, writes }), code.INVALID_ARGUMENT);
   });
 
-  test('a bad write does not spoil the others', async () => {
+  test('an invalid write does not affect the others', async () => {
     const bad = { update: { name: `${root}/c/bad`, fields: { __reserved__: { nullValue: 0 } } } };
     const outcome = await client.batchWrite({ database, writes: [write('c/a', 1), bad] }).then(
       ([response]) => response.status.map((status) => status.code),
       (error) => error.code,
     );
-    // The whole request may be refused as malformed; if not, the good write stands.
+    // The whole request may be refused as malformed; if not, the valid write is applied.
     if (outcome !== code.INVALID_ARGUMENT) {
       assert.deepEqual(outcome, [0, code.INVALID_ARGUMENT]);
       assert.equal(await number('c/a'), 1);
@@ -130,32 +130,32 @@ describe('Listen', () => {
     && message.targetChange.targetIds.length === 0
     && message.targetChange.readTime
   );
-  // A server may repeat a consistent moment without news; what is awaited is the one after it.
+  // A server may repeat a consistent state without changes; this waits for the one after `news`.
   const settled = async (stream, news) => [
     ...await stream.until(news),
     ...await stream.until(consistent),
   ];
   const changed = (message) => message.documentChange;
-  const gone = (message) => message.documentDelete ?? message.documentRemove;
+  const removed = (message) => message.documentDelete ?? message.documentRemove;
   const documents = (...paths) => ({ documents: paths.map((path) => `${root}/${path}`) });
   const query = () => ({ parent: root, structuredQuery: { from: [{ collectionId: 'c' }] } });
 
-  test('a target is added, filled, current, and then consistent', async () => {
+  test('a target is added, receives its documents, and becomes current and consistent', async () => {
     await client.commit({ database, writes: [write('c/a', 1)] });
     const stream = talk(client.listen());
     stream.send({ database, addTarget: { targetId: 7, query: query() } });
     const seen = await settled(stream, current);
     stream.end();
-    const at = (fits) => seen.findIndex(fits);
-    const added = at((message) => message.targetChange?.targetChangeType === 'ADD');
-    const filled = at((message) => message.documentChange?.document.name === `${root}/c/a`);
-    assert.ok(added >= 0 && added < filled && filled < at(current));
+    const indexOf = (matches) => seen.findIndex(matches);
+    const added = indexOf((message) => message.targetChange?.targetChangeType === 'ADD');
+    const sent = indexOf((message) => message.documentChange?.document.name === `${root}/c/a`);
+    assert.ok(added >= 0 && added < sent && sent < indexOf(current));
     assert.deepEqual(seen[added].targetChange.targetIds, [7]);
-    assert.deepEqual(seen[filled].documentChange.targetIds, [7]);
-    assert.ok(seen[at(current)].targetChange.resumeToken.length > 0);
+    assert.deepEqual(seen[sent].documentChange.targetIds, [7]);
+    assert.ok(seen[indexOf(current)].targetChange.resumeToken.length > 0);
   });
 
-  test('a change and a removal arrive, each with a consistent moment after it', async () => {
+  test('a change and a removal are each followed by a consistent state', async () => {
     await client.commit({ database, writes: [write('c/a', 1)] });
     const stream = talk(client.listen());
     stream.send({ database, addTarget: { targetId: 7, query: query() } });
@@ -164,9 +164,9 @@ describe('Listen', () => {
     const change = (await settled(stream, changed)).find(changed);
     assert.equal(change.documentChange.document.fields.n.integerValue, '2');
     await client.deleteDocument({ name: `${root}/c/a` });
-    const removal = (await settled(stream, gone)).find(gone);
+    const removal = (await settled(stream, removed)).find(removed);
     stream.end();
-    const { document, removedTargetIds } = gone(removal);
+    const { document, removedTargetIds } = removed(removal);
     assert.equal(document, `${root}/c/a`);
     assert.deepEqual(removedTargetIds, [7]);
   });
@@ -189,7 +189,7 @@ describe('Listen', () => {
     assert.ok(seen.map(left).includes(`${root}/c/a`), JSON.stringify(seen));
   });
 
-  test('a missing document is told as deleted', async () => {
+  test('a missing document is reported as deleted', async () => {
     const stream = talk(client.listen());
     stream.send({ database, addTarget: { targetId: 3, documents: documents('c/missing') } });
     const seen = await stream.until((message) => message.documentDelete);
@@ -197,7 +197,7 @@ describe('Listen', () => {
     assert.equal(seen.at(-1).documentDelete.document, `${root}/c/missing`);
   });
 
-  test('two targets of one stream are told apart', async () => {
+  test('changes name the targets of the stream that they belong to', async () => {
     const stream = talk(client.listen());
     stream.send({ database, addTarget: { targetId: 1, documents: documents('c/a') } });
     await stream.until(consistent);
@@ -213,7 +213,7 @@ describe('Listen', () => {
     stream.end();
   });
 
-  test('a target that is removed is silent', async () => {
+  test('a removed target receives no changes', async () => {
     const stream = talk(client.listen());
     stream.send({ database, addTarget: { targetId: 1, query: query() } });
     await stream.until(consistent);
@@ -223,11 +223,11 @@ describe('Listen', () => {
     stream.send({ database, addTarget: { targetId: 2, query: query() } });
     const seen = await settled(stream, changed);
     stream.end();
-    const told = seen.filter((message) => message.documentChange);
-    assert.deepEqual(told.map((message) => message.documentChange.targetIds), [[2]]);
+    const changes = seen.filter((message) => message.documentChange);
+    assert.deepEqual(changes.map((message) => message.documentChange.targetIds), [[2]]);
   });
 
-  test('a resumed target misses nothing that happened in between', async () => {
+  test('a resumed target receives all changes since its token', async () => {
     await client.commit({ database, writes: [write('c/a', 1), write('c/b', 1), write('c/kept', 1)] });
     const first = talk(client.listen());
     first.send({ database, addTarget: { targetId: 1, query: query() } });
@@ -239,23 +239,23 @@ describe('Listen', () => {
     second.send({ database, addTarget: { targetId: 1, query: query(), resumeToken } });
     const seen = await settled(second, current);
     second.end();
-    // The server may tell the difference alone, or begin anew and say so with RESET.
+    // The server may send only the difference, or send RESET and then all documents.
     const reset = seen.some((message) => message.targetChange?.targetChangeType === 'RESET');
     const known = new Map(reset ? [] : [['a', '1'], ['b', '1'], ['kept', '1']]);
     for (const { documentChange, documentDelete, documentRemove } of seen) {
-      const gone = documentDelete?.document ?? documentRemove?.document;
-      if (gone) known.delete(gone.split('/').at(-1));
+      const name = documentDelete?.document ?? documentRemove?.document;
+      if (name) known.delete(name.split('/').at(-1));
       if (documentChange) {
         known.set(documentChange.document.name.split('/').at(-1), documentChange.document.fields.n.integerValue);
       }
     }
-    // A filter's count says that something is gone which the server no longer names.
+    // The count of a filter shows that a document is missing that the server no longer names.
     const filter = seen.find((message) => message.filter)?.filter;
     if (filter && filter.count !== known.size) known.delete('b');
     assert.deepEqual(Object.fromEntries(known), { a: '2', kept: '1', new: '1' });
   });
 
-  test('an invalid query removes its target with a cause', async () => {
+  test('the target of an invalid query is removed with a cause', async () => {
     const stream = talk(client.listen());
     const bad = { fieldFilter: { field: { fieldPath: 'n' }, op: 'IN', value: { arrayValue: { values: [] } } } };
     const { parent, structuredQuery } = query();

@@ -1,7 +1,7 @@
-// Transactions: all or nothing, as if one after another.
+// Transactions are atomic and serializable.
 //
-// Firestore locks and this server checks at commit; the tests hold for either: of two that
-// conflict, one is refused with ABORTED, and which one is not said.
+// Firestore uses locks, and this server checks at commit. The tests accept both: one of two
+// conflicting transactions is refused with ABORTED, but it may be either.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -25,13 +25,13 @@ describe('transactions of the SDK', () => {
     transaction.update(counter, { n: read.get('n') + 1 });
   };
 
-  test('twenty increments at once end exact', async () => {
+  test('twenty concurrent increments are all counted', async () => {
     const attempts = { maxAttempts: 50 };
     await Promise.all(Array.from({ length: 20 }, () => db.runTransaction(increment, attempts)));
     assert.equal((await counter.get()).get('n'), 20);
   });
 
-  test('a transfer keeps the sum, whoever reads', async () => {
+  test('every reader sees the same sum during transfers', async () => {
     const [a, b] = [db.doc('c/a'), db.doc('c/b')];
     await Promise.all([a.set({ n: 100 }), b.set({ n: 0 })]);
     const move = (from, to) => db.runTransaction(async (transaction) => {
@@ -50,20 +50,20 @@ describe('transactions of the SDK', () => {
     assert.deepEqual([left.get('n'), right.get('n')], [94, 6]);
   });
 
-  test('the result of the function is the result', async () => {
+  test('runTransaction returns the result of its function', async () => {
     assert.equal(await db.runTransaction(async () => 'done'), 'done');
   });
 
-  test('an error in the function undoes its writes', async () => {
+  test('an error in the function discards its writes', async () => {
     const failing = db.runTransaction(async (transaction) => {
       await increment(transaction);
-      throw new Error('changed my mind');
+      throw new Error('failed on purpose');
     });
-    await assert.rejects(failing, /changed my mind/);
+    await assert.rejects(failing, /failed on purpose/);
     assert.equal((await counter.get()).get('n'), 0);
   });
 
-  test('its writes appear only when it commits', async () => {
+  test('the writes of a transaction are visible once it commits', async () => {
     await db.runTransaction(async (transaction) => {
       await increment(transaction);
       transaction.set(db.doc('c/other'), {});
@@ -72,7 +72,7 @@ describe('transactions of the SDK', () => {
     assert.equal((await db.doc('c/other').get()).exists, true);
   });
 
-  test('create of an existing document fails the whole, without a retry', async () => {
+  test('create of an existing document fails the transaction without a retry', async () => {
     let attempts = 0;
     const failing = db.runTransaction(async (transaction) => {
       attempts += 1;
@@ -84,13 +84,13 @@ describe('transactions of the SDK', () => {
     assert.equal((await db.doc('c/other').get()).exists, false);
   });
 
-  test('a conflict runs the function again, on what is there now', async () => {
+  test('after a conflict the function runs again on the current state', async () => {
     let attempts = 0;
     let outside;
     await db.runTransaction(async (transaction) => {
       attempts += 1;
       const read = await transaction.get(counter);
-      // Not awaited: under locks it waits for this transaction.
+      // Not awaited: with locks, this write waits for the transaction.
       if (attempts === 1) outside = counter.update({ n: FieldValue.increment(100) });
       transaction.update(counter, { n: read.get('n') + 1 });
     });
@@ -116,7 +116,7 @@ describe('transactions of the SDK', () => {
     assert.ok(data.set.at instanceof Timestamp);
   });
 
-  test('queries join it', async () => {
+  test('queries run within the transaction', async () => {
     await seed(db.collection('q'), { a: { n: 1 }, b: { n: 2 } });
     const found = await db.runTransaction(async (transaction) => {
       const snapshot = await transaction.get(db.collection('q').where('n', '>', 1));
@@ -127,14 +127,14 @@ describe('transactions of the SDK', () => {
     assert.deepEqual(await ids(db.collection('q')), ['a']);
   });
 
-  test('getAll answers in the order asked, missing ones too', async () => {
+  test('getAll answers in the requested order, including missing documents', async () => {
     const found = await db.runTransaction((transaction) => (
       transaction.getAll(db.doc('c/none'), counter, { fieldMask: ['n'] })
     ));
     assert.deepEqual(found.map((document) => document.exists), [false, true]);
   });
 
-  test('a read-only transaction sees one moment', async () => {
+  test('a read-only transaction sees one state', async () => {
     await db.runTransaction(async (transaction) => {
       const first = await transaction.get(counter);
       await counter.update({ n: 5 });
@@ -146,7 +146,7 @@ describe('transactions of the SDK', () => {
     }, { readOnly: true });
   });
 
-  test('a read-only transaction reads the past', async () => {
+  test('a read-only transaction with a read time sees the state of that time', async () => {
     const { readTime } = await counter.get();
     await counter.update({ n: 7 });
     await db.doc('c/later').set({});
@@ -161,7 +161,7 @@ describe('transactions of the SDK', () => {
   });
 });
 
-describe('transactions of the protocol', () => {
+describe('transaction RPCs', () => {
   let client;
   let database;
   let name;
@@ -179,7 +179,7 @@ describe('transactions of the protocol', () => {
   const value = async () => (await client.getDocument({ name }))[0].fields.n.integerValue;
   const commit = (transaction, ...writes) => client.commit({ database, transaction, writes });
 
-  /** Commits all at once; how many got through, the others having been ABORTED. */
+  /** Runs commits concurrently; returns how many succeeded. The others must be ABORTED. */
   const race = async (commits) => {
     const outcomes = await Promise.allSettled(commits);
     for (const { reason } of outcomes.filter((outcome) => outcome.status === 'rejected')) {
@@ -188,28 +188,28 @@ describe('transactions of the protocol', () => {
     return outcomes.filter((outcome) => outcome.status === 'fulfilled').length;
   };
 
-  test('two that read and write the same document: one is ABORTED', async () => {
+  test('of two transactions that read and write the same document one is ABORTED', async () => {
     const transactions = [await begin(), await begin()];
     for (const transaction of transactions) await client.getDocument({ name, transaction });
-    const through = await race(transactions.map((one, n) => commit(one, write(name, n + 1))));
-    assert.equal(through, 1);
+    const succeeded = await race(transactions.map((one, n) => commit(one, write(name, n + 1))));
+    assert.equal(succeeded, 1);
   });
 
-  test('write skew: two that read both and write one each: one is ABORTED', async () => {
+  test('write skew: of two transactions that read two documents and write one each, one is ABORTED', async () => {
     const other = `${parent}/c/e`;
     await client.commit({ database, writes: [write(other, 0)] });
     const transactions = [await begin(), await begin()];
     for (const transaction of transactions) {
       await collect(client.batchGetDocuments({ database, documents: [name, other], transaction }));
     }
-    const through = await race([
+    const succeeded = await race([
       commit(transactions[0], write(name, 1)),
       commit(transactions[1], write(other, 1)),
     ]);
-    assert.equal(through, 1);
+    assert.equal(succeeded, 1);
   });
 
-  test('phantoms: two that count a query and add to it: one is ABORTED', async () => {
+  test('phantoms: of two transactions that run a query and add to its result, one is ABORTED', async () => {
     const structuredQuery = {
       from: [{ collectionId: 'p' }],
       where: { fieldFilter: { field: { fieldPath: 'n' }, op: 'EQUAL', value: { integerValue: 1 } } },
@@ -218,21 +218,21 @@ describe('transactions of the protocol', () => {
     for (const transaction of transactions) {
       await collect(client.runQuery({ parent, structuredQuery, transaction }));
     }
-    const through = await race(transactions.map((one, n) => commit(one, write(`${parent}/p/${n}`, 1))));
-    assert.equal(through, 1);
+    const succeeded = await race(transactions.map((one, n) => commit(one, write(`${parent}/p/${n}`, 1))));
+    assert.equal(succeeded, 1);
   });
 
-  test('two that read the missing document and create it: one is ABORTED', async () => {
+  test('of two transactions that read a missing document and create it one is ABORTED', async () => {
     const missing = `${parent}/c/missing`;
     const transactions = [await begin(), await begin()];
     for (const transaction of transactions) {
       await collect(client.batchGetDocuments({ database, documents: [missing], transaction }));
     }
-    const through = await race(transactions.map((one, n) => commit(one, write(missing, n))));
-    assert.equal(through, 1);
+    const succeeded = await race(transactions.map((one, n) => commit(one, write(missing, n))));
+    assert.equal(succeeded, 1);
   });
 
-  test('two that touch different documents both commit', async () => {
+  test('two transactions on different documents both commit', async () => {
     const transactions = [await begin(), await begin()];
     const names = [name, `${parent}/c/e`];
     for (const [n, transaction] of transactions.entries()) {
@@ -241,13 +241,13 @@ describe('transactions of the protocol', () => {
     assert.equal(await race(transactions.map((one, n) => commit(one, write(names[n], 1)))), 2);
   });
 
-  test('two that write without reading both commit', async () => {
+  test('two transactions that write without reading both commit', async () => {
     const transactions = [await begin(), await begin()];
     for (const [n, transaction] of transactions.entries()) await commit(transaction, write(name, n + 1));
     assert.equal(await value(), '2');
   });
 
-  test('new_transaction: the first message of the answer carries the id', async () => {
+  test('newTransaction: the first message of the answer has the transaction id', async () => {
     const newTransaction = { readWrite: {} };
     const [first, ...rest] = await collect(
       client.batchGetDocuments({ database, documents: [name], newTransaction }),
@@ -262,7 +262,7 @@ describe('transactions of the protocol', () => {
   });
 
   const finished = [code.INVALID_ARGUMENT, code.ABORTED];
-  test('a transaction that was rolled back does not commit', async () => {
+  test('a rolled back transaction cannot commit', async () => {
     const transaction = await begin();
     await client.rollback({ database, transaction });
     const error = await commit(transaction, write(name, 1)).catch((failure) => failure);
@@ -270,7 +270,7 @@ describe('transactions of the protocol', () => {
     assert.equal(await value(), '0');
   });
 
-  test('a transaction whose commit failed may be rolled back, and does not commit', async () => {
+  test('a transaction whose commit failed can be rolled back but cannot commit', async () => {
     const transaction = await begin();
     const failing = { ...write(`${parent}/c/missing`, 1), currentDocument: { exists: true } };
     await refused(commit(transaction, write(name, 1), failing), code.NOT_FOUND);
@@ -301,7 +301,7 @@ describe('transactions of the protocol', () => {
     assert.equal(await value(), '0');
   });
 
-  test('a rollback lets others go on', async () => {
+  test('after a rollback other writes succeed', async () => {
     const transaction = await begin();
     await client.getDocument({ name, transaction });
     await client.rollback({ database, transaction });
@@ -309,7 +309,7 @@ describe('transactions of the protocol', () => {
     assert.equal(await value(), '9');
   });
 
-  test('a transaction that takes up an aborted one commits', async () => {
+  test('a transaction that retries another one commits', async () => {
     const first = await begin();
     await client.rollback({ database, transaction: first });
     const second = await begin({ readWrite: { retryTransaction: first } });
@@ -317,12 +317,12 @@ describe('transactions of the protocol', () => {
     assert.equal(await value(), '4');
   });
 
-  test('a read in the future is INVALID_ARGUMENT', async () => {
+  test('a read time in the future is INVALID_ARGUMENT', async () => {
     const readTime = { seconds: Math.floor(Date.now() / 1000) + 3600 };
     await refused(client.getDocument({ name, readTime }), code.INVALID_ARGUMENT);
   });
 
-  test('a read at a time gives the document as it was', async () => {
+  test('a read at a time returns the version of that time', async () => {
     const [{ commitTime }] = await client.commit({ database, writes: [write(name, 1)] });
     await client.commit({ database, writes: [write(name, 2)] });
     const [document] = await client.getDocument({ name, readTime: commitTime });

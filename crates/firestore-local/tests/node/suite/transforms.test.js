@@ -1,4 +1,4 @@
-// Changes that the server works out: its time, sums, bounds, and sets held in arrays.
+// Field transforms: server time, increments, minimum and maximum, and array operations.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -22,19 +22,19 @@ describe('transforms of the SDK', () => {
     ['increment of a missing field sets it', {}, () => increment(7), 7],
     ['increment of a string replaces it', { v: 'x' }, () => increment(7), 7],
     ['increment of null replaces it', { v: null }, () => increment(7), 7],
-    ['increment of infinity stays there', { v: Infinity }, () => increment(1), Infinity],
-    ['increment of NaN stays there', { v: NaN }, () => increment(1), NaN],
-    ['union appends what is new, in order', { v: [1, 2] }, () => arrayUnion(3, 2, 4), [1, 2, 3, 4]],
+    ['increment of infinity keeps infinity', { v: Infinity }, () => increment(1), Infinity],
+    ['increment of NaN keeps NaN', { v: NaN }, () => increment(1), NaN],
+    ['union appends missing elements in order', { v: [1, 2] }, () => arrayUnion(3, 2, 4), [1, 2, 3, 4]],
     ['union appends each value once', { v: [] }, () => arrayUnion('a', 'a'), ['a']],
-    ['union of a missing field makes an array', {}, () => arrayUnion(1), [1]],
+    ['union of a missing field creates an array', {}, () => arrayUnion(1), [1]],
     ['union of a scalar replaces it', { v: 5 }, () => arrayUnion(1), [1]],
-    ['union takes 1 and 1.0 for the same', { v: [1.5, 1] }, () => arrayUnion(1.0, 1.5), [1.5, 1]],
+    ['union treats 1 and 1.0 as equal', { v: [1.5, 1] }, () => arrayUnion(1.0, 1.5), [1.5, 1]],
     ['union compares maps by value', { v: [{ a: 1 }] }, () => arrayUnion({ a: 1 }, { a: 2 }), [{ a: 1 }, { a: 2 }]],
-    ['union takes NaN and null once', { v: [NaN] }, () => arrayUnion(NaN, null, null), [NaN, null]],
-    ['remove takes every occurrence', { v: [1, 2, 1, 3] }, () => arrayRemove(1, 3), [2]],
-    ['remove of what is not there', { v: [1] }, () => arrayRemove(2), [1]],
-    ['remove of a missing field makes an empty array', {}, () => arrayRemove(1), []],
-    ['remove of a scalar makes an empty array', { v: 5 }, () => arrayRemove(5), []],
+    ['union adds NaN and null once', { v: [NaN] }, () => arrayUnion(NaN, null, null), [NaN, null]],
+    ['remove removes every occurrence', { v: [1, 2, 1, 3] }, () => arrayRemove(1, 3), [2]],
+    ['remove of an absent element changes nothing', { v: [1] }, () => arrayRemove(2), [1]],
+    ['remove of a missing field creates an empty array', {}, () => arrayRemove(1), []],
+    ['remove of a scalar replaces it by an empty array', { v: 5 }, () => arrayRemove(5), []],
   ];
   for (const [name, before, change, after] of CASES) {
     test(name, async () => {
@@ -50,13 +50,13 @@ describe('transforms of the SDK', () => {
     assert.deepEqual((await document.get()).data(), { n: { count: 2 } });
   });
 
-  test('a set of nothing but a transform clears the rest', async () => {
+  test('a set with only a transform removes all other fields', async () => {
     await document.set({ a: 1, b: 2 });
     await document.set({ at: serverTimestamp() });
     assert.deepEqual(Object.keys((await document.get()).data()), ['at']);
   });
 
-  test('server time is about now, to the millisecond, and one for all of a commit', async () => {
+  test('server time is the current time in milliseconds and the same in a whole commit', async () => {
     const db = document.firestore;
     const batch = db.batch();
     batch.set(document, { a: serverTimestamp(), m: { b: serverTimestamp() } });
@@ -70,25 +70,25 @@ describe('transforms of the SDK', () => {
     assert.ok((await db.doc('c/e').get()).get('a').isEqual(a));
   });
 
-  test('an integer sum beyond 64 bits stays at the bound', async () => {
+  test('an integer sum beyond 64 bits saturates', async () => {
     const wide = server.db({ useBigInt: true }).doc('c/d');
     await wide.set({ max: 2n ** 63n - 2n, min: -(2n ** 63n) });
     await wide.update({ max: increment(5), min: increment(-1) });
     assert.deepEqual((await wide.get()).data(), { max: 2n ** 63n - 1n, min: -(2n ** 63n) });
   });
 
-  test('a hundred increments at once all count', async () => {
+  test('a hundred concurrent increments are all counted', async () => {
     await document.set({ n: 0 });
     await Promise.all(Array.from({ length: 100 }, () => document.update({ n: increment(1) })));
     assert.equal((await document.get()).get('n'), 100);
   });
 
-  test('update with a transform needs the document', async () => {
+  test('update of a missing document with a transform is NOT_FOUND', async () => {
     await refused(document.update({ n: increment(1) }), code.NOT_FOUND);
   });
 });
 
-describe('transforms of the protocol', () => {
+describe('transforms of the Commit RPC', () => {
   const BOUNDS = [
     ['maximum', { integerValue: 3 }, { integerValue: 5 }, { integerValue: '5' }],
     ['maximum', { integerValue: 7 }, { integerValue: 5 }, { integerValue: '7' }],
@@ -121,7 +121,7 @@ describe('transforms of the protocol', () => {
     });
   }
 
-  test('transforms run in order, and each reports its result', async () => {
+  test('transforms apply in order, and each returns its result', async () => {
     const { client, database, root } = server.raw();
     const update = { name: `${root}/c/d`, fields: { n: { integerValue: 1 } } };
     const updateTransforms = [
@@ -139,7 +139,7 @@ describe('transforms of the protocol', () => {
     assert.equal(results[3].valueType, 'timestampValue');
   });
 
-  test('the older kind of transform, a write of its own, works too', async () => {
+  test('the older transform operation is supported', async () => {
     const { client, database, root } = server.raw();
     const document = `${root}/c/d`;
     const fieldTransforms = [{ fieldPath: 'm.n', increment: { integerValue: 2 } }];
@@ -149,7 +149,7 @@ describe('transforms of the protocol', () => {
     assert.equal(read.fields.m.mapValue.fields.n.integerValue, '4');
   });
 
-  test('an increment that is no number is INVALID_ARGUMENT', async () => {
+  test('an increment by a value that is not a number is INVALID_ARGUMENT', async () => {
     const { client, database, root } = server.raw();
     const update = { name: `${root}/c/d`, fields: {} };
     const updateTransforms = [{ fieldPath: 'n', increment: { stringValue: '1' } }];

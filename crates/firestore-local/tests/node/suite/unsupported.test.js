@@ -1,4 +1,4 @@
-// What the server does not do, it says by name; it never answers something else instead.
+// Unsupported features are answered UNIMPLEMENTED by name, never with a wrong result.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -8,7 +8,7 @@ import { code, FieldValue } from '../support/sdk.js';
 
 const server = useServer();
 
-describe('not supported', { concurrency: true }, () => {
+describe('UNIMPLEMENTED', { concurrency: true }, () => {
   test('pipelines', async () => {
     const pipeline = server.db().pipeline().collection('c');
     await refused(pipeline.execute(), code.UNIMPLEMENTED, /ExecutePipeline/);
@@ -35,18 +35,18 @@ describe('not supported', { concurrency: true }, () => {
   });
 });
 
-describe('malformed', { concurrency: true }, () => {
+describe('malformed requests', { concurrency: true }, () => {
   const from = [{ collectionId: 'c' }];
   const field = { fieldPath: 'n' };
   const REFUSED = [
     ['a query of two collections', { from: [...from, { collectionId: 'd' }] }],
     ['a negative limit', { from, limit: { value: -1 } }],
     ['a negative offset', { from, offset: -1 }],
-    ['an operator that is none', { from, where: { fieldFilter: { field, op: 'OPERATOR_UNSPECIFIED', value: { integerValue: 1 } } } }],
+    ['an unspecified operator', { from, where: { fieldFilter: { field, op: 'OPERATOR_UNSPECIFIED', value: { integerValue: 1 } } } }],
     ['a composite filter without an operator', { from, where: { compositeFilter: { filters: [] } } }],
     ['a cursor with more values than orders', { from, orderBy: [{ field, direction: 'ASCENDING' }], startAt: { values: Array(3).fill({ integerValue: 1 }), before: true } }],
     ['a name compared to a number', { from, where: { fieldFilter: { field: { fieldPath: '__name__' }, op: 'EQUAL', value: { integerValue: 1 } } } }],
-    ['in over what is no array', { from, where: { fieldFilter: { field, op: 'IN', value: { integerValue: 1 } } } }],
+    ['in without an array', { from, where: { fieldFilter: { field, op: 'IN', value: { integerValue: 1 } } } }],
   ];
   for (const [what, structuredQuery] of REFUSED) {
     test(`${what} is INVALID_ARGUMENT`, async () => {
@@ -55,17 +55,17 @@ describe('malformed', { concurrency: true }, () => {
     });
   }
 
-  test('a query of nothing is INVALID_ARGUMENT', async () => {
+  test('a request without a query is INVALID_ARGUMENT', async () => {
     const { client, root } = server.raw();
     await refused(collect(client.runQuery({ parent: root })), code.INVALID_ARGUMENT);
   });
 
-  test('a write of nothing is INVALID_ARGUMENT', async () => {
+  test('a write without an operation is INVALID_ARGUMENT', async () => {
     const { client, database } = server.raw();
     await refused(client.commit({ database, writes: [{}] }), code.INVALID_ARGUMENT);
   });
 
-  test('a commit of no writes succeeds', async () => {
+  test('a commit without writes succeeds', async () => {
     const { client, database } = server.raw();
     const [response] = await client.commit({ database, writes: [] });
     assert.deepEqual(response.writeResults, []);

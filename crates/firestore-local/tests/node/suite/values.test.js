@@ -1,4 +1,4 @@
-// Every value comes back as it was written, and as the type it was written with.
+// Every value is read back unchanged and with the same type.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -35,7 +35,7 @@ const VALUES = {
   'a point': new GeoPoint(52.52, 13.405),
   'a point at the edge': new GeoPoint(-90, 180),
   'an empty array': [],
-  'an array of every kind': [null, true, 1, 1.5, 'a', new GeoPoint(1, 2), { a: [1] }],
+  'an array of several types': [null, true, 1, 1.5, 'a', new GeoPoint(1, 2), { a: [1] }],
   'an empty map': {},
   'a nested map': { a: { b: { c: [{ d: null }] } } },
   'a vector': FieldValue.vector([1, 2.5, -3]),
@@ -43,7 +43,7 @@ const VALUES = {
 
 describe('values', () => {
   for (const [name, value] of Object.entries(VALUES)) {
-    test(`${name} comes back`, async () => {
+    test(`${name} is read back`, async () => {
       const document = server.db().doc('c/d');
       await document.set({ value });
       const read = (await document.get()).get('value');
@@ -51,7 +51,7 @@ describe('values', () => {
     });
   }
 
-  test('a reference comes back', async () => {
+  test('a reference is read back', async () => {
     const db = server.db();
     const target = db.doc('other/x/deep/y');
     await db.doc('c/d').set({ target });
@@ -59,7 +59,7 @@ describe('values', () => {
     assert.ok(read.isEqual(target));
   });
 
-  test('integers beyond 2^53 come back exact', async () => {
+  test('integers beyond 2^53 are read back exactly', async () => {
     const db = server.db({ useBigInt: true });
     const data = { max: 2n ** 63n - 1n, min: -(2n ** 63n) };
     await db.doc('c/d').set(data);
@@ -77,14 +77,14 @@ describe('values', () => {
     assert.equal(document.fields.double.valueType, 'doubleValue');
   });
 
-  test('a timestamp is cut to microseconds', async () => {
+  test('a timestamp is truncated to microseconds', async () => {
     const document = server.db().doc('c/d');
     await document.set({ at: new Timestamp(10, 123_456_789) });
     const read = (await document.get()).get('at');
     assert.ok(read.isEqual(new Timestamp(10, 123_456_000)), `${read.nanoseconds}`);
   });
 
-  test('field names may hold anything', async () => {
+  test('field names may contain any character', async () => {
     const document = server.db().doc('c/d');
     const data = { 'a.b': 1, 'c d': 2, '`tick`': 3, 'back\\slash': 4, 'é🦀': 5, '0': 6, '_': 7 };
     await document.set(data);
@@ -99,7 +99,7 @@ describe('values', () => {
     assert.deepEqual(snapshot.data(), {});
   });
 
-  test('document ids may hold anything but a slash', async () => {
+  test('document ids may contain any character except a slash', async () => {
     const collection = server.db().collection('c');
     for (const id of ['a b', '%2F', 'router:gpt-5|1h', '東京', '...', '_x_', '"quoted"']) {
       await collection.doc(id).set({ id });

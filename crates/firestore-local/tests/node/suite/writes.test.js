@@ -1,4 +1,4 @@
-// Set, create, update and delete: what changes, and what stays.
+// Set, create, update and delete.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -26,34 +26,34 @@ describe('writes', () => {
   const CHANGES = [
     ['set with merge adds and overwrites leaves', (d) => d.set({ a: 2, m: { y: { w: 2 } } }, { merge: true }),
       { ...ORIGINAL, a: 2, m: { x: 1, y: { z: 1, w: 2 } } }],
-    ['set with merge replaces arrays whole', (d) => d.set({ list: [3] }, { merge: true }),
+    ['set with merge replaces whole arrays', (d) => d.set({ list: [3] }, { merge: true }),
       { ...ORIGINAL, list: [3] }],
     ['set with merge and an empty map clears that map', (d) => d.set({ m: {} }, { merge: true }),
       { ...ORIGINAL, m: {} }],
-    ['set with merge of nothing changes nothing', (d) => d.set({}, { merge: true }), ORIGINAL],
+    ['set with merge and without fields changes nothing', (d) => d.set({}, { merge: true }), ORIGINAL],
     ['set with merge deletes a field', (d) => d.set({ m: { x: FieldValue.delete() } }, { merge: true }),
       { ...ORIGINAL, m: { y: { z: 1 } } }],
-    ['mergeFields takes only the fields named', (d) => d.set({ a: 9, list: [9] }, { mergeFields: ['a'] }),
+    ['mergeFields changes only the listed fields', (d) => d.set({ a: 9, list: [9] }, { mergeFields: ['a'] }),
       { ...ORIGINAL, a: 9 }],
-    ['mergeFields reaches into maps', (d) => d.set({ m: { x: 5, y: 6 } }, { mergeFields: ['m.x'] }),
+    ['mergeFields changes fields of maps', (d) => d.set({ m: { x: 5, y: 6 } }, { mergeFields: ['m.x'] }),
       { ...ORIGINAL, m: { x: 5, y: { z: 1 } } }],
-    ['mergeFields of a map replaces that map', (d) => d.set({ m: { n: 1 } }, { mergeFields: ['m'] }),
+    ['mergeFields with a map replaces the map', (d) => d.set({ m: { n: 1 } }, { mergeFields: ['m'] }),
       { ...ORIGINAL, m: { n: 1 } }],
-    ['update replaces a map whole', (d) => d.update({ m: { n: 1 } }), { ...ORIGINAL, m: { n: 1 } }],
-    ['update with a dotted path reaches into a map', (d) => d.update({ 'm.y.z': 7 }),
+    ['update replaces a whole map', (d) => d.update({ m: { n: 1 } }), { ...ORIGINAL, m: { n: 1 } }],
+    ['update with a dotted path changes a field of a map', (d) => d.update({ 'm.y.z': 7 }),
       { ...ORIGINAL, m: { x: 1, y: { z: 7 } } }],
-    ['update with a dotted path makes missing maps', (d) => d.update({ 'n.o.p': 1 }),
+    ['update with a dotted path creates missing maps', (d) => d.update({ 'n.o.p': 1 }),
       { ...ORIGINAL, n: { o: { p: 1 } } }],
-    ['update through a scalar replaces it by a map', (d) => d.update({ 'a.b': 1 }),
+    ['update of a path through a scalar replaces it by a map', (d) => d.update({ 'a.b': 1 }),
       { ...ORIGINAL, a: { b: 1 } }],
-    ['update with a field path names a field with a dot', (d) => d.update(new FieldPath('a.b'), 'new'),
+    ['update with a field path changes a field whose name has a dot', (d) => d.update(new FieldPath('a.b'), 'new'),
       { ...ORIGINAL, 'a.b': 'new' }],
     ['update deletes a field', (d) => d.update({ a: FieldValue.delete() }),
       { m: ORIGINAL.m, list: ORIGINAL.list, 'a.b': 'dotted' }],
     ['update deletes a nested field', (d) => d.update({ 'm.y.z': FieldValue.delete() }),
       { ...ORIGINAL, m: { x: 1, y: {} } }],
-    ['update deletes a field that is not there', (d) => d.update({ 'q.r': FieldValue.delete() }), ORIGINAL],
-    ['update takes pairs of path and value', (d) => d.update('a', 2, new FieldPath('m', 'x'), 3),
+    ['update that deletes a missing field changes nothing', (d) => d.update({ 'q.r': FieldValue.delete() }), ORIGINAL],
+    ['update accepts pairs of path and value', (d) => d.update('a', 2, new FieldPath('m', 'x'), 3),
       { ...ORIGINAL, a: 2, m: { x: 3, y: { z: 1 } } }],
   ];
   for (const [name, change, expected] of CHANGES) {
@@ -69,18 +69,18 @@ describe('writes', () => {
     assert.deepEqual(await data(), { a: { b: 1 } });
   });
 
-  test('set with merge of nothing creates an empty document', async () => {
+  test('set with merge and without fields creates an empty document', async () => {
     await document.set({}, { merge: true });
     assert.deepEqual(await data(), {});
   });
 
-  test('add makes an id of its own', async () => {
+  test('add generates an id', async () => {
     const added = await document.parent.add({ a: 1 });
     assert.match(added.id, /^[A-Za-z0-9]{20}$/);
     assert.deepEqual((await added.get()).data(), { a: 1 });
   });
 
-  test('delete removes the document and leaves its subcollections', async () => {
+  test('delete removes the document and keeps its subcollections', async () => {
     await document.set({ a: 1 });
     await document.collection('sub').doc('s').set({ b: 1 });
     await document.delete();
@@ -105,7 +105,7 @@ describe('writes', () => {
     assert.deepEqual(await data(), { a: 1 });
   });
 
-  test('create and update times mark the first and the last write', async () => {
+  test('create and update times are those of the first and the last write', async () => {
     const first = await document.set({ a: 1 });
     const second = await document.set({ a: 2 });
     const snapshot = await document.get();
@@ -122,7 +122,7 @@ describe('writes', () => {
     assert.ok((await document.get()).updateTime.isEqual(first.writeTime));
   });
 
-  test('a document created anew has a new create time', async () => {
+  test('a document created again has a new create time', async () => {
     const first = await document.set({ a: 1 });
     await document.delete();
     const second = await document.set({ a: 1 });

@@ -1,4 +1,4 @@
-// What every test file begins with: a server for the file, a project for each test.
+// The setup of every test file: one server for the file, a new project for each test.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -8,8 +8,8 @@ import { code, Firestore, rawClient } from './sdk.js';
 import { startServer } from './server.js';
 
 /**
- * Registers the start and the end of a server around the tests of a file.
- * @returns access to it for the tests' bodies
+ * Starts a server before the tests of a file and stops it after them.
+ * @returns access to the server for the tests
  */
 export function useServer() {
   let server;
@@ -26,14 +26,14 @@ export function useServer() {
   });
 
   return {
-    /** A client of a project that nobody used before, or of the settings given. */
+    /** A client of a new project, or with the given settings. */
     db(settings = {}) {
       const db = new Firestore({ projectId: freshProject(), ...settings });
       open.push(() => db.terminate());
       return db;
     },
 
-    /** The generated client, with the database it is to name in requests. */
+    /** The generated client, and the database to name in its requests. */
     raw(projectId = freshProject()) {
       const client = rawClient(server.host);
       open.push(() => client.close());
@@ -49,7 +49,7 @@ export function freshProject() {
   return `test-${randomUUID()}`;
 }
 
-/** Fails unless the call is refused with this status; returns the error. */
+/** Checks that the call fails with this status; returns the error. */
 export async function refused(call, status, message = /./) {
   const outcome = await Promise.resolve(call).then(
     (value) => ({ value }),
@@ -69,7 +69,7 @@ export async function seed(collection, documents) {
   await batch.commit();
 }
 
-/** The ids a query answers, in its order. */
+/** The ids of a query's documents, in order. */
 export async function ids(query) {
   const snapshot = await query.get();
   return snapshot.docs.map((document) => document.id);

@@ -1,7 +1,7 @@
-// The SDK under test, imported once: it is CommonJS, and most of its exports are getters that
-// named imports do not see.
+// The SDK under test. It is CommonJS, and most of its exports are getters, which named imports do
+// not support.
 
-// There is no metadata server here, and looking for one takes seconds.
+// There is no metadata server, and looking for one takes seconds.
 process.env.METADATA_SERVER_DETECTION ??= 'none';
 
 import firestore from '@google-cloud/firestore';
@@ -21,7 +21,7 @@ export const {
 /** gRPC status codes by name. */
 export const code = gax.grpc.status;
 
-/** The generated client beneath the SDK: it reaches the RPCs that the SDK itself never calls. */
+/** The generated client of the SDK, for RPCs that the SDK itself never calls. */
 export function rawClient(host) {
   const [servicePath, port] = host.split(':');
   return new v1.FirestoreClient({

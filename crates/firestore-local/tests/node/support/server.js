@@ -1,7 +1,7 @@
-// Starts and ends server processes of our own, one for each test file.
+// Starts and stops server processes, one for each test file.
 //
-// The binary comes from FIRESTORE_LOCAL_BIN. It picks its own free ports and says which on the
-// first line of its output, so that files can run side by side.
+// FIRESTORE_LOCAL_BIN names the binary. Each server picks free ports and prints them in the first
+// line of its output, so that test files can run concurrently.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,28 +22,28 @@ async function greeting(child) {
     const match = GREETING.exec(line);
     if (match) return { host: match[1], meterUrl: match[2] };
   }
-  throw new Error('firestore-local ended before it was listening');
+  throw new Error('firestore-local exited before it was listening');
 }
 
-/** Starts a server: in memory, or durable in the folder `data`. */
+/** Starts a server with the data folder `data`, or in memory. */
 export async function startServer({ data } = {}) {
   const args = ['--addr', '127.0.0.1:0', ...(data ? ['--data', data] : [])];
   const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
-  // A test file that is stopped halfway must not leave its server behind.
+  // A test file that is stopped early must not leave its server running.
   process.once('exit', () => child.kill('SIGKILL'));
   process.once('SIGTERM', () => process.exit(1));
   const { host, meterUrl } = await greeting(child);
   return {
     host,
 
-    /** Billed operations so far. */
+    /** The bill so far. */
     async meter() {
       const response = await fetch(meterUrl);
       return response.json();
     },
 
-    /** Ends the process and waits until it is gone. */
+    /** Stops the process and waits until it has exited. */
     async end(signal = 'SIGTERM') {
       child.kill(signal);
       await exited;

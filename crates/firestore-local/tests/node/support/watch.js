@@ -1,14 +1,14 @@
-// onSnapshot as something to await.
+// Awaits the snapshots that onSnapshot delivers.
 
 import { after } from 'node:test';
 
-// A client with a listener does not close, also where a test failed before it stopped its own.
+// A client with an active listener does not close. This also stops the listeners of failed tests.
 const running = new Set();
 after(() => {
   for (const stop of running) stop();
 });
 
-/** Listens to a document or query until `stop`. */
+/** Listens to a document or query until `stop` is called. */
 export function watch(target) {
   const arrived = [];
   let failure;
@@ -39,18 +39,18 @@ export function watch(target) {
   return {
     stop,
 
-    /** The next snapshot, in order; fails if the listener failed. */
+    /** Returns the next snapshot, in order; fails if the listener failed. */
     next,
 
-    /** The first snapshot that fits; what comes before it is dropped. */
-    async until(fits) {
+    /** Returns the first snapshot that matches, and drops those before it. */
+    async until(matches) {
       for (;;) {
         const snapshot = await next();
-        if (fits(snapshot)) return snapshot;
+        if (matches(snapshot)) return snapshot;
       }
     },
 
-    /** How many snapshots wait to be looked at. */
+    /** The number of snapshots that have not been read. */
     pending: () => arrived.length,
   };
 }

@@ -1,4 +1,4 @@
-"""Listeners, bulk writers, bundles, the asynchronous client, and what is not supported."""
+"""Listeners, bulk writers, bundles, the asynchronous client, and unsupported features."""
 
 import asyncio
 import queue
@@ -14,13 +14,13 @@ from google.cloud.firestore_v1.vector import Vector
 
 from support import ids, seed
 
-# How long a snapshot may take before the test gives up.
-PATIENCE = 20
+# Seconds to wait for a snapshot.
+TIMEOUT = 20
 
 
 @pytest.fixture
 def listen():
-    """Starts listeners; each is a queue of `(ids, changes)`."""
+    """Starts listeners; each delivers `(ids, changes)` to a queue."""
     watches = []
 
     def start(target):
@@ -38,52 +38,52 @@ def listen():
         watch.unsubscribe()
 
 
-def test_a_document_is_listened_to(document, listen):
+def test_a_listener_reports_changes_of_a_document(document, listen):
     arrived = listen(document)
-    assert arrived.get(timeout=PATIENCE)[0] == []
+    assert arrived.get(timeout=TIMEOUT)[0] == []
     document.set({"n": 1})
-    assert arrived.get(timeout=PATIENCE)[0] == ["d"]
+    assert arrived.get(timeout=TIMEOUT)[0] == ["d"]
     document.update({"n": 2})
-    assert arrived.get(timeout=PATIENCE) == (["d"], [("MODIFIED", "d")])
+    assert arrived.get(timeout=TIMEOUT) == (["d"], [("MODIFIED", "d")])
     document.delete()
-    assert arrived.get(timeout=PATIENCE)[0] == []
+    assert arrived.get(timeout=TIMEOUT)[0] == []
 
 
-def test_a_query_is_listened_to(db, listen):
+def test_a_listener_reports_changes_of_a_query(db, listen):
     collection = db.collection("c")
     seed(collection, {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 0}})
     arrived = listen(collection.where(filter=FieldFilter("n", ">", 0)).order_by("n"))
-    names, changes = arrived.get(timeout=PATIENCE)
+    names, changes = arrived.get(timeout=TIMEOUT)
     assert names == ["a", "b"]
     assert sorted(changes) == [("ADDED", "a"), ("ADDED", "b")]
     collection.document("c").update({"n": 1.5})
-    assert arrived.get(timeout=PATIENCE) == (["a", "c", "b"], [("ADDED", "c")])
+    assert arrived.get(timeout=TIMEOUT) == (["a", "c", "b"], [("ADDED", "c")])
     collection.document("a").update({"n": 9})
-    assert arrived.get(timeout=PATIENCE) == (["c", "b", "a"], [("MODIFIED", "a")])
+    assert arrived.get(timeout=TIMEOUT) == (["c", "b", "a"], [("MODIFIED", "a")])
     collection.document("b").update({"n": -1})
-    assert arrived.get(timeout=PATIENCE) == (["c", "a"], [("REMOVED", "b")])
+    assert arrived.get(timeout=TIMEOUT) == (["c", "a"], [("REMOVED", "b")])
     collection.document("c").delete()
-    assert arrived.get(timeout=PATIENCE) == (["a"], [("REMOVED", "c")])
+    assert arrived.get(timeout=TIMEOUT) == (["a"], [("REMOVED", "c")])
 
 
-def test_a_limit_is_kept_while_listening(db, listen):
+def test_a_listener_respects_the_limit_of_a_query(db, listen):
     collection = db.collection("c")
     seed(collection, {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 3}})
     arrived = listen(collection.order_by("n").limit(2))
-    assert arrived.get(timeout=PATIENCE)[0] == ["a", "b"]
+    assert arrived.get(timeout=TIMEOUT)[0] == ["a", "b"]
     collection.document("first").set({"n": 0})
-    assert arrived.get(timeout=PATIENCE)[0] == ["first", "a"]
+    assert arrived.get(timeout=TIMEOUT)[0] == ["first", "a"]
 
 
-def test_a_collection_is_listened_to(db, listen):
+def test_a_listener_reports_changes_of_a_collection(db, listen):
     collection = db.collection("c")
     arrived = listen(collection)
-    assert arrived.get(timeout=PATIENCE) == ([], [])
+    assert arrived.get(timeout=TIMEOUT) == ([], [])
     collection.document("a").set({})
-    assert arrived.get(timeout=PATIENCE) == (["a"], [("ADDED", "a")])
+    assert arrived.get(timeout=TIMEOUT) == (["a"], [("ADDED", "a")])
 
 
-def test_a_bulk_writer_writes_many(db):
+def test_a_bulk_writer_writes_many_documents(db):
     writer = db.bulk_writer()
     for n in range(300):
         writer.set(db.document(f"c/d{n}"), {"n": n})
@@ -92,7 +92,7 @@ def test_a_bulk_writer_writes_many(db):
     assert count.value == 300
 
 
-def test_a_bulk_writer_reports_what_failed_and_writes_the_rest(db):
+def test_a_bulk_writer_reports_failed_writes_and_applies_the_others(db):
     db.document("c/there").set({"n": 0})
     failed = []
     writer = db.bulk_writer()
@@ -116,7 +116,7 @@ def test_a_bundle_is_built(db):
     assert '"totalDocuments": 2' in text or '"totalDocuments":2' in text
 
 
-def test_the_asynchronous_client(server):
+def test_the_asynchronous_client_reads_writes_and_lists(server):
     async def use():
         db = server.client(firestore.AsyncClient)
         counter = db.document("c/counter")

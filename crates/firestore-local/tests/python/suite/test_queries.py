@@ -57,7 +57,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("condition", "expected"), FILTERS, ids=[str(c) for c, _ in FILTERS])
-def test_a_filter_finds(collection, condition, expected):
+def test_a_filter_matches(collection, condition, expected):
     assert "".join(sorted(ids(collection.where(filter=where(*condition))))) == expected
 
 
@@ -85,7 +85,7 @@ COMPOSITES = {
 
 
 @pytest.mark.parametrize(("condition", "expected"), COMPOSITES.values(), ids=COMPOSITES.keys())
-def test_a_composite_filter_finds(collection, condition, expected):
+def test_a_composite_filter_matches(collection, condition, expected):
     assert "".join(sorted(ids(collection.where(filter=condition)))) == expected
 
 
@@ -103,7 +103,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("condition", REFUSED.values(), ids=REFUSED.keys())
-def test_a_filter_that_may_not_be_is_an_invalid_argument(collection, condition):
+def test_a_refused_filter_is_an_invalid_argument(collection, condition):
     with pytest.raises(exceptions.InvalidArgument):
         ids(collection.where(filter=condition))
 
@@ -114,7 +114,7 @@ QUERIES = {
         lambda c: c.where(filter=where("n", ">", 0)).order_by("n", direction="DESCENDING"),
         "dcba",
     ),
-    "the name follows": (lambda c: c.order_by("s", direction="DESCENDING").limit(3), "dfb"),
+    "ties by descending name": (lambda c: c.order_by("s", direction="DESCENDING").limit(3), "dfb"),
     "start_at": (lambda c: c.order_by("n").start_at({"n": 2}).limit(3), "bcd"),
     "start_after": (lambda c: c.order_by("n").start_after({"n": 2}).limit(2), "cd"),
     "end_at": (lambda c: c.order_by("n").start_at({"n": 1}).end_at({"n": 3}), "abc"),
@@ -129,7 +129,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("build", "expected"), QUERIES.values(), ids=QUERIES.keys())
-def test_a_query_answers_in_order(collection, build, expected):
+def test_a_query_returns_documents_in_order(collection, build, expected):
     assert "".join(ids(build(collection))) == expected
 
 
@@ -144,18 +144,18 @@ SNAPSHOT_CURSORS = {
 @pytest.mark.parametrize(
     ("end", "expected"), SNAPSHOT_CURSORS.values(), ids=SNAPSHOT_CURSORS.keys()
 )
-def test_a_snapshot_marks_a_place(collection, end, expected):
+def test_a_snapshot_is_a_cursor(collection, end, expected):
     query = collection.order_by("s").order_by("n")
     place = collection.document("f").get()
     assert "".join(ids(getattr(query, end)(place))) == expected
 
 
-def test_limit_to_last(collection):
+def test_limit_to_last_returns_the_last_documents(collection):
     query = collection.order_by("s").order_by("n").limit_to_last(3)
     assert [document.id for document in query.get()] == ["f", "b", "d"]
 
 
-def test_select(collection):
+def test_select_returns_only_its_fields(collection):
     found = list(collection.select(["n", "m.k"]).limit(1).stream())
     assert found[0].to_dict() == {"n": 1, "m": {"k": 1}}
     assert list(collection.select([]).limit(1).stream())[0].to_dict() == {}
@@ -172,12 +172,12 @@ AGGREGATES = {
 
 
 @pytest.mark.parametrize(("build", "expected"), AGGREGATES.values(), ids=AGGREGATES.keys())
-def test_an_aggregate(collection, build, expected):
+def test_an_aggregate_returns(collection, build, expected):
     [[result]] = build(collection).get()
     assert (result.alias, result.value) == ("r", expected)
 
 
-def test_several_aggregates_at_once(collection):
+def test_several_aggregates_in_one_query(collection):
     query = collection.where(filter=where("n", ">=", 1))
     [results] = query.count("c").sum("n", "s").avg("n", "a").get()
     assert {result.alias: result.value for result in results} == {"c": 4, "s": 10, "a": 2.5}
@@ -185,7 +185,7 @@ def test_several_aggregates_at_once(collection):
 
 @pytest.fixture
 def tree(db):
-    """Documents at several depths, one of which is missing with others beneath."""
+    """Documents at several depths. One parent is missing but has documents below it."""
     batch = db.batch()
     paths = ["sub/top", "c/a", "c/a/sub/x", "c/missing/sub/y", "c/missing/sub/y/sub/z", "other/o"]
     for n, path in enumerate(paths):
@@ -194,7 +194,7 @@ def tree(db):
     return db
 
 
-def test_a_collection_group_holds_every_depth(tree):
+def test_a_collection_group_includes_every_depth(tree):
     assert ids(tree.collection_group("sub")) == ["x", "y", "z", "top"]
     query = tree.collection_group("sub").where(filter=where("n", ">", 2)).order_by("n")
     assert ids(query) == ["y", "z"]
@@ -219,7 +219,7 @@ def test_documents_are_listed_with_missing_parents(tree):
     assert ids(tree.collection("c")) == ["a"]
 
 
-def test_recursive_delete_takes_all_beneath(tree):
+def test_recursive_delete_deletes_everything_below(tree):
     assert tree.recursive_delete(tree.collection("c")) == 4
     assert ids(tree.collection_group("sub")) == ["top"]
     assert ids(tree.collection("other")) == ["o"]

@@ -1,4 +1,4 @@
-"""The RPCs that the SDK itself never calls, and what is refused, through the generated client."""
+"""RPCs that the SDK never calls, and refused requests, through the generated client."""
 
 import queue
 
@@ -25,7 +25,7 @@ def mask(*paths):
     return {"field_paths": list(paths)}
 
 
-def test_create_document(raw):
+def test_create_document_refuses_an_existing_name(raw):
     created = create(raw, a=1)
     assert created.name == raw.name("c/d")
     assert created.create_time == created.update_time
@@ -33,12 +33,12 @@ def test_create_document(raw):
         create(raw, a=2)
 
 
-def test_create_document_makes_an_id(raw):
+def test_create_document_generates_an_id(raw):
     created = create(raw, key="", a=1)
     assert len(created.name.rsplit("/", 1)[1]) == 20
 
 
-def test_get_document(raw):
+def test_get_document_returns_the_fields_of_its_mask(raw):
     with pytest.raises(exceptions.NotFound):
         raw.get("c/d")
     create(raw, a=1, b=2)
@@ -46,22 +46,22 @@ def test_get_document(raw):
     assert values(raw.get("c/d", mask=mask("b"))) == {"b": 2}
 
 
-def test_update_document_replaces_or_creates(raw):
+def test_update_document_creates_or_replaces_the_document(raw):
     assert values(raw.update("c/d", integers(a=1))) == {"a": 1}
     assert values(raw.update("c/d", integers(b=2))) == {"b": 2}
 
 
-def test_update_document_with_a_mask(raw):
+def test_update_document_with_a_mask_changes_only_the_masks_fields(raw):
     create(raw, a=1, b=2, c=3)
     updated = raw.update("c/d", integers(a=10, c=30), update_mask=mask("a", "b"))
     assert values(updated) == {"a": 10, "c": 3}
 
 
-def test_update_document_with_a_response_mask(raw):
+def test_update_document_returns_the_fields_of_its_response_mask(raw):
     assert values(raw.update("c/d", integers(a=1, b=2), mask=mask("a"))) == {"a": 1}
 
 
-def test_update_document_with_preconditions(raw):
+def test_update_document_checks_its_precondition(raw):
     with pytest.raises(exceptions.NotFound):
         raw.update("c/d", integers(a=1), current_document={"exists": True})
     first = create(raw, a=1)
@@ -70,7 +70,7 @@ def test_update_document_with_preconditions(raw):
         raw.update("c/d", integers(a=3), current_document={"update_time": first.update_time})
 
 
-def test_delete_document(raw):
+def test_delete_document_succeeds_unless_a_missing_document_must_exist(raw):
     create(raw, a=1)
     raw.client.delete_document(request={"name": raw.name("c/d")})
     raw.client.delete_document(request={"name": raw.name("c/d")})
@@ -79,7 +79,7 @@ def test_delete_document(raw):
         raw.client.delete_document(request=request)
 
 
-def test_list_documents(raw):
+def test_list_documents_pages_orders_and_shows_missing_parents(raw):
     raw.commit(*(raw.write(f"c/d{n}", n=9 - n) for n in range(5)), raw.write("c/gone/sub/s", n=0))
     request = {"parent": raw.root, "collection_id": "c", "page_size": 2}
     assert len(list(raw.client.list_documents(request=request).pages)) == 3
@@ -89,7 +89,7 @@ def test_list_documents(raw):
     assert [document.name for document in shown][-1] == raw.name("c/gone")
 
 
-def test_list_collection_ids(raw):
+def test_list_collection_ids_pages(raw):
     raw.commit(raw.write("a/x", n=0), raw.write("b/x", n=0), raw.write("c/x/sub/y", n=0))
     request = {"parent": raw.root, "page_size": 1}
     assert list(raw.client.list_collection_ids(request=request)) == ["a", "b", "c"]
@@ -97,7 +97,7 @@ def test_list_collection_ids(raw):
     assert list(below) == ["sub"]
 
 
-def test_batch_get_documents_answers_found_and_missing(raw):
+def test_batch_get_documents_reports_found_and_missing_documents(raw):
     create(raw, a=1)
     names = [raw.name("c/d"), raw.name("c/none")]
     request = {"database": raw.database, "documents": names, "new_transaction": {"read_write": {}}}
@@ -107,7 +107,7 @@ def test_batch_get_documents_answers_found_and_missing(raw):
     assert [answer.missing for answer in answers if "missing" in answer] == [names[1]]
 
 
-def test_batch_write_applies_each_on_its_own(raw):
+def test_batch_write_applies_each_write_independently(raw):
     failing = raw.write("c/none", n=1) | {"current_document": {"exists": True}}
     writes = [raw.write("c/a", n=1), failing, raw.write("c/b", n=2)]
     response = raw.client.batch_write(request={"database": raw.database, "writes": writes})
@@ -115,7 +115,7 @@ def test_batch_write_applies_each_on_its_own(raw):
     assert values(raw.get("c/b")) == {"n": 2}
 
 
-def test_batch_write_of_a_document_twice_is_an_invalid_argument(raw):
+def test_batch_write_with_two_writes_of_a_document_is_an_invalid_argument(raw):
     writes = [raw.write("c/a", n=1), raw.write("c/a", n=2)]
     with pytest.raises(exceptions.InvalidArgument):
         raw.client.batch_write(request={"database": raw.database, "writes": writes})
@@ -138,7 +138,7 @@ def test_write_answers_each_request_in_order(raw):
     assert list(answers) == []
 
 
-def test_partition_query_pages(raw):
+def test_partition_query_returns_the_same_points_in_pages(raw):
     raw.commit(*(raw.write(f"c/d{n:03}", n=n) for n in range(300)))
     order = [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}]
     query = {"from": [{"collection_id": "c", "all_descendants": True}], "order_by": order}
@@ -152,7 +152,7 @@ def test_partition_query_pages(raw):
     assert 1 <= len(whole) <= 3
 
 
-def test_run_query_reports_what_an_offset_skipped(raw):
+def test_run_query_reports_how_many_documents_an_offset_skipped(raw):
     raw.commit(*(raw.write(f"c/d{n}", n=n) for n in range(5)))
     query = {"from": [{"collection_id": "c"}], "offset": 3}
     answers = raw.client.run_query(request={"parent": raw.root, "structured_query": query})
@@ -189,12 +189,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("path", "fields"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_firestore_refuses_is_an_invalid_argument(raw, path, fields):
+def test_an_invalid_document_is_an_invalid_argument(raw, path, fields):
     with pytest.raises(exceptions.InvalidArgument):
         raw.update(path, fields)
 
 
-def test_a_request_beyond_10_mib_is_an_invalid_argument(raw):
+def test_a_request_over_10_mib_is_an_invalid_argument(raw):
     big = {"s": {"string_value": "x" * (1_000_000)}}
     writes = [{"update": {"name": raw.name(f"c/d{n}"), "fields": big}} for n in range(12)]
     with pytest.raises(exceptions.InvalidArgument):

@@ -1,4 +1,4 @@
-"""What the server keeps when it is killed, and what it says its use would cost."""
+"""Durability when the server is killed, and the meter."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from google.api_core import exceptions
 from support import Server, ids, seed
 
 
-def test_what_was_acknowledged_survives_sigkill(tmp_path):
+def test_acknowledged_commits_survive_sigkill(tmp_path):
     server = Server(tmp_path)
     raw = server.raw("kept")
     acknowledged = set()
@@ -72,7 +72,7 @@ def test_documents_and_times_survive_a_restart(tmp_path):
 # Reads, writes and deletes by collection.
 BILLS = {
     "get": (lambda db: db.document("c/d1").get(), {"c": (1, 0, 0)}),
-    "get of nothing": (lambda db: db.document("c/none").get(), {"c": (1, 0, 0)}),
+    "get of a missing document": (lambda db: db.document("c/none").get(), {"c": (1, 0, 0)}),
     "get_all": (
         lambda db: list(db.get_all([db.document("c/d1"), db.document("x/none")])),
         {"c": (1, 0, 0), "x": (1, 0, 0)},
@@ -82,7 +82,7 @@ BILLS = {
         lambda db: ids(db.collection("c").offset(2).limit(3)),
         {"c": (5, 0, 0)},
     ),
-    "query of nothing": (lambda db: ids(db.collection("none")), {"none": (1, 0, 0)}),
+    "query without results": (lambda db: ids(db.collection("none")), {"none": (1, 0, 0)}),
     "count": (lambda db: db.collection("c").count().get(), {"c": (1, 0, 0)}),
     "set": (lambda db: db.document("c/new").set({}), {"c": (0, 1, 0)}),
     "delete": (lambda db: db.document("c/d1").delete(), {"c": (0, 0, 1)}),

@@ -1,7 +1,7 @@
-"""Transactions: all or nothing, as if one after another.
+"""Transactions are atomic and serializable.
 
-Firestore locks and this server checks at commit; the tests hold for either: of two that conflict,
-one is refused with ABORTED, and which one is not said.
+Firestore uses locks, and this server checks at commit. The tests accept both: one of two
+conflicting transactions is refused with ABORTED, but it may be either.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def counter(document):
     return document
 
 
-def test_increments_at_once_end_exact(db, counter):
+def test_concurrent_increments_are_all_counted(db, counter):
     with ThreadPoolExecutor(8) as pool:
         runs = [
             pool.submit(lambda: increment(db.transaction(max_attempts=100), counter))
@@ -39,11 +39,11 @@ def test_increments_at_once_end_exact(db, counter):
     assert counter.get().get("n") == 24
 
 
-def test_an_error_undoes_the_writes(db, counter):
+def test_an_error_discards_the_writes(db, counter):
     @transactional
     def fail(transaction):
         transaction.update(counter, {"n": 9})
-        raise KeyError("changed my mind")
+        raise KeyError("failed on purpose")
 
     with pytest.raises(KeyError):
         fail(db.transaction())
@@ -57,7 +57,7 @@ def test_a_conflict_runs_the_function_again(db, counter):
     def add(transaction):
         attempts.append(counter.get(transaction=transaction).get("n"))
         if len(attempts) == 1:
-            # In a thread: under locks it waits for this transaction.
+            # In a thread: with locks, this write waits for the transaction.
             outside.append(pool.submit(counter.update, {"n": firestore.Increment(100)}))
         transaction.update(counter, {"n": attempts[-1] + 1})
 
@@ -68,7 +68,7 @@ def test_a_conflict_runs_the_function_again(db, counter):
     assert counter.get().get("n") == 101
 
 
-def test_a_failed_create_fails_the_whole(db, counter):
+def test_a_failed_create_fails_the_transaction(db, counter):
     @transactional
     def create(transaction):
         transaction.set(db.document("c/other"), {})
@@ -79,7 +79,7 @@ def test_a_failed_create_fails_the_whole(db, counter):
     assert not db.document("c/other").get().exists
 
 
-def test_queries_and_get_all_join(db, counter):
+def test_queries_and_get_all_run_within_the_transaction(db, counter):
     db.document("c/e").set({"n": 5})
 
     @transactional
@@ -94,7 +94,7 @@ def test_queries_and_get_all_join(db, counter):
     assert ids(db.collection("c")) == ["d"]
 
 
-def test_a_read_only_transaction_sees_one_moment(db, counter):
+def test_a_read_only_transaction_sees_one_state(db, counter):
     @transactional
     def look(transaction):
         before = counter.get(transaction=transaction).get("n")
@@ -104,7 +104,7 @@ def test_a_read_only_transaction_sees_one_moment(db, counter):
     assert look(db.transaction(read_only=True)) == (0, 0)
 
 
-def test_reads_at_a_time(db, counter):
+def test_reads_at_a_time_see_the_state_of_that_time(db, counter):
     read_time = counter.get().read_time
     counter.update({"n": 7})
     db.document("c/later").set({})
@@ -118,7 +118,7 @@ def test_reads_at_a_time(db, counter):
 
 
 def race(raw, *commits):
-    """Commits all at once; how many got through, the others having been ABORTED."""
+    """Runs commits concurrently; returns how many succeeded. The others must be ABORTED."""
     with ThreadPoolExecutor(len(commits)) as pool:
         runs = [
             pool.submit(raw.commit, *writes, transaction=transaction)
@@ -130,7 +130,7 @@ def race(raw, *commits):
     return errors.count(None)
 
 
-def test_two_that_read_and_write_the_same_conflict(raw):
+def test_transactions_that_read_and_write_the_same_document_conflict(raw):
     raw.commit(raw.write("c/d", n=0))
     transactions = [raw.begin(), raw.begin()]
     for transaction in transactions:
@@ -161,7 +161,7 @@ def test_phantoms_conflict(raw):
     )
 
 
-def test_a_transaction_that_was_rolled_back_does_not_commit(raw):
+def test_a_rolled_back_transaction_cannot_commit(raw):
     transaction = raw.begin()
     raw.client.rollback(request={"database": raw.database, "transaction": transaction})
     with pytest.raises(FINISHED):
@@ -180,7 +180,7 @@ def test_an_unknown_transaction_is_an_invalid_argument(raw):
         raw.commit(raw.write("c/d", n=1), transaction=b"never issued")
 
 
-def test_a_read_only_transaction_does_not_write(raw):
+def test_a_read_only_transaction_cannot_write(raw):
     transaction = raw.begin(read_only={})
     with pytest.raises(exceptions.InvalidArgument):
         raw.commit(raw.write("c/d", n=1), transaction=transaction)

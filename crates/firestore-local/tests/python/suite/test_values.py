@@ -1,4 +1,4 @@
-"""Every value comes back as it was written, and in one order over all types."""
+"""Values are read back unchanged, and are ordered across all types."""
 
 import datetime
 import math
@@ -40,7 +40,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
-def test_a_value_comes_back(document, value):
+def test_a_value_is_read_back(document, value):
     document.set({"value": value})
     read = document.get().to_dict()["value"]
     assert read == value
@@ -49,17 +49,17 @@ def test_a_value_comes_back(document, value):
         assert math.copysign(1, read) == math.copysign(1, value)
 
 
-def test_nan_comes_back(document):
+def test_nan_is_read_back(document):
     document.set({"value": math.nan})
     assert math.isnan(document.get().get("value"))
 
 
-def test_a_reference_comes_back(db, document):
+def test_a_reference_is_read_back(db, document):
     document.set({"value": db.document("a/b/c/d")})
     assert document.get().get("value") == db.document("a/b/c/d")
 
 
-def test_a_time_is_cut_to_microseconds(raw):
+def test_a_time_is_truncated_to_microseconds(raw):
     at = DatetimeWithNanoseconds(2026, 1, 1, nanosecond=123456789, tzinfo=UTC)
     fields = {"at": {"timestamp_value": at}}
     raw.commit({"update": {"name": raw.name("c/d"), "fields": fields}})
@@ -123,7 +123,7 @@ def ascending(db):
 
 @pytest.fixture
 def mixed(db):
-    """A collection of all of them; the ids sort against the values."""
+    """A collection of all these values. The ids sort in reverse."""
     collection = db.collection("mixed")
     values = ascending(db)
     seed(collection, {f"z{999 - n}": {"v": value} for n, value in enumerate(values)})
@@ -141,6 +141,6 @@ def test_an_order_descends_in_exactly_the_reverse(db, mixed):
     assert ids(mixed.order_by("v", direction="DESCENDING")) == expected[::-1]
 
 
-def test_an_order_leaves_out_documents_without_the_field(mixed):
+def test_an_order_omits_documents_without_the_field(mixed):
     assert "without" not in ids(mixed.order_by("v"))
     assert "without" in ids(mixed)

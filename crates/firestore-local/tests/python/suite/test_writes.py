@@ -24,7 +24,7 @@ CHANGES = {
         ORIGINAL | {"a": 2, "m": {"x": 1, "y": {"z": 1, "w": 2}}},
     ),
     "merge replaces arrays": (lambda d: d.set({"list": []}, merge=True), ORIGINAL | {"list": []}),
-    "merge of named fields alone": (
+    "merge of only the listed fields": (
         lambda d: d.set({"m": {"x": 5, "y": 6}, "a": 9}, merge=["m.x", "a"]),
         ORIGINAL | {"a": 9, "m": {"x": 5, "y": {"z": 1}}},
     ),
@@ -42,12 +42,12 @@ CHANGES = {
         lambda d: d.update({"m.y.z": DELETE_FIELD}),
         ORIGINAL | {"m": {"x": 1, "y": {}}},
     ),
-    "update deletes a field that is not there": (lambda d: d.update({"q": DELETE_FIELD}), ORIGINAL),
+    "update deletes a missing field": (lambda d: d.update({"q": DELETE_FIELD}), ORIGINAL),
 }
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES.keys())
-def test_a_change_does_what_it_says(document, change, expected):
+def test_a_change_results_in(document, change, expected):
     document.set(ORIGINAL)
     change(document)
     assert document.get().to_dict() == expected
@@ -58,13 +58,13 @@ def test_merge_creates_the_document(document):
     assert document.get().to_dict() == {"a": {"b": 1}}
 
 
-def test_add_makes_an_id_of_its_own(db):
+def test_add_generates_an_id(db):
     _, added = db.collection("c").add({"a": 1})
     assert len(added.id) == 20
     assert added.get().to_dict() == {"a": 1}
 
 
-def test_delete_leaves_subcollections(document):
+def test_delete_keeps_subcollections(document):
     document.set({})
     document.collection("sub").document("s").set({})
     document.delete()
@@ -90,7 +90,7 @@ def test_create_of_an_existing_document_already_exists(document):
     assert document.get().to_dict() == {"a": 1}
 
 
-def test_times_mark_the_first_and_last_write(document):
+def test_create_and_update_times_are_those_of_the_first_and_last_write(document):
     first = document.set({"a": 1})
     second = document.set({"a": 2})
     snapshot = document.get()
@@ -121,13 +121,13 @@ def test_a_stale_update_time_fails_the_precondition(db, document, write):
 
 
 @pytest.mark.parametrize("write", STALE.values(), ids=STALE.keys())
-def test_the_current_update_time_passes(db, document, write):
+def test_the_current_update_time_satisfies_the_precondition(db, document, write):
     result = document.set({"a": 1})
     write(document, db.write_option(last_update_time=result.update_time))
     assert document.get().to_dict() in (None, {"a": 3})
 
 
-def test_delete_of_what_must_exist_is_not_found(db, document):
+def test_delete_of_a_missing_document_that_must_exist_is_not_found(db, document):
     with pytest.raises(exceptions.NotFound):
         document.delete(option=db.write_option(exists=True))
 
@@ -135,29 +135,29 @@ def test_delete_of_what_must_exist_is_not_found(db, document):
 TRANSFORMS = {
     "increment integers": ({"v": 40}, Increment(2), 42),
     "increment by a double": ({"v": 1}, Increment(0.5), 1.5),
-    "increment nothing": ({}, Increment(7), 7),
+    "increment a missing field": ({}, Increment(7), 7),
     "increment a string": ({"v": "x"}, Increment(7), 7),
     "increment stays within 64 bits": ({"v": 2**63 - 2}, Increment(5), 2**63 - 1),
     "decrement stays within 64 bits": ({"v": -(2**63)}, Increment(-5), -(2**63)),
     "maximum takes the larger": ({"v": 3}, Maximum(5), 5),
     "maximum keeps the larger": ({"v": 7}, Maximum(5), 7),
     "maximum across types": ({"v": 3}, Maximum(3.5), 3.5),
-    "maximum of nothing": ({}, Maximum(-1), -1),
+    "maximum of a missing field": ({}, Maximum(-1), -1),
     "minimum takes the smaller": ({"v": 3}, Minimum(1), 1),
     "minimum keeps the smaller": ({"v": 0}, Minimum(1), 0),
     "minimum of a string": ({"v": "x"}, Minimum(1), 1),
-    "union appends what is new": ({"v": [1, 2]}, ArrayUnion([3, 2, 3]), [1, 2, 3]),
+    "union appends missing elements": ({"v": [1, 2]}, ArrayUnion([3, 2, 3]), [1, 2, 3]),
     "union of a scalar": ({"v": 5}, ArrayUnion([1]), [1]),
-    "union takes 1 and 1.0 for the same": ({"v": [1]}, ArrayUnion([1.0]), [1]),
-    "remove takes every occurrence": ({"v": [1, 2, 1]}, ArrayRemove([1]), [2]),
-    "remove from nothing": ({}, ArrayRemove([1]), []),
+    "union treats 1 and 1.0 as equal": ({"v": [1]}, ArrayUnion([1.0]), [1]),
+    "remove removes every occurrence": ({"v": [1, 2, 1]}, ArrayRemove([1]), [2]),
+    "remove from a missing field": ({}, ArrayRemove([1]), []),
 }
 
 
 @pytest.mark.parametrize(
     ("before", "transform", "after"), TRANSFORMS.values(), ids=TRANSFORMS.keys()
 )
-def test_a_transform_is_worked_out_by_the_server(document, before, transform, after):
+def test_a_transform_is_applied_by_the_server(document, before, transform, after):
     document.set({"kept": True} | before)
     document.update({"v": transform})
     read = document.get().to_dict()
@@ -165,7 +165,7 @@ def test_a_transform_is_worked_out_by_the_server(document, before, transform, af
     assert type(read["v"]) is type(after)
 
 
-def test_server_time_is_one_for_all_of_a_commit(db, document):
+def test_server_time_is_the_same_in_a_whole_commit(db, document):
     batch = db.batch()
     batch.set(document, {"a": SERVER_TIMESTAMP, "m": {"b": SERVER_TIMESTAMP}})
     batch.set(db.document("c/e"), {"a": SERVER_TIMESTAMP})
@@ -177,7 +177,7 @@ def test_server_time_is_one_for_all_of_a_commit(db, document):
     assert abs(age) < datetime.timedelta(minutes=1)
 
 
-def test_a_commit_reports_the_results_of_transforms(raw):
+def test_a_commit_returns_the_results_of_transforms(raw):
     transforms = [
         {"field_path": "n", "increment": {"integer_value": 2}},
         {"field_path": "n", "maximum": {"integer_value": 10}},
@@ -191,7 +191,7 @@ def test_a_commit_reports_the_results_of_transforms(raw):
     assert results[3].timestamp_value is not None
 
 
-def test_writes_of_a_batch_are_one(db, document):
+def test_a_batch_applies_all_writes_or_none(db, document):
     batch = db.batch()
     batch.set(db.document("c/other"), {})
     batch.update(document, {"a": 1})
@@ -200,7 +200,7 @@ def test_writes_of_a_batch_are_one(db, document):
     assert not db.document("c/other").get().exists
 
 
-def test_writes_of_a_batch_see_the_ones_before(db, document):
+def test_the_writes_of_a_batch_see_the_previous_ones(db, document):
     batch = db.batch()
     batch.create(document, {"a": 1})
     batch.update(document, {"b": Increment(2)})
@@ -210,12 +210,12 @@ def test_writes_of_a_batch_see_the_ones_before(db, document):
     assert document.get().to_dict() == {"a": 1, "b": 2, "c": 3}
 
 
-def test_get_with_a_mask(document):
+def test_get_with_a_mask_returns_only_its_fields(document):
     document.set(ORIGINAL)
     assert document.get(field_paths=["m.x", "none"]).to_dict() == {"m": {"x": 1}}
 
 
-def test_get_all_answers_missing_ones_too(db):
+def test_get_all_includes_missing_documents(db):
     db.document("c/a").set({"n": 1, "m": 2})
     names = [db.document("c/a"), db.document("c/none")]
     found = {one.id: one for one in db.get_all(names, field_paths=["n"])}
@@ -223,7 +223,7 @@ def test_get_all_answers_missing_ones_too(db):
     assert not found["none"].exists
 
 
-def test_clients_of_other_databases_see_nothing(server, db, document):
+def test_databases_of_a_project_are_isolated(server, db, document):
     document.set({"a": 1})
     other = server.client(project=db.project, database="second")
     assert not other.document("c/d").get().exists

@@ -1,5 +1,5 @@
-//! Random queries over random documents, against the documented semantics written down plainly:
-//! no encodings, no keys, no ranges.
+//! Random queries over random documents, compared with a direct implementation of the documented
+//! semantics that uses no encodings, keys or ranges.
 
 use std::cmp::Ordering as Cmp;
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ const NAME: &str = "__name__";
 fn small_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         6 => (0i64..3).prop_map(int),
-        3 => (0i64..6).prop_map(|n| double(n as f64 / 2.0)),
+        3 => (0i32..6).prop_map(|n| double(f64::from(n) / 2.0)),
         1 => Just(double(f64::NAN)),
         1 => Just(null()),
         3 => "[ab\0]{0,1}".prop_map(|text| string(&text)),
@@ -103,7 +103,7 @@ fn filters() -> impl Strategy<Value = Option<ProtoFilter>> {
     ]
 }
 
-/// Orders, and a cursor's worth of values for them.
+/// Orders, each with a value for the start cursor and one for the end cursor.
 fn orders() -> impl Strategy<Value = Vec<(Order, Value, Value)>> {
     let fields =
         prop::collection::btree_map(path(), (any::<bool>(), small_value(), small_value()), 0..3);
@@ -240,7 +240,7 @@ fn compared(op: Operator, value: &Value, operand: &Value) -> bool {
     }
 }
 
-/// The fields that a filter compares other than for equality.
+/// The fields of a filter's inequalities.
 fn inequalities(filter: &ProtoFilter) -> BTreeSet<String> {
     match filter.filter_type.as_ref().unwrap() {
         FilterType::CompositeFilter(composite) => {
@@ -263,7 +263,7 @@ fn inequalities(filter: &ProtoFilter) -> BTreeSet<String> {
     }
 }
 
-/// All orders of a query, and whether each descends.
+/// All orders of a query, and whether each is descending.
 fn complete_orders(query: &StructuredQuery) -> Vec<(String, bool)> {
     let mut orders: Vec<(String, bool)> = query
         .order_by
@@ -292,7 +292,7 @@ fn compare_in(orders: &[(String, bool)], a: &[Value], b: &[Value]) -> Cmp {
     each.fold(Cmp::Equal, Cmp::then)
 }
 
-/// The names that a query finds, by the documentation.
+/// The names that a query finds according to the documentation.
 fn expected(parent: &str, query: &StructuredQuery, documents: &[Document]) -> Vec<String> {
     let orders = complete_orders(query);
     let place = |document: &Document| -> Option<Vec<Value>> {
@@ -322,7 +322,7 @@ fn expected(parent: &str, query: &StructuredQuery, documents: &[Document]) -> Ve
     found.into_iter().map(|(_, name)| name).skip(offset).take(limit).collect()
 }
 
-/// Names of those that match, of candidates in the order of the query.
+/// The names of the matches among candidates that are in the query's order.
 fn window<'a>(query: &Query, candidates: impl Iterator<Item = &'a Document>) -> Vec<String> {
     candidates
         .filter(|document| {
@@ -335,7 +335,7 @@ fn window<'a>(query: &Query, candidates: impl Iterator<Item = &'a Document>) -> 
         .collect()
 }
 
-/// What lies in the range, in the order of the keys.
+/// The documents in a range, in the order of their keys.
 fn in_range<'a>(
     mut keyed: Vec<(Vec<u8>, &'a Document)>,
     (from, until): &(Vec<u8>, Option<Vec<u8>>),
@@ -349,12 +349,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
     #[test]
-    fn a_full_scan_an_index_range_and_a_name_range_find_what_is_documented(
+    fn a_full_scan_an_index_range_and_a_name_range_agree_with_the_documentation(
         documents in documents(),
         (parent, structured) in queries(),
     ) {
         let scope = Parent::parse(&format!("{ROOT}{parent}")).unwrap();
-        // What is refused is for other tests.
+        // Other tests cover refused queries.
         let Ok(query) = Query::parse(scope, structured.clone()) else { return Ok(()) };
         let expected = expected(parent, &structured, &documents);
 

@@ -3,9 +3,11 @@ mod random;
 use super::*;
 use crate::model::value::tests::{array, double, int, map, string};
 use crate::proto::structured_query::{
-    CompositeFilter, FieldFilter, FieldReference, Filter as ProtoFilter, Projection, UnaryFilter,
-    composite_filter, field_filter::Operator, filter::FilterType, unary_filter,
+    CollectionSelector, CompositeFilter, Direction, FieldFilter, FieldReference,
+    Filter as ProtoFilter, Order, UnaryFilter, composite_filter, field_filter::Operator,
+    filter::FilterType, unary_filter,
 };
+use crate::proto::{Value, value::ValueType};
 
 const ROOT: &str = "projects/p/databases/d/documents";
 
@@ -92,7 +94,7 @@ fn mixed() -> Vec<Document> {
 }
 
 #[test]
-fn each_operator_passes_what_the_service_passes() {
+fn each_operator_passes_the_values_that_firestore_passes() {
     use Operator as O;
     for (op, operand, expected) in [
         (O::Equal, int(1), vec!["one", "onef"]),
@@ -124,7 +126,7 @@ fn each_operator_passes_what_the_service_passes() {
 }
 
 #[test]
-fn unary_operators_pass_what_the_service_passes() {
+fn unary_operators_pass_the_values_that_firestore_passes() {
     use unary_filter::Operator as O;
     for (op, expected) in [
         (O::IsNan, vec!["nan"]),
@@ -137,14 +139,14 @@ fn unary_operators_pass_what_the_service_passes() {
 }
 
 #[test]
-fn an_ordered_field_leaves_out_documents_without_it_and_names_break_ties() {
+fn an_order_omits_documents_without_the_field_and_breaks_ties_by_name() {
     let query = StructuredQuery { order_by: vec![order("x", true)], ..from("c") };
     let expected = ["list", "text", "two", "onef", "one", "nan", "null"];
     assert_eq!(ids(query, &mixed()), expected);
 }
 
 #[test]
-fn inequality_fields_are_ordered_by_implicitly_and_in_their_order() {
+fn inequality_fields_become_implied_orders_sorted_by_path() {
     let query = parse(filtered(all(vec![
         test("b", Operator::GreaterThan, int(0)),
         test("a", Operator::LessThan, int(0)),
@@ -155,7 +157,7 @@ fn inequality_fields_are_ordered_by_implicitly_and_in_their_order() {
 }
 
 #[test]
-fn cursors_cut_before_or_after_and_may_be_prefixes() {
+fn cursors_start_or_end_before_or_after_their_values_and_may_be_prefixes() {
     let documents: Vec<_> =
         (0..6).map(|n| document(&format!("c/d{n}"), &[("x", int(n / 2)), ("y", int(n))])).collect();
     let bounded = |start: Option<(Vec<Value>, bool)>, end: Option<(Vec<Value>, bool)>| {
@@ -192,7 +194,7 @@ fn offset_limit_and_projection_apply_last() {
 }
 
 #[test]
-fn groups_and_kindless_queries_reach_below() {
+fn group_and_kindless_queries_include_nested_collections() {
     let select = |collection: &str, parent: &str| {
         let selector =
             CollectionSelector { collection_id: collection.to_owned(), all_descendants: true };
@@ -206,7 +208,7 @@ fn groups_and_kindless_queries_reach_below() {
 }
 
 #[test]
-fn what_the_service_refuses_is_refused() {
+fn queries_that_firestore_refuses_are_refused() {
     let many = |n| array((0..n).map(int).collect());
     let kindless = |filter, order_by| StructuredQuery {
         from: vec![CollectionSelector { collection_id: String::new(), all_descendants: true }],
@@ -276,7 +278,7 @@ fn what_the_service_refuses_is_refused() {
 }
 
 #[test]
-fn array_filters_find_neither_null_nor_nan() {
+fn array_filters_match_neither_null_nor_nan() {
     use Operator::{ArrayContains, ArrayContainsAny};
     for (op, operand) in [
         (ArrayContains, null()),
@@ -288,7 +290,7 @@ fn array_filters_find_neither_null_nor_nan() {
 }
 
 #[test]
-fn limits_hold_at_their_last_allowed_value() {
+fn the_largest_allowed_value_of_each_limit_is_accepted() {
     let many = |n| array((0..n).map(int).collect());
     let fields = |n: i64, op| all((0..n).map(|n| test(&format!("f{n}"), op, int(0))).collect());
     let contains = |path| test(path, Operator::ArrayContains, int(1));
@@ -324,7 +326,7 @@ fn limits_hold_at_their_last_allowed_value() {
 }
 
 #[test]
-fn an_empty_projection_shows_all_fields() {
+fn an_empty_projection_returns_all_fields() {
     let shown = |paths: &[&str]| {
         let fields = paths.iter().filter_map(|path| field(path)).collect();
         let query = StructuredQuery { select: Some(Projection { fields }), ..from("c") };
@@ -339,9 +341,9 @@ fn an_empty_projection_shows_all_fields() {
     assert_eq!(shown(&["b.c", "z"]), ["b"]);
 }
 
-/// What the SDKs send to delete a collection with all that is below it.
+/// The query that the SDKs send to delete a collection and everything below it.
 #[test]
-fn a_collection_is_found_whole_between_its_lowest_and_the_next_ones_id() {
+fn a_range_of_lowest_numeric_ids_selects_a_collection_and_everything_below_it() {
     let lowest = "__id-9223372036854775808__";
     let bounds = [reference(&format!("c/{lowest}")), reference(&format!("c\0/{lowest}"))];
     let selector = CollectionSelector { collection_id: String::new(), all_descendants: true };
@@ -376,7 +378,7 @@ fn a_collection_is_found_whole_between_its_lowest_and_the_next_ones_id() {
 }
 
 #[test]
-fn cursors_on_names_tell_a_document_from_those_below_it() {
+fn cursors_on_names_distinguish_a_document_from_documents_below_it() {
     let documents: Vec<_> =
         ["c/a", "c/a/c/b", "c/b"].iter().map(|path| document(path, &[])).collect();
     let selector = CollectionSelector { collection_id: "c".to_owned(), all_descendants: true };

@@ -11,8 +11,8 @@ use crate::proto::{
     partition_query_request, run_query_request,
 };
 
-/// A request, by the ids of the collections that it names.
-pub trait Touched {
+/// The ids of the collections that a request names.
+pub trait NamedCollections {
     fn collections(&self) -> Vec<&str>;
 }
 
@@ -37,10 +37,10 @@ fn of_query(query: &StructuredQuery) -> Vec<&str> {
     query.from.iter().map(|selector| selector.collection_id.as_str()).collect()
 }
 
-/// Requests that name no collection, or only open a stream.
-macro_rules! touches_nothing {
+/// For requests that name no collection or only open a stream.
+macro_rules! names_no_collection {
     ($($request:ty),* $(,)?) => {
-        $(impl Touched for $request {
+        $(impl NamedCollections for $request {
             fn collections(&self) -> Vec<&str> {
                 Vec::new()
             }
@@ -48,7 +48,7 @@ macro_rules! touches_nothing {
     };
 }
 
-touches_nothing!(
+names_no_collection!(
     BeginTransactionRequest,
     ExecutePipelineRequest,
     ListCollectionIdsRequest,
@@ -56,55 +56,55 @@ touches_nothing!(
     ()
 );
 
-impl Touched for GetDocumentRequest {
+impl NamedCollections for GetDocumentRequest {
     fn collections(&self) -> Vec<&str> {
         of_name(&self.name).into_iter().collect()
     }
 }
 
-impl Touched for DeleteDocumentRequest {
+impl NamedCollections for DeleteDocumentRequest {
     fn collections(&self) -> Vec<&str> {
         of_name(&self.name).into_iter().collect()
     }
 }
 
-impl Touched for UpdateDocumentRequest {
+impl NamedCollections for UpdateDocumentRequest {
     fn collections(&self) -> Vec<&str> {
         self.document.iter().filter_map(|document| of_name(&document.name)).collect()
     }
 }
 
-impl Touched for CreateDocumentRequest {
+impl NamedCollections for CreateDocumentRequest {
     fn collections(&self) -> Vec<&str> {
         vec![&self.collection_id]
     }
 }
 
-impl Touched for ListDocumentsRequest {
+impl NamedCollections for ListDocumentsRequest {
     fn collections(&self) -> Vec<&str> {
         vec![&self.collection_id]
     }
 }
 
-impl Touched for BatchGetDocumentsRequest {
+impl NamedCollections for BatchGetDocumentsRequest {
     fn collections(&self) -> Vec<&str> {
         self.documents.iter().filter_map(|name| of_name(name)).collect()
     }
 }
 
-impl Touched for CommitRequest {
+impl NamedCollections for CommitRequest {
     fn collections(&self) -> Vec<&str> {
         of_writes(&self.writes)
     }
 }
 
-impl Touched for BatchWriteRequest {
+impl NamedCollections for BatchWriteRequest {
     fn collections(&self) -> Vec<&str> {
         of_writes(&self.writes)
     }
 }
 
-impl Touched for RunQueryRequest {
+impl NamedCollections for RunQueryRequest {
     fn collections(&self) -> Vec<&str> {
         match &self.query_type {
             Some(run_query_request::QueryType::StructuredQuery(query)) => of_query(query),
@@ -113,7 +113,7 @@ impl Touched for RunQueryRequest {
     }
 }
 
-impl Touched for PartitionQueryRequest {
+impl NamedCollections for PartitionQueryRequest {
     fn collections(&self) -> Vec<&str> {
         match &self.query_type {
             Some(partition_query_request::QueryType::StructuredQuery(query)) => of_query(query),
@@ -122,7 +122,7 @@ impl Touched for PartitionQueryRequest {
     }
 }
 
-impl Touched for RunAggregationQueryRequest {
+impl NamedCollections for RunAggregationQueryRequest {
     fn collections(&self) -> Vec<&str> {
         let Some(AggregationQueryType::StructuredAggregationQuery(aggregation)) = &self.query_type
         else {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_touches_the_collections_of_all_its_writes() {
+    fn a_commit_names_the_collections_of_all_its_writes() {
         let document = Document { name: format!("{ROOT}/a/1/b/2"), ..Document::default() };
         let operations = [Operation::Update(document), Operation::Delete(format!("{ROOT}/c/3"))];
         let writes = operations.map(|it| Write { operation: Some(it), ..Write::default() });
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_touches_what_it_is_from() {
+    fn a_query_names_the_collections_it_selects() {
         let run = RunQueryRequest {
             query_type: Some(run_query_request::QueryType::StructuredQuery(query(&["a", "b"]))),
             ..RunQueryRequest::default()
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_touch_the_collections_of_the_names() {
+    fn a_batch_of_gets_names_the_collections_of_its_documents() {
         let names = ["x/1", "y/2"].map(|path| format!("{ROOT}/{path}"));
         let get = BatchGetDocumentsRequest { documents: names.to_vec(), ..Default::default() };
         assert_eq!(get.collections(), ["x", "y"]);

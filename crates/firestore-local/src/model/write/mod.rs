@@ -14,10 +14,10 @@ use crate::proto::{
     value::ValueType, write::Operation,
 };
 
-/// Transforms of one document in a commit at most.
+/// The most transforms in one write.
 const MAX_TRANSFORMS: usize = 500;
 
-/// A write, checked as far as that needs no stored state.
+/// A write that has passed all checks that need no stored state.
 #[derive(Clone, Debug)]
 pub struct Mutation {
     pub name: DocumentName,
@@ -32,15 +32,15 @@ enum Kind {
     Set(Fields),
     /// Changes the fields of the mask.
     Patch(Fields, Vec<FieldPath>),
-    /// Only transforms.
+    /// Applies only transforms.
     Transform,
     Delete,
 }
 
-/// What a mutation makes of a document.
+/// The result of a mutation.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// The new document; `None` where there is none any more.
+    /// The new document; `None` if it was deleted.
     pub document: Option<Document>,
     pub transform_results: Vec<Value>,
 }
@@ -63,20 +63,15 @@ impl Mutation {
                 };
                 (document.name, kind)
             }
-            Some(Operation::Delete(name)) => {
-                if !transforms.is_empty() {
-                    return Err(invalid!("update_transforms stand only beside an update"));
-                }
-                (name, Kind::Delete)
+            Some(Operation::Delete(_) | Operation::Transform(_)) if !transforms.is_empty() => {
+                return Err(invalid!("update_transforms can only be combined with an update"));
             }
+            Some(Operation::Delete(name)) => (name, Kind::Delete),
             Some(Operation::Transform(transform)) => {
-                if !transforms.is_empty() {
-                    return Err(invalid!("update_transforms stand only beside an update"));
-                }
                 transforms = parse_transforms(transform.field_transforms)?;
                 if transforms.is_empty() {
                     return Err(invalid!(
-                        "A transform of {} transforms no field",
+                        "The transform of {} has no field transforms",
                         transform.document
                     ));
                 }
@@ -89,7 +84,7 @@ impl Mutation {
             return Err(invalid!("{name} is not in database {database}"));
         }
         if transforms.len() > MAX_TRANSFORMS {
-            return Err(invalid!("More than {MAX_TRANSFORMS} field transforms of {name}"));
+            return Err(invalid!("{name} has more than {MAX_TRANSFORMS} field transforms"));
         }
         Ok(Self { name, kind, precondition, transforms })
     }
@@ -98,14 +93,14 @@ impl Mutation {
         matches!(self.kind, Kind::Delete)
     }
 
-    /// Whether the outcome depends on what is stored only through its existence.
+    /// Whether the outcome depends only on whether the document exists.
     pub fn needs_only_existence(&self) -> bool {
         matches!(self.kind, Kind::Set(_))
             && self.transforms.is_empty()
             && matches!(self.precondition, Some(ConditionType::Exists(false)))
     }
 
-    /// The outcome on `current` for a commit at `now`.
+    /// Applies the mutation to `current` in a commit at `now`.
     pub fn apply(self, current: Option<&Document>, now: Micros) -> Result<Applied, Status> {
         self.check_precondition(current)?;
         let mut fields = match self.kind {
@@ -142,7 +137,7 @@ impl Mutation {
         }
         let created = current.and_then(|document| document.create_time);
         let now: Timestamp = now.into();
-        // A write that changes nothing leaves the update time as it was.
+        // A write that changes nothing keeps the update time.
         let updated = match current {
             Some(document) if same_fields(&document.fields, &fields) => document.update_time,
             _ => Some(now),
@@ -187,7 +182,7 @@ impl Mutation {
     }
 }
 
-/// Equality of what is stored, to the bit: `1` and `1.0` differ.
+/// Bitwise equality of stored values: `1` and `1.0` differ.
 fn same_fields(a: &Fields, b: &Fields) -> bool {
     a.len() == b.len()
         && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same_value(value, other)))
@@ -234,7 +229,7 @@ fn parse_transforms(
         .collect()
 }
 
-/// What a transform stores, and what it answers.
+/// The value that a transform stores, and the result that it returns.
 fn transformed(
     current: Option<&Value>,
     transform: field_transform::TransformType,
@@ -247,7 +242,7 @@ fn transformed(
             if kind != i32::from(field_transform::ServerValue::RequestTime) {
                 return Err(invalid!("Unknown server value {kind}"));
             }
-            // The commit time in milliseconds, as the service gives it.
+            // Firestore truncates the commit time to milliseconds.
             let millis = Micros(now.0 - now.0.rem_euclid(1_000));
             let time = Value { value_type: Some(ValueType::TimestampValue(millis.into())) };
             Ok((time.clone(), time))
@@ -305,7 +300,7 @@ impl Number {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "as the service adds integers to doubles")]
+    #[expect(clippy::cast_precision_loss, reason = "Firestore adds integers to doubles like this")]
     fn as_f64(self) -> f64 {
         match self {
             Self::Integer(whole) => whole as f64,
@@ -336,8 +331,8 @@ fn number_value(number: Number) -> Value {
     Value { value_type: Some(kind) }
 }
 
-/// Maximum or minimum. What is no number is replaced; of equal numbers the stored one stays; NaN
-/// is what comparing with NaN gives.
+/// Maximum or minimum. A stored value that is not a number is replaced; of two equal numbers the
+/// stored one is kept; if either is NaN, the result is NaN.
 fn extreme(
     current: Option<&Value>,
     operand: Value,

@@ -1,9 +1,9 @@
-//! Values: their order across types, their size, and which are allowed.
+//! Values: their order across types, their size, and the checks before they are stored.
 //!
-//! The order is defined once, as bytes: [`encode`] writes a value so that the bytes of two values
-//! compare as Firestore compares the values, and are the same where a query sees them as equal
-//! (`1` and `1.0`). Encodings are self-delimiting, so that they can be put one behind another and
-//! inverted for descending order. Order and classes: Firestore, "Data types", value type ordering.
+//! The order is defined once, by bytes: the encodings that [`encode`] writes compare as Firestore
+//! compares the values, and are equal for values that a query treats as equal (`1` and `1.0`).
+//! Encodings are self-delimiting, so that they can be concatenated, and inverted for descending
+//! order. The order and the classes follow Firestore, "Data types", value type ordering.
 
 use std::cmp::Ordering;
 
@@ -15,18 +15,18 @@ use super::time::Micros;
 use super::{Fields, invalid};
 use crate::proto::{ArrayValue, MapValue, Value, value::ValueType};
 
-/// Bytes of a document at most.
+/// The maximum size of a document.
 pub const MAX_DOCUMENT_BYTES: usize = 1_048_576;
-/// Bytes of a field's name at most.
+/// The maximum length of a field name.
 const MAX_FIELD_NAME_BYTES: usize = 1_500;
-/// Bytes of a text or of bytes at most.
+/// The maximum length of a string or bytes value.
 const MAX_FIELD_VALUE_BYTES: usize = MAX_DOCUMENT_BYTES - 89;
-/// Elements of a vector at most.
+/// The maximum number of elements of a vector.
 const MAX_VECTOR_ELEMENTS: usize = 2_048;
-/// Levels of maps and arrays at most.
+/// The maximum depth of nested maps and arrays.
 const MAX_DEPTH: usize = 20;
 
-/// The class of a value: comparisons other than `!=` and `not-in` stay within one.
+/// The class of a value. Comparisons other than `!=` and `not-in` match only values of one class.
 pub type Class = u8;
 
 const NULL: Class = 0x08;
@@ -41,9 +41,9 @@ const ARRAY: Class = 0x48;
 const VECTOR: Class = 0x50;
 const MAP: Class = 0x58;
 
-/// Ends a list or a string; lower than whatever may follow.
+/// Ends a list or a string; lower than any byte that may continue it.
 const END: u8 = 0x00;
-/// Begins an entry of a map.
+/// Starts an entry of a map.
 const ENTRY: u8 = 0x01;
 
 pub fn class(value: &Value) -> Class {
@@ -70,7 +70,7 @@ pub fn is_nan(value: &Value) -> bool {
     matches!(value.value_type, Some(ValueType::DoubleValue(number)) if number.is_nan())
 }
 
-/// The elements of a map that stands for a vector.
+/// The elements of a map that represents a vector.
 fn vector_of(map: &MapValue) -> Option<&ArrayValue> {
     let kind = map.fields.get("__type__")?.value_type.as_ref()?;
     let ValueType::StringValue(kind) = kind else { return None };
@@ -80,7 +80,7 @@ fn vector_of(map: &MapValue) -> Option<&ArrayValue> {
     }
 }
 
-/// Appends the bytes of a value that sort as the value does.
+/// Appends the encoding of a value, whose bytes sort as the value does.
 pub fn encode(value: &Value, out: &mut Vec<u8>) {
     out.push(class(value));
     match value.value_type.as_ref() {
@@ -113,7 +113,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// What the encodings of all references into a database begin with, before a name's order key.
+/// The prefix of the encodings of all references into a database; a name's order key follows it.
 pub fn name_prefix(database: &Database) -> Vec<u8> {
     let mut prefix = vec![REFERENCE];
     path::push_reference(&mut prefix, &format!("{database}/documents"));
@@ -149,11 +149,12 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[END, 0x01]);
 }
 
+/// Bytes that sort as integers do.
 fn ordered(number: i64) -> [u8; 8] {
     (number.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-/// NaN sorts before all other doubles, and the zeros are one.
+/// Bytes that sort as doubles do. NaN sorts before all other doubles, and both zeros are equal.
 fn ordered_double(number: f64) -> [u8; 8] {
     if number.is_nan() {
         return [0; 8];
@@ -163,24 +164,27 @@ fn ordered_double(number: f64) -> [u8; 8] {
     (if bits & sign == 0 { bits | sign } else { !bits }).to_be_bytes()
 }
 
-/// What an integer differs from its nearest double by is below this, so that it can be added to
-/// make the difference positive.
-const HALF: i128 = 1 << 15;
-
-/// A number is its nearest double and, for integers beyond 2^53, the exact difference from it.
-/// Rounding keeps order, so comparing first the doubles and then the differences is exact.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "see above")]
+/// Encodes a number as its nearest double, followed by the exact difference from it, which is
+/// nonzero only for integers beyond 2^53 and at most 2^9. Rounding preserves the order, so that
+/// comparing first the doubles and then the differences is exact.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the nearest double is meant; it has no fraction and the difference is small"
+)]
 fn encode_integer(whole: i64, out: &mut Vec<u8>) {
     let nearest = whole as f64;
     let difference = i128::from(whole) - nearest as i128;
-    out.extend_from_slice(&ordered_double(nearest));
-    out.extend_from_slice(&((difference + HALF) as u16).to_be_bytes());
+    encode_number(nearest, difference as i16, out);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 fn encode_double(number: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&ordered_double(number));
-    out.extend_from_slice(&(HALF as u16).to_be_bytes());
+    encode_number(number, 0, out);
+}
+
+fn encode_number(nearest: f64, difference: i16, out: &mut Vec<u8>) {
+    out.extend_from_slice(&ordered_double(nearest));
+    out.extend_from_slice(&(difference.cast_unsigned() ^ (1 << 15)).to_be_bytes());
 }
 
 pub fn encoded(value: &Value) -> Vec<u8> {
@@ -194,7 +198,7 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
     encoded(a).cmp(&encoded(b))
 }
 
-/// Bytes that Firestore counts for a value ("Storage size calculations").
+/// The size of a value as Firestore counts it ("Storage size calculations").
 pub fn size(value: &Value) -> usize {
     match value.value_type.as_ref() {
         None | Some(ValueType::NullValue(_) | ValueType::BooleanValue(_)) => 1,
@@ -217,12 +221,12 @@ fn fields_size(fields: &Fields) -> usize {
     fields.iter().map(|(name, value)| name.len() + 1 + size(value)).sum()
 }
 
-/// Bytes that Firestore counts for a document: its name, its fields, and 32.
+/// The size of a document as Firestore counts it: its name, its fields, and 32 bytes.
 pub fn document_size(name: &DocumentName, fields: &Fields) -> usize {
     name.size() + fields_size(fields) + 32
 }
 
-/// Checks the fields of a document to be stored, and cuts timestamps to microseconds.
+/// Checks the fields of a document before it is stored, and truncates timestamps to microseconds.
 pub fn check_fields(database: &Database, fields: &mut Fields) -> Result<(), Status> {
     check_map(database, fields, 1)
 }
@@ -261,7 +265,7 @@ fn check_value(
             if !(-62_135_596_800..=253_402_300_799).contains(&time.seconds)
                 || !(0..1_000_000_000).contains(&time.nanos)
             {
-                return Err(invalid!("A timestamp is outside of years 1 to 9999"));
+                return Err(invalid!("A timestamp is outside of the years 1 to 9999"));
             }
             time.nanos -= time.nanos % 1_000;
         }
@@ -295,7 +299,7 @@ fn check_value(
             | ValueType::VariableReferenceValue(_)
             | ValueType::FunctionValue(_)
             | ValueType::PipelineValue(_),
-        ) => return Err(invalid!("A document holds no references to fields and no functions")),
+        ) => return Err(invalid!("A document cannot hold field references or functions")),
         Some(
             ValueType::NullValue(_)
             | ValueType::BooleanValue(_)
@@ -321,7 +325,7 @@ fn check_vector(name: &str, map: &MapValue) -> Result<(), Status> {
         return Err(invalid!("The vector {name:?} has more than {MAX_VECTOR_ELEMENTS} dimensions"));
     }
     if map.fields.len() != 2 || !elements.iter().all(|element| class(element) == NUMBER) {
-        return Err(invalid!("The vector {name:?} holds something else than numbers"));
+        return Err(invalid!("The vector {name:?} holds other values than numbers"));
     }
     Ok(())
 }

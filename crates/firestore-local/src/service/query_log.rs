@@ -1,33 +1,33 @@
-//! What was asked: the queries that a client made, for tests of what indexes they need.
+//! The queries that clients made, for tests that check which indexes they need.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::proto::StructuredQuery;
 
-/// Queries are kept once somebody wants them; an aggregation counts as the query that it is over.
+/// Records queries once it is started. An aggregation counts as the query that it runs over.
 #[derive(Debug, Default)]
-pub struct Asked {
-    wanted: AtomicBool,
+pub struct QueryLog {
+    enabled: AtomicBool,
     queries: Mutex<Vec<StructuredQuery>>,
 }
 
-impl Asked {
+impl QueryLog {
     pub fn record(&self, query: &StructuredQuery) {
-        if self.wanted.load(Ordering::Relaxed)
+        if self.enabled.load(Ordering::Relaxed)
             && let Ok(mut queries) = self.queries.lock()
         {
             queries.push(query.clone());
         }
     }
 
-    /// Keeps what is asked from now on; what was kept before is forgotten.
-    pub fn begin(&self) {
+    /// Discards the recorded queries, and records from now on.
+    pub fn start(&self) {
         self.take();
-        self.wanted.store(true, Ordering::Relaxed);
+        self.enabled.store(true, Ordering::Relaxed);
     }
 
-    /// What was asked since.
+    /// Takes the queries recorded so far.
     pub fn take(&self) -> Vec<StructuredQuery> {
         self.queries.lock().map(|mut queries| std::mem::take(&mut *queries)).unwrap_or_default()
     }
