@@ -1,5 +1,5 @@
-//! What people read: the audit trail, the statistics of components, and documents on their way into
-//! the archive.
+//! What people read: the audit trail, the statistics of components, and documents that are old enough
+//! for the archive.
 
 pub(in crate::store) mod audit;
 pub(in crate::store) mod retention;

@@ -1,5 +1,5 @@
-//! What scoring reads and commits: observations, rewards and quarantine, and in `ops_state` the
-//! cursors, series and tallies that make counting exact.
+//! The documents of scoring: observations, rewards and quarantine, and in `ops_state` the cursors,
+//! series and tallies that make counting exact.
 
 pub(in crate::store) mod checkpoint;
 pub(in crate::store) mod counts;
