@@ -29,13 +29,13 @@ pub use policies::{
     ProposeOutcome, TunerMemory,
 };
 pub use records::{
-    Archived, AuditFilter, AuditRecord, ComponentStats, OldDocuments, Part, PendingFile,
-    RetentionState,
+    Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
 };
 pub use scoring::{
-    Changes, Checkpoint, Chunk, ComponentSeries, Counted, Cursor, Group, IdCount, IdRange, Invalid,
-    Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter, Quarantined, RangeCount,
-    ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered, VersionTally,
+    Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group, IdCount,
+    IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
+    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered,
+    VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

@@ -1,5 +1,6 @@
 //! The buffered recorder: a bounded queue in front of one task that writes batches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Default for RecorderOptions {
 /// The outcomes of the observations that were passed to a recorder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecorderReport {
-    /// Documents written.
+    /// Documents written, or already stored under the same id.
     pub written: u64,
     /// Left out by sampling; the sample rate of the written ones accounts for them.
     pub sampled_out: u64,
@@ -205,7 +206,7 @@ impl Writer {
                     () = &mut linger => break,
                 }
             }
-            self.write(&batch).await;
+            self.write(batch).await;
         }
     }
 
@@ -220,9 +221,12 @@ impl Writer {
         }
     }
 
-    async fn write(&self, batch: &[Document]) {
+    async fn write(&self, mut batch: Vec<Document>) {
         let count = batch.len() as u64;
-        match create_observations(&self.db, batch).await {
+        // Firestore refuses a whole batch in which an id occurs twice; the first one counts.
+        let mut ids = HashSet::new();
+        batch.retain(|document| ids.insert(document.get("id").cloned()));
+        match create_observations(&self.db, &batch).await {
             Ok(created) => {
                 let refused = created.refused.len() as u64;
                 self.counters.written.fetch_add(count - refused, Ordering::Relaxed);

@@ -18,6 +18,8 @@ use chrono::DateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use table::archive_table;
+
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
@@ -169,7 +171,7 @@ impl RetainJob {
         let path = format!("{collection}/day={day}/part-{:08}.parquet", sequence + 1);
         let staging = format!("staging/{}", Uuid::new_v4());
         let manifest =
-            self.archive.stage(&table::table(archived, documents), &staging, &path).await?;
+            self.archive.stage(&archive_table(archived, documents), &staging, &path).await?;
         Ok(PendingFile { archived, staging, manifest })
     }
 

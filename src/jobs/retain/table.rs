@@ -6,7 +6,7 @@ use crate::archive::{Column, Table, Values};
 use crate::store::{Archived, OldDocuments};
 
 /// The rows of a file: the keys, the fields that are queried most, and in `document` all fields.
-pub fn table(archived: Archived, documents: &OldDocuments) -> Table {
+pub fn archive_table(archived: Archived, documents: &OldDocuments) -> Table {
     let text = |name: &'static str| {
         let values = documents.fields().map(|fields| value::as_str(fields, name));
         Column { name, values: Values::Text(values.collect()) }

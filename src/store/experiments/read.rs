@@ -116,13 +116,13 @@ impl Store {
             return Ok(counted.clone());
         }
         let id = state_id(&experiment.id);
-        let wrong = |detail: &dyn std::fmt::Display| {
+        let malformed = |detail: &dyn std::fmt::Display| {
             StoreError::decode(format!("{STATE}/{id}"), "the counts before a stage", detail)
         };
-        let document = self.db.get(STATE, &id).await?.ok_or_else(|| wrong(&"it is missing"))?;
+        let document = self.db.get(STATE, &id).await?.ok_or_else(|| malformed(&"it is missing"))?;
         let baseline = value::as_bytes(&document.fields, "baseline");
-        let baseline = baseline.ok_or_else(|| wrong(&"baseline is missing"))?;
-        let before = Baseline::decode(baseline).map_err(|error| wrong(&error))?;
+        let baseline = baseline.ok_or_else(|| malformed(&"baseline is missing"))?;
+        let before = Baseline::decode(baseline).map_err(|error| malformed(&error))?;
         Ok(Baseline {
             control: counted.control.since(&before.control),
             candidate: counted.candidate.since(&before.candidate),

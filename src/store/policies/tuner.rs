@@ -51,12 +51,12 @@ impl Store {
     pub async fn decision(&self, key: &PolicyKey) -> Result<Option<TuningInput>> {
         let id = decision_id(key);
         let Some(document) = self.db.get(STATE, &id).await? else { return Ok(None) };
-        let wrong = |detail: &str| {
+        let malformed = |detail: &str| {
             StoreError::decode(format!("{STATE}/{id}"), "the input of a decision", detail)
         };
-        let input =
-            value::as_bytes(&document.fields, "input").ok_or_else(|| wrong("input is missing"))?;
-        TuningInput::decode(input).map(Some).map_err(|error| wrong(&error.to_string()))
+        let input = value::as_bytes(&document.fields, "input")
+            .ok_or_else(|| malformed("input is missing"))?;
+        TuningInput::decode(input).map(Some).map_err(|error| malformed(&error.to_string()))
     }
 
     pub(in crate::store) fn decision_write(&self, key: &PolicyKey, input: Vec<u8>) -> Write {

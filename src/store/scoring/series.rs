@@ -5,7 +5,7 @@
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write};
 
-use crate::store::records::stats::{stats_delete, stats_write};
+use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
 use crate::store::{Result, StoreError};
 use f0_learning_core::stats::{Series, Window};

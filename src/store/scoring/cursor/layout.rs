@@ -2,8 +2,8 @@
 //! number that `config/scoring` requests.
 
 use firestore_kit::Timestamp;
+use firestore_kit::proto::Write;
 
-use super::{Checkpoint, Cursor, Position, cursor_id, wire};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATE};
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};
@@ -32,51 +32,9 @@ impl Store {
         Ok(StoredLayout { layout: Layout { shards }, update_time: document.update_time })
     }
 
-    /// Activates another layout, in one commit: the `old` cursors are retired, and those of the new
-    /// layout start at the furthest position of the old ones and of what reconciliation counted past
-    /// them. An observation that an old cursor had not reached is then behind a new one without a
-    /// reward: it is late, and reconciliation finds it.
-    ///
-    /// No cursor in `old` may have an announced range: its members would have rewards and never be
-    /// counted.
-    ///
-    /// # Errors
-    /// A conflict if any of the documents changed since it was read.
-    pub async fn change_layout(
-        &self,
-        from: &StoredLayout,
-        old: &[Cursor],
-        to: Layout,
-    ) -> Result<()> {
-        let late = self.reconcile_state().await?;
-        let reached = old.iter().filter_map(|cursor| cursor.position.as_ref());
-        let position = Position::furthest(reached.chain(late.up_to.as_ref()));
-        let new = self.cursors(&to.shards()).await?;
+    /// The write that replaces the active layout, refused if it changed since it was read.
+    pub(in crate::store) fn layout_write(&self, from: &StoredLayout, to: Layout) -> Write {
         let fields = value::fields([("shards", value::int(i64::from(to.shards)))]);
-        let name = self.db.name(STATE, LAYOUT);
-        let mut writes = vec![write::set_if_unchanged(name, fields, from.update_time)];
-        // Reconciliation must not continue with the old layout.
-        writes.push(self.touch_reconcile(&late));
-        let write_of = |cursor: &Cursor, position: Option<Position>, retired: bool| {
-            let next = Checkpoint { position, pending: None };
-            let fields = wire::encode(&next, cursor.sequence + 1, retired);
-            write::set_if_unchanged(
-                self.db.name(STATE, &cursor_id(cursor.shard)),
-                fields,
-                cursor.update_time,
-            )
-        };
-        let is_new = |cursor: &&Cursor| new.iter().any(|other| other.shard == cursor.shard);
-        let retired = old.iter().filter(|cursor| !is_new(cursor));
-        writes.extend(retired.map(|cursor| write_of(cursor, cursor.position.clone(), true)));
-        // A cursor of both layouts must be unchanged since it had no announced range.
-        let unannounced = |cursor: &Cursor| {
-            old.iter().find(|other| other.shard == cursor.shard).cloned().unwrap_or(cursor.clone())
-        };
-        let moved =
-            new.iter().map(|cursor| write_of(&unannounced(cursor), position.clone(), false));
-        writes.extend(moved);
-        self.db.commit("ops_state/layout and the cursors", writes).await?;
-        Ok(())
+        write::set_if_unchanged(self.db.name(STATE, LAYOUT), fields, from.update_time)
     }
 }

@@ -130,7 +130,17 @@ impl Store {
 
     /// The write that moves the cursor, refused if the cursor changed since it was read.
     pub(in crate::store) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
-        let fields = wire::encode(next, cursor.sequence + 1, false);
+        self.encoded_write(cursor, next, false)
+    }
+
+    /// The write that retires the cursor where it is, refused if it changed since it was read.
+    pub(in crate::store) fn retire_write(&self, cursor: &Cursor) -> Write {
+        let next = Checkpoint { position: cursor.position.clone(), pending: None };
+        self.encoded_write(cursor, &next, true)
+    }
+
+    fn encoded_write(&self, cursor: &Cursor, next: &Checkpoint, retired: bool) -> Write {
+        let fields = wire::encode(next, cursor.sequence + 1, retired);
         let name = self.db.name(STATE, &cursor_id(cursor.shard));
         write::set_if_unchanged(name, fields, cursor.update_time)
     }
