@@ -8,12 +8,13 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::parquet;
 use super::table::{Key, Table};
+
+pub use f0_learning_core::document::Manifest;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -29,20 +30,6 @@ pub enum ArchiveError {
 }
 
 type Result<T> = std::result::Result<T, ArchiveError>;
-
-/// What a file holds, kept beside it and checked before anything is deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifest {
-    /// Where the file lies in the archive.
-    pub path: String,
-    pub count: u64,
-    /// Epoch milliseconds.
-    pub min_ts: i64,
-    pub max_ts: i64,
-    pub bytes: u64,
-    pub sha256: String,
-}
 
 /// An archive. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Rows as columns, in memory.
 
+pub use f0_learning_core::document::DocumentKey as Key;
+
 /// A column and its values; every column of a table has as many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
@@ -12,16 +14,6 @@ pub enum Values {
     Text(Vec<Option<String>>),
     Whole(Vec<Option<i64>>),
     Number(Vec<Option<f64>>),
-}
-
-/// What tells one stored state of a document from all others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    pub id: String,
-    /// Epoch milliseconds.
-    pub ts: i64,
-    /// When Firestore last changed the document, in microseconds since the epoch.
-    pub updated: i64,
 }
 
 /// Rows that go into one file. The columns `id`, `ts` and `updateTime` come first and make the

@@ -14,8 +14,9 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::observability::health::Health;
 use f0_learning::store::Store;
+use f0_learning_client::LOCAL_PROJECT;
 use f0_learning_core::Clock;
-use firestore_kit::{Connection, LOCAL_PROJECT};
+use firestore_kit::Connection;
 use firestore_local::{Plan, Server};
 use std::time::Duration;
 

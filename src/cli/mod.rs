@@ -27,6 +27,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use f0_learning::observability::logging::Verbosity;
 use f0_learning::store::Store;
+use f0_learning_client::connection_from_env;
 use firestore_kit::Connection;
 
 /// Lets a platform learn from its own outcomes: scores observations, keeps statistics, and
@@ -110,7 +111,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn connection() -> Result<Connection> {
-    Ok(Connection::from_env(|name| std::env::var(name).ok())?)
+    Ok(connection_from_env(|name| std::env::var(name).ok())?)
 }
 
 async fn connect() -> Result<Store> {

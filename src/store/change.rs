@@ -1,14 +1,15 @@
-//! Changes that people and jobs make to policies and flags: who asks, and how often it counts.
+//! Changes that people and jobs make to policies, experiments and flags, each applied once.
 //!
-//! Each change is one transaction that also creates its audit entry. The entry's id is fixed
-//! before the first attempt, from the Idempotency-Key where there is one, and every attempt looks
-//! for it first. So a commit whose answer was lost is recognised instead of made again, and so is
-//! a request that its sender repeats.
+//! Each change is one transaction that also creates its audit entry. The entry's id is fixed before
+//! the first attempt, from the Idempotency-Key if there is one, and every attempt looks for it
+//! first. So a commit whose response was lost is recognised instead of repeated, and so is a
+//! request that its sender repeats.
 
 use firestore_kit::proto::{Write, write::Operation};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::store::ids::random_id;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
 use f0_learning_core::audit::AuditEntry;
@@ -17,11 +18,10 @@ use f0_learning_core::experiment::GuardConfigError;
 use f0_learning_core::intent::{Intent, InvalidLength};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{EditError, ParamChange, PolicyKeyError};
-use firestore_kit::Repeat;
-use firestore_kit::TransactionId;
 use firestore_kit::value::Fields;
+use firestore_kit::{Repeat, Transaction};
 
-/// The namespace of audit ids that follow from an Idempotency-Key (a UUID drawn once).
+/// The namespace of the audit ids that are derived from an Idempotency-Key (a random UUID).
 const KEYS: Uuid = Uuid::from_u128(0x5b8e_0f6e_6f0b_4d0f_9c0a_36f0_1ea5_0036);
 
 /// What a change did.
@@ -30,20 +30,22 @@ pub struct Changed {
     /// The id of its entry in `ops_audit`.
     pub audit_id: String,
     pub entry: AuditEntry,
-    /// The same request was carried out before; nothing was done now.
+    /// Whether the same request was applied before; this call then changed nothing.
     pub replayed: bool,
 }
+
+pub(in crate::store) type ChangeResult<T> = Result<T, ChangeError>;
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
 pub enum ChangeError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("there is no policy {0}; `policies list` shows those that there are")]
+    #[error("unknown policy {0}; `policies list` shows all policies")]
     UnknownPolicy(String),
-    #[error("there is no version {0}; `policies list` shows those that there are")]
+    #[error("unknown version {0}; `policies list` shows all versions")]
     UnknownVersion(String),
-    #[error("{0:?} is no policy's id: {1}")]
+    #[error("invalid policy id {0:?}: {1}")]
     PolicyId(String, PolicyKeyError),
     #[error("{name}: {refusal}")]
     Refused { name: String, refusal: Refusal },
@@ -51,35 +53,41 @@ pub enum ChangeError {
     Stale(Box<StaleDraft>),
     #[error("{name}: {source}")]
     Params { name: String, source: EditError },
-    #[error("{id}: {found} is active now, not {expected}; look at it, and try again")]
+    #[error(
+        "cannot change {id}: the active version is {found}, expected {expected}; check it and try \
+         again"
+    )]
     Moved { id: String, expected: String, found: String },
-    #[error("{0} has no earlier version to roll back to; name one")]
+    #[error("cannot roll back {0}: it has no earlier version; name the version to activate")]
     NothingBefore(String),
-    #[error("{0} is pinned already: {1}")]
+    #[error("{0} is pinned: {1}; unpin it first")]
     Pinned(String, String),
-    #[error("{0} is not pinned")]
+    #[error("cannot unpin {0}: it is not pinned")]
     NotPinned(String),
-    #[error("there is no experiment {0}; `experiments list` shows those that there are")]
+    #[error("unknown experiment {0}; `experiments list` shows all experiments")]
     UnknownExperiment(String),
-    #[error("{0} ended before; there is nothing to do")]
+    #[error("experiment {0} has already ended; nothing was changed")]
     ExperimentOver(String),
-    #[error("experiment {0} is not as it was judged any more; the next pass looks again")]
+    #[error("experiment {0} changed since it was evaluated; the next pass evaluates it again")]
     ExperimentMoved(String),
-    #[error("{policy} has an experiment already, {experiment}; stop it, or wait for its end")]
+    #[error(
+        "{policy} already has the experiment {experiment}; stop that one or wait until it ends"
+    )]
     ExperimentRuns { policy: String, experiment: String },
-    #[error("experiment {0}")]
+    #[error("invalid experiment: {0}")]
     Experiment(GuardConfigError),
     #[error(
-        "an experiment on costUsd needs a minEffect, in US dollars: the usual one is of rewards"
+        "missing minEffect: an experiment on costUsd needs one in US dollars, because the \
+         configured one is in units of reward"
     )]
     NoMinEffect,
-    #[error("a pin needs a reason, for those who wonder why nothing changes")]
+    #[error("missing reason: a pin must say why the policy is not to be tuned")]
     NoReason,
-    #[error("no flag is named; there are learning.enabled and learning.autoActivatePolicies")]
+    #[error("missing flag: set learning.enabled or learning.autoActivatePolicies")]
     NoFlag,
     #[error(transparent)]
     Length(#[from] InvalidLength),
-    #[error("the Idempotency-Key was used for another request; choose a new one")]
+    #[error("the Idempotency-Key was used for another request; use a new one")]
     KeyReused,
     #[error("{0}")]
     SwitchedOff(FlagsState),
@@ -87,37 +95,41 @@ pub enum ChangeError {
     LeftToPerson(String),
 }
 
-/// A draft whose parent is no longer active, and what changed meanwhile.
+/// A draft whose parent is no longer active, and what has changed since.
 #[derive(Clone, Debug, Error)]
-#[error("{name}: {refusal}{}: {}; force takes the draft all the same", whose(.by), told(.changes))]
+#[error(
+    "{name}: {refusal}{}: {}; use force to activate the draft anyway",
+    activated_by(.by),
+    list(.changes)
+)]
 pub struct StaleDraft {
     pub name: String,
     pub refusal: Refusal,
-    /// Who activated the version in force, where that is on record.
+    /// Who activated the active version, if that is recorded.
     pub by: Option<String>,
-    /// From the draft's parent to the version in force.
+    /// From the draft's parent to the active version.
     pub changes: Vec<ParamChange>,
 }
 
-fn whose(actor: &Option<String>) -> String {
+fn activated_by(actor: &Option<String>) -> String {
     actor.as_ref().map_or_else(String::new, |actor| format!(", activated by {actor}"))
 }
 
-fn told(changes: &[ParamChange]) -> String {
+fn list(changes: &[ParamChange]) -> String {
     if changes.is_empty() {
         return "its params are the same".to_owned();
     }
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What a decision wants written.
+/// The writes and the audit entry of a change.
 pub(in crate::store) struct Decided {
     pub writes: Vec<Write>,
     pub entry: AuditEntry,
 }
 
 impl Decided {
-    /// Has the write of a document set these fields as well: a commit may write a document once.
+    /// Adds fields to the write of a document: a commit may write each document only once.
     pub(in crate::store) fn add_to(&mut self, name: &str, fields: Fields) {
         for write in &mut self.writes {
             if let Some(Operation::Update(document)) = &mut write.operation
@@ -134,41 +146,39 @@ impl Decided {
     }
 }
 
-/// The id of the audit entry: fixed by the key, so that a repeated request finds its entry. Keys of
-/// different actors never collide.
+/// The id of the audit entry: derived from the key, so that a repeated request finds its entry. The
+/// keys of different actors never collide.
 fn audit_id(intent: &Intent) -> String {
     match &intent.key {
         Some(key) => {
             let named = format!("{}\n{}", intent.actor, key.key);
             Uuid::new_v5(&KEYS, named.as_bytes()).to_string()
         }
-        None => Uuid::new_v4().to_string(),
+        None => random_id(),
     }
 }
 
 impl Store {
-    /// Makes one change in a transaction: `decide` reads inside it and says what to write, or why
-    /// nothing.
+    /// Makes one change in a transaction: `decide` reads inside it and returns what to write, or why
+    /// nothing is to be written.
     pub(in crate::store) async fn change<F>(
         &self,
         target: &str,
         intent: &Intent,
-        decide: impl Fn(TransactionId) -> F,
-    ) -> Result<Changed, ChangeError>
+        decide: impl Fn(Transaction) -> F,
+    ) -> ChangeResult<Changed>
     where
-        F: Future<Output = Result<Decided, ChangeError>>,
+        F: Future<Output = ChangeResult<Decided>>,
     {
         intent.check()?;
         let audit_id = audit_id(intent);
-        let name = self.db.name(AUDIT, &audit_id);
         let decide = &decide;
         self.db
             .in_transaction(target, Repeat::Idempotent, |transaction| {
-                let (audit_id, name) = (audit_id.clone(), name.clone());
+                let audit_id = audit_id.clone();
                 async move {
-                    let before = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
-                    if let Some(document) = before.get(&name) {
-                        let entry = self.decode_audit(document)?.entry;
+                    if let Some(document) = self.db.get_in(AUDIT, &audit_id, &transaction).await? {
+                        let entry = self.decode_audit(&document)?.entry;
                         return Ok((Vec::new(), repeated(intent, audit_id, entry)));
                     }
                     match decide(transaction).await {
@@ -176,7 +186,7 @@ impl Store {
                             writes.push(self.audit_write_as(&audit_id, &entry));
                             Ok((writes, Ok(Changed { audit_id, entry, replayed: false })))
                         }
-                        // Firestore's refusals are for the transaction to handle.
+                        // The transaction handles the errors of Firestore.
                         Err(ChangeError::Store(error)) => Err(error),
                         Err(refused) => Ok((Vec::new(), Err(refused))),
                     }
@@ -186,9 +196,9 @@ impl Store {
     }
 }
 
-/// The entry is there: either an earlier attempt of this very call landed, or the same request
-/// came before, or another request under the same key.
-fn repeated(intent: &Intent, audit_id: String, entry: AuditEntry) -> Result<Changed, ChangeError> {
+/// The result if the entry exists: an earlier attempt of this call was applied, or the same request
+/// was applied before, or another request had the same key.
+fn repeated(intent: &Intent, audit_id: String, entry: AuditEntry) -> ChangeResult<Changed> {
     let fingerprint = intent.key.as_ref().map(|key| &key.fingerprint);
     if entry.request.as_ref() != fingerprint {
         return Err(ChangeError::KeyReused);

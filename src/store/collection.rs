@@ -1,4 +1,4 @@
-//! The collections. Those that components share with the service are the client's.
+//! The collections. Those that components share with the service are defined by the client library.
 
 pub use f0_learning_client::contract::{OBSERVATIONS, POLICIES};
 

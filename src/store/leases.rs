@@ -1,9 +1,8 @@
-//! `ops_state/lease|{work}`: who does a piece of work for now, so that replicas do not do it
-//! twice; and `ops_state/worker|{name}`: which replicas there are, so that they can share.
+//! `ops_state/lease|{work}`: which worker does a piece of work, so that replicas do not do it twice;
+//! and `ops_state/worker|{name}`: which workers exist, so that they can divide the work.
 //!
-//! Nothing that is counted or decided depends on a lease being right: a worker that believes in
-//! one that has run out only works in vain, because whatever it commits carries the
-//! preconditions of the state that it read.
+//! No count and no decision depends on a lease: a worker that relies on an expired one only wastes
+//! its work, because its commits carry the preconditions of the state that it read.
 
 use firestore_kit::Timestamp;
 use firestore_kit::proto::Document;
@@ -19,20 +18,21 @@ use firestore_kit::{MAX_BATCH, write};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
     pub holder: String,
-    /// When it runs out, in epoch milliseconds.
+    /// When it expires, in epoch milliseconds.
     pub until: i64,
-    /// Rises with every change of hands: of two that both believe to hold it, the higher does.
+    /// Rises with every change of the holder: of two workers that believe to hold the lease, the one
+    /// with the higher number does.
     pub fence: i64,
-    seen: Option<Timestamp>,
+    update_time: Option<Timestamp>,
 }
 
-/// A worker that has said that it is there.
+/// The announcement of a worker that it is running.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerAnnouncement {
     pub worker: String,
-    /// Until when, in epoch milliseconds.
+    /// When it expires, in epoch milliseconds.
     pub until: i64,
-    seen: Option<Timestamp>,
+    update_time: Option<Timestamp>,
 }
 
 fn lease_id(work: &str) -> String {
@@ -44,7 +44,7 @@ fn worker_id(worker: &str) -> String {
 }
 
 impl Store {
-    /// Who holds the lease of `work`; nobody where it was never taken.
+    /// The lease of `work`; `None` if it was never taken.
     pub async fn lease(&self, work: &str) -> Result<Option<Lease>> {
         let document = self.db.get(STATE, &lease_id(work)).await?;
         document.as_ref().map(decode).transpose()
@@ -53,7 +53,7 @@ impl Store {
     /// Takes or renews a lease that was read as `current`.
     ///
     /// # Errors
-    /// A conflict where somebody else was first.
+    /// A conflict if another worker was first.
     pub async fn take_lease(
         &self,
         work: &str,
@@ -72,14 +72,14 @@ impl Store {
             ("fence", value::int(fence)),
         ]);
         let id = lease_id(work);
-        let seen = current.and_then(|lease| lease.seen);
-        let writes = vec![write::set_if_unchanged(self.db.name(STATE, &id), fields, seen)];
-        let answer = self.db.commit(&format!("{STATE}/{id}"), writes, None).await?;
-        let seen = write::update_time(&answer, 0);
-        Ok(Lease { holder: holder.to_owned(), until, fence, seen })
+        let update_time = current.and_then(|lease| lease.update_time);
+        let writes = vec![write::set_if_unchanged(self.db.name(STATE, &id), fields, update_time)];
+        let response = self.db.commit(&format!("{STATE}/{id}"), writes).await?;
+        let update_time = write::update_time(&response, 0);
+        Ok(Lease { holder: holder.to_owned(), until, fence, update_time })
     }
 
-    /// Says that this worker is there until `until`.
+    /// Announces that this worker is running until `until`.
     pub async fn announce_worker(&self, worker: &str, until: i64) -> Result<()> {
         let name = self.db.name(STATE, &worker_id(worker));
         let fields =
@@ -87,39 +87,39 @@ impl Store {
         let target = format!("{STATE}/worker");
         let statuses = self.db.write_each(&target, &[write::set(name, fields)]).await?;
         match statuses.into_iter().find(|status| status.code() != Code::Ok) {
-            Some(status) => Err(StoreError::rpc("writing to", target, status)),
+            Some(status) => Err(StoreError::rpc("write to", target, status)),
             None => Ok(()),
         }
     }
 
-    /// Takes a worker's announcement back.
+    /// Removes a worker's announcement.
     pub async fn forget_worker(&self, worker: &str) -> Result<()> {
         let name = self.db.name(STATE, &worker_id(worker));
         self.db.delete_batch(STATE, &[write::delete(name)]).await?;
         Ok(())
     }
 
-    /// Takes announcements of others back, each only if it is still as it was read.
+    /// Removes the announcements of other workers, each only if it is unchanged since it was read.
     pub async fn forget_workers(&self, workers: &[&WorkerAnnouncement]) -> Result<()> {
-        for some in workers.chunks(MAX_BATCH) {
+        for batch in workers.chunks(MAX_BATCH) {
             let delete = |announced: &&WorkerAnnouncement| {
                 let name = self.db.name(STATE, &worker_id(&announced.worker));
-                announced.seen.map(|seen| write::delete_if_unchanged(name, seen))
+                announced.update_time.map(|time| write::delete_if_unchanged(name, time))
             };
-            let writes: Vec<_> = some.iter().filter_map(delete).collect();
+            let writes: Vec<_> = batch.iter().filter_map(delete).collect();
             self.db.delete_batch(STATE, &writes).await?;
         }
         Ok(())
     }
 
-    /// The workers that have announced themselves, those whose announcement ran out included.
+    /// All announcements of workers, including those that have expired.
     pub async fn workers(&self) -> Result<Vec<WorkerAnnouncement>> {
         let query = Query::of(STATE).ascending("workerUntil").build();
         let documents = self.db.query_all("ops_state by workerUntil", query).await?;
         let announced = |document: &Document| {
             let worker = value::as_str(&document.fields, "worker")?;
             let until = value::as_int(&document.fields, "workerUntil")?;
-            Some(WorkerAnnouncement { worker, until, seen: document.update_time })
+            Some(WorkerAnnouncement { worker, until, update_time: document.update_time })
         };
         Ok(documents.iter().filter_map(announced).collect())
     }
@@ -131,11 +131,11 @@ fn decode(document: &Document) -> Result<Lease> {
     let (until, fence) = (value::as_int(fields, "until"), value::as_int(fields, "fence"));
     match (holder, until, fence) {
         (Some(holder), Some(until), Some(fence)) => {
-            Ok(Lease { holder, until, fence, seen: document.update_time })
+            Ok(Lease { holder, until, fence, update_time: document.update_time })
         }
         _ => {
             let path = format!("{STATE}/{}", value::document_id(document));
-            Err(StoreError::decode(path, "a lease", "it lacks holder, until or fence"))
+            Err(StoreError::decode(path, "a lease", "holder, until or fence is missing"))
         }
     }
 }

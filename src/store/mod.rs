@@ -1,11 +1,14 @@
-//! Everything that is kept in Firestore: typed reads and commits, one file a collection. Nothing
-//! outside this module names a collection or a field, and nothing in it decides anything.
+//! Everything that the service stores in Firestore: typed reads and commits, one file for each
+//! collection. No module outside names a collection, and the decisions are made elsewhere: by the
+//! core, on what is read here.
 
 mod change;
 mod collection;
 mod config;
 mod experiments;
+mod ids;
 mod leases;
+mod lifecycle;
 mod policies;
 mod records;
 mod scoring;
@@ -18,30 +21,31 @@ pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
 pub use config::SeedReport;
-pub use experiments::{ExperimentRequest, GUARD};
+pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
+pub use lifecycle::{GUARD, TUNER};
 pub use policies::{
     AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
-    ProposeOutcome, TUNER, TunerMemory,
+    ProposeOutcome, TunerMemory,
 };
 pub use records::{
-    Archived, AuditFilter, AuditRecord, ComponentStats, OldDocuments, Part, PendingFile,
-    RetentionState,
+    Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
 };
 pub use scoring::{
-    Changes, Checkpoint, Chunk, ComponentSeries, Counted, Cursor, Group, IdCount, IdRange, Invalid,
-    Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter, Quarantined, RangeCount,
-    ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered, VersionTally,
+    Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group, IdCount,
+    IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
+    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered,
+    VersionTally,
 };
 
-/// How long what rarely changes is kept before it is read again (the specification's lifetimes).
+/// How long documents that rarely change are cached (the lifetimes of the specification).
 pub const POLICIES_TTL: Duration = Duration::from_secs(5 * 60);
 pub const REWARD_CONFIG_TTL: Duration = Duration::from_secs(60 * 60);
 pub const STATS_TTL: Duration = Duration::from_secs(60);
 
-/// Room for encoded state in a document. Firestore allows a document 1 MiB (1,048,576 bytes); the
-/// rest is left to names and other fields. A document beyond the limit would make Firestore refuse
-/// the commit it is part of, and with it the scoring of every other component.
+/// The most bytes of encoded state in a document. Firestore limits a document to 1 MiB (1,048,576
+/// bytes); the rest is for names and other fields. A document beyond the limit would make Firestore
+/// refuse its commit, and with it the scoring of every other component.
 pub const DOCUMENT_BYTES: usize = 1_000_000;
 
 /// The project's data. Cheap to clone; all clones share one connection.
@@ -51,7 +55,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects. Against Google this finds the Application Default Credentials first.
+    /// Connects. For a database of Google's, finds the Application Default Credentials first.
     ///
     /// # Errors
     /// Firestore cannot be reached, or there are no credentials.
@@ -59,22 +63,22 @@ impl Store {
         Ok(Self { db: Db::connect(connection).await? })
     }
 
-    /// The connection, for the client library and for reading the protocol directly.
+    /// The connection, for the client library and for direct use of the protocol.
     pub fn db(&self) -> &Db {
         &self.db
     }
 
-    /// The project this store works in.
+    /// The project of the database.
     pub fn project(&self) -> &str {
         self.db.project()
     }
 
-    /// Waits before attempt number `attempt + 1` of a call that failed transiently.
+    /// Waits between attempt number `attempt` and the next one.
     pub async fn pause(&self, attempt: u32) {
         self.db.pause(attempt).await;
     }
 
-    /// The same store with another retry policy and a budget of its own.
+    /// The same store with another retry policy and a separate budget.
     #[must_use]
     pub fn with_retry(self, policy: RetryPolicy) -> Self {
         Self { db: self.db.with_retry(policy) }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::collection;
 use f0_learning::archive::{Archive, Manifest, read_keys};
-use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
+use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::sharding::Shard;
@@ -171,7 +171,8 @@ async fn a_document_that_changed_after_it_was_archived_stays() {
         .await
         .unwrap();
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
-    let (table, staging) = (documents.table(Archived::Observations), "staging/a".to_owned());
+    let table = archive_table(Archived::Observations, &documents);
+    let staging = "staging/a".to_owned();
     let manifest = archive.stage(&table, &staging, "observations/a.parquet").await.unwrap();
     let pending = PendingFile { archived: Archived::Observations, staging, manifest };
     let state = store.retention_state().await.unwrap();

@@ -137,7 +137,7 @@ async fn asked(shards: u32) -> BTreeSet<Shape> {
     score_job.pass(START + 60 * DAY, &stop, &|_| ()).await.unwrap();
     let report = retain.pass(START + 60 * DAY, &stop).await.unwrap();
     assert!(report.deleted > 100, "{report:?}");
-    let (left, _) = store.count_nobodys(&[]).await.unwrap();
+    let (left, _) = store.count_unsharded(&[]).await.unwrap();
     let accounted = store.counts().await.unwrap();
     assert_eq!((left, accounted), (0, (0, 0)), "all of it was old enough");
     let queries = server.queries();

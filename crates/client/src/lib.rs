@@ -1,24 +1,27 @@
 //! What a component of the fleet needs: record observations, follow the active policy, draw an arm
-//! and honour the candidate of an experiment.
+//! and use the candidate of an experiment.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use f0_learning_client::{
-//!     ActivePolicy, Clock, Connection, DEFAULT_REFRESH, Db, NewObservation, Outcome, Recorder,
-//!     RecorderOptions, choose,
+//!     ActivePolicy, Clock, DEFAULT_REFRESH, Db, NewObservation, Outcome, Recorder,
+//!     RecorderOptions, SamplingPolicy, choose, connection_from_env,
 //! };
 //!
-//! let db = Db::connect(&Connection::from_env(|name| std::env::var(name).ok())?).await?;
+//! # #[expect(clippy::disallowed_methods, reason = "an example of a program")]
+//! let connection = connection_from_env(|name| std::env::var(name).ok())?;
+//! let db = Db::connect(&connection).await?;
 //! let policy = ActivePolicy::follow(db.clone(), "router-core", DEFAULT_REFRESH).await?;
-//! let recorder = Recorder::start(db, RecorderOptions::default(), Clock::system());
+//! let options = RecorderOptions { sampling: SamplingPolicy::KEEP_ALL, ..Default::default() };
+//! let recorder = Recorder::start(db, options, Clock::system());
 //!
 //! // For each request:
 //! if let Some(active) = policy.current() {
 //!     let choice = choose(&active, "session-42");
 //!     if let Some(arm) = choice.draw_random() {
-//!         let mut observation =
-//!             NewObservation::new(format!("router:{}", arm.name), Outcome::Success, 234.0);
-//!         observation.policy_version = Some(choice.policy_version);
+//!         let observation =
+//!             NewObservation::new(format!("router:{}", arm.name), Outcome::Success, 234.0)
+//!                 .under(&choice);
 //!         recorder.record(observation).await?;
 //!     }
 //! }
@@ -30,14 +33,17 @@
 pub mod contract;
 mod observation;
 mod policy;
+mod random;
 mod recorder;
 
 pub use f0_learning_core::Clock;
 pub use f0_learning_core::document::{Candidate, Policy};
 pub use f0_learning_core::observation::Outcome;
+pub use f0_learning_core::policy::{Arm, Params};
 pub use f0_learning_core::sampling::SamplingPolicy;
 pub use firestore_kit::{Connection, Db};
 
+pub use contract::{LOCAL_PROJECT, connection_from_env};
 pub use observation::{
     NewObservation, RecordError, create_all_observations, create_observations, record_observation,
 };

@@ -1,14 +1,15 @@
-//! Observations as components write them.
+//! Observations, as components write them.
 
 use f0_learning_core::observation::{Observation, Outcome, Rejection};
 use firestore_kit::{Created, Db, value, write};
 use serde_json::{Map, Value as Json};
-use uuid::Uuid;
 
 use crate::contract::OBSERVATIONS;
+use crate::policy::Choice;
+use crate::random;
 
-/// An observation as a component gives it. What is left out gets its default: a random `id`,
-/// the present as `ts`, no sampling.
+/// An observation to record. Fields that are `None` get their defaults: a random `id`, the present
+/// as `ts`, no sampling. Set further fields directly, or with the struct update syntax.
 #[derive(Clone, Debug)]
 pub struct NewObservation {
     pub component: String,
@@ -21,17 +22,17 @@ pub struct NewObservation {
     pub tokens_in: Option<u64>,
     pub tokens_out: Option<u64>,
     pub cost_usd: Option<f64>,
-    /// `{id}@{version}` of the policy that the component acted under.
+    /// `{id}@{version}` of the policy that the component used (see [`under`](Self::under)).
     pub policy_version: Option<String>,
     pub error_code: Option<String>,
     pub meta: Option<Json>,
-    /// Which cursor will come by it, where observations are sharded; a recorder fills it in.
+    /// The shard of the observation, if observations are sharded; a recorder sets it.
     pub shard: Option<u32>,
-    /// The share of such observations that are recorded at all, in 0..=1 without 0. A recorder
-    /// that samples fills it in.
+    /// The share of such observations that are recorded, above 0 and up to 1; a recorder that
+    /// samples sets it.
     pub sample_rate: Option<f64>,
-    /// How probable it was to take the arm that was taken, from 0.001 to 1, where that was not the
-    /// weight that the policy gives it.
+    /// The probability of the arm that was used, from 0.001 to 1, if it is not the arm's weight in the
+    /// policy.
     pub propensity: Option<f64>,
 }
 
@@ -55,9 +56,16 @@ impl NewObservation {
         }
     }
 
-    /// The document to store, checked by the rules that scoring will apply to it.
+    /// Records that the component used this choice.
+    #[must_use]
+    pub fn under(mut self, choice: &Choice<'_>) -> Self {
+        self.policy_version = Some(choice.policy_version.clone());
+        self
+    }
+
+    /// The document to store, validated by the rules of scoring.
     pub(crate) fn document(self, now: i64) -> Result<Map<String, Json>, Rejection> {
-        let id = self.id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let id = self.id.unwrap_or_else(random::id);
         let mut document = Map::new();
         let mut put = |name: &str, value: Json| document.insert(name.to_owned(), value);
         put("id", Json::from(id.as_str()));
@@ -87,7 +95,7 @@ impl NewObservation {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error("invalid observation, scoring would quarantine it: {0}")]
+    #[error("invalid observation: {0}; scoring would quarantine it, correct the field")]
     Invalid(#[from] Rejection),
     #[error(transparent)]
     Firestore(#[from] firestore_kit::Error),
@@ -95,10 +103,11 @@ pub enum RecordError {
     Closed,
 }
 
-/// Writes one observation and returns its id. Nothing is sampled.
+/// Writes one observation and returns its id, without sampling and batching: for components with few
+/// observations.
 ///
 /// # Errors
-/// [`RecordError::Invalid`] names the field that scoring would refuse; nothing is written then.
+/// [`RecordError::Invalid`] names the field that scoring would reject; nothing is written then.
 pub async fn record_observation(
     db: &Db,
     observation: NewObservation,
@@ -110,8 +119,8 @@ pub async fn record_observation(
     Ok(id)
 }
 
-/// Creates observations, at most [`MAX_BATCH`](firestore_kit::MAX_BATCH) at a time. An observation
-/// whose id exists already is left as it is.
+/// Creates observations, at most [`MAX_BATCH`](firestore_kit::MAX_BATCH) at a time. An existing
+/// observation with the same id is not changed.
 pub async fn create_observations(
     db: &Db,
     batch: &[Map<String, Json>],
@@ -124,21 +133,19 @@ pub async fn create_observations(
     db.create_batch(OBSERVATIONS, &writes).await
 }
 
-/// Creates observations that must all be stored.
+/// The same for observations that must all be stored.
 ///
 /// # Errors
-/// The first write that Firestore refused.
+/// Firestore refused a write; the error is that of the first one.
 pub async fn create_all_observations(
     db: &Db,
     batch: &[Map<String, Json>],
 ) -> firestore_kit::Result<Created> {
-    let outcome = create_observations(db, batch).await?;
-    match outcome.refused.first() {
-        Some((_, status)) => Err(firestore_kit::Error::rpc(
-            "creating an observation in",
-            OBSERVATIONS,
-            status.clone(),
-        )),
-        None => Ok(outcome),
+    let created = create_observations(db, batch).await?;
+    match created.refused.first() {
+        Some((_, status)) => {
+            Err(firestore_kit::Error::rpc("create an observation in", OBSERVATIONS, status.clone()))
+        }
+        None => Ok(created),
     }
 }

@@ -1,5 +1,5 @@
-//! Batches of writes that Firestore applies one by one. A batch may be sent again: a create leaves
-//! an existing document as it is, and a delete of a missing document does nothing.
+//! Batches of writes that Firestore applies independently. A batch may be sent again: a create does
+//! not change an existing document, and a delete of a missing document does nothing.
 
 use firestore::gcloud_sdk::google::firestore::v1::{Write, write::Operation};
 use firestore::gcloud_sdk::tonic::{Code, Status};
@@ -11,28 +11,28 @@ use crate::retry::Retry;
 /// Writes in one BatchWrite request (Firestore accepts at most 500).
 pub const MAX_BATCH: usize = 500;
 
-/// Attempts for the writes of a batch that were refused one by one.
+/// Attempts for each write of a batch.
 const MAX_ROUNDS: u32 = 5;
 
-/// What became of a batch of create-only writes.
+/// The outcome of a batch of create-only writes.
 #[derive(Debug, Default)]
 pub struct Created {
     /// Documents that this batch created.
     pub created: usize,
-    /// Documents that were there before.
+    /// Documents that existed before.
     pub existing: usize,
-    /// Writes that Firestore refused for good: the index into the batch, and why.
+    /// Writes that Firestore refused permanently: the index into the batch, and the reason.
     pub refused: Vec<(usize, Status)>,
 }
 
 impl Db {
-    /// Applies each write on its own, and says how each went, in their order. `writes` are at most
-    /// [`MAX_BATCH`]; the ones that fail transiently are tried again by themselves.
+    /// Applies each write independently and returns their statuses in the same order. There may be
+    /// at most [`MAX_BATCH`] writes; those that fail transiently are retried separately.
     pub async fn write_each(&self, target: &str, writes: &[Write]) -> Result<Vec<Status>> {
-        settle(&self.retry, writes, |open| self.batch_write(target, open)).await
+        send_until_settled(&self.retry, writes, |batch| self.batch_write(target, batch)).await
     }
 
-    /// Creates each document that does not exist yet, as [`write_each`](Self::write_each) does.
+    /// Creates each document that does not exist yet, by [`write_each`](Self::write_each).
     pub async fn create_batch(&self, target: &str, writes: &[Write]) -> Result<Created> {
         let mut outcome = Created::default();
         let statuses = self.write_each(target, writes).await?;
@@ -41,7 +41,7 @@ impl Db {
                 Code::Ok => outcome.created += 1,
                 Code::AlreadyExists => outcome.existing += 1,
                 code if is_transient(code) => {
-                    return Err(Error::rpc("creating", name_of(write), status));
+                    return Err(Error::rpc("create", name_of(write), status));
                 }
                 _ => outcome.refused.push((index, status)),
             }
@@ -49,24 +49,24 @@ impl Db {
         Ok(outcome)
     }
 
-    /// Deletes each document whose precondition holds, as [`write_each`](Self::write_each) does,
-    /// and says how many those were.
+    /// Deletes each document whose precondition holds, by [`write_each`](Self::write_each), and
+    /// returns how many those were.
     pub async fn delete_batch(&self, target: &str, writes: &[Write]) -> Result<u64> {
         let mut deleted = 0;
         for status in self.write_each(target, writes).await? {
             match status.code() {
                 Code::Ok => deleted += 1,
                 Code::NotFound | Code::FailedPrecondition => {}
-                _ => return Err(Error::rpc("deleting from", target, status)),
+                _ => return Err(Error::rpc("delete from", target, status)),
             }
         }
         Ok(deleted)
     }
 }
 
-/// Sends writes until each has a status that lasts, or attempts are used up. Each time only those
-/// are sent that failed for the moment.
-async fn settle<'a, W, F>(
+/// Sends writes until each has succeeded or failed permanently, or the attempts are used up. Each
+/// retry sends only the writes that failed transiently.
+async fn send_until_settled<'a, W, F>(
     retry: &Retry,
     writes: &'a [W],
     send: impl Fn(Vec<&'a W>) -> F,
@@ -79,7 +79,7 @@ where
     }
     let mut statuses = send(writes.iter().collect()).await?;
     for round in 1..MAX_ROUNDS {
-        let (open, again): (Vec<_>, Vec<_>) = statuses
+        let (open, retried): (Vec<_>, Vec<_>) = statuses
             .iter_mut()
             .zip(writes)
             .filter(|(status, _)| is_transient(status.code()))
@@ -88,8 +88,8 @@ where
             break;
         }
         retry.wait(round).await;
-        for (status, now) in open.into_iter().zip(send(again).await?) {
-            *status = now;
+        for (status, new_status) in open.into_iter().zip(send(retried).await?) {
+            *status = new_status;
         }
     }
     Ok(statuses)
@@ -109,23 +109,24 @@ mod tests {
 
     use super::*;
 
-    /// How writes 0 to 5 end if `status` tells for each attempt what becomes of a write, and what
-    /// was sent at each attempt.
-    async fn sent(status: impl Fn(usize, u8) -> Status) -> (Vec<Code>, Vec<Vec<u8>>) {
+    /// The final codes of writes 0 to 5, and the writes sent at each attempt; `status` is the status
+    /// of a write at an attempt.
+    async fn send_six(status: impl Fn(usize, u8) -> Status) -> (Vec<Code>, Vec<Vec<u8>>) {
         let attempts = RefCell::new(Vec::new());
-        let send = |open: Vec<&u8>| {
-            let open: Vec<u8> = open.into_iter().copied().collect();
-            attempts.borrow_mut().push(open.clone());
+        let send = |batch: Vec<&u8>| {
+            let batch: Vec<u8> = batch.into_iter().copied().collect();
+            attempts.borrow_mut().push(batch.clone());
             let attempt = attempts.borrow().len();
-            ready(Ok(open.into_iter().map(|write| status(attempt, write)).collect()))
+            ready(Ok(batch.into_iter().map(|write| status(attempt, write)).collect()))
         };
-        let statuses = settle(&Retry::default(), &[0, 1, 2, 3, 4, 5], send).await.unwrap();
+        let statuses =
+            send_until_settled(&Retry::default(), &[0, 1, 2, 3, 4, 5], send).await.unwrap();
         (statuses.iter().map(Status::code).collect(), attempts.into_inner())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_failed_for_the_moment_is_sent_again() {
-        let (codes, attempts) = sent(|attempt, write| match (attempt, write) {
+    async fn only_transiently_failed_writes_are_sent_again() {
+        let (codes, attempts) = send_six(|attempt, write| match (attempt, write) {
             (1, 1 | 3) | (2, 3) => Status::unavailable("soon"),
             (1, 2) => Status::already_exists("there"),
             (2, 1) => Status::invalid_argument("no"),
@@ -139,8 +140,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_goes_on_failing_is_told_after_the_last_attempt() {
-        let (codes, attempts) = sent(|_, write| match write {
+    async fn a_write_that_keeps_failing_is_reported_after_the_last_attempt() {
+        let (codes, attempts) = send_six(|_, write| match write {
             4 => Status::unavailable("no"),
             _ => Status::new(Code::Ok, ""),
         })

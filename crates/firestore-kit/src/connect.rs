@@ -1,4 +1,4 @@
-//! Which Firestore to talk to, and the connection to it.
+//! The address of a Firestore database, and the connection to it.
 
 use std::sync::Arc;
 
@@ -12,41 +12,39 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use crate::Db;
 use crate::error::{Error, Result};
 
-/// The project that local work happens in unless GOOGLE_CLOUD_PROJECT says otherwise. Projects
-/// named `demo-` never exist in Google Cloud, so a slip cannot reach real data.
-pub const LOCAL_PROJECT: &str = "demo-f0";
-
-/// Where the data is: a project, and the address of a local server unless it is Google's.
+/// The project, the database, and the address of a local server if it is not Google's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     pub project: String,
     pub database: Option<String>,
-    /// `host:port` of a Firestore that takes plaintext and no credentials.
+    /// `host:port` of a local Firestore, which accepts plaintext and needs no credentials.
     pub emulator: Option<String>,
 }
 
 impl Connection {
     /// Reads GOOGLE_CLOUD_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST through `var`.
+    /// With an emulator and no project, the project is `default_project`.
     ///
     /// # Errors
-    /// [`Error::NotConfigured`] where neither project nor emulator is set: falling back to
-    /// anything would let a misconfigured container write to a disk that vanishes.
-    pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    /// [`Error::NotConfigured`] if neither project nor emulator is set: a fallback would let a
+    /// misconfigured container write to a disk that is lost with it.
+    pub fn from_env(default_project: &str, var: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let set = |name| var(name).filter(|text: &String| !text.trim().is_empty());
         let emulator = set("FIRESTORE_EMULATOR_HOST");
         let project = set("GOOGLE_CLOUD_PROJECT")
-            .or_else(|| emulator.as_ref().map(|_| LOCAL_PROJECT.to_owned()))
+            .or_else(|| emulator.as_ref().map(|_| default_project.to_owned()))
             .ok_or(Error::NotConfigured)?;
         Ok(Self { project, database: set("FIRESTORE_DATABASE"), emulator })
     }
 
+    /// A project of the local Firestore at `address`.
     pub fn local(project: impl Into<String>, address: impl ToString) -> Self {
         Self { project: project.into(), database: None, emulator: Some(address.to_string()) }
     }
 }
 
 impl Db {
-    /// Connects. Against Google this finds the Application Default Credentials first.
+    /// Connects. For a database of Google's, finds the Application Default Credentials first.
     pub async fn connect(connection: &Connection) -> Result<Self> {
         crate::tls::install_provider();
         let mut options = FirestoreDbOptions::new(connection.project.clone());
@@ -71,21 +69,16 @@ impl Db {
         Ok(Self { db: db.map_err(failed)?, retry: Arc::default() })
     }
 
-    /// The connection itself, for those who speak the protocol.
-    pub fn into_db(self) -> FirestoreDb {
-        self.db
-    }
-
-    /// The project this store works in.
+    /// The project of the database.
     pub fn project(&self) -> &str {
         &self.db.get_options().google_project_id
     }
 }
 
-/// The token by which local Firestores know a server, as opposed to a user whom rules judge.
+/// The token that local Firestores grant full access; any other is a user, subject to the rules.
 #[derive(Debug)]
 struct OwnerToken {
-    /// Names the one header served, so that the client keeps it instead of asking at every call.
+    /// Identifies the only header there is, so that the client caches it.
     tag: EntityTag,
 }
 
@@ -120,19 +113,19 @@ mod tests {
     use super::*;
 
     fn env(pairs: &'static [(&'static str, &'static str)]) -> Result<Connection> {
-        Connection::from_env(|name| {
+        Connection::from_env("demo-project", |name| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())
         })
     }
 
     #[test]
-    fn an_emulator_without_a_project_means_the_demo_project() {
+    fn an_emulator_without_a_project_uses_the_default_project() {
         let connection = env(&[("FIRESTORE_EMULATOR_HOST", "127.0.0.1:8080")]).unwrap();
-        assert_eq!(connection, Connection::local(LOCAL_PROJECT, "127.0.0.1:8080"));
+        assert_eq!(connection, Connection::local("demo-project", "127.0.0.1:8080"));
     }
 
     #[test]
-    fn nothing_configured_is_an_error_that_says_what_to_set() {
+    fn without_a_configuration_the_error_names_the_variables_to_set() {
         let message = env(&[("GOOGLE_CLOUD_PROJECT", " ")]).unwrap_err().to_string();
         assert!(message.contains("GOOGLE_CLOUD_PROJECT"), "{message}");
         assert!(message.contains("FIRESTORE_EMULATOR_HOST"), "{message}");

@@ -1,14 +1,16 @@
-//! What can go wrong between us and Firestore. Every message says what was attempted on which
-//! document; the callers that can go on match on [`Error::code`].
+//! What can go wrong between this process and Firestore. Every message names the operation and its
+//! target; callers that can continue match on the predicates of [`Error`].
 
 use firestore::gcloud_sdk::tonic::{Code, Status};
 
-/// The operation whose refusal can mean that somebody else was first.
-pub const COMMITTING: &str = "committing";
+/// The operation whose failure can mean that another writer was first.
+pub(crate) const COMMIT: &str = "commit";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot connect to Firestore at {target}: {detail}")]
+    #[error(
+        "cannot connect to Firestore at {target}: {detail}; check the address and the credentials"
+    )]
     Connect { target: String, detail: String },
 
     #[error(
@@ -17,17 +19,32 @@ pub enum Error {
     )]
     NotConfigured,
 
-    #[error("{operation} {target} failed: {code:?}: {detail}")]
+    #[error("cannot {operation} {target}: {code:?}: {detail}{}", advice(*code))]
     Rpc { operation: &'static str, target: String, code: Code, detail: String },
 
-    #[error("a task that wrote to Firestore ended early: {0}")]
+    #[error("cannot complete a call to Firestore: its task ended early: {0}")]
     Task(String),
 
-    #[error("{document} does not read as {expected}: {detail}; correct or delete the document")]
+    // The advice is never to delete the document: without its cursor, scoring would count every
+    // observation a second time.
+    #[error("cannot read {document} as {expected}: {detail}; correct the document")]
     Decode { document: String, expected: &'static str, detail: String },
 }
 
+/// What to do about a code, where that depends on the project and not on the call.
+fn advice(code: Code) -> &'static str {
+    match code {
+        Code::PermissionDenied | Code::Unauthenticated => {
+            "; check that the account has the role roles/datastore.user"
+        }
+        Code::ResourceExhausted => "; check the quotas of the project",
+        _ => "",
+    }
+}
+
 impl Error {
+    /// The failure of a call: `operation` is a verb that continues "cannot", with its preposition
+    /// if it needs one ("read", "write to").
     pub fn rpc(operation: &'static str, target: impl Into<String>, status: Status) -> Self {
         Self::Rpc {
             operation,
@@ -37,6 +54,7 @@ impl Error {
         }
     }
 
+    /// A stored document that is not what it should be: "cannot read `document` as `expected`".
     pub fn decode(
         document: impl Into<String>,
         expected: &'static str,
@@ -45,7 +63,7 @@ impl Error {
         Self::Decode { document: document.into(), expected, detail: detail.to_string() }
     }
 
-    /// The status code of the answer, where Firestore gave one.
+    /// The status code of the response, if Firestore sent one.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Rpc { code, .. } => Some(*code),
@@ -53,29 +71,28 @@ impl Error {
         }
     }
 
-    /// Whether a commit's precondition failed or its transaction lost: somebody else was first,
-    /// and nothing of ours was applied.
+    /// Whether a commit's precondition failed or its transaction was aborted: another writer was
+    /// first, and nothing of this commit was applied.
     pub fn is_conflict(&self) -> bool {
         let refused = self.is_commit() && self.code().is_some_and(is_refusal);
-        // A transaction that lost may be told so at any of its reads.
+        // Firestore may abort a transaction at any of its reads.
         refused || self.code() == Some(Code::Aborted)
     }
 
-    /// Whether a commit failed in a way that leaves open whether it was applied; only reading the
-    /// state again tells.
+    /// Whether it is unknown if a failed commit was applied; only reading the state again can say.
     pub fn is_ambiguous(&self) -> bool {
         self.is_commit() && !self.is_conflict() && self.code().is_some_and(is_transient)
     }
 
-    /// Whether whoever made a commit can go on from the state, once it is read again: somebody else
-    /// was first, or nobody knows whether the commit was applied.
+    /// Whether the writer can continue from the state once it has read it again: another writer was
+    /// first, or it is unknown whether the commit was applied.
     pub fn needs_reread(&self) -> bool {
         self.is_conflict() || self.is_ambiguous()
     }
 
-    /// Whether it is about the documents at hand alone, so that others may fare better: one does
-    /// not decode, is too large to be written, or was contended for too long.
-    pub fn is_isolated(&self) -> bool {
+    /// Whether the cause is one document or a few, so that the same work on other documents may
+    /// succeed: one does not decode, is too large to be written, or was contended for too long.
+    pub fn concerns_one_document(&self) -> bool {
         let decode = matches!(self, Self::Decode { .. });
         decode || self.is_conflict() || self.code() == Some(Code::InvalidArgument)
     }
@@ -86,13 +103,13 @@ impl Error {
     }
 
     fn is_commit(&self) -> bool {
-        matches!(self, Self::Rpc { operation: COMMITTING, .. })
+        matches!(self, Self::Rpc { operation: COMMIT, .. })
     }
 }
 
-/// Codes after which the same call may well succeed (Firestore, "Error codes", column
-/// "Recommended action": retry), and those that a client makes of a connection that broke. After a
-/// commit they leave open whether it was applied, ABORTED excepted.
+/// Codes after which the same call may succeed (Firestore, "Error codes", column "Recommended
+/// action": retry), and those that a client reports for a broken connection. After a commit, all
+/// but ABORTED leave open whether it was applied.
 pub fn is_transient(code: Code) -> bool {
     matches!(
         code,
@@ -106,10 +123,39 @@ pub fn is_transient(code: Code) -> bool {
     )
 }
 
-/// Codes by which a commit says that a precondition failed or its transaction lost: nothing of it
-/// was applied.
+/// Codes by which a commit reports that a precondition failed or its transaction was aborted:
+/// nothing of it was applied.
 pub fn is_refusal(code: Code) -> bool {
     matches!(code, Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound | Code::Aborted)
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_operation_the_target_and_what_to_do() {
+        let denied = Error::rpc("read", "things/x", Status::permission_denied("no access"));
+        assert_eq!(
+            denied.to_string(),
+            "cannot read things/x: PermissionDenied: no access; check that the account has the \
+             role roles/datastore.user"
+        );
+        let decode = Error::decode("things/x", "a thing", "size is missing");
+        assert_eq!(
+            decode.to_string(),
+            "cannot read things/x as a thing: size is missing; correct the document"
+        );
+    }
+
+    #[test]
+    fn only_a_commit_can_be_ambiguous() {
+        let unavailable = |operation| Error::rpc(operation, "x", Status::unavailable("away"));
+        assert!(unavailable(COMMIT).is_ambiguous() && !unavailable(COMMIT).is_conflict());
+        assert!(!unavailable("read").needs_reread());
+        assert!(Error::rpc("read", "x", Status::aborted("lost")).is_conflict());
+        assert!(Error::rpc(COMMIT, "x", Status::failed_precondition("changed")).is_conflict());
+    }
+}

@@ -2,10 +2,11 @@
 //! [`firestore`] crate's authenticated channel.
 //!
 //! A [`Db`] is a connection to one database. Every call has a deadline and an error that names its
-//! target. Reads and repeatable writes are retried within a shared budget (see [`RetryPolicy`]); a
-//! commit is never repeated blindly.
+//! target. Reads and idempotent writes are retried within a shared budget (see [`RetryPolicy`]); a
+//! commit is never repeated blindly. Reads inside a transaction take a [`Transaction`], which only
+//! [`Db::in_transaction`] can make.
 //!
-//! This crate knows no collection and no field of any application.
+//! This crate names no collection and no field of any application.
 
 mod batch;
 mod cache;
@@ -33,15 +34,13 @@ pub use prost_types::Timestamp;
 
 pub use batch::{Created, MAX_BATCH};
 pub use cache::Cached;
-pub use connect::{Connection, LOCAL_PROJECT};
+pub use connect::Connection;
 pub use error::{Error, Result, is_refusal, is_transient};
-pub use names::id_part;
-pub use page::{
-    DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page, PageCursor, PageRequest, by_name, newest_first,
-};
+pub use names::{id_part, is_document_id};
+pub use page::{DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page, PageCursor, PageOrder, PageRequest};
 pub use query::Query;
 pub use retry::RetryPolicy;
-pub use rpc::{Sum, TransactionId};
+pub use rpc::{Sum, Transaction};
 pub use transaction::Repeat;
 
 /// A connection to a database. Cheap to clone; all clones share one channel and one retry budget.
@@ -52,26 +51,26 @@ pub struct Db {
 }
 
 impl Db {
-    /// Waits before attempt number `attempt + 1` of a call that failed transiently.
+    /// Waits between attempt number `attempt` and the next one.
     pub async fn pause(&self, attempt: u32) {
         self.retry.wait(attempt).await;
     }
 
     /// Runs `call` until it succeeds, fails permanently, or uses up its attempts or the budget.
-    pub async fn repeat<T, F>(&self, call: impl FnMut() -> F) -> Result<T>
+    pub async fn retry<T, F>(&self, call: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        self.retry.repeat(call).await
+        self.retry.run(call).await
     }
 
-    /// The same connection with another retry policy and a budget of its own.
+    /// The same connection with another retry policy and a separate budget.
     #[must_use]
     pub fn with_retry(self, policy: RetryPolicy) -> Self {
         Self { retry: Arc::new(Retry::new(policy)), ..self }
     }
 
-    /// The underlying client, for callers that speak the protocol themselves.
+    /// The underlying client, for callers that use the protocol directly.
     pub fn into_inner(self) -> FirestoreDb {
         self.db
     }

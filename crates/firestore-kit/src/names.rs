@@ -1,7 +1,18 @@
-//! Names as document ids. An id may not hold `/`, and a component's name may (`router:org/model`).
+//! Document ids: which texts Firestore accepts, and how any name becomes one.
 
-/// Percent-encodes what an id may not hold, `%` itself, and `|`, which separates the parts of our
-/// composed ids. Every other name is its own id, so that people can read them.
+/// Firestore's limit on a document id, in bytes.
+const MAX_ID_BYTES: usize = 1_500;
+
+/// Whether Firestore accepts the text as a document id ("Quotas and limits", collections,
+/// documents and fields): not empty, no `/`, not `.` or `..`, not of the form `__.*__`.
+pub fn is_document_id(id: &str) -> bool {
+    let reserved = id == "." || id == ".." || (id.starts_with("__") && id.ends_with("__"));
+    (1..=MAX_ID_BYTES).contains(&id.len()) && !id.contains('/') && !reserved
+}
+
+/// A name as a part of a document id: percent-encodes `/`, which an id must not contain, `%`
+/// itself, and `|`, which separates the parts of composite ids. Any other name is unchanged, so
+/// that ids stay readable.
 pub fn id_part(name: &str) -> String {
     let mut id = String::with_capacity(name.len());
     for symbol in name.chars() {
@@ -22,9 +33,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_slashes_become_ids_and_plain_names_stay() {
+    fn slashes_are_encoded_and_plain_names_are_unchanged() {
         assert_eq!(id_part("router:gpt-5"), "router:gpt-5");
         assert_eq!(id_part("router:meta/llama%|x"), "router:meta%2Fllama%25%7Cx");
+    }
+
+    #[test]
+    fn ids_that_firestore_reserves_or_cannot_store_are_rejected() {
+        for id in ["a", "router-core@1.0.0", "series|router:x", "...", "__a", "a__"] {
+            assert!(is_document_id(id), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "__a__", "____", "__"] {
+            assert!(!is_document_id(id), "{id}");
+        }
+        assert!(is_document_id(&"x".repeat(MAX_ID_BYTES)));
+        assert!(!is_document_id(&"x".repeat(MAX_ID_BYTES + 1)));
     }
 
     proptest! {

@@ -1,25 +1,22 @@
-//! Lists a page at a time. A cursor names the last document of a page, so that a page costs what
-//! it holds, however far down it is, and stays right while documents come and go.
+//! Lists, one page at a time. A cursor names the last document of a page, so that the cost of a page
+//! depends only on its size, and pages stay correct while documents are added and deleted.
 
 use std::fmt;
 use std::str::FromStr;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery, Value};
+use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery};
 use thiserror::Error;
 
-use crate::error::Result;
+use crate::names::is_document_id;
 use crate::query::Query;
 use crate::{Db, value};
 
 pub const DEFAULT_PAGE: usize = 50;
 pub const MAX_PAGE: usize = 200;
 
-/// Firestore's limit on a document's id, in bytes.
-const MAX_DOCUMENT_ID: usize = 1_500;
-
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// At most so many items.
+    /// The most items on the page.
     pub limit: usize,
     pub after: Option<PageCursor>,
 }
@@ -30,19 +27,28 @@ impl Default for PageRequest {
     }
 }
 
-/// Items, and the cursor of the page after them, if there is more.
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageOrder {
+    /// By document id, ascending.
+    ByName,
+    /// By this numeric field, descending; documents without it are not listed.
+    NewestFirst(&'static str),
+}
+
+/// Items, and the cursor of the next page if there is one.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<PageCursor>,
 }
 
-/// Where a page ended: the last document's id, and its `ts` where the list is in that order.
+/// The end of a page: the last document's id, and its order field where the list has one.
 ///
-/// Written as `id`, or as `ts~id`; a component may have written `ts` as an integer or a double.
+/// Written as `~id`, or as `number~id`; the field may be stored as an integer or as a double.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageCursor {
-    ts: Option<f64>,
+    number: Option<f64>,
     id: String,
 }
 
@@ -53,84 +59,83 @@ pub struct InvalidCursor(String);
 impl FromStr for PageCursor {
     type Err = InvalidCursor;
 
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidCursor> {
-        let refused = || InvalidCursor(text.chars().take(80).collect());
-        let (ts, id) = match text.split_once('~') {
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let invalid = || InvalidCursor(text.chars().take(80).collect());
+        let (number, id) = match text.split_once('~') {
             Some(("", id)) => (None, id),
-            Some((ts, id)) => (Some(ts.parse().map_err(|_| refused())?), id),
-            None => return Err(refused()),
+            Some((number, id)) => (Some(number.parse().map_err(|_| invalid())?), id),
+            None => return Err(invalid()),
         };
-        let finite = ts.is_none_or(f64::is_finite);
-        let possible = (1..=MAX_DOCUMENT_ID).contains(&id.len()) && !id.contains('/');
-        let reserved = id == "." || id == ".." || (id.starts_with("__") && id.ends_with("__"));
-        if !finite || !possible || reserved {
-            return Err(refused());
+        if !number.is_none_or(f64::is_finite) || !is_document_id(id) {
+            return Err(invalid());
         }
-        Ok(Self { ts, id: id.to_owned() })
+        Ok(Self { number, id: id.to_owned() })
     }
 }
 
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ts {
-            Some(ts) => write!(f, "{ts}~{}", self.id),
+        match self.number {
+            Some(number) => write!(f, "{number}~{}", self.id),
             None => write!(f, "~{}", self.id),
         }
     }
 }
 
-/// The page of a list in the order of document ids.
-pub fn by_name(db: &Db, query: Query, collection: &str, page: &PageRequest) -> StructuredQuery {
-    let query = query.ascending("__name__").limit(page.limit + 1);
-    match &page.after {
-        Some(PageCursor { id, .. }) => {
-            query.start_after(vec![value::reference(db.name(collection, id))])
+impl PageOrder {
+    /// The query of one page of the documents that `query` selects. It asks for one document more
+    /// than the page holds: [`Page::of`] concludes from it whether there is a next page.
+    pub fn query(
+        self,
+        db: &Db,
+        collection: &str,
+        query: Query,
+        page: &PageRequest,
+    ) -> StructuredQuery {
+        let after = page.after.as_ref();
+        let name_of = |cursor: &PageCursor| value::reference(db.name(collection, &cursor.id));
+        let (query, position) = match self {
+            Self::ByName => {
+                (query.ascending("__name__"), after.map(|cursor| vec![name_of(cursor)]))
+            }
+            Self::NewestFirst(field) => {
+                // Firestore compares integers and doubles by value; milliseconds are exact in both.
+                let number = |cursor: &PageCursor| value::double(cursor.number.unwrap_or(f64::MAX));
+                let position = after.map(|cursor| vec![number(cursor), name_of(cursor)]);
+                (query.descending(field).descending("__name__"), position)
+            }
+        };
+        let query = query.limit(page.limit + 1);
+        match position {
+            Some(values) => query.start_after(values),
+            None => query,
         }
-        None => query,
+        .build()
     }
-    .build()
-}
 
-/// The page of a list by `ts`, newest first.
-pub fn newest_first(
-    db: &Db,
-    query: Query,
-    collection: &str,
-    page: &PageRequest,
-) -> StructuredQuery {
-    let query = query.descending("ts").descending("__name__").limit(page.limit + 1);
-    match &page.after {
-        Some(PageCursor { ts, id }) => {
-            // Firestore compares integers and doubles by value; milliseconds are exact in both.
-            let ts = value::double(ts.unwrap_or(f64::MAX));
-            query.start_after(vec![ts, value::reference(db.name(collection, id))])
-        }
-        None => query,
+    fn cursor_of(self, document: &Document) -> PageCursor {
+        let number = match self {
+            Self::ByName => None,
+            Self::NewestFirst(field) => {
+                document.fields.get(field).and_then(|value| value::to_json(value).as_f64())
+            }
+        };
+        PageCursor { number, id: value::document_id(document).to_owned() }
     }
-    .build()
 }
 
 impl<T> Page<T> {
-    /// From the documents that a page's query gave: one more than the page holds where there is
-    /// more.
+    /// The page of the documents that the query of [`PageOrder::query`] returned.
     pub fn of(
+        order: PageOrder,
         page: &PageRequest,
         documents: &[Document],
-        decode: impl FnOnce(&[Document]) -> Result<Vec<T>>,
-    ) -> Result<Self> {
+        decode: impl FnOnce(&[Document]) -> Vec<T>,
+    ) -> Self {
         let shown = &documents[..documents.len().min(page.limit)];
-        let next = (documents.len() > page.limit).then(|| shown.last().map(cursor_of)).flatten();
-        Ok(Self { items: decode(shown)?, next })
+        let last = shown.last().filter(|_| documents.len() > page.limit);
+        Self { items: decode(shown), next: last.map(|last| order.cursor_of(last)) }
     }
-}
-
-fn cursor_of(document: &Document) -> PageCursor {
-    let ts = document.fields.get("ts").and_then(number);
-    PageCursor { ts, id: value::document_id(document).to_owned() }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value::to_json(value).as_f64()
 }
 
 #[cfg(test)]
@@ -140,17 +145,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_as_it_prints() {
+    fn a_cursor_parses_from_its_own_text() {
         for text in ["1780000000000~abc", "1780000000000.5~a|b~c", "~router-core@1.0.0"] {
             assert_eq!(text.parse::<PageCursor>().unwrap().to_string(), text);
         }
     }
 
+    #[test]
+    fn a_page_has_a_cursor_only_if_there_is_a_next_page() {
+        let document = |n: i64| Document {
+            name: format!("projects/p/databases/d/documents/things/{n}"),
+            fields: value::fields([("at", value::int(n))]),
+            ..Document::default()
+        };
+        let documents = [document(3), document(2), document(1)];
+        let page = |limit, order| {
+            let request = PageRequest { limit, after: None };
+            let page = Page::of(order, &request, &documents, |shown| vec![(); shown.len()]);
+            (page.items.len(), page.next.map(|cursor| cursor.to_string()))
+        };
+        let newest_first = PageOrder::NewestFirst("at");
+        assert_eq!(page(2, newest_first), (2, Some("2~2".to_owned())));
+        assert_eq!(page(2, PageOrder::ByName), (2, Some("~2".to_owned())));
+        assert_eq!(page(3, newest_first), (3, None));
+    }
+
     proptest! {
         #[test]
-        fn what_could_be_no_document_is_refused(text in ".{0,30}") {
+        fn a_cursor_holds_a_valid_document_id(text in ".{0,30}") {
             if let Ok(cursor) = text.parse::<PageCursor>() {
-                prop_assert!(!cursor.id.is_empty() && !cursor.id.contains('/'));
+                prop_assert!(is_document_id(&cursor.id));
             }
         }
     }

@@ -74,19 +74,19 @@ impl Query {
         self
     }
 
-    /// Begins after the position that `values` of the ordered fields name.
+    /// Starts after the position with these values of the ordered fields.
     pub fn start_after(mut self, values: Vec<Value>) -> Self {
         self.query.start_at = Some(Cursor { values, before: false });
         self
     }
 
-    /// Begins at the position that `values` of the ordered fields name.
+    /// Starts at the position with these values of the ordered fields.
     pub fn start_at(mut self, values: Vec<Value>) -> Self {
         self.query.start_at = Some(Cursor { values, before: true });
         self
     }
 
-    /// Ends before the position that `values` of the ordered fields name.
+    /// Ends before the position with these values of the ordered fields.
     pub fn end_before(mut self, values: Vec<Value>) -> Self {
         self.query.end_at = Some(Cursor { values, before: true });
         self

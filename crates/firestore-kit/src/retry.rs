@@ -1,38 +1,41 @@
-//! When a call to Firestore is made again, and after how long: the one place that decides it.
+//! Retries: which calls to Firestore are repeated, and after how long. Nothing else decides it.
 //!
-//! | what failed | how | what is done |
+//! | call | failure | action |
 //! |---|---|---|
-//! | a read, a create-only batch, the begin of a transaction | for the moment ([`is_transient`](crate::is_transient)) | the same call again |
-//! | a commit | refused: somebody else was first ([`is_refusal`](crate::is_refusal)) | the state is read again |
-//! | a commit | nobody knows whether it was applied ([`is_transient`](crate::is_transient)) | the state is read again, which tells |
-//! | a read in a transaction | ABORTED | the whole transaction again |
-//! | anything | for good | the caller is told |
+//! | a read, a create-only batch, the start of a transaction | transient ([`is_transient`](crate::is_transient)) | repeat the call |
+//! | a commit | refused: another writer was first ([`is_refusal`](crate::is_refusal)) | the caller reads the state again |
+//! | a commit | ambiguous ([`is_transient`](crate::is_transient)) | the caller reads the state again, which shows whether it was applied |
+//! | a read in a transaction | ABORTED | repeat the whole transaction |
+//! | any | permanent | return the error |
 //!
-//! A second create-only batch changes nothing that the first has created, and a commit is never
-//! repeated blindly: whoever made it reads the state, and goes on from what is there.
+//! A repeated create-only batch does not change the documents that exist, and a commit is never
+//! repeated blindly: its caller reads the state and continues from there.
 //!
-//! Calls are repeated with exponential backoff and jitter, and within a budget that all calls of a
-//! [`Db`](crate::Db) share: when most of them fail, repeating each of them would only add to
-//! what keeps Firestore from answering (gRPC proposal A6, "retry throttling"). Each call has a
-//! deadline of its own, see [`rpc`](crate::rpc).
+//! Calls are repeated with exponential backoff and jitter, within a budget that all calls of a
+//! [`Db`](crate::Db) share: if most calls fail, repeating each of them would only add to the
+//! overload (gRPC proposal A6, "retry throttling"). Each call has its own deadline, see
+//! [`rpc`](crate::rpc).
+//!
+//! A crate such as `backon` would replace only [`RetryPolicy::delay`]: the shared budget, which also
+//! counts successes, and the waits between the rounds of a batch or a transaction would remain.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::error::Result;
 
-/// How often a call is made, and how long to wait between.
+/// How often a call is repeated, and the delays in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included.
     pub attempts: u32,
-    /// Before the second attempt; doubled before each further one.
+    /// The delay before the second attempt; doubled before each further one.
     pub first_delay: Duration,
     pub max_delay: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// A call gives up after about three seconds of waiting: longer than a failover of Firestore's
+    /// A call fails after about three seconds of waiting: longer than a failover of Firestore's
     /// front end, shorter than Cloud Run's ten seconds between SIGTERM and SIGKILL.
     fn default() -> Self {
         Self {
@@ -51,14 +54,14 @@ impl RetryPolicy {
     }
 }
 
-/// Tokens in the full budget, in tenths. Calls are repeated while more than half of it is left.
+/// The full budget, in tenths of a token. Calls are repeated while more than half of it is left.
 const FULL: i64 = 1_000;
-/// A failure costs one token, a success gives half of one back: with up to a third of all calls
-/// failing for the moment, each is repeated as often as the policy allows.
+/// A failure costs one token and a success returns half of one: while up to a third of all calls
+/// fail transiently, each is repeated as often as the policy allows.
 const FAILURE: i64 = 10;
 const SUCCESS: i64 = 5;
 
-/// The policy, and what is left of the budget.
+/// The policy, and the rest of the budget.
 #[derive(Debug)]
 pub struct Retry {
     policy: RetryPolicy,
@@ -76,14 +79,15 @@ impl Retry {
         Self { policy, tokens: AtomicI64::new(FULL) }
     }
 
-    fn spend(&self, change: i64) -> i64 {
+    /// Adds to the budget and returns what is left of it.
+    fn add_tokens(&self, change: i64) -> i64 {
         let changed = |tokens: i64| Some((tokens + change).clamp(0, FULL));
         let before = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
         (before.unwrap_or_else(|tokens| tokens) + change).clamp(0, FULL)
     }
 
-    /// Runs `call` until it succeeds, fails for good, or attempts or budget are used up.
-    pub async fn repeat<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>
+    /// Runs `call` until it succeeds, fails permanently, or uses up its attempts or the budget.
+    pub async fn run<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -91,15 +95,15 @@ impl Retry {
         loop {
             match call().await {
                 Ok(done) => {
-                    self.spend(SUCCESS);
+                    self.add_tokens(SUCCESS);
                     return Ok(done);
                 }
                 Err(error) if error.is_transient() => {
-                    let left = self.spend(-FAILURE);
+                    let left = self.add_tokens(-FAILURE);
                     if attempt >= self.policy.attempts || left <= FULL / 2 {
                         return Err(error);
                     }
-                    tracing::debug!(attempt, %error, "call to Firestore failed; trying again");
+                    tracing::debug!(attempt, %error, "call to Firestore failed; retrying");
                     self.wait(attempt).await;
                     attempt += 1;
                 }
@@ -108,10 +112,15 @@ impl Retry {
         }
     }
 
-    /// Waits as long as the policy has it after so many attempts.
+    /// Waits for the policy's delay after attempt number `attempt`.
     pub async fn wait(&self, attempt: u32) {
-        tokio::time::sleep(self.policy.delay(attempt, rand::random())).await;
+        tokio::time::sleep(self.policy.delay(attempt, jitter())).await;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the jitter of retries, which nothing depends on")]
+fn jitter() -> f64 {
+    rand::random()
 }
 
 #[cfg(test)]
@@ -124,14 +133,14 @@ mod tests {
     use crate::error::Error;
 
     fn failing(status: Status) -> Error {
-        Error::rpc("read of", "things/x", status)
+        Error::rpc("read", "things/x", status)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transient_failure_is_tried_again_until_it_succeeds() {
+    async fn a_transient_failure_is_retried_until_it_succeeds() {
         let calls = Cell::new(0);
         let retry = Retry::default();
-        let outcome = retry.repeat(|| async {
+        let outcome = retry.run(|| async {
             calls.set(calls.get() + 1);
             if calls.get() < 3 { Err(failing(Status::unavailable("soon"))) } else { Ok(7) }
         });
@@ -139,10 +148,10 @@ mod tests {
         assert_eq!(calls.get(), 3);
     }
 
-    async fn calls_until_given_up(retry: &Retry, status: &Status) -> u32 {
+    async fn calls_until_failure(retry: &Retry, status: &Status) -> u32 {
         let calls = Cell::new(0);
         let outcome: Result<()> = retry
-            .repeat(|| async {
+            .run(|| async {
                 calls.set(calls.get() + 1);
                 Err(failing(status.clone()))
             })
@@ -152,29 +161,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lasting_failure_is_not_tried_again_and_a_transient_one_not_for_ever() {
+    async fn a_permanent_failure_is_not_retried_and_a_transient_one_at_most_as_often_as_allowed() {
         let retry = Retry::default();
         let attempts = RetryPolicy::default().attempts;
-        assert_eq!(calls_until_given_up(&retry, &Status::permission_denied("no")).await, 1);
-        assert_eq!(calls_until_given_up(&retry, &Status::unavailable("no")).await, attempts);
+        assert_eq!(calls_until_failure(&retry, &Status::permission_denied("no")).await, 1);
+        assert_eq!(calls_until_failure(&retry, &Status::unavailable("no")).await, attempts);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_most_calls_fail_none_is_repeated_until_some_succeed_again() {
+    async fn while_most_calls_fail_none_is_retried_until_others_succeed_again() {
         let retry = Retry::default();
         let away = Status::unavailable("no");
         for _ in 0..100 {
-            calls_until_given_up(&retry, &away).await;
+            calls_until_failure(&retry, &away).await;
         }
-        assert_eq!(calls_until_given_up(&retry, &away).await, 1);
+        assert_eq!(calls_until_failure(&retry, &away).await, 1);
         for _ in 0..200 {
-            retry.repeat(|| async { Ok(()) }).await.unwrap();
+            retry.run(|| async { Ok(()) }).await.unwrap();
         }
-        assert_eq!(calls_until_given_up(&retry, &away).await, RetryPolicy::default().attempts);
+        assert_eq!(calls_until_failure(&retry, &away).await, RetryPolicy::default().attempts);
     }
 
     #[test]
-    fn delays_double_up_to_their_bound() {
+    fn delays_double_up_to_the_maximum() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.delay(1, 1.0), policy.first_delay);
         assert_eq!(policy.delay(2, 1.0), policy.first_delay * 2);

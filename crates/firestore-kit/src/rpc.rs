@@ -1,6 +1,5 @@
-//! The calls to Firestore that everything else in `store` is made of: each is one RPC over the
-//! `firestore` crate's authenticated channel, with a deadline, an error that names its target,
-//! and a retry where [`retry`](crate::retry) allows one.
+//! The calls to Firestore: each is one RPC over the `firestore` crate's authenticated channel, with a
+//! deadline, an error that names its target, and retries if [`retry`](crate::retry) allows them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,32 +22,43 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
 use crate::Db;
-use crate::error::{COMMITTING, Error, Result};
+use crate::error::{COMMIT, Error, Result};
 
-/// Longest wait for one answer. Firestore itself gives up on a query after 60 s; our largest
-/// commits are far below a second's work.
+/// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
+/// limit of 500 writes takes well below a second.
 const DEADLINE: Duration = Duration::from_secs(30);
 const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A response may be a little larger than Firestore's 10 MiB request limit; tonic's own default
-/// of 4 MiB is below it.
+/// A response may be a little larger than Firestore's request limit of 10 MiB; tonic's default is
+/// only 4 MiB.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// The id of an open transaction.
-pub type TransactionId = Vec<u8>;
+/// An open transaction. Reads take it to be part of the transaction, and functions demand it as the
+/// proof that they run in one: only [`Db::in_transaction`] makes one, and it cannot be copied.
+#[derive(Debug)]
+pub struct Transaction {
+    id: Vec<u8>,
+}
 
-/// What aggregations are called in our requests.
-const COUNTED: &str = "n";
-const SUMMED: &str = "sum";
+impl Transaction {
+    /// The same transaction, for its body while its owner keeps it to commit or to roll back.
+    pub(crate) fn same(&self) -> Self {
+        Self { id: self.id.clone() }
+    }
+}
 
-/// A sum as Firestore gives it: whole until it leaves 64 bits or meets a double.
+/// The aliases of aggregations in requests.
+const COUNT_ALIAS: &str = "n";
+const SUM_ALIAS: &str = "sum";
+
+/// A sum as Firestore returns it: whole unless it leaves 64 bits or includes a double.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sum {
     Whole(i64),
     Double(f64),
 }
 
-/// Below this every whole number is a double of its own (2^53).
+/// Below this, every whole number is exact as a double (2^53).
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Sum {
@@ -68,7 +78,7 @@ impl Sum {
         }
     }
 
-    /// Whether two sums make the third; `None` where they are too large to tell.
+    /// Whether `a` and `b` add up to `whole`; `None` if they are too large to be exact.
     pub fn adds_up(a: Self, b: Self, whole: Self) -> Option<bool> {
         if let (Self::Whole(a), Self::Whole(b), Self::Whole(whole)) = (a, b, whole) {
             return Some(a.checked_add(b) == Some(whole));
@@ -100,11 +110,12 @@ impl Db {
         self.db.get_documents_path().clone()
     }
 
+    /// The full resource name of a document.
     pub fn name(&self, collection: &str, id: &str) -> String {
         format!("{}/{collection}/{id}", self.db.get_documents_path())
     }
 
-    /// What a message calls a document: its path without the database.
+    /// A document's path without the database, for messages.
     pub fn short_name<'a>(&self, name: &'a str) -> &'a str {
         name.strip_prefix(self.db.get_documents_path().as_str())
             .map_or(name, |path| path.trim_start_matches('/'))
@@ -112,19 +123,35 @@ impl Db {
 
     pub async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>> {
         let name = self.name(collection, id);
-        Ok(self.get_many(vec![name.clone()], None).await?.remove(&name))
+        Ok(self.get_many(vec![name.clone()]).await?.remove(&name))
     }
 
-    /// The documents that exist among `names`, by name; read inside `transaction` if one is given.
-    pub async fn get_many(
+    /// The same inside a transaction.
+    pub async fn get_in(
+        &self,
+        collection: &str,
+        id: &str,
+        transaction: &Transaction,
+    ) -> Result<Option<Document>> {
+        let name = self.name(collection, id);
+        Ok(self.get_many_in(vec![name.clone()], transaction).await?.remove(&name))
+    }
+
+    /// The documents that exist among `names`, by name.
+    pub async fn get_many(&self, names: Vec<String>) -> Result<HashMap<String, Document>> {
+        self.batch_get(names, None, None).await
+    }
+
+    /// The same inside a transaction.
+    pub async fn get_many_in(
         &self,
         names: Vec<String>,
-        transaction: Option<&TransactionId>,
+        transaction: &Transaction,
     ) -> Result<HashMap<String, Document>> {
-        self.batch_get(names, None, transaction).await
+        self.batch_get(names, None, Some(transaction)).await
     }
 
-    /// The same with these fields only.
+    /// The documents that exist among `names`, by name, with only these fields.
     pub async fn get_masked(
         &self,
         names: Vec<String>,
@@ -138,7 +165,7 @@ impl Db {
         &self,
         names: Vec<String>,
         mask: Option<DocumentMask>,
-        transaction: Option<&TransactionId>,
+        transaction: Option<&Transaction>,
     ) -> Result<HashMap<String, Document>> {
         if names.is_empty() {
             return Ok(HashMap::new());
@@ -147,28 +174,29 @@ impl Db {
             database: self.database(),
             documents: names,
             mask,
-            consistency_selector: transaction.cloned().map(ConsistencySelector::Transaction),
+            consistency_selector: transaction
+                .map(|transaction| ConsistencySelector::Transaction(transaction.id.clone())),
             ..BatchGetDocumentsRequest::default()
         };
         let target = || self.short_name(&message.documents[0]).to_owned();
-        let failed = |status| Error::rpc("reading", target(), status);
+        let failed = |status| Error::rpc("read", target(), status);
         let read = || async {
             let mut found = HashMap::new();
             let message = request(message.clone(), DEADLINE);
-            let answers = self.client().batch_get_documents(message).await;
-            let mut answers = answers.map_err(failed)?.into_inner();
-            while let Some(answer) = answers.message().await.map_err(failed)? {
-                if let Some(Found::Found(document)) = answer.result {
+            let stream = self.client().batch_get_documents(message).await;
+            let mut stream = stream.map_err(failed)?.into_inner();
+            while let Some(response) = stream.message().await.map_err(failed)? {
+                if let Some(Found::Found(document)) = response.result {
                     found.insert(document.name.clone(), document);
                 }
             }
             Ok(found)
         };
-        // A transaction that was aborted stays aborted: only the whole of it can be repeated.
-        if transaction.is_some() { read().await } else { self.retry.repeat(read).await }
+        // An aborted transaction stays aborted: it can only be repeated as a whole.
+        if transaction.is_some() { read().await } else { self.retry.run(read).await }
     }
 
-    /// Opens a query's stream of answers. Nothing is retried: see [`query_all`](Self::query_all).
+    /// Opens a query's stream of responses, without retries: see [`query_all`](Self::query_all).
     pub async fn query(
         &self,
         query: StructuredQuery,
@@ -181,53 +209,52 @@ impl Db {
         Ok(self.client().run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
     }
 
-    /// All documents of a query whose result is known to be small.
+    /// All documents of a query with a small result.
     pub async fn query_all(&self, target: &str, query: StructuredQuery) -> Result<Vec<Document>> {
-        let failed = |status| Error::rpc("querying", target, status);
+        let failed = |status| Error::rpc("query", target, status);
         self.retry
-            .repeat(|| async {
+            .run(|| async {
                 let mut documents = Vec::new();
-                let mut answers = self.query(query.clone()).await.map_err(failed)?;
-                while let Some(answer) = answers.message().await.map_err(failed)? {
-                    documents.extend(answer.document);
+                let mut stream = self.query(query.clone()).await.map_err(failed)?;
+                while let Some(response) = stream.message().await.map_err(failed)? {
+                    documents.extend(response.document);
                 }
                 Ok(documents)
             })
             .await
     }
 
-    /// The same inside a transaction: what the query would find is then part of what the commit
-    /// depends on.
+    /// The same inside a transaction: the commit fails if another writer changes the query's result.
     pub async fn query_in(
         &self,
         target: &str,
         query: StructuredQuery,
-        transaction: &TransactionId,
+        transaction: &Transaction,
     ) -> Result<Vec<Document>> {
-        let failed = |status| Error::rpc("querying", target, status);
+        let failed = |status| Error::rpc("query", target, status);
         let message = RunQueryRequest {
             parent: self.documents(),
             query_type: Some(QueryType::StructuredQuery(query)),
             consistency_selector: Some(run_query_request::ConsistencySelector::Transaction(
-                transaction.clone(),
+                transaction.id.clone(),
             )),
             ..RunQueryRequest::default()
         };
-        let answers = self.client().run_query(request(message, QUERY_DEADLINE)).await;
-        let mut answers = answers.map_err(failed)?.into_inner();
+        let stream = self.client().run_query(request(message, QUERY_DEADLINE)).await;
+        let mut stream = stream.map_err(failed)?.into_inner();
         let mut documents = Vec::new();
-        while let Some(answer) = answers.message().await.map_err(failed)? {
-            documents.extend(answer.document);
+        while let Some(response) = stream.message().await.map_err(failed)? {
+            documents.extend(response.document);
         }
         Ok(documents)
     }
 
-    /// How many documents a query has. Firestore bills one read for each 1,000 index entries.
+    /// The number of a query's documents. Firestore bills one read for each 1,000 index entries.
     pub async fn count(&self, target: &str, query: StructuredQuery) -> Result<u64> {
         Ok(self.aggregate(target, query, None).await?.0)
     }
 
-    /// How many documents a query has, and the sum of a field of theirs, at the same price.
+    /// The number of a query's documents and the sum of one of their fields, at the same price.
     pub async fn count_and_sum(
         &self,
         target: &str,
@@ -241,14 +268,14 @@ impl Db {
         &self,
         target: &str,
         query: StructuredQuery,
-        summed: Option<&str>,
+        sum_field: Option<&str>,
     ) -> Result<(u64, Sum)> {
         use aggregation::aggregation::{Count, Operator};
-        let failed = |status| Error::rpc("counting", target, status);
-        let count = (COUNTED, Operator::Count(Count { up_to: None }));
-        let sum = summed.map(|path| {
+        let failed = |status| Error::rpc("count", target, status);
+        let count = (COUNT_ALIAS, Operator::Count(Count { up_to: None }));
+        let sum = sum_field.map(|path| {
             let field = Some(FieldReference { field_path: path.to_owned() });
-            (SUMMED, Operator::Sum(aggregation::aggregation::Sum { field }))
+            (SUM_ALIAS, Operator::Sum(aggregation::aggregation::Sum { field }))
         });
         let aggregations = [count].into_iter().chain(sum).map(|(alias, operator)| {
             let operator = Some(operator);
@@ -265,83 +292,97 @@ impl Db {
             ..RunAggregationQueryRequest::default()
         };
         self.retry
-            .repeat(|| async {
+            .run(|| async {
                 let message = request(message.clone(), QUERY_DEADLINE);
-                let answers = self.client().run_aggregation_query(message).await;
-                let mut answers = answers.map_err(failed)?.into_inner();
-                while let Some(answer) = answers.message().await.map_err(failed)? {
-                    let fields = answer.result.unwrap_or_default().aggregate_fields;
+                let stream = self.client().run_aggregation_query(message).await;
+                let mut stream = stream.map_err(failed)?.into_inner();
+                while let Some(response) = stream.message().await.map_err(failed)? {
+                    let fields = response.result.unwrap_or_default().aggregate_fields;
                     let value = |alias| {
                         fields.get(alias).and_then(|value: &Value| value.value_type.clone())
                     };
-                    if let Some(ValueType::IntegerValue(n)) = value(COUNTED) {
-                        return Ok((u64::try_from(n).unwrap_or(0), Sum::of(value(SUMMED))));
+                    if let Some(ValueType::IntegerValue(n)) = value(COUNT_ALIAS) {
+                        return Ok((u64::try_from(n).unwrap_or(0), Sum::of(value(SUM_ALIAS))));
                     }
                 }
-                Err(Error::decode(target, "a count", "the answer holds none"))
+                Err(Error::decode(target, "a count", "the response holds none"))
             })
             .await
     }
 
-    /// Applies all writes or none. Never repeated here: after an answer that was lost only the
-    /// caller can tell, by reading, whether its commit was applied.
-    pub async fn commit(
+    /// Applies all writes or none. Never repeated here: after a lost response only the caller can
+    /// find out, by reading, whether its commit was applied.
+    pub async fn commit(&self, target: &str, writes: Vec<Write>) -> Result<CommitResponse> {
+        self.send_commit(target, writes, Vec::new()).await
+    }
+
+    /// Commits a transaction with these writes.
+    pub(crate) async fn commit_in(
         &self,
         target: &str,
         writes: Vec<Write>,
-        transaction: Option<TransactionId>,
+        transaction: Transaction,
+    ) -> Result<CommitResponse> {
+        self.send_commit(target, writes, transaction.id).await
+    }
+
+    async fn send_commit(
+        &self,
+        target: &str,
+        writes: Vec<Write>,
+        transaction: Vec<u8>,
     ) -> Result<CommitResponse> {
         let message = CommitRequest {
             database: self.database(),
             writes,
-            transaction: transaction.unwrap_or_default(),
+            transaction,
             ..CommitRequest::default()
         };
-        let answer = self.client().commit(request(message, DEADLINE)).await;
-        Ok(answer.map_err(|status| Error::rpc(COMMITTING, target, status))?.into_inner())
+        let response = self.client().commit(request(message, DEADLINE)).await;
+        Ok(response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner())
     }
 
-    /// Applies each write on its own and says how each went, in their order.
-    pub async fn batch_write(
+    /// Applies each write independently and returns their statuses in the same order.
+    pub(crate) async fn batch_write(
         &self,
         target: &str,
         writes: Vec<&Write>,
     ) -> Result<Vec<tonic::Status>> {
         self.retry
-            .repeat(|| async {
+            .run(|| async {
                 let message = BatchWriteRequest {
                     database: self.database(),
                     writes: writes.iter().copied().cloned().collect(),
                     ..BatchWriteRequest::default()
                 };
-                let answer = self.client().batch_write(request(message, DEADLINE)).await;
-                let failed = |status| Error::rpc("writing to", target, status);
-                let statuses = answer.map_err(failed)?.into_inner().status.into_iter();
-                let told =
+                let response = self.client().batch_write(request(message, DEADLINE)).await;
+                let failed = |status| Error::rpc("write to", target, status);
+                let statuses = response.map_err(failed)?.into_inner().status.into_iter();
+                let as_tonic =
                     |status: rpc::Status| tonic::Status::new(status.code.into(), status.message);
-                Ok(statuses.map(told).collect())
+                Ok(statuses.map(as_tonic).collect())
             })
             .await
     }
 
-    pub async fn begin(&self) -> Result<TransactionId> {
-        let failed = |status| Error::rpc("beginning a transaction on", self.database(), status);
+    pub(crate) async fn begin(&self) -> Result<Transaction> {
+        let failed = |status| Error::rpc("begin a transaction on", self.database(), status);
         self.retry
-            .repeat(|| async {
+            .run(|| async {
                 let message =
                     BeginTransactionRequest { database: self.database(), ..Default::default() };
-                let answer = self.client().begin_transaction(request(message, DEADLINE)).await;
-                Ok(answer.map_err(failed)?.into_inner().transaction)
+                let response = self.client().begin_transaction(request(message, DEADLINE)).await;
+                Ok(Transaction { id: response.map_err(failed)?.into_inner().transaction })
             })
             .await
     }
 
-    /// Gives a transaction's locks back. A failure is of no consequence: the transaction expires.
-    pub async fn rollback(&self, transaction: TransactionId) {
-        let message =
-            RollbackRequest { database: self.database(), transaction, ..Default::default() };
+    /// Releases a transaction's locks. A failure does no harm: the transaction expires.
+    pub(crate) async fn rollback(&self, transaction: Transaction) {
+        let (database, transaction) = (self.database(), transaction.id);
+        let message = RollbackRequest { database, transaction, ..RollbackRequest::default() };
         if let Err(status) = self.client().rollback(request(message, DEADLINE)).await {
-            tracing::debug!(%status, "a rollback failed; the transaction will expire by itself");
+            tracing::debug!(%status, "cannot roll back a transaction; it will expire");
         }
     }
 }

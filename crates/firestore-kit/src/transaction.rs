@@ -1,24 +1,22 @@
-//! Transactions: read, decide, write, and begin again from the reads where somebody else was
-//! first.
+//! Transactions: read, decide, write; if another writer was first, repeat from the reads.
 
 use firestore::gcloud_sdk::google::firestore::v1::Write;
 use firestore::gcloud_sdk::tonic::Code;
 
 use crate::Db;
 use crate::error::{Error, Result, is_transient};
-use crate::rpc::TransactionId;
+use crate::rpc::Transaction;
 
-/// Attempts before a contended transaction gives up: with the delays between them some six
-/// seconds, in which eight rivals on one policy have all had their turn.
+/// Attempts before a contended transaction fails. With the delays between them this takes about six
+/// seconds, enough for eight writers that contend for the same documents.
 const MAX_ATTEMPTS: u32 = 8;
 
-/// After what a transaction may be run again.
+/// The failures after which a transaction may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only after ABORTED, which says that nothing was applied.
+    /// Only ABORTED, which means that nothing was applied.
     Aborted,
-    /// Also after an answer that was lost: the body recognises its own commit, should it have
-    /// landed.
+    /// Also a lost response: the body recognises its own commit if that was applied.
     Idempotent,
 }
 
@@ -33,14 +31,14 @@ impl Repeat {
 }
 
 impl Db {
-    /// Runs `body` in a transaction: it reads with the id it is given and returns the writes to
-    /// commit with its result; no writes, and the transaction is rolled back. The whole is run
-    /// again as `repeat` allows, so `body` must have no effect of its own.
+    /// Runs `body` in a transaction. It reads with the [`Transaction`] and returns its result with
+    /// the writes to commit; without writes, the transaction is rolled back. All of it may be
+    /// repeated as `repeat` allows, so `body` must have no other effect.
     pub async fn in_transaction<T, F>(
         &self,
         target: &str,
         repeat: Repeat,
-        mut body: impl FnMut(TransactionId) -> F,
+        mut body: impl FnMut(Transaction) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<(Vec<Write>, T)>>,
@@ -60,19 +58,19 @@ impl Db {
     async fn attempt<T, F>(
         &self,
         target: &str,
-        body: &mut impl FnMut(TransactionId) -> F,
+        body: &mut impl FnMut(Transaction) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<(Vec<Write>, T)>>,
     {
         let transaction = self.begin().await?;
-        match body(transaction.clone()).await {
+        match body(transaction.same()).await {
             Ok((writes, result)) if writes.is_empty() => {
                 self.rollback(transaction).await;
                 Ok(result)
             }
             Ok((writes, result)) => {
-                self.commit(target, writes, Some(transaction)).await?;
+                self.commit_in(target, writes, transaction).await?;
                 Ok(result)
             }
             Err(error) => {

@@ -1,5 +1,5 @@
-//! Firestore values: short constructors, readers, and the bridge to JSON that the cold documents
-//! (policies, configuration, audit) go through. Nothing here knows a collection.
+//! Firestore values: short constructors, readers, and the conversion to and from JSON, for documents
+//! that are read rarely.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     ArrayValue, Document, MapValue, Value, value::ValueType,
 };
 use prost_types::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value as Json};
 
 /// The fields of a document or of a map value.
@@ -48,7 +50,7 @@ pub fn timestamp(time: Timestamp) -> Value {
     value(ValueType::TimestampValue(time))
 }
 
-/// Fields from pairs, so that a document reads as a table where it is built.
+/// Fields from pairs of name and value.
 pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Fields {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -81,7 +83,7 @@ pub fn as_map<'a>(fields: &'a Fields, name: &str) -> Option<&'a Fields> {
     }
 }
 
-/// A whole number, written as an integer or as a double.
+/// A whole number, stored as an integer or as a double.
 pub fn as_whole(fields: &Fields, name: &str) -> Option<i64> {
     match fields.get(name)?.value_type.as_ref()? {
         ValueType::IntegerValue(number) => Some(*number),
@@ -89,6 +91,16 @@ pub fn as_whole(fields: &Fields, name: &str) -> Option<i64> {
         ValueType::DoubleValue(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
             Some(*number as i64)
         }
+        _ => None,
+    }
+}
+
+/// A number, stored as an integer or as a double.
+pub fn as_number(fields: &Fields, name: &str) -> Option<f64> {
+    match fields.get(name)?.value_type.as_ref()? {
+        #[expect(clippy::cast_precision_loss, reason = "for values that are doubles in the end")]
+        ValueType::IntegerValue(number) => Some(*number as f64),
+        ValueType::DoubleValue(number) => Some(*number),
         _ => None,
     }
 }
@@ -122,9 +134,9 @@ pub fn fields_from_json(object: &Map<String, Json>) -> Fields {
     object.iter().map(|(name, json)| (name.clone(), from_json(json))).collect()
 }
 
-/// A Firestore value as JSON. Kinds that JSON lacks become strings (timestamps as RFC 3339, bytes
-/// in hexadecimal, NaN and the infinities by name), so that nothing is hidden from a reader; only
-/// documents made of JSON kinds are ever written back through here.
+/// A Firestore value as JSON. Types that JSON lacks become strings (timestamps as RFC 3339, bytes
+/// in hexadecimal, NaN and the infinities by name), so that a reader sees every field. Only
+/// documents of JSON types may be written back from the result.
 pub fn to_json(value: &Value) -> Json {
     match value.value_type.as_ref() {
         None | Some(ValueType::NullValue(_)) => Json::Null,
@@ -147,6 +159,19 @@ pub fn to_json(value: &Value) -> Json {
     }
 }
 
+/// The fields of a value that serializes as a JSON object; none for any other value.
+pub fn to_fields(value: &impl Serialize) -> Fields {
+    match serde_json::to_value(value) {
+        Ok(Json::Object(object)) => fields_from_json(&object),
+        _ => Fields::new(),
+    }
+}
+
+/// Deserializes a value from the JSON of these fields.
+pub fn from_fields<T: DeserializeOwned>(fields: &Fields) -> Result<T, serde_json::Error> {
+    serde_json::from_value(Json::Object(fields_to_json(fields)))
+}
+
 pub fn fields_to_json(fields: &Fields) -> Map<String, Json> {
     fields.iter().map(|(name, value)| (name.clone(), to_json(value))).collect()
 }
@@ -157,7 +182,7 @@ fn rfc3339(time: &Timestamp) -> String {
         .map_or_else(|| format!("{}s", time.seconds), |moment| moment.to_rfc3339())
 }
 
-/// A time in epoch microseconds, which is as finely as Firestore tells it.
+/// A time in epoch microseconds, the resolution of Firestore.
 pub fn epoch_micros(time: &Timestamp) -> i64 {
     time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000)
 }
@@ -167,7 +192,7 @@ pub fn epoch_millis(time: &Timestamp) -> i64 {
     epoch_micros(time).div_euclid(1_000)
 }
 
-/// The time at so many epoch microseconds.
+/// The time from epoch microseconds.
 pub fn from_epoch_micros(micros: i64) -> Timestamp {
     let nanos = micros.rem_euclid(1_000_000) * 1_000;
     let seconds = micros.div_euclid(1_000_000);
@@ -184,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_comes_back_from_firestore_values_as_it_went_in() {
+    fn json_survives_the_conversion_to_firestore_values_and_back() {
         let json = serde_json::json!({
             "whole": 7, "half": 0.5, "one": 1.0, "text": "a/b", "none": null, "yes": true,
             "list": [1, "two", { "three": 3 }], "nested": { "deep": { "deeper": [] } },
@@ -195,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_told_rather_than_lost() {
+    fn values_without_a_json_type_become_strings() {
         assert_eq!(to_json(&double(f64::NAN)), Json::from("NaN"));
         assert_eq!(to_json(&bytes(vec![0, 255])), Json::from("00ff"));
         let time = Timestamp { seconds: 0, nanos: 0 };
@@ -203,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn times_come_back_from_microseconds_and_are_rounded_down_to_milliseconds() {
+    fn times_survive_microseconds_and_are_rounded_down_to_milliseconds() {
         for micros in [0, 1, -1, 999_999, -1_000_001, 1_780_000_000_123_456] {
             let time = from_epoch_micros(micros);
             assert!((0..1_000_000_000).contains(&time.nanos), "{time:?}");

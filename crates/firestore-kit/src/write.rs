@@ -1,4 +1,4 @@
-//! Writes of the protocol, each with the precondition that makes it safe.
+//! Writes, each with the precondition that makes it safe.
 
 use firestore::gcloud_sdk::google::firestore::v1::{
     CommitResponse, Document, DocumentMask, Precondition, Write, precondition::ConditionType,
@@ -21,37 +21,38 @@ fn condition(kind: ConditionType) -> Option<Precondition> {
     Some(Precondition { condition_type: Some(kind) })
 }
 
-/// Creates the document; refused with ALREADY_EXISTS where there is one.
+/// Creates the document; refused with ALREADY_EXISTS if it exists.
 pub fn create(name: String, fields: Fields) -> Write {
     put(name, fields, Some(ConditionType::Exists(false)))
 }
 
-/// Writes the whole document, whatever was there.
+/// Writes the whole document, without a precondition.
 pub fn set(name: String, fields: Fields) -> Write {
     put(name, fields, None)
 }
 
-/// Writes the whole document if it is still as it was read: at `seen`, or absent where `None`.
-pub fn set_if_unchanged(name: String, fields: Fields, seen: Option<Timestamp>) -> Write {
-    put(name, fields, Some(unchanged(seen)))
+/// Writes the whole document if its update time is still this one, or, with `None`, if it does not
+/// exist.
+pub fn set_if_unchanged(name: String, fields: Fields, update_time: Option<Timestamp>) -> Write {
+    put(name, fields, Some(unchanged(update_time)))
 }
 
-/// Changes only the fields given, if the document is still as it was read at `seen`.
-pub fn patch_if_unchanged(name: String, fields: Fields, seen: Timestamp) -> Write {
-    patch_and_clear_if_unchanged(name, fields, &[], seen)
+/// Changes only these fields, if the document's update time is still this one.
+pub fn patch_if_unchanged(name: String, fields: Fields, update_time: Timestamp) -> Write {
+    patch_and_clear_if_unchanged(name, fields, &[], update_time)
 }
 
-/// The same, and removes the fields in `cleared` that are not among those given.
+/// The same, and removes the fields in `cleared` that are not in `fields`.
 pub fn patch_and_clear_if_unchanged(
     name: String,
     fields: Fields,
     cleared: &[&str],
-    seen: Timestamp,
+    update_time: Timestamp,
 ) -> Write {
     let cleared = cleared.iter().filter(|field| !fields.contains_key(**field));
     let mut field_paths: Vec<_> = cleared.map(|field| (*field).to_owned()).collect();
     field_paths.extend(fields.keys().cloned());
-    let mut write = put(name, fields, Some(ConditionType::UpdateTime(seen)));
+    let mut write = put(name, fields, Some(ConditionType::UpdateTime(update_time)));
     write.update_mask = Some(DocumentMask { field_paths });
     write
 }
@@ -60,15 +61,15 @@ pub fn delete(name: String) -> Write {
     Write { operation: Some(Operation::Delete(name)), ..Write::default() }
 }
 
-/// Deletes the document if it is still as it was read at `seen`.
-pub fn delete_if_unchanged(name: String, seen: Timestamp) -> Write {
-    Write { current_document: condition(ConditionType::UpdateTime(seen)), ..delete(name) }
+/// Deletes the document if its update time is still this one.
+pub fn delete_if_unchanged(name: String, update_time: Timestamp) -> Write {
+    Write { current_document: condition(ConditionType::UpdateTime(update_time)), ..delete(name) }
 }
 
-/// The update time of the document that write number `index` of a commit left; none after a delete.
-/// Firestore gives one for every other write (`WriteResult.update_time`).
-pub fn update_time(answer: &CommitResponse, index: usize) -> Option<Timestamp> {
-    answer.write_results.get(index).and_then(|result| result.update_time)
+/// The update time of the document after write number `index` of a commit; `None` after a delete.
+/// Firestore returns one for every other write (`WriteResult.update_time`).
+pub fn update_time(response: &CommitResponse, index: usize) -> Option<Timestamp> {
+    response.write_results.get(index).and_then(|result| result.update_time)
 }
 
 /// The size of a document in the protocol's encoding, in bytes.
@@ -76,6 +77,6 @@ pub fn encoded_len(document: &Document) -> usize {
     firestore::gcloud_sdk::prost::Message::encoded_len(document)
 }
 
-fn unchanged(seen: Option<Timestamp>) -> ConditionType {
-    seen.map_or(ConditionType::Exists(false), ConditionType::UpdateTime)
+fn unchanged(update_time: Option<Timestamp>) -> ConditionType {
+    update_time.map_or(ConditionType::Exists(false), ConditionType::UpdateTime)
 }

@@ -46,7 +46,7 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
         say!("and {} more", report.refused.len() - SHOWN);
     }
     for id in report.gone.iter().take(SHOWN) {
-        say!("{id} is no longer in ops_observations; its copy stays in quarantine");
+        say!("{id} no longer exists as an observation; its copy stays in quarantine");
     }
     say!(
         "{} requeued, {} of them scored now; {} stay in quarantine",

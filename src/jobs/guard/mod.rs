@@ -83,7 +83,9 @@ impl GuardJob {
         for experiment in open {
             let action = match self.step(&experiment, &rewards, &flags, now).await {
                 Ok(step) => step,
-                Err(ChangeError::Store(error)) if !error.is_isolated() => return Err(error),
+                Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
+                    return Err(error);
+                }
                 // Somebody else was first, it is forbidden, or a document cannot be read: the
                 // others are looked at all the same, and the next pass looks again.
                 Err(refused) => GuardAction::Skipped(refused.to_string()),

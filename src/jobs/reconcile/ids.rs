@@ -42,12 +42,12 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let name = "nobodys".to_owned();
-        let print = print_of(self.store.count_nobodys(shards).await?);
+        let print = print_of(self.store.count_unsharded(shards).await?);
         if known.is_settled(&name, &print) {
             return Ok(());
         }
-        self.walk(known, &Group::Nobodys(shards), stop, report).await?;
-        let count = self.store.count_nobodys(shards).await?;
+        self.walk(known, &Group::Unsharded(shards), stop, report).await?;
+        let count = self.store.count_unsharded(shards).await?;
         // What is left over may only wait for its time, and is looked for again; what accounts for
         // observations that are gone stays as it is.
         if count.0 < count.1 {

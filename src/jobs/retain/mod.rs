@@ -10,11 +10,15 @@
 //!
 //! Statistics need no retention: a series drops what has left the longest window by itself.
 
+mod table;
+
 use std::fmt;
 
 use chrono::DateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub use table::archive_table;
 
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use crate::archive::{Archive, ArchiveError};
@@ -163,10 +167,11 @@ impl RetainJob {
         sequence: i64,
     ) -> Result<PendingFile, RetainError> {
         let day = DateTime::from_timestamp_millis(first).unwrap_or_default().format("%Y-%m-%d");
-        let table = archived.as_str();
-        let path = format!("{table}/day={day}/part-{:08}.parquet", sequence + 1);
+        let collection = archived.as_str();
+        let path = format!("{collection}/day={day}/part-{:08}.parquet", sequence + 1);
         let staging = format!("staging/{}", Uuid::new_v4());
-        let manifest = self.archive.stage(&documents.table(archived), &staging, &path).await?;
+        let manifest =
+            self.archive.stage(&archive_table(archived, documents), &staging, &path).await?;
         Ok(PendingFile { archived, staging, manifest })
     }
 

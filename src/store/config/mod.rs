@@ -1,12 +1,11 @@
-//! `config`: the flags, the reward configuration, and the bounds of tuning.
+//! `config`: the flags, the reward configuration, the layout of shards and the bounds of tuning.
 
 pub(in crate::store) mod seed;
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
 
-use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::action;
@@ -15,9 +14,8 @@ use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};
 use f0_learning_core::tuning::TuningConfig;
-use firestore_kit::TransactionId;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::write;
+use firestore_kit::{Transaction, write};
 
 pub use seed::SeedReport;
 
@@ -27,14 +25,13 @@ pub(in crate::store) const SCORING: &str = "scoring";
 pub(in crate::store) const TUNING: &str = "tuning";
 
 impl Store {
-    /// How many shards `config/scoring` asks for; none where there is no such document.
+    /// The layout of shards that `config/scoring` requests; unsharded if there is no such document.
     pub async fn asked_layout(&self) -> Result<Layout> {
         let path = "config/scoring";
         let Some(document) = self.db.get(CONFIG, SCORING).await? else {
             return Ok(Layout::default());
         };
-        let json = Json::Object(value::fields_to_json(&document.fields));
-        let layout: Layout = serde_json::from_value(json)
+        let layout: Layout = value::from_fields(&document.fields)
             .map_err(|error| StoreError::decode(path, "a layout of shards", error))?;
         if layout.shards > MAX_SHARDS {
             let detail = format!("shards is {}, must be at most {MAX_SHARDS}", layout.shards);
@@ -47,47 +44,34 @@ impl Store {
         Ok(flags_of(self.db.get(CONFIG, FLAGS).await?.as_ref()))
     }
 
-    pub(in crate::store) async fn flags_in(
-        &self,
-        transaction: &TransactionId,
-    ) -> Result<FlagsState> {
-        let name = self.db.name(CONFIG, FLAGS);
-        let found = self.db.get_many(vec![name.clone()], Some(transaction)).await?;
-        Ok(flags_of(found.get(&name)))
+    pub(in crate::store) async fn flags_in(&self, transaction: &Transaction) -> Result<FlagsState> {
+        Ok(flags_of(self.db.get_in(CONFIG, FLAGS, transaction).await?.as_ref()))
     }
 
-    /// Changes flags, and tells of it in the audit trail, in one commit. Other fields of the
-    /// document stay as they are; flags that were malformed or missing are replaced, with what is
-    /// not named off.
-    pub async fn set_flags(
-        &self,
-        changes: FlagChanges,
-        intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
+    /// Changes flags and writes the audit entry in one commit. Other fields of the document are not
+    /// changed; flags that are malformed or missing are replaced, with those not in `changes` off.
+    pub async fn set_flags(&self, changes: FlagChanges, intent: &Intent) -> ChangeResult<Changed> {
         if changes == FlagChanges::default() {
             return Err(ChangeError::NoFlag);
         }
         self.change("config/flags", intent, |transaction| async move {
-            let name = self.db.name(CONFIG, FLAGS);
-            let document =
-                self.db.get_many(vec![name.clone()], Some(&transaction)).await?.remove(&name);
+            let document = self.db.get_in(CONFIG, FLAGS, &transaction).await?;
             let before = flags_of(document.as_ref());
             let flags = changes.over(&before);
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
-            if let Ok(Json::Object(object)) = serde_json::to_value(flags) {
-                merge(&mut fields, value::fields_from_json(&object));
-            }
+            merge(&mut fields, value::to_fields(&flags));
             let mut entry = intent.entry(action::FLAGS, FLAGS);
             entry.from = Some(before.to_string());
             entry.to = Some(FlagsState::Set(flags).to_string());
-            let seen = document.and_then(|found| found.update_time);
-            Ok(Decided { writes: vec![write::set_if_unchanged(name, fields, seen)], entry })
+            let update_time = document.and_then(|found| found.update_time);
+            let name = self.db.name(CONFIG, FLAGS);
+            Ok(Decided { writes: vec![write::set_if_unchanged(name, fields, update_time)], entry })
         })
         .await
     }
 
-    /// The reward configuration; the specification's values where there is no document.
+    /// The reward configuration; the specification's values if there is no document.
     pub async fn reward_config(&self) -> Result<RewardConfig> {
         let config: RewardConfig =
             self.config_document(REWARD_CONFIG, "a reward configuration").await?;
@@ -97,7 +81,7 @@ impl Store {
         Ok(config)
     }
 
-    /// The bounds of tuning; the defaults where there is no document.
+    /// The bounds of tuning; the defaults if there is no document.
     pub async fn tuning_config(&self) -> Result<TuningConfig> {
         let config: TuningConfig = self.config_document(TUNING, "a tuning configuration").await?;
         config.validate().map_err(|error| {
@@ -106,20 +90,17 @@ impl Store {
         Ok(config)
     }
 
-    /// Replaces `config/tuning` as a whole: for setting up, not for changing what is in force.
+    /// Replaces all of `config/tuning`: for setting up a project, not for changing a running one.
     ///
     /// # Errors
-    /// A configuration that does not validate.
+    /// The configuration is invalid.
     pub async fn put_tuning_config(&self, config: &TuningConfig) -> Result<()> {
         let path = "config/tuning";
         config
             .validate()
             .map_err(|error| StoreError::decode(path, "a tuning configuration", error))?;
-        let fields = match serde_json::to_value(config) {
-            Ok(Json::Object(object)) => value::fields_from_json(&object),
-            _ => Fields::default(),
-        };
-        self.db.commit(path, vec![write::set(self.db.name(CONFIG, TUNING), fields)], None).await?;
+        let write = write::set(self.db.name(CONFIG, TUNING), value::to_fields(config));
+        self.db.commit(path, vec![write]).await?;
         Ok(())
     }
 
@@ -129,20 +110,18 @@ impl Store {
         expected: &'static str,
     ) -> Result<T> {
         let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
-        let json = Json::Object(value::fields_to_json(&document.fields));
-        serde_json::from_value(json)
+        value::from_fields(&document.fields)
             .map_err(|error| StoreError::decode(format!("config/{id}"), expected, error))
     }
 }
 
 pub(in crate::store) fn flags_of(document: Option<&Document>) -> FlagsState {
     let Some(document) = document else { return FlagsState::Missing };
-    let json = Json::Object(value::fields_to_json(&document.fields));
-    serde_json::from_value(json)
+    value::from_fields(&document.fields)
         .map_or_else(|error| FlagsState::Malformed(error.to_string()), FlagsState::Set)
 }
 
-/// Puts `changes` over `fields`, map by map, so that neighbours we do not know survive.
+/// Merges `changes` into `fields`, map by map, so that unknown fields next to them are kept.
 fn merge(fields: &mut Fields, changes: Fields) {
     for (name, mut change) in changes {
         match (map_of(fields.get_mut(&name)), map_of(Some(&mut change))) {
@@ -163,6 +142,8 @@ fn map_of(value: Option<&mut Value>) -> Option<&mut Fields> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
 
     fn document(json: Json) -> Document {
@@ -171,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_are_missing_or_malformed_forbid_tuning() {
+    fn missing_or_malformed_flags_disable_tuning() {
         assert!(!flags_of(None).tuning_enabled());
         let malformed = document(serde_json::json!({ "learning": { "enabled": "yes" } }));
         assert!(matches!(flags_of(Some(&malformed)), FlagsState::Malformed(_)));
@@ -182,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_flag_leaves_its_neighbours_alone() {
+    fn changing_a_flag_keeps_the_other_fields() {
         let mut fields =
             document(serde_json::json!({ "learning": { "enabled": true, "x": 1 } })).fields;
         let change = document(serde_json::json!({ "learning": { "enabled": false } })).fields;

@@ -1,4 +1,4 @@
-//! The documents that a new project begins with. What exists is never overwritten.
+//! The initial documents of a new project. Existing documents are never overwritten.
 
 use serde_json::{Map, Value as Json};
 
@@ -11,7 +11,7 @@ use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 use firestore_kit::Repeat;
 use firestore_kit::{value, write};
 
-/// Collection, document id, and content as it stands in the repository's `config` folder.
+/// Collection, document id, and content from the repository's `config` folder.
 const SEEDS: [(&str, &str, &str); 5] = [
     (CONFIG, FLAGS, include_str!("../../../config/flags.json")),
     (CONFIG, REWARD_CONFIG, include_str!("../../../config/reward_config.json")),
@@ -20,7 +20,7 @@ const SEEDS: [(&str, &str, &str); 5] = [
     (POLICIES, "router-core@1.0.0", include_str!("../../../config/router-core@1.0.0.json")),
 ];
 
-/// Which documents seeding wrote, and which were there.
+/// The documents that seeding created, and those that existed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeedReport {
     pub created: Vec<String>,
@@ -38,7 +38,7 @@ impl Store {
             let entry = match collection {
                 POLICIES => {
                     seed.insert("createdAt".to_owned(), Json::from(now));
-                    Some(entry_of(id, now).map_err(|error| {
+                    Some(seed_entry(id, now).map_err(|error| {
                         StoreError::decode(path.as_str(), "a seed document", error)
                     })?)
                 }
@@ -51,8 +51,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Creates a document, and the audit entry of a policy's first version with it; `false` where
-    /// the document exists.
+    /// Creates a document with its audit entry, if it has one; `false` if the document exists.
     async fn create_with_entry(
         &self,
         collection: &str,
@@ -63,12 +62,10 @@ impl Store {
         let path = format!("{collection}/{id}");
         self.db
             .in_transaction(&path, Repeat::Idempotent, |transaction| async move {
-                let name = self.db.name(collection, id);
-                let found = self.db.get_many(vec![name.clone()], Some(&transaction)).await?;
-                if !found.is_empty() {
+                if self.db.get_in(collection, id, &transaction).await?.is_some() {
                     return Ok((Vec::new(), false));
                 }
-                let mut writes = vec![write::create(name, fields.clone())];
+                let mut writes = vec![write::create(self.db.name(collection, id), fields.clone())];
                 writes.extend(entry.map(|entry| self.audit_write(entry)));
                 Ok((writes, true))
             })
@@ -76,7 +73,7 @@ impl Store {
     }
 }
 
-fn entry_of(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
+fn seed_entry(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
     let PolicyKey { id, version } = name.parse()?;
     Ok(AuditEntry {
         ts: now,

@@ -1,38 +1,34 @@
-//! How experiments end.
+//! The ends of experiments: stopped by a person, or as their comparison requires.
 
 use firestore_kit::proto::Document;
 
-use super::ROLLED_BACK_AT;
-use super::document::{OpenExperiment, json_fields};
-use super::follow::{ended, without_candidate};
-use crate::store::Store;
-use crate::store::StoreError;
-use crate::store::change::{ChangeError, Changed, Decided};
+use super::ramp::{require_open, require_serving, require_unchanged};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
-use crate::store::policies::{PolicySnapshot, patch};
+use crate::store::lifecycle::{
+    ROLLED_BACK_AT, clear_candidate, ended_fields, patch, policy_key, rejected_fields,
+};
+use crate::store::{Store, StoreError};
 use f0_learning_core::audit::{AuditEntry, action};
-use f0_learning_core::document::Experiment;
-use f0_learning_core::document::Policy;
+use f0_learning_core::document::{Experiment, Policy};
 use f0_learning_core::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
 use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::policy::lifecycle;
-use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use firestore_kit::TransactionId;
+use firestore_kit::Transaction;
 use firestore_kit::value::{self, Fields};
 
-type Change<T> = Result<T, ChangeError>;
-
-/// What an end rests on.
+/// What an end is based on.
 #[derive(Clone, Copy, Debug)]
-struct Ground<'a> {
+struct Basis<'a> {
     comparison: Option<&'a Comparison>,
     breach: Option<Breach>,
 }
 
 impl Store {
-    /// Ends an experiment because somebody says so. The candidate of an A/B test has no units any
-    /// more and stays a draft; that of a watch stays as it is.
-    pub async fn stop_experiment(&self, id: &str, intent: &Intent) -> Change<Changed> {
+    /// Ends an experiment at the request of a person. The candidate of an A/B test gets no units any
+    /// more and stays a draft; the candidate of a watch is unchanged.
+    pub async fn stop_experiment(&self, id: &str, intent: &Intent) -> ChangeResult<Changed> {
         let found = match self.experiment(id).await {
             Err(StoreError::Decode { .. }) => return self.discard_experiment(id, intent).await,
             found => found?,
@@ -40,17 +36,17 @@ impl Store {
         let Some(experiment) = found else {
             return Err(ChangeError::UnknownExperiment(id.to_owned()));
         };
-        // Whoever repeats the request is told of what it did.
+        // A repeated request gets the result of the first one.
         if !experiment.open && intent.key.is_none() {
             return Err(ChangeError::ExperimentOver(experiment.id));
         }
         let why = intent.reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
-        let ground = Ground { comparison: None, breach: None };
-        self.end(&experiment, Status::Stopped, &why, ground, intent).await
+        let basis = Basis { comparison: None, breach: None };
+        self.end(&experiment, Status::Stopped, &why, basis, intent).await
     }
 
-    /// Ends an experiment as its comparison says. The candidate of an A/B test that is no better,
-    /// or worse, is rejected; of a watch that saw enough, the verdict is written down.
+    /// Ends an experiment as its comparison requires. The candidate of an A/B test is rejected if it
+    /// is worse or not better; a watch with enough samples records its verdict.
     pub async fn end_experiment(
         &self,
         experiment: &Experiment,
@@ -59,9 +55,9 @@ impl Store {
         comparison: Option<&Comparison>,
         breach: Option<Breach>,
         intent: &Intent,
-    ) -> Change<Changed> {
-        let ground = Ground { comparison, breach };
-        self.end(experiment, status, why, ground, intent).await
+    ) -> ChangeResult<Changed> {
+        let basis = Basis { comparison, breach };
+        self.end(experiment, status, why, basis, intent).await
     }
 
     async fn end(
@@ -69,35 +65,36 @@ impl Store {
         experiment: &Experiment,
         status: Status,
         why: &str,
-        ground: Ground<'_>,
+        basis: Basis<'_>,
         intent: &Intent,
-    ) -> Change<Changed> {
+    ) -> ChangeResult<Changed> {
         let target = format!("the end of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             let open = match status {
-                Status::Stopped => snapshot.goes_on(experiment)?,
-                _ => snapshot.still(experiment)?,
+                Status::Stopped => require_open(&snapshot, experiment)?,
+                _ => require_unchanged(&snapshot, experiment)?,
             };
-            let mut entry = entry_of(experiment, status, why, ground, intent);
-            let mut writes = vec![patch(&open.document, closed(status, why, ground, intent), &[])];
+            let mut entry = end_entry(experiment, status, why, basis, intent);
+            let mut writes =
+                vec![patch(&open.document, end_fields(status, why, basis, intent), &[])];
             if experiment.kind == Kind::Ab {
-                writes.extend(without_candidate(&snapshot));
+                writes.extend(clear_candidate(&snapshot));
             }
-            let takes_back = matches!(status, Status::Breached | Status::NoGain);
+            let rejects = matches!(status, Status::Breached | Status::NoGain);
             let found = self.candidate_of(experiment, &transaction).await;
             let Some((document, policy)) = readable(found)? else {
                 return Ok(Decided { writes, entry });
             };
             let mut fields = Fields::default();
-            if experiment.kind == Kind::Ab && takes_back && policy.status == PolicyStatus::Draft {
+            if experiment.kind == Kind::Ab && rejects && policy.status == PolicyStatus::Draft {
                 let plan = lifecycle::reject(&policy.facts())
                     .map_err(|refusal| ChangeError::Refused { name: policy.name(), refusal })?;
                 entry.changes = plan.changes;
-                fields.extend(rejected(intent));
+                fields.extend(rejected_fields(intent));
             }
             if status != Status::Stopped {
-                fields.extend(verdict(experiment, &policy, ground, intent.now));
+                fields.extend(verdict_fields(experiment, &policy, basis, intent.now));
             }
             if !fields.is_empty() {
                 writes.push(patch(&document, fields, &[]));
@@ -107,54 +104,55 @@ impl Store {
         .await
     }
 
-    /// Takes a version back that is proven to be worse than the one it replaced: the latter becomes
-    /// active again. Not where the kill switch is off or the policy is pinned.
+    /// Rolls back a version that is proven to be worse than the one it replaced, which becomes active
+    /// again. Refused while tuning is disabled or the policy is pinned.
     pub async fn roll_back_breached(
         &self,
         experiment: &Experiment,
         breach: Breach,
         comparison: &Comparison,
         intent: &Intent,
-    ) -> Change<Changed> {
-        let target = format!("taking back {}@{}", experiment.policy, experiment.candidate);
+    ) -> ChangeResult<Changed> {
+        let target = format!("the rollback of {}@{}", experiment.policy, experiment.candidate);
         self.change(&target, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             snapshot.require_unpinned()?;
-            let ground = Ground { comparison: Some(comparison), breach: Some(breach) };
+            let basis = Basis { comparison: Some(comparison), breach: Some(breach) };
             let why = breach.to_string();
-            let open = snapshot.stands(experiment)?;
-            let end = patch(&open.document, closed(Status::Breached, &why, ground, intent), &[]);
+            let open = require_serving(&snapshot, experiment)?;
+            let end = patch(&open.document, end_fields(Status::Breached, &why, basis, intent), &[]);
             let (document, policy) = self.control_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
             let plan =
                 lifecycle::roll_back(&snapshot.versions(), &policy.facts()).map_err(refused)?;
-            // It ends here, and not as one that was overtaken.
-            snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&snapshot, &plan, &document, action::ROLLBACK, intent);
+            // It ends here as breached, and not as superseded by the activation.
+            snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
+            let mut decided =
+                self.decide_activation(&snapshot, &plan, &document, action::ROLLBACK, intent);
             let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
             let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
-                verdict(experiment, &candidate, ground, intent.now)
+                verdict_fields(experiment, &candidate, basis, intent.now)
             });
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
-            let candidate = key(experiment, &experiment.candidate)?;
+            let candidate = policy_key(&experiment.policy, &experiment.candidate)?;
             decided.add_to(&self.db.name(POLICIES, &candidate.to_string()), fields);
             decided.writes.push(end);
             decided.entry.experiment = Some(experiment.id.clone());
-            decided.entry.evidence = evidence(ground);
+            decided.entry.evidence = evidence(basis);
             Ok(decided)
         })
         .await
     }
 
-    /// Makes the candidate of an A/B test, proven to be better, the active version, where the flags
-    /// let jobs do that and nobody pinned the policy.
+    /// Makes the candidate of an A/B test that is proven to be better the active version, if the
+    /// flags allow jobs to do that and the policy is not pinned.
     pub async fn promote(
         &self,
         experiment: &Experiment,
         comparison: &Comparison,
         intent: &Intent,
-    ) -> Change<Changed> {
+    ) -> ChangeResult<Changed> {
         let target = format!("the promotion of {}@{}", experiment.policy, experiment.candidate);
         self.change(&target, intent, |transaction| async move {
             let flags = self.flags_in(&transaction).await?;
@@ -163,21 +161,22 @@ impl Store {
             }
             let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             snapshot.require_unpinned()?;
-            let ground = Ground { comparison: Some(comparison), breach: None };
+            let basis = Basis { comparison: Some(comparison), breach: None };
             let why = "the candidate is proven to be better";
-            let open = snapshot.stands(experiment)?;
-            let end = patch(&open.document, closed(Status::Passed, why, ground, intent), &[]);
+            let open = require_serving(&snapshot, experiment)?;
+            let end = patch(&open.document, end_fields(Status::Passed, why, basis, intent), &[]);
             let (document, policy) = self.candidate_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
-            // What it was drafted from does not matter: it was compared with what is active.
+            // Its parent may be stale: it was compared with the active version.
             let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), true)
                 .map_err(refused)?;
-            snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent);
-            let fields = verdict(experiment, &policy, ground, intent.now);
+            snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
+            let mut decided =
+                self.decide_activation(&snapshot, &plan, &document, action::ACTIVATE, intent);
+            let fields = verdict_fields(experiment, &policy, basis, intent.now);
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
-            decided.entry.evidence = evidence(ground);
+            decided.entry.evidence = evidence(basis);
             Ok(decided)
         })
         .await
@@ -186,22 +185,25 @@ impl Store {
     async fn candidate_of(
         &self,
         experiment: &Experiment,
-        transaction: &TransactionId,
-    ) -> Change<(Document, Policy)> {
-        self.target(&key(experiment, &experiment.candidate)?, transaction).await
+        transaction: &Transaction,
+    ) -> ChangeResult<(Document, Policy)> {
+        self.require_version(&policy_key(&experiment.policy, &experiment.candidate)?, transaction)
+            .await
     }
 
     async fn control_of(
         &self,
         experiment: &Experiment,
-        transaction: &TransactionId,
-    ) -> Change<(Document, Policy)> {
-        self.target(&key(experiment, &experiment.control)?, transaction).await
+        transaction: &Transaction,
+    ) -> ChangeResult<(Document, Policy)> {
+        self.require_version(&policy_key(&experiment.policy, &experiment.control)?, transaction)
+            .await
     }
 }
 
-/// Neither an end nor a rollback waits for a version that somebody deleted or spoilt by hand.
-fn readable(found: Change<(Document, Policy)>) -> Change<Option<(Document, Policy)>> {
+/// `None` for a version that was deleted or corrupted by hand: it must not block an end or a
+/// rollback.
+fn readable(found: ChangeResult<(Document, Policy)>) -> ChangeResult<Option<(Document, Policy)>> {
     match found {
         Err(ChangeError::UnknownVersion(_) | ChangeError::Store(StoreError::Decode { .. })) => {
             Ok(None)
@@ -210,70 +212,47 @@ fn readable(found: Change<(Document, Policy)>) -> Change<Option<(Document, Polic
     }
 }
 
-fn key(experiment: &Experiment, version: &semver::Version) -> Change<PolicyKey> {
-    PolicyKey::new(&experiment.policy, version.clone())
-        .map_err(|error| ChangeError::PolicyId(experiment.policy.clone(), error))
-}
-
-impl PolicySnapshot {
-    fn goes_on(&self, experiment: &Experiment) -> Change<&OpenExperiment> {
-        let found = self.experiments.iter().find(|it| it.experiment.id == experiment.id);
-        found.ok_or_else(|| ChangeError::ExperimentOver(experiment.id.clone()))
+fn end_fields(status: Status, why: &str, basis: Basis<'_>, intent: &Intent) -> Fields {
+    let mut fields = ended_fields(status, why, intent);
+    if let Some(comparison) = basis.comparison {
+        fields.insert("comparison".to_owned(), value::map(value::to_fields(comparison)));
     }
-
-    fn require_unpinned(&self) -> Change<()> {
-        let pin = self.pin();
-        if pin.is_empty() {
-            return Ok(());
-        }
-        let why = value::as_str(&pin, "pinReason").unwrap_or_default();
-        Err(ChangeError::Pinned(self.id.clone(), why))
-    }
-}
-
-fn closed(status: Status, why: &str, ground: Ground<'_>, intent: &Intent) -> Fields {
-    let mut fields = ended(status, why, intent);
-    if let Some(comparison) = ground.comparison {
-        fields.insert("comparison".to_owned(), value::map(json_fields(comparison)));
-    }
-    if let Some(breach) = ground.breach {
-        fields.insert("breach".to_owned(), value::map(json_fields(&breach)));
+    if let Some(breach) = basis.breach {
+        fields.insert("breach".to_owned(), value::map(value::to_fields(&breach)));
     }
     fields
 }
 
-fn rejected(intent: &Intent) -> Fields {
-    value::fields([
-        ("status", value::string(PolicyStatus::Rejected.as_str())),
-        ("rejectedAt", value::int(intent.now)),
-        ("rejectedBy", value::string(intent.actor.as_str())),
-    ])
-}
-
-/// What the candidate's record is to say of what it did, if that is known. What a test has proven
-/// says more than a watch, unless the watch has found a reason to take it back.
-fn verdict(experiment: &Experiment, candidate: &Policy, ground: Ground<'_>, now: i64) -> Fields {
-    let proven = candidate.verdict.as_ref().is_some_and(|it| it.effect != Effect::Unclear);
-    let known = proven && experiment.kind == Kind::Watch && ground.breach.is_none();
-    let verdict = ground.comparison.filter(|_| !known).and_then(|comparison| {
+/// The verdict to record on the candidate, if there is one. The proven verdict of a test is worth
+/// more than that of a watch, unless the watch has found a breach.
+fn verdict_fields(
+    experiment: &Experiment,
+    candidate: &Policy,
+    basis: Basis<'_>,
+    now: i64,
+) -> Fields {
+    let proven =
+        candidate.verdict.as_ref().is_some_and(|verdict| verdict.effect != Effect::Unclear);
+    let keeps = proven && experiment.kind == Kind::Watch && basis.breach.is_none();
+    let verdict = basis.comparison.filter(|_| !keeps).and_then(|comparison| {
         let against = experiment.control.to_string();
         let promised = candidate.expected_gain;
         Verdict::of(against, experiment.kind, comparison.clone(), promised, now)
     });
     verdict.map_or_else(Fields::default, |verdict| {
-        value::fields([("verdict", value::map(json_fields(&verdict)))])
+        value::fields([("verdict", value::map(value::to_fields(&verdict)))])
     })
 }
 
-fn evidence(ground: Ground<'_>) -> Option<serde_json::Value> {
-    serde_json::to_value(ground.comparison?).ok()
+fn evidence(basis: Basis<'_>) -> Option<serde_json::Value> {
+    serde_json::to_value(basis.comparison?).ok()
 }
 
-fn entry_of(
+fn end_entry(
     experiment: &Experiment,
     status: Status,
     why: &str,
-    ground: Ground<'_>,
+    basis: Basis<'_>,
     intent: &Intent,
 ) -> AuditEntry {
     let mut entry = intent.entry(action::EXPERIMENT_END, &experiment.policy);
@@ -281,6 +260,6 @@ fn entry_of(
     entry.to = Some(experiment.candidate.to_string());
     entry.reason = Some(format!("{}: {why}", status.as_str()));
     entry.experiment = Some(experiment.id.clone());
-    entry.evidence = evidence(ground);
+    entry.evidence = evidence(basis);
     entry
 }

@@ -1,28 +1,25 @@
-//! An A/B test moves on: to its next stage, or to waiting for somebody's yes.
+//! The advance of an A/B test: to its next stage, or to awaiting approval.
 
-use super::document::{OpenExperiment, json_fields};
-use super::start::naming;
+use super::start::candidate_fields;
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided};
-use crate::store::policies::{PolicySnapshot, patch};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::lifecycle::{OpenExperiment, PolicySnapshot, patch, policy_key};
 use f0_learning_core::audit::action;
-use f0_learning_core::document::Candidate;
-use f0_learning_core::document::Experiment;
+use f0_learning_core::document::{Candidate, Experiment};
 use f0_learning_core::experiment::{Baseline, Comparison, Kind, STAGES, Status};
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use firestore_kit::TransactionId;
-use firestore_kit::value;
+use f0_learning_core::policy::PolicyStatus;
+use firestore_kit::{Transaction, value};
 
 impl Store {
-    /// Gives the candidate the next stage's share; what is known by now is left out from then on.
+    /// Gives the candidate the next stage's share; the new stage leaves out what was `counted` so far.
     pub async fn ramp(
         &self,
         experiment: &Experiment,
         counted: &Baseline,
         comparison: &Comparison,
         intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
+    ) -> ChangeResult<Changed> {
         let stage = experiment.stage + 1;
         let Some(share) = STAGES.get(stage).copied() else {
             return Err(ChangeError::ExperimentOver(experiment.id.clone()));
@@ -31,26 +28,26 @@ impl Store {
         self.change(&target, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
-            let open = snapshot.stands(experiment)?;
-            let control = snapshot.active.iter().find(|(it, _)| *it == experiment.control);
+            let open = require_serving(&snapshot, experiment)?;
+            let control =
+                snapshot.active.iter().find(|(version, _)| *version == experiment.control);
             let (_, document) = control.ok_or_else(|| moved(experiment))?;
-            let key = PolicyKey::new(&experiment.policy, experiment.candidate.clone())
-                .map_err(|error| ChangeError::PolicyId(experiment.policy.clone(), error))?;
-            let (_, draft) = self.target(&key, &transaction).await?;
+            let key = policy_key(&experiment.policy, &experiment.candidate)?;
+            let (_, draft) = self.require_version(&key, &transaction).await?;
             if draft.status != PolicyStatus::Draft {
                 return Err(moved(experiment));
             }
-            let named = Candidate {
+            let candidate = Candidate {
                 experiment: experiment.id.clone(),
                 version: draft.version,
                 share,
                 params: draft.params,
             };
             let fields = value::fields([
-                ("stage", value::int(stage as i64)),
+                ("stage", value::int(i64::try_from(stage).unwrap_or(i64::MAX))),
                 ("share", value::double(share)),
                 ("stageStartedAt", value::int(intent.now)),
-                ("comparison", value::map(json_fields(comparison))),
+                ("comparison", value::map(value::to_fields(comparison))),
             ]);
             let mut entry = intent.entry(action::EXPERIMENT_RAMP, &experiment.policy);
             entry.from = Some(format!("{:.0}%", experiment.share * 100.0));
@@ -60,27 +57,27 @@ impl Store {
             let writes = vec![
                 patch(&open.document, fields, &[]),
                 self.baseline_write(&experiment.id, counted),
-                patch(document, naming(&named), &[]),
+                patch(document, candidate_fields(&candidate), &[]),
             ];
             Ok(Decided { writes, entry })
         })
         .await
     }
 
-    /// Notes that the candidate is proven to be better, and waits for somebody to activate it.
+    /// Records that the candidate is proven to be better and awaits approval.
     pub async fn await_answer(
         &self,
         experiment: &Experiment,
         comparison: &Comparison,
         intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
+    ) -> ChangeResult<Changed> {
         let target = format!("the success of experiment {}", experiment.id);
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
-            let open = snapshot.stands(experiment)?;
+            let open = require_serving(&snapshot, experiment)?;
             let fields = value::fields([
                 ("status", value::string(Status::Succeeded.as_str())),
-                ("comparison", value::map(json_fields(comparison))),
+                ("comparison", value::map(value::to_fields(comparison))),
             ]);
             let mut entry = intent.entry(action::EXPERIMENT_SUCCESS, &experiment.policy);
             entry.from = Some(experiment.control.to_string());
@@ -92,11 +89,11 @@ impl Store {
         .await
     }
 
-    /// The kill switch, read where what depends on it is written.
+    /// Requires that tuning is enabled, read in the transaction that depends on it.
     pub(in crate::store) async fn require_enabled(
         &self,
-        transaction: &TransactionId,
-    ) -> Result<(), ChangeError> {
+        transaction: &Transaction,
+    ) -> ChangeResult<()> {
         let flags = self.flags_in(transaction).await?;
         match flags.tuning_enabled() {
             true => Ok(()),
@@ -105,33 +102,42 @@ impl Store {
     }
 }
 
-impl PolicySnapshot {
-    /// The experiment, if it is still as it was when it was judged.
-    pub(in crate::store) fn still(
-        &self,
-        judged: &Experiment,
-    ) -> Result<&OpenExperiment, ChangeError> {
-        let as_judged = |it: &&OpenExperiment| {
-            let it = &it.experiment;
-            it.id == judged.id && it.stage == judged.stage && it.status == judged.status
-        };
-        self.experiments.iter().find(as_judged).ok_or_else(|| moved(judged))
-    }
+/// The experiment, if it is still open.
+pub(super) fn require_open<'a>(
+    snapshot: &'a PolicySnapshot,
+    experiment: &Experiment,
+) -> ChangeResult<&'a OpenExperiment> {
+    let found = snapshot.experiments.iter().find(|open| open.experiment.id == experiment.id);
+    found.ok_or_else(|| ChangeError::ExperimentOver(experiment.id.clone()))
+}
 
-    /// The same, if also its version is still in force: the control of a test, the candidate of a
-    /// watch. What somebody set active by hand meanwhile is not ours to replace.
-    pub(in crate::store) fn stands(
-        &self,
-        judged: &Experiment,
-    ) -> Result<&OpenExperiment, ChangeError> {
-        let expected = match judged.kind {
-            Kind::Ab => &judged.control,
-            Kind::Watch => &judged.candidate,
-        };
-        match self.serving() {
-            Some((version, _)) if version == expected => self.still(judged),
-            _ => Err(moved(judged)),
-        }
+/// The experiment, if its stage and status are those that were evaluated.
+pub(super) fn require_unchanged<'a>(
+    snapshot: &'a PolicySnapshot,
+    evaluated: &Experiment,
+) -> ChangeResult<&'a OpenExperiment> {
+    let is_unchanged = |open: &&OpenExperiment| {
+        let stored = &open.experiment;
+        stored.id == evaluated.id
+            && stored.stage == evaluated.stage
+            && stored.status == evaluated.status
+    };
+    snapshot.experiments.iter().find(is_unchanged).ok_or_else(|| moved(evaluated))
+}
+
+/// The same, if its version is also still active: the control of a test, the candidate of a watch. A
+/// version that an admin has activated since is not replaced.
+pub(super) fn require_serving<'a>(
+    snapshot: &'a PolicySnapshot,
+    evaluated: &Experiment,
+) -> ChangeResult<&'a OpenExperiment> {
+    let expected = match evaluated.kind {
+        Kind::Ab => &evaluated.control,
+        Kind::Watch => &evaluated.candidate,
+    };
+    match snapshot.serving() {
+        Some((version, _)) if version == expected => require_unchanged(snapshot, evaluated),
+        _ => Err(moved(evaluated)),
     }
 }
 

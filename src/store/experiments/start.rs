@@ -1,27 +1,22 @@
-//! How experiments begin: A/B tests because somebody asks, watches with an activation.
+//! The start of an A/B test. A watch starts with an activation (see `store::lifecycle`).
 
 use firestore_kit::proto::Write;
-use semver::Version;
-use uuid::Uuid;
 
-use super::document::json_fields;
 use super::read::state_id;
-use super::{CANDIDATE, GUARD};
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
-use crate::store::policies::{PolicySnapshot, patch};
+use crate::store::lifecycle::{CANDIDATE, new_experiment, patch};
 use f0_learning_core::audit::action;
-use f0_learning_core::document::Experiment;
-use f0_learning_core::document::{Candidate, Policy};
-use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric, STAGES, Status};
+use f0_learning_core::document::{Candidate, Experiment, Policy};
+use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
 
-/// What somebody wants of an A/B test; what is not said is as `config/tuning` has it.
+/// The settings of an A/B test; those that are left out are taken from `config/tuning`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExperimentRequest {
     pub metric: Metric,
@@ -43,45 +38,27 @@ impl ExperimentRequest {
     }
 }
 
-impl PolicySnapshot {
-    /// The A/B test that goes on.
-    pub(in crate::store) fn test(&self) -> Option<&Experiment> {
-        let all = self.experiments.iter().map(|it| &it.experiment);
-        all.into_iter().find(|it| it.kind == Kind::Ab)
-    }
-
-    /// Jobs leave a policy alone while it is being tested.
-    pub(in crate::store) fn require_no_test(&self) -> Result<(), ChangeError> {
-        match self.test() {
-            Some(test) => Err(ChangeError::ExperimentRuns {
-                policy: self.id.clone(),
-                experiment: test.id.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Store {
-    /// Gives a draft the first stage's share of the units. The change's `experiment` is its id.
+    /// Gives a draft the first stage's share of the units. The id of the experiment is the `experiment`
+    /// of the audit entry.
     ///
     /// # Errors
-    /// [`ChangeError::ExperimentRuns`] where the policy has an A/B test already,
-    /// [`ChangeError::NoMinEffect`] where costs are compared and none is asked for.
+    /// [`ChangeError::ExperimentRuns`] if the policy already has an A/B test,
+    /// [`ChangeError::NoMinEffect`] if costs are compared and the request has no `min_effect`.
     pub async fn start_experiment(
         &self,
         candidate: &PolicyKey,
-        asked: &ExperimentRequest,
+        request: &ExperimentRequest,
         intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
-        // The configured one is of rewards: of dollars a request it would be more than most cost.
-        if asked.metric == Metric::CostUsd && asked.min_effect.is_none() {
+    ) -> ChangeResult<Changed> {
+        // The configured one is in units of reward; as dollars it would exceed most costs.
+        if request.metric == Metric::CostUsd && request.min_effect.is_none() {
             return Err(ChangeError::NoMinEffect);
         }
         let target = format!("an experiment with {candidate}");
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(&candidate.id, &transaction).await?;
-            let (_, draft) = self.target(candidate, &transaction).await?;
+            let (_, draft) = self.require_version(candidate, &transaction).await?;
             snapshot.require_no_test()?;
             let (control, document) = match snapshot.active.as_slice() {
                 [active] => active,
@@ -90,11 +67,17 @@ impl Store {
             };
             let refused = |refusal| snapshot.refused(Some(&candidate.version), refusal);
             require_testable(&draft).map_err(refused)?;
-            let guard = asked.over(snapshot.guard);
+            let guard = request.over(snapshot.guard);
             guard.validate().map_err(ChangeError::Experiment)?;
             let experiment = Experiment {
-                metric: asked.metric,
-                ..new(Kind::Ab, &candidate.id, [control, &candidate.version], guard, intent)
+                metric: request.metric,
+                ..new_experiment(
+                    Kind::Ab,
+                    &candidate.id,
+                    [control, &candidate.version],
+                    guard,
+                    intent,
+                )
             };
             let (counted, _) = self.counted(&experiment).await?;
             let named = Candidate {
@@ -110,7 +93,7 @@ impl Store {
             let writes = vec![
                 self.create_experiment(&experiment),
                 self.baseline_write(&experiment.id, &counted),
-                patch(document, naming(&named), &[]),
+                patch(document, candidate_fields(&named), &[]),
             ];
             Ok(Decided { writes, entry })
         })
@@ -123,18 +106,6 @@ impl Store {
             ("baseline", value::bytes(baseline.encode())),
         ]);
         write::set(self.db.name(STATE, &state_id(experiment)), fields)
-    }
-
-    /// The write that begins to watch an activation.
-    pub(in crate::store) fn watch(
-        &self,
-        snapshot: &PolicySnapshot,
-        versions: [&Version; 2],
-        intent: &Intent,
-    ) -> (String, Write) {
-        let begun = new(Kind::Watch, &snapshot.id, versions, snapshot.guard, intent);
-        let begun = Experiment { started_by: GUARD.to_owned(), ..begun };
-        (begun.id.clone(), self.create_experiment(&begun))
     }
 }
 
@@ -151,37 +122,7 @@ fn require_testable(draft: &Policy) -> Result<(), Refusal> {
     facts.params.map_err(Refusal::Params)
 }
 
-fn new(
-    kind: Kind,
-    policy: &str,
-    [control, candidate]: [&Version; 2],
-    guard: GuardConfig,
-    intent: &Intent,
-) -> Experiment {
-    Experiment {
-        id: Uuid::new_v4().to_string(),
-        policy: policy.to_owned(),
-        kind,
-        status: Status::Running,
-        open: true,
-        control: control.clone(),
-        candidate: candidate.clone(),
-        metric: Metric::Reward,
-        stage: 0,
-        share: if kind == Kind::Ab { STAGES[0] } else { 1.0 },
-        guard,
-        started_at: intent.now,
-        started_by: intent.actor.clone(),
-        stage_started_at: intent.now,
-        ended_at: None,
-        ended_by: None,
-        reason: None,
-        breach: None,
-        comparison: None,
-    }
-}
-
-/// The field of the active version that names its candidate.
-pub(in crate::store) fn naming(candidate: &Candidate) -> Fields {
-    value::fields([(CANDIDATE, value::map(json_fields(candidate)))])
+/// The field of the active version with its candidate.
+pub(super) fn candidate_fields(candidate: &Candidate) -> Fields {
+    value::fields([(CANDIDATE, value::map(value::to_fields(candidate)))])
 }

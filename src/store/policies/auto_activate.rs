@@ -1,9 +1,9 @@
-//! Activation by the tune job, where the flags allow it.
+//! Activation by the tune job, if the flags allow it.
 
 use std::collections::BTreeMap;
 
-use super::TUNER;
-use crate::store::change::{ChangeError, Changed};
+use crate::store::change::{ChangeError, ChangeResult, Changed};
+use crate::store::lifecycle::TUNER;
 use crate::store::{Result, Store};
 use f0_learning_core::audit::action;
 use f0_learning_core::document::Policy;
@@ -12,18 +12,18 @@ use f0_learning_core::policy::{PolicyKey, lifecycle};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What became of a draft that the job would activate.
+/// The outcome of an automatic activation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AutoOutcome {
     Activated(Box<Changed>),
-    /// Why the draft is left to a person, or to a later pass.
+    /// Why the draft waits for an admin or a later pass.
     AwaitingApproval(String),
 }
 
 impl Store {
-    /// Activates a draft of the tuner's whose `weights` were checked against the bounds. The flags,
-    /// the pin, the draft, its parent, and how many were activated in the last 24 hours are all
-    /// read inside the transaction that writes.
+    /// Activates a draft of the tuner if its weights are still those that were checked against the
+    /// bounds. The transaction that writes also reads the flags, the pin, the draft, its parent and
+    /// the number of activations in the last 24 hours.
     pub async fn auto_activate(
         &self,
         key: &PolicyKey,
@@ -41,25 +41,22 @@ impl Store {
                     return Err(ChangeError::SwitchedOff(flags));
                 }
                 let snapshot = self.snapshot(&key.id, &transaction).await?;
-                if !snapshot.pin().is_empty() {
-                    let why = "an admin pinned it".to_owned();
-                    return Err(ChangeError::Pinned(key.id.clone(), why));
-                }
+                snapshot.require_unpinned()?;
                 snapshot.require_no_test()?;
-                let (document, policy) = self.target(key, &transaction).await?;
-                require_as_checked(&policy, weights)?;
+                let (document, policy) = self.require_version(key, &transaction).await?;
+                require_unchanged(&policy, weights)?;
                 let since = now - DAY_MS;
                 let done = self.activations_since(&key.id, TUNER, since, &transaction).await?;
                 if done >= max_per_day as usize {
                     return Err(ChangeError::LeftToPerson(format!(
                         "{done} versions of {} were activated automatically in the last 24 hours, \
-                         the most that config/tuning allows",
+                         and config/tuning allows no more",
                         key.id
                     )));
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent))
+                Ok(self.decide_activation(&snapshot, &plan, &document, action::ACTIVATE, intent))
             })
             .await;
         match outcome {
@@ -70,11 +67,11 @@ impl Store {
     }
 }
 
-/// Only what the tuner made, and only as it was checked.
-fn require_as_checked(policy: &Policy, weights: &BTreeMap<String, f64>) -> Result<(), ChangeError> {
+/// Requires that the tuner created the draft, and that its weights are those that were checked.
+fn require_unchanged(policy: &Policy, weights: &BTreeMap<String, f64>) -> ChangeResult<()> {
     if policy.created_by != TUNER {
         let by = &policy.created_by;
-        return Err(ChangeError::LeftToPerson(format!("{} was made by {by}", policy.name())));
+        return Err(ChangeError::LeftToPerson(format!("{} was created by {by}", policy.name())));
     }
     match policy.params.model_weights() {
         Ok(Some(found)) if found == *weights => Ok(()),

@@ -1,10 +1,10 @@
-//! What came of the decisions on a policy: its trail and what its versions earned, brought
-//! together for `domain::effectiveness`.
+//! The effects of the decisions on a policy, computed from its audit trail and the rewards of its
+//! versions (see `f0_learning_core::effectiveness`).
 
 use std::collections::BTreeSet;
 
-use crate::store::Result;
-use crate::store::{GUARD, Store, TUNER};
+use crate::store::lifecycle::{GUARD, TUNER};
+use crate::store::{Result, Store};
 use f0_learning_core::audit::AuditEntry;
 use f0_learning_core::effectiveness::{Effectiveness, effectiveness};
 
@@ -13,18 +13,18 @@ pub const MAX_EFFECT_DAYS: u32 = 365;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// How much further back to look for the proposals that were decided on within the time.
+/// How much earlier the proposals of decisions within the period may be.
 const EARLIER_PROPOSALS_MS: i64 = 30 * DAY_MS;
 
 impl Store {
-    /// Over the last `days` up to `now`.
+    /// The effects of the last `days` before `now`.
     pub async fn effectiveness(&self, id: &str, days: u32, now: i64) -> Result<Effectiveness> {
         let since = now - i64::from(days) * DAY_MS;
         let trail = self.trail(id, Some(since - EARLIER_PROPOSALS_MS)).await?;
         let entries: Vec<AuditEntry> = trail.into_iter().map(|record| record.entry).collect();
-        let named: BTreeSet<_> =
+        let versions: BTreeSet<_> =
             entries.iter().flat_map(|entry| &entry.changes).map(|change| &change.version).collect();
-        let earned = self.earned(id, named).await?;
+        let earned = self.earned(id, versions).await?;
         Ok(effectiveness(&entries, &earned, &[TUNER, GUARD], since, now))
     }
 }

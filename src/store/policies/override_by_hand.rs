@@ -1,13 +1,15 @@
-//! A version written by an admin: active from the start, with what it replaces as its parent.
+//! A version written by an admin: active at once, with the version it replaces as its parent.
 
 use semver::Version;
 use serde_json::Value as Json;
 
-use super::document::document_id;
-use super::transition::{PolicySnapshot, activated, archiving, check_id, entry_of};
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
+use crate::store::lifecycle::{
+    PolicySnapshot, activation_fields, archive_writes, check_policy_id, document_id, policy_key,
+    transition_entry,
+};
 use f0_learning_core::audit::action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
@@ -16,17 +18,17 @@ use f0_learning_core::policy::{EditError, Params, PolicyKey};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
 
-/// What the new version's params are to be.
+/// The params of the new version.
 #[derive(Clone, Debug)]
 pub enum OverrideParams {
-    /// The active version's, with values at these paths.
+    /// Those of the active version, with these values at these paths.
     Set(Vec<(String, Json)>),
-    /// These and nothing else.
+    /// Exactly these.
     Whole(Params),
 }
 
 impl OverrideParams {
-    /// The params that this makes of the active version's, checked.
+    /// The params of the new version over those of the active one, validated.
     pub fn over(&self, parent: &Policy) -> Result<Params, EditError> {
         let params = match self {
             Self::Whole(params) => params.clone(),
@@ -43,18 +45,18 @@ impl OverrideParams {
 }
 
 impl Store {
-    /// Writes a new version and makes it active.
+    /// Creates a new version and makes it active.
     ///
     /// # Errors
-    /// [`ChangeError::Moved`] where `expected` is given and another version is active.
+    /// [`ChangeError::Moved`] if `expected` is given and another version is active.
     pub async fn override_policy(
         &self,
         id: &str,
         params: &OverrideParams,
         expected: Option<&Version>,
         intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
-        check_id(id)?;
+    ) -> ChangeResult<Changed> {
+        check_policy_id(id)?;
         let target = format!("the override of {id}");
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(id, &transaction).await?;
@@ -74,16 +76,15 @@ impl Store {
             let refused = |source| ChangeError::Params { name: parent_policy.name(), source };
             let params = params.over(&parent_policy).map_err(refused)?;
             let version = self.free_version(id, parent, &transaction).await?;
-            let key = PolicyKey::new(id, version)
-                .map_err(|error| ChangeError::PolicyId(id.to_owned(), error))?;
+            let key = policy_key(id, &version)?;
             let plan = lifecycle::override_with(&snapshot.versions(), &key.version)
                 .map_err(|refusal| ChangeError::Refused { name: id.to_owned(), refusal })?;
-            let mut writes = archiving(&snapshot, &plan, intent.now);
-            let fields = new_version(&snapshot, &plan, &key, parent, &params, intent);
+            let mut writes = archive_writes(&snapshot, &plan, intent.now);
+            let fields = new_version_fields(&snapshot, &plan, &key, parent, &params, intent);
             let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
-            let mut entry = entry_of(&plan, action::OVERRIDE, id, intent);
             let action = action::OVERRIDE;
+            let mut entry = transition_entry(&plan, action, id, intent);
             writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
             Ok(Decided { writes, entry })
         })
@@ -91,7 +92,7 @@ impl Store {
     }
 }
 
-fn new_version(
+fn new_version_fields(
     snapshot: &PolicySnapshot,
     plan: &Plan,
     key: &PolicyKey,
@@ -99,7 +100,7 @@ fn new_version(
     params: &Params,
     intent: &Intent,
 ) -> Fields {
-    let mut fields = activated(snapshot, plan, intent);
+    let mut fields = activation_fields(snapshot, plan, intent);
     fields.extend(value::fields([
         ("id", value::string(key.id.as_str())),
         ("version", value::string(key.version.to_string())),

@@ -1,25 +1,24 @@
-//! Pinning: the tuner leaves a policy alone until it is unpinned. The pin stands on the active
-//! version, where components and people see it, and moves with every transition.
+//! Pins: jobs do not change a pinned policy. The pin is recorded on the active version, where
+//! components and people see it, and moves with every transition.
 
-use super::document::PIN_FIELDS;
-use super::transition::{check_id, patch};
 use crate::store::Store;
-use crate::store::change::{ChangeError, Changed, Decided};
+use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::lifecycle::{PIN_FIELDS, check_policy_id, patch};
 use f0_learning_core::audit::action;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::Refusal;
-use firestore_kit::TransactionId;
+use firestore_kit::Transaction;
 use firestore_kit::value::{self, Fields};
 
 impl Store {
-    /// Keeps the tuner off a policy. `intent` must give the reason.
-    pub async fn pin(&self, id: &str, intent: &Intent) -> Result<Changed, ChangeError> {
+    /// Keeps jobs from changing a policy. The intent must have a reason.
+    pub async fn pin(&self, id: &str, intent: &Intent) -> ChangeResult<Changed> {
         let reason = intent.reason.clone().ok_or(ChangeError::NoReason)?;
         self.change_pin(id, true, &reason, intent).await
     }
 
-    /// Lets the tuner at a policy again.
-    pub async fn unpin(&self, id: &str, intent: &Intent) -> Result<Changed, ChangeError> {
+    /// Lets jobs change a policy again.
+    pub async fn unpin(&self, id: &str, intent: &Intent) -> ChangeResult<Changed> {
         self.change_pin(id, false, "", intent).await
     }
 
@@ -29,8 +28,8 @@ impl Store {
         pinned: bool,
         reason: &str,
         intent: &Intent,
-    ) -> Result<Changed, ChangeError> {
-        check_id(id)?;
+    ) -> ChangeResult<Changed> {
+        check_policy_id(id)?;
         let fields = match pinned {
             true => value::fields([
                 ("pinned", value::boolean(true)),
@@ -54,21 +53,19 @@ impl Store {
         pinned: bool,
         fields: &Fields,
         intent: &Intent,
-        transaction: &TransactionId,
-    ) -> Result<Decided, ChangeError> {
+        transaction: &Transaction,
+    ) -> ChangeResult<Decided> {
         let snapshot = self.snapshot(id, transaction).await?;
         if snapshot.active.is_empty() {
             self.require_policy(id, transaction).await?;
             return Err(ChangeError::Refused { name: id.to_owned(), refusal: Refusal::NoneActive });
         }
-        let held = snapshot.pin();
-        match (pinned, !held.is_empty()) {
-            (true, true) => {
-                let why = value::as_str(&held, "pinReason").unwrap_or_default();
-                return Err(ChangeError::Pinned(id.to_owned(), why));
+        match pinned {
+            true => snapshot.require_unpinned()?,
+            false if snapshot.pin().is_empty() => {
+                return Err(ChangeError::NotPinned(id.to_owned()));
             }
-            (false, false) => return Err(ChangeError::NotPinned(id.to_owned())),
-            _ => {}
+            false => {}
         }
         let writes = snapshot
             .active

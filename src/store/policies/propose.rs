@@ -1,23 +1,19 @@
-//! The tuner's drafts.
+//! The drafts of the tuner.
 
 use firestore_kit::proto::{Document, Write};
 use semver::Version;
 use serde_json::Value as Json;
 
-use super::TUNER;
-use super::document::{document_id, has_status, pin_of};
-use crate::store::Result;
-use crate::store::Store;
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, flags_of};
-use crate::store::experiments::CANDIDATE;
+use crate::store::lifecycle::{CANDIDATE, TUNER, document_id, has_status, pin_of};
+use crate::store::{Result, Store};
 use f0_learning_core::audit::{AuditEntry, action};
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{Params, PolicyKey, PolicyStatus};
-use firestore_kit::Repeat;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::write;
+use firestore_kit::{Repeat, Timestamp, write};
 
 /// A draft that the tune job wants to write.
 #[derive(Clone, Debug)]
@@ -28,29 +24,29 @@ pub struct NewDraft {
     pub notes: String,
     pub expected_gain: f64,
     pub evidence: Json,
-    /// What it was decided from, as [`TuningInput::encode`](f0_learning_core::tuning::TuningInput::encode)
-    /// has it.
+    /// The input of the decision, encoded by
+    /// [`TuningInput::encode`](f0_learning_core::tuning::TuningInput::encode).
     pub decision: Option<Vec<u8>>,
-    /// The tuner's open drafts that this one takes the place of.
+    /// The open drafts of the tuner that this one replaces.
     pub supersedes: Vec<Version>,
     pub now: i64,
 }
 
-/// What became of a proposal.
+/// The outcome of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProposeOutcome {
     Proposed,
-    /// The flags forbid it, as read in the transaction that would have written the draft.
+    /// The flags forbid it; they are read in the transaction that would write the draft.
     SwitchedOff(FlagsState),
-    /// Somebody pinned the policy.
+    /// The policy is pinned.
     Pinned,
-    /// The policy changed since the evidence was weighed; the next pass decides anew.
+    /// The policy changed since the evidence was evaluated; the next pass decides again.
     Conflict(&'static str),
 }
 
 impl Store {
-    /// Writes a draft with its audit entry, and retires the draft it supersedes, in one
-    /// transaction that reads the flags and the parent again.
+    /// Writes a draft with its audit entry and rejects the drafts it supersedes, in one transaction
+    /// that reads the flags and the parent again.
     pub async fn propose(&self, draft: &NewDraft) -> Result<ProposeOutcome> {
         self.db
             .in_transaction(
@@ -68,7 +64,7 @@ impl Store {
                     let mut names =
                         vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
                     names.extend(superseded.iter().map(|(_, name)| name.clone()));
-                    let found = self.db.get_many(names, Some(&transaction)).await?;
+                    let found = self.db.get_many_in(names, &transaction).await?;
 
                     let flags = flags_of(found.get(&flags_name));
                     if !flags.tuning_enabled() {
@@ -82,7 +78,7 @@ impl Store {
                         let outcome = ProposeOutcome::Conflict("another version became active");
                         return Ok((Vec::new(), outcome));
                     }
-                    if draft.supersedes.iter().any(|it| is_tested(parent, it)) {
+                    if draft.supersedes.iter().any(|version| is_tested(parent, version)) {
                         return Ok((
                             Vec::new(),
                             ProposeOutcome::Conflict("the open draft is tested"),
@@ -105,9 +101,9 @@ impl Store {
                             let outcome = ProposeOutcome::Conflict("the open draft was decided on");
                             return Ok((Vec::new(), outcome));
                         }
-                        let seen = superseded.and_then(|document| document.update_time);
-                        writes.push(superseding(name, draft, seen.unwrap_or_default()));
-                        writes.push(self.audit_write(&superseding_entry(draft, version)));
+                        let update_time = superseded.and_then(|document| document.update_time);
+                        writes.push(supersede_write(name, draft, update_time.unwrap_or_default()));
+                        writes.push(self.audit_write(&supersede_entry(draft, version)));
                     }
                     Ok((writes, ProposeOutcome::Proposed))
                 },
@@ -122,9 +118,9 @@ impl Store {
 
 /// Whether the active version names this draft as its candidate.
 fn is_tested(active: Option<&Document>, draft: &Version) -> bool {
-    let candidate = active.and_then(|it| value::as_map(&it.fields, CANDIDATE));
-    let version = candidate.and_then(|it| value::as_str(it, "version"));
-    version.is_some_and(|it| it == draft.to_string())
+    let candidate = active.and_then(|document| value::as_map(&document.fields, CANDIDATE));
+    let version = candidate.and_then(|fields| value::as_str(fields, "version"));
+    version.is_some_and(|version| version == draft.to_string())
 }
 
 fn draft_fields(draft: &NewDraft) -> Fields {
@@ -142,12 +138,12 @@ fn draft_fields(draft: &NewDraft) -> Fields {
     ])
 }
 
-fn superseding(name: String, draft: &NewDraft, seen: firestore_kit::Timestamp) -> Write {
+fn supersede_write(name: String, draft: &NewDraft, update_time: Timestamp) -> Write {
     let fields = value::fields([
         ("status", value::string(PolicyStatus::Rejected.as_str())),
         ("supersededBy", value::string(draft.key.version.to_string())),
     ]);
-    write::patch_if_unchanged(name, fields, seen)
+    write::patch_if_unchanged(name, fields, update_time)
 }
 
 fn proposal_entry(draft: &NewDraft) -> AuditEntry {
@@ -167,7 +163,7 @@ fn proposal_entry(draft: &NewDraft) -> AuditEntry {
     }
 }
 
-fn superseding_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
+fn supersede_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
     let change = StatusChange {
         version: superseded.clone(),
         from: Some(PolicyStatus::Draft),
@@ -180,7 +176,7 @@ fn superseding_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
         id: draft.key.id.clone(),
         from: Some(superseded.to_string()),
         to: Some(draft.key.version.to_string()),
-        reason: Some("newer evidence points elsewhere".to_owned()),
+        reason: Some("newer evidence favours other weights".to_owned()),
         changes: vec![change],
         ..AuditEntry::default()
     }

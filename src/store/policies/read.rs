@@ -1,22 +1,17 @@
-//! Reading versions.
+//! Reading policy versions.
 
 use std::collections::BTreeSet;
 
-use firestore_kit::proto::Document;
 use semver::Version;
 
-use super::document::document_id;
-use crate::store::Result;
-use crate::store::Store;
 use crate::store::collection::POLICIES;
+use crate::store::lifecycle::document_id;
+use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use firestore_kit::Query;
-use firestore_kit::TransactionId;
-use firestore_kit::value;
-use firestore_kit::{Page, PageRequest, by_name};
+use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value};
 
-/// How many of a policy's latest versions are read where its recent history matters.
+/// The number of a policy's latest versions that count as recent.
 pub(in crate::store) const RECENT_VERSIONS: usize = 20;
 
 #[derive(Clone, Debug, Default)]
@@ -31,7 +26,7 @@ impl Store {
         let query =
             Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
         let documents = self.db.query_all(POLICIES, query.build()).await?;
-        Ok(sorted(self.decode_sound(&documents)))
+        Ok(sorted(self.decode_readable_policies(&documents)))
     }
 
     /// Every version of every policy, or of one, in the order of id and version.
@@ -41,10 +36,10 @@ impl Store {
             query = query.equal("id", value::string(id));
         }
         let documents = self.db.query_all(POLICIES, query.build()).await?;
-        Ok(sorted(self.decode_sound(&documents)))
+        Ok(sorted(self.decode_readable_policies(&documents)))
     }
 
-    /// The versions that match, a page at a time, in the order of their document ids.
+    /// The versions that match, one page at a time, in the order of their document ids.
     pub async fn policies_page(
         &self,
         filter: &PolicyFilter,
@@ -57,19 +52,21 @@ impl Store {
         if let Some(status) = filter.status {
             query = query.equal("status", value::string(status.as_str()));
         }
-        let documents =
-            self.db.query_all(POLICIES, by_name(&self.db, query, POLICIES, page)).await?;
-        Page::of(page, &documents, |documents| Ok(self.decode_sound(documents)))
+        let order = PageOrder::ByName;
+        let query = order.query(&self.db, POLICIES, query, page);
+        let documents = self.db.query_all(POLICIES, query).await?;
+        Ok(Page::of(order, page, &documents, |shown| self.decode_readable_policies(shown)))
     }
 
     /// A policy's active versions and open drafts, in the order of their versions.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        let mut snapshot = Vec::new();
+        let mut versions = Vec::new();
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
             let query = with_status(id, status).build();
-            snapshot.extend(self.decode_sound(&self.db.query_all(POLICIES, query).await?));
+            versions
+                .extend(self.decode_readable_policies(&self.db.query_all(POLICIES, query).await?));
         }
-        Ok(sorted(snapshot))
+        Ok(sorted(versions))
     }
 
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {
@@ -79,11 +76,11 @@ impl Store {
 
     /// A policy's latest versions, newest first.
     pub async fn recent_versions(&self, id: &str) -> Result<Vec<Policy>> {
-        Ok(self.decode_sound(&self.db.query_all(POLICIES, recent(id).build()).await?))
+        Ok(self.decode_readable_policies(&self.db.query_all(POLICIES, recent(id).build()).await?))
     }
 
-    /// The ids of all policies. Leaps from one to the next: one read for each policy, however
-    /// many versions it has.
+    /// The ids of all policies. Skips from one id to the next: one read for each policy, independent
+    /// of the number of its versions.
     pub async fn policy_ids(&self) -> Result<BTreeSet<String>> {
         let mut ids = BTreeSet::new();
         let mut last: Option<String> = None;
@@ -93,7 +90,7 @@ impl Store {
                 query = query.start_after(vec![value::string(last.as_str())]);
             }
             let documents = self.db.query_all(POLICIES, query.build()).await?;
-            // An id that is no text comes after all that are.
+            // Ids of other types come after all strings.
             let found = documents.first().and_then(|found| value::as_str(&found.fields, "id"));
             let Some(id) = found else { return Ok(ids) };
             ids.insert(id.clone());
@@ -101,31 +98,12 @@ impl Store {
         }
     }
 
-    /// The active versions of one policy as documents, read inside a transaction: that another
-    /// becomes active meanwhile makes its commit fail.
-    pub(in crate::store) async fn active_documents(
-        &self,
-        id: &str,
-        transaction: &TransactionId,
-    ) -> Result<Vec<Document>> {
-        self.documents_with_status(id, PolicyStatus::Active, transaction).await
-    }
-
-    pub(in crate::store) async fn documents_with_status(
-        &self,
-        id: &str,
-        status: PolicyStatus,
-        transaction: &TransactionId,
-    ) -> Result<Vec<Document>> {
-        self.db.query_in(POLICIES, with_status(id, status).build(), transaction).await
-    }
-
     /// A version number that no version of the policy has, read inside a transaction.
     pub(in crate::store) async fn free_version(
         &self,
         id: &str,
         parent: &Version,
-        transaction: &TransactionId,
+        transaction: &Transaction,
     ) -> Result<Version> {
         let documents = self.db.query_in(POLICIES, recent(id).build(), transaction).await?;
         let versions: Vec<Version> = documents
@@ -133,11 +111,10 @@ impl Store {
             .filter_map(|found| value::as_str(&found.fields, "version")?.parse().ok())
             .collect();
         let mut version = f0_learning_core::policy::next_free_patch(parent, &versions);
-        // Recent versions are those created last; an old one may have a higher number.
+        // Recent versions are those created last; an older one may have a higher number.
         loop {
-            let name = self.db.name(POLICIES, &document_id(id, &version));
-            let found = self.db.get_many(vec![name], Some(transaction)).await?;
-            if found.is_empty() {
+            let found = self.db.get_in(POLICIES, &document_id(id, &version), transaction).await?;
+            if found.is_none() {
                 return Ok(version);
             }
             version = f0_learning_core::policy::next_patch(&version);

@@ -1,19 +1,17 @@
-//! `ops_audit`: who did what, when, and on what it rested. Entries are only ever created, and
-//! always in the commit that makes the change they tell of.
+//! `ops_audit`: who did what, when and why. Entries are only created, always in the commit that makes
+//! the change that they record.
 
 use firestore_kit::proto::{Document, Write};
-use serde_json::{Map, Value as Json};
-use uuid::Uuid;
 
+use crate::store::ids::random_id;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
 use f0_learning_core::audit::{AuditEntry, action};
-use firestore_kit::Query;
-use firestore_kit::TransactionId;
-use firestore_kit::{Page, PageRequest, newest_first};
-use firestore_kit::{value, write};
+use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value, write};
 
-/// Which entries of the trail to read; all that is left out matches.
+const ORDER: PageOrder = PageOrder::NewestFirst("ts");
+
+/// Which entries to read; a field that is left out matches all.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     pub id: Option<String>,
@@ -26,7 +24,7 @@ pub struct AuditFilter {
 }
 
 impl AuditFilter {
-    /// Everything that was done to one policy.
+    /// All changes of one policy.
     pub fn of(id: &str) -> Self {
         Self { id: Some(id.to_owned()), ..Self::default() }
     }
@@ -54,23 +52,19 @@ impl AuditFilter {
 pub struct AuditRecord {
     /// The document's id.
     pub audit_id: String,
-    /// When its commit was, in microseconds since the epoch: the order of what happened.
+    /// When it was committed, in microseconds since the epoch: the order of the changes.
     pub committed_us: i64,
     pub entry: AuditEntry,
 }
 
 impl Store {
-    /// The write that creates an entry; it belongs into the commit of the change itself.
+    /// The write that creates an entry; it belongs in the commit of the change.
     pub(in crate::store) fn audit_write(&self, entry: &AuditEntry) -> Write {
-        self.audit_write_as(&Uuid::new_v4().to_string(), entry)
+        self.audit_write_as(&random_id(), entry)
     }
 
     pub(in crate::store) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Write {
-        let fields = match serde_json::to_value(entry) {
-            Ok(Json::Object(object)) => value::fields_from_json(&object),
-            _ => value::Fields::default(),
-        };
-        write::create(self.db.name(AUDIT, id), fields)
+        write::create(self.db.name(AUDIT, id), value::to_fields(entry))
     }
 
     /// The latest entries that match, newest first.
@@ -79,33 +73,33 @@ impl Store {
         Ok(self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?))
     }
 
-    /// The entries that match, a page at a time, newest first.
+    /// The entries that match, one page at a time, newest first.
     pub async fn audit_page(
         &self,
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditRecord>> {
-        let query = newest_first(&self.db, filter.query(), AUDIT, page);
+        let query = ORDER.query(&self.db, AUDIT, filter.query(), page);
         let documents = self.db.query_all(AUDIT, query).await?;
-        Page::of(page, &documents, |documents| Ok(self.decode_trail(documents)))
+        Ok(Page::of(ORDER, page, &documents, |shown| self.decode_trail(shown)))
     }
 
-    /// All that was done to a policy, or all since a time, in the order of the commits.
+    /// All changes of a policy, or those since a time, in the order of the commits.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
         let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
         let mut trail = self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?);
-        // Entries of one commit tell of different versions: among them any order will do.
+        // Entries of one commit are about different versions, so their order does not matter.
         trail.sort_by_key(|record| record.committed_us);
         Ok(trail)
     }
 
-    /// How often an actor activated a version of a policy since a time, read in a transaction.
+    /// The number of activations of a policy by an actor since a time, read in a transaction.
     pub(in crate::store) async fn activations_since(
         &self,
         id: &str,
         actor: &str,
         since: i64,
-        transaction: &TransactionId,
+        transaction: &Transaction,
     ) -> Result<usize> {
         let filter = AuditFilter {
             id: Some(id.to_owned()),
@@ -118,20 +112,18 @@ impl Store {
         Ok(self.db.query_in(AUDIT, query, transaction).await?.len())
     }
 
-    /// Every service may create entries: one that makes no sense must not hide the others.
+    /// Decodes the entries that can be decoded: any component may create entries, and a malformed one
+    /// must not hide the rest.
     fn decode_trail(&self, documents: &[Document]) -> Vec<AuditRecord> {
         let decode = |document| {
             let record = self.decode_audit(document);
-            record
-                .inspect_err(|error| tracing::error!(%error, "an audit entry is passed over"))
-                .ok()
+            record.inspect_err(|error| tracing::error!(%error, "skipping an audit entry")).ok()
         };
         documents.iter().filter_map(decode).collect()
     }
 
     pub(in crate::store) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {
-        let json: Map<String, Json> = value::fields_to_json(&document.fields);
-        let entry = serde_json::from_value(Json::Object(json)).map_err(|error| {
+        let entry = value::from_fields(&document.fields).map_err(|error| {
             StoreError::decode(self.db.short_name(&document.name), "an audit entry", error)
         })?;
         let created = document.create_time.unwrap_or_default();

@@ -1,25 +1,25 @@
-//! `ops_state/retention`, and the documents that are old enough to leave.
+//! `ops_state/retention`, and the documents that are old enough to be archived.
 
 use firestore_kit::Timestamp;
-use firestore_kit::proto::{Document, value::ValueType};
+use firestore_kit::proto::Document;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{Column, Key, Manifest, Table, Values};
 use crate::store::Store;
 use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS, STATE};
 use crate::store::scoring::cursor::Position;
 use crate::store::scoring::stored_fields::OfShard;
 use crate::store::{Result, StoreError};
+use f0_learning_core::document::{DocumentKey, Manifest};
 use f0_learning_core::observation::MIN_TS;
 use f0_learning_core::sharding::{Shard, UNSHARDED};
-use firestore_kit::Query;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{MAX_BATCH, write};
+use firestore_kit::{MAX_BATCH, Query, write};
 
 const RETENTION: &str = "retention";
+const STATE_PATH: &str = "ops_state/retention";
 
-/// What is archived, in this order: a reward outlives its observation, so that no observation ever
-/// looks as if it had none.
+/// The archived collections, in the order of archiving: a reward outlives its observation, so that no
+/// observation ever appears to be without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Archived {
@@ -48,7 +48,7 @@ impl Archived {
     }
 }
 
-/// A file that was written and verified, and whose documents may be deleted.
+/// A file that was written and verified, so that its documents may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingFile {
     pub archived: Archived,
@@ -59,17 +59,17 @@ pub struct PendingFile {
 /// The stored state, with the update time that the next commit must find unchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RetentionState {
-    /// Rises with every file, and is part of its name.
+    /// Rises with every file and is part of its name.
     pub sequence: i64,
     pub pending: Option<PendingFile>,
-    seen: Option<Timestamp>,
+    update_time: Option<Timestamp>,
 }
 
 /// Documents read for a file, in the order of (`ts`, id).
 #[derive(Debug, Default)]
 pub struct OldDocuments {
     documents: Vec<Document>,
-    /// Where the next page begins.
+    /// The position after which the next page starts.
     last: Option<Position>,
     pub bytes: usize,
 }
@@ -78,8 +78,8 @@ pub struct OldDocuments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Of(Shard),
-    /// Those that no shard's queries find.
-    Nobodys,
+    /// Those that the queries of no shard find.
+    Unsharded,
 }
 
 impl OldDocuments {
@@ -91,12 +91,12 @@ impl OldDocuments {
         self.documents.is_empty()
     }
 
-    /// The `ts` of the first, in epoch milliseconds.
+    /// The `ts` of the first document, in epoch milliseconds.
     pub fn first_ts(&self) -> Option<i64> {
         self.documents.first().map(ts_of)
     }
 
-    /// Leaves only those before `end`; whether that left any out.
+    /// Removes the documents at or after `end`; returns whether there were any.
     pub fn cut_at(&mut self, end: i64) -> bool {
         let kept = self.documents.partition_point(|document| ts_of(document) < end);
         let cut = kept < self.documents.len();
@@ -104,68 +104,19 @@ impl OldDocuments {
         cut
     }
 
-    /// The rows of a file.
-    pub fn table(&self, archived: Archived) -> Table {
-        let keys = self.documents.iter().map(|document| Key {
+    /// The keys of the documents.
+    pub fn keys(&self) -> Vec<DocumentKey> {
+        let key = |document: &Document| DocumentKey {
             id: value::document_id(document).to_owned(),
             ts: ts_of(document),
             updated: document.update_time.as_ref().map_or(0, value::epoch_micros),
-        });
-        let column = |name: &'static str, values| Column { name, values };
-        let text = |name: &'static str| {
-            let values = self.documents.iter().map(|it| value::as_str(&it.fields, name));
-            column(name, Values::Text(values.collect()))
         };
-        let number = |name: &'static str| {
-            let values = self.documents.iter().map(|it| number_of(&it.fields, name));
-            column(name, Values::Number(values.collect()))
-        };
-        let whole = |name: &'static str| {
-            let values = self.documents.iter().map(|it| value::as_whole(&it.fields, name));
-            column(name, Values::Whole(values.collect()))
-        };
-        let detail = |name: &'static str| {
-            let values = self.documents.iter().map(|document| {
-                value::as_map(&document.fields, "details").and_then(|map| number_of(map, name))
-            });
-            column(name, Values::Number(values.collect()))
-        };
-        // The document as it was: what the columns do not show is not lost.
-        let document = || {
-            let values = self.documents.iter().map(|document| {
-                serde_json::to_string(&value::fields_to_json(&document.fields)).ok()
-            });
-            column("document", Values::Text(values.collect()))
-        };
-        let columns = match archived {
-            Archived::Observations => vec![
-                text("component"),
-                text("outcome"),
-                number("durationMs"),
-                whole("tokensIn"),
-                whole("tokensOut"),
-                number("costUsd"),
-                text("policyVersion"),
-                text("errorCode"),
-                number("sampleRate"),
-                number("propensity"),
-                document(),
-            ],
-            Archived::Rewards => vec![
-                text("component"),
-                number("score"),
-                detail("successBoost"),
-                detail("latencyPenalty"),
-                detail("costPenalty"),
-                detail("errorPenalty"),
-                text("policyVersion"),
-                text("configVersion"),
-            ],
-            Archived::Quarantine => {
-                vec![text("component"), text("field"), text("reason"), document()]
-            }
-        };
-        Table { keys: keys.collect(), columns }
+        self.documents.iter().map(key).collect()
+    }
+
+    /// The fields of the documents, in the order of the keys.
+    pub fn fields(&self) -> impl Iterator<Item = &Fields> {
+        self.documents.iter().map(|document| &document.fields)
     }
 }
 
@@ -174,24 +125,24 @@ impl Store {
         let Some(document) = self.db.get(STATE, RETENTION).await? else {
             return Ok(RetentionState::default());
         };
-        let wrong = |what: &str| {
-            StoreError::decode("ops_state/retention", "the state of retention", what.to_owned())
-        };
+        let malformed =
+            |detail: &str| StoreError::decode(STATE_PATH, "the state of retention", detail);
         let fields = &document.fields;
         let pending = match fields.get("pending").map(value::to_json) {
             None => None,
             Some(json) => {
-                Some(serde_json::from_value(json).map_err(|error| wrong(&error.to_string()))?)
+                Some(serde_json::from_value(json).map_err(|error| malformed(&error.to_string()))?)
             }
         };
-        let sequence = value::as_int(fields, "sequence").ok_or_else(|| wrong("no sequence"))?;
-        Ok(RetentionState { sequence, pending, seen: document.update_time })
+        let sequence =
+            value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
+        Ok(RetentionState { sequence, pending, update_time: document.update_time })
     }
 
-    /// Stores that a file is written, or that its documents are gone.
+    /// Stores that a file was written, or, without one, that the documents of the last one are deleted.
     ///
     /// # Errors
-    /// A conflict where another worker was first.
+    /// A conflict if another worker was first.
     pub async fn commit_retention(
         &self,
         state: &RetentionState,
@@ -203,24 +154,25 @@ impl Store {
             let json = serde_json::to_value(pending).unwrap_or_default();
             fields.insert("pending".to_owned(), value::from_json(&json));
         }
-        let write = write::set_if_unchanged(self.db.name(STATE, RETENTION), fields, state.seen);
-        let answer = self.db.commit("ops_state/retention", vec![write], None).await?;
-        Ok(RetentionState { sequence, pending, seen: write::update_time(&answer, 0) })
+        let name = self.db.name(STATE, RETENTION);
+        let write = write::set_if_unchanged(name, fields, state.update_time);
+        let response = self.db.commit(STATE_PATH, vec![write]).await?;
+        Ok(RetentionState { sequence, pending, update_time: write::update_time(&response, 0) })
     }
 
-    /// The parts that the documents of a collection are read in. Where observations are sharded each
-    /// part is asked for by its number, so that no index over `ts` alone is needed.
+    /// The parts in which the documents of a collection are read. If observations are sharded, each
+    /// part is queried by its number, so that no index over `ts` alone is needed.
     pub async fn parts(&self, archived: Archived) -> Result<Vec<Part>> {
         let layout = self.layout().await?.layout;
         if layout.shards == 0 || archived == Archived::Quarantine {
             return Ok(vec![Part::Of(Shard::All)]);
         }
         let shards = self.shards_in(archived.collection()).await?;
-        Ok(shards.into_iter().map(Part::Of).chain([Part::Nobodys]).collect())
+        Ok(shards.into_iter().map(Part::Of).chain([Part::Unsharded]).collect())
     }
 
-    /// Adds a page of documents of a part with `ts` before `before` that come after those already
-    /// read. Returns whether there may be more.
+    /// Adds a page of documents of a part with `ts` before `before`, after those already read. Returns
+    /// whether there may be more.
     pub async fn read_old(
         &self,
         archived: Archived,
@@ -230,17 +182,17 @@ impl Store {
         page: usize,
     ) -> Result<bool> {
         let from = match archived {
-            // What lies before is no observation; its place is in quarantine, and it leaves with
-            // its entry there.
+            // A document with an earlier `ts` is not a valid observation: it is in quarantine and
+            // leaves with its entry there.
             Archived::Observations => MIN_TS,
             _ => 0,
         };
-        // Only its reward says when an observation was that no shard's queries find.
-        let by_reward = part == Part::Nobodys && archived == Archived::Observations;
+        // The time of an observation that the queries of no shard find is known only from its reward.
+        let by_reward = part == Part::Unsharded && archived == Archived::Observations;
         let source = if by_reward { REWARDS } else { archived.collection() };
         let query = match part {
             Part::Of(shard) => Query::of(source).of_shard(shard),
-            Part::Nobodys => Query::of(source).equal("shard", value::int(UNSHARDED)),
+            Part::Unsharded => Query::of(source).equal("shard", value::int(UNSHARDED)),
         };
         let query = query
             .at_least("ts", value::int(from))
@@ -257,49 +209,49 @@ impl Store {
         read.last = documents.last().map(Position::of).or(read.last.take());
         if by_reward {
             let ids: Vec<_> = documents.iter().map(value::document_id).collect();
-            documents = self.observations_as_found(&ids).await?;
-            // One that somebody has given another time since waits for that.
+            documents = self.whole_observations(&ids).await?;
+            // An observation whose time was changed since waits until that time is old enough.
             documents.retain(|document| (from..before).contains(&ts_of(document)));
         }
-        read.bytes += documents.iter().map(prost_len).sum::<usize>();
+        read.bytes += documents.iter().map(write::encoded_len).sum::<usize>();
         read.documents.extend(documents);
         Ok(more)
     }
 
-    /// Deletes the documents of a file, each only if it is still as it was archived. Returns how
-    /// many there were; one that is gone or has changed is left alone.
-    pub async fn delete_archived(&self, archived: Archived, keys: &[Key]) -> Result<u64> {
+    /// Deletes the documents of a file, each only if it is unchanged since it was archived. Returns
+    /// how many were deleted.
+    pub async fn delete_archived(&self, archived: Archived, keys: &[DocumentKey]) -> Result<u64> {
         let mut deleted = 0;
-        for some in keys.chunks(MAX_BATCH) {
-            let delete = |key: &Key| {
+        for batch in keys.chunks(MAX_BATCH) {
+            let delete = |key: &DocumentKey| {
                 let name = self.db.name(archived.collection(), &key.id);
                 write::delete_if_unchanged(name, value::from_epoch_micros(key.updated))
             };
-            let writes: Vec<_> = some.iter().map(delete).collect();
+            let writes: Vec<_> = batch.iter().map(delete).collect();
             deleted += self.db.delete_batch(archived.collection(), &writes).await?;
         }
         Ok(deleted)
     }
 
-    /// Deletes observations whose entry in quarantine was archived, where the entry holds their copy
-    /// as they are: one that was changed since waits for `requeue`, or for the next pass.
-    pub async fn delete_quarantined(&self, keys: &[Key]) -> Result<u64> {
+    /// Deletes observations whose quarantine entry was archived, if the entry has a complete and
+    /// current copy. One that was changed since waits for `requeue` or for the next pass.
+    pub async fn delete_quarantined(&self, keys: &[DocumentKey]) -> Result<u64> {
         let mut deleted = 0;
-        for some in keys.chunks(MAX_BATCH) {
-            let entries = some.iter().map(|key| self.db.name(QUARANTINE, &key.id)).collect();
+        for batch in keys.chunks(MAX_BATCH) {
+            let entries = batch.iter().map(|key| self.db.name(QUARANTINE, &key.id)).collect();
             let entries = self.db.get_masked(entries, &["documentNote"]).await?;
-            let is_copied = |key: &&Key| {
+            let is_copied = |key: &&DocumentKey| {
                 let entry = entries.get(&self.db.name(QUARANTINE, &key.id));
                 entry.is_some_and(|entry| !entry.fields.contains_key("documentNote"))
             };
-            let copied: Vec<_> = some.iter().filter(is_copied).collect();
+            let copied: Vec<_> = batch.iter().filter(is_copied).collect();
             let names = copied.iter().map(|key| self.db.name(OBSERVATIONS, &key.id)).collect();
             let found = self.db.get_masked(names, &["ts"]).await?;
-            let delete = |key: &&Key| {
+            let delete = |key: &&DocumentKey| {
                 let document = found.get(&self.db.name(OBSERVATIONS, &key.id))?;
-                let seen = document.update_time?;
-                let is_as_copied = value::epoch_micros(&seen) <= key.updated;
-                is_as_copied.then(|| write::delete_if_unchanged(document.name.clone(), seen))
+                let update_time = document.update_time?;
+                let is_current = value::epoch_micros(&update_time) <= key.updated;
+                is_current.then(|| write::delete_if_unchanged(document.name.clone(), update_time))
             };
             let writes: Vec<_> = copied.iter().filter_map(delete).collect();
             deleted += self.db.delete_batch(OBSERVATIONS, &writes).await?;
@@ -308,19 +260,6 @@ impl Store {
     }
 }
 
-fn prost_len(document: &Document) -> usize {
-    write::encoded_len(document)
-}
-
 fn ts_of(document: &Document) -> i64 {
     Position::of(document).ts_ms()
-}
-
-fn number_of(fields: &Fields, name: &str) -> Option<f64> {
-    match fields.get(name)?.value_type.as_ref()? {
-        #[expect(clippy::cast_precision_loss, reason = "a column of doubles")]
-        ValueType::IntegerValue(number) => Some(*number as f64),
-        ValueType::DoubleValue(number) => Some(*number),
-        _ => None,
-    }
 }

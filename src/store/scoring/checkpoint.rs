@@ -1,9 +1,9 @@
-//! Commits of statistics: series, the windows they give, and what versions have earned, in one
-//! commit with the document that says which observations are in them.
+//! Commits of statistics: series, their windows and the tallies of versions, in one commit with the
+//! document that determines which observations they include.
 //!
 //! Each series and tally is written only over the state that it was read from, so that workers
-//! with different cursors may count for the same components: of two at once, one is refused and
-//! counts again on top of the other.
+//! with different cursors may count for the same components: of two concurrent commits, one is
+//! refused, and its worker counts again on top of the other.
 
 use firestore_kit::proto::{CommitResponse, Write};
 
@@ -14,7 +14,7 @@ use crate::store::scoring::series::ComponentSeries;
 use crate::store::scoring::versions::VersionTally;
 use firestore_kit::write;
 
-/// What a commit changes in the statistics.
+/// The statistics that a commit changes.
 #[derive(Debug, Default)]
 pub struct Changes<'a> {
     pub series: Vec<&'a mut ComponentSeries>,
@@ -22,10 +22,10 @@ pub struct Changes<'a> {
 }
 
 impl Store {
-    /// Commits `changes`, with windows as of `now`, and moves the cursor, at once.
+    /// Commits `changes`, with windows as of `now`, and moves the cursor, in one commit.
     ///
     /// # Errors
-    /// A conflict where the cursor or any of the statistics is no longer as it was read.
+    /// A conflict if the cursor or any of the statistics changed since it was read.
     pub async fn checkpoint(
         &self,
         cursor: &Cursor,
@@ -35,17 +35,17 @@ impl Store {
     ) -> Result<Cursor> {
         let anchor = self.cursor_write(cursor, &next);
         let target = format!("{} and statistics", self.cursor_target(cursor));
-        let answer = self.commit_counts(&target, Some(anchor), changes, now).await?;
-        Ok(cursor.after(next, &answer))
+        let response = self.commit_counts(&target, Some(anchor), changes, now).await?;
+        Ok(cursor.after(next, &response))
     }
 
-    /// Commits statistics that changed by the passing of time alone.
+    /// Commits statistics that changed only because time passed.
     pub async fn renew(&self, changes: Changes<'_>, now: i64) -> Result<()> {
         self.commit_counts("statistics", None, changes, now).await?;
         Ok(())
     }
 
-    /// The write of the anchor, if there is one, is the commit's first.
+    /// Commits `changes`; the anchor, if there is one, is the first write of the commit.
     pub(in crate::store) async fn commit_counts(
         &self,
         target: &str,
@@ -55,23 +55,23 @@ impl Store {
     ) -> Result<CommitResponse> {
         let Changes { mut series, mut versions } = changes;
         let mut writes: Vec<Write> = anchor.into_iter().collect();
-        let mut places = Vec::with_capacity(series.len());
+        let mut indexes = Vec::with_capacity(series.len());
         for component in &mut series {
-            let at = writes.len();
+            let index = writes.len();
             writes.extend(self.series_writes(component, now));
-            // Without buckets, now or before, nothing is stored and nothing shown.
-            places.push((at < writes.len()).then_some(at));
+            // A series without buckets, now and before, has no document and no windows.
+            indexes.push((index < writes.len()).then_some(index));
         }
-        let tallies_from = writes.len();
+        let first_tally = writes.len();
         writes.extend(versions.iter_mut().map(|version| self.tally_write(version)));
-        let answer = self.db.commit(target, writes, None).await?;
-        for (component, place) in series.into_iter().zip(places) {
-            // A delete has no update time, and there is nothing left to be unchanged.
-            component.seen = place.and_then(|at| write::update_time(&answer, at));
+        let response = self.db.commit(target, writes).await?;
+        for (component, index) in series.into_iter().zip(indexes) {
+            // A delete returns no update time, which is right: the document is now absent.
+            component.update_time = index.and_then(|index| write::update_time(&response, index));
         }
         for (index, version) in versions.into_iter().enumerate() {
-            version.seen = write::update_time(&answer, tallies_from + index);
+            version.update_time = write::update_time(&response, first_tally + index);
         }
-        Ok(answer)
+        Ok(response)
     }
 }

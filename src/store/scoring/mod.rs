@@ -1,6 +1,7 @@
-//! What scoring reads and commits: observations, rewards and quarantine, and in `ops_state` the
-//! cursors, series and tallies that make counting exact.
+//! The documents of scoring: observations, rewards and quarantine, and in `ops_state` the cursors,
+//! series and tallies that make counting exact.
 
+mod change_layout;
 pub(in crate::store) mod checkpoint;
 pub(in crate::store) mod counts;
 pub(in crate::store) mod cursor;
@@ -10,6 +11,7 @@ pub(in crate::store) mod ranges;
 pub(in crate::store) mod reconcile;
 pub(in crate::store) mod rewards;
 pub(in crate::store) mod series;
+pub(in crate::store) mod stats;
 pub(in crate::store) mod stored_fields;
 pub(in crate::store) mod versions;
 
@@ -20,4 +22,5 @@ pub use quarantine::{QuarantineFilter, Quarantined};
 pub use ranges::{Counted, Group, IdCount, IdRange, RangeCount, Unordered};
 pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
 pub use series::ComponentSeries;
+pub use stats::ComponentStats;
 pub use versions::VersionTally;

@@ -1,4 +1,4 @@
-//! `ops_observations`: what components write, in the order of (`ts`, document id).
+//! `ops_observations`: the documents that components write, in the order of (`ts`, document id).
 
 use firestore_kit::Timestamp;
 use firestore_kit::proto::Document;
@@ -12,12 +12,11 @@ use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS};
 use f0_learning_core::observation::{Observation, Origin, Rejection};
 use f0_learning_core::sharding::{Shard, recorded};
-use firestore_kit::Query;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{Page, PageRequest, newest_first};
+use firestore_kit::{Page, PageOrder, PageRequest, Query};
 
-/// The fields that scoring reads. `meta` and whatever else components add stay where they are: a
-/// page then costs memory in proportion to its count, not to what somebody put into `meta`.
+/// The fields that scoring reads. `meta` and other fields that components add are not read, so that
+/// the memory of a page depends on its count and not on the size of `meta`.
 pub const SCORED_FIELDS: &[&str] = &[
     "id",
     "ts",
@@ -34,12 +33,12 @@ pub const SCORED_FIELDS: &[&str] = &[
     "shard",
 ];
 
-/// A stored observation as scoring takes it.
+/// A stored observation, parsed for scoring.
 #[derive(Debug)]
 pub enum Item {
-    /// With the number that its reward is recorded under.
     Valid {
         observation: Observation,
+        /// The `shard` of its reward.
         shard: i64,
     },
     Invalid(Box<Invalid>),
@@ -53,7 +52,7 @@ impl Item {
         }
     }
 
-    /// Who sent it, as far as that can be told.
+    /// The component that wrote it, if that can be read.
     pub fn component(&self) -> Option<&str> {
         match self {
             Self::Valid { observation, .. } => Some(&observation.component),
@@ -62,25 +61,24 @@ impl Item {
     }
 }
 
-/// One that cannot be scored, and what can be told of it.
+/// An observation that cannot be scored, and what could be read of it.
 #[derive(Debug)]
 pub struct Invalid {
     pub id: String,
     pub rejection: Rejection,
     pub origin: Origin,
     pub position: Position,
-    /// The number that its entry in quarantine is recorded under.
+    /// The `shard` of its entry in quarantine.
     pub shard: i64,
 }
 
-/// A run of stored observations, each in the order of (`ts`, id), and how far it reaches.
+/// Consecutive stored observations in the order of (`ts`, id), and the position of their end.
 #[derive(Debug, Default)]
 pub struct Chunk {
     pub items: Vec<Item>,
-    /// The position of the last member, and the time as of which all were read; `None` where
-    /// there is none.
+    /// The position of the last member and the read time of all members; `None` if there are none.
     pub end: Option<(Position, Timestamp)>,
-    /// Whether the limit ended the chunk, so that more may follow.
+    /// Whether more may follow.
     pub full: bool,
 }
 
@@ -89,7 +87,7 @@ impl Store {
     ///
     /// Membership is exact: the chunk is every document between `from` and its end that was
     /// created at or before its read time, so that [`pending_chunk`](Self::pending_chunk) finds
-    /// the same set again. A stream that breaks midway ends the chunk early.
+    /// the same set again. A stream that breaks off ends the chunk early.
     pub async fn next_chunk(
         &self,
         shard: Shard,
@@ -98,22 +96,22 @@ impl Store {
         limit: usize,
     ) -> Result<Chunk> {
         self.db
-            .repeat(|| async {
+            .retry(|| async {
                 let query = after(shard, from).at_most("ts", value::int(horizon)).limit(limit);
                 self.read_chunk(query, None, limit).await
             })
             .await
     }
 
-    /// The observations between a cursor and the end of a chunk that was announced in it.
+    /// The observations between a cursor and the end of its announced chunk.
     pub async fn pending_chunk(&self, cursor: &Cursor, pending: &Pending) -> Result<Chunk> {
         let from = cursor.position.as_ref();
         self.db
-            .repeat(|| async {
+            .retry(|| async {
                 let query = after(cursor.shard, from).at_most("ts", pending.end.ts.clone());
                 let chunk = self.read_chunk(query, Some(pending), usize::MAX).await?;
-                // A recovered chunk is all or nothing: its end is fixed by the announcement, and what
-                // comes after it is not known yet.
+                // A recovered chunk must be complete: the announcement defines its end. More may
+                // follow it.
                 let end = Some((pending.end.clone(), pending.read_time));
                 Ok(Chunk { end, full: true, ..chunk })
             })
@@ -126,57 +124,54 @@ impl Store {
         pending: Option<&Pending>,
         limit: usize,
     ) -> Result<Chunk> {
-        let failed = |status| StoreError::rpc("querying", OBSERVATIONS, status);
-        let mut answers = self.db.query(query.build()).await.map_err(failed)?;
+        let failed = |status| StoreError::rpc("query", OBSERVATIONS, status);
+        let mut stream = self.db.query(query.build()).await.map_err(failed)?;
         let mut chunk = Chunk::default();
-        let mut seen = 0;
+        let mut read = 0;
         let mut read_time = pending.map(|pending| pending.read_time);
         loop {
-            let answer = match answers.message().await {
-                Ok(Some(answer)) => answer,
+            let response = match stream.message().await {
+                Ok(Some(response)) => response,
                 Ok(None) => break,
                 Err(status)
                     if pending.is_none()
-                        && seen > 0
+                        && read > 0
                         && firestore_kit::is_transient(status.code()) =>
                 {
-                    tracing::debug!(%status, seen, "a page of observations broke off; using its head");
+                    tracing::debug!(%status, read, "a page of observations broke off; using its start");
                     chunk.full = true;
                     break;
                 }
                 Err(status) => return Err(failed(status)),
             };
-            // Later answers may carry a later read time; the first holds for all before it.
-            read_time = read_time.or(answer.read_time);
-            let Some(document) = answer.document else { continue };
+            // Later responses may have a later read time; the first one is valid for all of them.
+            read_time = read_time.or(response.read_time);
+            let Some(document) = response.document else { continue };
             let position = Position::of(&document);
             if pending.is_some_and(|pending| position.is_after(&pending.end)) {
                 break;
             }
-            seen += 1;
-            let as_of = read_time.ok_or_else(|| {
-                StoreError::decode(OBSERVATIONS, "a page", "the answer has no read time")
+            read += 1;
+            let read_time = read_time.ok_or_else(|| {
+                StoreError::decode(OBSERVATIONS, "a page", "the response has no read time")
             })?;
-            if is_member(&document, &as_of) {
+            if is_member(&document, &read_time) {
                 chunk.items.push(parse(&document));
-                chunk.end = Some((position, as_of));
+                chunk.end = Some((position, read_time));
             }
         }
-        chunk.full |= seen >= limit;
+        chunk.full |= read >= limit;
         Ok(chunk)
     }
 
-    /// The whole documents with these ids, as found.
-    pub(in crate::store) async fn observations_as_found(
-        &self,
-        ids: &[&str],
-    ) -> Result<Vec<Document>> {
+    /// The documents with these ids that exist, with all fields.
+    pub(in crate::store) async fn whole_observations(&self, ids: &[&str]) -> Result<Vec<Document>> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
-        let mut found = self.db.get_many(names.clone(), None).await?;
+        let mut found = self.db.get_many(names.clone()).await?;
         Ok(names.iter().filter_map(|name| found.remove(name)).collect())
     }
 
-    /// Where a stored observation stands in the order of scoring.
+    /// The position of a stored observation in the order of scoring.
     pub fn position_of(&self, observation: &Observation) -> Position {
         Position {
             ts: value::int(observation.ts),
@@ -184,14 +179,14 @@ impl Store {
         }
     }
 
-    /// How many observations are waiting behind a cursor, up to `horizon`.
+    /// The number of observations after a cursor, up to `horizon`.
     pub async fn backlog(&self, cursor: &Cursor, horizon: i64) -> Result<u64> {
         let query =
             after(cursor.shard, cursor.position.as_ref()).at_most("ts", value::int(horizon));
         self.db.count(OBSERVATIONS, query.build()).await
     }
 
-    /// The latest observations, of one component if one is named, newest first.
+    /// The latest observations, newest first; of one component if it is given.
     pub async fn latest_observations(
         &self,
         component: Option<&str>,
@@ -201,8 +196,8 @@ impl Store {
         Ok(self.observations_page(component, &page).await?.items)
     }
 
-    /// The same a page at a time.
-    /// Where observations are sharded those without a shard are left out: only their ids order them.
+    /// The same, one page at a time. If observations are sharded, those without a shard are left out,
+    /// because they have no index over `ts`.
     pub async fn observations_page(
         &self,
         component: Option<&str>,
@@ -210,15 +205,15 @@ impl Store {
     ) -> Result<Page<Map<String, Json>>> {
         let shards = self.layout().await?.layout.shards();
         let mut documents = Vec::new();
-        for some in shards.chunks(LISTED_AT_ONCE) {
-            let mut under_way = JoinSet::new();
-            for shard in some {
+        for batch in shards.chunks(SHARDS_AT_ONCE) {
+            let mut tasks = JoinSet::new();
+            for shard in batch {
                 let query = of_component(component).of_shard(*shard);
-                let query = newest_first(&self.db, query, OBSERVATIONS, page);
+                let query = ORDER.query(&self.db, OBSERVATIONS, query, page);
                 let store = self.clone();
-                under_way.spawn(async move { store.db.query_all(OBSERVATIONS, query).await });
+                tasks.spawn(async move { store.db.query_all(OBSERVATIONS, query).await });
             }
-            while let Some(found) = under_way.join_next().await {
+            while let Some(found) = tasks.join_next().await {
                 documents.extend(found.map_err(|panic| StoreError::Task(panic.to_string()))??);
             }
         }
@@ -226,12 +221,15 @@ impl Store {
             documents.sort_by(|a, b| Position::of(b).compare(&Position::of(a)));
             documents.truncate(page.limit + 1);
         }
-        Page::of(page, &documents, |documents| Ok(documents.iter().map(with_id).collect()))
+        Ok(Page::of(ORDER, page, &documents, |shown| shown.iter().map(with_id).collect()))
     }
 }
 
-/// Shards that a list asks at a time.
-const LISTED_AT_ONCE: usize = 16;
+/// The order of lists.
+const ORDER: PageOrder = PageOrder::NewestFirst("ts");
+
+/// Shards that a list queries concurrently.
+const SHARDS_AT_ONCE: usize = 16;
 
 fn of_component(component: Option<&str>) -> Query {
     let query = Query::of(OBSERVATIONS);
@@ -250,17 +248,17 @@ fn after(shard: Shard, from: Option<&Position>) -> Query {
     }
 }
 
-fn is_member(document: &Document, as_of: &Timestamp) -> bool {
+fn is_member(document: &Document, read_time: &Timestamp) -> bool {
     let key = |time: &Timestamp| (time.seconds, time.nanos);
-    document.create_time.as_ref().is_none_or(|created| key(created) <= key(as_of))
+    document.create_time.as_ref().is_none_or(|created| key(created) <= key(read_time))
 }
 
-/// An observation where it was found, out of the order of scoring.
+/// An observation that was found outside the order of scoring.
 #[derive(Debug)]
 pub struct StoredItem {
     pub item: Item,
     pub position: Position,
-    /// What it carries as `shard`, if that is a whole number.
+    /// Its field `shard`, if that is a whole number.
     pub shard: Option<i64>,
 }
 
@@ -286,7 +284,7 @@ fn parse(document: &Document) -> Item {
     }
 }
 
-/// When Firestore took the document; any time at all where it does not say.
+/// When Firestore created the document; `i64::MAX` if that is unknown.
 fn written_ms(document: &Document) -> i64 {
     document.create_time.as_ref().map_or(i64::MAX, value::epoch_millis)
 }

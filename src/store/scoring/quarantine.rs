@@ -1,8 +1,7 @@
-//! `ops_quarantine`: observations that cannot be scored, as found, with the reason.
-
-use firestore_kit::proto::{Document, Write};
+//! `ops_quarantine`: copies of observations that cannot be scored, with the reason.
 
 use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -10,28 +9,25 @@ use crate::store::scoring::observations::Invalid;
 use crate::store::scoring::ranges::Unordered;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::QUARANTINE};
-use firestore_kit::Query;
-use firestore_kit::value;
-use firestore_kit::write;
-use firestore_kit::{Page, PageRequest, by_name};
+use firestore_kit::{Page, PageOrder, PageRequest, Query, value, write};
 
-/// An entry, without the document.
+/// An entry, without the copy of the document.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quarantined {
     pub id: String,
-    /// When it was put there, in epoch milliseconds.
+    /// When it was created, in epoch milliseconds.
     pub ts: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
-    /// The field that is wrong.
+    /// The invalid field.
     pub field: String,
     pub reason: String,
     #[serde(skip)]
-    seen: Option<Timestamp>,
+    update_time: Option<Timestamp>,
 }
 
-/// Which entries to look at; all of them where nothing is set.
+/// Which entries to list; all of them if nothing is set.
 #[derive(Clone, Debug, Default)]
 pub struct QuarantineFilter {
     /// Only these observations.
@@ -40,41 +36,41 @@ pub struct QuarantineFilter {
     pub field: Option<String>,
 }
 
-/// The fields of an entry that lists show.
+/// The fields of an entry that a list reads.
 const LISTED: &[&str] = &["ts", "component", "field", "reason"];
 
-/// Documents copied at a time: each may be 1 MiB, and a request takes 10 MiB.
+/// Documents copied in one request: each may have 1 MiB, and Firestore limits a request to 10 MiB.
 const COPIED_AT_ONCE: usize = 4;
 
 impl Store {
-    /// Puts each observation into quarantine, if it is not there already.
+    /// Quarantines each observation that is not in quarantine already.
     pub async fn quarantine(&self, rejected: &[&Invalid], now: i64) -> Result<()> {
-        for some in rejected.chunks(COPIED_AT_ONCE) {
-            let ids: Vec<_> = some.iter().map(|rejected| rejected.id.as_str()).collect();
-            let found = self.observations_as_found(&ids).await?;
+        for batch in rejected.chunks(COPIED_AT_ONCE) {
+            let ids: Vec<_> = batch.iter().map(|rejected| rejected.id.as_str()).collect();
+            let found = self.whole_observations(&ids).await?;
             let write_of = |rejected: &Invalid, copy: bool| {
                 let document = found
                     .iter()
                     .find(|document| copy && value::document_id(document) == rejected.id);
                 self.quarantine_write(rejected, document, now)
             };
-            let writes: Vec<_> = some.iter().map(|rejected| write_of(rejected, true)).collect();
+            let writes: Vec<_> = batch.iter().map(|rejected| write_of(rejected, true)).collect();
             for (index, _) in self.db.create_batch(QUARANTINE, &writes).await?.refused {
-                // A document near the size or depth limit does not fit into another document.
-                // The reason must not be lost for that; the original stays where it is.
-                let write = write_of(some[index], false);
+                // A document near the size or depth limit does not fit into another document. The
+                // entry is then created without the copy; the original is not deleted.
+                let write = write_of(batch[index], false);
                 let outcome = self.db.create_batch(QUARANTINE, &[write]).await?;
                 if let Some((_, status)) = outcome.refused.into_iter().next() {
-                    let target = format!("{QUARANTINE}/{}", some[index].id);
-                    return Err(StoreError::rpc("creating", target, status));
+                    let target = format!("{QUARANTINE}/{}", batch[index].id);
+                    return Err(StoreError::rpc("create", target, status));
                 }
             }
         }
         Ok(())
     }
 
-    /// What stands in quarantine, a page at a time, in the order of ids. Ids that are asked for and
-    /// do not stand there are left out.
+    /// The entries in quarantine, one page at a time, in the order of ids. Requested ids without an
+    /// entry are left out.
     pub async fn quarantine_page(
         &self,
         filter: &QuarantineFilter,
@@ -89,25 +85,26 @@ impl Store {
             return Ok(Page { items, next: None });
         }
         let mut query = Query::of(QUARANTINE).select(LISTED);
-        for (name, asked) in [("component", &filter.component), ("field", &filter.field)] {
-            if let Some(asked) = asked {
-                query = query.equal(name, value::string(asked.as_str()));
+        for (name, wanted) in [("component", &filter.component), ("field", &filter.field)] {
+            if let Some(wanted) = wanted {
+                query = query.equal(name, value::string(wanted.as_str()));
             }
         }
-        let documents =
-            self.db.query_all(QUARANTINE, by_name(&self.db, query, QUARANTINE, page)).await?;
-        Page::of(page, &documents, |documents| Ok(documents.iter().map(entry).collect()))
+        let order = PageOrder::ByName;
+        let query = order.query(&self.db, QUARANTINE, query, page);
+        let documents = self.db.query_all(QUARANTINE, query).await?;
+        Ok(Page::of(order, page, &documents, |shown| shown.iter().map(entry).collect()))
     }
 
-    /// Takes an entry out of quarantine if it is as it was read; `false` where it is not.
+    /// Deletes an entry if it is unchanged since it was read; `false` if it changed.
     pub async fn release(&self, entry: &Quarantined) -> Result<bool> {
-        let Some(seen) = entry.seen else { return Ok(false) };
+        let Some(update_time) = entry.update_time else { return Ok(false) };
         let target = format!("{QUARANTINE}/{}", entry.id);
-        let write = write::delete_if_unchanged(self.db.name(QUARANTINE, &entry.id), seen);
-        match self.db.commit(&target, vec![write], None).await {
+        let write = write::delete_if_unchanged(self.db.name(QUARANTINE, &entry.id), update_time);
+        match self.db.commit(&target, vec![write]).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
-            // It is out, or it is not and stands there to be asked for again.
+            // The response was lost: reading shows whether the entry was deleted.
             Err(error) if error.is_ambiguous() => {
                 Ok(self.db.get(QUARANTINE, &entry.id).await?.is_none())
             }
@@ -115,7 +112,7 @@ impl Store {
         }
     }
 
-    /// What stands in quarantine under an observation's id.
+    /// The entry of an observation, with all fields.
     pub async fn quarantined(&self, id: &str) -> Result<Option<Map<String, Json>>> {
         let document = self.db.get(QUARANTINE, id).await?;
         Ok(document.map(|document| value::fields_to_json(&document.fields)))
@@ -132,7 +129,7 @@ impl Store {
         if let Some(component) = &rejected.origin.component {
             fields.insert("component".to_owned(), value::string(component.as_str()));
         }
-        // Where the document stands among the observations: what counts of ranges compare.
+        // The time of the observation, by which ranges are counted and compared.
         if rejected.position.is_number() {
             fields.insert("obsTs".to_owned(), rejected.position.ts.clone());
         } else {
@@ -163,6 +160,6 @@ fn entry(document: &Document) -> Quarantined {
         component: text("component"),
         field: text("field").unwrap_or_default(),
         reason: text("reason").unwrap_or_default(),
-        seen: document.update_time,
+        update_time: document.update_time,
     }
 }

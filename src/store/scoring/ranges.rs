@@ -1,5 +1,5 @@
-//! Ranges of observations beside the rewards and quarantined documents that account for them, by
-//! count: Firestore bills one read for each 1,000 entries of an index.
+//! Counts of observations in a range, and of the rewards and quarantine entries that account for
+//! them. Firestore bills one read for each 1,000 entries of an index.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,19 +13,17 @@ use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use crate::store::scoring::stored_fields::OfShard;
 use f0_learning_core::sharding::{MAX_SHARDS, Shard, UNSHARDED};
-use firestore_kit::Query;
-use firestore_kit::Sum;
-use firestore_kit::value;
+use firestore_kit::{Query, Sum, value};
 
-/// A count, and the sum of the times: two sets of documents that agree in both are, but for bad
-/// luck, of the same times.
+/// A count and the sum of the times: two sets of documents that agree in both almost certainly have
+/// the same times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counted {
     pub n: u64,
     pub sum: Sum,
 }
 
-/// What a range of times holds.
+/// The counts of a range of times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RangeCount {
     pub observations: Counted,
@@ -34,8 +32,8 @@ pub struct RangeCount {
 }
 
 impl RangeCount {
-    /// Whether rewards and quarantine account for all observations and nothing else; `None` where
-    /// the sums are too large to tell, and a smaller range is to be asked for.
+    /// Whether rewards and quarantine account for exactly the observations; `None` if the sums are too
+    /// large to be exact, and smaller ranges must be counted.
     pub fn is_settled(&self) -> Option<bool> {
         if self.observations.n != self.rewards.n + self.quarantined.n {
             return Some(false);
@@ -43,24 +41,24 @@ impl RangeCount {
         Sum::adds_up(self.rewards.sum, self.quarantined.sum, self.observations.sum)
     }
 
-    /// Rewards and quarantined documents whose observation is gone.
+    /// Rewards and quarantine entries whose observation was deleted.
     pub fn orphans(&self) -> u64 {
         (self.rewards.n + self.quarantined.n).saturating_sub(self.observations.n)
     }
 
-    /// Names this state of the range, so that one that was looked into need not be again.
+    /// Identifies this state of the range, so that it is not examined twice.
     pub fn fingerprint(&self) -> String {
-        let one = |counted: &Counted| format!("{} {:?}", counted.n, counted.sum);
-        [&self.observations, &self.rewards, &self.quarantined].map(one).join(" ")
+        let describe = |counted: &Counted| format!("{} {:?}", counted.n, counted.sum);
+        [&self.observations, &self.rewards, &self.quarantined].map(describe).join(" ")
     }
 }
 
-/// Observations whose `ts` no query over a range of times finds.
+/// Observations that no query over a range of times finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unordered {
-    /// `ts` is there, and no number.
+    /// `ts` is not a number.
     Type,
-    /// There is no `ts`.
+    /// `ts` is missing.
     Missing,
 }
 
@@ -73,27 +71,27 @@ impl Unordered {
     }
 }
 
-/// A part of the ids, from one up to and without another; unbounded where there is none.
+/// A range of ids: `from` is included and `until` is not; `None` is unbounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdRange {
     pub from: Option<String>,
     pub until: Option<String>,
 }
 
-/// Observations that only the order of ids finds.
+/// Observations that only queries in the order of ids find.
 #[derive(Clone, Copy, Debug)]
 pub enum Group<'a> {
-    /// Those of a shard that have no `ts`.
+    /// Those of a shard without a `ts`.
     Shard(Shard),
-    /// Those that carry none of these shards' numbers.
-    Nobodys(&'a [Shard]),
+    /// Those that belong to none of these shards.
+    Unsharded(&'a [Shard]),
 }
 
 impl Group<'_> {
-    fn holds(&self, document: &Document) -> bool {
+    fn contains(&self, document: &Document) -> bool {
         match self {
             Self::Shard(_) => !document.fields.contains_key("ts"),
-            Self::Nobodys(shards) => {
+            Self::Unsharded(shards) => {
                 let number = value::as_whole(&document.fields, "shard");
                 let number = number.and_then(|number| u32::try_from(number).ok());
                 number.is_none_or(|number| !shards.contains(&Shard::One(number)))
@@ -102,19 +100,19 @@ impl Group<'_> {
     }
 }
 
-/// What a range of ids holds.
+/// The counts of a range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdCount {
-    /// All that have to be read to find what is missing.
+    /// The documents to read in order to find the observations that are not accounted for.
     pub documents: u64,
-    /// Those of the group, with `ts` or without ...
+    /// The observations of the group, with `ts` or without.
     pub observations: u64,
-    /// ... and the rewards and quarantined documents that account for them.
+    /// The rewards and quarantine entries that account for them.
     pub accounted: u64,
 }
 
 impl Store {
-    /// Counts what of a shard has a time in `range`, in epoch milliseconds.
+    /// Counts the documents of a shard with a time in `range`, in epoch milliseconds.
     pub async fn count_range(&self, shard: Shard, range: Range<f64>) -> Result<RangeCount> {
         let within = |collection: &str, field: &str| {
             let query = Query::of(collection)
@@ -128,15 +126,15 @@ impl Store {
             let (n, sum) = self.db.count_and_sum(collection, query, &field).await?;
             Result::Ok(Counted { n, sum })
         };
-        // Observations last: one that is scored meanwhile must not look like one without reward
-        // whose reward was there before it.
+        // Observations are counted last: an observation that is scored in the meantime must not
+        // compensate for one without a reward.
         let (rewards, quarantined) =
             tokio::try_join!(counted(REWARDS, "ts"), counted(QUARANTINE, "obsTs"))?;
         let observations = counted(OBSERVATIONS, "ts").await?;
         Ok(RangeCount { observations, rewards, quarantined })
     }
 
-    /// The `ts` of a shard's oldest observation that is not before `from`, in epoch milliseconds.
+    /// The `ts` of the oldest observation of a shard at or after `from`, in epoch milliseconds.
     pub async fn oldest_ts(&self, shard: Shard, from: i64) -> Result<Option<i64>> {
         let query = Query::of(OBSERVATIONS)
             .of_shard(shard)
@@ -148,8 +146,8 @@ impl Store {
         Ok(documents.first().map(|document| Position::of(document).ts_ms()))
     }
 
-    /// Some of the observations of a range that have neither reward nor place in quarantine, and
-    /// where the next page begins.
+    /// The observations on one page of a range that have neither a reward nor a quarantine entry, and
+    /// the document after which the next page starts.
     pub async fn unaccounted(
         &self,
         shard: Shard,
@@ -167,15 +165,15 @@ impl Store {
         self.unaccounted_of(query, after, limit).await
     }
 
-    /// The same among those whose `ts` is no number.
+    /// The same for observations whose `ts` is not a number.
     pub async fn unaccounted_of_type(
         &self,
         shard: Shard,
         after: Option<&Document>,
         limit: usize,
     ) -> Result<(Vec<StoredItem>, Option<Document>)> {
-        let (low, high) = of_no_number(shard);
-        // Those below all numbers first, and then those above.
+        let (low, high) = with_other_types(shard);
+        // The types that sort before numbers come first, then those that sort after.
         let is_high = after.is_some_and(|document| is_above_numbers(document.fields.get("ts")));
         if !is_high {
             let low = low.select(SCORED_FIELDS).ascending("ts").ascending("__name__");
@@ -207,36 +205,38 @@ impl Store {
         let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let next = documents.last().filter(|_| documents.len() == limit).cloned();
         let accounted = self.accounted(&documents).await?;
-        let open = documents
+        let unaccounted = documents
             .iter()
             .filter(|document| !accounted.contains(value::document_id(document)))
             .map(stored_item)
             .collect();
-        Ok((open, next))
+        Ok((unaccounted, next))
     }
 
-    /// Those of these observations that are there and have neither reward nor place in quarantine.
+    /// The observations with these ids that exist and have neither a reward nor a quarantine entry.
     pub async fn unaccounted_among(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
         let names = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
         let documents: Vec<_> =
             self.db.get_masked(names, SCORED_FIELDS).await?.into_values().collect();
         let accounted = self.accounted(&documents).await?;
-        let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
-        Ok(open.map(stored_item).collect())
+        let unaccounted =
+            documents.iter().filter(|document| !accounted.contains(value::document_id(document)));
+        Ok(unaccounted.map(stored_item).collect())
     }
 
-    /// The ids of those that have a reward or stand in quarantine.
+    /// The ids of the documents that have a reward or a quarantine entry.
     async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
         let names = documents
             .iter()
             .map(value::document_id)
             .flat_map(|id| [REWARDS, QUARANTINE].map(|collection| self.db.name(collection, id)));
-        let found = self.db.get_many(names.collect(), None).await?;
+        let found = self.db.get_many(names.collect()).await?;
         Ok(found.values().map(|document| value::document_id(document).to_owned()).collect())
     }
 
-    /// How many observations of a shard a query over times does not find, and how many of those are
-    /// in quarantine. Of those without `ts` this costs a read for each 1,000 observations there are.
+    /// The number of observations of a shard that queries over times do not find, and how many of
+    /// them are in quarantine. For those without `ts`, this costs one read for each 1,000 observations
+    /// of the shard.
     pub async fn count_unordered(&self, shard: Shard, kind: Unordered) -> Result<(u64, u64)> {
         let quarantined =
             Query::of(QUARANTINE).of_shard(shard).equal("unordered", value::string(kind.as_str()));
@@ -244,7 +244,7 @@ impl Store {
         let count = |query: Query| self.db.count(OBSERVATIONS, query.build());
         let found = match kind {
             Unordered::Type => {
-                let (low, high) = of_no_number(shard);
+                let (low, high) = with_other_types(shard);
                 count(low.ascending("ts")).await? + count(high.ascending("ts")).await?
             }
             Unordered::Missing => {
@@ -256,20 +256,21 @@ impl Store {
         Ok((found, quarantined))
     }
 
-    /// How many observations none of these shards' queries find, and what accounts for such.
-    pub async fn count_nobodys(&self, shards: &[Shard]) -> Result<(u64, u64)> {
+    /// The number of observations that the queries of none of these shards find, and the number of
+    /// rewards and quarantine entries that account for them.
+    pub async fn count_unsharded(&self, shards: &[Shard]) -> Result<(u64, u64)> {
         let whole = IdRange::default();
-        let count = self.count_ids(&Group::Nobodys(shards), &whole).await?;
+        let count = self.count_ids(&Group::Unsharded(shards), &whole).await?;
         Ok((count.observations, count.accounted))
     }
 
-    /// The shards that observations carry, whatever the layout.
+    /// The shards that observations belong to, independent of the active layout.
     pub async fn observed_shards(&self) -> Result<Vec<Shard>> {
         self.shards_in(OBSERVATIONS).await
     }
 
-    /// The whole numbers that documents of a collection carry as `shard`, up to the most shards that
-    /// there can be; one read for each.
+    /// The whole numbers below the maximum that documents of a collection have as `shard`; one read
+    /// for each.
     pub(in crate::store) async fn shards_in(&self, collection: &str) -> Result<Vec<Shard>> {
         let mut shards = Vec::new();
         let mut from = 0.0;
@@ -291,14 +292,14 @@ impl Store {
         }
     }
 
-    /// Observations of a range of ids, and the rewards and quarantined documents of the same ids.
+    /// Counts the observations in a range of ids, and their rewards and quarantine entries.
     pub async fn count_ids(&self, group: &Group<'_>, range: &IdRange) -> Result<IdCount> {
         let count =
             |collection: &'static str, query: Query| self.db.count(collection, query.build());
         let (number, others) = match group {
             Group::Shard(Shard::All) => (None, &[][..]),
             Group::Shard(Shard::One(number)) => (Some(i64::from(*number)), &[][..]),
-            Group::Nobodys(shards) => (Some(UNSHARDED), *shards),
+            Group::Unsharded(shards) => (Some(UNSHARDED), *shards),
         };
         let accounting = |collection: &'static str| {
             let query = self.of_ids(collection, range);
@@ -311,20 +312,20 @@ impl Store {
         let (rewards, quarantined) = tokio::try_join!(accounting(REWARDS), accounting(QUARANTINE))?;
         let all = match group {
             Group::Shard(shard) => self.of_ids(OBSERVATIONS, range).of_shard(*shard),
-            Group::Nobodys(_) => self.of_ids(OBSERVATIONS, range),
+            Group::Unsharded(_) => self.of_ids(OBSERVATIONS, range),
         };
         let documents = count(OBSERVATIONS, all).await?;
-        let mut somebodys = 0;
+        let mut sharded = 0;
         for shard in others {
-            somebodys +=
+            sharded +=
                 count(OBSERVATIONS, self.of_ids(OBSERVATIONS, range).of_shard(*shard)).await?;
         }
-        let observations = documents.saturating_sub(somebodys);
+        let observations = documents.saturating_sub(sharded);
         Ok(IdCount { documents, observations, accounted: rewards + quarantined })
     }
 
-    /// Some of the observations of a range of ids that only their ids find and that are not
-    /// accounted for, and the id after which to go on.
+    /// The observations of the group on one page of a range of ids that are not accounted for, and the
+    /// id at which the next page starts.
     pub async fn found_by_id(
         &self,
         group: &Group<'_>,
@@ -334,23 +335,24 @@ impl Store {
         let query = self.of_ids(OBSERVATIONS, range).select(SCORED_FIELDS).ascending("__name__");
         let query = match group {
             Group::Shard(shard) => query.of_shard(*shard),
-            Group::Nobodys(_) => query,
+            Group::Unsharded(_) => query,
         };
         let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let full = documents.len() == limit;
         let next = documents.last().filter(|_| full);
         let next = next.map(|document| format!("{}\0", value::document_id(document)));
         let documents: Vec<_> =
-            documents.into_iter().filter(|document| group.holds(document)).collect();
+            documents.into_iter().filter(|document| group.contains(document)).collect();
         let accounted = self.accounted(&documents).await?;
-        let open = documents.iter().filter(|it| !accounted.contains(value::document_id(it)));
-        Ok((open.map(stored_item).collect(), next))
+        let unaccounted =
+            documents.iter().filter(|document| !accounted.contains(value::document_id(document)));
+        Ok((unaccounted.map(stored_item).collect(), next))
     }
 
     fn of_ids(&self, collection: &str, range: &IdRange) -> Query {
         let mut query = Query::of(collection);
         if let Some(from) = &range.from {
-            // No id ends in NUL; one step past an id is written so.
+            // A trailing NUL means "after this id": no id ends in NUL.
             let (id, is_after) = match from.strip_suffix('\0') {
                 Some(id) => (id, true),
                 None => (from.as_str(), false),
@@ -368,9 +370,9 @@ impl Store {
     }
 }
 
-/// The observations of a shard whose `ts` stands below and above all numbers in Firestore's order of types:
-/// null, booleans and NaN; infinity, timestamps, text and the rest.
-fn of_no_number(shard: Shard) -> (Query, Query) {
+/// The observations of a shard whose `ts` sorts before all numbers (null, booleans and NaN) and after
+/// them (infinity, timestamps, strings and other types) in Firestore's order of types.
+fn with_other_types(shard: Shard) -> (Query, Query) {
     let of_shard = || Query::of(OBSERVATIONS).of_shard(shard);
     let low = of_shard().end_before(vec![value::double(f64::NEG_INFINITY)]);
     let high = of_shard().start_at(vec![value::double(f64::INFINITY)]);

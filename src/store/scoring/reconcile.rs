@@ -1,9 +1,9 @@
-//! `ops_state/reconcile`: what reconciliation has announced, and what it has seen to before.
+//! `ops_state/reconcile`: the batch that reconciliation has announced, and the ranges it has examined.
 //!
-//! It makes the counting of late observations exact in the way of `store::cursor`: a batch is
-//! announced here before the first reward of it is written, and leaves the announcement in the
-//! commit that counts it. Only observations without reward behind the cursors are announced; no
-//! cursor comes by them again, so that nobody else counts them.
+//! It makes the counting of late observations exact in the same way as the cursor: a batch is
+//! announced here before its first reward is written, and the commit that counts it removes the
+//! announcement. Only observations behind the cursors that have no reward are announced; no cursor
+//! reaches them again, so that they are not counted elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ use firestore_kit::write;
 
 const RECONCILE: &str = "reconcile";
 
-/// Observations in one batch of late ones at most.
+/// The most late observations in one batch.
 pub const LATE_AT_ONCE: usize = 500;
 
-/// Ranges whose state is remembered at most; the oldest are looked into again.
+/// The most ranges whose state is kept; the oldest ones are examined again.
 const MAX_SETTLED: usize = 1_000;
 
 /// Late observations that are being scored and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LateBatch {
     pub ids: Vec<String>,
-    /// Kept with them, so that whoever completes the batch gives the same scores.
+    /// Stored with the batch, so that any worker that completes it computes the same scores.
     pub config: RewardConfig,
 }
 
@@ -40,31 +40,32 @@ pub struct LateBatch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReconcileState {
     pub pending: Option<LateBatch>,
-    /// The furthest observation that was counted here because no shard's cursor would come by it.
-    /// The cursors of a new layout begin no earlier.
+    /// The furthest observation that was counted here because no cursor would reach it. The cursors of
+    /// a new layout start no earlier.
     pub up_to: Option<Position>,
-    /// When the last pass over the longest window, and over everything, began.
+    /// When the last pass over the longest window started.
     pub deep_at: i64,
+    /// When the last pass over all observations started.
     pub full_at: i64,
-    /// Ranges that do not add up for good, by what they are called, and how they were then.
+    /// The fingerprints, by name, of ranges whose counts permanently do not add up.
     pub settled: BTreeMap<String, String>,
     sequence: i64,
-    seen: Option<Timestamp>,
+    update_time: Option<Timestamp>,
 }
 
 impl ReconcileState {
-    /// The same with another announcement, or none.
+    /// The same state with another announced batch, or none.
     #[must_use]
     pub fn announcing(&self, pending: Option<LateBatch>) -> Self {
         Self { pending, ..self.clone() }
     }
 
-    /// Whether the stored document is still the one that this was read from.
+    /// Whether both were read from the same state of the document.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.seen == other.seen && self.sequence == other.sequence
+        self.update_time == other.update_time && self.sequence == other.sequence
     }
 
-    /// Whether this is what a commit upon `before` was to make of it.
+    /// Whether this is the intended result of a commit over `before`.
     pub fn follows(&self, before: &Self, pending: Option<&LateBatch>) -> bool {
         self.sequence == before.sequence + 1 && self.pending.as_ref() == pending
     }
@@ -81,7 +82,7 @@ impl Store {
     /// Stores `next` over `state`, together with `changes` of the statistics.
     ///
     /// # Errors
-    /// A conflict where somebody else was first.
+    /// A conflict if another worker was first.
     pub async fn commit_reconcile(
         &self,
         state: &ReconcileState,
@@ -95,22 +96,22 @@ impl Store {
         next.sequence = state.sequence + 1;
         let anchor = self.reconcile_write(state, &next);
         let target = "ops_state/reconcile and statistics";
-        let answer = self.commit_counts(target, Some(anchor), changes, now).await?;
-        next.seen = write::update_time(&answer, 0);
+        let response = self.commit_counts(target, Some(anchor), changes, now).await?;
+        next.update_time = write::update_time(&response, 0);
         Ok(next)
     }
 
-    /// A write that changes nothing but that whoever has read `state` must read it again.
+    /// A write that only makes other workers read the state again.
     pub(in crate::store) fn touch_reconcile(&self, state: &ReconcileState) -> Write {
         let next = ReconcileState { sequence: state.sequence + 1, ..state.clone() };
         self.reconcile_write(state, &next)
     }
 
     fn reconcile_write(&self, state: &ReconcileState, next: &ReconcileState) -> Write {
-        write::set_if_unchanged(self.db.name(STATE, RECONCILE), encode(next), state.seen)
+        write::set_if_unchanged(self.db.name(STATE, RECONCILE), encode(next), state.update_time)
     }
 
-    /// The observations with these ids that are there, in the order of the ids.
+    /// The observations with these ids that exist, in the order of the ids.
     pub async fn stored_items(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
         let mut found = self.db.get_masked(names.clone(), SCORED_FIELDS).await?;
@@ -120,8 +121,10 @@ impl Store {
 }
 
 fn encode(state: &ReconcileState) -> Fields {
-    let settled =
-        state.settled.iter().map(|(range, print)| (range.clone(), value::string(print.as_str())));
+    let settled = state
+        .settled
+        .iter()
+        .map(|(range, fingerprint)| (range.clone(), value::string(fingerprint.as_str())));
     let mut fields = value::fields([
         ("sequence", value::int(state.sequence)),
         ("deepAt", value::int(state.deep_at)),
@@ -145,22 +148,23 @@ fn encode(state: &ReconcileState) -> Fields {
 
 fn decode(document: &Document) -> Result<ReconcileState> {
     let fields = &document.fields;
-    let wrong =
-        |what: &str| StoreError::decode("ops_state/reconcile", "the state of reconciliation", what);
+    let malformed = |detail: &str| {
+        StoreError::decode("ops_state/reconcile", "the state of reconciliation", detail)
+    };
     let pending = match value::as_map(fields, "pending") {
         None => None,
-        Some(map) => Some(decode_batch(map).map_err(|detail| wrong(&detail))?),
+        Some(map) => Some(decode_batch(map).map_err(|detail| malformed(&detail))?),
     };
     let up_to = match value::as_map(fields, "upTo") {
         None => None,
         Some(map) => Some(
             super::cursor::decode_position(map)
-                .ok_or_else(|| wrong("upTo lacks ts or document"))?,
+                .ok_or_else(|| malformed("upTo lacks ts or document"))?,
         ),
     };
     let settled = value::as_map(fields, "settled").into_iter().flatten();
-    let settled = settled.filter_map(|(range, print)| match print.value_type.as_ref()? {
-        ValueType::StringValue(print) => Some((range.clone(), print.clone())),
+    let settled = settled.filter_map(|(range, value)| match value.value_type.as_ref()? {
+        ValueType::StringValue(fingerprint) => Some((range.clone(), fingerprint.clone())),
         _ => None,
     });
     Ok(ReconcileState {
@@ -169,8 +173,9 @@ fn decode(document: &Document) -> Result<ReconcileState> {
         deep_at: value::as_int(fields, "deepAt").unwrap_or_default(),
         full_at: value::as_int(fields, "fullAt").unwrap_or_default(),
         settled: settled.collect(),
-        sequence: value::as_int(fields, "sequence").ok_or_else(|| wrong("sequence is missing"))?,
-        seen: document.update_time,
+        sequence: value::as_int(fields, "sequence")
+            .ok_or_else(|| malformed("sequence is missing"))?,
+        update_time: document.update_time,
     })
 }
 

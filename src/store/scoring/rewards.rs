@@ -1,4 +1,4 @@
-//! `ops_rewards`: one document for each valid observation, under the observation's id.
+//! `ops_rewards`: one document for each valid observation, with the id of the observation.
 
 use firestore_kit::proto::Write;
 
@@ -10,7 +10,7 @@ use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
 
 impl Store {
-    /// The write that creates an observation's reward, recorded under the number of its shard.
+    /// The write that creates the reward of an observation, with the number of its shard.
     pub fn reward_write(
         &self,
         observation: &Observation,
@@ -42,14 +42,14 @@ impl Store {
         write::create(self.db.name(REWARDS, &observation.id), fields)
     }
 
-    /// Creates rewards, at most [`MAX_BATCH`](super::MAX_BATCH); those that exist are left alone.
+    /// Creates rewards, at most [`MAX_BATCH`](firestore_kit::MAX_BATCH); existing ones are unchanged.
     ///
     /// # Errors
-    /// Where Firestore refuses one for good: without its reward an observation cannot be counted.
+    /// Firestore refused one permanently: without its reward an observation cannot be counted.
     pub async fn create_rewards(&self, writes: &[Write]) -> Result<usize> {
         let outcome = self.db.create_batch(REWARDS, writes).await?;
         match outcome.refused.into_iter().next() {
-            Some((_, status)) => Err(StoreError::rpc("creating a reward in", REWARDS, status)),
+            Some((_, status)) => Err(StoreError::rpc("create a reward in", REWARDS, status)),
             None => Ok(outcome.created),
         }
     }

@@ -1,33 +1,29 @@
-//! `ops_state/series|{component}`: a component's statistics over time, from which the windows in
-//! `ops_stats` are derived. They are written only as `store::checkpoint` has it, so that they always
-//! hold exactly what the cursors say they hold.
-
-use firestore_kit::proto::{Document, Write};
+//! `ops_state/series|{component}`: the statistics of a component over time, from which the windows in
+//! `ops_stats` are derived. Only `checkpoint` writes them, so that they always include exactly the
+//! observations that the cursors say.
 
 use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write};
 
-use crate::store::records::stats::{stats_delete, stats_write};
+use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
 use crate::store::{Result, StoreError};
 use f0_learning_core::stats::{Series, Window};
-use firestore_kit::Query;
-use firestore_kit::id_part;
-use firestore_kit::value;
-use firestore_kit::write;
+use firestore_kit::{Query, id_part, value, write};
 
-/// The layout of the encoded series. A reader that meets another refuses it.
+/// The version of the encoding. A reader refuses any other.
 const FORMAT: i64 = 3;
 
-/// A component's series, and the windows that have a document in `ops_stats`.
+/// The series of a component, and the windows that have a document in `ops_stats`.
 #[derive(Clone, Debug)]
 pub struct ComponentSeries {
     pub component: String,
     pub series: Series,
-    /// Size when last encoded, in bytes: what the next commit will roughly weigh.
+    /// The size when last encoded, in bytes: roughly its share of the next commit.
     pub weight: usize,
     shown: Vec<Window>,
-    /// The update time of the stored document; none where there is none.
-    pub(in crate::store) seen: Option<Timestamp>,
+    /// The update time of the stored document; `None` if there is none.
+    pub(in crate::store) update_time: Option<Timestamp>,
 }
 
 impl ComponentSeries {
@@ -37,7 +33,7 @@ impl ComponentSeries {
             series: Series::default(),
             weight: 0,
             shown: Vec::new(),
-            seen: None,
+            update_time: None,
         }
     }
 }
@@ -47,11 +43,11 @@ fn state_id(component: &str) -> String {
 }
 
 impl Store {
-    /// The series of these components, empty for those that have none yet.
+    /// The series of these components; empty for components without one.
     pub async fn series(&self, components: &[&str]) -> Result<Vec<ComponentSeries>> {
         let names: Vec<_> =
             components.iter().map(|component| self.db.name(STATE, &state_id(component))).collect();
-        let mut found = self.db.get_many(names.clone(), None).await?;
+        let mut found = self.db.get_many(names.clone()).await?;
         components
             .iter()
             .zip(names)
@@ -62,7 +58,7 @@ impl Store {
             .collect()
     }
 
-    /// Up to `limit` series of which a window has changed by the mere passing of time.
+    /// Up to `limit` series with a window that has changed only because time passed.
     pub async fn expired_series(&self, now: i64, limit: usize) -> Result<Vec<ComponentSeries>> {
         let query = Query::of(STATE)
             .at_most("nextChange", value::int(now))
@@ -73,9 +69,9 @@ impl Store {
         documents.iter().map(|document| self.decode_series(document)).collect()
     }
 
-    /// The writes that store a component's series and the windows it gives at `now`; the first is
-    /// that of the series itself, where it is to be stored. It is refused where the stored series
-    /// is no longer the one that was read.
+    /// The writes that store a component's series and its windows as of `now`. The first write is that
+    /// of the series, if it must be stored; it is refused if the stored series changed since it was
+    /// read.
     pub(in crate::store) fn series_writes(
         &self,
         component: &mut ComponentSeries,
@@ -102,7 +98,7 @@ impl Store {
         let name = self.db.name(STATE, &state_id(&component.component));
         let Some(next_change) = component.series.next_change(now) else {
             component.weight = 0;
-            return component.seen.map(|seen| write::delete_if_unchanged(name, seen));
+            return component.update_time.map(|time| write::delete_if_unchanged(name, time));
         };
         let encoded = component.series.encode_within(DOCUMENT_BYTES);
         component.weight = encoded.len();
@@ -114,22 +110,22 @@ impl Store {
             ("windows", value::string(shown.join(","))),
             ("series", value::bytes(encoded)),
         ]);
-        Some(write::set_if_unchanged(name, fields, component.seen))
+        Some(write::set_if_unchanged(name, fields, component.update_time))
     }
 
     fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
-        let wrong = |detail: &str| {
+        let malformed = |detail: &str| {
             StoreError::decode(self.db.short_name(&document.name), "a component's series", detail)
         };
         let fields = &document.fields;
         if value::as_int(fields, "format") != Some(FORMAT) {
-            return Err(wrong("format is unknown to this version of the service"));
+            return Err(malformed("this version of the service cannot read its format"));
         }
         let component =
-            value::as_str(fields, "component").ok_or_else(|| wrong("component is missing"))?;
+            value::as_str(fields, "component").ok_or_else(|| malformed("component is missing"))?;
         let encoded =
-            value::as_bytes(fields, "series").ok_or_else(|| wrong("series is missing"))?;
-        let series = Series::decode(encoded).map_err(|error| wrong(&error.to_string()))?;
+            value::as_bytes(fields, "series").ok_or_else(|| malformed("series is missing"))?;
+        let series = Series::decode(encoded).map_err(|error| malformed(&error.to_string()))?;
         let shown = value::as_str(fields, "windows").unwrap_or_default();
         let shown = Window::ALL
             .into_iter()
@@ -140,7 +136,7 @@ impl Store {
             series,
             weight: encoded.len(),
             shown,
-            seen: document.update_time,
+            update_time: document.update_time,
         })
     }
 }

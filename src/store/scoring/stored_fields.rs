@@ -1,4 +1,4 @@
-//! Stored documents as the core reads observations from them, and the queries of a shard.
+//! The fields of stored documents for the parser of observations, and queries of one shard.
 
 use f0_learning_core::observation::{Fields as ObservationFields, Scalar};
 use f0_learning_core::sharding::Shard;
@@ -8,7 +8,7 @@ use firestore_kit::value::{self, Fields};
 
 /// Queries over the documents of one shard.
 pub(in crate::store) trait OfShard {
-    /// Keeps only documents that carry the shard's number; all documents where sharding is off.
+    /// Selects only documents with the shard's number; all documents if sharding is off.
     fn of_shard(self, shard: Shard) -> Self;
 }
 
@@ -21,7 +21,7 @@ impl OfShard for Query {
     }
 }
 
-/// A stored document, as the domain reads an observation from it.
+/// The fields of a stored document, for the parser of observations.
 #[derive(Debug)]
 pub struct StoredFields<'a>(pub &'a Fields);
 

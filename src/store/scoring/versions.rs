@@ -1,8 +1,8 @@
-//! `ops_state/version|{id}@{version}`: what each version of a policy has earned, counted in the
-//! commits that move the scoring cursor.
+//! `ops_state/version|{id}@{version}`: the rewards of each version of a policy, counted in the commits
+//! that move the scoring cursor.
 //!
-//! Only versions that exist in `ops_policies` are counted: what a component writes into
-//! `policyVersion` is its own affair, and must not make documents without end.
+//! Only versions that exist in `ops_policies` are counted: components may write any text into
+//! `policyVersion`, which must not create an unbounded number of documents.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::stats::Tally;
 use firestore_kit::{value, write};
 
-/// The layout of these documents. A reader that meets another refuses it.
+/// The version of the encoding. A reader refuses any other.
 const FORMAT: i64 = 4;
 
-/// A version, and all that was counted of it.
+/// A version and everything that was counted of it.
 #[derive(Clone, Debug)]
 pub struct VersionTally {
     pub key: PolicyKey,
     pub tally: Tally,
-    /// Size when last encoded, in bytes.
+    /// The size when last encoded, in bytes.
     pub weight: usize,
-    /// The update time of the stored document; none where there is none.
-    pub(in crate::store) seen: Option<Timestamp>,
+    /// The update time of the stored document; `None` if there is none.
+    pub(in crate::store) update_time: Option<Timestamp>,
 }
 
 fn state_id(key: &PolicyKey) -> String {
@@ -37,20 +37,20 @@ fn state_id(key: &PolicyKey) -> String {
 }
 
 impl Store {
-    /// The tallies of those among `keys` that are versions of a policy.
+    /// The tallies of the versions among `keys` that exist.
     pub async fn version_tallies(&self, keys: &[PolicyKey]) -> Result<Vec<VersionTally>> {
         let found = self.versions_with_tallies(keys).await?;
         Ok(found.into_iter().map(|(_, tally)| tally).collect())
     }
 
-    /// The same, each with the document of its version.
+    /// The same, each with the policy document of its version.
     pub(in crate::store) async fn versions_with_tallies(
         &self,
         keys: &[PolicyKey],
     ) -> Result<Vec<(Document, VersionTally)>> {
         let policies = keys.iter().map(|key| self.db.name(POLICIES, &key.to_string()));
         let states = keys.iter().map(|key| self.db.name(STATE, &state_id(key)));
-        let mut found = self.db.get_many(policies.chain(states).collect(), None).await?;
+        let mut found = self.db.get_many(policies.chain(states).collect()).await?;
         let mut existing = Vec::new();
         for key in keys {
             let Some(version) = found.remove(&self.db.name(POLICIES, &key.to_string())) else {
@@ -62,7 +62,7 @@ impl Store {
                     key: key.clone(),
                     tally: Tally::default(),
                     weight: 0,
-                    seen: None,
+                    update_time: None,
                 },
             };
             existing.push((version, tally));
@@ -70,7 +70,7 @@ impl Store {
         Ok(existing)
     }
 
-    /// All that was counted of a version that exists; nothing where no observation names it.
+    /// Everything that was counted of a version; empty if no observation names it.
     pub async fn tally(&self, key: &PolicyKey) -> Result<Tally> {
         match self.db.get(STATE, &state_id(key)).await? {
             Some(document) => Ok(self.decode_tally(key, &document)?.tally),
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// What these versions of a policy have earned; one that no observation names is left out.
+    /// The rewards of these versions of a policy; versions that no observation names are left out.
     pub async fn earned<'a>(
         &self,
         id: &str,
@@ -89,18 +89,18 @@ impl Store {
             .filter_map(|version| PolicyKey::new(id, version.clone()).ok())
             .collect();
         let names = keys.iter().map(|key| self.db.name(STATE, &state_id(key))).collect();
-        let found = self.db.get_many(names, None).await?;
+        let found = self.db.get_many(names).await?;
         let mut earned = BTreeMap::new();
         for key in keys {
             if let Some(document) = found.get(&self.db.name(STATE, &state_id(&key))) {
                 let stats = self.decode_tally(&key, document)?.tally.stats();
-                earned.extend(Earned::of(&stats).map(|it| (key.version, it)));
+                earned.extend(Earned::of(&stats).map(|rewards| (key.version, rewards)));
             }
         }
         Ok(earned)
     }
 
-    /// The figures stand beside the tally for those who look into Firestore.
+    /// The write of a tally. The figures next to it are for people who read the document.
     pub(in crate::store) fn tally_write(&self, version: &mut VersionTally) -> Write {
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
@@ -118,24 +118,25 @@ impl Store {
         if let Some(cost) = stats.avg_cost_usd {
             fields.insert("avgCostUsd".to_owned(), value::double(cost));
         }
-        write::set_if_unchanged(self.db.name(STATE, &state_id(&version.key)), fields, version.seen)
+        let name = self.db.name(STATE, &state_id(&version.key));
+        write::set_if_unchanged(name, fields, version.update_time)
     }
 
     fn decode_tally(&self, key: &PolicyKey, document: &Document) -> Result<VersionTally> {
-        let wrong = |detail: &str| {
+        let malformed = |detail: &str| {
             StoreError::decode(self.db.short_name(&document.name), "a version's tally", detail)
         };
         if value::as_int(&document.fields, "format") != Some(FORMAT) {
-            return Err(wrong("format is unknown to this version of the service"));
+            return Err(malformed("this version of the service cannot read its format"));
         }
         let encoded = value::as_bytes(&document.fields, "tally");
-        let encoded = encoded.ok_or_else(|| wrong("tally is missing"))?;
-        let tally = Tally::decode(encoded).map_err(|error| wrong(&error.to_string()))?;
+        let encoded = encoded.ok_or_else(|| malformed("tally is missing"))?;
+        let tally = Tally::decode(encoded).map_err(|error| malformed(&error.to_string()))?;
         Ok(VersionTally {
             key: key.clone(),
             tally,
             weight: encoded.len(),
-            seen: document.update_time,
+            update_time: document.update_time,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Types that cross layers: documents as the store keeps them, jobs decide on them and clients read
 //! them. Their serde form is the stored form.
 
+mod archive;
 mod experiment;
 mod flags;
 mod policy;
 
+pub use archive::{DocumentKey, Manifest};
 pub use experiment::Experiment;
 pub use flags::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use policy::{Candidate, Pin, Policy};

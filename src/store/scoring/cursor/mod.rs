@@ -1,7 +1,7 @@
-//! `ops_state/cursor`, or `ops_state/cursor|{shard}` where observations are sharded: how far
-//! scoring has come, and what it has announced to do next.
+//! `ops_state/cursor`, or `ops_state/cursor|{shard}` if observations are sharded: the position that
+//! scoring has reached, and the range that it has announced to score next.
 //!
-//! The invariant that makes scoring exact lives here. Let the *members* of a range be the
+//! The invariant that makes scoring exact is defined here. Let the *members* of a range be the
 //! observations in it that were created no later than the range's read time.
 //!
 //! - Rewards are created only for members of the **pending** range, which is stored here before
@@ -9,10 +9,10 @@
 //! - The cursor moves over that range only in the commit that also adds exactly its members to
 //!   the statistics.
 //!
-//! So behind the cursor an observation has a reward if and only if it was counted, whatever died
-//! and whoever else worked: a second worker, or the next after a crash, finds the announcement
-//! and completes the same set. An observation that appears in a range after its read time is
-//! late: it has no reward, and so it can be found. A cursor never moves back.
+//! So behind the cursor an observation has a reward if and only if it was counted, even after a
+//! crash or with several workers: a second worker, or the next one after a crash, finds the
+//! announcement and completes the same set. An observation that appears in a range after its read
+//! time is late: it has no reward, and so it can be found. A cursor never moves back.
 
 mod layout;
 mod position;
@@ -26,6 +26,7 @@ use crate::store::{Store, collection::STATE};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::write;
+
 pub use layout::StoredLayout;
 pub use position::Position;
 pub(in crate::store) use wire::{decode_position, encode_position};
@@ -43,7 +44,7 @@ fn cursor_id(shard: Shard) -> String {
 pub struct Pending {
     pub end: Position,
     pub read_time: Timestamp,
-    /// Kept with the range, so that whoever completes it gives the same scores.
+    /// Stored with the range, so that any worker that completes it computes the same scores.
     pub config: RewardConfig,
 }
 
@@ -53,22 +54,22 @@ pub struct Cursor {
     pub shard: Shard,
     pub position: Option<Position>,
     pub pending: Option<Pending>,
-    /// Rises with every commit, so that no two states of the document are alike: a write that
-    /// changes nothing would keep the update time, and a rival's precondition would hold.
+    /// Rises with every commit, so that no two states of the document are equal: a write that changes
+    /// nothing would keep the update time, and another worker's precondition would hold.
     pub sequence: i64,
-    /// Another layout of shards is in force: this cursor never moves again until it is set anew.
+    /// Another layout of shards is active: this cursor does not move until a layout includes it again.
     pub retired: bool,
-    pub seen: Option<Timestamp>,
+    pub update_time: Option<Timestamp>,
 }
 
 impl Cursor {
     fn new(shard: Shard) -> Self {
-        let (position, pending, seen) = (None, None, None);
-        Self { shard, position, pending, sequence: 0, retired: false, seen }
+        let (position, pending, update_time) = (None, None, None);
+        Self { shard, position, pending, sequence: 0, retired: false, update_time }
     }
 
-    /// Whether the stored cursor is what a commit after `sequence - 1` was to make of it. Its state
-    /// says all that it stands for, so that it does not matter whose commit it was.
+    /// Whether the stored cursor is the intended result of a commit after `sequence - 1`. Its state is
+    /// all that matters, not which worker's commit it was.
     pub fn stands_at(&self, sequence: i64, next: &Checkpoint) -> bool {
         !self.retired
             && self.sequence == sequence
@@ -76,13 +77,15 @@ impl Cursor {
             && self.pending == next.pending
     }
 
-    /// Whether the stored document is still the one that this was read from.
+    /// Whether both were read from the same state of the document.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.shard == other.shard && self.seen == other.seen && self.sequence == other.sequence
+        self.shard == other.shard
+            && self.update_time == other.update_time
+            && self.sequence == other.sequence
     }
 }
 
-/// What the next state of the cursor is to be.
+/// The next state of the cursor.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub position: Option<Position>,
@@ -101,7 +104,7 @@ impl Store {
     pub async fn cursors(&self, shards: &[Shard]) -> Result<Vec<Cursor>> {
         let names: Vec<_> =
             shards.iter().map(|shard| self.db.name(STATE, &cursor_id(*shard))).collect();
-        let found = self.db.get_many(names.clone(), None).await?;
+        let found = self.db.get_many(names.clone()).await?;
         let decode = |(shard, name): (&Shard, &String)| match found.get(name) {
             None => Ok(Cursor::new(*shard)),
             Some(document) => wire::decode(*shard, document),
@@ -109,39 +112,50 @@ impl Store {
         shards.iter().zip(&names).map(decode).collect()
     }
 
-    /// Announces a range, before the first reward of it is written. Returns the cursor as stored.
+    /// Announces a range, before its first reward is written. Returns the stored cursor.
     ///
     /// # Errors
-    /// A conflict ([`StoreError::is_conflict`](super::StoreError::is_conflict)) where another
+    /// A conflict ([`StoreError::is_conflict`](crate::store::StoreError::is_conflict)) if another
     /// worker was first.
     pub async fn announce(&self, cursor: &Cursor, pending: Pending) -> Result<Cursor> {
         let next = Checkpoint { position: cursor.position.clone(), pending: Some(pending) };
         let writes = vec![self.cursor_write(cursor, &next)];
-        let answer = self.db.commit(&self.cursor_target(cursor), writes, None).await?;
-        Ok(cursor.after(next, &answer))
+        let response = self.db.commit(&self.cursor_target(cursor), writes).await?;
+        Ok(cursor.after(next, &response))
     }
 
     pub(in crate::store) fn cursor_target(&self, cursor: &Cursor) -> String {
         format!("{STATE}/{}", cursor_id(cursor.shard))
     }
 
-    /// The write that moves the cursor, refused where it is no longer as it was read.
+    /// The write that moves the cursor, refused if the cursor changed since it was read.
     pub(in crate::store) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
-        let fields = wire::encode(next, cursor.sequence + 1, false);
-        write::set_if_unchanged(self.db.name(STATE, &cursor_id(cursor.shard)), fields, cursor.seen)
+        self.encoded_write(cursor, next, false)
+    }
+
+    /// The write that retires the cursor where it is, refused if it changed since it was read.
+    pub(in crate::store) fn retire_write(&self, cursor: &Cursor) -> Write {
+        let next = Checkpoint { position: cursor.position.clone(), pending: None };
+        self.encoded_write(cursor, &next, true)
+    }
+
+    fn encoded_write(&self, cursor: &Cursor, next: &Checkpoint, retired: bool) -> Write {
+        let fields = wire::encode(next, cursor.sequence + 1, retired);
+        let name = self.db.name(STATE, &cursor_id(cursor.shard));
+        write::set_if_unchanged(name, fields, cursor.update_time)
     }
 }
 
 impl Cursor {
     /// The cursor after a commit whose first write was [`cursor_write`](Store::cursor_write).
-    pub(in crate::store) fn after(&self, next: Checkpoint, answer: &CommitResponse) -> Self {
+    pub(in crate::store) fn after(&self, next: Checkpoint, response: &CommitResponse) -> Self {
         Self {
             shard: self.shard,
             position: next.position,
             pending: next.pending,
             sequence: self.sequence + 1,
             retired: false,
-            seen: write::update_time(answer, 0),
+            update_time: write::update_time(response, 0),
         }
     }
 }

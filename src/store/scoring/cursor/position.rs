@@ -1,4 +1,4 @@
-//! Where an observation stands in the order in which they are scored.
+//! The position of an observation in the order of scoring.
 
 use std::cmp::Ordering;
 
@@ -6,10 +6,10 @@ use firestore_kit::proto::{Document, Value, value::ValueType};
 
 use firestore_kit::value;
 
-/// A place in the order (`ts`, document id) of observations.
+/// A position in the order (`ts`, document id) of observations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// As stored: a component may have written an integer or a double.
+    /// As stored: an integer or a double.
     pub ts: Value,
     /// The document's full resource name.
     pub name: String,
@@ -34,12 +34,12 @@ impl Position {
         compare_numbers(&self.ts, &other.ts).then_with(|| self.name.cmp(&other.name))
     }
 
-    /// The last of them in that order.
+    /// The last of these positions.
     pub fn furthest<'a>(positions: impl Iterator<Item = &'a Self>) -> Option<Self> {
         positions.reduce(|a, b| if b.is_after(a) { b } else { a }).cloned()
     }
 
-    /// Whether a range over times can hold it; NaN is in none, and none reaches past infinity.
+    /// Whether a range of times can include it: NaN and infinity are in no range.
     pub fn is_number(&self) -> bool {
         match self.ts.value_type {
             Some(ValueType::IntegerValue(_)) => true,
@@ -52,10 +52,7 @@ impl Position {
     pub fn ts_ms(&self) -> i64 {
         match self.ts.value_type {
             Some(ValueType::IntegerValue(whole)) => whole,
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "saturates, which is what is meant"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "saturation is intended")]
             Some(ValueType::DoubleValue(number)) => number as i64,
             _ => 0,
         }
@@ -69,8 +66,7 @@ fn compare_numbers(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-/// Times in milliseconds are far below 2^53, where every integer is a double.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
+#[expect(clippy::cast_precision_loss, reason = "times in milliseconds are far below 2^53")]
 fn as_f64(value: Option<&ValueType>) -> f64 {
     match value {
         Some(ValueType::IntegerValue(whole)) => *whole as f64,

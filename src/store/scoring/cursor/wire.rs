@@ -1,4 +1,4 @@
-//! How a cursor is stored.
+//! The stored form of a cursor.
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde_json::Value as Json;
@@ -40,23 +40,24 @@ pub(in crate::store) fn encode_position(position: &Position) -> Value {
 
 pub(in crate::store) fn decode(shard: Shard, document: &Document) -> Result<Cursor> {
     let fields = &document.fields;
-    let wrong = |what: &str| {
+    let malformed = |detail: &str| {
         let path = format!("{STATE}/{}", super::cursor_id(shard));
-        StoreError::decode(path, "the scoring cursor", what)
+        StoreError::decode(path, "the scoring cursor", detail)
     };
     let position = match value::as_map(fields, "position") {
         None => None,
         Some(map) => {
-            Some(decode_position(map).ok_or_else(|| wrong("position lacks ts or document"))?)
+            Some(decode_position(map).ok_or_else(|| malformed("position lacks ts or document"))?)
         }
     };
     let pending = match value::as_map(fields, "pending") {
         None => None,
-        Some(map) => Some(decode_pending(map).map_err(|detail| wrong(&detail))?),
+        Some(map) => Some(decode_pending(map).map_err(|detail| malformed(&detail))?),
     };
-    let sequence = value::as_int(fields, "sequence").ok_or_else(|| wrong("sequence is missing"))?;
+    let sequence =
+        value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
     let retired = value::as_bool(fields, "retired").unwrap_or(false);
-    Ok(Cursor { shard, position, pending, sequence, retired, seen: document.update_time })
+    Ok(Cursor { shard, position, pending, sequence, retired, update_time: document.update_time })
 }
 
 pub(in crate::store) fn decode_position(fields: &Fields) -> Option<Position> {
@@ -75,7 +76,7 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
         .ok_or("pending.end lacks ts or document")?;
     let read_time = match fields.get("readTime").and_then(|value| value.value_type.as_ref()) {
         Some(ValueType::TimestampValue(time)) => *time,
-        _ => return Err("pending.readTime is no timestamp".to_owned()),
+        _ => return Err("pending.readTime is not a timestamp".to_owned()),
     };
     let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
     let config =
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_with_an_announced_range_comes_back_as_it_was_stored() {
+    fn a_cursor_with_an_announced_range_survives_storing_and_reading() {
         let next = Checkpoint {
             position: Some(position(value::int(10), "b")),
             pending: Some(Pending {

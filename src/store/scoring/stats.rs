@@ -2,17 +2,12 @@
 
 use firestore_kit::proto::{Document, Write};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATS};
 use f0_learning_core::stats::{Window, WindowStats};
-use firestore_kit::Query;
-use firestore_kit::id_part;
-use firestore_kit::value;
-use firestore_kit::write;
-use firestore_kit::{Page, PageRequest, by_name};
+use firestore_kit::{Page, PageOrder, PageRequest, Query, id_part, value, write};
 
 /// A document of `ops_stats`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -20,7 +15,7 @@ use firestore_kit::{Page, PageRequest, by_name};
 pub struct ComponentStats {
     pub component: String,
     pub window: Window,
-    /// When the window was computed, which is where it ends; epoch milliseconds.
+    /// When the window was computed, which is its end; epoch milliseconds.
     pub ts: i64,
     #[serde(flatten)]
     pub stats: WindowStats,
@@ -39,11 +34,7 @@ pub(in crate::store) fn stats_write(
 ) -> Write {
     let document =
         ComponentStats { component: component.to_owned(), window, ts: now, stats: stats.clone() };
-    let fields = match serde_json::to_value(document) {
-        Ok(Json::Object(object)) => value::fields_from_json(&object),
-        _ => value::Fields::default(),
-    };
-    write::set(store.db.name(STATS, &stats_id(component, window)), fields)
+    write::set(store.db.name(STATS, &stats_id(component, window)), value::to_fields(&document))
 }
 
 pub(in crate::store) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {
@@ -51,7 +42,7 @@ pub(in crate::store) fn stats_delete(store: &Store, component: &str, window: Win
 }
 
 impl Store {
-    /// The statistics of these components in one window; a component without any is left out.
+    /// The statistics of these components in one window; components without any are left out.
     pub async fn stats_of(
         &self,
         components: &[String],
@@ -61,11 +52,11 @@ impl Store {
             .iter()
             .map(|component| self.db.name(STATS, &stats_id(component, window)))
             .collect();
-        let found = self.db.get_many(names, None).await?;
+        let found = self.db.get_many(names).await?;
         found.values().map(|document| self.decode_stats(&document.name, &document.fields)).collect()
     }
 
-    /// All statistics, of one component if one is named, in the order of component and window.
+    /// All statistics, or those of one component, in the order of component and window.
     pub async fn all_stats(&self, component: Option<&str>) -> Result<Vec<ComponentStats>> {
         let mut query = Query::of(STATS);
         if let Some(component) = component {
@@ -80,7 +71,7 @@ impl Store {
         Ok(all)
     }
 
-    /// The same a page at a time, in the order of the documents' ids.
+    /// The same, one page at a time, in the order of the document ids.
     pub async fn stats_page(
         &self,
         component: Option<&str>,
@@ -90,21 +81,18 @@ impl Store {
         if let Some(component) = component {
             query = query.equal("component", value::string(component));
         }
-        let documents = self.db.query_all(STATS, by_name(&self.db, query, STATS, page)).await?;
-        Page::of(page, &documents, |documents| {
-            let decode = |document: &Document| {
-                let decoded = self.decode_stats(&document.name, &document.fields);
-                decoded
-                    .inspect_err(|error| tracing::error!(%error, "statistics are passed over"))
-                    .ok()
-            };
-            Ok(documents.iter().filter_map(decode).collect())
-        })
+        let order = PageOrder::ByName;
+        let query = order.query(&self.db, STATS, query, page);
+        let documents = self.db.query_all(STATS, query).await?;
+        let decode = |document: &Document| {
+            let decoded = self.decode_stats(&document.name, &document.fields);
+            decoded.inspect_err(|error| tracing::error!(%error, "skipping statistics")).ok()
+        };
+        Ok(Page::of(order, page, &documents, |shown| shown.iter().filter_map(decode).collect()))
     }
 
     fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {
-        let json: Map<String, Json> = value::fields_to_json(fields);
-        serde_json::from_value(Json::Object(json))
+        value::from_fields(fields)
             .map_err(|error| StoreError::decode(self.db.short_name(name), "statistics", error))
     }
 }

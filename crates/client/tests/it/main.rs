@@ -1,0 +1,5 @@
+//! The client against a local Firestore.
+
+mod policy;
+mod recorder;
+mod support;

@@ -1,0 +1,24 @@
+//! What the changes of policies and of experiments share: their documents, the snapshot that a
+//! transaction reads of one policy, and the writes that make a version active and end the
+//! experiments that this concludes. `policies` and `experiments` are both built on it; neither uses
+//! the other.
+
+mod activation;
+mod experiment;
+mod policy;
+mod snapshot;
+
+pub(in crate::store) use activation::clear_candidate;
+pub(in crate::store) use activation::{activation_fields, archive_writes, transition_entry};
+pub(in crate::store) use experiment::{OpenExperiment, ended_fields, new_experiment};
+pub(in crate::store) use policy::{
+    CANDIDATE, PIN_FIELDS, ROLLED_BACK_AT, check_policy_id, document_id, has_status, patch, pin_of,
+    policy_key, rejected_fields,
+};
+pub(in crate::store) use snapshot::PolicySnapshot;
+
+/// The actor that creates the drafts of the tune job, and activates them if the flags allow it.
+pub const TUNER: &str = "policy-updater";
+
+/// The actor that advances experiments and rolls back versions.
+pub const GUARD: &str = "policy-guard";

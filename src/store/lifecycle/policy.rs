@@ -1,0 +1,84 @@
+//! A document of `ops_policies`: reading it, and the fields that changes write to it.
+
+use f0_learning_client::decode_policy;
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use firestore_kit::proto::{Document, Write};
+use firestore_kit::value::{self, Fields};
+use firestore_kit::write;
+use semver::Version;
+use serde_json::Value as Json;
+
+use crate::store::change::{ChangeError, ChangeResult};
+use crate::store::{Result, Store};
+
+/// The fields of a pin.
+pub(in crate::store) const PIN_FIELDS: [&str; 4] = ["pinned", "pinReason", "pinnedBy", "pinnedAt"];
+
+/// The field of a version with the time of its rollback.
+pub(in crate::store) const ROLLED_BACK_AT: &str = "rolledBackAt";
+
+/// The field of an active version with the candidate of its A/B test.
+pub(in crate::store) const CANDIDATE: &str = "candidate";
+
+pub(in crate::store) fn document_id(id: &str, version: &Version) -> String {
+    format!("{id}@{version}")
+}
+
+pub(in crate::store) fn has_status(document: Option<&Document>, status: PolicyStatus) -> bool {
+    document
+        .and_then(|document| value::as_str(&document.fields, "status"))
+        .is_some_and(|found| found == status.as_str())
+}
+
+impl Store {
+    pub(in crate::store) fn decode_policy(&self, document: &Document) -> Result<Policy> {
+        decode_policy(document)
+    }
+
+    /// Decodes the documents that can be decoded and logs the others: one that was corrupted by hand
+    /// must not hide the rest. Reading it by name returns its error.
+    pub(in crate::store) fn decode_readable_policies(&self, documents: &[Document]) -> Vec<Policy> {
+        let decode = |document| {
+            let policy = self.decode_policy(document);
+            policy.inspect_err(|error| tracing::error!(%error, "skipping a policy version")).ok()
+        };
+        documents.iter().filter_map(decode).collect()
+    }
+}
+
+/// The pin among these fields, to move it to another version; empty if there is none.
+pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
+    if fields.get("pinned").map(value::to_json) != Some(Json::Bool(true)) {
+        return Fields::default();
+    }
+    let pin = PIN_FIELDS.into_iter().filter_map(|name| {
+        let value = fields.get(name)?;
+        Some((name.to_owned(), value.clone()))
+    });
+    pin.collect()
+}
+
+/// The fields that reject a draft.
+pub(in crate::store) fn rejected_fields(intent: &Intent) -> Fields {
+    value::fields([
+        ("status", value::string(PolicyStatus::Rejected.as_str())),
+        ("rejectedAt", value::int(intent.now)),
+        ("rejectedBy", value::string(intent.actor.as_str())),
+    ])
+}
+
+/// Sets `fields` and removes those in `cleared`, if the document is unchanged since it was read.
+pub(in crate::store) fn patch(document: &Document, fields: Fields, cleared: &[&str]) -> Write {
+    let update_time = document.update_time.unwrap_or_default();
+    write::patch_and_clear_if_unchanged(document.name.clone(), fields, cleared, update_time)
+}
+
+pub(in crate::store) fn check_policy_id(id: &str) -> ChangeResult<()> {
+    PolicyKey::check_id(id).map_err(|error| ChangeError::PolicyId(id.to_owned(), error))
+}
+
+pub(in crate::store) fn policy_key(id: &str, version: &Version) -> ChangeResult<PolicyKey> {
+    PolicyKey::new(id, version.clone()).map_err(|error| ChangeError::PolicyId(id.to_owned(), error))
+}
