@@ -140,7 +140,7 @@ fn reading_commands_print_tables_and_json() {
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(json.to_string().contains(expected), "{command:?}");
     }
-    assert!(text(&run(&["tune"], &environment).stdout).contains("no tuning"));
+    assert!(text(&run(&["tune"], &environment).stdout).contains("tuning disabled"));
     for command in [
         &["policies", "show", "nobody"][..],
         &["policies", "show", "router-core@1.x"],
