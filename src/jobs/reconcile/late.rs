@@ -120,8 +120,7 @@ impl ReconcileJob {
 /// Whether an announced observation is still for this job to count: it has no shard, or is behind
 /// its shard's cursor.
 fn is_still_late(known: &Known, found: &StoredItem) -> bool {
-    known.layout.shard_of_number(found.shard).is_none()
-        || ReconcileJob::is_behind_cursors(known, found)
+    known.layout.shard_of_number(found.shard).is_none() || known.is_behind_cursors(found)
 }
 
 /// The furthest valid observation without a shard, among these and those announced before.

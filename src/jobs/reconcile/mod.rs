@@ -9,24 +9,24 @@
 //! documents in it.
 
 mod ids;
+mod known;
 mod late;
 mod report;
 mod requeue;
 mod times;
-
-use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
 
 use super::score::ledger::Ledger;
 use super::{Job, JobName, PassContext};
 use crate::store::{
-    Cached, Changes, Group, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store,
-    StoreError, StoredItem, Unordered,
+    Cached, Changes, Group, Item, REWARD_CONFIG_TTL, Result, Store, StoreError, StoredItem,
+    Unordered,
 };
-use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
+use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MIN_TS};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::sharding::{Layout, Shard};
+use f0_learning_core::sharding::Shard;
+use known::{Known, name_in, print_of};
 pub use report::ReconcileReport;
 pub use requeue::RequeueReport;
 
@@ -63,55 +63,6 @@ pub struct ReconcileJob {
     options: ReconcileOptions,
     config: Cached<RewardConfig>,
     ledger: Ledger,
-}
-
-/// The stored state at the start of a pass. Cursors only move forward, so that a position behind
-/// one of these stays behind it.
-struct Known {
-    now: i64,
-    state: ReconcileState,
-    layout: Layout,
-    cursors: HashMap<Shard, Option<Position>>,
-    /// Epoch milliseconds; every observation before it that the cursors cover has been scored.
-    horizon: i64,
-    deep: bool,
-    full: bool,
-}
-
-impl Known {
-    /// Whether a range was examined before, when it had the same counts.
-    fn remembers(&self, name: &str, print: &str) -> bool {
-        self.state.settled.get(name).is_some_and(|remembered| remembered == print)
-    }
-
-    fn is_settled(&self, name: &str, print: &Print) -> bool {
-        print.matches || self.remembers(name, &print.text)
-    }
-
-    /// Remembers counts that still differ after they were examined.
-    fn settle(&mut self, name: String, print: Print, stop: &CancellationToken) {
-        if !print.matches && !stop.is_cancelled() {
-            self.state.settled.insert(name, print.text);
-        }
-    }
-}
-
-/// A pair of counts, as they are remembered.
-struct Print {
-    matches: bool,
-    text: String,
-}
-
-fn print_of((found, accounted): (u64, u64)) -> Print {
-    Print { matches: found == accounted, text: format!("{found} {accounted}") }
-}
-
-/// The name of a range within a shard.
-fn name_in(shard: Shard, name: &str) -> String {
-    match shard {
-        Shard::All => name.to_owned(),
-        Shard::One(number) => format!("{number}/{name}"),
-    }
 }
 
 impl Job for ReconcileJob {
@@ -220,25 +171,6 @@ impl ReconcileJob {
         Ok(!stop.is_cancelled())
     }
 
-    async fn read_state(&self, now: i64, full: bool) -> Result<Known> {
-        // The state is read first: a change of layout changes it too, and then commits that are
-        // based on the old cursors are refused.
-        let state = self.store.reconcile_state().await?;
-        let layout = self.store.layout().await?.layout;
-        let mut horizon = now - self.options.lag_ms;
-        let mut cursors = HashMap::new();
-        for cursor in self.store.cursors(&layout.shards()).await? {
-            let behind = cursor.position.as_ref().map_or(MIN_TS, Position::ts_ms).max(MIN_TS);
-            if behind < horizon && self.store.backlog(&cursor, horizon).await? > 0 {
-                horizon = behind;
-            }
-            cursors.insert(cursor.shard, cursor.position);
-        }
-        let full = full || now - state.full_at >= 7 * DAY_MS;
-        let deep = full || now - state.deep_at >= DAY_MS;
-        Ok(Known { now, state, layout, cursors, horizon, deep, full })
-    }
-
     /// The shards of the layout, and with `others` also those of other layouts that observations
     /// carry.
     async fn shards(&self, known: &Known, others: bool) -> Result<Vec<Shard>> {
@@ -291,25 +223,6 @@ impl ReconcileJob {
         Ok(())
     }
 
-    /// Whether no cursor will reach an observation that is not accounted for, so that this job has
-    /// to count it. An invalid one that a cursor will reach is quarantined now and counted then.
-    fn is_behind_cursors(known: &Known, found: &StoredItem) -> bool {
-        let is_behind = |reached: Option<&Position>| {
-            reached.is_some_and(|reached| !found.position.is_after(reached))
-        };
-        if !found.position.is_number() {
-            return true;
-        }
-        let ts = found.position.ts_ms();
-        if ts > MAX_TS {
-            return true;
-        }
-        match known.layout.shard_of_number(found.shard) {
-            Some(shard) => is_behind(known.cursors.get(&shard).and_then(Option::as_ref)),
-            None => ts <= known.horizon || matches!(found.item, Item::Invalid(_)),
-        }
-    }
-
     /// Scores, counts or quarantines observations that are not accounted for.
     async fn handle(
         &mut self,
@@ -318,7 +231,7 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let (late, ahead): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|found| Self::is_behind_cursors(known, found));
+            found.into_iter().partition(|found| known.is_behind_cursors(found));
         let early: Vec<_> = ahead
             .iter()
             .filter_map(|found| match &found.item {

@@ -8,6 +8,7 @@ use semver::Version;
 use super::TuneJob;
 use super::load::NextMemory;
 use super::report::{TuneOutcome, unusable};
+use crate::jobs::JobName;
 use crate::store::{AutoOutcome, NewDraft, ProposeOutcome, Result, StoreError, TUNER};
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
@@ -132,7 +133,7 @@ impl TuneJob {
                 TuneOutcome::Proposed { key, supersedes, notes, .. },
             ) => TuneOutcome::Proposed { key, supersedes, notes, left: Some(why) },
             (AutoOutcome::AwaitingApproval(why), outcome) => {
-                tracing::info!(job = "tune", %key, why, "the draft awaits approval");
+                tracing::info!(job = JobName::Tune.as_str(), %key, why, "the draft awaits approval");
                 outcome
             }
         })
