@@ -314,7 +314,7 @@ async fn serve_says_in_a_line_that_firestore_forbids_it_and_goes_on_once_it_does
         .unwrap();
     let address = format!("127.0.0.1:{port}");
     let told = || std::fs::read_to_string(log.path()).unwrap();
-    wait_for("the line", || told().contains("cannot work with Firestore yet").then_some(()));
+    wait_for("the line", || told().contains("cannot use Firestore; retrying").then_some(()));
     let line = told().lines().next().unwrap().to_owned();
     assert!(line.to_lowercase().contains("permission"), "{line}");
     let answer = wait_for("an answer", || get(&address, "/readyz"));
