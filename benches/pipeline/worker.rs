@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use f0_learning::archive::Archive;
+use f0_learning::jobs::JobName;
 use f0_learning::jobs::check::CheckReport;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::leases::Leases;
@@ -48,14 +49,14 @@ impl Job {
 
     pub fn timer(self) -> Result<Timer> {
         let schedule = Schedule::default();
-        Timer::parse(match self {
-            Self::Score => &schedule.score,
-            Self::Reconcile => &schedule.reconcile,
-            Self::Tune => &schedule.tune,
-            Self::Check => &schedule.check,
-            Self::Guard => &schedule.guard,
-            Self::Retain => &schedule.retain,
-        })
+        Timer::parse(schedule.expression(match self {
+            Self::Score => JobName::Score,
+            Self::Reconcile => JobName::Reconcile,
+            Self::Tune => JobName::Tune,
+            Self::Check => JobName::Check,
+            Self::Guard => JobName::Guard,
+            Self::Retain => JobName::Retain,
+        }))
     }
 }
 

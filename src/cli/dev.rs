@@ -1,4 +1,4 @@
-//! `dev`: the whole system in one process, on an embedded Firestore.
+//! `dev`: runs the whole system in one process, on an embedded Firestore.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use f0_learning::http::{self, AdminToken, Api, Credentials};
+use f0_learning::jobs::JobName;
+use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
-use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
+use f0_learning::jobs::scheduler::{Schedule, Worker, WorkerOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::observability::health::Health;
@@ -20,11 +22,11 @@ use firestore_kit::Connection;
 use firestore_local::{Plan, Server};
 use std::time::Duration;
 
-use super::{demo, firestore, seed, shutdown};
+use super::{demo, environment, firestore, seed, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder to keep the data in; without it the data is gone at the end
+    /// Folder to keep the data in; without it the data is lost when the process ends
     #[arg(long)]
     data: Option<PathBuf>,
     /// Address of the embedded Firestore
@@ -37,12 +39,12 @@ pub struct Options {
     /// an autoscaler, a canary manager
     #[arg(long)]
     demo: bool,
-    /// Make the embedded Firestore fail now and then: a seed, or a file that holds a plan as JSON
+    /// Make the embedded Firestore fail at random: a seed, or a file with a plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
 }
 
-/// Somebody sits in front of `dev`: timers are short, and nothing is kept long.
+/// `dev` is watched in a terminal: timers are short, and caches expire quickly.
 const SETTLE_MS: i64 = 1_000;
 const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
@@ -51,28 +53,27 @@ const RECONCILE_OPTIONS: ReconcileOptions =
     ReconcileOptions { recent_ms: 3 * HOUR_MS, deep_ms: 7 * 24 * HOUR_MS, lag_ms: 5_000 };
 
 fn schedule() -> Schedule {
-    Schedule {
-        score: "*/2 * * * * *".to_owned(),
-        reconcile: "*/10 * * * * *".to_owned(),
-        tune: "1/10 * * * * *".to_owned(),
-        check: "*/5 * * * * *".to_owned(),
-        guard: "*/5 * * * * *".to_owned(),
-        ..Schedule::default()
-    }
+    Schedule::default()
+        .with(JobName::Score, "*/2 * * * * *")
+        .with(JobName::Reconcile, "*/10 * * * * *")
+        .with(JobName::Tune, "1/10 * * * * *")
+        .with(JobName::Check, "*/5 * * * * *")
+        .with(JobName::Guard, "*/5 * * * * *")
 }
 
-/// Those of the environment, or else a token for this run, which is to be shown.
+/// The credentials of the environment, or else a token for this run, which is then printed.
 fn credentials() -> Result<(Credentials, Option<String>)> {
-    if let Some(credentials) = Credentials::from_env(|name| std::env::var(name).ok())? {
+    if let Some(credentials) = Credentials::from_env(environment::variable)? {
         return Ok((credentials, None));
     }
+    #[expect(clippy::disallowed_methods, reason = "a token must not be predictable")]
     let token: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
     let credentials = Credentials::token(AdminToken::new(token.clone())?);
     Ok((credentials, Some(token)))
 }
 
 pub async fn run(options: Options) -> Result<()> {
-    let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
+    let project = environment::variable("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = Plan::of_argument(options.faults.as_deref())?;
     let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
     let firestore = firestore.start().await?;
@@ -94,7 +95,7 @@ pub async fn run(options: Options) -> Result<()> {
     say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
     say!("  export GOOGLE_CLOUD_PROJECT={project}");
     if let Some(token) = token {
-        say!("\nTo decide over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
+        say!("\nTo make changes over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
     }
     say!();
     let clock = Clock::system();
@@ -105,23 +106,25 @@ pub async fn run(options: Options) -> Result<()> {
     }
     api.serve(store.clone());
     if !faults.rules.is_empty() {
-        say!("Firestore fails now and then, as http://{}/faults has it", firestore.meter_addr());
+        say!(
+            "Firestore fails at random, as configured at http://{}/faults",
+            firestore.meter_addr()
+        );
         firestore.set_faults(faults);
     }
 
     let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
-    let jobs = Jobs {
-        score: ScoreJob::new(store.clone(), score),
-        reconcile: ReconcileJob::new(store.clone(), RECONCILE_OPTIONS),
-        tune: TuneJob::with_options(store.clone(), TUNE_OPTIONS),
-        guard: GuardJob::new(store.clone()),
-        retain: None,
-        store: store.clone(),
-        lease_ms: None,
-    };
-    let worker = Worker::start(jobs, &schedule(), clock.clone(), health.clone()).await?;
+    let worker_options = WorkerOptions { schedule: schedule(), lease_ms: None };
+    let mut worker =
+        Worker::new(store.clone(), clock.clone(), health.clone(), worker_options).await?;
+    worker.add(ScoreJob::new(store.clone(), score)).await?;
+    worker.add(ReconcileJob::new(store.clone(), RECONCILE_OPTIONS)).await?;
+    worker.add(TuneJob::with_options(store.clone(), TUNE_OPTIONS)).await?;
+    worker.add(GuardJob::new(store.clone())).await?;
+    worker.add(CheckJob::new(store.clone())).await?;
+    worker.start().await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
-    say!("\nrunning; Ctrl-C ends it\n");
+    say!("\nrunning; press Ctrl-C to stop\n");
 
     shutdown::requested().await?;
     health.stopping();
@@ -129,7 +132,7 @@ pub async fn run(options: Options) -> Result<()> {
         demo.stop().await;
     }
     if !worker.shutdown(shutdown::PATIENCE).await {
-        eprintln!("a pass did not end in time; the next start goes on from its last commit");
+        eprintln!("a pass did not end in time; the next start continues from its last commit");
     }
     server.shutdown().await;
     firestore::stop(firestore).await;

@@ -1,4 +1,4 @@
-//! `guard`: one look at what is tested or watched.
+//! `guard`: evaluates the A/B tests and watches, once.
 
 use anyhow::Result;
 use f0_learning::jobs::guard::GuardJob;

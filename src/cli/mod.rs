@@ -7,6 +7,7 @@ mod output;
 mod audit;
 mod demo;
 mod dev;
+mod environment;
 mod experiments;
 mod firestore;
 mod flags;
@@ -21,6 +22,7 @@ mod serve;
 mod shutdown;
 mod simulate;
 mod stats;
+mod timers;
 mod tune;
 
 use anyhow::Result;

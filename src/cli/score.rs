@@ -1,4 +1,4 @@
-//! `score`: one scoring pass.
+//! `score`: runs one scoring pass.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +10,7 @@ use super::{output, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// How long to leave an observation alone after its ts, in milliseconds
+    /// How long an observation is left alone after its ts, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
 }

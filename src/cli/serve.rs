@@ -1,4 +1,4 @@
-//! `serve`: the jobs on their timers, for Cloud Run.
+//! `serve`: runs the jobs on their timers, for Cloud Run.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,45 +7,31 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use f0_learning::http::{self, Api, Credentials};
+use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
-use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
+use f0_learning::jobs::scheduler::{Worker, WorkerOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::observability::health::Health;
-use f0_learning::store::Store;
+use f0_learning::store::{Store, StoreError};
 use f0_learning_core::Clock;
 
 use super::retain::Retention;
-use super::{connection, shutdown};
+use super::timers::Timers;
+use super::{connection, environment, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
     /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8080)]
     port: u16,
-    /// When to score: cron of six fields, seconds first, in UTC
-    #[arg(long, env = "SCORE_CRON", default_value_t = Schedule::default().score)]
-    score_cron: String,
-    /// When to reconcile: cron of six fields, seconds first, in UTC
-    #[arg(long, env = "RECONCILE_CRON", default_value_t = Schedule::default().reconcile)]
-    reconcile_cron: String,
-    /// When to tune: cron of six fields, seconds first, in UTC
-    #[arg(long, env = "TUNE_CRON", default_value_t = Schedule::default().tune)]
-    tune_cron: String,
-    /// When to check that each policy has one active version: cron of six fields, in UTC
-    #[arg(long, env = "CHECK_CRON", default_value_t = Schedule::default().check)]
-    check_cron: String,
-    /// When to look at what is tested or watched: cron of six fields, seconds first, in UTC
-    #[arg(long, env = "GUARD_CRON", default_value_t = Schedule::default().guard)]
-    guard_cron: String,
-    /// How long to leave an observation alone after its ts, in milliseconds
+    #[command(flatten)]
+    timers: Timers,
+    /// How long an observation is left alone after its ts, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
-    /// When to archive and delete what is old: cron of six fields, seconds first, in UTC
-    #[arg(long, env = "RETAIN_CRON", default_value_t = Schedule::default().retain)]
-    retain_cron: String,
-    /// How long work stays with a worker that does not renew its lease, in seconds
+    /// How long a lease lasts unless the worker renews it, in seconds
     #[arg(
         long,
         env = "LEASE_SECONDS",
@@ -63,11 +49,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 pub async fn run(options: Options) -> Result<()> {
     let connection = connection()?;
-    let credentials = Credentials::from_env(|name| std::env::var(name).ok())?;
+    let credentials = Credentials::from_env(environment::variable)?;
     if credentials.is_none() {
-        tracing::warn!(
-            "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: nothing can be changed over HTTP"
-        );
+        tracing::warn!("changes over HTTP are disabled: set ADMIN_TOKEN or FIREBASE_PROJECT_ID");
     }
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
@@ -90,51 +74,49 @@ pub async fn run(options: Options) -> Result<()> {
     api.serve(store.clone());
     let retain = options.retention.job(&store)?;
     if retain.is_none() {
-        tracing::warn!("ARCHIVE_URL is not set: nothing is archived, and nothing is ever deleted");
+        tracing::warn!("documents are neither archived nor deleted: ARCHIVE_URL is not set");
     }
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
-    let schedule = Schedule {
-        score: options.score_cron,
-        reconcile: options.reconcile_cron,
-        tune: options.tune_cron,
-        check: options.check_cron,
-        guard: options.guard_cron,
-        retain: options.retain_cron,
-    };
-    let jobs = Jobs {
-        score: ScoreJob::new(store.clone(), score),
-        reconcile: ReconcileJob::new(store.clone(), ReconcileOptions::default()),
-        tune: TuneJob::new(store.clone()),
-        guard: GuardJob::new(store.clone()),
-        retain,
-        store,
+    let options = WorkerOptions {
+        schedule: options.timers.schedule,
         lease_ms: Some(i64::from(options.lease_seconds) * 1_000),
     };
-    let worker = Worker::start(jobs, &schedule, Clock::system(), health.clone()).await?;
+    let mut worker = Worker::new(store.clone(), Clock::system(), health.clone(), options).await?;
+    worker.add(ScoreJob::new(store.clone(), score)).await?;
+    worker.add(ReconcileJob::new(store.clone(), ReconcileOptions::default())).await?;
+    worker.add(TuneJob::new(store.clone())).await?;
+    worker.add(GuardJob::new(store.clone())).await?;
+    worker.add(CheckJob::new(store)).await?;
+    if let Some(retain) = retain {
+        worker.add(retain).await?;
+    }
+    worker.start().await?;
     end.await?;
-    tracing::info!("asked to end; finishing the passes in hand");
+    tracing::info!("shutting down; finishing the running passes");
     health.stopping();
     if !worker.shutdown(shutdown::PATIENCE).await {
-        tracing::warn!("a pass did not end in time; the next process goes on from its last commit");
+        tracing::warn!(
+            "a pass did not end in time; the next process continues from its last commit"
+        );
     }
     server.shutdown().await;
     Ok(())
 }
 
-/// Connects and reads, however long that takes: a container that exits because Firestore is away
-/// would only be started again.
+/// Connects and reads, and retries without limit: a container that exits because Firestore is
+/// unreachable would only be restarted.
 async fn reach(connection: &firestore_kit::Connection, health: &Health) -> Store {
     let mut delay = FIRST_RETRY;
     loop {
         let attempt = async {
             let store = Store::connect(connection).await?;
             store.flags().await?;
-            Ok(store)
+            Ok::<_, StoreError>(store)
         };
         match attempt.await {
             Ok(store) => return store,
             Err(error) => {
-                tracing::error!(%error, retry_in = ?delay, "cannot work with Firestore yet");
+                tracing::error!(%error, retry_in = ?delay, "cannot use Firestore; retrying");
                 health.unreachable(&error);
             }
         }

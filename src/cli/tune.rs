@@ -1,4 +1,4 @@
-//! `tune`: one tuning pass.
+//! `tune`: runs one tuning pass.
 
 use anyhow::Result;
 use f0_learning::jobs::tune::TuneJob;

@@ -1,19 +1,20 @@
-//! Which of several replicas does what: leases that run out unless they are renewed.
+//! Divides work among replicas: leases that expire unless they are renewed.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::JobName;
 use crate::store::{Lease, Result, Store, WorkerAnnouncement};
 use f0_learning_core::Clock;
 use f0_learning_core::sharding::Shard;
 
-/// How long a lease lasts. A worker that dies holds up its work for so long at most; each lease in
-/// use costs a write for each half of it.
+/// How long a lease lasts. The work of a killed worker waits at most this long; each lease in use
+/// costs one write for each half of it.
 pub const LEASE_MS: i64 = 180_000;
 
-/// After how many durations of a lease a worker that announces itself no more is forgotten: long
-/// enough that clocks which differ and a pause of a machine forget nobody who is at work.
+/// After how many durations of a lease a worker that does not renew its announcement is forgotten:
+/// long enough that differing clocks or a paused machine do not remove a running worker.
 pub const GONE_AFTER: i64 = 10;
 
 /// The leases of one worker.
@@ -30,10 +31,12 @@ pub struct Leases {
 
 impl Leases {
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self::named(store, clock, Uuid::new_v4().to_string())
+        #[expect(clippy::disallowed_methods, reason = "simulations name their workers")]
+        let worker = Uuid::new_v4().to_string();
+        Self::named(store, clock, worker)
     }
 
-    /// The same under a name that no other worker has.
+    /// The same under a name, which must be unique among the workers.
     pub fn named(store: Store, clock: Clock, worker: String) -> Self {
         Self {
             store,
@@ -52,11 +55,11 @@ impl Leases {
         Self { lasting_ms, ..self }
     }
 
-    /// Whether this worker may do `work` now, taking or renewing the lease where that is needed.
-    /// A lease is renewed when half of it is over, so that clocks may differ by as much.
+    /// Takes or renews the lease of `work` if needed, and returns whether this worker holds it.
+    /// A lease is renewed when half of it is over, so that clocks may differ by half of it.
     ///
     /// # Errors
-    /// What Firestore refused; the work is then better left alone.
+    /// What Firestore refused. The caller should then not do the work.
     pub async fn hold(&mut self, work: &str) -> Result<bool> {
         let now = self.clock.now();
         if let Some(lease) = self.held.get(work)
@@ -88,15 +91,15 @@ impl Leases {
         }
     }
 
-    /// Gives a lease back, so that nobody has to wait until it runs out.
+    /// Releases a lease, so that no worker has to wait until it expires.
     pub async fn release(&mut self, work: &str) {
         let Some(lease) = self.held.remove(work) else { return };
         if let Err(error) = self.store.take_lease(work, Some(&lease), &self.worker, 0).await {
-            tracing::debug!(work, %error, "a lease could not be given back; it will run out");
+            tracing::debug!(work, %error, "cannot release a lease; it will expire");
         }
     }
 
-    /// Gives all of them back.
+    /// Releases all leases, and removes the announcement of this worker.
     pub async fn release_all(&mut self) {
         let all: Vec<String> = self.held.keys().cloned().collect();
         for work in all {
@@ -105,11 +108,11 @@ impl Leases {
         if self.announced_until > 0
             && let Err(error) = self.store.forget_worker(&self.worker).await
         {
-            tracing::debug!(%error, "this worker could not be signed off");
+            tracing::debug!(%error, "cannot remove the announcement of this worker");
         }
     }
 
-    /// How many of `shards` this worker should score: an equal share among those at work.
+    /// How many of `shards` this worker should score: an equal share among the running workers.
     pub async fn share(&mut self, shards: usize) -> Result<usize> {
         let now = self.clock.now();
         if self.announced_until - now <= self.lasting_ms / 2 {
@@ -117,24 +120,24 @@ impl Leases {
             self.store.announce_worker(&self.worker, until).await?;
             self.announced_until = until;
             let workers = self.store.workers().await?;
-            let at_work = workers.iter().filter(|it| it.until >= now && it.worker != self.worker);
-            self.others = at_work.count();
-            self.forget_the_gone(&workers, now).await;
+            let running = workers.iter().filter(|it| it.until >= now && it.worker != self.worker);
+            self.others = running.count();
+            self.forget_crashed(&workers, now).await;
         }
         Ok(shards.div_ceil(self.others + 1))
     }
 
-    /// A worker that crashed does not sign itself off.
-    async fn forget_the_gone(&self, workers: &[WorkerAnnouncement], now: i64) {
-        let gone_since = now - GONE_AFTER * self.lasting_ms;
-        let gone: Vec<_> = workers.iter().filter(|it| it.until < gone_since).collect();
-        if let Err(error) = self.store.forget_workers(&gone).await {
-            tracing::debug!(%error, "workers that are gone could not be signed off");
+    /// A worker that crashed does not remove its announcement itself.
+    async fn forget_crashed(&self, workers: &[WorkerAnnouncement], now: i64) {
+        let crashed_before = now - GONE_AFTER * self.lasting_ms;
+        let crashed: Vec<_> = workers.iter().filter(|it| it.until < crashed_before).collect();
+        if let Err(error) = self.store.forget_workers(&crashed).await {
+            tracing::debug!(%error, "cannot remove the announcements of crashed workers");
         }
     }
 
-    /// The shards in the order in which this worker tries them: those it holds first, and the
-    /// others from a place of its own on, so that not all workers reach for the same.
+    /// The shards in the order in which this worker tries them: those that it holds first, then the
+    /// others from a starting point of its own, so that workers do not all try the same shard first.
     pub fn order(&self, mut shards: Vec<Shard>) -> Vec<Shard> {
         let first =
             self.worker.bytes().fold(0_usize, |sum, byte| sum * 31 % 65_521 + byte as usize);
@@ -147,10 +150,10 @@ impl Leases {
     }
 }
 
-/// What the lease of scoring a shard is called.
+/// The name of the lease for scoring a shard.
 pub fn work_of(shard: Shard) -> String {
     match shard {
-        Shard::All => "score".to_owned(),
-        Shard::One(number) => format!("score|{number}"),
+        Shard::All => JobName::Score.to_string(),
+        Shard::One(number) => format!("{}|{number}", JobName::Score),
     }
 }

@@ -1,26 +1,24 @@
-//! Documents that could not be scored, by the component that sent them.
+//! Invalid observations, by the component that sent them.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use crate::store::Item;
+use super::score::scored::Scored;
 
-/// Components that a report names; of the others only the number counts.
+/// Components that a report names; those beyond it are not listed.
 const MAX_NAMED: usize = 1_000;
 
-/// How many each component sent; under the empty name those that name none.
+/// How many each component sent; under the empty name those without a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected(BTreeMap<String, u64>);
 
 impl Rejected {
-    /// Counts the invalid among these items, and says how many they are.
-    pub(super) fn count(&mut self, items: &[Item]) -> u64 {
+    /// Counts the invalid ones among these items, and returns how many they are.
+    pub(super) fn count(&mut self, items: &[Scored<'_>]) -> u64 {
         let mut counted = 0;
-        for item in items {
-            if let Item::Invalid(invalid) = item {
-                self.count_one(invalid.origin.component.as_deref());
-                counted += 1;
-            }
+        for invalid in items.iter().filter_map(Scored::invalid) {
+            self.count_one(invalid.origin.component.as_deref());
+            counted += 1;
         }
         counted
     }
@@ -48,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn components_are_named_up_to_a_bound_and_those_known_go_on_counting() {
+    fn components_are_named_up_to_a_bound_and_named_ones_are_still_counted() {
         let mut rejected = Rejected::default();
         rejected.count_one(None);
         for number in 0..2 * MAX_NAMED {

@@ -1,19 +1,18 @@
-//! Whether the service is fit for work: what `/readyz` answers.
+//! Whether the service is ready: what `/readyz` answers.
 
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::jobs::check::{CheckReport, Irregularity};
 use crate::observability::metrics::Metrics;
-use crate::store::StoreError;
 
 /// The state that the jobs report and the endpoints read.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
-    irregular: Mutex<Vec<Irregularity>>,
+    irregular_policies: Mutex<Vec<String>>,
     metrics: Metrics,
 }
 
@@ -49,27 +48,22 @@ impl Health {
         self.set(State::Ready);
     }
 
-    pub fn pass_failed(&self, job: &'static str, error: &StoreError) {
+    pub fn pass_failed(&self, job: &'static str, error: &dyn Display) {
         self.metrics.pass(job, false);
         self.set(State::Failing(error.to_string()));
     }
 
     /// Firestore could not be reached before the first pass.
-    pub fn unreachable(&self, error: &StoreError) {
+    pub fn unreachable(&self, error: &dyn Display) {
         self.set(State::Failing(error.to_string()));
     }
 
-    /// Takes note of how many active versions each policy has, and returns what is new to tell.
-    pub fn checked(&self, report: &CheckReport) -> Vec<Irregularity> {
-        self.metrics.checked(report);
-        let now = report.irregular();
-        let mut known = locked(&self.irregular);
-        let new = now.iter().filter(|it| !known.contains(it)).cloned().collect();
-        *known = now;
-        new
+    /// Replaces the policies to repair, each described in a sentence.
+    pub fn set_irregular_policies(&self, policies: Vec<String>) {
+        *locked(&self.irregular_policies) = policies;
     }
 
-    /// No more work is taken on; this is final.
+    /// The service is shutting down; no later state replaces this one.
     pub fn stopping(&self) {
         self.set(State::Stopping);
     }
@@ -81,7 +75,7 @@ impl Health {
             State::Failing(error) => (false, format!("the last pass failed: {error}")),
             State::Stopping => (false, "shutting down".to_owned()),
         };
-        let policies: Vec<_> = locked(&self.irregular).iter().map(ToString::to_string).collect();
+        let policies = locked(&self.irregular_policies).clone();
         let detail = match policies.len() {
             0 => detail,
             count => format!("{detail}; policies to repair: {count}"),
@@ -108,13 +102,12 @@ mod tests {
         assert!(!health.readiness().ready);
         health.pass_succeeded("score");
         assert!(health.readiness().ready);
-        health.pass_failed("score", &StoreError::NotConfigured);
+        health.pass_failed("score", &"refused");
+        assert_eq!(health.readiness().detail, "the last pass failed: refused");
         assert!(!health.readiness().ready);
-        let versions = vec![semver::Version::new(1, 0, 1), semver::Version::new(1, 0, 2)];
-        let report = CheckReport { active: [("router-core".to_owned(), versions)].into() };
-        assert_eq!(health.checked(&report).len(), 1);
-        assert_eq!(health.checked(&report).len(), 0, "told once");
-        assert!(health.readiness().policies[0].contains("1.0.2 is in force"));
+        health.set_irregular_policies(vec!["router-core has no active version".to_owned()]);
+        assert_eq!(health.readiness().policies, ["router-core has no active version"]);
+        assert!(health.readiness().detail.ends_with("policies to repair: 1"));
         health.stopping();
         health.pass_succeeded("score");
         assert!(!health.readiness().ready);

@@ -1,4 +1,4 @@
-//! Log lines: for people in a terminal, JSON as Cloud Logging reads it in a container.
+//! Log lines: text in a terminal, JSON for Cloud Logging in a container.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -14,9 +14,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// What a command logs unless `RUST_LOG` says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// What the service does, at level info.
+    /// Level info: what the service does.
     Info,
-    /// Only problems, so that a command's output stays its own.
+    /// Level warn: only problems, so that they do not hide a command's output.
     Warnings,
 }
 
@@ -37,7 +37,7 @@ pub fn start(verbosity: Verbosity, json: bool) {
 }
 
 /// One JSON object a line, with the special fields of Cloud Logging's structured logging
-/// (`severity`, `message`, `time`); the event's own fields stand beside them.
+/// (`severity`, `message`, `time`) and the event's own fields.
 struct CloudLogging;
 
 impl<S, N> FormatEvent<S, N> for CloudLogging
@@ -55,7 +55,9 @@ where
         event.record(&mut fields);
         let mut line = fields.0;
         line.insert("severity".to_owned(), Json::from(severity(*event.metadata().level())));
-        line.insert("time".to_owned(), Json::from(chrono::Utc::now().to_rfc3339()));
+        #[expect(clippy::disallowed_methods, reason = "a log line has the time of the machine")]
+        let time = chrono::Utc::now().to_rfc3339();
+        line.insert("time".to_owned(), Json::from(time));
         line.insert("target".to_owned(), Json::from(event.metadata().target()));
         writeln!(writer, "{}", Json::Object(line))
     }

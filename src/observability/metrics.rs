@@ -1,5 +1,6 @@
 //! What `/metrics` shows, in the text format of Prometheus.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,11 +9,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
-use crate::jobs::check::CheckReport;
-use crate::jobs::guard::GuardReport;
-use crate::jobs::reconcile::ReconcileReport;
-use crate::jobs::rejected::Rejected;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PassLabels {
@@ -47,31 +43,26 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("f0");
         let passes = Family::default();
-        registry.register("job_passes", "Passes of the jobs that ended", passes.clone());
+        registry.register("job_passes", "Passes that ended, by job and outcome", passes.clone());
         let active_versions = Family::default();
-        let help = "Active versions of each policy; anything but 1 is to be repaired";
+        let help = "Active versions of each policy; repair a policy that does not have exactly 1";
         registry.register("policy_active_versions", help, active_versions.clone());
         let ready = Gauge::default();
-        registry.register(
-            "ready",
-            "Whether the service is fit for work, as /readyz",
-            ready.clone(),
-        );
+        registry.register("ready", "Whether the service is ready, as in /readyz", ready.clone());
         let refused = Counter::default();
         let help = "Requests whose credentials were missing or refused";
         registry.register("http_refused_credentials", help, refused.clone());
         let rejected = Family::default();
-        let help = "Observations that could not be scored, by the component that sent them";
+        let help = "Invalid observations, by the component that sent them";
         registry.register("observations_rejected", help, rejected.clone());
         let late = Counter::default();
-        let help = "Observations that reconciliation scored because no cursor would come by them";
+        let help = "Late observations: behind the scoring cursors, and scored by reconciliation";
         registry.register("observations_late", help, late.clone());
         let orphans = Gauge::default();
-        let help =
-            "Rewards whose observation no longer exists, as the last reconciliation found them";
+        let help = "Rewards without an observation, as of the last reconciliation";
         registry.register("rewards_without_observation", help, orphans.clone());
         let rolled_back = Counter::default();
-        let help = "Versions that were taken back because a guardrail was proven to be broken";
+        let help = "Versions that were rolled back because a guardrail was proven to be broken";
         registry.register("versions_taken_back", help, rolled_back.clone());
         Self {
             registry,
@@ -93,29 +84,34 @@ impl Metrics {
         self.passes.get_or_create(&PassLabels { job, outcome }).inc();
     }
 
-    pub fn checked(&self, report: &CheckReport) {
+    /// Replaces the number of active versions of each policy.
+    pub fn set_active_versions<'a>(&self, policies: impl IntoIterator<Item = (&'a str, usize)>) {
         self.active_versions.clear();
-        for (policy, active) in &report.active {
-            let labels = PolicyLabels { policy: policy.clone() };
-            let count = i64::try_from(active.len()).unwrap_or(i64::MAX);
+        for (policy, active) in policies {
+            let labels = PolicyLabels { policy: policy.to_owned() };
+            let count = i64::try_from(active).unwrap_or(i64::MAX);
             self.active_versions.get_or_create(&labels).set(count);
         }
     }
 
-    pub fn rejected(&self, rejected: &Rejected) {
-        for (component, count) in rejected.iter() {
+    /// Adds invalid observations, by the component that sent them.
+    pub fn add_rejected(&self, by_component: &BTreeMap<String, u64>) {
+        for (component, count) in by_component {
             let labels = ComponentLabels { component: component.clone() };
             self.rejected.get_or_create(&labels).inc_by(*count);
         }
     }
 
-    pub fn reconciled(&self, report: &ReconcileReport) {
-        self.late.inc_by(report.scored);
-        self.orphans.set(i64::try_from(report.orphans).unwrap_or(i64::MAX));
+    pub fn add_late(&self, observations: u64) {
+        self.late.inc_by(observations);
     }
 
-    pub fn guarded(&self, report: &GuardReport) {
-        self.rolled_back.inc_by(report.rolled_back() as u64);
+    pub fn set_orphans(&self, rewards: u64) {
+        self.orphans.set(i64::try_from(rewards).unwrap_or(i64::MAX));
+    }
+
+    pub fn add_rolled_back(&self, versions: u64) {
+        self.rolled_back.inc_by(versions);
     }
 
     pub fn credentials_refused(&self) {
@@ -127,7 +123,7 @@ impl Metrics {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
-            Err(error) => format!("# the metrics could not be written: {error}\n"),
+            Err(error) => format!("# cannot encode the metrics: {error}\n"),
         }
     }
 }
@@ -137,15 +133,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_shown_and_a_policy_that_is_gone_is_not() {
+    fn counts_are_shown_and_a_removed_policy_disappears() {
         let metrics = Metrics::default();
         metrics.pass("tune", true);
-        let versions = |count: u64| (0..count).map(|patch| semver::Version::new(1, 0, patch));
-        let report = |id: &str, count| CheckReport {
-            active: [(id.to_owned(), versions(count).collect())].into(),
-        };
-        metrics.checked(&report("gone", 1));
-        metrics.checked(&report("router-core", 2));
+        metrics.set_active_versions([("gone", 1)]);
+        metrics.set_active_versions([("router-core", 2)]);
         let text = metrics.text(true);
         assert!(
             text.contains(r#"f0_job_passes_total{job="tune",outcome="succeeded"} 1"#),

@@ -1,6 +1,7 @@
 //! The API, over HTTP: every transition, allowed and refused, and bad input of all kinds.
 
 use crate::collection;
+use f0_learning::jobs::JobReport;
 use f0_learning::jobs::check::CheckReport;
 use f0_learning::store::{AuditFilter, Store};
 use f0_learning_core::policy::PolicyStatus;
@@ -125,7 +126,7 @@ async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
     });
     put(&store, collection::POLICIES, "router-core@1.0.1", fields(&second)).await;
     service.health.pass_succeeded("score");
-    service.health.checked(&CheckReport::take(&store).await.unwrap());
+    CheckReport::take(&store).await.unwrap().observe(&service.health);
     let ready = service.get("/readyz").await.ok();
     assert!(ready["policies"][0].as_str().unwrap().contains("2 active versions"), "{ready}");
     let metrics = service.get("/metrics").await.body;
@@ -139,7 +140,7 @@ async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
 
     service.post("/ops/policies/repair", &json!({ "id": "router-core" })).await.ok();
     assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Archived);
-    service.health.checked(&CheckReport::take(&store).await.unwrap());
+    CheckReport::take(&store).await.unwrap().observe(&service.health);
     assert_eq!(service.get("/readyz").await.ok()["policies"], json!([]));
 }
 

@@ -140,7 +140,7 @@ fn reading_commands_print_tables_and_json() {
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(json.to_string().contains(expected), "{command:?}");
     }
-    assert!(text(&run(&["tune"], &environment).stdout).contains("no tuning"));
+    assert!(text(&run(&["tune"], &environment).stdout).contains("tuning disabled"));
     for command in [
         &["policies", "show", "nobody"][..],
         &["policies", "show", "router-core@1.x"],
@@ -314,7 +314,7 @@ async fn serve_says_in_a_line_that_firestore_forbids_it_and_goes_on_once_it_does
         .unwrap();
     let address = format!("127.0.0.1:{port}");
     let told = || std::fs::read_to_string(log.path()).unwrap();
-    wait_for("the line", || told().contains("cannot work with Firestore yet").then_some(()));
+    wait_for("the line", || told().contains("cannot use Firestore; retrying").then_some(()));
     let line = told().lines().next().unwrap().to_owned();
     assert!(line.to_lowercase().contains("permission"), "{line}");
     let answer = wait_for("an answer", || get(&address, "/readyz"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::collection;
+use f0_learning::jobs::Job as _;
 use f0_learning::jobs::leases::{GONE_AFTER, LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreReport};
 use f0_learning::store::Store;

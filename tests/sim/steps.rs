@@ -1,6 +1,7 @@
 //! What can happen.
 
 use crate::collection;
+use f0_learning::jobs::Job as _;
 use f0_learning::store::{QuarantineFilter, Result};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::sharding::shard_of;

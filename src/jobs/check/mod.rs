@@ -1,21 +1,24 @@
 //! The check job: whether each policy has exactly one active version. The specification lets
-//! admins set `status` straight in Firestore; what comes of that is told here, and mended by
-//! `policies repair` or a rollback.
+//! admins set `status` directly in Firestore. This job reports policies that then have several
+//! active versions, or none; `policies repair` or a rollback repairs them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use semver::Version;
 use serde::Serialize;
+use tracing::Level;
 use utoipa::ToSchema;
 
-use crate::store::{Result, Store};
+use super::{Job, JobName, JobReport, LogLine, PassContext};
+use crate::observability::health::Health;
+use crate::store::{Result, Store, StoreError};
 
 /// A policy that has several active versions, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Irregularity {
     pub policy: String,
-    /// What is set active; the highest is in force.
+    /// The versions with status `active`; the highest is served.
     #[schema(value_type = Vec<String>)]
     pub active: Vec<Version>,
 }
@@ -24,17 +27,44 @@ pub struct Irregularity {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
     pub active: BTreeMap<String, Vec<Version>>,
+    /// What the job has logged before and logs only once.
+    known: Vec<Irregularity>,
+}
+
+/// The job, with what it has logged.
+#[derive(Debug)]
+pub struct CheckJob {
+    store: Store,
+    known: Vec<Irregularity>,
+}
+
+impl CheckJob {
+    pub fn new(store: Store) -> Self {
+        Self { store, known: Vec::new() }
+    }
+}
+
+impl Job for CheckJob {
+    const NAME: JobName = JobName::Check;
+    type Report = CheckReport;
+    type Error = StoreError;
+
+    async fn run(&mut self, _context: &PassContext) -> Result<CheckReport> {
+        let report = CheckReport::take(&self.store).await?;
+        let known = std::mem::replace(&mut self.known, report.irregular());
+        Ok(CheckReport { known, ..report })
+    }
 }
 
 impl CheckReport {
-    /// Looks at all policies: a read for each, and one for each active version.
+    /// Checks all policies: a read for each, and one for each active version.
     pub async fn take(store: &Store) -> Result<Self> {
         let ids = store.policy_ids().await?;
         let mut active: BTreeMap<_, Vec<_>> = ids.into_iter().map(|id| (id, Vec::new())).collect();
         for policy in store.active_policies().await? {
             active.entry(policy.id).or_default().push(policy.version);
         }
-        Ok(Self { active })
+        Ok(Self { active, known: Vec::new() })
     }
 
     pub fn irregular(&self) -> Vec<Irregularity> {
@@ -45,24 +75,61 @@ impl CheckReport {
     }
 }
 
+impl JobReport for CheckReport {
+    fn log_lines(&self) -> Vec<LogLine> {
+        let irregular = self.irregular();
+        let new = irregular.iter().filter(|it| !self.known.contains(it));
+        new.map(|it| LogLine::new(Level::ERROR, it)).collect()
+    }
+
+    fn observe(&self, health: &Health) {
+        let counts = self.active.iter().map(|(policy, active)| (policy.as_str(), active.len()));
+        health.metrics().set_active_versions(counts);
+        health.set_irregular_policies(self.irregular().iter().map(ToString::to_string).collect());
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} policies checked, {} to repair", self.active.len(), self.irregular().len())
+    }
+}
+
 impl fmt::Display for Irregularity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = &self.policy;
         match self.active.iter().max() {
             None => write!(
                 f,
-                "{policy} has no active version; activate a draft, or `policies repair {policy}`"
+                "{policy} has no active version; activate a draft, or run `policies repair {policy}`"
             ),
             Some(highest) => {
                 let all: Vec<_> = self.active.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "{policy} has {} active versions ({}); {highest} is in force until `policies \
+                    "{policy} has {} active versions ({}); {highest} is served until `policies \
                      repair {policy}` or a rollback leaves one",
                     all.len(),
                     all.join(", ")
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_irregular_policy_is_logged_once() {
+        let versions = vec![Version::new(1, 0, 1), Version::new(1, 0, 2)];
+        let active = BTreeMap::from([("router-core".to_owned(), versions)]);
+        let first = CheckReport { active, known: Vec::new() };
+        let [line] = first.log_lines().try_into().unwrap();
+        assert_eq!(line.level, Level::ERROR);
+        assert!(line.text.contains("1.0.2 is served"), "{line:?}");
+        let second = CheckReport { known: first.irregular(), ..first };
+        assert_eq!(second.log_lines(), []);
     }
 }

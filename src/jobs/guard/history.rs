@@ -1,4 +1,4 @@
-//! What each activation of a policy promised, and what came of it.
+//! What each activation of a policy promised, and the effect that it had.
 
 use semver::Version;
 use serde::Serialize;
@@ -19,27 +19,27 @@ pub struct ActivationRecord {
     pub status: PolicyStatus,
     pub activated_at: i64,
     pub activated_by: String,
-    /// What the proposal said of the gain in mean reward; absent where nobody proposed it.
+    /// The proposal's expected gain in mean reward; absent without a proposal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub promised: Option<Gain>,
-    /// What it did; absent until it and the version that it replaced have been observed.
+    /// Its effect; absent until it and the version that it replaced have been observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub verdict: Option<Verdict>,
-    /// Whether the verdict is on record, or only what is known so far.
+    /// Whether the verdict is recorded and final.
     pub settled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rolled_back_at: Option<i64>,
 }
 
-/// The latest activations of a policy, newest first. Where no verdict is on record, what is known
-/// by now stands in.
+/// The latest activations of a policy, newest first. Without a recorded verdict, the verdict is what
+/// is known now.
 pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<ActivationRecord>> {
     let mut versions = store.recent_versions(id).await?;
     versions.extend(
-        // One that was written long ago and became active again is not among the recent.
+        // An old version that became active again is not among the recent ones.
         store.standing_policies(id).await?.into_iter().filter(|it| it.activated_at.is_some()),
     );
     versions.retain(|it| it.activated_at.is_some());

@@ -1,40 +1,20 @@
-//! Ranges of ids: the only order in which observations without `ts` can be found, and where
-//! observations are sharded those without a shard. Rewards and quarantined documents have the same
-//! ids, so that counts of a range tell whether anything in it is unaccounted for.
+//! Ranges of ids: the only order that finds observations without `ts` and, where observations are
+//! sharded, without a shard. Rewards and quarantined documents have the same ids, so that the counts
+//! of a range show whether anything in it is not accounted for.
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, name_in, print_of};
-use crate::store::{Group, IdRange, Result, Unordered};
+use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, print_of};
+use crate::store::{Group, IdRange, Result};
 use f0_learning_core::sharding::Shard;
 
-/// Bytes of an id that decide where it is cut: seven bits each, as ids mostly hold ASCII.
+/// Bytes of an id that its place depends on: seven bits each, as ids are mostly ASCII.
 const DIGITS: u32 = 8;
 const BITS: u32 = 7;
 
 impl ReconcileJob {
-    /// Observations of a shard that have no `ts`.
-    pub(super) async fn look_for_missing_times(
-        &mut self,
-        known: &mut Known,
-        shard: Shard,
-        stop: &CancellationToken,
-        report: &mut ReconcileReport,
-    ) -> Result<()> {
-        let kind = Unordered::Missing;
-        let name = name_in(shard, kind.as_str());
-        let print = print_of(self.store.count_unordered(shard, kind).await?);
-        if known.is_settled(&name, &print) {
-            return Ok(());
-        }
-        self.walk(known, &Group::Shard(shard), stop, report).await?;
-        let print = print_of(self.store.count_unordered(shard, kind).await?);
-        known.settle(name, print, stop);
-        Ok(())
-    }
-
-    /// Observations that carry none of these shards' numbers.
-    pub(super) async fn look_for_nobodys(
+    /// Checks the observations that carry none of these shards' numbers.
+    pub(super) async fn check_unsharded(
         &mut self,
         known: &mut Known,
         shards: &[Shard],
@@ -48,16 +28,16 @@ impl ReconcileJob {
         }
         self.walk(known, &Group::Unsharded(shards), stop, report).await?;
         let count = self.store.count_unsharded(shards).await?;
-        // What is left over may only wait for its time, and is looked for again; what accounts for
-        // observations that are gone stays as it is.
+        // Observations that are left may be due later, and are looked for again. Rewards without
+        // an observation stay as they are, and are remembered.
         if count.0 < count.1 {
             known.settle(name, print_of(count), stop);
         }
         Ok(())
     }
 
-    /// Cuts the ids in halves until what is unaccounted for is found.
-    async fn walk(
+    /// Halves the range of ids until the observations that are not accounted for are found.
+    pub(super) async fn walk(
         &mut self,
         known: &mut Known,
         group: &Group<'_>,
@@ -92,7 +72,7 @@ impl ReconcileJob {
     ) -> Result<()> {
         loop {
             let (found, next) = self.store.found_by_id(group, &range, late::PAGE).await?;
-            self.see_to(known, found, report).await?;
+            self.handle(known, found, report).await?;
             if next.is_none() || stop.is_cancelled() {
                 return Ok(());
             }
@@ -101,19 +81,19 @@ impl ReconcileJob {
     }
 }
 
-/// Where an id stands among all, by its first bytes.
+/// The place of an id in the order of all ids, by its first bytes.
 fn place(id: &str) -> u64 {
     let bytes = id.bytes().map(|byte| u64::from(byte.min(127))).chain(std::iter::repeat(0));
     bytes.take(DIGITS as usize).fold(0, |place, byte| (place << BITS) | byte)
 }
 
-/// The shortest id at a place; none where its bytes make no id.
+/// The shortest id at a place; `None` where its bytes are not a valid id.
 fn id_at(place: u64) -> Option<String> {
-    let digits = (0..DIGITS).rev().map(|digit| (place >> (digit * BITS)) as u8 & 127);
+    let digits = (0..DIGITS).rev().map(|digit| ((place >> (digit * BITS)) & 127) as u8);
     let bytes: Vec<u8> = digits.collect();
     let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
     let bytes = &bytes[..end];
-    // What Firestore refuses in an id is passed over for the next byte that it takes.
+    // A byte that Firestore does not allow in an id is replaced by the next one that it allows.
     let bytes = bytes.iter().map(|byte| match byte {
         0..=32 => b'!',
         b'/' => b'0',
@@ -151,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_id_is_in_one_half_and_cutting_comes_to_an_end(id in "[!-.0-~]{1,20}|[a-zé-ü]{1,5}") {
+        fn every_id_is_in_exactly_one_half_and_halving_ends(id in "[!-.0-~]{1,20}|[a-zé-ü]{1,5}") {
             let mut open = IdRange::default();
             let mut cuts = 0;
             while let Some((low, high)) = halves(&open) {

@@ -1,15 +1,14 @@
-//! Scoring and counting late observations: announced in batches, so that whoever completes a
-//! batch counts the same ones, once.
+//! Scores and counts late observations: announced in batches, so that every worker that completes
+//! a batch counts the same ones, once.
 
 use super::{Known, ReconcileJob, ReconcileReport};
+use crate::jobs::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
+use crate::jobs::score::scored::Scored;
 use crate::jobs::score::write;
 use crate::store::{Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem};
 
-/// Observations looked at together.
+/// Observations read together.
 pub(super) const PAGE: usize = LATE_AT_ONCE;
-
-/// How often a commit is made again on top of what others have counted meanwhile.
-const MAX_ATTEMPTS: u32 = 12;
 
 impl ReconcileJob {
     pub(super) async fn score_late(
@@ -29,8 +28,8 @@ impl ReconcileJob {
         Ok(())
     }
 
-    /// Stores the batch, and how far it reaches among the observations that belong to no shard: the
-    /// cursors of another layout will leave these out.
+    /// Stores the batch, and the furthest of its observations without a shard: the cursors of a later
+    /// layout will skip these.
     async fn announce(
         &self,
         known: &mut Known,
@@ -45,9 +44,8 @@ impl ReconcileJob {
         Ok(())
     }
 
-    /// Writes and counts what was announced. An observation that is gone by now is passed over, and
-    /// so is one that was mended since and is no longer this job's: whoever it falls to finds it
-    /// without a count.
+    /// Scores and counts an announced batch. It skips an observation that was deleted meanwhile, and
+    /// one that was corrected meanwhile and is now ahead of the cursors: it is not counted yet.
     pub(super) async fn complete(
         &mut self,
         known: &mut Known,
@@ -55,13 +53,14 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let mut found = self.store.stored_items(&batch.ids).await?;
-        found.retain(|found| is_still_ours(known, found));
-        // One that was mended may reach further now.
+        found.retain(|found| is_still_late(known, found));
+        // A corrected one may be further ahead now.
         if reach(known, &found) != known.state.up_to {
             self.announce(known, batch.clone(), &found).await?;
         }
         let items: Vec<Item> = found.into_iter().map(|found| found.item).collect();
-        write::all(&self.store, &items, &batch.config, known.now).await?;
+        let items = Scored::all(&items, &batch.config);
+        write::all(&self.store, &items, &batch.config.version, known.now).await?;
         let mut rest = items.as_slice();
         loop {
             let taken = self.count(known, rest, &batch).await?;
@@ -76,39 +75,38 @@ impl ReconcileJob {
         }
     }
 
-    /// Counts as many items from the front as one commit can hold, and says how many.
+    /// Counts as many items from the front as fit into one commit, and returns how many.
     async fn count(
         &mut self,
         known: &mut Known,
-        items: &[Item],
+        items: &[Scored<'_>],
         batch: &LateBatch,
     ) -> Result<usize> {
         let mut attempt = 1;
         loop {
-            let folded = self.ledger.fold(&self.store, items, &batch.config, known.now).await?;
-            let left = &items[folded.taken..];
+            let taken = self.ledger.load(&self.store, items).await?;
+            let (done, left) = items.split_at(taken);
+            self.ledger.fold(done, known.now);
             let pending = (!left.is_empty()).then(|| LateBatch {
                 ids: left.iter().map(|item| item.id().to_owned()).collect(),
                 config: batch.config.clone(),
             });
             let next = known.state.announcing(pending.clone());
             let changes = self.ledger.take_changes();
-            let committed =
-                self.store.commit_reconcile(&known.state, next, changes, known.now).await;
-            let error = match committed {
-                Ok(state) => {
+            let commit = self.store.commit_reconcile(&known.state, next, changes, known.now);
+            let reread = self.store.reconcile_state();
+            let (stored, error) = match commit_or_reread(commit, reread).await? {
+                Commit::Applied(state) => {
                     known.state = state;
                     self.ledger.committed(None);
-                    return Ok(folded.taken);
+                    return Ok(taken);
                 }
-                Err(error) if error.needs_reread() => error,
-                Err(error) => return Err(error),
+                Commit::Unknown { stored, error } => (stored, error),
             };
             self.ledger.forget();
-            let stored = self.store.reconcile_state().await?;
             if stored.follows(&known.state, pending.as_ref()) {
                 known.state = stored;
-                return Ok(folded.taken);
+                return Ok(taken);
             }
             if !stored.is_same(&known.state) || attempt == MAX_ATTEMPTS {
                 return Err(error);
@@ -119,18 +117,18 @@ impl ReconcileJob {
     }
 }
 
-/// Whether what was announced is still for this job to count: what belongs to a shard only if its
-/// cursor has passed it.
-fn is_still_ours(known: &Known, found: &StoredItem) -> bool {
-    known.layout.shard_of_number(found.shard).is_none() || ReconcileJob::is_left_to_us(known, found)
+/// Whether an announced observation is still for this job to count: it has no shard, or is behind
+/// its shard's cursor.
+fn is_still_late(known: &Known, found: &StoredItem) -> bool {
+    known.layout.shard_of_number(found.shard).is_none() || known.is_behind_cursors(found)
 }
 
-/// The furthest valid observation that belongs to no shard, of these and those announced before.
+/// The furthest valid observation without a shard, among these and those announced before.
 fn reach(known: &Known, found: &[StoredItem]) -> Option<Position> {
-    let nobodys = found.iter().filter(|found| {
+    let unsharded = found.iter().filter(|found| {
         matches!(found.item, Item::Valid { .. })
             && known.layout.shard_of_number(found.shard).is_none()
     });
-    let reached = nobodys.map(|found| &found.position);
+    let reached = unsharded.map(|found| &found.position);
     Position::furthest(known.state.up_to.as_ref().into_iter().chain(reached))
 }

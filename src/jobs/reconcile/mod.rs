@@ -1,31 +1,32 @@
-//! The reconcile job: finds what scoring could not come by, and sees to it.
+//! The reconcile job: finds late observations, which scoring has missed, and scores them.
 //!
-//! Scoring walks observations in the order of (`ts`, id) and never goes back. So it misses what is
-//! written behind its cursor (a component whose clock is late, a retry queue), what has no number
-//! as `ts` (no range over times holds it), what claims to be far in the future, and, where
-//! observations are sharded, what carries no shard. Here counts of observations are compared with
-//! counts of rewards and quarantined documents, range by range; where they differ the range is cut
-//! in halves until what is missing is found. A range that adds up costs a read for each thousand
+//! Scoring walks observations in the order of (`ts`, id) and never goes back. So it misses
+//! observations written behind its cursor (a component with a slow clock, a retry queue), without
+//! a number as `ts` (no range of times contains them), with a `ts` far in the future, and, where
+//! observations are sharded, without a shard. This job compares counts of observations with counts
+//! of rewards and quarantined documents, range by range. Where they differ it halves the range
+//! until the missing ones are found. A range whose counts match costs a read for each thousand
 //! documents in it.
 
 mod ids;
+mod known;
 mod late;
 mod report;
 mod requeue;
 mod times;
 
-use std::collections::HashMap;
-
 use tokio_util::sync::CancellationToken;
 
 use super::score::ledger::Ledger;
+use super::{Job, JobName, PassContext};
 use crate::store::{
-    Cached, Changes, Item, Position, REWARD_CONFIG_TTL, ReconcileState, Result, Store, StoredItem,
+    Cached, Changes, Group, Item, REWARD_CONFIG_TTL, Result, Store, StoreError, StoredItem,
     Unordered,
 };
-use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MAX_TS, MIN_TS};
+use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MIN_TS};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::sharding::{Layout, Shard};
+use f0_learning_core::sharding::Shard;
+use known::{Known, name_in, print_of};
 pub use report::ReconcileReport;
 pub use requeue::RequeueReport;
 
@@ -37,10 +38,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub struct ReconcileOptions {
     /// How far back each pass looks, in milliseconds.
     pub recent_ms: i64,
-    /// How far back it looks once a day: the longest window of the statistics. Once a week it looks
-    /// at everything.
+    /// How far back a pass looks once a day: the longest window of the statistics. Once a week a
+    /// pass looks at everything.
     pub deep_ms: i64,
-    /// How long to leave to the score job what has just settled, in milliseconds.
+    /// How long a settled observation is left to the score job, in milliseconds.
     pub lag_ms: i64,
 }
 
@@ -53,7 +54,7 @@ impl Default for ReconcileOptions {
 /// A range with no more observations than this is read instead of cut further.
 const SMALL: u64 = 200;
 
-/// How often a pass begins again because somebody else was first.
+/// How often a pass restarts because another worker has changed the stored state.
 const MAX_CONFLICTS: u32 = 5;
 
 #[derive(Debug)]
@@ -64,54 +65,13 @@ pub struct ReconcileJob {
     ledger: Ledger,
 }
 
-/// What a pass knows when it begins. Cursors only move on, so that what lies behind one of these
-/// lies behind it for good.
-struct Known {
-    now: i64,
-    state: ReconcileState,
-    layout: Layout,
-    cursors: HashMap<Shard, Option<Position>>,
-    /// Epoch milliseconds; everything before it that scoring comes by has been scored.
-    horizon: i64,
-    deep: bool,
-    full: bool,
-}
+impl Job for ReconcileJob {
+    const NAME: JobName = JobName::Reconcile;
+    type Report = ReconcileReport;
+    type Error = StoreError;
 
-impl Known {
-    /// Whether a state that does not add up was looked into before, by what it is called and how
-    /// it was then.
-    fn remembers(&self, name: &str, print: &str) -> bool {
-        self.state.settled.get(name).is_some_and(|remembered| remembered == print)
-    }
-
-    /// The same of a pair of counts, which add up where they are equal.
-    fn is_settled(&self, name: &str, print: &Print) -> bool {
-        print.adds_up || self.remembers(name, &print.text)
-    }
-
-    /// Remembers a state that does not add up although it was looked into.
-    fn settle(&mut self, name: String, print: Print, stop: &CancellationToken) {
-        if !print.adds_up && !stop.is_cancelled() {
-            self.state.settled.insert(name, print.text);
-        }
-    }
-}
-
-/// A pair of counts, as they are remembered.
-struct Print {
-    adds_up: bool,
-    text: String,
-}
-
-fn print_of((found, accounted): (u64, u64)) -> Print {
-    Print { adds_up: found == accounted, text: format!("{found} {accounted}") }
-}
-
-/// What something is called within a shard.
-fn name_in(shard: Shard, name: &str) -> String {
-    match shard {
-        Shard::All => name.to_owned(),
-        Shard::One(number) => format!("{number}/{name}"),
+    async fn run(&mut self, context: &PassContext) -> Result<ReconcileReport> {
+        self.pass(context.now, false, &context.stop).await
     }
 }
 
@@ -121,10 +81,10 @@ impl ReconcileJob {
         Self { store, options, config, ledger: Ledger::default() }
     }
 
-    /// Looks once; at everything if `full`, else as deep as is due.
+    /// Runs one pass: over everything if `full`, else as deep as is due.
     ///
     /// # Errors
-    /// What Firestore refused. The next pass goes on from what is stored.
+    /// What Firestore refused. The next pass continues from the stored state.
     pub async fn pass(
         &mut self,
         now: i64,
@@ -133,35 +93,27 @@ impl ReconcileJob {
     ) -> Result<ReconcileReport> {
         let mut report = ReconcileReport::default();
         let mut conflicts = 0;
-        loop {
-            match self.run(now, full, stop, &mut report).await {
-                Err(error) if error.needs_reread() => {
-                    self.ledger.forget();
-                    conflicts += 1;
-                    if conflicts > MAX_CONFLICTS {
-                        return Err(error);
-                    }
-                    self.store.pause(conflicts).await;
-                }
-                Err(error) => {
-                    self.ledger.forget();
-                    return Err(error);
-                }
-                Ok(()) => return Ok(report),
+        while let Err(error) = self.attempt(now, full, stop, &mut report).await {
+            self.ledger.forget();
+            conflicts += 1;
+            if !error.needs_reread() || conflicts > MAX_CONFLICTS {
+                return Err(error);
             }
+            self.store.pause(conflicts).await;
         }
+        Ok(report)
     }
 
-    async fn run(
+    async fn attempt(
         &mut self,
         now: i64,
         full: bool,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        // What is kept would only be refused: scoring counts for the same components.
+        // Scoring counts for the same components: commits over kept series would be refused.
         self.ledger.forget();
-        let mut known = self.know(now, full).await?;
+        let mut known = self.read_state(now, full).await?;
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, report).await?;
         }
@@ -177,15 +129,15 @@ impl ReconcileJob {
         let shards = self.shards(&known, known.deep).await?;
         for shard in &shards {
             for range in ranges.clone() {
-                self.look_at_times(&mut known, *shard, range, stop, report).await?;
+                self.check_times(&mut known, *shard, range, stop, report).await?;
             }
-            self.look_at_types(&mut known, *shard, stop, report).await?;
+            self.check_unordered(&mut known, *shard, Unordered::Type, stop, report).await?;
             if known.deep {
-                self.look_for_missing_times(&mut known, *shard, stop, report).await?;
+                self.check_unordered(&mut known, *shard, Unordered::Missing, stop, report).await?;
             }
         }
         if known.deep && known.layout.shards > 0 {
-            self.look_for_nobodys(&mut known, &shards, stop, report).await?;
+            self.check_unsharded(&mut known, &shards, stop, report).await?;
         }
         if stop.is_cancelled() {
             report.interrupted = true;
@@ -194,8 +146,8 @@ impl ReconcileJob {
         self.finish(known).await
     }
 
-    /// Sees to every observation with a `ts` before `before`, and says whether all of them are
-    /// accounted for: not so where scoring has not come so far.
+    /// Scores every late observation with a `ts` before `before`. Returns whether all observations
+    /// before it are accounted for: `false` where scoring has not reached it.
     pub(super) async fn settle_before(
         &mut self,
         before: i64,
@@ -203,7 +155,7 @@ impl ReconcileJob {
         stop: &CancellationToken,
     ) -> Result<bool> {
         self.ledger.forget();
-        let mut known = self.know(now, false).await?;
+        let mut known = self.read_state(now, false).await?;
         let mut report = ReconcileReport::default();
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, &mut report).await?;
@@ -214,32 +166,13 @@ impl ReconcileJob {
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
         let range = MIN_TS as f64..before as f64;
         for shard in self.shards(&known, true).await? {
-            self.look_at_times(&mut known, shard, range.clone(), stop, &mut report).await?;
+            self.check_times(&mut known, shard, range.clone(), stop, &mut report).await?;
         }
         Ok(!stop.is_cancelled())
     }
 
-    async fn know(&self, now: i64, full: bool) -> Result<Known> {
-        // The state first: a change of layout changes it too, and then nothing is committed that
-        // rests on the cursors of before.
-        let state = self.store.reconcile_state().await?;
-        let layout = self.store.layout().await?.layout;
-        let mut horizon = now - self.options.lag_ms;
-        let mut cursors = HashMap::new();
-        for cursor in self.store.cursors(&layout.shards()).await? {
-            let behind = cursor.position.as_ref().map_or(MIN_TS, Position::ts_ms).max(MIN_TS);
-            if behind < horizon && self.store.backlog(&cursor, horizon).await? > 0 {
-                horizon = behind;
-            }
-            cursors.insert(cursor.shard, cursor.position);
-        }
-        let full = full || now - state.full_at >= 7 * DAY_MS;
-        let deep = full || now - state.deep_at >= DAY_MS;
-        Ok(Known { now, state, layout, cursors, horizon, deep, full })
-    }
-
-    /// The shards to look at: those of the layout, and with `others` whatever else observations
-    /// carry, which is left of another layout or written by somebody who knows another.
+    /// The shards of the layout, and with `others` also those of other layouts that observations
+    /// carry.
     async fn shards(&self, known: &Known, others: bool) -> Result<Vec<Shard>> {
         let mut shards = known.layout.shards();
         if others && known.layout.shards > 0 {
@@ -249,8 +182,7 @@ impl ReconcileJob {
         Ok(shards)
     }
 
-    /// Where the range of times to look at begins: at a full hour, so that passes see the same
-    /// ranges.
+    /// The start of the range of times to check: a full hour, so that passes check the same ranges.
     async fn since(&self, known: &Known) -> Result<i64> {
         let back = if known.deep { self.options.deep_ms } else { self.options.recent_ms };
         let since = if known.full {
@@ -270,7 +202,7 @@ impl ReconcileJob {
         Ok(oldest)
     }
 
-    /// Remembers what was seen, if there is anything new to remember.
+    /// Stores which ranges were examined, if that has changed.
     async fn finish(&mut self, known: Known) -> Result<()> {
         let before = self.store.reconcile_state().await?;
         let mut next = known.state.clone();
@@ -284,81 +216,77 @@ impl ReconcileJob {
             return Ok(());
         }
         if !before.is_same(&known.state) {
-            // Somebody else looks, too; what they remember is as good.
+            // Another worker has stored its own, which is as good.
             return Ok(());
         }
         self.store.commit_reconcile(&before, next, Changes::default(), known.now).await?;
         Ok(())
     }
 
-    /// Whether an observation that is not accounted for is this job's: no cursor will come by it.
-    /// One that is invalid and will be come by is put into quarantine now and counted then.
-    fn is_left_to_us(known: &Known, found: &StoredItem) -> bool {
-        let is_behind = |reached: Option<&Position>| {
-            reached.is_some_and(|reached| !found.position.is_after(reached))
-        };
-        if !found.position.is_number() {
-            return true;
-        }
-        let ts = found.position.ts_ms();
-        if ts > MAX_TS {
-            return true;
-        }
-        match known.layout.shard_of_number(found.shard) {
-            Some(shard) => is_behind(known.cursors.get(&shard).and_then(Option::as_ref)),
-            None => ts <= known.horizon || matches!(found.item, Item::Invalid(_)),
-        }
-    }
-
-    /// Sees to what was found in one place.
-    async fn see_to(
+    /// Scores, counts or quarantines observations that are not accounted for.
+    async fn handle(
         &mut self,
         known: &mut Known,
         found: Vec<StoredItem>,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|found| Self::is_left_to_us(known, found));
-        let early: Vec<Item> = others
-            .into_iter()
-            .map(|found| found.item)
-            .filter(|item| matches!(item, Item::Invalid(_)))
+        let (late, ahead): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| known.is_behind_cursors(found));
+        let early: Vec<_> = ahead
+            .iter()
+            .filter_map(|found| match &found.item {
+                Item::Valid { .. } => None,
+                Item::Invalid(invalid) => Some(&**invalid),
+            })
             .collect();
         if !early.is_empty() {
-            super::score::write::quarantine(&self.store, &early, known.now).await?;
+            self.store.quarantine(&early, known.now).await?;
             report.early += early.len() as u64;
         }
-        if ours.is_empty() {
+        if late.is_empty() {
             return Ok(());
         }
-        self.score_late(known, ours, report).await
+        self.score_late(known, late, report).await
     }
 
-    /// Observations of a shard whose `ts` is no number.
-    async fn look_at_types(
+    /// Checks the observations of a shard whose `ts` is missing or not a number.
+    async fn check_unordered(
+        &mut self,
+        known: &mut Known,
+        shard: Shard,
+        kind: Unordered,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let name = name_in(shard, kind.as_str());
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        if known.is_settled(&name, &print) {
+            return Ok(());
+        }
+        match kind {
+            Unordered::Missing => self.walk(known, &Group::Shard(shard), stop, report).await?,
+            Unordered::Type => self.read_types(known, shard, stop, report).await?,
+        }
+        let print = print_of(self.store.count_unordered(shard, kind).await?);
+        known.settle(name, print, stop);
+        Ok(())
+    }
+
+    async fn read_types(
         &mut self,
         known: &mut Known,
         shard: Shard,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let kind = Unordered::Type;
-        let name = name_in(shard, kind.as_str());
-        let print = print_of(self.store.count_unordered(shard, kind).await?);
-        if known.is_settled(&name, &print) {
-            return Ok(());
-        }
         let mut after = None;
         loop {
             let page = self.store.unaccounted_of_type(shard, after.as_ref(), late::PAGE).await?;
-            self.see_to(known, page.0, report).await?;
+            self.handle(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
-                break;
+                return Ok(());
             }
         }
-        let print = print_of(self.store.count_unordered(shard, kind).await?);
-        known.settle(name, print, stop);
-        Ok(())
     }
 }

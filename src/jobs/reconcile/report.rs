@@ -1,24 +1,28 @@
-//! What a reconcile pass found and mended.
+//! What a reconcile pass found and repaired.
 
 use std::fmt;
 
+use tracing::Level;
+
 use crate::jobs::rejected::Rejected;
+use crate::jobs::{JobReport, LogLine};
+use crate::observability::health::Health;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// Valid observations without reward that were scored and counted now.
+    /// Late observations, valid and without a reward, that were scored and counted now.
     pub scored: u64,
-    /// Invalid ones that no cursor would have come by, put into quarantine and counted now.
+    /// Late observations, invalid, that were quarantined and counted now.
     pub quarantined: u64,
-    /// Of those, how many each component sent.
+    /// The same by component.
     pub rejected: Rejected,
-    /// Invalid ones ahead of the cursors, put into quarantine now.
+    /// Invalid observations ahead of the cursors that were quarantined now.
     pub early: u64,
-    /// Rewards and quarantined documents whose observation is gone. They are left as they are.
+    /// Rewards and quarantined documents without an observation. They are left as they are.
     pub orphans: u64,
     /// Ranges that were counted.
     pub ranges: u64,
-    /// Whether the pass stopped before the work was done, because it was told to.
+    /// Whether the pass was stopped before its work was done.
     pub interrupted: bool,
 }
 
@@ -28,17 +32,33 @@ impl ReconcileReport {
     }
 }
 
+impl JobReport for ReconcileReport {
+    fn log_lines(&self) -> Vec<LogLine> {
+        vec![LogLine::new(if self.is_quiet() { Level::DEBUG } else { Level::INFO }, self)]
+    }
+
+    fn observe(&self, health: &Health) {
+        health.metrics().add_rejected(&self.rejected);
+        health.metrics().add_late(self.scored);
+        health.metrics().set_orphans(self.orphans);
+    }
+}
+
 impl fmt::Display for ReconcileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} late observations scored, {} put into quarantine, {} without their observation, \
-             {} ranges counted",
+            "{} late observations scored, {} quarantined, {} rewards or quarantined documents \
+             without an observation, {} ranges counted",
             self.scored,
             self.quarantined + self.early,
             self.orphans,
             self.ranges
         )?;
-        if self.interrupted { f.write_str("; interrupted") } else { Ok(()) }
+        if self.interrupted {
+            f.write_str("; interrupted, the next pass continues")
+        } else {
+            Ok(())
+        }
     }
 }

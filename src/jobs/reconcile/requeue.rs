@@ -1,37 +1,37 @@
-//! Taking documents out of quarantine after a fix: of the document itself, or of the service.
+//! Releases documents from quarantine after a fix of the document or of the service.
 
 use super::{ReconcileJob, ReconcileReport};
 use crate::store::{Item, QuarantineFilter, Quarantined, Result};
 use firestore_kit::PageRequest;
 
-/// What became of the documents that were asked for.
+/// What was done with the requested documents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequeueReport {
-    /// Taken out of quarantine; scored now or when a cursor comes by.
+    /// Released from quarantine; scored now, or when a cursor reaches them.
     pub requeued: u64,
     /// Scored and counted now.
     pub scored: u64,
-    /// Still no observation, with what is wrong now.
+    /// Still invalid, each with its current error.
     pub refused: Vec<(String, String)>,
-    /// The observation is no longer there.
+    /// Without an observation.
     pub gone: Vec<String>,
 }
 
-/// Documents looked at together.
+/// Documents read together.
 const PAGE: usize = 100;
 
 impl ReconcileJob {
-    /// Looks again at what stands in quarantine. What can be scored by now leaves it, and is
-    /// scored; what cannot stays, with the reason it had.
+    /// Releases the quarantined documents that are valid now, and scores them. The others stay, with
+    /// the reason that they had.
     ///
     /// # Errors
-    /// What Firestore refused. What had left quarantine by then is found by the next pass.
+    /// What Firestore refused. The next pass scores documents that were already released.
     pub async fn requeue(&mut self, filter: &QuarantineFilter, now: i64) -> Result<RequeueReport> {
         let mut report = RequeueReport::default();
         let mut page = PageRequest { limit: PAGE, after: None };
         loop {
             let found = self.store.quarantine_page(filter, &page).await?;
-            self.look_again(&found.items, now, &mut report).await?;
+            self.release_valid(&found.items, now, &mut report).await?;
             page.after = found.next;
             if page.after.is_none() {
                 return Ok(report);
@@ -39,7 +39,7 @@ impl ReconcileJob {
         }
     }
 
-    async fn look_again(
+    async fn release_valid(
         &mut self,
         entries: &[Quarantined],
         now: i64,
@@ -66,15 +66,15 @@ impl ReconcileJob {
         }
         let mut done = ReconcileReport::default();
         self.ledger.forget();
-        let mut known = self.know(now, false).await?;
+        let mut known = self.read_state(now, false).await?;
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, &mut done).await?;
         }
-        // Only now, after the state was read: one that left quarantine may have been found by
-        // another worker since, or belong to the batch that was just completed.
+        // Read after the state: another worker may have scored a released one meanwhile, or it may
+        // belong to the batch that was just completed.
         let open = self.store.unaccounted_among(&freed).await?;
         let scored_before = done.scored;
-        self.see_to(&mut known, open, &mut done).await?;
+        self.handle(&mut known, open, &mut done).await?;
         report.scored += done.scored - scored_before;
         Ok(())
     }

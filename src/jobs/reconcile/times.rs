@@ -1,4 +1,4 @@
-//! Ranges of times: counted, and cut in halves where the counts differ.
+//! Ranges of times: counted, and halved where the counts differ.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::store::{RangeCount, Result};
 use f0_learning_core::sharding::Shard;
 
 impl ReconcileJob {
-    pub(super) async fn look_at_times(
+    pub(super) async fn check_times(
         &mut self,
         known: &mut Known,
         shard: Shard,
@@ -30,7 +30,7 @@ impl ReconcileJob {
             {
                 continue;
             }
-            // Reading a few observations costs no more than finding out which half they are in.
+            // Reading a few observations costs no more than counting both halves.
             let is_long = is_longer_than_an_hour(&range);
             let small = if is_long { SMALL / 4 } else { SMALL };
             let is_large = counted.observations.n > small || settled.is_none();
@@ -42,7 +42,7 @@ impl ReconcileJob {
             if left.is_settled() == Some(true) || stop.is_cancelled() {
                 continue;
             }
-            // What is left has no observation; it is remembered by the hour.
+            // The rest are rewards without an observation; they are remembered by the hour.
             match halves(&range).filter(|_| is_long) {
                 Some((low, high)) => open.extend([high, low]),
                 None => remember(known, shard, &range, &left, report),
@@ -51,7 +51,7 @@ impl ReconcileJob {
         Ok(())
     }
 
-    /// Sees to what is unaccounted for in a range, and counts it again.
+    /// Handles the observations in a range that are not accounted for, and counts it again.
     async fn read_through(
         &mut self,
         known: &mut Known,
@@ -64,7 +64,7 @@ impl ReconcileJob {
         loop {
             let page =
                 self.store.unaccounted(shard, range.clone(), after.as_ref(), late::PAGE).await?;
-            self.see_to(known, page.0, report).await?;
+            self.handle(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
                 break;
@@ -87,7 +87,7 @@ fn remember(
     }
 }
 
-/// What a range is called; the same in every pass, because ranges are cut at the same places.
+/// The name of a range; the same in every pass, because ranges are halved at the same places.
 fn name_of(shard: Shard, range: &Range<f64>) -> String {
     let name = match (range.start.is_finite(), range.end.is_finite()) {
         (true, true) => format!("{:013}+{}", range.start, range.end - range.start),
@@ -102,8 +102,8 @@ fn is_longer_than_an_hour(range: &Range<f64>) -> bool {
     range.start.is_finite() && range.end.is_finite() && range.end - range.start > HOUR_MS as f64
 }
 
-/// Two parts of a range, cut at a power of two of milliseconds so that passes which begin at other
-/// times still cut at the same places; none where it is a millisecond or has no bounds.
+/// Two parts of a range, cut at a multiple of a power of two of milliseconds, so that passes at
+/// different times cut at the same places; `None` for a millisecond or a range without bounds.
 fn halves(range: &Range<f64>) -> Option<(Range<f64>, Range<f64>)> {
     if !range.start.is_finite() || !range.end.is_finite() || range.end - range.start <= 1.0 {
         return None;
@@ -131,9 +131,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn halves_make_the_whole_and_cutting_comes_to_an_end(
+        fn halves_make_up_the_range_and_halving_ends(
             start in 0_i64..4_102_444_800_000, length in 1_i64..4_102_444_800_000,
         ) {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
             let mut open = start as f64..(start + length) as f64;
             let mut cuts = 0;
             while let Some((low, high)) = halves(&open) {

@@ -1,14 +1,16 @@
-//! The retain job: documents that are old enough go into the archive, and only then out of
-//! Firestore.
+//! The retain job: writes old documents to the archive, and only then deletes them from Firestore.
 //!
-//! A file comes about in steps, each of which may be repeated: the documents are written to a
-//! staged file of a name of its own, which is read back; that it exists is committed to
-//! `ops_state/retention`; it is put in its place, with its manifest, and read back from there; and
-//! then its documents are deleted, each only if it is still as it is in the file. Whoever finds a
-//! file in `ops_state/retention` goes on from there. Of two workers at once one is refused at the
-//! commit, and its staged file is discarded.
+//! A file is written in steps, each of which may be repeated:
 //!
-//! Statistics need no retention: a series drops what has left the longest window by itself.
+//! 1. the documents are written to a staged file with a name of its own, which is read back;
+//! 2. the staged file is committed to `ops_state/retention`;
+//! 3. the file is put in its place, with its manifest, and read back from there;
+//! 4. its documents are deleted, each only if it is still as it is in the file.
+//!
+//! A worker that finds a file in `ops_state/retention` continues with step 3. Of two workers at
+//! once, one is refused at the commit, and discards its staged file.
+//!
+//! Statistics need no retention: a series drops observations that have left the longest window.
 
 mod table;
 
@@ -16,11 +18,14 @@ use std::fmt;
 
 use chrono::DateTime;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use uuid::Uuid;
 
 pub use table::archive_table;
 
+use super::commit::{Commit, commit_or_reread};
 use super::reconcile::{ReconcileJob, ReconcileOptions};
+use super::{Job, JobError, JobName, JobReport, LogLine, PassContext};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
 
@@ -32,7 +37,7 @@ pub struct RetainOptions {
     /// Days that documents are kept in Firestore, by their `ts`. At least 8: the longest window
     /// of the statistics must be over.
     pub days: u32,
-    /// Documents in a file at most, and their bytes in Firestore.
+    /// The most documents in a file, and the most bytes that they take in Firestore.
     pub file_documents: usize,
     pub file_bytes: usize,
 }
@@ -57,25 +62,42 @@ pub enum RetainError {
     Archive(#[from] ArchiveError),
 }
 
+impl JobError for RetainError {
+    /// A failing archive does not affect the other jobs.
+    fn makes_unready(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetainReport {
     pub files: u64,
     pub archived: u64,
     pub deleted: u64,
-    /// Scoring has not come so far yet; nothing was archived.
+    /// Scoring has not reached the cutoff; nothing was archived.
     pub waiting: bool,
     pub interrupted: bool,
+}
+
+impl JobReport for RetainReport {
+    fn log_lines(&self) -> Vec<LogLine> {
+        vec![LogLine::new(Level::INFO, self)]
+    }
 }
 
 impl fmt::Display for RetainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.waiting {
-            return f.write_str("scoring has not come so far yet: nothing was archived");
+            return f.write_str("nothing archived: scoring has not reached the cutoff");
         }
         let Self { files, archived, deleted, .. } = self;
         write!(f, "{archived} documents archived in {files} files, {deleted} deleted")?;
-        if self.interrupted { f.write_str("; interrupted") } else { Ok(()) }
+        if self.interrupted {
+            f.write_str("; interrupted, the next pass continues")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -87,16 +109,26 @@ pub struct RetainJob {
     reconcile: ReconcileJob,
 }
 
+impl Job for RetainJob {
+    const NAME: JobName = JobName::Retain;
+    type Report = RetainReport;
+    type Error = RetainError;
+
+    async fn run(&mut self, context: &PassContext) -> Result<RetainReport, RetainError> {
+        self.pass(context.now, &context.stop).await
+    }
+}
+
 impl RetainJob {
     pub fn new(store: Store, archive: Archive, options: RetainOptions) -> Self {
         let reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
         Self { store, archive, options, reconcile }
     }
 
-    /// Archives and deletes what is older than the days to keep, in whole days (UTC).
+    /// Archives and deletes documents that are older than the days to keep, in whole days (UTC).
     ///
     /// # Errors
-    /// What Firestore or the archive refused. The next pass goes on from what is stored.
+    /// What Firestore or the archive refused. The next pass continues from the stored state.
     pub async fn pass(
         &mut self,
         now: i64,
@@ -109,7 +141,7 @@ impl RetainJob {
         if let Some(pending) = state.pending.clone() {
             state = self.finish(&state, &pending, &mut report).await?;
         }
-        // Every observation must have its reward before it leaves, however late it came.
+        // Every observation must have its reward before it is archived, even a late one.
         if !self.reconcile.settle_before(before, now, stop).await? {
             report.waiting = true;
             return Ok(report);
@@ -169,38 +201,37 @@ impl RetainJob {
         let day = DateTime::from_timestamp_millis(first).unwrap_or_default().format("%Y-%m-%d");
         let collection = archived.as_str();
         let path = format!("{collection}/day={day}/part-{:08}.parquet", sequence + 1);
+        #[expect(clippy::disallowed_methods, reason = "the name of a staged file decides nothing")]
         let staging = format!("staging/{}", Uuid::new_v4());
         let manifest =
             self.archive.stage(&archive_table(archived, documents), &staging, &path).await?;
         Ok(PendingFile { archived, staging, manifest })
     }
 
-    /// Commits that a file is staged; none where another worker was first.
+    /// Commits that a file is staged; `None` where another worker has committed another file.
     async fn announce(
         &self,
         state: &RetentionState,
         pending: &PendingFile,
     ) -> Result<Option<RetentionState>, RetainError> {
-        match self.store.commit_retention(state, Some(pending.clone())).await {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.needs_reread() => {
-                let stored = self.store.retention_state().await?;
-                if stored.pending.as_ref() == Some(pending) {
-                    return Ok(Some(stored));
-                }
-                if stored.sequence == state.sequence {
-                    // The commit may still be on its way; its staged file must stay.
-                    return Err(error.into());
-                }
-                self.archive.discard(&pending.staging).await?;
-                tracing::info!("another worker archives; leaving the work to it");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+        let commit = self.store.commit_retention(state, Some(pending.clone()));
+        let (stored, error) = match commit_or_reread(commit, self.store.retention_state()).await? {
+            Commit::Applied(state) => return Ok(Some(state)),
+            Commit::Unknown { stored, error } => (stored, error),
+        };
+        if stored.pending.as_ref() == Some(pending) {
+            return Ok(Some(stored));
         }
+        if stored.sequence == state.sequence {
+            // The commit may still be on its way, and then needs its staged file.
+            return Err(error.into());
+        }
+        self.archive.discard(&pending.staging).await?;
+        tracing::info!("another worker archives; leaving the work to it");
+        Ok(None)
     }
 
-    /// Puts a staged file in its place, deletes its documents, and forgets it.
+    /// Puts a staged file in its place, deletes its documents, and removes it from the stored state.
     async fn finish(
         &self,
         state: &RetentionState,
@@ -212,16 +243,13 @@ impl RetainJob {
             report.deleted += self.store.delete_quarantined(&keys).await?;
         }
         report.deleted += self.store.delete_archived(pending.archived, &keys).await?;
-        let next = match self.store.commit_retention(state, None).await {
-            Ok(next) => next,
-            Err(error) if error.needs_reread() => {
-                let stored = self.store.retention_state().await?;
-                if stored.pending.as_ref() == Some(pending) {
-                    return Err(error.into());
-                }
-                stored
+        let commit = self.store.commit_retention(state, None);
+        let next = match commit_or_reread(commit, self.store.retention_state()).await? {
+            Commit::Applied(next) => next,
+            Commit::Unknown { stored, error } if stored.pending.as_ref() == Some(pending) => {
+                return Err(error.into());
             }
-            Err(error) => return Err(error.into()),
+            Commit::Unknown { stored, .. } => stored,
         };
         self.archive.discard(&pending.staging).await?;
         report.files += 1;

@@ -1,96 +1,59 @@
-//! Running the jobs on cron timers, each never beside itself, and ending them in good time.
+//! Runs the jobs on cron timers, one pass of each at a time, and stops them within a time limit.
 //!
-//! tokio-cron-scheduler starts a job again although its last run has not ended, and its
-//! `shutdown()` waits for nobody. So each job has one permit (a tick that finds it taken is
-//! skipped), runs on our own task tracker, and is told to stop through our own token.
+//! tokio-cron-scheduler starts a job even if its last run has not ended, and its `shutdown()`
+//! waits for no run. So each job is behind a mutex (a tick that finds it locked is skipped), runs
+//! on our own task tracker, and is stopped through our own token.
 
-mod passes;
+mod schedule;
+mod slot;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_cron_scheduler::{Job as Timer, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::guard::GuardJob;
 use super::leases::Leases;
-use super::reconcile::ReconcileJob;
-use super::retain::RetainJob;
-use super::score::ScoreJob;
-use super::tune::TuneJob;
+use super::{Job, JobName};
 use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
-use passes::{
-    Leased, PassContext, Permit, run_check, run_guard, run_reconcile, run_retain, run_score,
-    run_tune,
-};
-
-/// When each job runs: cron expressions of six fields, seconds first, in UTC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    pub score: String,
-    pub reconcile: String,
-    pub tune: String,
-    pub check: String,
-    pub guard: String,
-    pub retain: String,
-}
-
-impl Default for Schedule {
-    /// Scoring each minute keeps the `1h` window fresh at about four writes a minute for each
-    /// component at work; policies change every few hours at most, so that weighing the evidence
-    /// each quarter of an hour is soon enough. What is late waits up to ten minutes; a pass that
-    /// finds nothing costs a read for each thousand documents of three hours. The check costs two reads for each policy,
-    /// the guard one, and five for each version that is tested or watched.
-    fn default() -> Self {
-        Self {
-            score: "0 * * * * *".to_owned(),
-            reconcile: "45 */10 * * * *".to_owned(),
-            tune: "30 */15 * * * *".to_owned(),
-            check: "15 */5 * * * *".to_owned(),
-            guard: "40 * * * * *".to_owned(),
-            retain: "0 25 3 * * *".to_owned(),
-        }
-    }
-}
+pub use schedule::Schedule;
+use slot::{Environment, Slot};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
     #[error(
-        "the {job} schedule {expression:?} is no cron expression of six fields \
+        "cannot schedule {job}: {expression:?} is not a cron expression of six fields \
          (second minute hour day month weekday): {source}"
     )]
-    Expression { job: &'static str, expression: String, source: Box<JobSchedulerError> },
+    Expression { job: JobName, expression: String, source: Box<JobSchedulerError> },
 
-    #[error("the scheduler did not start: {0}")]
+    #[error("cannot start the scheduler: {0}")]
     Start(#[from] Box<JobSchedulerError>),
+}
+
+/// How a worker runs its jobs.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerOptions {
+    pub schedule: Schedule,
+    /// How long leases last, in milliseconds. `None` where this is the only worker of the store:
+    /// there, leases of a killed process would only make the next one wait.
+    pub lease_ms: Option<i64>,
 }
 
 /// The jobs on their timers.
 pub struct Worker {
+    store: Store,
+    options: WorkerOptions,
+    environment: Environment,
     scheduler: JobScheduler,
     running: TaskTracker,
-    stop: CancellationToken,
-    score: Shared<ScoreJob>,
-    leased: Vec<Shared<Leases>>,
-}
-
-/// The jobs that a worker runs.
-#[derive(Debug)]
-pub struct Jobs {
-    pub store: Store,
-    pub score: ScoreJob,
-    pub reconcile: ReconcileJob,
-    pub tune: TuneJob,
-    pub guard: GuardJob,
-    /// None where there is no archive: then nothing is deleted.
-    pub retain: Option<RetainJob>,
-    /// How long leases last, in milliseconds. None where no other worker can be at the store: there
-    /// they would only make the next process wait for those of one that was killed.
-    pub lease_ms: Option<i64>,
+    /// Releases the leases of each job.
+    ends: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -99,107 +62,52 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// A job as the scheduler sees it: its permit and its last state in one.
-type Shared<T> = Arc<Mutex<T>>;
-
 impl Worker {
-    pub async fn start(
-        jobs: Jobs,
-        schedule: &Schedule,
+    /// A worker without jobs, which waits for [`start`](Self::start).
+    pub async fn new(
+        store: Store,
         clock: Clock,
         health: Arc<Health>,
+        options: WorkerOptions,
     ) -> Result<Self, ScheduleError> {
-        let scheduler = JobScheduler::new().await.map_err(Box::new)?;
-        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
-        let Jobs { store, score, reconcile, tune, guard, retain, lease_ms } = jobs;
-        let new_leases = |ms: i64| Leases::new(store.clone(), clock.clone()).lasting(ms);
-        let score = match lease_ms {
-            None => score,
-            Some(ms) => score.with_leases(new_leases(ms)),
-        };
-        let score = Arc::new(Mutex::new(score));
-        let mut worker =
-            Self { scheduler, running, stop, score: score.clone(), leased: Vec::new() };
-        let leased = |worker: &mut Self| lease_ms.map(|ms| worker.keep(new_leases(ms)));
-        let reconcile = Leased { job: reconcile, leases: leased(&mut worker) };
-        let tune = Leased { job: tune, leases: leased(&mut worker) };
-        let guard = Leased { job: guard, leases: leased(&mut worker) };
-        let retain = retain.map(|job| Leased { job, leases: leased(&mut worker) });
-        let context = PassContext { clock, health };
-        if let Some(retain) = retain {
-            let (retain, told) = (Arc::new(Mutex::new(retain)), context.clone());
-            let run = move |job, stop| run_retain(job, told.clone(), stop);
-            worker.add("retain", &schedule.retain, retain, run).await?;
-        }
-        let (guard, told) = (Arc::new(Mutex::new(guard)), context.clone());
-        let run = move |job, _| run_guard(job, told.clone());
-        worker.add("guard", &schedule.guard, guard, run).await?;
-        worker.schedule(score, reconcile, tune, store, schedule, &context).await?;
-        worker.scheduler.start().await.map_err(Box::new)?;
-        Ok(worker)
-    }
-
-    async fn schedule(
-        &self,
-        score: Shared<ScoreJob>,
-        reconcile: Leased<ReconcileJob>,
-        tune: Leased<TuneJob>,
-        store: Store,
-        schedule: &Schedule,
-        context: &PassContext,
-    ) -> Result<(), ScheduleError> {
-        let told = context.clone();
-        self.add("score", &schedule.score, score, move |job, stop| {
-            run_score(job, told.clone(), stop)
+        Ok(Self {
+            store,
+            options,
+            environment: Environment { clock, health, stop: CancellationToken::new() },
+            scheduler: JobScheduler::new().await.map_err(Box::new)?,
+            running: TaskTracker::new(),
+            ends: Vec::new(),
         })
-        .await?;
-        let told = context.clone();
-        let reconcile = Arc::new(Mutex::new(reconcile));
-        self.add("reconcile", &schedule.reconcile, reconcile, move |job, stop| {
-            run_reconcile(job, told.clone(), stop)
-        })
-        .await?;
-        let told = context.clone();
-        let tune = Arc::new(Mutex::new(tune));
-        self.add("tune", &schedule.tune, tune, move |job, _| run_tune(job, told.clone())).await?;
-        let (store, told) = (Arc::new(Mutex::new(store)), context.clone());
-        self.add("check", &schedule.check, store, move |store, _| run_check(store, told.clone()))
-            .await?;
-        Ok(())
     }
 
-    /// Keeps leases to give them back at the end.
-    fn keep(&mut self, leases: Leases) -> Shared<Leases> {
-        let leases = Arc::new(Mutex::new(leases));
-        self.leased.push(leases.clone());
-        leases
-    }
-
-    async fn add<T, F>(
-        &self,
-        name: &'static str,
-        expression: &str,
-        job: Shared<T>,
-        run: impl Fn(Permit<T>, CancellationToken) -> F + Send + Sync + 'static,
-    ) -> Result<(), ScheduleError>
-    where
-        T: Send + 'static,
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (running, stop) = (self.running.clone(), self.stop.clone());
-        let timer = Job::new(expression, move |_, _| {
-            if stop.is_cancelled() {
+    /// Puts a job on its timer.
+    pub async fn add<J: Job>(&mut self, job: J) -> Result<(), ScheduleError> {
+        let leases = self
+            .options
+            .lease_ms
+            .map(|ms| Leases::new(self.store.clone(), self.environment.clock.clone()).lasting(ms));
+        let slot = Arc::new(Mutex::new(Slot::new(job, leases)));
+        let ended = slot.clone();
+        self.ends.push(Box::pin(async move { ended.lock().await.end().await }));
+        let (running, environment) = (self.running.clone(), self.environment.clone());
+        let expression = self.options.schedule.expression(J::NAME);
+        let timer = Timer::new(expression, move |_, _| {
+            if environment.stop.is_cancelled() {
                 return;
             }
-            match job.clone().try_lock_owned() {
-                Ok(permit) => {
-                    running.spawn(run(permit, stop.clone()));
+            match slot.clone().try_lock_owned() {
+                Ok(mut slot) => {
+                    let environment = environment.clone();
+                    running.spawn(async move { slot.tick(&environment).await });
                 }
-                Err(_) => tracing::debug!(job = name, "still running; this tick is skipped"),
+                Err(_) => tracing::debug!(
+                    job = J::NAME.as_str(),
+                    "tick skipped: the last pass is still running"
+                ),
             }
         })
         .map_err(|source| ScheduleError::Expression {
-            job: name,
+            job: J::NAME,
             expression: expression.to_owned(),
             source: Box::new(source),
         })?;
@@ -207,20 +115,23 @@ impl Worker {
         Ok(())
     }
 
-    /// Tells the jobs to stop, waits up to `patience` for the passes in hand, and gives the leases
-    /// back. Returns whether all ended; one that did not leaves a state from which the next process
-    /// goes on.
+    pub async fn start(&self) -> Result<(), ScheduleError> {
+        Ok(self.scheduler.start().await.map_err(Box::new)?)
+    }
+
+    /// Stops the jobs, waits up to `patience` for the passes that are running, and releases the
+    /// leases. Returns whether all passes ended in time; the next process continues from the state
+    /// that an unfinished one leaves.
     pub async fn shutdown(mut self, patience: Duration) -> bool {
-        self.stop.cancel();
+        self.environment.stop.cancel();
         if let Err(error) = self.scheduler.shutdown().await {
-            tracing::warn!(%error, "the scheduler did not shut down");
+            tracing::warn!(%error, "cannot shut down the scheduler");
         }
         self.running.close();
         let orderly = async {
             self.running.wait().await;
-            self.score.lock().await.end().await;
-            for leases in &self.leased {
-                leases.lock().await.release_all().await;
+            for end in self.ends {
+                end.await;
             }
         };
         tokio::time::timeout(patience, orderly).await.is_ok()

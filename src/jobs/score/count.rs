@@ -1,29 +1,27 @@
-//! Counting a chunk whose rewards exist, and moving the cursor over it.
+//! Counts a chunk whose rewards exist, and moves the cursor over it.
 
+use super::scored::Scored;
 use super::{Pass, ScoreJob, ScoreReport};
-use crate::store::{Checkpoint, Chunk, Cursor, Item, Pending, Result};
+use crate::jobs::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
+use crate::store::{Checkpoint, Cursor, Pending, Position, Result, Store};
 
-/// How often a commit is made again on top of what others have counted meanwhile.
-const MAX_ATTEMPTS: u32 = 12;
-
-/// One step of a pass: the chunk to count, as it was announced, and what is announced with it.
+/// One step of a pass: the announced chunk to count, and the announcement of the next one.
 pub(super) struct Step<'a> {
-    pub chunk: &'a Chunk,
+    pub items: &'a [Scored<'a>],
     pub pending: &'a Pending,
     pub announced: Option<Pending>,
     pub pass: Pass<'a>,
 }
 
 impl ScoreJob {
-    /// Counts a chunk. One that touches so many components that one commit could not hold them is
-    /// counted in several.
+    /// Counts a chunk, in several commits if its components do not fit into one.
     pub(super) async fn count(
         &mut self,
         mut cursor: Cursor,
         step: Step<'_>,
         report: &mut ScoreReport,
     ) -> Result<Cursor> {
-        let mut rest = step.chunk.items.as_slice();
+        let mut rest = step.items;
         loop {
             let taken;
             (cursor, taken) = self.count_some(cursor, rest, &step).await?;
@@ -40,45 +38,54 @@ impl ScoreJob {
         }
     }
 
-    /// Counts as many items from the front as one commit can hold, and says how many. A commit
-    /// that was refused, or whose answer was lost, is not made again before the stored cursor has
-    /// told what became of it.
+    /// Counts as many items from the front as fit into one commit, and returns how many. A commit
+    /// that was refused, or whose answer was lost, is repeated only after the stored cursor has
+    /// shown that it was not applied.
     async fn count_some(
         &mut self,
         cursor: Cursor,
-        items: &[Item],
+        items: &[Scored<'_>],
         step: &Step<'_>,
     ) -> Result<(Cursor, usize)> {
         let (pending, now) = (step.pending, step.pass.now);
         let mut attempt = 1;
         loop {
-            let folded = self.ledger.fold(&self.store, items, &pending.config, now).await?;
-            let next = if folded.taken == items.len() {
+            let taken = self.ledger.load(&self.store, items).await?;
+            self.ledger.fold(&items[..taken], now);
+            let next = if taken == items.len() {
                 let position = Some(pending.end.clone());
                 Checkpoint { position, pending: step.announced.clone() }
             } else {
-                Checkpoint { position: folded.last, pending: Some(pending.clone()) }
+                let position = items[..taken].last().map(|last| position(&self.store, last));
+                Checkpoint { position, pending: Some(pending.clone()) }
             };
             let changes = self.ledger.take_changes();
-            let error = match self.store.checkpoint(&cursor, next.clone(), changes, now).await {
-                Ok(cursor) => {
+            let commit = self.store.checkpoint(&cursor, next.clone(), changes, now);
+            let reread = self.store.cursor(cursor.shard);
+            let (stored, error) = match commit_or_reread(commit, reread).await? {
+                Commit::Applied(cursor) => {
                     self.ledger.committed(Some(cursor.sequence));
-                    return Ok((cursor, folded.taken));
+                    return Ok((cursor, taken));
                 }
-                Err(error) if error.needs_reread() => error,
-                Err(error) => return Err(error),
+                Commit::Unknown { stored, error } => (stored, error),
             };
             self.ledger.forget();
-            let stored = self.store.cursor(cursor.shard).await?;
             if stored.stands_at(cursor.sequence + 1, &next) {
-                return Ok((stored, folded.taken));
+                return Ok((stored, taken));
             }
             if !stored.is_same(&cursor) || attempt == MAX_ATTEMPTS {
                 return Err(error);
             }
-            tracing::debug!(attempt, %error, "counting again on top of what others counted");
+            tracing::debug!(attempt, %error, "counting again on top of what other workers counted");
             self.store.pause(attempt).await;
             attempt += 1;
         }
+    }
+}
+
+fn position(store: &Store, item: &Scored<'_>) -> Position {
+    match item {
+        Scored::Valid { observation, .. } => store.position_of(observation),
+        Scored::Invalid(invalid) => invalid.position.clone(),
     }
 }

@@ -1,52 +1,57 @@
-//! Changing how many shards there are, as `config/scoring` asks.
+//! Changes the number of shards, as `config/scoring` requests.
 
 use super::{Pass, ScoreJob, ScoreReport};
 use crate::store::Result;
 use f0_learning_core::sharding::Layout;
 
 impl ScoreJob {
-    /// The layout in force, after changing it to the one asked for where that can be done now.
-    /// First the ranges that were announced in the old cursors are completed: their members have
-    /// rewards, and nobody else would count them.
+    /// The active layout, after changing it to the requested one if that is possible now.
+    ///
+    /// The ranges that were announced in the old cursors are completed first: their members have
+    /// rewards, and no new cursor would count them.
     pub(super) async fn layout(
         &mut self,
         pass: Pass<'_>,
         report: &mut ScoreReport,
     ) -> Result<Layout> {
         let store = self.store.clone();
-        let stored = self.in_force.get(pass.now, store.layout()).await?;
-        let asked = self.asked_for(stored.layout, pass.now).await?;
-        if asked == stored.layout || pass.stop.is_cancelled() {
+        let stored = self.active_layout.get(pass.now, store.layout()).await?;
+        let requested = self.read_requested_layout(stored.layout, pass.now).await?;
+        if requested == stored.layout || pass.stop.is_cancelled() {
             return Ok(stored.layout);
         }
-        self.in_force.forget();
+        self.active_layout.forget();
         let shards = stored.layout.shards();
         for shard in &shards {
-            self.shard(*shard, false, pass, report).await?;
+            self.shard(*shard, Pass { only_announced: true, ..pass }, report).await?;
         }
         let old = self.store.cursors(&shards).await?;
         if old.iter().any(|cursor| cursor.pending.is_some()) {
-            // Another worker goes on announcing; it will see what is asked for in its next pass.
+            // Another worker still announces; it reads the requested layout in its next pass.
             return Ok(stored.layout);
         }
-        match self.store.change_layout(&stored, &old, asked).await {
+        match self.store.change_layout(&stored, &old, requested).await {
             Ok(()) => {
-                tracing::info!(from = stored.layout.shards, to = asked.shards, "shards changed");
-                Ok(asked)
+                tracing::info!(
+                    from = stored.layout.shards,
+                    to = requested.shards,
+                    "number of shards changed"
+                );
+                Ok(requested)
             }
             Err(error) if error.needs_reread() => Ok(self.store.layout().await?.layout),
             Err(error) => Err(error),
         }
     }
 
-    /// What `config/scoring` says; a document that cannot be understood changes nothing.
-    async fn asked_for(&mut self, in_force: Layout, now: i64) -> Result<Layout> {
+    /// The layout in `config/scoring`; the active one if that document is invalid.
+    async fn read_requested_layout(&mut self, active: Layout, now: i64) -> Result<Layout> {
         let store = self.store.clone();
-        match self.asked.get(now, store.asked_layout()).await {
-            Ok(asked) => Ok(asked),
+        match self.requested_layout.get(now, store.asked_layout()).await {
+            Ok(requested) => Ok(requested),
             Err(error) if error.code().is_none() => {
-                tracing::error!(%error, "the number of shards stays as it is");
-                Ok(in_force)
+                tracing::error!(%error, "invalid config/scoring: the number of shards is unchanged");
+                Ok(active)
             }
             Err(error) => Err(error),
         }

@@ -1,15 +1,16 @@
-//! Counting a chunk: observations into the series of their components, in memory, until they are
-//! committed together with the cursor.
+//! Counts a chunk in memory: observations into the series of their components and the tallies of
+//! their versions, until all are committed together with the cursor.
+//!
+//! [`Ledger::load`] reads what is needed; [`Ledger::fold`] then counts without any IO.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::store::{
-    Changes, ComponentSeries, Invalid, Item, Position, Result, Store, VersionTally,
-};
+use super::scored::Scored;
+use crate::store::{Changes, ComponentSeries, Invalid, Result, Store, VersionTally};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
-use f0_learning_core::reward::{self, RewardConfig};
+use f0_learning_core::reward::Reward;
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.
@@ -26,39 +27,28 @@ const KEPT_BYTES: usize = 16 << 20;
 /// Series read in one request.
 const READ_AT_ONCE: usize = 100;
 
-/// Unknown names in `policyVersion` that are looked up for one commit. A component that writes
-/// rubbish there costs no more reads than this, and has what is beyond it uncounted.
+/// Unknown names in `policyVersion` that are looked up for one commit. This bounds the reads that a
+/// component with arbitrary names there can cause; names beyond it are not counted.
 const LOOKED_UP: usize = 50;
 
-/// Names that were no version when they were looked up; past this they are all looked up again.
+/// Names in `policyVersion` that are kept; past this they are all looked up again.
 const KEPT_NAMES: usize = 1_000;
 
-/// The series and tallies that this worker knows. What it knows only saves reads: a commit over
-/// one that somebody else has changed is refused.
+/// The series and tallies that this worker keeps. They only save reads: a commit over one that
+/// another worker has changed is refused.
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: HashMap<String, ComponentSeries>,
     touched: HashSet<String>,
-    /// By what observations call them; `None` of what is no version of a policy.
+    /// By the name in `policyVersion`; `None` where no version of a policy has that name.
     versions: HashMap<String, Option<VersionTally>>,
     touched_versions: HashSet<String>,
     as_of: Option<i64>,
 }
 
-/// What a call of [`Ledger::fold`] did.
-#[derive(Debug, Default)]
-pub struct Folded {
-    /// Items from the front that are now counted in memory.
-    pub taken: usize,
-    /// The position of the last of them.
-    pub last: Option<Position>,
-    pub scored: u64,
-    pub invalid: u64,
-}
-
 impl Ledger {
-    /// Keeps what is known only if the cursor is as this worker left it: else somebody else is at
-    /// work, and what is known would only be refused.
+    /// Keeps the series and tallies only if the cursor is as this worker left it: else another
+    /// worker has changed them, and commits over them would be refused.
     pub fn expect(&mut self, sequence: i64) {
         if self.as_of != Some(sequence) {
             self.forget();
@@ -70,34 +60,22 @@ impl Ledger {
         *self = Self::default();
     }
 
-    /// Counts items from the front, as many as one commit can hold.
-    pub async fn fold(
-        &mut self,
-        store: &Store,
-        items: &[Item],
-        config: &RewardConfig,
-        now: i64,
-    ) -> Result<Folded> {
-        let items = self.load_for(store, items).await?;
-        self.load_versions(store, items).await?;
-        let mut folded = Folded { taken: items.len(), ..Folded::default() };
+    /// Reads the series and tallies that the items need, and returns how many items from the front
+    /// fit into one commit.
+    pub async fn load(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<usize> {
+        let taken = self.load_series(store, items).await?;
+        self.load_versions(store, &items[..taken]).await?;
+        Ok(taken)
+    }
+
+    /// Counts items that were [loaded](Self::load) for.
+    pub fn fold(&mut self, items: &[Scored<'_>], now: i64) {
         for item in items {
             match item {
-                Item::Valid { observation, .. } => {
-                    self.record(observation, config, now);
-                    folded.scored += 1;
-                }
-                Item::Invalid(invalid) => {
-                    self.reject(invalid, now);
-                    folded.invalid += 1;
-                }
+                Scored::Valid { observation, reward, .. } => self.record(observation, reward, now),
+                Scored::Invalid(invalid) => self.reject(invalid, now),
             }
         }
-        folded.last = items.last().map(|item| match item {
-            Item::Valid { observation, .. } => store.position_of(observation),
-            Item::Invalid(invalid) => invalid.position.clone(),
-        });
-        Ok(folded)
     }
 
     fn reject(&mut self, invalid: &Invalid, now: i64) {
@@ -108,27 +86,26 @@ impl Ledger {
         }
     }
 
-    fn record(&mut self, observation: &Observation, config: &RewardConfig, now: i64) {
-        let reward = reward::score(config, observation);
+    fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) {
         if let Some(component) = self.known.get_mut(&observation.component) {
-            // One that is older than the longest window has its reward, and no window to be in.
-            let _ = component.series.record(observation, &reward, now);
+            // An observation older than the longest window is in no window; it only has a reward.
+            let _ = component.series.record(observation, reward, now);
         }
         if let Some(name) = &observation.policy_version
             && let Some(Some(version)) = self.versions.get_mut(name)
         {
-            version.tally.add(observation, &reward);
+            version.tally.add(observation, reward);
             if !self.touched_versions.contains(name) {
                 self.touched_versions.insert(name.clone());
             }
         }
     }
 
-    /// Looks up what the items call their policy's version, the most frequent names first.
-    async fn load_versions(&mut self, store: &Store, items: &[Item]) -> Result<()> {
+    /// Looks up the names in `policyVersion`, the most frequent first.
+    async fn load_versions(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<()> {
         let mut unknown: HashMap<&str, usize> = HashMap::new();
         for item in items {
-            if let Item::Valid { observation, .. } = item
+            if let Scored::Valid { observation, .. } = item
                 && let Some(name) = &observation.policy_version
                 && !self.versions.contains_key(name)
             {
@@ -149,13 +126,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Reads the series that the items need, and says how many items from the front one commit
-    /// can hold.
-    async fn load_for<'a>(&mut self, store: &Store, items: &'a [Item]) -> Result<&'a [Item]> {
+    /// Reads the series that the items need, and returns how many items from the front fit into one
+    /// commit.
+    async fn load_series(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<usize> {
         let mut bytes = 0;
         let mut from = 0;
         while from < items.len() {
-            let upto = self.load_some(store, &items[from..]).await? + from;
+            let upto = from + self.load_some(store, &items[from..]).await?;
             for (index, item) in items[from..upto].iter().enumerate() {
                 let Some(component) = item.component() else { continue };
                 if self.touched.contains(component) {
@@ -164,18 +141,18 @@ impl Ledger {
                 let known = self.known.get(component);
                 let weight = COMPONENT_BYTES + known.map_or(0, |component| component.weight);
                 if bytes + weight > COMMIT_BYTES && !self.touched.is_empty() {
-                    return Ok(&items[..from + index]);
+                    return Ok(from + index);
                 }
                 bytes += weight;
                 self.touched.insert(component.to_owned());
             }
             from = upto;
         }
-        Ok(items)
+        Ok(items.len())
     }
 
     /// Reads the unknown series of as many items from the front as one request can serve.
-    async fn load_some(&mut self, store: &Store, items: &[Item]) -> Result<usize> {
+    async fn load_some(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<usize> {
         let mut unknown: HashSet<&str> = HashSet::new();
         let mut upto = 0;
         for item in items {
@@ -196,8 +173,8 @@ impl Ledger {
         Ok(upto)
     }
 
-    /// What was folded since the last commit. After a commit that was refused, or may have been,
-    /// the ledger must [`forget`](Self::forget).
+    /// The changes since the last commit. After a commit that may have been refused the caller must
+    /// [`forget`](Self::forget).
     pub fn take_changes(&mut self) -> Changes<'_> {
         let touched = std::mem::take(&mut self.touched);
         let counted = std::mem::take(&mut self.touched_versions);
@@ -209,7 +186,7 @@ impl Ledger {
         }
     }
 
-    /// What was taken is committed, and the cursor stands at `sequence`.
+    /// The changes that were taken are committed, and the cursor is at `sequence`.
     pub fn committed(&mut self, sequence: Option<i64>) {
         self.as_of = sequence;
         let kept: usize = self.known.values().map(|series| series.weight + COMPONENT_BYTES).sum();
@@ -221,10 +198,37 @@ impl Ledger {
         }
     }
 
-    /// Takes over series that were committed by other means.
+    /// Takes over series that were committed without this ledger.
     pub fn replace(&mut self, series: Vec<ComponentSeries>) {
         for series in series {
             self.known.insert(series.component.clone(), series);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use f0_learning_core::observation::Outcome;
+    use f0_learning_core::reward::RewardConfig;
+    use f0_learning_core::stats::Window;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Item;
+
+    #[test]
+    fn items_are_counted_without_a_store() {
+        let ts = 1_780_000_000_000;
+        let json = json!({ "ts": ts, "component": "c", "outcome": "success", "durationMs": 200 });
+        let observation = Observation::parse("o", json.as_object().unwrap()).unwrap();
+        assert_eq!(observation.outcome, Outcome::Success);
+        let items = [Item::Valid { observation, shard: 0 }];
+        let mut ledger = Ledger::default();
+        ledger.known.insert("c".to_owned(), ComponentSeries::new("c"));
+        ledger.touched.insert("c".to_owned());
+        ledger.fold(&Scored::all(&items, &RewardConfig::default()), ts);
+        let changes = ledger.take_changes();
+        let windows = changes.series[0].series.windows();
+        assert!(windows.iter().any(|(window, stats)| *window == Window::SevenDays && stats.n == 1));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A pass works through the observations behind the cursor of each shard in *chunks*. Each chunk
 //! is announced in the cursor document, its rewards are created, and then its statistics and the
-//! cursor's move are committed together; `store::cursor` says why that is exact. While the rewards
-//! of one chunk are being written, the next is being read, and its announcement rides in the
+//! cursor's move are committed together; `store::cursor` explains why that is exact. While the
+//! rewards of one chunk are written, the next chunk is read, and its announcement is part of the
 //! commit that ends the first: in steady state a chunk costs its reads, its rewards, and one
 //! commit.
 
@@ -11,11 +11,13 @@ mod count;
 mod layout;
 pub(super) mod ledger;
 mod report;
+pub(super) mod scored;
 pub(super) mod write;
 
 use tokio_util::sync::CancellationToken;
 
 use super::leases::{Leases, work_of};
+use super::{Job, JobName, PassContext};
 use crate::store::{
     Cached, Changes, Chunk, POLICIES_TTL, Pending, Position, REWARD_CONFIG_TTL, Result, Store,
     StoreError, StoredLayout,
@@ -25,15 +27,16 @@ use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
 pub use report::ScoreReport;
+use scored::Scored;
 
 /// How the job works; the defaults suit production.
 #[derive(Clone, Copy, Debug)]
 pub struct ScoreOptions {
-    /// Observations in a chunk. A chunk costs about four writes for each component that occurs
-    /// in it, so that larger chunks spread that further; memory holds two at a time, at about
+    /// Observations in a chunk. A chunk costs about four writes for each component in it, so that
+    /// larger chunks cost fewer writes an observation. Memory holds two chunks at a time, at about
     /// half a kilobyte an observation.
     pub chunk: usize,
-    /// How long to leave an observation alone after its `ts`, in milliseconds. A component stamps
+    /// How long an observation is left alone after its `ts`, in milliseconds. A component stamps
     /// an observation before it writes it; one that arrives behind the cursor is late.
     pub settle_ms: i64,
 }
@@ -44,25 +47,25 @@ impl Default for ScoreOptions {
     }
 }
 
-/// Hears of progress: how many observations have been counted so far in this pass.
+/// Called with how many observations the pass has counted up to now.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
-/// How often a pass over one shard begins again because another worker was first, before it leaves
-/// the work to that worker.
+/// How often a pass over one shard restarts because another worker changed the cursor, before it
+/// leaves the shard to that worker.
 const MAX_CONFLICTS: u32 = 5;
 
 /// Components renewed in one commit: at most four writes each, far below a request's 10 MiB.
 const REFRESHED_AT_ONCE: usize = 50;
 
-/// The job with what it keeps in memory between passes. What it keeps only saves reads.
+/// The job with what it keeps in memory between passes, which only saves reads.
 #[derive(Debug)]
 pub struct ScoreJob {
     store: Store,
     options: ScoreOptions,
     leases: Option<Leases>,
     config: Cached<RewardConfig>,
-    asked: Cached<Layout>,
-    in_force: Cached<StoredLayout>,
+    requested_layout: Cached<Layout>,
+    active_layout: Cached<StoredLayout>,
     ledger: Ledger,
 }
 
@@ -70,20 +73,42 @@ pub struct ScoreJob {
 #[derive(Clone, Copy)]
 struct Pass<'a> {
     now: i64,
+    /// Whether only the announced chunks are completed.
+    only_announced: bool,
     stop: &'a CancellationToken,
     progress: Progress<'a>,
 }
 
+impl Job for ScoreJob {
+    const NAME: JobName = JobName::Score;
+    type Report = ScoreReport;
+    type Error = StoreError;
+
+    async fn run(&mut self, context: &PassContext) -> Result<ScoreReport> {
+        self.pass(context.now, &context.stop, &|_| ()).await
+    }
+
+    fn use_leases(&mut self, leases: Leases) {
+        self.leases = Some(leases);
+    }
+
+    async fn end(&mut self) {
+        if let Some(leases) = &mut self.leases {
+            leases.release_all().await;
+        }
+    }
+}
+
 impl ScoreJob {
-    /// A job that works on every shard, whoever else does.
+    /// A job that works on every shard, even if other workers do.
     pub fn new(store: Store, options: ScoreOptions) -> Self {
         Self {
             store,
             options,
             leases: None,
             config: Cached::new(REWARD_CONFIG_TTL),
-            asked: Cached::new(POLICIES_TTL),
-            in_force: Cached::new(POLICIES_TTL),
+            requested_layout: Cached::new(POLICIES_TTL),
+            active_layout: Cached::new(POLICIES_TTL),
             ledger: Ledger::default(),
         }
     }
@@ -94,33 +119,33 @@ impl ScoreJob {
         Self { leases: Some(leases), ..self }
     }
 
-    /// How many observations a pass at `now` would find waiting.
+    /// How many observations a pass at `now` would find to score.
     pub async fn backlog(&self, now: i64) -> Result<u64> {
         let layout = self.store.layout().await?.layout;
-        let mut waiting = 0;
+        let mut backlog = 0;
         for cursor in self.store.cursors(&layout.shards()).await? {
-            waiting += self.store.backlog(&cursor, now - self.options.settle_ms).await?;
+            backlog += self.store.backlog(&cursor, now - self.options.settle_ms).await?;
         }
-        Ok(waiting)
+        Ok(backlog)
     }
 
     /// Scores all observations that have settled by `now`.
     ///
     /// # Errors
-    /// What Firestore refused. Nothing is lost by it: the next pass goes on where this one was.
+    /// What Firestore refused. Nothing is lost: the next pass continues from the stored cursors.
     pub async fn pass(
         &mut self,
         now: i64,
         stop: &CancellationToken,
         progress: Progress<'_>,
     ) -> Result<ScoreReport> {
-        let pass = Pass { now, stop, progress };
+        let pass = Pass { now, only_announced: false, stop, progress };
         let mut report = ScoreReport::default();
         let mut failed = None;
         let shards = self.layout(pass, &mut report).await?.shards();
         let mut left = self.fair_share(shards.len()).await?;
         if shards.len() > 1 {
-            // Others count for the same components, so that what was known is mostly out of date.
+            // Other workers count for the same components: most of what is kept is out of date.
             self.ledger.forget();
         }
         for shard in self.in_order(shards) {
@@ -130,7 +155,7 @@ impl ScoreJob {
             }
             match self.work_on(shard, &mut left, pass, &mut report).await {
                 Ok(()) => {}
-                // What is wrong with one shard's cursor must not keep the others waiting.
+                // A failure at one shard's cursor must not delay the other shards.
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -141,13 +166,6 @@ impl ScoreJob {
             self.refresh(now, &mut report).await?;
         }
         Ok(report)
-    }
-
-    /// Gives back what other workers wait for.
-    pub async fn end(&mut self) {
-        if let Some(leases) = &mut self.leases {
-            leases.release_all().await;
-        }
     }
 
     async fn fair_share(&mut self, shards: usize) -> Result<usize> {
@@ -164,7 +182,7 @@ impl ScoreJob {
         }
     }
 
-    /// Scores a shard if it is among those that this worker may still take.
+    /// Scores a shard if this worker may still take one and gets its lease.
     async fn work_on(
         &mut self,
         shard: Shard,
@@ -179,60 +197,54 @@ impl ScoreJob {
             report.left_to_others += 1;
             return Ok(());
         }
-        if !self.may_go_on(shard).await? {
+        if !self.holds_lease(shard).await? {
             report.left_to_others += 1;
             return Ok(());
         }
         *left -= 1;
-        self.shard(shard, true, pass, report).await
+        self.shard(shard, pass, report).await
     }
 
-    async fn may_go_on(&mut self, shard: Shard) -> Result<bool> {
+    async fn holds_lease(&mut self, shard: Shard) -> Result<bool> {
         match &mut self.leases {
             Some(leases) => leases.hold(&work_of(shard)).await,
             None => Ok(true),
         }
     }
 
-    /// Works through one shard: what was announced and, where `further`, what follows.
+    /// Works through one shard, and restarts where another worker has changed the cursor.
     async fn shard(
         &mut self,
         shard: Shard,
-        further: bool,
         pass: Pass<'_>,
         report: &mut ScoreReport,
     ) -> Result<()> {
         let mut conflicts = 0;
-        loop {
-            match self.run(shard, further, pass, report).await {
-                Err(error) if error.needs_reread() => {
-                    self.ledger.forget();
-                    conflicts += 1;
-                    if conflicts > MAX_CONFLICTS {
-                        return leave(error, report);
-                    }
-                    tracing::debug!(%error, "reading the cursor again");
-                    self.store.pause(conflicts).await;
-                }
-                Err(error) => {
-                    self.ledger.forget();
-                    return Err(error);
-                }
-                Ok(()) => return Ok(()),
+        while let Err(error) = self.chunks(shard, pass, report).await {
+            self.ledger.forget();
+            if !error.needs_reread() {
+                return Err(error);
             }
+            conflicts += 1;
+            if conflicts > MAX_CONFLICTS {
+                return leave(error, report);
+            }
+            tracing::debug!(%error, "reading the cursor again");
+            self.store.pause(conflicts).await;
         }
+        Ok(())
     }
 
-    async fn run(
+    /// Completes the announced chunk of a shard and, unless `only_announced`, those that follow.
+    async fn chunks(
         &mut self,
         shard: Shard,
-        further: bool,
         pass: Pass<'_>,
         report: &mut ScoreReport,
     ) -> Result<()> {
         let mut cursor = self.store.cursor(shard).await?;
         if cursor.retired {
-            self.in_force.forget();
+            self.active_layout.forget();
             return Ok(());
         }
         if shard == Shard::All {
@@ -243,29 +255,30 @@ impl ScoreJob {
                 tracing::info!(end = pending.end.ts_ms(), "completing a chunk announced before");
                 self.store.pending_chunk(&cursor, pending).await?
             }
-            None if further => {
+            None if pass.only_announced => return Ok(()),
+            None => {
                 let chunk = self.read(shard, cursor.position.as_ref(), pass.now).await?;
                 if let Some(pending) = self.announcement(&chunk, pass.now).await? {
                     cursor = self.store.announce(&cursor, pending).await?;
                 }
                 chunk
             }
-            None => return Ok(()),
         };
         while let Some(pending) = cursor.pending.clone() {
-            if pass.stop.is_cancelled() || !self.may_go_on(shard).await? {
+            if pass.stop.is_cancelled() || !self.holds_lease(shard).await? {
                 report.interrupted = true;
                 return Ok(());
             }
-            let wanted = further && chunk.full && !pass.stop.is_cancelled();
+            let reads_ahead = !pass.only_announced && chunk.full && !pass.stop.is_cancelled();
+            let items = Scored::all(&chunk.items, &pending.config);
             let (written, next) = tokio::join!(
-                write::all(&self.store, &chunk.items, &pending.config, pass.now),
-                self.read_ahead(wanted, shard, &pending.end, pass.now),
+                write::all(&self.store, &items, &pending.config.version, pass.now),
+                self.read_ahead(reads_ahead, shard, &pending.end, pass.now),
             );
             written?;
             let next = next?;
             let announced = self.announcement(&next, pass.now).await?;
-            let step = Step { chunk: &chunk, pending: &pending, announced, pass };
+            let step = Step { items: &items, pending: &pending, announced, pass };
             cursor = self.count(cursor, step, report).await?;
             chunk = next;
         }
@@ -277,7 +290,7 @@ impl ScoreJob {
         self.store.next_chunk(shard, from, horizon, self.options.chunk).await
     }
 
-    /// The chunk after `end`, where there may be one and it is to be worked on.
+    /// The chunk after `end`; an empty one where it is not wanted.
     async fn read_ahead(
         &self,
         wanted: bool,
@@ -295,7 +308,7 @@ impl ScoreJob {
         Ok(Some(Pending { end, read_time, config }))
     }
 
-    /// Renews the windows from which observations have dropped by the passing of time alone.
+    /// Renews the windows that observations have left because time has passed.
     async fn refresh(&mut self, now: i64, report: &mut ScoreReport) -> Result<()> {
         loop {
             let mut expired = self.store.expired_series(now, REFRESHED_AT_ONCE).await?;
@@ -305,7 +318,7 @@ impl ScoreJob {
             let changes = Changes { series: expired.iter_mut().collect(), versions: Vec::new() };
             match self.store.renew(changes, now).await {
                 Ok(()) => report.refreshed += expired.len() as u64,
-                // Whoever was first has renewed some of them; the rest is for the next pass.
+                // Another worker has renewed some of them; the next pass renews the rest.
                 Err(error) if error.needs_reread() => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -314,12 +327,12 @@ impl ScoreJob {
     }
 }
 
-/// Another worker keeps being first and does the work; but an answer that stays away is a failure.
+/// A conflict means that another worker scores the shard; a lost answer is a failure.
 fn leave(error: StoreError, report: &mut ScoreReport) -> Result<()> {
     if !error.is_conflict() {
         return Err(error);
     }
-    tracing::info!("another worker keeps being first; leaving the work to it");
+    tracing::info!("another worker keeps changing the cursor; leaving the shard to it");
     report.interrupted = true;
     Ok(())
 }

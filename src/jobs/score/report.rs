@@ -2,24 +2,39 @@
 
 use std::fmt;
 
+use tracing::Level;
+
 use crate::jobs::rejected::Rejected;
+use crate::jobs::{JobReport, LogLine};
+use crate::observability::health::Health;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScoreReport {
     /// Valid observations that were scored and counted.
     pub scored: u64,
-    /// Observations that could not be scored.
+    /// Invalid observations.
     pub quarantined: u64,
-    /// Of those, how many each component sent.
+    /// The same by component.
     pub rejected: Rejected,
     /// Commits of statistics.
     pub checkpoints: u64,
     /// Components whose windows were renewed because time had passed.
     pub refreshed: u64,
-    /// Shards that other workers hold the lease of.
+    /// Shards that were left to other workers.
     pub left_to_others: u64,
-    /// Whether the pass stopped before the work was done, because it was told to.
+    /// Whether the pass was stopped before its work was done.
     pub interrupted: bool,
+}
+
+impl JobReport for ScoreReport {
+    fn log_lines(&self) -> Vec<LogLine> {
+        let is_quiet = self.scored + self.quarantined == 0;
+        vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)]
+    }
+
+    fn observe(&self, health: &Health) {
+        health.metrics().add_rejected(&self.rejected);
+    }
 }
 
 impl fmt::Display for ScoreReport {
@@ -33,7 +48,7 @@ impl fmt::Display for ScoreReport {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;
         }
         if self.interrupted {
-            f.write_str("; interrupted, the rest is for the next pass")
+            f.write_str("; interrupted, the next pass continues")
         } else {
             Ok(())
         }

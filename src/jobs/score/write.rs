@@ -1,47 +1,52 @@
-//! Writing what scoring a chunk gives: rewards in parallel batches, and the quarantine.
+//! Writes the rewards of a chunk, in parallel batches, and its invalid items into quarantine.
 
 use tokio::task::JoinSet;
 
-use crate::store::{Item, Result, Store, StoreError};
-use f0_learning_core::reward::{self, RewardConfig};
+use super::scored::Scored;
+use crate::store::{Result, Store, StoreError};
 use firestore_kit::MAX_BATCH;
 
-/// Batches under way at once. Firestore answers a batch of 500 in some 100 to 300 ms, so that
-/// eight carry over ten thousand rewards a second; more would only queue, or outrun the ramp of
-/// 500/50/5 that Firestore asks new traffic to keep.
+/// Batches that run at once. Firestore answers a batch of 500 in 100 to 300 ms, so that eight
+/// carry over ten thousand rewards a second; more would only queue, or exceed the ramp of 500/50/5
+/// that Firestore asks new traffic to keep.
 const IN_FLIGHT: usize = 8;
 
-/// Writes what scoring these items gives. Repeating it changes nothing.
-pub async fn all(store: &Store, items: &[Item], config: &RewardConfig, now: i64) -> Result<()> {
-    rewards(store, items, config).await?;
-    quarantine(store, items, now).await
+/// Writes the rewards and the quarantine. Repeating it changes nothing.
+pub async fn all(
+    store: &Store,
+    items: &[Scored<'_>],
+    config_version: &str,
+    now: i64,
+) -> Result<()> {
+    rewards(store, items, config_version).await?;
+    let invalid: Vec<_> = items.iter().filter_map(Scored::invalid).collect();
+    store.quarantine(&invalid, now).await
 }
 
-/// Creates the reward of each valid item; rewards that exist are left as they are.
-async fn rewards(store: &Store, items: &[Item], config: &RewardConfig) -> Result<()> {
-    let mut under_way = JoinSet::new();
+/// Creates the reward of each valid item; existing rewards are left as they are.
+async fn rewards(store: &Store, items: &[Scored<'_>], config_version: &str) -> Result<()> {
+    let mut running = JoinSet::new();
     let valid: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
-            Item::Valid { observation, shard } => Some((observation, *shard)),
-            Item::Invalid(_) => None,
+            Scored::Valid { observation, shard, reward } => Some((observation, *shard, reward)),
+            Scored::Invalid(_) => None,
         })
         .collect();
     for batch in valid.chunks(MAX_BATCH) {
-        if under_way.len() >= IN_FLIGHT {
-            finish(under_way.join_next().await)?;
+        if running.len() >= IN_FLIGHT {
+            finish(running.join_next().await)?;
         }
         let writes: Vec<_> = batch
             .iter()
-            .map(|(observation, shard)| {
-                let reward = reward::score(config, observation);
-                store.reward_write(observation, *shard, &reward, &config.version)
+            .map(|(observation, shard, reward)| {
+                store.reward_write(observation, *shard, reward, config_version)
             })
             .collect();
         let store = store.clone();
-        under_way.spawn(async move { store.create_rewards(&writes).await });
+        running.spawn(async move { store.create_rewards(&writes).await });
     }
-    while let Some(outcome) = under_way.join_next().await {
+    while let Some(outcome) = running.join_next().await {
         finish(Some(outcome))?;
     }
     Ok(())
@@ -53,16 +58,4 @@ fn finish(outcome: Option<Result<Result<usize>, tokio::task::JoinError>>) -> Res
         Some(Ok(written)) => written.map(|_| ()),
         Some(Err(panic)) => Err(StoreError::Task(panic.to_string())),
     }
-}
-
-/// Puts the invalid items into quarantine.
-pub async fn quarantine(store: &Store, items: &[Item], now: i64) -> Result<()> {
-    let rejected: Vec<_> = items
-        .iter()
-        .filter_map(|item| match item {
-            Item::Valid { .. } => None,
-            Item::Invalid(invalid) => Some(&**invalid),
-        })
-        .collect();
-    store.quarantine(&rejected, now).await
 }

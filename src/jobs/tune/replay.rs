@@ -1,14 +1,14 @@
-//! Making a proposal's decision again, from what it was made from.
+//! Repeats the decision of a proposal, from the input that is stored with it.
 
 use f0_learning_core::document::Policy;
 use f0_learning_core::tuning::{Decision, Proposal, RULE, TuningInput, decide};
 use firestore_kit::value;
 
-/// Where the version, as it is stored, differs from what its decision gives now; nothing if it is
-/// the same to the last bit.
+/// The differences between the stored version and what its decision results in now; empty if they
+/// are equal to the last bit.
 pub fn replay(policy: &Policy, input: &TuningInput) -> Vec<String> {
     match decide(input) {
-        Decision::None(reason) => vec![format!("nothing would be proposed now: {reason}")],
+        Decision::None(reason) => vec![format!("it would not be proposed now: {reason}")],
         Decision::Propose(proposal) => differences(policy, input, &proposal),
     }
 }
@@ -28,8 +28,8 @@ fn differences(policy: &Policy, input: &TuningInput, proposal: &Proposal) -> Vec
         format!("decided for {} from {}", input.policy_id, input.parent),
     );
     let stored = policy.params.model_weights().ok().flatten();
-    let told = format!("stored {stored:?}, now {:?}", proposal.weights);
-    compare("modelWeights", stored.as_ref() == Some(&proposal.weights), told);
+    let detail = format!("stored {stored:?}, now {:?}", proposal.weights);
+    compare("modelWeights", stored.as_ref() == Some(&proposal.weights), detail);
     let gain = policy.expected_gain;
     compare(
         "expectedGain",
@@ -39,7 +39,7 @@ fn differences(policy: &Policy, input: &TuningInput, proposal: &Proposal) -> Vec
     let notes = policy.notes.as_deref().unwrap_or_default();
     compare("notes", notes == proposal.notes, format!("now {:?}", proposal.notes));
     let evidence = serde_json::to_value(&proposal.evidence).unwrap_or_default();
-    // Both as Firestore gives them back.
+    // Both as Firestore returns them.
     let evidence = value::to_json(&value::from_json(&evidence));
     let same = policy.evidence.as_ref() == Some(&evidence);
     compare("evidence", same, format!("now {evidence}"));

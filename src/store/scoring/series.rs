@@ -27,7 +27,7 @@ pub struct ComponentSeries {
 }
 
 impl ComponentSeries {
-    fn new(component: &str) -> Self {
+    pub(crate) fn new(component: &str) -> Self {
         Self {
             component: component.to_owned(),
             series: Series::default(),

@@ -1,0 +1,83 @@
+//! Applies what was decided about an experiment, each step in one transaction.
+
+use super::{Evaluation, GuardAction, GuardJob};
+use crate::store::{ChangeError, GUARD};
+use f0_learning_core::document::{Experiment, FlagsState};
+use f0_learning_core::experiment::{Breach, Judgement, Kind, STAGES, Status};
+use f0_learning_core::intent::Intent;
+
+/// Why a candidate is activated, or an admin is asked to activate it.
+const PROVEN_BETTER: &str = "proven to be better in an A/B test";
+
+type Result<T> = std::result::Result<T, ChangeError>;
+
+impl GuardJob {
+    pub(super) async fn apply(
+        &self,
+        experiment: &Experiment,
+        evaluation: Evaluation,
+        flags: &FlagsState,
+        now: i64,
+    ) -> Result<GuardAction> {
+        let Evaluation { comparison, judgement, counted } = evaluation;
+        let end = async |status: Status, why: &str, breach: Option<Breach>| {
+            let intent = Intent::new(GUARD, now).because(why);
+            let comparison = Some(&comparison);
+            self.store.end_experiment(experiment, status, why, comparison, breach, &intent).await?;
+            Ok(GuardAction::Ended(status))
+        };
+        // A candidate that awaits approval is still watched for breaches. An admin is asked once.
+        let is_awaiting = experiment.status == Status::Succeeded;
+        match judgement {
+            Judgement::Void(void) => end(void.status, &void.to_string(), None).await,
+            Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
+                end(Status::Breached, &breach.to_string(), Some(breach)).await?;
+                Ok(GuardAction::RolledBack(breach))
+            }
+            Judgement::Breach(breach) => {
+                let intent = Intent::new(GUARD, now).because(breach.to_string());
+                self.store.roll_back_breached(experiment, breach, &comparison, &intent).await?;
+                Ok(GuardAction::RolledBack(breach))
+            }
+            Judgement::Success if flags.auto_activation_enabled() => {
+                let intent = Intent::new(GUARD, now).because(PROVEN_BETTER);
+                match self.store.promote(experiment, &comparison, &intent).await {
+                    Ok(_) => Ok(GuardAction::Promoted),
+                    Err(ChangeError::Pinned(..)) if is_awaiting => Ok(GuardAction::NoChange),
+                    Err(ChangeError::Pinned(..)) => {
+                        self.store.await_answer(experiment, &comparison, &intent).await?;
+                        Ok(GuardAction::AwaitingApproval)
+                    }
+                    Err(refused) => Err(refused),
+                }
+            }
+            _ if is_awaiting => Ok(GuardAction::NoChange),
+            Judgement::GoOn => Ok(GuardAction::NoChange),
+            Judgement::NextStage if !flags.tuning_enabled() => Ok(GuardAction::NoChange),
+            Judgement::NextStage => {
+                let intent = Intent::new(GUARD, now).because("no guardrail is broken");
+                self.store.ramp(experiment, &counted, &comparison, &intent).await?;
+                let share = STAGES.get(experiment.stage + 1).copied().unwrap_or(1.0);
+                Ok(GuardAction::NextStage { share })
+            }
+            Judgement::Success => {
+                let intent = Intent::new(GUARD, now).because(PROVEN_BETTER);
+                self.store.await_answer(experiment, &comparison, &intent).await?;
+                Ok(GuardAction::AwaitingApproval)
+            }
+            Judgement::Passed => {
+                end(Status::Passed, "its effect is known and within the bounds", None).await
+            }
+            Judgement::NoGain => {
+                let least = experiment.guard.min_effect;
+                let why = format!("proven to gain less than {least}");
+                end(Status::NoGain, &why, None).await
+            }
+            Judgement::Inconclusive => {
+                let days = experiment.guard.max_days;
+                let why = format!("no difference was proven in {days} days");
+                end(Status::Inconclusive, &why, None).await
+            }
+        }
+    }
+}

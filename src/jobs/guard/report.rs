@@ -1,0 +1,106 @@
+//! What a guard pass did about each experiment.
+
+use std::fmt;
+
+use tracing::Level;
+
+use crate::jobs::{JobReport, LogLine};
+use crate::observability::health::Health;
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Breach, Kind, Status};
+
+/// What was done about each open experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GuardReport {
+    pub outcomes: Vec<GuardOutcome>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardOutcome {
+    pub experiment: Experiment,
+    pub action: GuardAction,
+}
+
+/// What was done about one experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GuardAction {
+    NoChange,
+    NextStage {
+        share: f64,
+    },
+    /// The candidate is proven to be better, and an admin is asked to activate it.
+    AwaitingApproval,
+    Promoted,
+    RolledBack(Breach),
+    /// It ended, and the active version stays as it is.
+    Ended(Status),
+    /// A step was due, and was refused.
+    Skipped(String),
+}
+
+impl GuardReport {
+    /// How many versions were rolled back.
+    pub fn rolled_back(&self) -> usize {
+        self.outcomes.iter().filter(|it| matches!(it.action, GuardAction::RolledBack(_))).count()
+    }
+}
+
+impl JobReport for GuardReport {
+    fn log_lines(&self) -> Vec<LogLine> {
+        self.outcomes.iter().map(|outcome| LogLine::new(outcome.action.level(), outcome)).collect()
+    }
+
+    fn observe(&self, health: &Health) {
+        health.metrics().add_rolled_back(self.rolled_back() as u64);
+    }
+}
+
+impl GuardAction {
+    fn level(&self) -> Level {
+        match self {
+            Self::RolledBack(_) | Self::Skipped(_) => Level::WARN,
+            Self::NoChange => Level::DEBUG,
+            _ => Level::INFO,
+        }
+    }
+}
+
+impl fmt::Display for GuardReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcomes.is_empty() {
+            return f.write_str("no A/B test or watch is running");
+        }
+        for (index, outcome) in self.outcomes.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
+            write!(f, "{line}{outcome}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for GuardOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Experiment { policy, candidate, control, kind, .. } = &self.experiment;
+        let doing = match kind {
+            Kind::Ab => "tested against",
+            Kind::Watch => "watched against",
+        };
+        write!(f, "{policy}@{candidate}, {doing} {control}: {}", self.action)
+    }
+}
+
+impl fmt::Display for GuardAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChange => f.write_str("no change"),
+            Self::NextStage { share } => write!(f, "now has {:.0}% of the units", share * 100.0),
+            Self::AwaitingApproval => f.write_str(
+                "awaiting approval: proven to be better; activate it, or stop the experiment",
+            ),
+            Self::Promoted => f.write_str("activated: proven to be better"),
+            Self::RolledBack(breach) => write!(f, "rolled back: {breach}"),
+            Self::Ended(status) => write!(f, "ended: {}", status.as_str()),
+            Self::Skipped(why) => write!(f, "skipped: {why}"),
+        }
+    }
+}

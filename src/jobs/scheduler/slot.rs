@@ -1,0 +1,100 @@
+//! A job in the scheduler: its passes, under its lease if it has one, and their reports to health,
+//! metrics and log.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use crate::jobs::leases::Leases;
+use crate::jobs::{Job, JobError, JobName, JobReport, LeaseScope, LogLine, PassContext};
+use crate::observability::health::Health;
+use f0_learning_core::Clock;
+
+/// What the scheduler gives every job.
+#[derive(Clone)]
+pub(super) struct Environment {
+    pub clock: Clock,
+    pub health: Arc<Health>,
+    pub stop: CancellationToken,
+}
+
+pub(super) struct Slot<J> {
+    job: J,
+    /// The lease of a job that one worker runs at a time.
+    leases: Option<Leases>,
+}
+
+impl<J: Job> Slot<J> {
+    pub fn new(mut job: J, leases: Option<Leases>) -> Self {
+        let leases = match J::NAME.lease() {
+            LeaseScope::Pass => leases,
+            LeaseScope::Shards => {
+                if let Some(leases) = leases {
+                    job.use_leases(leases);
+                }
+                None
+            }
+            LeaseScope::None => None,
+        };
+        Self { job, leases }
+    }
+
+    /// Runs a pass and reports it.
+    pub async fn tick(&mut self, environment: &Environment) {
+        let (name, health) = (J::NAME.as_str(), &environment.health);
+        match self.pass(environment).await {
+            Ok(None) => tracing::debug!(job = name, "skipped: another worker holds the lease"),
+            Ok(Some(report)) => {
+                health.pass_succeeded(name);
+                report.observe(health);
+                for line in report.log_lines() {
+                    log(J::NAME, &line);
+                }
+            }
+            Err(error) => {
+                if error.makes_unready() {
+                    health.pass_failed(name, &error);
+                } else {
+                    health.metrics().pass(name, false);
+                }
+                tracing::error!(
+                    job = name,
+                    %error,
+                    "pass failed; the next pass continues from the stored state"
+                );
+            }
+        }
+    }
+
+    /// `None` where another worker holds the lease.
+    async fn pass(&mut self, environment: &Environment) -> Result<Option<J::Report>, J::Error> {
+        if let Some(leases) = &mut self.leases
+            && !leases.hold(J::NAME.as_str()).await?
+        {
+            return Ok(None);
+        }
+        let Environment { clock, stop, .. } = environment;
+        let context = PassContext { now: clock.now(), stop: stop.clone() };
+        self.job.run(&context).await.map(Some)
+    }
+
+    /// Releases the leases.
+    pub async fn end(&mut self) {
+        self.job.end().await;
+        if let Some(leases) = &mut self.leases {
+            leases.release_all().await;
+        }
+    }
+}
+
+fn log(job: JobName, line: &LogLine) {
+    let LogLine { level, policy, text } = line;
+    let (job, policy) = (job.as_str(), policy.as_deref());
+    match *level {
+        Level::ERROR => tracing::error!(job, policy, "{text}"),
+        Level::WARN => tracing::warn!(job, policy, "{text}"),
+        Level::INFO => tracing::info!(job, policy, "{text}"),
+        _ => tracing::debug!(job, policy, "{text}"),
+    }
+}

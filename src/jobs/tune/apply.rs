@@ -1,0 +1,166 @@
+//! Applies a decision: stores the tuner's memory, writes the draft, and activates it where the
+//! flags allow that.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+
+use super::TuneJob;
+use super::load::NextMemory;
+use super::report::{TuneOutcome, unusable};
+use crate::jobs::JobName;
+use crate::store::{AutoOutcome, NewDraft, ProposeOutcome, Result, StoreError, TUNER};
+use f0_learning_core::document::{FlagsState, Policy};
+use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
+use f0_learning_core::tuning::{Decision, LastDraft, Proposal, Reason, TuningInput, within_bounds};
+
+/// A decision about one policy, and what it was made from.
+pub(super) struct Plan {
+    pub input: TuningInput,
+    pub memory: NextMemory,
+    /// The recent versions, the latest first; read only for a change.
+    pub versions: Vec<Policy>,
+    pub decision: Decision,
+}
+
+impl TuneJob {
+    pub(super) async fn apply(
+        &mut self,
+        policy: &Policy,
+        plan: Plan,
+        flags: &FlagsState,
+    ) -> Result<TuneOutcome> {
+        let Plan { input, memory, versions, decision } = plan;
+        if !self.remember(policy, &memory).await? {
+            return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
+        }
+        let (outcome, draft) = match decision {
+            Decision::None(reason) => {
+                let open = open_draft(policy, &reason, input.last_draft.as_ref());
+                (TuneOutcome::NoChange(reason), open)
+            }
+            Decision::Propose(proposal) => {
+                let weights = proposal.weights.clone();
+                let outcome = self.propose(policy, &versions, *proposal, &input).await?;
+                let draft = match &outcome {
+                    TuneOutcome::Proposed { key, .. } => Some((key.clone(), weights)),
+                    _ => None,
+                };
+                (outcome, draft)
+            }
+        };
+        match draft {
+            Some((key, weights)) if flags.auto_activation_enabled() => {
+                self.activate(outcome, &input, key, &weights).await
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    /// Stores the memory if it has changed; `false` where another worker has changed it meanwhile.
+    async fn remember(&self, policy: &Policy, memory: &NextMemory) -> Result<bool> {
+        let NextMemory { stored, next } = memory;
+        if *next == stored.memory {
+            return Ok(true);
+        }
+        match self.store.remember(&policy.id, stored, next).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.needs_reread() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn propose(
+        &self,
+        policy: &Policy,
+        versions: &[Policy],
+        proposal: Proposal,
+        input: &TuningInput,
+    ) -> Result<TuneOutcome> {
+        let taken = versions.iter().map(|version| &version.version);
+        let version = next_free_patch(&policy.version, taken);
+        let key = match PolicyKey::new(&policy.id, version) {
+            Ok(key) => key,
+            Err(error) => return Ok(unusable(&error)),
+        };
+        let draft = NewDraft {
+            key: key.clone(),
+            parent: policy.version.clone(),
+            params: policy.params.with_model_weights(&proposal.weights),
+            notes: proposal.notes.clone(),
+            expected_gain: proposal.expected_gain,
+            evidence: serde_json::to_value(&proposal.evidence)
+                .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
+            decision: Some(input.encode()),
+            supersedes: open_drafts(policy, versions),
+            now: input.as_of,
+        };
+        Ok(match self.store.propose(&draft).await? {
+            ProposeOutcome::Proposed => TuneOutcome::Proposed {
+                key,
+                supersedes: draft.supersedes,
+                notes: proposal.notes,
+                left: None,
+            },
+            ProposeOutcome::Pinned => TuneOutcome::Conflict("an admin pinned the policy"),
+            ProposeOutcome::Conflict(why) => TuneOutcome::Conflict(why),
+            ProposeOutcome::SwitchedOff(_) => TuneOutcome::Conflict("tuning was disabled"),
+        })
+    }
+
+    /// Activates the tuner's own draft if it is within the current bounds.
+    async fn activate(
+        &mut self,
+        outcome: TuneOutcome,
+        input: &TuningInput,
+        key: PolicyKey,
+        weights: &BTreeMap<String, f64>,
+    ) -> Result<TuneOutcome> {
+        let activated = if within_bounds(input, weights) {
+            let most = input.config.max_auto_activations_per_day;
+            self.store.auto_activate(&key, weights, most, input.as_of).await?
+        } else {
+            AutoOutcome::AwaitingApproval("it is beyond the bounds of config/tuning".to_owned())
+        };
+        Ok(match (activated, outcome) {
+            (AutoOutcome::Activated(changed), _) => {
+                self.policies.forget();
+                let (replaced, audit_id) = (changed.entry.from, changed.audit_id);
+                TuneOutcome::Activated { key, replaced, audit_id }
+            }
+            (
+                AutoOutcome::AwaitingApproval(why),
+                TuneOutcome::Proposed { key, supersedes, notes, .. },
+            ) => TuneOutcome::Proposed { key, supersedes, notes, left: Some(why) },
+            (AutoOutcome::AwaitingApproval(why), outcome) => {
+                tracing::info!(job = JobName::Tune.as_str(), %key, why, "the draft awaits approval");
+                outcome
+            }
+        })
+    }
+}
+
+/// The tuner's open drafts, which a new draft supersedes. Those of an earlier parent are among
+/// them: their evidence is about another version. A draft in an A/B test is not.
+fn open_drafts(policy: &Policy, versions: &[Policy]) -> Vec<Version> {
+    let tested = policy.candidate.as_ref().map(|it| &it.version);
+    let open = |it: &&Policy| {
+        it.status == PolicyStatus::Draft && it.created_by == TUNER && Some(&it.version) != tested
+    };
+    versions.iter().filter(open).map(|policy| policy.version.clone()).collect()
+}
+
+/// The open draft that already proposes the decision, which may still be activated.
+fn open_draft(
+    policy: &Policy,
+    reason: &Reason,
+    last: Option<&LastDraft>,
+) -> Option<(PolicyKey, BTreeMap<String, f64>)> {
+    match (reason, last) {
+        (Reason::AlreadyProposed { status: PolicyStatus::Draft, .. }, Some(last)) => {
+            let key = PolicyKey::new(&policy.id, last.version.clone()).ok()?;
+            Some((key, last.weights.clone()))
+        }
+        _ => None,
+    }
+}
