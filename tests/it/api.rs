@@ -19,7 +19,7 @@ async fn entries(store: &Store) -> usize {
 }
 
 #[tokio::test]
-async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id() {
+async fn every_transition_answers_with_the_new_state_and_its_audit_id() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.0")] {
@@ -101,7 +101,7 @@ async fn experiments_are_started_shown_and_stopped() {
 }
 
 #[tokio::test]
-async fn the_specifications_curl_rolls_back() {
+async fn the_curl_command_of_the_specification_rolls_back() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.1")] {
@@ -117,7 +117,7 @@ async fn the_specifications_curl_rolls_back() {
 }
 
 #[tokio::test]
-async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
+async fn probes_report_two_active_versions_until_repair_archives_one() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let second = json!({
@@ -144,7 +144,7 @@ async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
 }
 
 #[tokio::test]
-async fn flags_are_changed_with_an_entry() {
+async fn changing_flags_writes_an_audit_entry() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let asked = json!({ "learning": { "enabled": false }, "reason": "night" });
@@ -163,7 +163,7 @@ async fn flags_are_changed_with_an_entry() {
 }
 
 #[tokio::test]
-async fn a_key_carries_a_request_out_once_and_only_that_request() {
+async fn an_idempotency_key_runs_one_request_once() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -184,7 +184,7 @@ async fn a_key_carries_a_request_out_once_and_only_that_request() {
 }
 
 #[tokio::test]
-async fn the_name_given_beside_the_token_is_recorded_beside_it() {
+async fn the_x_actor_header_is_recorded_as_the_actor_name() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let body = json!({ "id": "router-core", "reason": "a launch" }).to_string();
@@ -197,7 +197,7 @@ async fn the_name_given_beside_the_token_is_recorded_beside_it() {
 }
 
 #[tokio::test]
-async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
+async fn paging_returns_every_item_exactly_once() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for patch in 1..=7 {
@@ -262,7 +262,7 @@ async fn versions_and_their_differences_are_shown() {
 }
 
 #[tokio::test]
-async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
+async fn bad_input_is_answered_with_a_problem_and_writes_nothing() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -344,7 +344,7 @@ async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn an_odd_document_in_the_store_is_never_a_servers_error() {
+async fn a_malformed_document_is_never_a_server_error() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let odd = json!({ "id": "router-core", "version": "1.0.7", "status": "draft", "params": 7 });

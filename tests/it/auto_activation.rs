@@ -36,7 +36,7 @@ async fn verdict(store: &Store, now: i64) -> TuneOutcome {
 }
 
 #[tokio::test]
-async fn a_draft_of_the_job_is_activated_and_audited_as_the_jobs() {
+async fn the_tuner_activates_its_own_draft_and_the_audit_names_it() {
     let store = ready_store().await;
     let verdict = verdict(&store, START).await;
     let TuneOutcome::Activated { key, audit_id, .. } = verdict else { panic!("{verdict:?}") };
@@ -47,7 +47,7 @@ async fn a_draft_of_the_job_is_activated_and_audited_as_the_jobs() {
 }
 
 #[tokio::test]
-async fn a_draft_from_before_the_flag_is_activated_by_the_next_pass() {
+async fn a_draft_made_before_the_flag_was_set_is_activated_by_the_next_pass() {
     let store = ready_store().await;
     automatic(&store, false).await;
     assert!(matches!(verdict(&store, START).await, TuneOutcome::Proposed { left: None, .. }));
@@ -57,7 +57,7 @@ async fn a_draft_from_before_the_flag_is_activated_by_the_next_pass() {
 }
 
 #[tokio::test]
-async fn no_more_are_activated_in_a_day_than_the_bounds_allow() {
+async fn automatic_activations_stop_at_the_daily_maximum() {
     let store = ready_store().await;
     let tuning = json!({
         "version": "2", "policies": { "router-core": {
@@ -76,7 +76,7 @@ async fn no_more_are_activated_in_a_day_than_the_bounds_allow() {
 }
 
 #[tokio::test]
-async fn only_what_the_tuner_made_and_as_it_made_it() {
+async fn only_an_unchanged_draft_of_the_tuner_is_activated_automatically() {
     let store = ready_store().await;
     let by_tuner = draft(&store, "1.0.1", "1.0.0").await;
     let weights = |arms: &[(&str, f64)]| {
@@ -99,7 +99,7 @@ async fn only_what_the_tuner_made_and_as_it_made_it() {
 }
 
 #[tokio::test]
-async fn a_switch_thrown_after_the_draft_still_stops_its_activation() {
+async fn flags_or_a_pin_set_after_the_draft_still_stop_its_activation() {
     let store = ready_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let weights = [("gpt-5", 0.5), ("gemini", 0.25), ("claude", 0.25)]
@@ -124,7 +124,7 @@ async fn a_switch_thrown_after_the_draft_still_stops_its_activation() {
 }
 
 #[tokio::test]
-async fn a_pinned_policy_is_left_alone_even_by_a_pass_that_began_before() {
+async fn a_pinned_policy_gets_no_draft_even_from_a_pass_that_started_before_the_pin() {
     let store = ready_store().await;
     store.pin("router-core", &ada()).await.unwrap();
     assert_eq!(verdict(&store, START).await, TuneOutcome::Pinned("a test".to_owned()));

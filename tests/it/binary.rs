@@ -106,7 +106,7 @@ fn write_file(path: &Path, observations: usize) {
 }
 
 #[test]
-fn without_a_project_the_error_is_one_line_that_says_what_to_set() {
+fn a_missing_project_is_a_one_line_error_that_names_the_variable() {
     for command in [&["serve"][..], &["score"], &["policies", "list"]] {
         let output = run(command, &[]);
         assert!(!output.status.success());
@@ -156,7 +156,7 @@ fn reading_commands_print_tables_and_json() {
 }
 
 #[test]
-fn import_stores_every_valid_line_and_names_every_other() {
+fn import_stores_every_valid_line_and_reports_every_invalid_one() {
     let server = firestore();
     let address = server.address();
     let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
@@ -213,7 +213,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn serve_answers_on_its_port_and_ends_in_time_when_asked() {
+fn serve_answers_on_its_port_and_stops_in_time_on_sigterm() {
     let server = firestore();
     let firestore = server.address();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -238,7 +238,7 @@ fn serve_answers_on_its_port_and_ends_in_time_when_asked() {
 }
 
 #[test]
-fn serve_waits_for_a_firestore_that_is_not_there_and_is_not_ready() {
+fn serve_is_not_ready_while_firestore_is_unreachable() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut child = Command::new(BINARY)
         .arg("serve")
@@ -258,7 +258,7 @@ fn serve_waits_for_a_firestore_that_is_not_there_and_is_not_ready() {
 /// `serve`, asked to end at random moments of its passes: each time it does so in good time, and
 /// what it leaves is whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve_asked_to_end_amid_its_work_ends_in_time_and_leaves_it_whole() {
+async fn sigterm_during_a_pass_stops_serve_in_time_and_loses_nothing() {
     const OBSERVATIONS: u64 = 5_000;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("observations.ndjson");
@@ -296,7 +296,7 @@ async fn serve_asked_to_end_amid_its_work_ends_in_time_and_leaves_it_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve_says_in_a_line_that_firestore_forbids_it_and_goes_on_once_it_does_not() {
+async fn serve_logs_a_permission_error_in_one_line_and_becomes_ready_once_access_is_granted() {
     use firestore_local::{Fault, FaultCode, Plan, Rule, Server};
     let refuse = Fault::Refuse { code: FaultCode::PermissionDenied };
     let plan = Plan { rules: vec![Rule::always(refuse)], ..Plan::none() };
@@ -378,7 +378,7 @@ async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
 
 /// As in `f0-learning policies list | head -1`.
 #[tokio::test]
-async fn a_reader_that_goes_away_is_no_error() {
+async fn a_closed_output_pipe_is_not_an_error() {
     let store = crate::support::seeded_store().await;
     let environment = environment(&store).await;
     for arguments in [&["policies", "list"][..], &["policies", "show", "router-core"], &["stats"]] {
@@ -397,7 +397,7 @@ async fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_simulation_prints_its_report_and_draws_its_picture() {
+fn simulate_prints_a_report_and_writes_an_svg() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("w.svg");
     let picture = picture.to_str().unwrap();

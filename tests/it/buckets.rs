@@ -143,7 +143,7 @@ async fn store_with_old_observations() -> Store {
 }
 
 #[tokio::test]
-async fn a_bucket_that_fails_now_and_then_gets_every_document_once() {
+async fn a_bucket_with_intermittent_errors_gets_every_document_once() {
     let store = store_with_old_observations().await;
     let bucket = Bucket::default();
     let base = bucket.clone().start().await;
@@ -168,7 +168,7 @@ async fn a_bucket_that_fails_now_and_then_gets_every_document_once() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_refuses_is_told_in_one_line_and_nothing_is_deleted() {
+async fn a_bucket_that_denies_access_is_a_one_line_error_and_nothing_is_deleted() {
     let store = store_with_old_observations().await;
     let bucket = Bucket { is_forbidden: true, ..Bucket::default() };
     let base = bucket.clone().start().await;

@@ -32,7 +32,7 @@ async fn a_recorded_observation_gets_an_id_and_the_time() {
 }
 
 #[tokio::test]
-async fn what_scoring_would_refuse_is_refused_at_once() {
+async fn an_observation_that_scoring_would_reject_is_rejected_when_recorded() {
     let store = empty_store().await;
     let invalid = NewObservation::new("c", Outcome::Success, f64::NAN);
     let error = record_observation(store.db(), invalid, START).await.unwrap_err();
@@ -42,7 +42,7 @@ async fn what_scoring_would_refuse_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
+async fn successes_are_sampled_with_their_rate_and_all_failures_are_kept() {
     let store = empty_store().await;
     let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     for _ in 0..1_000 {
@@ -68,7 +68,7 @@ async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
+async fn a_full_queue_drops_and_counts_or_makes_the_caller_wait_as_configured() {
     let store = empty_store().await;
     let options = |when_full| RecorderOptions {
         queue: 5,
@@ -96,7 +96,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
 }
 
 #[tokio::test]
-async fn the_recorder_refuses_at_once_what_scoring_would_and_keeps_timeouts() {
+async fn the_recorder_rejects_invalid_observations_and_keeps_all_timeouts() {
     let store = empty_store().await;
     let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     let error = recorder.record(NewObservation::new("", Outcome::Failure, 1.0)).await.unwrap_err();

@@ -109,7 +109,7 @@ async fn a_firebase_token_acts_as_its_subject_and_within_its_role() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
+async fn every_invalid_token_gets_the_same_answer() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     let service = Service::start(&store, Some(keys.credentials())).await;
@@ -164,7 +164,7 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
 }
 
 #[tokio::test]
-async fn names_of_keys_that_are_made_up_do_not_make_us_fetch_each_time() {
+async fn unknown_key_ids_do_not_fetch_the_key_set_each_time() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     let service = Service::start(&store, Some(keys.credentials())).await;
@@ -179,7 +179,7 @@ async fn names_of_keys_that_are_made_up_do_not_make_us_fetch_each_time() {
 }
 
 #[tokio::test]
-async fn where_the_keys_cannot_be_had_nobody_is_let_in_on_trust() {
+async fn firebase_tokens_are_refused_while_the_key_server_fails() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     keys.failing.store(true, Ordering::Relaxed);
@@ -194,7 +194,7 @@ async fn where_the_keys_cannot_be_had_nobody_is_let_in_on_trust() {
 }
 
 #[tokio::test]
-async fn failures_are_throttled_and_valid_credentials_are_not() {
+async fn failed_authentications_are_throttled_and_valid_ones_are_not() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for _ in 0..10 {
@@ -209,7 +209,7 @@ async fn failures_are_throttled_and_valid_credentials_are_not() {
 }
 
 #[tokio::test]
-async fn without_a_credential_configured_nothing_can_be_changed_or_read() {
+async fn without_configured_credentials_nothing_can_be_changed_or_read() {
     let store = seeded_store().await;
     let service = Service::start(&store, None).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -230,7 +230,7 @@ async fn without_a_credential_configured_nothing_can_be_changed_or_read() {
 }
 
 #[tokio::test]
-async fn before_firestore_is_reached_the_api_says_so() {
+async fn the_api_answers_503_until_firestore_is_reached() {
     use f0_learning::http::{AdminToken, Api, Server};
     use f0_learning::observability::health::Health;
     use f0_learning_core::Clock;

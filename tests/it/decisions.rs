@@ -57,7 +57,7 @@ impl Terminal {
 }
 
 #[tokio::test]
-async fn a_day_of_decisions_from_the_command_line() {
+async fn drafts_are_activated_rejected_and_rolled_back_from_the_command_line() {
     let terminal = Terminal::open().await;
     for version in ["1.0.1", "1.0.2", "1.0.3"] {
         draft(&terminal.store, version, "1.0.0").await;
@@ -102,7 +102,7 @@ async fn a_day_of_decisions_from_the_command_line() {
 }
 
 #[tokio::test]
-async fn a_proposal_shows_its_evidence_and_is_decided_again() {
+async fn a_proposal_shows_its_evidence_and_replays_to_the_same_decision() {
     let terminal = Terminal::open().await;
     for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
         put_arm(&terminal.store, arm, reward, 1_000).await;
@@ -134,7 +134,7 @@ async fn a_proposal_shows_its_evidence_and_is_decided_again() {
 }
 
 #[tokio::test]
-async fn a_test_and_a_watch_from_the_command_line() {
+async fn tests_and_watches_are_run_from_the_command_line() {
     let terminal = Terminal::open().await;
     for version in ["1.0.1", "1.0.2"] {
         draft(&terminal.store, version, "1.0.0").await;
@@ -218,7 +218,7 @@ async fn an_override_is_checked_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn pins_and_repairs_show_wherever_the_policy_is_listed() {
+async fn pins_and_several_active_versions_show_where_policies_are_listed() {
     let terminal = Terminal::open().await;
     let told = terminal.refused(&["policies", "pin", "router-core"]).await;
     assert!(told.contains("a pin needs a reason"), "{told}");
@@ -243,7 +243,7 @@ async fn pins_and_repairs_show_wherever_the_policy_is_listed() {
 }
 
 #[tokio::test]
-async fn names_that_are_none_are_one_line_errors() {
+async fn unknown_and_invalid_names_are_refused_and_nothing_is_written() {
     let terminal = Terminal::open().await;
     for arguments in [
         &["policies", "activate", "router-core@9.9.9", "--yes"][..],

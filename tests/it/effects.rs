@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, document, draft, job, score, seeded_store};
 
 const HOUR: i64 = 3_600_000;
@@ -25,7 +25,7 @@ async fn observe(store: &Store, policy: &str, outcome: Outcome, ts: i64, sample_
 }
 
 #[tokio::test]
-async fn each_activation_shows_what_was_earned_before_and_after_it() {
+async fn each_activation_shows_the_reward_before_and_after_it() {
     let store = seeded_store().await;
     let second = draft(&store, "1.0.1", "1.0.0").await;
     for n in 0..4 {
@@ -58,7 +58,7 @@ async fn each_activation_shows_what_was_earned_before_and_after_it() {
 }
 
 #[tokio::test]
-async fn the_jobs_activations_are_told_from_peoples() {
+async fn activations_by_the_tuner_are_counted_apart_from_those_by_admins() {
     let store = seeded_store().await;
     for (version, parent, actor) in [("1.0.1", "1.0.0", "ada"), ("1.0.2", "1.0.1", TUNER)] {
         let key = draft(&store, version, parent).await;
@@ -69,7 +69,7 @@ async fn the_jobs_activations_are_told_from_peoples() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tallies_count_each_observation_once_whoever_dies() {
+async fn version_tallies_count_each_observation_once_despite_crashes() {
     const OBSERVATIONS: u64 = 60;
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -84,8 +84,8 @@ async fn tallies_count_each_observation_once_whoever_dies() {
             let (mut one, mut other) = (job(&store, 7), job(&store, 11));
             let now = START + 1_000;
             tokio::join!(
-                die_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
             );
         }
         score(&store, START + 1_000).await;

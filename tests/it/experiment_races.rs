@@ -23,7 +23,7 @@ use semver::Version;
 use serde_json::json;
 
 use crate::experiments::{ASKED, HOUR, flags};
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, key, put, seeded_store};
 
 const POLICY: &str = "router-core";
@@ -265,7 +265,7 @@ async fn race(seed: u64) -> BTreeSet<String> {
             let (store, moment) = (store.clone(), moment.clone());
             let rng = StdRng::seed_from_u64(rng.random());
             async move {
-                die_after(polls, operate(&store, &moment, number, now, rng)).await;
+                crash_after(polls, operate(&store, &moment, number, now, rng)).await;
             }
         };
         tokio::join!(act(0), act(1), act(2));
@@ -280,7 +280,7 @@ async fn race(seed: u64) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_acts_and_dies_at_once_leaves_one_active_version_and_its_one_test() {
+async fn concurrent_changes_and_crashes_leave_one_active_version_and_at_most_one_test() {
     let mut seen = BTreeSet::new();
     let missing = |seen: &BTreeSet<String>| TO_HAPPEN.into_iter().find(|it| !seen.contains(*it));
     for seed in 0..MOST_RACES {

@@ -73,7 +73,7 @@ pub async fn flags(store: &Store, enabled: bool, automatic: bool) {
 }
 
 #[tokio::test]
-async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
+async fn a_regression_is_rolled_back_with_its_evidence() {
     let store = regression().await;
     let now = START + 4 * HOUR;
     let steps = guard(&store, now).await;
@@ -101,7 +101,7 @@ async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
+async fn a_rolled_back_version_is_not_proposed_again_on_the_same_evidence() {
     let store = seeded_store().await;
     for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
         put_arm(&store, arm, reward, 1_000).await;
@@ -120,7 +120,7 @@ async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
 }
 
 #[tokio::test]
-async fn neither_a_switch_nor_a_pin_is_overruled() {
+async fn a_regression_is_not_rolled_back_while_learning_is_disabled_or_the_policy_is_pinned() {
     let store = regression().await;
     flags(&store, false, true).await;
     let held = guard(&store, START + 4 * HOUR).await;
@@ -142,7 +142,7 @@ async fn neither_a_switch_nor_a_pin_is_overruled() {
 }
 
 #[tokio::test]
-async fn two_guards_at_once_take_a_version_back_once() {
+async fn two_concurrent_guards_roll_a_version_back_once() {
     let store = regression().await;
     let now = START + 4 * HOUR;
     let (a, b) = tokio::join!(guard(&store, now), guard(&store, now));
@@ -155,7 +155,7 @@ async fn two_guards_at_once_take_a_version_back_once() {
 }
 
 #[tokio::test]
-async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
+async fn an_activation_with_the_guard_off_starts_no_watch() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let changed = store.activate(&key, false, &ada().watched(Watching::Off)).await.unwrap();
@@ -164,7 +164,7 @@ async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
+async fn a_watch_with_enough_samples_ends_with_a_verdict_on_the_promised_gain() {
     let store = seeded_store().await;
     let tuning = json!({ "version": "2", "guard": { "minEffect": 0.2 } });
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
@@ -202,7 +202,7 @@ pub async fn share(store: &Store) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
+async fn an_improvement_is_ramped_and_promoted_if_the_flags_allow_it() {
     let store = seeded_store().await;
     flags(&store, true, true).await;
     let key = test_of(&store).await;
@@ -233,7 +233,7 @@ async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
 }
 
 #[tokio::test]
-async fn without_the_flag_an_improvement_waits_for_a_yes() {
+async fn without_the_flag_an_improvement_awaits_approval() {
     let store = seeded_store().await;
     let key = test_of(&store).await;
     let mut now = START;
@@ -254,7 +254,7 @@ async fn without_the_flag_an_improvement_waits_for_a_yes() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
+async fn a_worse_candidate_loses_its_traffic_and_is_rejected() {
     let store = seeded_store().await;
     let key = test_of(&store).await;
     observe(&store, "1.0.0", 200, 20, START).await;
@@ -269,7 +269,7 @@ async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
 }
 
 #[tokio::test]
-async fn one_test_at_a_time_and_none_against_another_version() {
+async fn a_policy_has_one_test_at_a_time_and_an_activation_supersedes_it() {
     let store = seeded_store().await;
     let key = test_of(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
@@ -291,7 +291,7 @@ async fn one_test_at_a_time_and_none_against_another_version() {
 }
 
 #[tokio::test]
-async fn a_test_that_is_stopped_leaves_the_draft_and_cannot_be_stopped_twice() {
+async fn a_stopped_test_leaves_its_draft_and_cannot_be_stopped_twice() {
     let store = seeded_store().await;
     let key = test_of(&store).await;
     let test = only(&store, Kind::Ab).await;

@@ -54,7 +54,7 @@ async fn assert_no_test(store: &Store) {
 }
 
 #[tokio::test]
-async fn to_reject_the_draft_under_test_ends_the_test() {
+async fn rejecting_the_draft_under_test_ends_the_test() {
     let store = seeded_store().await;
     let key = test_of(&store).await;
     store.reject(&key, &ada()).await.unwrap();
@@ -67,7 +67,7 @@ async fn to_reject_the_draft_under_test_ends_the_test() {
 }
 
 #[tokio::test]
-async fn to_reject_another_draft_leaves_the_test_alone() {
+async fn rejecting_another_draft_leaves_the_test_running() {
     let store = seeded_store().await;
     test_of(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
@@ -96,7 +96,7 @@ async fn the_tuner_does_not_supersede_a_draft_under_test() {
 }
 
 #[tokio::test]
-async fn a_repair_that_keeps_the_control_leaves_no_candidate_behind() {
+async fn a_repair_that_keeps_the_control_removes_its_candidate() {
     let store = seeded_store().await;
     test_of(&store).await;
     let mut other = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
@@ -109,7 +109,7 @@ async fn a_repair_that_keeps_the_control_leaves_no_candidate_behind() {
 }
 
 #[tokio::test]
-async fn a_version_that_becomes_active_again_has_no_candidate_of_old() {
+async fn a_reactivated_version_has_no_stale_candidate() {
     let store = seeded_store().await;
     test_of(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
@@ -123,7 +123,7 @@ async fn a_version_that_becomes_active_again_has_no_candidate_of_old() {
 }
 
 #[tokio::test]
-async fn a_test_whose_candidate_is_gone_or_decided_on_by_hand_ends() {
+async fn a_test_ends_when_its_candidate_is_deleted_malformed_or_rejected_by_hand() {
     for how in ["deleted", "spoilt", "rejected"] {
         let store = seeded_store().await;
         test_of(&store).await;
@@ -151,7 +151,7 @@ async fn a_test_whose_candidate_is_gone_or_decided_on_by_hand_ends() {
 }
 
 #[tokio::test]
-async fn a_test_whose_control_was_replaced_by_hand_ends_and_touches_nothing_else() {
+async fn a_test_ends_when_its_control_is_replaced_by_hand_and_its_draft_stays() {
     let store = seeded_store().await;
     test_of(&store).await;
     draft(&store, "1.0.2", "1.0.0").await;
@@ -165,7 +165,7 @@ async fn a_test_whose_control_was_replaced_by_hand_ends_and_touches_nothing_else
 }
 
 #[tokio::test]
-async fn an_activation_that_was_replaced_by_hand_is_not_taken_back() {
+async fn an_activation_that_was_replaced_by_hand_is_not_rolled_back() {
     let store = regression().await;
     draft(&store, "1.0.2", "1.0.1").await;
     set_status(&store, "1.0.1", "archived").await;
@@ -176,7 +176,7 @@ async fn an_activation_that_was_replaced_by_hand_is_not_taken_back() {
 }
 
 #[tokio::test]
-async fn a_watch_that_has_nothing_to_go_back_to_ends() {
+async fn a_watch_ends_when_the_previous_version_is_deleted_or_rejected() {
     for how in ["deleted", "rejected"] {
         let store = regression().await;
         match how {
@@ -194,7 +194,7 @@ async fn a_watch_that_has_nothing_to_go_back_to_ends() {
 }
 
 #[tokio::test]
-async fn a_regression_whose_document_somebody_spoilt_is_taken_back_all_the_same() {
+async fn a_regression_with_a_malformed_document_is_still_rolled_back() {
     let store = regression().await;
     change(&store, collection::POLICIES, "router-core@1.0.1", |it| {
         it.insert("params".to_owned(), json!(7));
@@ -210,7 +210,7 @@ async fn a_regression_whose_document_somebody_spoilt_is_taken_back_all_the_same(
 }
 
 #[tokio::test]
-async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
+async fn a_test_without_its_baseline_blocks_no_other_and_ends_at_its_time_limit() {
     let store = regression().await;
     let other = draft(&store, "1.0.2", "1.0.1").await;
     store.start_experiment(&other, &ASKED, &Intent::new("ada", START)).await.unwrap();
@@ -234,7 +234,7 @@ async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
 }
 
 #[tokio::test]
-async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped() {
+async fn an_experiment_edited_by_hand_changes_nothing_and_can_be_stopped() {
     let edits: [(&str, Value); 8] = [
         ("stage", json!(99)),
         ("share", json!(7)),
@@ -270,7 +270,7 @@ async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped(
 }
 
 #[tokio::test]
-async fn the_version_that_was_taken_back_is_not_gone_back_to_unless_it_is_named() {
+async fn a_rollback_skips_a_rolled_back_version_unless_it_is_named() {
     let store = regression().await;
     assert!(matches!(
         guard(&store, START + 4 * HOUR).await.as_slice(),
@@ -288,7 +288,7 @@ async fn the_version_that_was_taken_back_is_not_gone_back_to_unless_it_is_named(
 }
 
 #[tokio::test]
-async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
+async fn a_rolled_back_version_shows_the_verdict_of_its_watch() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
@@ -314,7 +314,7 @@ async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_activated_again_has_one_watch() {
+async fn a_reactivated_version_has_at_most_one_watch() {
     for guarded in [Watching::On, Watching::Off] {
         let store = regression().await;
         set_status(&store, "1.0.1", "draft").await;
@@ -326,7 +326,7 @@ async fn a_version_that_is_activated_again_has_one_watch() {
 }
 
 #[tokio::test]
-async fn a_test_that_cannot_begin_says_why() {
+async fn a_test_that_cannot_start_is_refused_with_the_reason() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     draft(&store, "1.0.2", "1.0.0").await;
@@ -339,7 +339,7 @@ async fn a_test_that_cannot_begin_says_why() {
 }
 
 #[tokio::test]
-async fn an_improvement_of_a_pinned_policy_waits_for_a_yes_whatever_the_flags() {
+async fn an_improvement_of_a_pinned_policy_awaits_approval_whatever_the_flags() {
     let store = seeded_store().await;
     flags(&store, true, true).await;
     test_of(&store).await;

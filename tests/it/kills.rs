@@ -56,7 +56,7 @@ async fn until_ready(url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_killed_amid_transitions_leaves_whole_ones_and_keeps_what_it_answered() {
+async fn a_killed_process_leaves_no_partial_transition_and_keeps_every_answered_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();

@@ -26,7 +26,7 @@ const PASSES: i64 = 60;
 const EACH: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
+async fn every_proposal_of_a_month_replays_bit_for_bit() {
     let time = Arc::new(AtomicI64::new(START));
     let clock = time.clone();
     let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);

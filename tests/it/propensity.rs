@@ -56,7 +56,7 @@ async fn evidence(store: &Store) -> Value {
 
 /// `gemini` does better at easy actions as well as at hard ones, and has the harder ones.
 #[tokio::test]
-async fn an_arm_that_is_preferred_for_hard_actions_is_not_taken_for_the_worse_one() {
+async fn with_propensities_an_arm_that_gets_harder_actions_is_not_judged_worse() {
     let store = router().await;
     act(&store, true).await;
     let evidence = evidence(&store).await;
@@ -81,7 +81,7 @@ async fn an_arm_that_is_preferred_for_hard_actions_is_not_taken_for_the_worse_on
 
 /// The same actions without a word about it: nobody can tell, and the worse arm looks better.
 #[tokio::test]
-async fn who_does_not_say_so_is_taken_at_the_arms_own_means() {
+async fn without_propensities_arms_are_compared_by_their_own_means() {
     let store = router().await;
     act(&store, false).await;
     let evidence = evidence(&store).await;

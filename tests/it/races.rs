@@ -38,7 +38,7 @@ async fn assert_exact(store: &Store, why: &str) {
 
 /// Polls a future so many times, waking it in between, and drops it if it is not done by then:
 /// what it awaited when it died is left to chance by the seed.
-pub async fn die_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub async fn crash_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     tokio::pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
@@ -53,7 +53,7 @@ pub async fn die_after<F: Future>(polls: usize, future: F) -> Option<F::Output> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_lose_nothing_and_count_nothing_twice() {
+async fn passes_that_crash_at_any_await_lose_nothing_and_count_nothing_twice() {
     for seed in 0..12 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -63,7 +63,7 @@ async fn passes_that_die_anywhere_lose_nothing_and_count_nothing_twice() {
         loop {
             let mut job = job(&store, rng.random_range(1..40));
             let pass = job.pass(START + 1_000, &stop, &|_| ());
-            match die_after(rng.random_range(1..60), pass).await {
+            match crash_after(rng.random_range(1..60), pass).await {
                 Some(outcome) => {
                     outcome.unwrap();
                     break;
@@ -77,7 +77,7 @@ async fn passes_that_die_anywhere_lose_nothing_and_count_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_side_by_side_count_each_observation_once() {
+async fn concurrent_workers_count_each_observation_once() {
     for seed in 0..8 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -144,7 +144,7 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
 /// What lands behind the cursor while rivals work and die is late; `store::cursor` promises that whatever
 /// is there, it has a reward if and only if it was counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() {
+async fn an_observation_that_arrives_amid_crashes_has_a_reward_if_and_only_if_it_is_counted() {
     for seed in 0..8 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -160,8 +160,8 @@ async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() 
             let (mut one, mut other) = (job(&store, chunk), job(&store, chunk));
             let now = START + 1_000;
             let (one, other, _) = tokio::join!(
-                die_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
                 record(&store, &component, Outcome::Timeout, 100.0, ts),
             );
             for outcome in [one, other].into_iter().flatten() {

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, document, fields, job, put, record, score, seeded_store};
 
 fn reconcile_job(store: &Store) -> ReconcileJob {
@@ -45,7 +45,7 @@ async fn put_with(store: &Store, id: &str, field: &str, value: Value) {
 }
 
 #[tokio::test]
-async fn what_arrives_behind_the_cursor_is_scored_and_counted_once() {
+async fn a_late_observation_is_scored_and_counted_once() {
     let store = seeded_store().await;
     for n in 0..300 {
         record(&store, "c", Outcome::Success, 100.0, START + n * 1_000).await;
@@ -69,7 +69,7 @@ async fn what_arrives_behind_the_cursor_is_scored_and_counted_once() {
 }
 
 #[tokio::test]
-async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
+async fn an_observation_with_an_invalid_ts_is_quarantined_with_the_reason() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START).await;
     score(&store, START + 1).await;
@@ -106,7 +106,7 @@ fn chrono_now() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_once() {
+async fn passes_that_crash_during_scoring_count_each_late_observation_once() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -122,9 +122,9 @@ async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_onc
             let mut scoring = job(&store, rng.random_range(1..20));
             let (mut one, mut other) = (reconcile_job(&store), reconcile_job(&store));
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..80), scoring.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..150), one.pass(now, true, &stop)),
-                die_after(rng.random_range(1..150), other.pass(now, true, &stop)),
+                crash_after(rng.random_range(1..80), scoring.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..150), one.pass(now, true, &stop)),
+                crash_after(rng.random_range(1..150), other.pass(now, true, &stop)),
             );
             if let Some(outcome) = outcomes.0 {
                 outcome.unwrap();
@@ -143,7 +143,7 @@ async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_onc
 }
 
 #[tokio::test]
-async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
+async fn observations_without_a_valid_shard_are_scored_when_sharding_is_on() {
     let store = seeded_store().await;
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
     for (id, shard) in [
@@ -168,7 +168,7 @@ async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
 }
 
 #[tokio::test]
-async fn rewards_without_observation_are_told_once_and_left() {
+async fn rewards_without_an_observation_are_reported_once_and_kept() {
     let store = seeded_store().await;
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
     record(&store, "c", Outcome::Success, 100.0, START + 1).await;
@@ -186,7 +186,7 @@ async fn rewards_without_observation_are_told_once_and_left() {
 }
 
 #[tokio::test]
-async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
+async fn a_pass_that_finds_nothing_over_4000_observations_costs_at_most_25_reads() {
     let server = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-reconcile", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
@@ -215,7 +215,7 @@ async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
 }
 
 #[tokio::test]
-async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
+async fn a_repaired_observation_leaves_quarantine_and_is_scored_once() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
     put_with(&store, "mended", "durationMs", json!(-1)).await;
@@ -244,7 +244,7 @@ async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
 }
 
 #[tokio::test]
-async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
+async fn invalid_observations_show_in_the_statistics_of_their_component() {
     let store = seeded_store().await;
     for n in 0..5 {
         put_with(&store, &format!("bad{n}"), "outcome", json!("maybe")).await;
@@ -257,7 +257,7 @@ async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
 
 /// The batch that a dead worker had announced holds the document that is taken out of quarantine.
 #[tokio::test]
-async fn what_is_requeued_out_of_an_announced_batch_is_counted_once() {
+async fn an_observation_requeued_out_of_an_announced_batch_is_counted_once() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
     let now = START + 1_000;
@@ -283,7 +283,7 @@ async fn what_is_requeued_out_of_an_announced_batch_is_counted_once() {
 
 /// It had no time when it was announced, and has one now that scoring will come by.
 #[tokio::test]
-async fn what_is_mended_ahead_of_the_cursor_is_left_to_scoring() {
+async fn an_observation_repaired_ahead_of_the_cursor_is_left_to_scoring() {
     let store = seeded_store().await;
     let now = START + 1_000;
     put_with(&store, "mended", "ts", Value::Null).await;

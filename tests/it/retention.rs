@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::binary::{environment, run, text};
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, document, fields, put, record, score, seeded_store};
 
 const DAY: i64 = 24 * 3_600_000;
@@ -116,7 +116,7 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
+async fn concurrent_passes_that_crash_archive_each_document_once() {
     for seed in 0..4 {
         let mut rng = StdRng::seed_from_u64(seed);
         let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
@@ -127,8 +127,8 @@ async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
             let mut one = retain_job(&store, folder.path(), size);
             let mut other = retain_job(&store, folder.path(), size);
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..400), one.pass(now, &stop)),
-                die_after(rng.random_range(1..400), other.pass(now, &stop)),
+                crash_after(rng.random_range(1..400), one.pass(now, &stop)),
+                crash_after(rng.random_range(1..400), other.pass(now, &stop)),
             );
             for outcome in [outcomes.0, outcomes.1].into_iter().flatten() {
                 // A rival may have settled and discarded a file in between.
@@ -159,7 +159,7 @@ async fn nothing_is_archived_before_it_is_scored() {
 }
 
 #[tokio::test]
-async fn a_document_that_changed_after_it_was_archived_stays() {
+async fn a_document_that_changed_after_archiving_is_archived_again_before_deletion() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
     let now = START + 60 * DAY;

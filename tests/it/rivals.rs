@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use std::time::Duration;
 
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, ada, assert_sound, draft, key, put_arm, seeded_store, statuses};
 
 const TASKS: u64 = 8;
@@ -121,7 +121,7 @@ async fn watch(store: Store, stop: Arc<AtomicBool>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rivals_at_random_leave_one_active_version_at_every_moment_and_a_true_trail() {
+async fn concurrent_random_changes_keep_one_active_version_and_a_consistent_trail() {
     let store = seeded_store().await;
     let stop = Arc::new(AtomicBool::new(false));
     let reader = tokio::spawn(watch(store.clone(), stop.clone()));
@@ -150,7 +150,7 @@ async fn rivals_at_random_leave_one_active_version_at_every_moment_and_a_true_tr
 /// Every `await` of a transition is a place to die: whatever is left is the old state or the new
 /// one, each with its trail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transition_that_dies_anywhere_leaves_the_old_state_or_the_new_with_its_entry() {
+async fn a_transition_that_crashes_at_any_await_leaves_the_old_state_or_the_new_one_with_its_entry() {
     let (mut old, mut new) = (0, 0);
     for polls in 0..60 {
         let store = seeded_store().await;
@@ -159,15 +159,15 @@ async fn a_transition_that_dies_anywhere_leaves_the_old_state_or_the_new_with_it
         let set = OverrideParams::Set(vec![("cooldownMs".to_owned(), json!(polls))]);
         match polls % 3 {
             0 => {
-                let _ = die_after(polls, store.activate(&first, false, &intent)).await;
+                let _ = crash_after(polls, store.activate(&first, false, &intent)).await;
             }
             1 => {
                 store.activate(&first, false, &intent).await.unwrap();
-                let _ = die_after(polls, store.roll_back(POLICY, None, &intent)).await;
+                let _ = crash_after(polls, store.roll_back(POLICY, None, &intent)).await;
             }
             _ => {
                 let change = store.override_policy(POLICY, &set, None, &intent);
-                let _ = die_after(polls, change).await;
+                let _ = crash_after(polls, change).await;
             }
         }
         // A commit that was on its way when its sender died may still arrive.

@@ -44,7 +44,7 @@ async fn write(store: &Store, observations: &[Map<String, Value>]) {
 }
 
 #[tokio::test]
-async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
+async fn invalid_observations_are_quarantined_and_block_no_others() {
     let store = seeded_store().await;
     let cases = [
         with("a-outcome", "outcome", json!("fine")),
@@ -96,7 +96,7 @@ async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
 
 /// What no JSON holds, or no typed write lets through, as a client in any language may write it.
 #[tokio::test]
-async fn documents_of_any_shape_are_quarantined_with_the_field_named() {
+async fn malformed_documents_are_quarantined_with_the_field_named() {
     let store = seeded_store().await;
     let lasting = |duration| {
         let mut fields = fields(&json!({ "ts": START, "component": "c", "outcome": "success" }));
@@ -157,7 +157,7 @@ async fn integers_and_doubles_are_the_same_number() {
 
 /// Passes over two days of virtual time, against a naive recount of what lies in each window.
 #[tokio::test]
-async fn windows_hold_exactly_what_lies_in_them_as_time_goes_by() {
+async fn windows_match_a_naive_recount_as_time_passes() {
     let store = seeded_store().await;
     let mut rng = StdRng::seed_from_u64(7);
     let mut written: Vec<(i64, f64, bool)> = Vec::new();
@@ -201,7 +201,7 @@ async fn windows_hold_exactly_what_lies_in_them_as_time_goes_by() {
 }
 
 #[tokio::test]
-async fn more_components_than_one_commit_holds_are_counted_in_several() {
+async fn more_components_than_one_commit_holds_are_counted_in_several_commits() {
     let store = seeded_store().await;
     let observations: Vec<_> = (0..2_500)
         .map(|n| with(&format!("o{n:04}"), "component", json!(format!("c{:04}", n % 1_250))))
@@ -219,7 +219,7 @@ async fn more_components_than_one_commit_holds_are_counted_in_several() {
 }
 
 #[tokio::test]
-async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
+async fn twenty_thousand_observations_are_billed_at_most_2005_operations_per_thousand() {
     const OBSERVATIONS: usize = 20_000;
     let server = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-bill", server.addr())).await.unwrap();
@@ -245,7 +245,7 @@ async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
 /// months nearly fills a document. Firestore takes no larger one, and all components are committed
 /// together.
 #[tokio::test]
-async fn a_component_with_a_rate_for_each_observation_holds_nobody_up() {
+async fn a_component_with_a_new_sample_rate_per_observation_fits_its_document() {
     let store = seeded_store().await;
     let mut random = StdRng::seed_from_u64(3);
     let mut varied = |ts: i64| {

@@ -176,7 +176,7 @@ const PLAIN: &str = include_str!("../../firestore.indexes.json");
 const SHARDED: &str = include_str!("../../deploy/firestore.indexes.sharded.json");
 
 #[tokio::test]
-async fn where_observations_are_sharded_no_query_needs_times_without_shards() {
+async fn with_shards_the_sharded_indexes_serve_every_query() {
     let file: Value = serde_json::from_str(SHARDED).unwrap();
     for index in file["indexes"].as_array().unwrap() {
         let columns: Vec<_> =
@@ -193,7 +193,7 @@ async fn where_observations_are_sharded_no_query_needs_times_without_shards() {
 }
 
 #[tokio::test]
-async fn where_they_are_not_the_usual_indexes_serve() {
+async fn without_shards_the_usual_indexes_serve_every_query() {
     let shapes = asked(0).await;
     assert_eq!(unserved(&shapes, PLAIN), Vec::<String>::new());
     assert_ne!(unserved(&shapes, SHARDED), Vec::<String>::new(), "the check can fail");

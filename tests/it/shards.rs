@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
+use crate::races::crash_after;
 use crate::support::{START, document, fields, job, put, seeded_store};
 
 const COMPONENTS: usize = 3;
@@ -57,7 +57,7 @@ async fn counted(store: &Store) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
+async fn sharded_workers_that_crash_at_any_await_count_each_observation_once() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -69,9 +69,9 @@ async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
             let [a, b, c] = &mut jobs;
             let now = START + 10_000;
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..80), a.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..80), b.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..80), c.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), a.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), b.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), c.pass(now, &stop, &|_| ())),
             );
             for outcome in [outcomes.0, outcomes.1, outcomes.2].into_iter().flatten() {
                 outcome.unwrap();
@@ -84,7 +84,7 @@ async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
 }
 
 #[tokio::test]
-async fn the_number_of_shards_changes_without_loss_or_repetition() {
+async fn changing_the_number_of_shards_counts_each_observation_once() {
     let store = seeded_store().await;
     fill(&store, 0, 20, 0).await;
     pass(&mut job(&store, 7)).await;
@@ -100,7 +100,7 @@ async fn the_number_of_shards_changes_without_loss_or_repetition() {
 }
 
 #[tokio::test]
-async fn a_worker_that_knows_the_old_shards_moves_no_cursor_of_theirs() {
+async fn a_worker_with_a_stale_layout_scores_nothing_until_it_reads_the_new_one() {
     let store = seeded_store().await;
     fill(&store, 0, 20, 0).await;
     let mut old = job(&store, 7);
@@ -114,7 +114,7 @@ async fn a_worker_that_knows_the_old_shards_moves_no_cursor_of_theirs() {
 }
 
 #[tokio::test]
-async fn a_number_of_shards_that_is_none_changes_nothing() {
+async fn an_invalid_number_of_shards_changes_nothing() {
     let store = seeded_store().await;
     fill(&store, 0, 10, 0).await;
     for rubbish in
@@ -143,7 +143,7 @@ fn named_workers(store: &Store, names: [&str; 2]) -> (Arc<AtomicI64>, [ScoreJob;
 }
 
 #[tokio::test]
-async fn one_worker_scores_while_the_other_waits_for_the_lease_to_end() {
+async fn a_worker_scores_only_after_the_lease_of_another_expires_or_is_released() {
     let store = seeded_store().await;
     let (time, [mut one, mut other]) = workers(&store);
     fill(&store, 0, 10, 0).await;
@@ -164,7 +164,7 @@ async fn one_worker_scores_while_the_other_waits_for_the_lease_to_end() {
 }
 
 #[tokio::test]
-async fn workers_come_to_an_equal_share_of_the_shards() {
+async fn workers_converge_to_an_equal_share_of_the_shards() {
     let store = seeded_store().await;
     ask_for(&store, 4).await;
     let (time, [mut one, mut other]) = workers(&store);
@@ -186,7 +186,7 @@ async fn workers_come_to_an_equal_share_of_the_shards() {
 }
 
 #[tokio::test]
-async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
+async fn a_crashed_worker_is_removed_after_a_long_absence() {
     let store = seeded_store().await;
     ask_for(&store, 4).await;
     let (time, [mut crashes, mut lives]) = named_workers(&store, ["crashes", "lives"]);
@@ -211,7 +211,7 @@ async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
 }
 
 #[tokio::test]
-async fn a_lease_that_reads_as_none_is_an_error_that_names_it() {
+async fn a_malformed_lease_is_an_error_that_names_the_document() {
     let store = seeded_store().await;
     let broken = value::fields([("holder", value::int(1))]);
     put(&store, collection::STATE, "lease|score", broken).await;

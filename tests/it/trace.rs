@@ -33,7 +33,7 @@ async fn import(store: &Store, observations: &[Map<String, Value>]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trace_is_scored_whole_counted_exactly_and_tuned() {
+async fn every_observation_of_the_trace_is_scored_and_counted_and_the_better_arm_gains() {
     let store = seeded_store().await;
     let observations = converted();
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();

@@ -64,7 +64,7 @@ async fn without_flags_nothing_is_proposed() {
 }
 
 #[tokio::test]
-async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
+async fn disabling_learning_after_the_decision_still_stops_the_draft() {
     let store = degraded_store().await;
     let active = store.active_policies().await.unwrap().remove(0);
     let draft = NewDraft {
@@ -86,7 +86,7 @@ async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
 }
 
 #[tokio::test]
-async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
+async fn newer_evidence_supersedes_the_open_draft() {
     let store = degraded_store().await;
     tune(&store, START + 2_000).await;
     // Now another arm does badly too.
@@ -116,7 +116,7 @@ async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_at_once_make_one_draft() {
+async fn concurrent_passes_make_one_draft() {
     let store = degraded_store().await;
     let now = START + 2_000;
     tokio::join!(tune(&store, now), tune(&store, now), tune(&store, now));
@@ -125,7 +125,7 @@ async fn passes_at_once_make_one_draft() {
 }
 
 #[tokio::test]
-async fn flags_that_cannot_be_read_forbid_proposals() {
+async fn malformed_flags_forbid_proposals() {
     let store = degraded_store().await;
     let malformed = json!({ "learning": { "enabled": "yes" } });
     put(&store, collection::CONFIG, "flags", fields(&malformed)).await;
@@ -136,7 +136,7 @@ async fn flags_that_cannot_be_read_forbid_proposals() {
 }
 
 #[tokio::test]
-async fn a_draft_differs_from_its_parent_in_the_weights_and_in_nothing_else() {
+async fn a_draft_differs_from_its_parent_only_in_the_weights() {
     let store = degraded_store().await;
     let mut parent = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
     parent["params"]["theirs"] = json!({ "nested": [1, 2.5, null, { "deep": "text" }] });
@@ -175,7 +175,7 @@ async fn a_superseding_draft_and_its_audit_entries_are_one_commit() {
 }
 
 #[tokio::test]
-async fn flags_keep_what_others_put_beside_them() {
+async fn changing_a_flag_keeps_all_other_fields() {
     let store = seeded_store().await;
     let theirs = json!({
         "learning": { "enabled": true, "autoActivatePolicies": false, "canary": 0.5 },
@@ -197,7 +197,7 @@ async fn flags_keep_what_others_put_beside_them() {
 /// Virtual days: an arm earns well, then fails. What it earned before no longer counts once the
 /// change is seen, and the proposal is the same when it is decided again, whoever made it.
 #[tokio::test]
-async fn an_arm_that_changes_begins_anew() {
+async fn evidence_of_an_arm_restarts_when_the_arm_changes() {
     const HOUR: i64 = 3_600_000;
     let store = seeded_store().await;
     let remembered = async || {
