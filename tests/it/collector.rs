@@ -1,4 +1,4 @@
-//! The collector: what components record, and what becomes of it.
+//! The recorder of the client library: which observations it writes, samples, drops and rejects.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn successes_are_sampled_with_their_rate_and_all_failures_are_kept() {
     assert_eq!(rate("failure"), [None; 50]);
     let successes = rate("success");
     assert!(successes.iter().all(|rate| *rate == Some(0.1)));
-    // 100 are expected; beyond 50 or 150 lies five standard deviations.
+    // 100 are expected, with a standard deviation of 9.5: the bounds are five of them away.
     assert!((50..150).contains(&successes.len()), "{}", successes.len());
 }
 
@@ -77,7 +77,7 @@ async fn a_full_queue_drops_and_counts_or_makes_the_caller_wait_as_configured() 
         when_full,
         ..RecorderOptions::default()
     };
-    // The writer gets no turn before the first await that yields: the queue fills up.
+    // The writer does not run before the first await that yields, so that the queue fills up.
     let recorder = Recorder::start(store.db().clone(), options(WhenFull::Drop), clock());
     let mut taken = 0;
     for _ in 0..20 {

@@ -1,8 +1,8 @@
-//! The files that are deployed beside the binary.
+//! The files that are deployed with the binary: indexes and security rules.
 
 use serde_json::{Value, json};
 
-/// The specification's indexes, and the ones that our own queries need.
+/// The indexes of the specification, and those that our own queries need.
 #[test]
 fn the_index_file_declares_every_index_of_the_specification() {
     let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
@@ -29,8 +29,7 @@ fn the_index_file_declares_every_index_of_the_specification() {
     }
 }
 
-/// An index entry for each key of a map, or a large value in each index, is paid for with every
-/// write.
+/// Every write pays for an index entry for each key of a map, and for a large value in each index.
 #[test]
 fn large_fields_that_no_query_uses_are_exempt_from_indexes() {
     let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();

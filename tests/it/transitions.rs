@@ -1,4 +1,5 @@
-//! Every transition of a policy's life, allowed and refused, on the stored documents.
+//! Invariants 3 and 4, one transition at a time: every change of a policy, allowed and refused, as
+//! the stored documents show it.
 
 use crate::collection;
 use f0_learning::jobs::check::CheckReport;
@@ -31,7 +32,7 @@ fn refusal(outcome: Result<Changed, ChangeError>) -> Refusal {
     }
 }
 
-/// What an admin does in the Firestore console.
+/// Changes a version as an admin would in the Firestore console.
 async fn set_by_hand(store: &Store, version: &str, change: Value) {
     let id = format!("router-core@{version}");
     let mut found = document(store, collection::POLICIES, &id).await.unwrap();
@@ -103,10 +104,10 @@ async fn a_draft_with_a_stale_parent_is_refused_with_the_difference_unless_force
     let second = draft(&store, "1.0.2", "1.0.0").await;
     store.activate(&first, false, &ada()).await.unwrap();
     let refused = store.activate(&second, false, &ada()).await.unwrap_err();
-    let told = refused.to_string();
+    let error = refused.to_string();
     for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 to 0.5"]
     {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(error.contains(part), "{part} in {error}");
     }
     assert_eq!(status(&store, "1.0.2").await, Draft);
     let forced = store.activate(&second, true, &ada()).await.unwrap();
@@ -139,7 +140,11 @@ async fn a_rollback_without_a_version_returns_to_the_previously_active_one() {
     store.roll_back("router-core", Some(&oldest), &ada()).await.unwrap();
     assert_eq!(status(&store, "1.0.0").await, Active);
     store.roll_back("router-core", None, &ada()).await.unwrap();
-    assert_eq!(status(&store, "1.0.1").await, Active, "the one before, not the one above");
+    assert_eq!(
+        status(&store, "1.0.1").await,
+        Active,
+        "the one active before, not the next higher version"
+    );
     let again = store.roll_back("router-core", Some(&"1.0.1".parse().unwrap()), &ada()).await;
     assert!(matches!(refusal(again), Refusal::WrongStatus { status: Active, .. }));
     assert_sound(&store, "router-core", "after rollbacks").await;
@@ -249,10 +254,10 @@ async fn unknown_policies_and_versions_are_refused_and_nothing_is_written() {
         store.activate(&missing, true, &ada()).await,
         store.reject(&missing, &ada()).await,
         store.roll_back("router-core", Some(&missing.version), &ada()).await,
-        store.roll_back("nobody", None, &ada()).await,
-        store.repair("nobody", &ada()).await,
-        store.pin("nobody", &ada()).await,
-        store.override_policy("nobody", &none, None, &ada()).await,
+        store.roll_back("unknown", None, &ada()).await,
+        store.repair("unknown", &ada()).await,
+        store.pin("unknown", &ada()).await,
+        store.override_policy("unknown", &none, None, &ada()).await,
     ] {
         let error = outcome.unwrap_err();
         let unknown =
@@ -271,7 +276,7 @@ async fn unknown_policies_and_versions_are_refused_and_nothing_is_written() {
         "{refused}"
     );
     let entries = store.audit(&AuditFilter::default(), 10).await.unwrap();
-    assert_eq!(entries.len(), 1, "only the seed's: {entries:?}");
+    assert_eq!(entries.len(), 1, "only the entry of the seed: {entries:?}");
 }
 
 #[tokio::test]
@@ -288,10 +293,10 @@ async fn a_request_repeated_with_its_idempotency_key_is_carried_out_once() {
     let again = store.activate(&first, false, &keyed("a")).await.unwrap();
     assert!(again.replayed);
     assert_eq!((again.audit_id, &again.entry), (done.audit_id.clone(), &done.entry));
-    assert_eq!(status(&store, "1.0.0").await, Active, "nothing was done");
+    assert_eq!(status(&store, "1.0.0").await, Active, "the repeated request changed nothing");
     let other = store.repair("router-core", &keyed("b")).await.unwrap_err();
     assert!(matches!(other, ChangeError::KeyReused), "{other}");
-    // Somebody else's key of the same name is another key.
+    // The same key of another actor is another key.
     let bob = Intent { actor: "bob".to_owned(), ..keyed("b") };
     let outcome = store.roll_back("router-core", None, &bob).await.unwrap();
     assert_ne!(outcome.audit_id, done.audit_id);
@@ -301,13 +306,18 @@ async fn a_request_repeated_with_its_idempotency_key_is_carried_out_once() {
 #[tokio::test]
 async fn a_malformed_document_does_not_hide_the_others() {
     let store = seeded_store().await;
-    put(&store, collection::POLICIES, "odd@1.0.0", fields(&json!({ "id": 7, "status": "active" })))
-        .await;
-    put(&store, collection::POLICIES, "odder", fields(&json!({ "status": "active" }))).await;
+    put(
+        &store,
+        collection::POLICIES,
+        "malformed@1.0.0",
+        fields(&json!({ "id": 7, "status": "active" })),
+    )
+    .await;
+    put(&store, collection::POLICIES, "no-id", fields(&json!({ "status": "active" }))).await;
     assert_eq!(store.active_policies().await.unwrap().len(), 1);
     assert_eq!(statuses(&store, "router-core").await.len(), 1);
-    let refused = store.activate(&key("odd@1.0.0"), false, &ada()).await.unwrap_err();
-    assert!(refused.to_string().contains("ops_policies/odd@1.0.0"), "{refused}");
+    let refused = store.activate(&key("malformed@1.0.0"), false, &ada()).await.unwrap_err();
+    assert!(refused.to_string().contains("ops_policies/malformed@1.0.0"), "{refused}");
 }
 
 #[tokio::test]
