@@ -59,7 +59,7 @@ fn get(address: &str, path: &str) -> Option<String> {
     Some(answer)
 }
 
-fn is_ok(answer: &String) -> bool {
+fn is_ok(answer: &str) -> bool {
     answer.starts_with("HTTP/1.0 200")
 }
 
@@ -155,8 +155,8 @@ fn serve_answers_on_its_port_and_stops_in_time_on_sigterm() {
     let server = firestore();
     let environment = [("SCORE_CRON", EACH_SECOND)];
     let serve = Serve::start(&server.address(), &[], &environment, Stdio::null());
-    wait_for("/healthz with 200", || get(&serve.address, "/healthz").filter(is_ok));
-    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(is_ok));
+    wait_for("/healthz with 200", || get(&serve.address, "/healthz").filter(|it| is_ok(it)));
+    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(|it| is_ok(it)));
     let (status, took) = serve.stop();
     assert!(status.success(), "{status}");
     assert!(took < CLOUD_RUN_GRACE, "Cloud Run would have killed it after {took:?}");
@@ -219,7 +219,7 @@ async fn serve_logs_a_permission_error_in_one_line_and_becomes_ready_once_access
     let answer = wait_for("an answer of /readyz", || get(&serve.address, "/readyz"));
     assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
     server.set_faults(Plan::none());
-    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(is_ok));
+    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(|it| is_ok(it)));
     assert!(serve.stop().0.success());
 }
 

@@ -253,7 +253,7 @@ async fn unknown_and_invalid_names_are_refused_and_nothing_is_written() {
     }
     let long = "x".repeat(100_000);
     let error = terminal.refused(&["policies", "pin", "router-core", "--reason", &long]).await;
-    assert!(error.contains("reason is 100000 characters long"), "{error}");
+    assert!(error.contains("invalid reason: expected 1 to 500 characters, got 100000"), "{error}");
     let trail = terminal.store.trail("router-core", None).await.unwrap();
     assert_eq!(trail.len(), 1, "only the entry of the seed");
 }
