@@ -1,30 +1,30 @@
-//! Converts the Azure LLM inference trace of 2023 into observations, one JSON object a line:
+//! Converts the Azure LLM inference trace of 2023 into observations, one JSON object per line:
 //!
 //!     cargo run --release --example azure_trace > trace.ndjson
 //!     cargo run --release -- observations import trace.ndjson
 //!
-//! The trace holds arrival times and token counts of requests to two services. An observation needs
-//! more, which is **derived** here, not measured:
+//! The trace has arrival times and token counts of requests to two services. The other fields of an
+//! observation are **derived** here, not measured:
 //!
-//! - `component` is `llm:code` or `llm:conv`, after the file;
+//! - `component` is `llm:code` or `llm:conv`, by the name of the file;
 //! - `durationMs` is `PREFILL_MS_A_TOKEN` for each context token and `DECODE_MS_A_TOKEN` for each
 //!   generated one, orders of magnitude as the paper reports them for a large model;
-//! - `costUsd` comes from assumed prices a token;
+//! - `costUsd` is computed from assumed prices per token;
 //! - `outcome` is `timeout` where the derived duration exceeds `TIMEOUT_MS`, otherwise `success`.
 //!
 //! With `--router` the requests are spread over the arms of `router-core` by its seed weights, as if
-//! a router had served the trace: the component is `router:ARM`, and duration and cost are those
-//! above times a factor of the arm ([`ARMS`]), so that the tune job has something to find out.
+//! a router had served the trace: the component is `router:ARM`, and duration and cost are
+//! multiplied by factors of the arm ([`ARMS`]), so that the tune job has a difference to learn.
 //!
 //! Times are shifted so that the last request arrives now, because statistics look back from now;
 //! `--ending-at MS` ends the trace at another time, `--ending-at original` keeps the times. Ids are
-//! made from file and line: converted and imported again, nothing is stored twice.
+//! derived from file and line, so that importing the trace again stores nothing twice.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chrono::{NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,12 +32,12 @@ const PREFILL_MS_A_TOKEN: f64 = 0.25;
 const DECODE_MS_A_TOKEN: f64 = 30.0;
 const USD_A_CONTEXT_TOKEN: f64 = 2.5e-6;
 const USD_A_GENERATED_TOKEN: f64 = 10.0e-6;
-/// A limit as a router may set it for one answer.
+/// A plausible limit of a router for one answer.
 const TIMEOUT_MS: f64 = 20_000.0;
 
 const BUNDLED: [&str; 2] = ["AzureLLMInferenceTrace_code.csv", "AzureLLMInferenceTrace_conv.csv"];
 
-/// An arm of `router-core`: its share, and how its durations and costs compare.
+/// An arm of `router-core`: its share of requests, and its factors of duration and cost.
 struct Arm {
     name: &'static str,
     share: f64,
@@ -45,7 +45,7 @@ struct Arm {
     cost: f64,
 }
 
-/// Shares are the seed weights; the factors are made up.
+/// Shares are the seed weights; the factors are invented.
 const ARMS: [Arm; 3] = [
     Arm { name: "gpt-5", share: 0.6, duration: 1.0, cost: 1.0 },
     Arm { name: "gemini", share: 0.25, duration: 0.4, cost: 0.5 },
@@ -58,8 +58,8 @@ struct Request {
     line: usize,
     /// Epoch milliseconds, rounded down from the trace's 100 ns.
     ts: i64,
-    context_tokens: u64,
-    generated_tokens: u64,
+    context_tokens: u32,
+    generated_tokens: u32,
 }
 
 #[derive(Debug, PartialEq)]
@@ -94,7 +94,7 @@ fn run() -> Result<(), String> {
     out.flush().map_err(|error| format!("cannot write: {error}"))
 }
 
-/// The observations of the files, or of the bundled ones where none are named.
+/// The observations of the files, or of the bundled ones if none are named.
 fn convert(options: Options) -> Result<Vec<Value>, String> {
     let Options { end, router, mut files } = options;
     if files.is_empty() {
@@ -117,13 +117,13 @@ fn convert(options: Options) -> Result<Vec<Value>, String> {
     Ok(observations.collect())
 }
 
-/// The bundled trace as requests to a router, ending at a time.
+/// The bundled trace as requests to a router, the last of which arrives at `end`.
 pub fn bundled_router_trace(end: i64) -> Result<Vec<Value>, String> {
     convert(Options { end: End::At(end), router: true, files: Vec::new() })
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut end = End::At(Utc::now().timestamp_millis());
+    let mut end = End::At(now());
     let mut files = Vec::new();
     let mut router = false;
     while let Some(word) = words.next() {
@@ -142,17 +142,21 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Options, String>
     Ok(Options { end, router, files })
 }
 
+fn now() -> i64 {
+    f0_learning_core::Clock::system().now()
+}
+
 fn parse_end(word: &str) -> Result<End, String> {
     match word {
         "original" => Ok(End::Original),
-        "now" => Ok(End::At(Utc::now().timestamp_millis())),
+        "now" => Ok(End::At(now())),
         other => other.parse().map(End::At).map_err(|_| {
-            format!("--ending-at is {other:?}, must be now, original or epoch milliseconds")
+            format!("invalid --ending-at {other:?}: expected now, original or epoch milliseconds")
         }),
     }
 }
 
-/// The requests of a file. A line that does not read is told of, and skipped.
+/// The requests of a file. An invalid line is reported and skipped.
 fn read(file: &Path, text: &str) -> Vec<Request> {
     let mut requests = Vec::new();
     for (index, line) in text.lines().enumerate().skip(1) {
@@ -167,12 +171,12 @@ fn read(file: &Path, text: &str) -> Vec<Request> {
 fn parse(line: usize, text: &str) -> Result<Request, String> {
     let fields: Vec<_> = text.split(',').collect();
     let [time, context, generated] = fields[..] else {
-        return Err(format!("{} fields, must be 3", fields.len()));
+        return Err(format!("expected 3 fields, got {}", fields.len()));
     };
     let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S%.f")
-        .map_err(|error| format!("{time:?} is no time: {error}"))?;
+        .map_err(|error| format!("invalid time {time:?}: {error}"))?;
     let tokens =
-        |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no number of tokens"));
+        |text: &str| text.trim().parse().map_err(|_| format!("invalid number of tokens {text:?}"));
     Ok(Request {
         line,
         ts: time.and_utc().timestamp_millis(),
@@ -189,7 +193,8 @@ fn observation(file: &Path, request: &Request, shift: i64, router: bool) -> Valu
     let (slower, dearer) = arm.map_or((1.0, 1.0), |arm| (arm.duration, arm.cost));
     let component =
         arm.map_or_else(|| format!("llm:{service}"), |arm| format!("router:{}", arm.name));
-    let (context, generated) = (request.context_tokens as f64, request.generated_tokens as f64);
+    let (context, generated) =
+        (f64::from(request.context_tokens), f64::from(request.generated_tokens));
     let duration = context * PREFILL_MS_A_TOKEN + generated * DECODE_MS_A_TOKEN;
     let duration = (duration * slower).round();
     let cost = context * USD_A_CONTEXT_TOKEN + generated * USD_A_GENERATED_TOKEN;
@@ -205,7 +210,8 @@ fn observation(file: &Path, request: &Request, shift: i64, router: bool) -> Valu
     })
 }
 
-/// The arm that serves a request: its id is as good as a throw of dice, and always the same.
+/// The arm that serves a request. The id serves as a random number that is the same on every run.
+#[expect(clippy::cast_precision_loss, reason = "a draw needs no more digits than a float has")]
 fn arm_of(id: Uuid) -> &'static Arm {
     let mut left = (id.as_u128() >> 64) as f64 / 2_f64.powi(64);
     let chosen = ARMS.iter().find(|arm| {
@@ -232,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_none_is_told_apart() {
+    fn an_invalid_line_is_an_error() {
         for line in ["", "2023-11-16 18:17:03,1", "yesterday,1,2", "2023-11-16 18:17:03.1,-1,2"] {
             assert!(parse(2, line).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn the_bundled_trace_reads_whole() {
+    fn every_line_of_the_bundled_trace_is_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/azure-llm-2023");
         let counts = BUNDLED.map(|name| {
             let file = folder.join(name);

@@ -1,6 +1,6 @@
-//! The raw ceiling: the reads and writes of scoring without scoring. All observations are read
-//! through the same query in the same chunks, and one document of a reward's shape and size is
-//! created for each in the same batches, the next chunk being read while the last is written.
+//! The raw ceiling: the reads and writes of scoring without the scoring. All observations are read
+//! by the same query in the same chunks. For each a document with the shape and size of a reward is
+//! created, in the same batches, while the next chunk is read.
 
 use std::time::{Duration, Instant};
 
@@ -76,10 +76,10 @@ async fn read(db: &FirestoreDb, after: Option<&Document>) -> Result<Vec<Document
 }
 
 async fn write(db: &FirestoreDb, chunk: &[Document]) -> Result<()> {
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     for batch in chunk.chunks(MAX_BATCH) {
-        if under_way.len() >= IN_FLIGHT {
-            under_way.join_next().await.ok_or("no batch")???;
+        if in_flight.len() >= IN_FLIGHT {
+            in_flight.join_next().await.ok_or("no batch in flight")???;
         }
         let request = BatchWriteRequest {
             database: db.get_database_path().clone(),
@@ -87,15 +87,15 @@ async fn write(db: &FirestoreDb, chunk: &[Document]) -> Result<()> {
             ..BatchWriteRequest::default()
         };
         let mut client = db.client().get();
-        under_way.spawn(async move { client.batch_write(request).await.map(drop) });
+        in_flight.spawn(async move { client.batch_write(request).await.map(drop) });
     }
-    while let Some(outcome) = under_way.join_next().await {
+    while let Some(outcome) = in_flight.join_next().await {
         outcome??;
     }
     Ok(())
 }
 
-/// A document as large as a reward, which needed no working out.
+/// Creates a document as large as a reward, with constant values.
 fn create(observation: &Document) -> Write {
     let id = observation.name.rsplit('/').next().unwrap_or_default();
     let details = fields([

@@ -1,4 +1,4 @@
-//! What Firestore would bill.
+//! The operations that Firestore would bill.
 
 use std::fmt;
 use std::ops::{AddAssign, Sub};
@@ -33,7 +33,7 @@ impl AddAssign for Cost {
     }
 }
 
-/// What came on top of an earlier reading of the same meter.
+/// The difference to an earlier reading of the same meter.
 impl Sub for Cost {
     type Output = Self;
 

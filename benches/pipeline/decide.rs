@@ -1,5 +1,5 @@
-//! One decision pass over 100 policies of 50 arms each: how long it takes, and whether it reads more
-//! documents than there are.
+//! One tuning pass over 100 policies of 50 arms each: its time, and whether it reads more documents
+//! than there are.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -45,8 +45,8 @@ pub async fn run() -> Result<()> {
     let mut worker = world.worker(false, 30)?;
     world.pass(&mut worker, Job::Score).await?;
 
-    // The first pass remembers since when arms count; the second is what each quarter of an hour
-    // costs.
+    // The first pass stores since when each arm counts; the later ones are the cost of every
+    // quarter of an hour.
     for name in ["first", "second", "third"] {
         let now = world.time.now() + 15 * 60_000;
         world.time.set(now);
@@ -54,20 +54,20 @@ pub async fn run() -> Result<()> {
         let began = Instant::now();
         let report = TuneJob::new(store.clone()).pass(now).await?;
         let (took, cost) = (began.elapsed(), world.billed() - before);
-        let TuneReport::Decided(verdicts) = report else { return Err("tuning is off".into()) };
+        let TuneReport::Decided(verdicts) = report else { return Err("tuning is disabled".into()) };
         let of =
             |holds: fn(&TuneOutcome) -> bool| verdicts.iter().filter(|(_, it)| holds(it)).count();
         println!(
             "{name} pass over {POLICIES} policies of {ARMS} arms: {:.2} s, {cost}; {} proposed, {} \
-             with nothing to propose",
+             without a change",
             took.as_secs_f64(),
             of(|it| matches!(it, TuneOutcome::Proposed { .. })),
             of(|it| matches!(it, TuneOutcome::NoChange(_)))
         );
     }
-    // Series, and for each policy its active version and what the tuner remembers; flags and two
-    // configurations. The version that a project is seeded with is not tuned here.
-    println!("documents that it rests on: {}", components + 2 * POLICIES + 3 + 1);
+    // The series; for each policy its active version and the memory of the tuner; the flags and two
+    // configurations; the seeded version, which is not tuned here.
+    println!("documents that a pass needs: {}", components + 2 * POLICIES + 3 + 1);
     world.end().await;
     Ok(())
 }
@@ -85,7 +85,8 @@ async fn put_policy(store: &Store, id: &str, first: usize) -> Result<()> {
         db.get_documents_path(),
         f0_learning_client::contract::POLICIES
     );
-    let fields = value::fields_from_json(document.as_object().ok_or("no object")?);
+    let fields =
+        value::fields_from_json(document.as_object().ok_or("the policy is not a JSON object")?);
     let document = Document { name, fields, ..Document::default() };
     db.fluent()
         .update()

@@ -1,5 +1,5 @@
-//! What a pass over nothing is billed: in a project without observations, and in one in which all
-//! of them are scored.
+//! The bill of a pass that finds nothing to do: in a project without observations, and in one whose
+//! observations are all scored.
 
 use f0_learning::jobs::retain::RetainOptions;
 
@@ -10,10 +10,10 @@ use crate::world::World;
 
 const MINUTE: i64 = 60_000;
 
-/// Noon: no timer of a day falls due meanwhile.
+/// Noon, so that no daily timer is due during the passes.
 const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
 
-/// The first pass of a process, and then each as its timer would have it, in minutes.
+/// The minute of each pass, as the timers would start it: the first of a process, then the next.
 const PASSES: [(i64, Job); 13] = [
     (0, Job::Score),
     (0, Job::Reconcile),
@@ -34,7 +34,7 @@ pub async fn run() -> Result<()> {
     for scored in [0, 20_000] {
         let world = World::at(START).await?;
         if scored > 0 {
-            // Recent enough to leave no window while the passes are measured.
+            // Recent enough to stay in every window while the passes are measured.
             let times = START - 30 * MINUTE..START - MINUTE;
             let load = Load { numbers: 0..scored, times, components: COMPONENTS, shards: 0 };
             load.write(&world.store).await?;
@@ -44,7 +44,7 @@ pub async fn run() -> Result<()> {
         for job in Job::ALL {
             world.pass(&mut before, job).await?;
         }
-        println!("{scored} observations, nothing left to do; a new process:");
+        println!("{scored} observations, all scored; a new process:");
         let mut worker = world.worker(true, days)?;
         for (minute, job) in PASSES {
             world.time.set(START + minute * MINUTE);
@@ -60,6 +60,6 @@ pub async fn run() -> Result<()> {
         }
         world.end().await;
     }
-    println!("(scoring's lease is part of its pass)");
+    println!("(the lease of scoring is part of its pass)");
     Ok(())
 }

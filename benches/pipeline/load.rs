@@ -1,4 +1,4 @@
-//! The observations that are scored: numbered, and each the same on every run.
+//! The observations of the benchmarks: numbered, and the same on every run.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 
-/// The end of the time in which observations lie, in epoch milliseconds: long before any clock that
-/// the store may have, so that none claims to be written before its `ts`.
+/// The end of the times of observations, in epoch milliseconds: long before the clock of any store,
+/// so that no observation is written before its `ts`.
 pub const DAY_END: i64 = 1_780_000_000_000;
 pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
 pub const COMPONENTS: usize = 10;
 
-/// Batches under way at once.
+/// Batches in flight at the same time.
 const IN_FLIGHT: usize = 8;
 
-/// The arms of the policy that a project is seeded with.
+/// The arms of the seeded policy.
 const ARMS: [&str; 3] = ["gpt-5", "gemini", "claude"];
 
 /// Observations with these numbers, spread evenly over these times.
@@ -31,7 +31,7 @@ pub struct Load {
     /// Epoch milliseconds.
     pub times: Range<i64>,
     pub components: usize,
-    /// Each observation carries its shard of so many; none where this is 0.
+    /// The number of shards of which each observation has one; with 0 observations have no shard.
     pub shards: u32,
 }
 
@@ -51,7 +51,7 @@ impl Load {
         let span = self.times.end - self.times.start;
         let place = (n - self.numbers.start) as i64;
         let which = n % self.components;
-        // Each component has its failures: they come in another rhythm than components do.
+        // Failures have another period than components, so that each component has some.
         let failed = (n / self.components).is_multiple_of(20);
         let mut document = json!({
             "id": id,
@@ -77,13 +77,13 @@ impl Load {
     }
 
     pub async fn write(&self, store: &Store) -> Result<()> {
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         for first in self.numbers.clone().step_by(MAX_BATCH) {
-            if under_way.len() >= IN_FLIGHT {
-                under_way.join_next().await.ok_or("no batch")???;
+            if in_flight.len() >= IN_FLIGHT {
+                in_flight.join_next().await.ok_or("no batch in flight")???;
             }
             let (store, load) = (store.clone(), self.clone());
-            under_way.spawn(async move {
+            in_flight.spawn(async move {
                 let last = (first + MAX_BATCH).min(load.numbers.end);
                 let batch: Vec<_> = (first..last).map(|n| load.observation(n)).collect();
                 f0_learning_client::create_all_observations(store.db(), &batch)
@@ -91,15 +91,15 @@ impl Load {
                     .map_err(|error| error.to_string())
             });
         }
-        while let Some(outcome) = under_way.join_next().await {
+        while let Some(outcome) = in_flight.join_next().await {
             outcome??;
         }
         Ok(())
     }
 }
 
-/// Has `config/scoring` ask for so many shards.
-pub async fn ask_for_shards(store: &Store, shards: u32) -> Result<()> {
+/// Sets the number of shards in `config/scoring`.
+pub async fn configure_shards(store: &Store, shards: u32) -> Result<()> {
     let db = store.db().clone().into_inner();
     let name = format!("{}/{}/scoring", db.get_documents_path(), "config");
     let fields = value::fields([("shards", value::int(i64::from(shards)))]);

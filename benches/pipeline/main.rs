@@ -1,6 +1,5 @@
-//! The pipeline end to end on a local Firestore: how fast observations are scored, what they are
-//! billed, what memory it takes, and how it gets over the death of a worker. `BENCHMARKS.md` has
-//! the commands and figures.
+//! The pipeline end to end on a local Firestore: scoring rate, billed operations, memory, and
+//! recovery after a worker is killed. `BENCHMARKS.md` has the commands and figures.
 //!
 //!     cargo bench --bench pipeline -- throughput [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- workers [OBSERVATIONS]
@@ -12,6 +11,15 @@
 //!     cargo bench --bench pipeline -- month
 //!     cargo bench --bench pipeline -- scale
 //!     cargo bench --bench pipeline -- decide
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts and times of a benchmark are small, and its figures are rounded"
+)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 mod backlog;
 mod ceiling;
@@ -50,7 +58,9 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |index: usize, default: usize| match arguments.get(index) {
-        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number")),
+        Some(text) => {
+            text.parse().map_err(|_| format!("invalid argument {text:?}: expected a number"))
+        }
         None => Ok(default),
     };
     match arguments.first().map_or("", String::as_str) {
@@ -70,8 +80,8 @@ async fn main() -> Result<()> {
             throughput::billing().await
         }
         other => Err(format!(
-            "{other:?} is none of throughput, workers, billing, steady, idle, backlog, recovery, \
-             month, scale, decide"
+            "unknown benchmark {other:?}: expected throughput, workers, billing, steady, idle, \
+             backlog, recovery, month, scale or decide"
         )
         .into()),
     }
@@ -83,13 +93,13 @@ async fn connect(server: &Server, project: &str) -> Result<Store> {
     Ok(store)
 }
 
-/// One pass over everything; gives how long it took.
+/// Scores everything in one pass; gives the time that it took.
 async fn score(store: &Store, expected: usize) -> Result<Duration> {
     let mut job = ScoreJob::new(store.clone(), ScoreOptions::default());
     let began = Instant::now();
     let report = job.pass(DAY_END + 60_000, &CancellationToken::new(), &|_| ()).await?;
     if report.scored != expected as u64 {
-        return Err(format!("{} of {expected} observations were scored", report.scored).into());
+        return Err(format!("scored {} of {expected} observations", report.scored).into());
     }
     Ok(began.elapsed())
 }

@@ -1,6 +1,6 @@
 //! The memory of a worker over a month of virtual time: windows advance, retention archives and
-//! deletes, and nothing may grow. The worker is a process of its own that runs the pass it is told
-//! to, at the time it is told.
+//! deletes, and memory must not grow. The worker is a separate process that runs each pass on
+//! command, at a given time.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use f0_learning::store::Store;
 use firestore_kit::Connection;
 
 use crate::load::{DAY, DAY_END, HOUR, Load};
-use crate::process::{Process, forget_peak, memory};
+use crate::process::{Process, memory, reset_peak};
 use crate::server::Server;
 use crate::time::Time;
 use crate::worker::{Job, Worker};
@@ -26,10 +26,11 @@ const SAMPLE_DAYS: i64 = 3;
 const AN_HOUR: usize = 2_000;
 const PASSES_AN_HOUR: usize = 4;
 
-/// Retention works for most of the month: it keeps as little as it may.
+/// Retention keeps the minimum, so that it works for most of the month.
 const KEPT_DAYS: u32 = MIN_DAYS;
 
-/// What the worker is called as, before the address of the store and the archive's folder.
+/// The first argument of the worker process, before the address of the store and the folder of the
+/// archive.
 pub const WORKER: &str = "month-worker";
 
 pub async fn run() -> Result<()> {
@@ -41,7 +42,7 @@ pub async fn run() -> Result<()> {
     println!(
         "{DAYS} days, {AN_HOUR} observations an hour over {COMPONENTS} components, {KEPT_DAYS} days \
          kept:\n{:>6} {:>12} {:>14} {:>13}",
-        "day", "worker MiB", "its peak MiB", "store MiB"
+        "day", "worker MiB", "peak MiB", "store MiB"
     );
     for hour in 0..DAYS * 24 {
         work_for_an_hour(&store, &mut worker, hour).await?;
@@ -55,17 +56,17 @@ pub async fn run() -> Result<()> {
                 mib(id, "VmHWM:"),
                 mib(server.id(), "VmRSS:")
             );
-            forget_peak(id)?;
+            reset_peak(id)?;
         }
     }
     worker.pass(Job::Score, START + DAYS * DAY + 60_000)?;
-    // Whole days: the last pass kept those that were not yet over `KEPT_DAYS` days ago.
+    // Retention deletes whole days: it kept each day that ended less than `KEPT_DAYS` days ago.
     let kept = AN_HOUR as u64 * 24 * (u64::from(KEPT_DAYS) + 1);
     let (rewards, _) = store.counts().await?;
     if rewards != kept {
-        return Err(format!("{rewards} rewards are left, not {kept}").into());
+        return Err(format!("{rewards} rewards are left, expected {kept}").into());
     }
-    println!("{kept} observations are left; {:.0} s on the wall", began.elapsed().as_secs_f64());
+    println!("{kept} observations are left; {:.0} s elapsed", began.elapsed().as_secs_f64());
     server.stop()
 }
 
@@ -89,7 +90,7 @@ async fn work_for_an_hour(store: &Store, worker: &mut Remote, hour: i64) -> Resu
     Ok(())
 }
 
-/// The worker's process as the benchmark speaks to it: a line for each pass, and one in answer.
+/// The worker process: the benchmark writes a line for each pass, and reads a line in answer.
 struct Remote {
     process: Process,
     input: ChildStdin,
@@ -114,7 +115,7 @@ impl Remote {
         writeln!(self.input, "{} {now}", job.name())?;
         let mut answer = String::new();
         if self.output.read_line(&mut answer)? == 0 {
-            return Err(format!("the worker ended in a pass of {}", job.name()).into());
+            return Err(format!("the worker ended during a pass of {}", job.name()).into());
         }
         if job == Job::Retain {
             eprint!("{answer}");
@@ -123,17 +124,19 @@ impl Remote {
     }
 }
 
-/// The worker's side.
+/// The main function of the worker process.
 pub async fn worker(arguments: &[String]) -> Result<()> {
-    let [address, archive] = arguments else { return Err("no address and archive".into()) };
+    let [address, archive] = arguments else {
+        return Err("expected the address of the store and the archive folder".into());
+    };
     let store = Store::connect(&Connection::local(PROJECT, address)).await?;
     let time = Time::at(START);
     let mut worker = Worker::new(&store, &time, true, Path::new(archive), KEPT_DAYS)?;
     for line in std::io::stdin().lines() {
         let line = line?;
-        let asked = line.split_once(' ').ok_or("no time")?;
-        let job = Job::of_name(asked.0).ok_or("no job")?;
-        time.set(asked.1.parse()?);
+        let (job, now) = line.split_once(' ').ok_or("no time")?;
+        let job = Job::of_name(job).ok_or("unknown job")?;
+        time.set(now.parse()?);
         worker.hold(job).await?;
         println!("{}", worker.pass(job).await?);
     }

@@ -1,10 +1,10 @@
-//! Processes that end with the value that stands for them, and their memory.
+//! Processes that are killed when their value is dropped, and their memory.
 
 use std::process::{Child, Command};
 
 use crate::Result;
 
-/// The service's binary.
+/// The binary of the service.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_f0-learning");
 
 pub struct Process(pub Child);
@@ -14,7 +14,7 @@ impl Process {
         Ok(Self(command.spawn()?))
     }
 
-    /// Ends it with SIGKILL: it gets to do nothing more.
+    /// Ends it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.0.kill()?;
         self.0.wait()?;
@@ -24,20 +24,20 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // After `kill` there is nothing left to end.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A line of the process's status, such as `VmRSS:` or `VmHWM:`, in KiB.
+/// A value from the status of a process, such as `VmRSS:` or `VmHWM:`, in KiB.
 pub fn memory(process: u32, line: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let found = status.lines().find(|text| text.starts_with(line))?;
     found.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Lets the kernel measure the peak (`VmHWM`) anew (proc_pid_clear_refs(5)).
-pub fn forget_peak(process: u32) -> Result<()> {
+/// Resets the peak (`VmHWM`) that the kernel measures (proc_pid_clear_refs(5)).
+pub fn reset_peak(process: u32) -> Result<()> {
     Ok(std::fs::write(format!("/proc/{process}/clear_refs"), "5")?)
 }

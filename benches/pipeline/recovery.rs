@@ -1,5 +1,4 @@
-//! A worker that is killed in the midst of a pass, and how long it takes until another one, which
-//! runs beside it, has scored everything.
+//! A worker is killed during a pass: the time until a second running worker has scored everything.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
@@ -19,14 +18,14 @@ use crate::{Result, connect, median};
 /// Two chunks: the pass is killed in one of them.
 const OBSERVATIONS: usize = 40_000;
 
-/// How long after now the observations are stamped, in milliseconds: all are written by then, so
+/// How far ahead of now the observations are stamped, in milliseconds: all are written by then, so
 /// that one pass finds them all.
 const AHEAD_MS: i64 = 8_000;
 
-/// Between two kills, how much later in the pass the next one comes.
+/// How much later in its pass each kill comes than the kill before.
 const LATER: Duration = Duration::from_millis(200);
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub async fn run(lease_seconds: usize, kills: usize) -> Result<()> {
@@ -42,7 +41,7 @@ pub async fn run(lease_seconds: usize, kills: usize) -> Result<()> {
     }
     println!(
         "  medians: {:.1} s from the kill until all was scored and counted, of which {:.1} s until \
-         the lease had run out, and {:.1} s after that",
+         the lease expired, and {:.1} s after that",
         median(all),
         median(waits),
         median(works)
@@ -50,7 +49,7 @@ pub async fn run(lease_seconds: usize, kills: usize) -> Result<()> {
     server.stop()
 }
 
-/// Seconds, from the kill on.
+/// Times in seconds since the kill.
 struct Recovery {
     rewards: u64,
     lease: f64,
@@ -63,7 +62,7 @@ impl std::fmt::Display for Recovery {
         let work = total - lease;
         write!(
             f,
-            "killed at {rewards} rewards; the lease ran for another {lease:.1} s; all was scored and \
+            "killed at {rewards} rewards; the lease expired after {lease:.1} s; all was scored and \
              counted after {total:.1} s, {work:.1} s later"
         )
     }
@@ -76,7 +75,7 @@ async fn recover(server: &Server, kill: usize, lease_seconds: usize) -> Result<R
     let holder = until(async || Ok(store.lease("score").await?)).await?.holder;
     let _second = worker(server, &project, lease_seconds).await?;
     let stamp = Clock::system().now() + AHEAD_MS;
-    // The same for all: a pass finds either none of them or all.
+    // All have the same time, so that a pass finds either none of them or all.
     let times = stamp..stamp;
     Load { numbers: 0..OBSERVATIONS, times, components: COMPONENTS, shards: 0 }
         .write(&store)
@@ -92,7 +91,7 @@ async fn recover(server: &Server, kill: usize, lease_seconds: usize) -> Result<R
     let lease = store.lease("score").await?.ok_or("no lease")?;
     let (rewards, _) = store.counts().await?;
     if lease.holder != holder {
-        return Err("the worker that was killed had lost its lease before".into());
+        return Err("the worker had lost its lease before it was killed".into());
     }
     if counted(&store).await? == OBSERVATIONS as u64 {
         return Err("the pass had ended before it was killed".into());
@@ -100,7 +99,7 @@ async fn recover(server: &Server, kill: usize, lease_seconds: usize) -> Result<R
     until(async || Ok((counted(&store).await? == OBSERVATIONS as u64).then_some(()))).await?;
     let total = began.elapsed().as_secs_f64();
     if store.counts().await? != (OBSERVATIONS as u64, 0) {
-        return Err("there is not one reward for each observation".into());
+        return Err("the number of rewards differs from the number of observations".into());
     }
     let lease = (lease.until - killed_at).max(0) as f64 / 1_000.0;
     Ok(Recovery { rewards, lease, total })
@@ -113,7 +112,7 @@ async fn counted(store: &Store) -> Result<u64> {
     Ok(week.map(|stats| stats.stats.n).sum())
 }
 
-/// `serve`, with its first pass behind it.
+/// Starts `serve` and waits for its first pass.
 async fn worker(server: &Server, project: &str, lease_seconds: usize) -> Result<Process> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let process = Process::spawn(
@@ -135,14 +134,14 @@ async fn worker(server: &Server, project: &str, lease_seconds: usize) -> Result<
     Ok(process)
 }
 
-/// Looks until there is something to see.
-async fn until<T>(look: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+/// Polls until there is a result.
+async fn until<T>(poll: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
-        if let Some(seen) = look().await? {
-            return Ok(seen);
+        if let Some(found) = poll().await? {
+            return Ok(found);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
-    Err("it did not come about in ten minutes".into())
+    Err("timed out after ten minutes".into())
 }

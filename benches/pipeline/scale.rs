@@ -1,21 +1,21 @@
-//! What 1,000, 10,000 and 100,000 observations a second need: how many writes a second the busiest
-//! part of an index takes, how often the busiest statistics are written, and what is billed, by
-//! running some seconds of each rate through the jobs.
+//! The needs of 1,000, 10,000 and 100,000 observations a second: writes a second to the busiest
+//! part of an index, writes a second to the busiest statistics, and billed operations. A few
+//! seconds of each rate run through the jobs.
 
 use f0_learning::jobs::score::ScoreOptions;
 use f0_learning_core::sharding::shard_of;
 
 use crate::Result;
 use crate::cost::Cost;
-use crate::load::{COMPONENTS, DAY, DAY_END, Load, ask_for_shards};
+use crate::load::{COMPONENTS, DAY, DAY_END, Load, configure_shards};
 use crate::worker::Job;
 use crate::world::World;
 
-/// Observations a second, and how many seconds of it are run.
+/// Observations a second, and the seconds of that rate that are run.
 const RATES: [(usize, usize); 3] = [(1_000, 60), (10_000, 30), (100_000, 5)];
 
-/// Observations a second that a shard is to have: half of what Firestore gives an index over a
-/// rising field, so that there is room for peaks.
+/// Planned observations a second for each shard: half the limit of an index over a rising field, so
+/// that there is room for peaks.
 /// https://firebase.google.com/docs/firestore/best-practices
 const A_SHARD: usize = 250;
 const LIMIT: usize = 500;
@@ -40,20 +40,21 @@ pub async fn run() -> Result<()> {
         // Each shard is scored once a minute, in chunks; each commits the series of its components.
         let chunks = (rate * 60).div_ceil(shards as usize).div_ceil(ScoreOptions::default().chunk);
         let series = f64::from(shards) * chunks as f64 / 60.0;
-        let told = if busiest > LIMIT { "too many" } else { "" };
+        let verdict = if busiest > LIMIT { "too many" } else { "" };
         println!(
             "{rate:>8} {shards:>7} {rate:>14} {busiest:>16} {series:>15.2} {scored:>11.1} \
-             {reconciled:>10} {told}"
+             {reconciled:>10} {verdict}"
         );
     }
     println!(
-        "an index over a rising field takes {LIMIT} writes a second for each shard; `reconcile` is the \
-         reads of a pass over what was run, {COMPONENTS} components"
+        "an index over a rising field takes at most {LIMIT} writes a second for each shard; \
+         `reconcile` is the reads of one pass over the observations of the run; {COMPONENTS} \
+         components"
     );
     Ok(())
 }
 
-/// The most observations that come to one shard within one second.
+/// The most observations of one shard within one second.
 fn busiest(rate: usize, seconds: usize, shards: u32) -> usize {
     let of_second = |second: usize| {
         let mut counts = vec![0; shards as usize];
@@ -67,11 +68,11 @@ fn busiest(rate: usize, seconds: usize, shards: u32) -> usize {
     (0..seconds).map(of_second).max().unwrap_or_default()
 }
 
-/// Billed operations per 1,000 observations of scoring, beside the components' own writes, and the
+/// Billed operations of scoring per 1,000 observations, without the components' own writes, and the
 /// reads of one reconciliation.
 async fn billed(rate: usize, seconds: usize, shards: u32) -> Result<(f64, u64)> {
     let world = World::at(START).await?;
-    ask_for_shards(&world.store, shards).await?;
+    configure_shards(&world.store, shards).await?;
     let mut worker = world.worker(false, 30)?;
     world.pass(&mut worker, Job::Score).await?;
     let times = START + 10_000..START + 10_000 + 1_000 * seconds as i64;

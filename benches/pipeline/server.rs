@@ -1,4 +1,4 @@
-//! The local Firestore as a process of its own, so that its memory and time are its own.
+//! The local Firestore as a separate process, so that its memory and CPU time are measured apart.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -36,14 +36,14 @@ impl Server {
             .filter(|word| word.starts_with("127.0.0.1:"))
             .map(str::to_owned)
             .collect();
-        // What it prints at its end must find a reader.
+        // The process would fail to print its last lines without a reader.
         std::thread::spawn(move || stdout.lines().for_each(drop));
         match &addresses[..] {
             [address, meter] => {
                 let (address, meter) = (address.clone(), meter.clone());
                 Ok(Self { process, address, meter, _folder: folder })
             }
-            _ => Err(format!("the server said {line:?}").into()),
+            _ => Err(format!("expected two addresses, the server printed {line:?}").into()),
         }
     }
 
@@ -64,13 +64,11 @@ impl Server {
         Ok(Billed { reads, writes, deletes: read("deletes")? }.into())
     }
 
-    /// Makes this go wrong from now on.
+    /// Injects these faults from now on.
     pub async fn set_faults(&self, plan: &Plan) -> Result<()> {
         match http(&self.meter, "PUT", "/faults", &serde_json::to_string(plan)?).await? {
             (200, _) => Ok(()),
-            (status, body) => {
-                Err(format!("the plan of faults was answered {status}: {body}").into())
-            }
+            (status, body) => Err(format!("cannot set the faults: {status}: {body}").into()),
         }
     }
 
@@ -79,7 +77,7 @@ impl Server {
     }
 }
 
-/// The status and body that a request for JSON is answered with.
+/// Sends a request with a JSON body; gives the status and body of the response.
 pub async fn http(address: &str, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(

@@ -1,5 +1,5 @@
-//! What Firestore would bill in steady state, with every job on its default timer: an hour of
-//! virtual time at several rates, and what comes once a day and once a week.
+//! The bill of the steady state, with every job on its default timer: an hour of virtual time at
+//! several rates, and the daily and weekly passes.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::world::World;
 /// Observations a second.
 const RATES: [usize; 3] = [1, 10, 50];
 
-/// What there is when the hour begins, in hours. Reconciliation looks back over three, and on to
-/// the full hour before.
+/// Hours of observations before the measured hour. Reconciliation looks back three hours, from the
+/// full hour before.
 const HISTORY: i64 = 4;
 
 const SECONDS_A_DAY: usize = 86_400;
@@ -24,7 +24,7 @@ const SECONDS_A_DAY: usize = 86_400;
 const MIDNIGHT: i64 = DAY_END - DAY_END % DAY;
 const NOON: i64 = MIDNIGHT + 12 * HOUR;
 
-/// What each job was billed, and the leases that the scheduler asks for.
+/// The bill of each job, and of the leases that the scheduler takes.
 #[derive(Default)]
 struct Bill {
     jobs: BTreeMap<Job, Cost>,
@@ -38,7 +38,7 @@ impl Bill {
 }
 
 pub async fn run() -> Result<()> {
-    let seldom = Seldom::measure().await?;
+    let rare = Rare::measure().await?;
     let without = hour(RATES[0], false).await?.of(Job::Score);
     println!(
         "billed operations per 1,000 observations, {COMPONENTS} components, default timers:\n\
@@ -56,7 +56,7 @@ pub async fn run() -> Result<()> {
     let mut of_scoring = None;
     for rate in RATES {
         let bill = hour(rate, true).await?;
-        // A pass renews its lease by the clock, so that the number of observations is no matter.
+        // A pass renews its lease by the clock, whatever the number of observations.
         let leases = *of_scoring.get_or_insert_with(|| bill.of(Job::Score) - without);
         let observations = rate * 3_600;
         let each = |cost: Cost| per_thousand(cost.total() as f64, observations);
@@ -64,10 +64,10 @@ pub async fn run() -> Result<()> {
             each(bill.of(Job::Score) - leases),
             each(leases) + each(bill.leases),
             each(bill.of(Job::Reconcile)),
-            seldom.deep,
-            seldom.full,
+            rare.deep,
+            rare.full,
             each(bill.of(Job::Tune)) + each(bill.of(Job::Check)) + each(bill.of(Job::Guard)),
-            seldom.retain,
+            rare.retain,
         ];
         let [scoring, leases, reconcile, deep, full, tune, retain] = parts;
         println!(
@@ -83,7 +83,7 @@ fn per_thousand(operations: f64, observations: usize) -> f64 {
     operations * 1_000.0 / observations as f64
 }
 
-/// An hour after noon, on top of some hours that are scored already.
+/// Runs the hour after noon, with the hours before it already scored.
 async fn hour(rate: usize, leased: bool) -> Result<Bill> {
     let world = World::at(NOON).await?;
     let mut worker = world.worker(leased, RetainOptions::default().days)?;
@@ -93,7 +93,7 @@ async fn hour(rate: usize, leased: bool) -> Result<Bill> {
         components: COMPONENTS,
         shards: 0,
     };
-    eprintln!("{rate} a second: what is there before, and the first passes");
+    eprintln!("{rate} a second: earlier observations, and the first passes");
     load.write(&world.store).await?;
     for job in [Job::Score, Job::Reconcile, Job::Tune, Job::Check, Job::Guard] {
         world.pass(&mut worker, job).await?;
@@ -123,18 +123,18 @@ async fn hour(rate: usize, leased: bool) -> Result<Bill> {
     Ok(bill)
 }
 
-/// What comes once a day or once a week, for 1,000 observations of that time. It is measured at one
-/// observation a second. Firestore bills it by the document, so that it is the same at any rate.
-struct Seldom {
-    /// Reconciliation looks over the longest window, beyond what each of its passes looks at.
+/// The bill of the daily and weekly passes per 1,000 observations of their time. It is measured at
+/// one observation a second. Firestore bills by the document, so that it is the same at any rate.
+struct Rare {
+    /// Once a day reconciliation reads the longest window, beyond what each pass reads.
     deep: f64,
-    /// Once a week it looks at everything, beyond what it looks at each day.
+    /// Once a week it reads everything, beyond what it reads each day.
     full: f64,
     retain: f64,
 }
 
-impl Seldom {
-    /// Days of observations that are there in the last deep pass.
+impl Rare {
+    /// Days of observations that are stored during the last deep pass.
     const PRESENT: f64 = 10.0;
 
     async fn measure() -> Result<Self> {
@@ -147,7 +147,7 @@ impl Seldom {
             components: COMPONENTS,
             shards: 0,
         };
-        eprintln!("a day that is old, a week and two days, and the passes over them");
+        eprintln!("one day past retention, nine recent days, and the passes over them");
         load(0..1, MIDNIGHT - i64::from(retention) * DAY).write(&world.store).await?;
         load(1..8, MIDNIGHT - 2 * DAY).write(&world.store).await?;
         world.pass(&mut worker, Job::Score).await?;
@@ -166,12 +166,12 @@ impl Seldom {
         world.end().await;
         println!(
             "at 1 observation a second: reconcile over everything, 8 days, {full}; over the last 7 \
-             days, with 9 there, {}; with 10 there, {}; over the last hours {recent}; retain, of \
+             days, with 9 stored, {}; with 10 stored, {}; over the last hours {recent}; retain, of \
              one day, {retain}",
             deep[0], deep[1]
         );
-        // A day that is over is kept for so many more, so that one more is there in part. What a
-        // deep pass is billed rises with what is there: it counts the whole collection.
+        // Retention keeps whole days after their end, so that one more day is stored in part. The
+        // bill of a deep pass grows with the stored days, because it counts the whole collection.
         let kept = f64::from(retention + 1);
         let of_a_day = (deep[1] - deep[0]).total() as f64;
         let deep = deep[1].total() as f64 + of_a_day * (kept - Self::PRESENT);

@@ -1,5 +1,5 @@
-//! How fast observations are scored beside the raw ceiling of the same reads and writes, and what a
-//! pass over many is billed.
+//! The rate of scoring compared with the raw ceiling of the same reads and writes, and the bill of
+//! a large pass.
 
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 
@@ -7,7 +7,7 @@ use crate::load::{COMPONENTS, DAY_END, Load};
 use crate::server::Server;
 use crate::{ROUNDS, Result, ceiling, connect, median, rate, score};
 
-/// Rounds of ceiling and pass, so that both meet the same weather; which comes first takes turns.
+/// Each round measures ceiling and pass on the same load of the machine, in alternating order.
 pub async fn run(total: usize) -> Result<()> {
     for durable in [false, true] {
         let server = Server::start(durable)?;
@@ -16,7 +16,7 @@ pub async fn run(total: usize) -> Result<()> {
             let project = format!("demo-score-{round}");
             let store = connect(&server, &project).await?;
             Load::last_hour(total).write(&store).await?;
-            // The first query makes the local Firestore build its index: neither side is to pay.
+            // The first query makes the local Firestore build its index, which belongs to neither.
             ScoreJob::new(store.clone(), ScoreOptions::default()).backlog(DAY_END).await?;
             let (ceiling, pass) = if round % 2 == 0 {
                 let ceiling = ceiling::run(&server, &project).await?;

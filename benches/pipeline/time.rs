@@ -1,4 +1,4 @@
-//! A clock that is set, and the timers of `serve` read off it.
+//! A clock that the benchmark sets, and the timers of `serve` on that clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,8 +30,8 @@ impl Time {
     }
 }
 
-/// A cron expression of six fields of the kinds that `Schedule::default` has: `*`, `*/n` or a
-/// number for second, minute and hour, and `*` for the day.
+/// A cron expression of the kind that `Schedule::default` has: `*`, `*/n` or a number for second,
+/// minute and hour, and `*` for the other three fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
     second: Field,
@@ -71,11 +71,12 @@ impl Timer {
                 minute: Field::parse(minute)?,
                 hour: Field::parse(hour)?,
             }),
-            _ => Err(format!("{expression:?} is a timer that the benchmark cannot read").into()),
+            _ => Err(format!("cannot parse the timer {expression:?}: expected *, */n or a number")
+                .into()),
         }
     }
 
-    /// Whether it falls due in the second that begins at this time (UTC).
+    /// Whether it is due in the second that begins at this time (UTC).
     pub fn is_due(self, ms: i64) -> bool {
         let seconds = ms.div_euclid(1_000);
         self.second.holds(seconds.rem_euclid(60))

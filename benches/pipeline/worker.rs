@@ -1,4 +1,4 @@
-//! The jobs of a worker as `serve` runs them, called by hand on a clock that is set.
+//! The jobs of a worker as `serve` runs them, called by hand on the clock of the benchmark.
 
 use std::path::Path;
 
@@ -73,7 +73,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// With the leases of production or, alone at the store, with none.
+    /// With the leases of production, or without leases as the only worker.
     pub fn new(
         store: &Store,
         time: &Time,
@@ -83,7 +83,8 @@ impl Worker {
     ) -> Result<Self> {
         let leases = || leased.then(|| Leases::new(store.clone(), time.clock()));
         let score = ScoreJob::new(store.clone(), ScoreOptions::default());
-        let archive = Archive::open(archive.to_str().ok_or("a folder without a name")?)?;
+        let archive =
+            Archive::open(archive.to_str().ok_or("the path of the archive is not UTF-8")?)?;
         let retention = RetainOptions { days, ..RetainOptions::default() };
         Ok(Self {
             store: store.clone(),
@@ -101,22 +102,22 @@ impl Worker {
         })
     }
 
-    /// Takes or renews the lease that the scheduler asks for before a pass. Scoring asks for its
-    /// own, and the check has none.
+    /// Takes or renews the lease that the scheduler takes before a pass. Scoring takes its own
+    /// lease, and the check needs none.
     pub async fn hold(&mut self, job: Job) -> Result<()> {
         match (&mut self.leases, job) {
             (Some(leases), Job::Reconcile | Job::Tune | Job::Guard | Job::Retain) => {
                 if leases.hold(job.name()).await? {
                     Ok(())
                 } else {
-                    Err(format!("somebody else holds the lease of {}", job.name()).into())
+                    Err(format!("another worker holds the lease of {}", job.name()).into())
                 }
             }
             _ => Ok(()),
         }
     }
 
-    /// One pass; what it did, in words.
+    /// Runs one pass; gives its report as text.
     pub async fn pass(&mut self, job: Job) -> Result<String> {
         let (now, stop) = (self.time.now(), &self.stop);
         Ok(match job {

@@ -1,5 +1,5 @@
-//! Several workers on one store, each scoring its share of four shards: on the machine as it is,
-//! and with rewards that are answered late, so that waiting and not the machine is the limit.
+//! Several workers on one store, each scoring its share of four shards: first limited by the
+//! machine, then with delayed answers to writes, so that waiting is the limit.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use firestore_local::{Fault, Plan, Rule};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{DAY_END, Load, ask_for_shards};
+use crate::load::{DAY_END, Load, configure_shards};
 use crate::server::Server;
 use crate::time::Time;
 use crate::{ROUNDS, Result, connect, median, rate};
@@ -19,8 +19,9 @@ use crate::{ROUNDS, Result, connect, median, rate};
 const SHARDS: u32 = 4;
 const WORKERS: [usize; 3] = [1, 2, 4];
 
-/// How late a batch of rewards is answered in the second part, in milliseconds. Eight batches of
-/// 500 are under way at once, so that one worker comes to 4,000 observations a second at most.
+/// The delay of each answer to a batch of rewards in the second part, in milliseconds. Eight
+/// batches of 500 are in flight at once, so that one worker scores at most 4,000 observations a
+/// second.
 const DELAY: u64 = 1_000;
 
 pub async fn run(total: usize) -> Result<()> {
@@ -30,7 +31,7 @@ pub async fn run(total: usize) -> Result<()> {
         for round in 0..ROUNDS {
             let mut of_round = [0.0; WORKERS.len()];
             for step in 0..WORKERS.len() {
-                // Each round begins with another number of workers.
+                // Each round starts with another number of workers.
                 let which = (round + step) % WORKERS.len();
                 let time = score(WORKERS[which], total, delay).await?;
                 of_round[which] = rate(total, time);
@@ -43,7 +44,9 @@ pub async fn run(total: usize) -> Result<()> {
         }
         match delay {
             0 => println!("{total} observations on {SHARDS} shards:"),
-            _ => println!("the same, each batch of rewards answered {delay} ms late:"),
+            _ => {
+                println!("the same, with each answer to a batch of rewards delayed by {delay} ms:");
+            }
         }
         for (which, workers) in WORKERS.into_iter().enumerate() {
             println!(
@@ -56,11 +59,11 @@ pub async fn run(total: usize) -> Result<()> {
     Ok(())
 }
 
-/// How long so many workers take for everything that waits, once they have shared the shards.
+/// The time in which the workers score everything, once they have shared the shards.
 async fn score(workers: usize, total: usize, delay: u64) -> Result<Duration> {
     let server = Server::start(false)?;
     let store = connect(&server, "demo-workers").await?;
-    ask_for_shards(&store, SHARDS).await?;
+    configure_shards(&store, SHARDS).await?;
     let time = Time::at(DAY_END);
     let mut jobs = Vec::new();
     for _ in 0..workers {
@@ -75,12 +78,12 @@ async fn score(workers: usize, total: usize, delay: u64) -> Result<Duration> {
         server.set_faults(&Plan { rules: vec![rule], ..Plan::none() }).await?;
     }
     let began = Instant::now();
-    let mut under_way = JoinSet::new();
+    let mut running = JoinSet::new();
     for mut job in jobs {
-        under_way.spawn(async move { pass(&mut job).await.map_err(|error| error.to_string()) });
+        running.spawn(async move { pass(&mut job).await.map_err(|error| error.to_string()) });
     }
     let mut scored = 0;
-    while let Some(outcome) = under_way.join_next().await {
+    while let Some(outcome) = running.join_next().await {
         scored += outcome??.scored;
     }
     let took = began.elapsed();
@@ -91,19 +94,19 @@ async fn score(workers: usize, total: usize, delay: u64) -> Result<Duration> {
     Ok(took)
 }
 
-/// Passes over nothing until each worker has its share.
+/// Runs empty passes until each worker has its share of the shards.
 async fn share(jobs: &mut [ScoreJob], time: &Time) -> Result<()> {
     let share = SHARDS as usize / jobs.len();
-    let mut left = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..4 {
-        left.clear();
+        held.clear();
         for job in &mut *jobs {
-            left.push(SHARDS as usize - pass(job).await?.left_to_others as usize);
+            held.push(SHARDS as usize - pass(job).await?.left_to_others as usize);
         }
         time.set(time.now() + LEASE_MS / 2);
     }
-    if left.iter().any(|shards| *shards != share) {
-        return Err(format!("the workers hold {left:?} shards, not {share} each").into());
+    if held.iter().any(|shards| *shards != share) {
+        return Err(format!("the workers hold {held:?} shards, expected {share} each").into());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A local Firestore in this process, whose clock is set and whose meter is read.
+//! A local Firestore in this process, with a clock that the benchmark sets and a meter of the bill.
 
 use f0_learning::store::Store;
 use firestore_kit::Connection;
@@ -36,14 +36,14 @@ impl World {
         self.server.meter().total.into()
     }
 
-    /// What one pass is billed, after its lease.
+    /// The bill of the lease of one pass, and of the pass itself.
     pub async fn pass(&self, worker: &mut Worker, job: Job) -> Result<(Cost, Cost)> {
         let before = self.billed();
         worker.hold(job).await?;
         let held = self.billed();
-        let told = worker.pass(job).await?;
+        let report = worker.pass(job).await?;
         let done = self.billed();
-        eprintln!("  {}: {told}: {}", job.name(), done - held);
+        eprintln!("  {}: {report}: {}", job.name(), done - held);
         Ok((held - before, done - held))
     }
 

@@ -1,7 +1,8 @@
 """The regret of other learners in the worlds that `lab -- worlds` prints.
 
-Prints, separated by tabs: the world, whether floor and step bound hold, the policy, its mean
-regret, the standard error, and the regret after the world's change. Each hour all choices are made before any of their outcomes is learnt.
+Prints, separated by tabs: the world, whether floor and step bound apply, the policy, its mean
+regret, the standard error, and the regret after the world's change. All choices of an hour are made
+before the policy learns any of their outcomes.
 """
 
 import json
@@ -14,7 +15,7 @@ from mabwiser.mab import MAB, LearningPolicy
 from river import bandit, proba
 
 FLOOR, STEP = 0.05, 0.1
-# Draws from which the share that a policy gives each arm is estimated.
+# The number of draws that estimate the share of each arm under a policy.
 DRAWS = 500
 
 
@@ -88,7 +89,7 @@ POLICIES = {
 
 
 def within_bounds(wanted, before):
-    """The shares nearest to `wanted` above the floor and within a step of those before."""
+    """The shares nearest to `wanted` that keep the floor and the step bound from `before`."""
     low = numpy.maximum(FLOOR, before - STEP)
     high = numpy.maximum(low, before + STEP)
     least, most = -2.0, 2.0
@@ -103,7 +104,7 @@ def within_bounds(wanted, before):
 
 
 def regret(make, world, change, batch, bounded, seed):
-    """In all, and from the change on."""
+    """The total regret, and the regret after the change."""
     random.seed(seed)
     numpy.random.seed(seed)
     arms = len(world[0])

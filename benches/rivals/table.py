@@ -1,4 +1,4 @@
-"""Reads the lines of all learners and prints a table: by world and bounds, the least regret first."""
+"""Reads the lines of all learners and prints a table for each world and bounds, by regret."""
 
 import sys
 from collections import defaultdict
@@ -18,7 +18,7 @@ for (world, bounds), rows in sorted(worlds.items()):
     rivals = [row for row in rows if row[3] not in (OURS, ORACLE)]
     ours = next(row for row in rows if row[3] == OURS)
     best = min(rivals)
-    print(f"  ours / the best rival's: {ours[0] / best[0]:.2f}", end="")
+    print(f"  f0-learning / the best other learner: {ours[0] / best[0]:.2f}", end="")
     if changes:
         least = min(row[2] for row in rivals)
         print(f"; after the change: {ours[2] / least:.2f}", end="")

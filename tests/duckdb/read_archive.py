@@ -1,8 +1,8 @@
-"""Reads an archive with DuckDB: the files of `retain`, as an engine of others sees them.
+"""Checks the files that `retain` archived, with DuckDB as another engine.
 
     python read_archive.py FOLDER OBSERVATIONS
 
-FOLDER is what ARCHIVE_URL named; OBSERVATIONS is how many valid observations it must hold.
+FOLDER is the value of ARCHIVE_URL; OBSERVATIONS is the number of valid observations in it.
 """
 
 import json
@@ -22,7 +22,7 @@ def main() -> None:
         )
     one = lambda query: duckdb.execute(query).fetchone()
 
-    # The view of deploy/bigquery, in as far as the two dialects agree.
+    # The view of deploy/bigquery, translated to the dialect of DuckDB.
     sql = pathlib.Path(__file__).parents[2] / "deploy" / "bigquery" / "tables.sql"
     view = re.search(r"CREATE OR REPLACE VIEW f0_learning\.(.*)\Z", sql.read_text(), re.S).group(1)
     view = view.replace("f0_learning.", "").replace("TIMESTAMP_MILLIS", "epoch_ms")
@@ -35,20 +35,20 @@ def main() -> None:
     wrong = one(
         "SELECT count(*) FROM observations WHERE CAST(epoch_ms(ts) AS DATE) <> CAST(day AS DATE)"
     )[0]
-    assert wrong == 0, f"{wrong} observations lie in the partition of another day"
+    assert wrong == 0, f"{wrong} observations are in the partition of another day"
     kept = one("SELECT count(*) FROM observations WHERE json_extract_string(document, '$.meta.kept') = 'yes'")
-    assert kept[0] > 0, "what columns do not show is not in the document"
+    assert kept[0] > 0, "a field without a column is missing in `document`"
     unscored = one("SELECT count(*) FROM observations WHERE id NOT IN (SELECT id FROM rewards)")[0]
     rejected = one("SELECT count(*) FROM quarantine")[0]
-    assert unscored == rejected > 0, f"{unscored} without reward, {rejected} in quarantine"
+    assert unscored == rejected > 0, f"{unscored} without a reward, {rejected} in quarantine"
 
     for path in folder.glob("manifests/*/*/*.json"):
         manifest = json.loads(path.read_text())
         count, low, high = one(
             f"SELECT count(*), min(ts), max(ts) FROM '{folder}/{manifest['path']}'"
         )
-        told = (manifest["count"], manifest["minTs"], manifest["maxTs"])
-        assert (count, low, high) == told, f"{manifest['path']}: {(count, low, high)}, not {told}"
+        stated = (manifest["count"], manifest["minTs"], manifest["maxTs"])
+        assert (count, low, high) == stated, f"{manifest['path']}: {(count, low, high)}, expected {stated}"
     print(f"DuckDB {duckdb.__version__} read {rows} scored observations, {rejected} rejected")
 
 

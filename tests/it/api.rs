@@ -1,4 +1,4 @@
-//! The API, over HTTP: every transition, allowed and refused, and bad input of all kinds.
+//! The API over HTTP: every transition, allowed and refused, and bad input of all kinds.
 
 use crate::collection;
 use f0_learning::jobs::JobReport;
@@ -8,7 +8,7 @@ use f0_learning_core::policy::PolicyStatus;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{Service, TOKEN, answer};
+use crate::support::http::{Service, TOKEN, answer};
 use crate::support::{START, assert_sound, draft, fields, key, put, seeded_store, statuses};
 
 async fn status(store: &Store, version: &str) -> PolicyStatus {
@@ -20,7 +20,7 @@ async fn entries(store: &Store) -> usize {
 }
 
 #[tokio::test]
-async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id() {
+async fn every_transition_answers_with_the_new_state_and_its_audit_id() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.0")] {
@@ -36,8 +36,8 @@ async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id
     assert_eq!(trail.entry.reason.as_deref(), Some("it is better"));
 
     let stale = json!({ "id": "router-core", "version": "1.0.2" });
-    let told = service.post("/ops/policies/activate", &stale).await.problem(409);
-    assert!(told.contains("gpt-5 0.6 to 0.5") && told.contains("force"), "{told}");
+    let problem = service.post("/ops/policies/activate", &stale).await.problem(409);
+    assert!(problem.contains("gpt-5 0.6 to 0.5") && problem.contains("force"), "{problem}");
     let rejected = service.post("/ops/policies/reject", &stale).await.ok();
     assert_eq!(rejected["policy"]["status"], "rejected");
     service.post("/ops/policies/reject", &stale).await.problem(409);
@@ -65,7 +65,7 @@ async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id
     service.post("/ops/policies/rollback", &named).await.ok();
     let done = service.post("/ops/policies/activate", &forced).await.ok();
     assert_eq!(done["to"], "1.0.4");
-    assert_sound(&store, "router-core", "after a day of the API").await;
+    assert_sound(&store, "router-core", "after every transition over HTTP").await;
 }
 
 #[tokio::test]
@@ -102,14 +102,14 @@ async fn experiments_are_started_shown_and_stopped() {
 }
 
 #[tokio::test]
-async fn the_specifications_curl_rolls_back() {
+async fn the_curl_command_of_the_specification_rolls_back() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.1")] {
         let id = draft(&store, version, parent).await;
         store.activate(&id, false, &crate::support::ada()).await.unwrap();
     }
-    // `curl -d` names the content type of a form.
+    // `curl -d` sends the content type of a form.
     let request = service.request(Method::POST, "/ops/policies/rollback").bearer_auth(TOKEN);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     answer(request.body(r#"{"id":"router-core","version":"1.0.1"}"#)).await.ok();
@@ -118,7 +118,7 @@ async fn the_specifications_curl_rolls_back() {
 }
 
 #[tokio::test]
-async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
+async fn probes_report_two_active_versions_until_repair_archives_one() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let second = json!({
@@ -145,7 +145,7 @@ async fn repair_mends_what_was_set_by_hand_and_probes_tell_of_it_until_then() {
 }
 
 #[tokio::test]
-async fn flags_are_changed_with_an_entry() {
+async fn changing_flags_writes_an_audit_entry() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let asked = json!({ "learning": { "enabled": false }, "reason": "night" });
@@ -164,7 +164,7 @@ async fn flags_are_changed_with_an_entry() {
 }
 
 #[tokio::test]
-async fn a_key_carries_a_request_out_once_and_only_that_request() {
+async fn an_idempotency_key_runs_one_request_once() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -185,7 +185,7 @@ async fn a_key_carries_a_request_out_once_and_only_that_request() {
 }
 
 #[tokio::test]
-async fn the_name_given_beside_the_token_is_recorded_beside_it() {
+async fn the_x_actor_header_is_recorded_as_the_actor_name() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     let body = json!({ "id": "router-core", "reason": "a launch" }).to_string();
@@ -198,7 +198,7 @@ async fn the_name_given_beside_the_token_is_recorded_beside_it() {
 }
 
 #[tokio::test]
-async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
+async fn paging_returns_every_item_exactly_once() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for patch in 1..=7 {
@@ -206,7 +206,7 @@ async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
     }
     for n in 0..5 {
         let outcome = f0_learning_core::observation::Outcome::Success;
-        // Two share a time: the document's id decides.
+        // Two have the same time: the document's id decides their order.
         crate::support::record(&store, "c", outcome, 1.0, START + n / 2).await;
     }
     crate::support::score(&store, START + 1_000).await;
@@ -237,7 +237,7 @@ async fn lists_are_paged_to_their_end_without_loss_or_repetition() {
         assert_eq!(seen.len(), expected, "{path}");
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), expected, "{path} repeats");
+        assert_eq!(seen.len(), expected, "{path} repeats an item");
     }
     let recent = service.get(&format!("/ops/audit?since={}", START + 1)).await.ok();
     assert_eq!(recent["items"], json!([]));
@@ -257,13 +257,13 @@ async fn versions_and_their_differences_are_shown() {
     assert_eq!(diff["from"], "1.0.0");
     let weight = json!({ "path": "modelWeights.gpt-5", "from": 0.6, "to": 0.5 });
     assert!(diff["changes"].as_array().unwrap().contains(&weight), "{diff}");
-    service.get("/ops/policies/nobody").await.problem(404);
+    service.get("/ops/policies/unknown").await.problem(404);
     service.get("/ops/policies/router-core/versions/9.9.9").await.problem(404);
     service.get("/ops/policies/router-core/diff?to=9.9.9").await.problem(404);
 }
 
 #[tokio::test]
-async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
+async fn bad_input_is_answered_with_a_problem_and_writes_nothing() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -271,7 +271,7 @@ async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
     let id = "router-core";
     let weights = |weights: Value| json!({ "id": id, "params": { "modelWeights": weights } });
     for (path, body, status) in [
-        ("activate", json!({ "id": "nobody", "version": "1.0.0" }), 404),
+        ("activate", json!({ "id": "unknown", "version": "1.0.0" }), 404),
         ("activate", json!({ "id": id, "version": "1.0" }), 400),
         ("activate", json!({ "id": id }), 400),
         ("activate", json!({ "id": id, "version": "1.0.1", "forced": true }), 400),
@@ -296,8 +296,8 @@ async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
         ("override", weights(json!({ "x".repeat(1_501): 1 })), 422),
         ("override", json!({ "id": id, "params": {} }), 422),
     ] {
-        let told = service.post(&format!("/ops/policies/{path}"), &body).await.problem(status);
-        assert!(!told.is_empty() && told.len() < 10_000, "{path}");
+        let detail = service.post(&format!("/ops/policies/{path}"), &body).await.problem(status);
+        assert!(!detail.is_empty() && detail.len() < 10_000, "{path}");
     }
     for (body, status) in [
         ("{\"id\": \"router-core\"".to_owned(), 400),
@@ -345,15 +345,22 @@ async fn bad_input_is_a_problem_that_names_it_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn an_odd_document_in_the_store_is_never_a_servers_error() {
+async fn a_malformed_document_is_never_a_server_error() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
-    let odd = json!({ "id": "router-core", "version": "1.0.7", "status": "draft", "params": 7 });
-    put(&store, collection::POLICIES, "router-core@1.0.7", fields(&odd)).await;
-    put(&store, collection::OBSERVATIONS, "odd", fields(&json!({ "ts": "late", "x": [1] }))).await;
-    put(&store, collection::AUDIT, "odd", fields(&json!({ "ts": START, "id": "router-core" })))
+    let malformed =
+        json!({ "id": "router-core", "version": "1.0.7", "status": "draft", "params": 7 });
+    put(&store, collection::POLICIES, "router-core@1.0.7", fields(&malformed)).await;
+    put(&store, collection::OBSERVATIONS, "malformed", fields(&json!({ "ts": "late", "x": [1] })))
         .await;
-    put(&store, collection::STATS, "odd", fields(&json!({ "n": -1 }))).await;
+    put(
+        &store,
+        collection::AUDIT,
+        "malformed",
+        fields(&json!({ "ts": START, "id": "router-core" })),
+    )
+    .await;
+    put(&store, collection::STATS, "malformed", fields(&json!({ "n": -1 }))).await;
     for path in [
         "/ops/policies",
         "/ops/policies/router-core",
@@ -364,7 +371,7 @@ async fn an_odd_document_in_the_store_is_never_a_servers_error() {
         service.get(path).await.ok();
     }
     let asked = json!({ "id": "router-core", "version": "1.0.7" });
-    let told = service.post("/ops/policies/activate", &asked).await.problem(409);
-    assert!(told.contains("router-core@1.0.7"), "{told}");
+    let problem = service.post("/ops/policies/activate", &asked).await.problem(409);
+    assert!(problem.contains("router-core@1.0.7"), "{problem}");
     assert!(store.policy(&key("router-core@1.0.7")).await.is_err());
 }

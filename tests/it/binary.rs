@@ -1,102 +1,40 @@
-//! The built binary, as a person or Cloud Run meets it.
+//! The built binary, run as a user or Cloud Run runs it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use f0_learning::store::Store;
+use f0_learning_core::sharding::Shard;
 use f0_learning_core::stats::Window;
 use firestore_kit::Connection;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_f0-learning");
+use crate::support::process::{
+    BINARY, Running, Serve, environment, firestore, run, text, wait_for, wait_until,
+};
+use crate::support::seeded_store;
 
-/// How long to wait for what should come soon, on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const EACH_SECOND: &str = "* * * * * *";
 
-/// A long-running command, ended with the test.
-pub struct Running {
-    child: Child,
-    /// The first line that it printed.
-    line: String,
-}
-
-impl Running {
-    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).env_remove("FIRESTORE_EMULATOR_HOST");
-        command.env_remove("GOOGLE_CLOUD_PROJECT").envs(environment.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        std::thread::spawn(move || stdout.lines().for_each(drop));
-        Self { child, line }
-    }
-
-    /// The first address on loopback in the line.
-    pub fn address(&self) -> String {
-        let mut words = self.line.split(|symbol: char| symbol.is_whitespace() || symbol == ';');
-        words.find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned()
-    }
-
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn terminate(&self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn firestore() -> Running {
-    Running::start(&["firestore", "--addr", "127.0.0.1:0"], &[])
-}
-
-pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(BINARY);
-    command.args(arguments).env_remove("FIRESTORE_EMULATOR_HOST");
-    command.env_remove("GOOGLE_CLOUD_PROJECT").envs(environment.iter().copied());
-    command.output().unwrap()
-}
-
-/// How another process reaches the data of a test's store.
-pub async fn environment(store: &Store) -> Vec<(&'static str, String)> {
-    let db = store.db().clone().into_inner();
-    let project = db.get_database_path().split('/').nth(1).unwrap().to_owned();
-    let address = crate::support::address().await.to_string();
-    vec![("FIRESTORE_EMULATOR_HOST", address), ("GOOGLE_CLOUD_PROJECT", project)]
-}
-
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+/// How long Cloud Run waits after SIGTERM before it sends SIGKILL.
+const CLOUD_RUN_GRACE: Duration = Duration::from_secs(10);
 
 fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    f0_learning_core::Clock::system().now()
 }
 
-/// So many good observations of ten components, a second apart, ending a minute ago.
-fn write_file(path: &Path, observations: usize) {
+/// Writes valid observations of ten components, 10 ms apart; the last is a minute old.
+fn write_file(path: &Path, observations: u32) {
     let mut file = std::fs::File::create(path).unwrap();
     for n in 0..observations {
         let line = json!({
             "id": format!("o{n:06}"),
-            "ts": now() - 60_000 - (observations - n) as i64 * 10,
+            "ts": now() - 60_000 - i64::from(observations - n) * 10,
             "component": format!("c{}", n % 10),
             "outcome": "success",
             "durationMs": n % 1_000,
@@ -105,8 +43,28 @@ fn write_file(path: &Path, observations: usize) {
     }
 }
 
+/// Imports a file of which every line must be valid.
+fn import(path: &Path, address: &str) {
+    let environment = [("FIRESTORE_EMULATOR_HOST", address)];
+    let imported = run(&["observations", "import", path.to_str().unwrap()], &environment);
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+}
+
+/// The response to a GET: status line, headers and body.
+fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn is_ok(answer: &str) -> bool {
+    answer.starts_with("HTTP/1.0 200")
+}
+
 #[test]
-fn without_a_project_the_error_is_one_line_that_says_what_to_set() {
+fn a_missing_project_is_a_one_line_error_that_names_the_variable() {
     for command in [&["serve"][..], &["score"], &["policies", "list"]] {
         let output = run(command, &[]);
         assert!(!output.status.success());
@@ -142,7 +100,7 @@ fn reading_commands_print_tables_and_json() {
     }
     assert!(text(&run(&["tune"], &environment).stdout).contains("tuning disabled"));
     for command in [
-        &["policies", "show", "nobody"][..],
+        &["policies", "show", "unknown"][..],
         &["policies", "show", "router-core@1.x"],
         &["policies", "list", "--status", "odd"],
         &["flags", "set", "learning.other=true"],
@@ -156,7 +114,7 @@ fn reading_commands_print_tables_and_json() {
 }
 
 #[test]
-fn import_stores_every_valid_line_and_names_every_other() {
+fn import_stores_every_valid_line_and_reports_every_invalid_one() {
     let server = firestore();
     let address = server.address();
     let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
@@ -178,7 +136,7 @@ fn import_stores_every_valid_line_and_names_every_other() {
 
     let path = path.to_str().unwrap();
     let output = run(&["observations", "import", path], &environment);
-    assert!(!output.status.success(), "refused lines are not passed over in silence");
+    assert!(!output.status.success(), "a refused line must fail the command");
     assert!(text(&output.stdout).contains("707 lines: 701 imported, 0 there before, 5 refused"));
     for line in [701, 703, 704, 705, 706] {
         let expected = format!("line {line}: refused: ");
@@ -192,163 +150,98 @@ fn import_stores_every_valid_line_and_names_every_other() {
     );
 }
 
-/// What a GET of a path answers: the status line and the body.
-fn get(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
-fn serve_answers_on_its_port_and_ends_in_time_when_asked() {
+fn serve_answers_on_its_port_and_stops_in_time_on_sigterm() {
     let server = firestore();
-    let firestore = server.address();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut child = Command::new(BINARY)
-        .arg("serve")
-        .env("FIRESTORE_EMULATOR_HOST", &firestore)
-        .env("PORT", port.to_string())
-        .env("SCORE_CRON", "* * * * * *")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let address = format!("127.0.0.1:{port}");
-    let healthy = |answer: &String| answer.starts_with("HTTP/1.0 200");
-    wait_for("health", || get(&address, "/healthz").filter(healthy));
-    wait_for("readiness", || get(&address, "/readyz").filter(healthy));
-    let began = Instant::now();
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let status = wait_for("the end", || child.try_wait().unwrap());
+    let environment = [("SCORE_CRON", EACH_SECOND)];
+    let serve = Serve::start(&server.address(), &[], &environment, Stdio::null());
+    wait_for("/healthz with 200", || get(&serve.address, "/healthz").filter(|it| is_ok(it)));
+    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(|it| is_ok(it)));
+    let (status, took) = serve.stop();
     assert!(status.success(), "{status}");
-    assert!(began.elapsed() < Duration::from_secs(10), "Cloud Run would have killed it");
+    assert!(took < CLOUD_RUN_GRACE, "Cloud Run would have killed it after {took:?}");
 }
 
 #[test]
-fn serve_waits_for_a_firestore_that_is_not_there_and_is_not_ready() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut child = Command::new(BINARY)
-        .arg("serve")
-        .env("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
-        .env("PORT", port.to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let address = format!("127.0.0.1:{port}");
-    let answer = wait_for("an answer", || get(&address, "/readyz"));
+fn serve_is_not_ready_while_firestore_is_unreachable() {
+    let serve = Serve::start("127.0.0.1:1", &[], &[], Stdio::null());
+    let answer = wait_for("an answer of /readyz", || get(&serve.address, "/readyz"));
     assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(wait_for("the end", || child.try_wait().unwrap()).success());
+    assert!(serve.stop().0.success());
 }
 
-/// `serve`, asked to end at random moments of its passes: each time it does so in good time, and
-/// what it leaves is whole.
+/// Stops `serve` at random moments of its passes, five times on the same data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve_asked_to_end_amid_its_work_ends_in_time_and_leaves_it_whole() {
-    const OBSERVATIONS: u64 = 5_000;
+async fn sigterm_during_a_pass_stops_serve_in_time_and_loses_nothing() {
+    const OBSERVATIONS: u32 = 5_000;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("observations.ndjson");
-    write_file(&path, OBSERVATIONS as usize);
+    write_file(&path, OBSERVATIONS);
     let server = firestore();
     let address = server.address();
-    let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
-    let imported = run(&["observations", "import", path.to_str().unwrap()], &environment);
-    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    import(&path, &address);
     let mut rng = StdRng::seed_from_u64(9);
     for _ in 0..5 {
-        let each_second = "* * * * * *";
-        let mut child = Command::new(BINARY)
-            .args(["serve", "--port", "0", "--lease-seconds", "1", "--settle-ms", "0"])
-            .args(["--score-cron", each_second, "--reconcile-cron", each_second])
-            .args(["--tune-cron", each_second, "--guard-cron", each_second])
-            .envs(environment)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let arguments = [
+            &["--port", "0", "--lease-seconds", "1", "--settle-ms", "0"][..],
+            &["--score-cron", EACH_SECOND, "--reconcile-cron", EACH_SECOND],
+            &["--tune-cron", EACH_SECOND, "--guard-cron", EACH_SECOND],
+        ];
+        let serve = Serve::start(&address, &arguments.concat(), &[], Stdio::null());
         std::thread::sleep(Duration::from_millis(rng.random_range(200..2_500)));
-        let began = Instant::now();
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let status = wait_for("the end", || child.try_wait().unwrap());
+        let (status, took) = serve.stop();
         assert!(status.success(), "{status}");
-        assert!(began.elapsed() < Duration::from_secs(10), "Cloud Run would have killed it");
+        assert!(took < CLOUD_RUN_GRACE, "Cloud Run would have killed it after {took:?}");
     }
+    let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
     assert!(run(&["score", "--settle-ms", "0"], &environment).status.success());
     let store = Store::connect(&Connection::local("demo-f0", address)).await.unwrap();
-    assert_eq!(store.counts().await.unwrap(), (OBSERVATIONS, 0));
+    assert_eq!(store.counts().await.unwrap(), (u64::from(OBSERVATIONS), 0));
     let all = store.all_stats(None).await.unwrap();
     let week = all.iter().filter(|stats| stats.window == Window::SevenDays);
-    assert_eq!(week.map(|stats| stats.stats.n).sum::<u64>(), OBSERVATIONS);
+    assert_eq!(week.map(|stats| stats.stats.n).sum::<u64>(), u64::from(OBSERVATIONS));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve_says_in_a_line_that_firestore_forbids_it_and_goes_on_once_it_does_not() {
+async fn serve_logs_a_permission_error_in_one_line_and_becomes_ready_once_access_is_granted() {
     use firestore_local::{Fault, FaultCode, Plan, Rule, Server};
     let refuse = Fault::Refuse { code: FaultCode::PermissionDenied };
     let plan = Plan { rules: vec![Rule::always(refuse)], ..Plan::none() };
     let server = Server::builder().faults(plan).start().await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut child = Command::new(BINARY)
-        .arg("serve")
-        .env("FIRESTORE_EMULATOR_HOST", server.addr().to_string())
-        .env("PORT", port.to_string())
-        .env("RUST_LOG", "error")
-        .stdout(Stdio::null())
-        .stderr(log.reopen().unwrap())
-        .spawn()
-        .unwrap();
-    let address = format!("127.0.0.1:{port}");
-    let told = || std::fs::read_to_string(log.path()).unwrap();
-    wait_for("the line", || told().contains("cannot use Firestore; retrying").then_some(()));
-    let line = told().lines().next().unwrap().to_owned();
+    let environment = [("RUST_LOG", "error")];
+    let firestore = server.addr().to_string();
+    let serve = Serve::start(&firestore, &[], &environment, log.reopen().unwrap());
+    let logged = || std::fs::read_to_string(log.path()).unwrap();
+    wait_for("the line", || logged().contains("cannot use Firestore; retrying").then_some(()));
+    let line = logged().lines().next().unwrap().to_owned();
     assert!(line.to_lowercase().contains("permission"), "{line}");
-    let answer = wait_for("an answer", || get(&address, "/readyz"));
+    let answer = wait_for("an answer of /readyz", || get(&serve.address, "/readyz"));
     assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
     server.set_faults(Plan::none());
-    let ready = |answer: &String| answer.starts_with("HTTP/1.0 200");
-    wait_for("readiness", || get(&address, "/readyz").filter(ready));
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(wait_for("the end", || child.try_wait().unwrap()).success());
+    wait_for("/readyz with 200", || get(&serve.address, "/readyz").filter(|it| is_ok(it)));
+    assert!(serve.stop().0.success());
 }
 
-/// `dev --data`, killed while it scores, over and over: nothing is lost, nothing counted twice.
+/// Kills `dev --data` at random moments of scoring, six times on the same data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
-    const OBSERVATIONS: u64 = 6_000;
+    const OBSERVATIONS: u32 = 6_000;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let path = folder.path().join("observations.ndjson");
-    write_file(&path, OBSERVATIONS as usize);
+    write_file(&path, OBSERVATIONS);
     let dev = || {
         Running::start(
             &["dev", "--data", data, "--firestore-addr", "127.0.0.1:0", "--port", "0"],
             &[],
         )
     };
-    // The observations are there before the first `dev` scores.
+    // The observations are stored before the first `dev` scores.
     let arguments = ["firestore", "--addr", "127.0.0.1:0", "--data", data];
     let server = Running::start(&arguments, &[]);
-    let address = server.address();
-    let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
-    let imported = run(&["observations", "import", path.to_str().unwrap()], &environment);
-    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    import(&path, &server.address());
     server.kill();
 
     let mut rng = StdRng::seed_from_u64(4);
@@ -360,26 +253,24 @@ async fn dev_killed_while_scoring_loses_nothing_and_counts_nothing_twice() {
     }
     let running = dev();
     let store = Store::connect(&Connection::local("demo-f0", running.address())).await.unwrap();
-    let began = Instant::now();
-    while store.cursor(f0_learning_core::sharding::Shard::All).await.unwrap().pending.is_some()
-        || store.counts().await.unwrap().0 < OBSERVATIONS
-        || store.all_stats(None).await.unwrap().len() < 30
-    {
-        assert!(began.elapsed() < PATIENCE, "scoring did not come to its end");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(store.counts().await.unwrap(), (OBSERVATIONS, 0));
+    wait_until("the end of scoring", async || {
+        store.cursor(Shard::All).await.unwrap().pending.is_none()
+            && store.counts().await.unwrap().0 >= u64::from(OBSERVATIONS)
+            && store.all_stats(None).await.unwrap().len() >= 30
+    })
+    .await;
+    assert_eq!(store.counts().await.unwrap(), (u64::from(OBSERVATIONS), 0));
     let all = store.all_stats(None).await.unwrap();
     for stats in all.iter().filter(|stats| stats.window == Window::SevenDays) {
-        assert_eq!(stats.stats.n, OBSERVATIONS / 10, "{}", stats.component);
+        assert_eq!(stats.stats.n, u64::from(OBSERVATIONS / 10), "{}", stats.component);
     }
     running.terminate();
 }
 
-/// As in `f0-learning policies list | head -1`.
+/// The reader goes away as in `f0-learning policies list | head -1`.
 #[tokio::test]
-async fn a_reader_that_goes_away_is_no_error() {
-    let store = crate::support::seeded_store().await;
+async fn a_closed_output_pipe_is_not_an_error() {
+    let store = seeded_store().await;
     let environment = environment(&store).await;
     for arguments in [&["policies", "list"][..], &["policies", "show", "router-core"], &["stats"]] {
         let (arguments, environment) = (arguments.to_vec(), environment.clone());
@@ -397,22 +288,22 @@ async fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_simulation_prints_its_report_and_draws_its_picture() {
+fn simulate_prints_a_report_and_writes_an_svg() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("w.svg");
     let picture = picture.to_str().unwrap();
     let arguments =
         ["simulate", "stationary", "--days", "1", "--per-hour", "150", "--svg", picture];
     let output = run(&arguments, &[]);
-    let told = text(&output.stdout);
+    let report = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
     for part in ["4 arms, 24 hours, 3600 actions", "regret", "false       0", "arm-2"] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(report.contains(part), "{part} in {report}");
     }
-    let drawn = std::fs::read_to_string(picture).unwrap();
-    assert!(drawn.starts_with("<svg") && drawn.matches("class=\"truth\"").count() == 4);
+    let svg = std::fs::read_to_string(picture).unwrap();
+    assert!(svg.starts_with("<svg") && svg.matches("class=\"truth\"").count() == 4);
     let again = run(&arguments, &[]);
-    assert_eq!(text(&again.stdout), told, "the same seed gives the same simulation");
+    assert_eq!(text(&again.stdout), report, "the same seed gives the same simulation");
     let none = run(&["simulate", "nowhere"], &[]);
     assert!(!none.status.success() && text(&none.stderr).contains("stationary"));
 }

@@ -1,4 +1,4 @@
-//! Archives in a bucket of Google Cloud Storage: the binary against its XML API, in small.
+//! Archives in a bucket of Google Cloud Storage: the binary against a small copy of its XML API.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,20 +20,20 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary::{environment, run, text};
-use crate::retention::left;
+use crate::retention::documents_left;
+use crate::support::process::{run_on, text};
 use crate::support::{START, record, score, seeded_store};
 
 const KEY: &str = include_str!("keys/issuer.pem");
 const KEY_SET: &str = include_str!("keys/issuer.jwks.json");
 const ACCOUNT: &str = "f0-learning@f0-test.example";
 
-/// Cloud Storage with one bucket, `archive`. Every fourth request finds it unavailable; a request
-/// whose bearer [`ACCOUNT`] did not sign is refused.
+/// Cloud Storage with one bucket, `archive`. Every fourth request is answered 503; a request whose
+/// bearer token [`ACCOUNT`] did not sign is refused.
 #[derive(Clone, Default)]
 struct Bucket {
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     is_forbidden: bool,
 }
 
@@ -51,7 +51,7 @@ impl Bucket {
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
-        if self.asked.fetch_add(1, Ordering::Relaxed) % 4 == 3 {
+        if self.requests.fetch_add(1, Ordering::Relaxed) % 4 == 3 {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         let bearer = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
@@ -111,7 +111,7 @@ async fn remove(
     removed.map(|_| StatusCode::NO_CONTENT.into_response()).ok_or(StatusCode::NOT_FOUND)
 }
 
-/// `f0-learning retain` with a service account's credentials for a storage at `base`.
+/// Runs `f0-learning retain` with a service account's credentials and the storage at `base`.
 async fn retain(store: &Store, base: &str) -> std::process::Output {
     let folder = TempDir::new().unwrap();
     let credentials = folder.path().join("account.json");
@@ -120,18 +120,12 @@ async fn retain(store: &Store, base: &str) -> std::process::Output {
         "private_key": KEY,
     });
     std::fs::write(&credentials, account.to_string()).unwrap();
-    let (environment, base) = (environment(store).await, base.to_owned());
-    let run = move || {
-        let mut environment: Vec<_> =
-            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        environment.push(("GOOGLE_APPLICATION_CREDENTIALS", credentials.to_str().unwrap()));
-        environment.push(("GOOGLE_BASE_URL", &base));
-        environment.push(("ARCHIVE_URL", "gs://archive/of/years"));
-        run(&["retain"], &environment)
-    };
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    drop(folder);
-    output
+    let environment = [
+        ("GOOGLE_APPLICATION_CREDENTIALS", credentials.to_str().unwrap()),
+        ("GOOGLE_BASE_URL", base),
+        ("ARCHIVE_URL", "gs://archive/of/years"),
+    ];
+    run_on(store, &["retain"], &environment).await
 }
 
 async fn store_with_old_observations() -> Store {
@@ -144,14 +138,14 @@ async fn store_with_old_observations() -> Store {
 }
 
 #[tokio::test]
-async fn a_bucket_that_fails_now_and_then_gets_every_document_once() {
+async fn a_bucket_with_intermittent_errors_gets_every_document_once() {
     let store = store_with_old_observations().await;
     let bucket = Bucket::default();
     let base = bucket.clone().start().await;
     let output = retain(&store, &base).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("80 documents archived"), "{}", text(&output.stdout));
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
     assert_eq!(bucket.names("of/years/staging/"), Vec::<String>::new());
     for table in ["observations", "rewards"] {
         let files = bucket.names(&format!("of/years/{table}/day="));
@@ -169,14 +163,14 @@ async fn a_bucket_that_fails_now_and_then_gets_every_document_once() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_refuses_is_told_in_one_line_and_nothing_is_deleted() {
+async fn a_bucket_that_denies_access_is_a_one_line_error_and_nothing_is_deleted() {
     let store = store_with_old_observations().await;
     let bucket = Bucket { is_forbidden: true, ..Bucket::default() };
     let base = bucket.clone().start().await;
     let output = retain(&store, &base).await;
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert_eq!(told.trim().lines().count(), 1, "{told}");
-    assert!(told.contains("staging/") && told.contains("403"), "{told}");
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 40);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(error.trim().lines().count(), 1, "{error}");
+    assert!(error.contains("staging/") && error.contains("403"), "{error}");
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 40);
 }

@@ -1,4 +1,5 @@
-//! The collections as documented, spelt out again: tests read and write them past the service.
+//! The documented names of the collections. They are repeated here because tests read and write
+//! collections without the service, and must notice if the service renames one.
 
 pub const OBSERVATIONS: &str = "ops_observations";
 pub const REWARDS: &str = "ops_rewards";

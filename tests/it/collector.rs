@@ -1,4 +1,4 @@
-//! The collector: what components record, and what becomes of it.
+//! The recorder of the client library: which observations it writes, samples, drops and rejects.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn a_recorded_observation_gets_an_id_and_the_time() {
 }
 
 #[tokio::test]
-async fn what_scoring_would_refuse_is_refused_at_once() {
+async fn an_observation_that_scoring_would_reject_is_rejected_when_recorded() {
     let store = empty_store().await;
     let invalid = NewObservation::new("c", Outcome::Success, f64::NAN);
     let error = record_observation(store.db(), invalid, START).await.unwrap_err();
@@ -42,7 +42,7 @@ async fn what_scoring_would_refuse_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
+async fn successes_are_sampled_with_their_rate_and_all_failures_are_kept() {
     let store = empty_store().await;
     let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     for _ in 0..1_000 {
@@ -63,12 +63,12 @@ async fn successes_are_sampled_with_their_rate_and_failures_all_kept() {
     assert_eq!(rate("failure"), [None; 50]);
     let successes = rate("success");
     assert!(successes.iter().all(|rate| *rate == Some(0.1)));
-    // 100 are expected; beyond 50 or 150 lies five standard deviations.
+    // 100 are expected, with a standard deviation of 9.5: the bounds are five of them away.
     assert!((50..150).contains(&successes.len()), "{}", successes.len());
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
+async fn a_full_queue_drops_and_counts_or_makes_the_caller_wait_as_configured() {
     let store = empty_store().await;
     let options = |when_full| RecorderOptions {
         queue: 5,
@@ -77,7 +77,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
         when_full,
         ..RecorderOptions::default()
     };
-    // The writer gets no turn before the first await that yields: the queue fills up.
+    // The writer does not run before the first await that yields, so that the queue fills up.
     let recorder = Recorder::start(store.db().clone(), options(WhenFull::Drop), clock());
     let mut taken = 0;
     for _ in 0..20 {
@@ -96,7 +96,7 @@ async fn a_full_queue_drops_and_counts_or_makes_wait_as_asked() {
 }
 
 #[tokio::test]
-async fn the_recorder_refuses_at_once_what_scoring_would_and_keeps_timeouts() {
+async fn the_recorder_rejects_invalid_observations_and_keeps_all_timeouts() {
     let store = empty_store().await;
     let recorder = Recorder::start(store.db().clone(), RecorderOptions::default(), clock());
     let error = recorder.record(NewObservation::new("", Outcome::Failure, 1.0)).await.unwrap_err();

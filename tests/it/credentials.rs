@@ -1,4 +1,4 @@
-//! Who may call the API: the static token, Firebase ID tokens, and nobody else.
+//! Authentication of the API: the static token and Firebase ID tokens; everything else is refused.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::jwt::{sign, sign_hs256};
-use crate::server::{Answer, Service, TOKEN, answer};
+use crate::support::http::{Answer, Service, TOKEN, answer};
 use crate::support::{draft, seeded_store};
 
 const PROJECT: &str = "f0-test";
-/// A key made for these tests alone.
+/// A key that only these tests use.
 const KEY: &str = include_str!("keys/issuer.pem");
 const OTHER_KEY: &str = include_str!("keys/other.pem");
 const KEY_SET: &str = include_str!("keys/issuer.jwks.json");
 
-/// Google's key server, in small: counts how often it is asked, and may fail.
+/// A copy of Google's key server that counts its requests and can be made to fail.
 struct KeyServer {
     url: String,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     failing: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl KeyServer {
     async fn start() -> Self {
-        let asked = Arc::new(AtomicUsize::new(0));
+        let requests = Arc::new(AtomicUsize::new(0));
         let failing = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (count, fail) = (asked.clone(), failing.clone());
+        let (count, fail) = (requests.clone(), failing.clone());
         let keys = move || {
             count.fetch_add(1, Ordering::Relaxed);
             let status = match fail.load(Ordering::Relaxed) {
@@ -46,7 +46,7 @@ impl KeyServer {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, asked, failing }
+        Self { url, requests, failing }
     }
 
     fn credentials(&self) -> Credentials {
@@ -88,23 +88,23 @@ async fn a_firebase_token_acts_as_its_subject_and_within_its_role() {
     let service = Service::start(&store, Some(keys.credentials())).await;
     let admin = sign(&claims(service.now(), Some("admin")), "k1", KEY);
     let reader = sign(&claims(service.now(), Some("service")), "k1", KEY);
-    let nobody = sign(&claims(service.now(), None), "k1", KEY);
+    let without_role = sign(&claims(service.now(), None), "k1", KEY);
 
     read(&service, &reader).await.ok();
     change(&service, &reader).await.problem(403);
     answer(service.request(Method::GET, "/ops/audit").bearer_auth(&reader)).await.problem(403);
-    read(&service, &nobody).await.problem(403);
+    read(&service, &without_role).await.problem(403);
     let body = json!({ "learning": { "enabled": false } }).to_string();
     let request = service.request(Method::POST, "/ops/flags").bearer_auth(&admin);
     answer(request.header("x-actor", "mallory").body(body)).await.ok();
     let entry = store.audit(&AuditFilter::default(), 1).await.unwrap().remove(0).entry;
     assert_eq!((entry.actor.as_str(), entry.actor_name), ("uid-of-ada", None));
     read(&service, TOKEN).await.ok();
-    assert_eq!(keys.asked.load(Ordering::Relaxed), 1, "the key set is kept");
+    assert_eq!(keys.requests.load(Ordering::Relaxed), 1, "the key set is cached");
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
+async fn every_invalid_token_gets_the_same_answer() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     let service = Service::start(&store, Some(keys.credentials())).await;
@@ -117,7 +117,7 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
         sign(&claims, "k1", KEY)
     };
     let good = claims(service.now(), Some("admin"));
-    // The public key as an HMAC secret: the classic confusion of algorithms.
+    // The public key as an HMAC secret: the algorithm confusion attack.
     let symmetric = sign_hs256(&good, "k1", KEY_SET);
     let none = {
         let signed = sign(&good, "k1", KEY);
@@ -125,7 +125,7 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
         // {"alg":"none","kid":"k1"}
         format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{body}.")
     };
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     for (what, token) in [
         ("expired", with(json!({ "exp": now - 61 }))),
         ("issued in the future", with(json!({ "iat": now + 120 }))),
@@ -140,12 +140,12 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
     ] {
         let answered = change(&service, &token).await;
         assert_eq!(answered.status, 401, "{what}: {answered:?}");
-        told.push(answered.problem(401));
+        problems.push(answered.problem(401));
         service.advance(60_000 / 8);
     }
-    told.dedup();
-    assert_eq!(told.len(), 1, "the answers tell apart what was wrong: {told:?}");
-    // Within the skew of clocks a token is good.
+    problems.dedup();
+    assert_eq!(problems.len(), 1, "the answers differ by what was wrong: {problems:?}");
+    // A token that expired within the allowed clock skew is valid.
     let late = sign(
         &json!({ "exp": service.now() / 1_000 - 30, "iat": now, "sub": "a", "role": "admin",
         "aud": PROJECT, "iss": format!("https://securetoken.google.com/{PROJECT}") }),
@@ -156,7 +156,7 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
 }
 
 #[tokio::test]
-async fn names_of_keys_that_are_made_up_do_not_make_us_fetch_each_time() {
+async fn unknown_key_ids_do_not_fetch_the_key_set_each_time() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     let service = Service::start(&store, Some(keys.credentials())).await;
@@ -164,14 +164,14 @@ async fn names_of_keys_that_are_made_up_do_not_make_us_fetch_each_time() {
         let token = sign(&claims(service.now(), Some("admin")), &format!("made-up-{n}"), KEY);
         read(&service, &token).await.problem(401);
     }
-    assert_eq!(keys.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(keys.requests.load(Ordering::Relaxed), 1);
     service.advance(700_000);
     read(&service, &sign(&claims(service.now(), Some("admin")), "k1", KEY)).await.ok();
-    assert_eq!(keys.asked.load(Ordering::Relaxed), 2, "the keys had expired");
+    assert_eq!(keys.requests.load(Ordering::Relaxed), 2, "the keys had expired");
 }
 
 #[tokio::test]
-async fn where_the_keys_cannot_be_had_nobody_is_let_in_on_trust() {
+async fn firebase_tokens_are_refused_while_the_key_server_fails() {
     let store = seeded_store().await;
     let keys = KeyServer::start().await;
     keys.failing.store(true, Ordering::Relaxed);
@@ -186,7 +186,7 @@ async fn where_the_keys_cannot_be_had_nobody_is_let_in_on_trust() {
 }
 
 #[tokio::test]
-async fn failures_are_throttled_and_valid_credentials_are_not() {
+async fn failed_authentications_are_throttled_and_valid_ones_are_not() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;
     for _ in 0..10 {
@@ -201,7 +201,7 @@ async fn failures_are_throttled_and_valid_credentials_are_not() {
 }
 
 #[tokio::test]
-async fn without_a_credential_configured_nothing_can_be_changed_or_read() {
+async fn without_configured_credentials_nothing_can_be_changed_or_read() {
     let store = seeded_store().await;
     let service = Service::start(&store, None).await;
     draft(&store, "1.0.1", "1.0.0").await;
@@ -218,11 +218,11 @@ async fn without_a_credential_configured_nothing_can_be_changed_or_read() {
     assert_eq!(service.request(Method::GET, "/healthz").send().await.unwrap().status(), 200);
     let all = store.audit(&AuditFilter::default(), 9).await.unwrap();
     let actions: Vec<_> = all.iter().map(|record| record.entry.action.as_str()).collect();
-    assert_eq!(actions.len(), 2, "what the seed and the draft left: {actions:?}");
+    assert_eq!(actions.len(), 2, "only those of the seed and the draft: {actions:?}");
 }
 
 #[tokio::test]
-async fn before_firestore_is_reached_the_api_says_so() {
+async fn the_api_answers_503_until_firestore_is_reached() {
     use f0_learning::http::{AdminToken, Api, Server};
     use f0_learning::observability::health::Health;
     use f0_learning_core::Clock;

@@ -1,26 +1,23 @@
-//! The commands that decide on policies, as a person runs them.
+//! The commands that change policies and experiments, run as an admin runs them.
 
 use f0_learning_core::policy::PolicyStatus;
 use serde_json::{Value, json};
 
-use crate::binary::{environment, run, text};
 use crate::collection;
+use crate::support::process::{run_on, text};
 use crate::support::{
     START, assert_sound, document, draft, fields, put, put_arm, seeded_store, statuses, tune,
 };
 use f0_learning::store::Store;
 
-/// The store of a test and how the binary reaches it.
+/// A terminal in which commands reach the store of a test.
 struct Terminal {
     store: Store,
-    environment: Vec<(&'static str, String)>,
 }
 
 impl Terminal {
     async fn open() -> Self {
-        let store = seeded_store().await;
-        let environment = environment(&store).await;
-        Self { store, environment }
+        Self { store: seeded_store().await }
     }
 
     /// Runs a command that must succeed.
@@ -30,25 +27,17 @@ impl Terminal {
         text(&output.stdout)
     }
 
-    /// Runs a command that must be refused: one line, and a code that is not zero.
+    /// Runs a command that must fail without a panic; gives its error output.
     async fn refused(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
-        let told = text(&output.stderr);
+        let error = text(&output.stderr);
         assert!(!output.status.success(), "{arguments:?}: {}", text(&output.stdout));
-        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
-        told
+        assert!(!error.contains("panicked"), "{arguments:?}: {error}");
+        error
     }
 
     async fn run(&self, arguments: &[&str]) -> std::process::Output {
-        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
-        let environment = self.environment.clone();
-        let run = move || {
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            let environment: Vec<_> =
-                environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            run(&arguments, &environment)
-        };
-        tokio::task::spawn_blocking(run).await.unwrap()
+        run_on(&self.store, arguments, &[]).await
     }
 
     async fn status(&self, version: &str) -> PolicyStatus {
@@ -57,7 +46,7 @@ impl Terminal {
 }
 
 #[tokio::test]
-async fn a_day_of_decisions_from_the_command_line() {
+async fn drafts_are_activated_rejected_and_rolled_back_from_the_command_line() {
     let terminal = Terminal::open().await;
     for version in ["1.0.1", "1.0.2", "1.0.3"] {
         draft(&terminal.store, version, "1.0.0").await;
@@ -66,8 +55,8 @@ async fn a_day_of_decisions_from_the_command_line() {
     let line = diff.lines().find(|line| line.contains("modelWeights.gpt-5")).unwrap();
     assert!(line.contains("0.6") && line.contains("0.5") && line.contains("-0.1000"), "{diff}");
 
-    let nobody = terminal.refused(&["policies", "activate", "router-core@1.0.1"]).await;
-    assert!(nobody.contains("--yes"), "{nobody}");
+    let unconfirmed = terminal.refused(&["policies", "activate", "router-core@1.0.1"]).await;
+    assert!(unconfirmed.contains("--yes"), "{unconfirmed}");
     assert_eq!(terminal.status("1.0.1").await, PolicyStatus::Draft);
     let why = ["--reason", "it is better", "--actor", "ada"];
     let activate = ["policies", "activate", "router-core@1.0.1", "--yes"];
@@ -75,17 +64,17 @@ async fn a_day_of_decisions_from_the_command_line() {
     assert!(done.contains("router-core@1.0.1 is active in place of 1.0.0"), "{done}");
 
     let stale = ["policies", "activate", "router-core@1.0.2", "--yes"];
-    let told = terminal.refused(&stale).await;
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("modelWeights.gpt-5 0.6 to 0.5"), "{told}");
+    let error = terminal.refused(&stale).await;
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("modelWeights.gpt-5 0.6 to 0.5"), "{error}");
     terminal.ok(&[&stale[..], &["--force"]].concat()).await;
     assert_eq!(terminal.status("1.0.2").await, PolicyStatus::Active);
 
     terminal.ok(&["policies", "reject", "router-core@1.0.3", "--reason", "no"]).await;
-    let told = terminal.refused(&["policies", "reject", "router-core@1.0.3"]).await;
-    assert!(told.contains("is rejected"), "{told}");
-    let told = terminal.ok(&["policies", "rollback", "router-core"]).await;
-    assert!(told.contains("router-core@1.0.1 is active in place of 1.0.2"), "{told}");
+    let error = terminal.refused(&["policies", "reject", "router-core@1.0.3"]).await;
+    assert!(error.contains("is rejected"), "{error}");
+    let output = terminal.ok(&["policies", "rollback", "router-core"]).await;
+    assert!(output.contains("router-core@1.0.1 is active in place of 1.0.2"), "{output}");
     terminal.ok(&["policies", "rollback", "router-core@1.0.0"]).await;
     terminal.refused(&["policies", "rollback", "router-core@1.0.0"]).await;
     terminal.refused(&["policies", "rollback", "router-core@1.0.3"]).await;
@@ -98,11 +87,11 @@ async fn a_day_of_decisions_from_the_command_line() {
     assert!(audit.contains("it is better") && audit.contains("forced:"), "{audit}");
     let none = terminal.ok(&["audit", "--until", "2001-01-01", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&none).unwrap(), json!([]));
-    assert_sound(&terminal.store, "router-core", "after a day of commands").await;
+    assert_sound(&terminal.store, "router-core", "after the commands of this test").await;
 }
 
 #[tokio::test]
-async fn a_proposal_shows_its_evidence_and_is_decided_again() {
+async fn a_proposal_shows_its_evidence_and_replays_to_the_same_decision() {
     let terminal = Terminal::open().await;
     for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
         put_arm(&terminal.store, arm, reward, 1_000).await;
@@ -122,29 +111,29 @@ async fn a_proposal_shows_its_evidence_and_is_decided_again() {
     let replay = ["policies", "replay", "router-core@1.0.1"];
     let same = terminal.ok(&replay).await;
     assert!(same.contains("the same to the last bit") && same.contains("3000 observations"));
-    let told = terminal.refused(&["policies", "replay", "router-core@1.0.0"]).await;
-    assert!(told.contains("not decided by policy-updater"), "{told}");
+    let error = terminal.refused(&["policies", "replay", "router-core@1.0.0"]).await;
+    assert!(error.contains("not decided by policy-updater"), "{error}");
 
     let id = "router-core@1.0.1";
     let mut by_hand = document(&terminal.store, collection::POLICIES, id).await.unwrap();
     by_hand["params"]["modelWeights"]["gemini"] = json!(0.9);
     put(&terminal.store, collection::POLICIES, id, fields(&json!(by_hand))).await;
-    let told = terminal.refused(&replay).await;
-    assert!(told.contains("modelWeights differs"), "{told}");
+    let error = terminal.refused(&replay).await;
+    assert!(error.contains("modelWeights differs"), "{error}");
 }
 
 #[tokio::test]
-async fn a_test_and_a_watch_from_the_command_line() {
+async fn tests_and_watches_are_run_from_the_command_line() {
     let terminal = Terminal::open().await;
     for version in ["1.0.1", "1.0.2"] {
         draft(&terminal.store, version, "1.0.0").await;
     }
     let start = ["experiments", "start", "router-core@1.0.1", "--metric", "successRate"];
-    let told = terminal.ok(&start).await;
-    assert!(told.contains("router-core@1.0.1 is tested against 1.0.0"), "{told}");
+    let output = terminal.ok(&start).await;
+    assert!(output.contains("router-core@1.0.1 is tested against 1.0.0"), "{output}");
     let again = terminal.refused(&["experiments", "start", "router-core@1.0.2"]).await;
     assert!(again.contains("already has the experiment"), "{again}");
-    let odd = ["experiments", "start", "router-core@1.0.2", "--min-effect", "7"];
+    let too_large = ["experiments", "start", "router-core@1.0.2", "--min-effect", "7"];
     terminal.ok(&["experiments", "list", "--policy", "router-core"]).await;
     let listed = terminal.ok(&["experiments", "list", "--json"]).await;
     let listed: Value = serde_json::from_str(&listed).unwrap();
@@ -157,22 +146,22 @@ async fn a_test_and_a_watch_from_the_command_line() {
     terminal.refused(&["experiments", "stop", id]).await;
     let shown = terminal.ok(&["experiments", "show", id]).await;
     assert!(shown.contains("stopped") && shown.contains("because    enough"), "{shown}");
-    let told = terminal.refused(&odd).await;
-    assert!(told.contains("minEffect is 7, must be between 0 and 1"), "{told}");
+    let error = terminal.refused(&too_large).await;
+    assert!(error.contains("minEffect is 7, must be between 0 and 1"), "{error}");
 
     terminal.ok(&["policies", "activate", "router-core@1.0.1", "--yes"]).await;
     let listed = terminal.ok(&["experiments", "list"]).await;
     assert!(listed.contains("watch") && listed.contains("running"), "{listed}");
-    let told = terminal.ok(&["guard"]).await;
-    assert!(told.contains("router-core@1.0.1, watched against 1.0.0"), "{told}");
+    let output = terminal.ok(&["guard"]).await;
+    assert!(output.contains("router-core@1.0.1, watched against 1.0.0"), "{output}");
     let history = terminal.ok(&["policies", "history", "router-core"]).await;
     assert!(history.contains("+0.010") && history.contains("not known yet"), "{history}");
     let off = ["policies", "activate", "router-core@1.0.2", "--yes", "--force", "--guard", "off"];
     terminal.ok(&off).await;
-    let told = terminal.ok(&["guard"]).await;
-    assert!(told.contains("nothing is being tested or watched"), "{told}");
-    terminal.refused(&["policies", "history", "nobody"]).await;
-    terminal.refused(&["experiments", "show", "nobody"]).await;
+    let output = terminal.ok(&["guard"]).await;
+    assert!(output.contains("nothing is being tested or watched"), "{output}");
+    terminal.refused(&["policies", "history", "unknown"]).await;
+    terminal.refused(&["experiments", "show", "unknown"]).await;
     assert_sound(&terminal.store, "router-core", "after a test and a watch").await;
 }
 
@@ -184,7 +173,7 @@ async fn an_override_is_checked_before_anything_is_written() {
         set.iter().for_each(|set| arguments.extend(["--set", set]));
         arguments
     };
-    for (set, told) in [
+    for (set, reason) in [
         (&["modelWeights.gpt-5=0.9"][..], "add up to 1.3"),
         (&["modelWeights.gpt-5=-0.4", "modelWeights.gemini=1.25"], "between 0 and 1"),
         (&["modelWeights.gpt-5=NaN"], "must be a number"),
@@ -194,8 +183,8 @@ async fn an_override_is_checked_before_anything_is_written() {
         (&["cooldownMs"], "is no assignment"),
         (&[], "--set PATH=VALUE"),
     ] {
-        let found = terminal.refused(&override_with(set)).await;
-        assert!(found.contains(told), "{told} in {found}");
+        let error = terminal.refused(&override_with(set)).await;
+        assert!(error.contains(reason), "{reason} in {error}");
     }
     let done =
         terminal.ok(&override_with(&["modelWeights.gpt-5=0.5", "modelWeights.gemini=0.35"])).await;
@@ -206,8 +195,8 @@ async fn an_override_is_checked_before_anything_is_written() {
     let path = file.to_str().unwrap();
     let from_file = ["policies", "override", "router-core", "--params", path];
     assert!(terminal.refused(&from_file).await.contains("cannot read"));
-    for rubbish in ["{", "[]", "7", r#"{"modelWeights": {"gpt-5": 2}}"#] {
-        std::fs::write(&file, rubbish).unwrap();
+    for invalid in ["{", "[]", "7", r#"{"modelWeights": {"gpt-5": 2}}"#] {
+        std::fs::write(&file, invalid).unwrap();
         terminal.refused(&from_file).await;
     }
     std::fs::write(&file, r#"{"modelWeights": {"gpt-5": 0.25, "o.3": 0.75}}"#).unwrap();
@@ -218,10 +207,10 @@ async fn an_override_is_checked_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn pins_and_repairs_show_wherever_the_policy_is_listed() {
+async fn pins_and_several_active_versions_show_where_policies_are_listed() {
     let terminal = Terminal::open().await;
-    let told = terminal.refused(&["policies", "pin", "router-core"]).await;
-    assert!(told.contains("missing reason"), "{told}");
+    let error = terminal.refused(&["policies", "pin", "router-core"]).await;
+    assert!(error.contains("missing reason"), "{error}");
     terminal.ok(&["policies", "pin", "router-core", "--reason", "the launch"]).await;
     for command in [&["policies", "list"][..], &["policies", "show", "router-core"]] {
         assert!(terminal.ok(command).await.contains("the launch"), "{command:?}");
@@ -237,20 +226,20 @@ async fn pins_and_repairs_show_wherever_the_policy_is_listed() {
     put(&terminal.store, collection::POLICIES, "router-core@1.2.0", fields(&json!(first))).await;
     let listed = terminal.run(&["policies", "list"]).await;
     assert!(text(&listed.stderr).contains("2 active versions"), "{}", text(&listed.stderr));
-    let told = terminal.ok(&["policies", "repair", "router-core"]).await;
-    assert!(told.contains("router-core@1.2.0 is active"), "{told}");
+    let output = terminal.ok(&["policies", "repair", "router-core"]).await;
+    assert!(output.contains("router-core@1.2.0 is active"), "{output}");
     assert_eq!(terminal.status("1.0.0").await, PolicyStatus::Archived);
 }
 
 #[tokio::test]
-async fn names_that_are_none_are_one_line_errors() {
+async fn unknown_and_invalid_names_are_refused_and_nothing_is_written() {
     let terminal = Terminal::open().await;
     for arguments in [
         &["policies", "activate", "router-core@9.9.9", "--yes"][..],
         &["policies", "activate", "router-core@1.x", "--yes"],
         &["policies", "activate", "../x@1.0.0", "--yes"],
-        &["policies", "reject", "nobody@1.0.0"],
-        &["policies", "rollback", "nobody"],
+        &["policies", "reject", "unknown@1.0.0"],
+        &["policies", "rollback", "unknown"],
         &["policies", "rollback", "a/b"],
         &["policies", "repair", ""],
         &["policies", "pin", "__x__", "--reason", "x"],
@@ -263,8 +252,8 @@ async fn names_that_are_none_are_one_line_errors() {
         terminal.refused(arguments).await;
     }
     let long = "x".repeat(100_000);
-    let told = terminal.refused(&["policies", "pin", "router-core", "--reason", &long]).await;
-    assert!(told.contains("reason is 100000 characters long"), "{told}");
+    let error = terminal.refused(&["policies", "pin", "router-core", "--reason", &long]).await;
+    assert!(error.contains("invalid reason: expected 1 to 500 characters, got 100000"), "{error}");
     let trail = terminal.store.trail("router-core", None).await.unwrap();
-    assert_eq!(trail.len(), 1, "only the seed's");
+    assert_eq!(trail.len(), 1, "only the entry of the seed");
 }

@@ -1,10 +1,10 @@
-//! The files that are deployed beside the binary.
+//! The files that are deployed with the binary: indexes and security rules.
 
 use serde_json::{Value, json};
 
-/// The specification's indexes, and the ones that our own queries need.
+/// The indexes of the specification, and those that our own queries need.
 #[test]
-fn the_indexes_hold_what_the_specification_asks_for() {
+fn the_index_file_declares_every_index_of_the_specification() {
     let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
     let declared: Vec<_> = file["indexes"].as_array().unwrap().iter().collect();
     for (collection, first, second, direction) in [
@@ -29,10 +29,9 @@ fn the_indexes_hold_what_the_specification_asks_for() {
     }
 }
 
-/// An index entry for each key of a map, or a large value in each index, is paid for with every
-/// write.
+/// Every write pays for an index entry for each key of a map, and for a large value in each index.
 #[test]
-fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
+fn large_fields_that_no_query_uses_are_exempt_from_indexes() {
     let file: Value = serde_json::from_str(include_str!("../../firestore.indexes.json")).unwrap();
     let exempt = file["fieldOverrides"].as_array().unwrap();
     for (collection, field) in [
@@ -60,7 +59,7 @@ fn large_fields_that_nobody_queries_are_exempt_from_indexes() {
 }
 
 #[test]
-fn the_rules_name_every_collection() {
+fn the_security_rules_name_every_collection() {
     let rules = include_str!("../../firestore.rules");
     use crate::collection::*;
     for name in

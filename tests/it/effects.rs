@@ -1,4 +1,4 @@
-//! What each version earned, and what came of the decisions on it.
+//! The reward of each version, and the effect of activating it.
 
 use crate::collection;
 use f0_learning::store::{Store, TUNER};
@@ -9,8 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
-use crate::support::{START, document, draft, job, score, seeded_store};
+use crate::support::{START, crash_after, document, draft, job, score, seeded_store};
 
 const HOUR: i64 = 3_600_000;
 
@@ -25,21 +24,21 @@ async fn observe(store: &Store, policy: &str, outcome: Outcome, ts: i64, sample_
 }
 
 #[tokio::test]
-async fn each_activation_shows_what_was_earned_before_and_after_it() {
+async fn each_activation_shows_the_reward_before_and_after_it() {
     let store = seeded_store().await;
     let second = draft(&store, "1.0.1", "1.0.0").await;
     for n in 0..4 {
         observe(&store, "router-core@1.0.0", Outcome::Failure, START + n, None).await;
     }
-    // One success in ten is kept, and stands for ten.
+    // One success in ten is kept, so that it counts as ten.
     observe(&store, "router-core@1.0.0", Outcome::Success, START + 5, Some(0.1)).await;
     let intent = Intent::new("ada", START + HOUR);
     store.activate(&second, false, &intent).await.unwrap();
     for n in 0..3 {
         observe(&store, "router-core@1.0.1", Outcome::Success, START + HOUR + n, None).await;
     }
-    // What is no version of a policy is scored, and is nobody's.
-    for name in ["router-core@9.9.9", "nobody@1.0.0"] {
+    // Observations of an unknown version are scored but not tallied.
+    for name in ["router-core@9.9.9", "unknown@1.0.0"] {
         observe(&store, name, Outcome::Success, START + HOUR, None).await;
     }
     assert_eq!(score(&store, START + 2 * HOUR).await.scored, 10);
@@ -58,7 +57,7 @@ async fn each_activation_shows_what_was_earned_before_and_after_it() {
 }
 
 #[tokio::test]
-async fn the_jobs_activations_are_told_from_peoples() {
+async fn activations_by_the_tuner_are_counted_apart_from_those_by_admins() {
     let store = seeded_store().await;
     for (version, parent, actor) in [("1.0.1", "1.0.0", "ada"), ("1.0.2", "1.0.1", TUNER)] {
         let key = draft(&store, version, parent).await;
@@ -69,13 +68,13 @@ async fn the_jobs_activations_are_told_from_peoples() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tallies_count_each_observation_once_whoever_dies() {
-    const OBSERVATIONS: u64 = 60;
+async fn version_tallies_count_each_observation_once_despite_crashes() {
+    const OBSERVATIONS: u32 = 60;
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
         draft(&store, "1.0.1", "1.0.0").await;
-        for n in 0..OBSERVATIONS as i64 {
+        for n in 0..i64::from(OBSERVATIONS) {
             let version = if n % 3 == 0 { "router-core@1.0.0" } else { "router-core@1.0.1" };
             observe(&store, version, Outcome::Success, START + n, None).await;
         }
@@ -84,14 +83,14 @@ async fn tallies_count_each_observation_once_whoever_dies() {
             let (mut one, mut other) = (job(&store, 7), job(&store, 11));
             let now = START + 1_000;
             tokio::join!(
-                die_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
             );
         }
         score(&store, START + 1_000).await;
         let versions = ["1.0.0", "1.0.1"].map(|version| version.parse().unwrap());
         let earned = store.earned("router-core", &versions).await.unwrap();
         let counted: Vec<_> = versions.iter().map(|version| earned[version].n).collect();
-        assert_eq!(counted, [OBSERVATIONS / 3, OBSERVATIONS * 2 / 3], "seed {seed}");
+        assert_eq!(counted, [OBSERVATIONS / 3, OBSERVATIONS * 2 / 3].map(u64::from), "seed {seed}");
     }
 }

@@ -1,5 +1,6 @@
-//! Guards, admins and the tuner at once, any of whom may die at any `await`: whatever they leave
-//! behind is one active version, at most one test and one watch, and a trail that tells it all.
+//! Invariants 3 and 4 with experiments: guards, admins and the tuner act at the same time, and each
+//! may crash at any `await`. After every round one version is active, at most one test and one
+//! watch are open, and the audit trail gives the state of every version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,14 +24,14 @@ use semver::Version;
 use serde_json::json;
 
 use crate::experiments::{ASKED, HOUR, flags};
-use crate::races::die_after;
-use crate::support::{START, key, put, seeded_store};
+use crate::support::{START, crash_after, key, new_draft, put, router_params, seeded_store};
 
 const POLICY: &str = "router-core";
 const ROUNDS: u64 = 60;
 
-/// What a lost race or a refusal leaves behind is for the checks to find; anything else is a bug.
-fn expected<T>(outcome: Result<T, ChangeError>) {
+/// A refusal or a lost race is allowed, because the checks look at what it left behind; any other
+/// error is a bug.
+fn assert_allowed<T>(outcome: Result<T, ChangeError>) {
     match outcome {
         Ok(_)
         | Err(
@@ -47,14 +48,14 @@ fn expected<T>(outcome: Result<T, ChangeError>) {
     }
 }
 
-/// One in so many fails, by the number of the version: some do better than others.
-const FAILS: [u64; 3] = [2, 50, 5];
+/// One observation in this many fails, by the number of the version.
+const FAILURE_EVERY: [u64; 3] = [2, 50, 5];
 
-/// 2,000 observations, enough to prove a difference in a round or two.
-fn observed(fails: u64) -> Tally {
+/// 2,000 observations: enough to prove a difference in one round or two.
+fn tally_of(failure_every: u64) -> Tally {
     let mut tally = Tally::default();
     for number in 0..2_000_u64 {
-        let outcome = if number.is_multiple_of(fails) { "failure" } else { "success" };
+        let outcome = if number.is_multiple_of(failure_every) { "failure" } else { "success" };
         let fields = json!({
             "ts": START, "component": "router:gpt-5", "outcome": outcome, "durationMs": 400,
             "costUsd": 0.01,
@@ -65,7 +66,7 @@ fn observed(fails: u64) -> Tally {
     tally
 }
 
-/// More is counted of each version.
+/// Adds 2,000 observations to the tally of each version.
 async fn count(
     store: &Store,
     more: &[Tally],
@@ -74,7 +75,7 @@ async fn count(
 ) {
     for Policy { version, .. } in versions {
         let tally = counted.entry(version.clone()).or_default();
-        tally.merge(&more[version.patch as usize % more.len()]);
+        tally.merge(&more[usize::try_from(version.patch).unwrap() % more.len()]);
         let stored = value::fields([
             ("policyVersion", value::string(format!("{POLICY}@{version}"))),
             ("format", value::int(4)),
@@ -84,8 +85,8 @@ async fn count(
     }
 }
 
-/// What is stored at one moment: every change adds to the trail, so that nothing has changed
-/// between two looks at it that are the same.
+/// The stored state at one moment. Every change adds to the trail, so that two equal reads of the
+/// trail prove that nothing changed between them.
 struct Moment {
     trail: Vec<AuditEntry>,
     versions: Vec<Policy>,
@@ -147,8 +148,8 @@ impl Moment {
         for it in &self.experiments {
             assert_eq!(it.open, it.status.is_open(), "{why}: {it:?}");
             assert_eq!(it.open, it.ended_at.is_none(), "{why}: {it:?}");
-            let told = self.trail.iter().any(|entry| entry.experiment.as_ref() == Some(&it.id));
-            assert!(told, "{why}: no entry tells of {it:?}");
+            let audited = self.trail.iter().any(|entry| entry.experiment.as_ref() == Some(&it.id));
+            assert!(audited, "{why}: no audit entry names {it:?}");
         }
         let (replayed, contradictions) = replay(&self.trail);
         assert_eq!(contradictions, [], "{why}");
@@ -162,7 +163,7 @@ fn any<'a, T>(of: &'a [T], rng: &mut StdRng) -> Option<&'a T> {
     (!of.is_empty()).then(|| &of[rng.random_range(0..of.len())])
 }
 
-/// What somebody does who saw `moment`, which may be over.
+/// One random action of an admin, the tuner or the guard, chosen from a state that may be stale.
 async fn operate(store: &Store, moment: &Moment, number: u64, now: i64, mut rng: StdRng) {
     let rng = &mut rng;
     let intent = Intent::new("ada", now).because("a test");
@@ -172,57 +173,51 @@ async fn operate(store: &Store, moment: &Moment, number: u64, now: i64, mut rng:
     let parent = moment.with(PolicyStatus::Active)[0].version.clone();
     match (rng.random_range(0..36), draft) {
         (0..=1, _) | (2..=7, None) => {
-            let params = json!({
-                "modelWeights": { "gpt-5": 0.5, "gemini": 0.25, "claude": 0.25 }, "of": number,
-            });
+            let key = PolicyKey::new(POLICY, Version::new(2, 0, number)).unwrap();
             let draft = NewDraft {
-                key: PolicyKey::new(POLICY, Version::new(2, 0, number)).unwrap(),
-                parent,
-                params: serde_json::from_value(params).unwrap(),
-                notes: "for a test".to_owned(),
-                expected_gain: 0.01,
-                evidence: json!({}),
-                decision: None,
                 supersedes: drafts.iter().map(|it| it.version.clone()).take(1).collect(),
                 now,
+                ..new_draft(key, parent, router_params(&number.to_string()))
             };
             match store.propose(&draft).await {
                 Ok(_) => {}
                 Err(error) => assert!(error.is_conflict(), "{error}"),
             }
         }
-        (2..=5, Some(draft)) => expected(store.start_experiment(&draft, &ASKED, &intent).await),
+        (2..=5, Some(draft)) => {
+            assert_allowed(store.start_experiment(&draft, &ASKED, &intent).await);
+        }
         (6, Some(draft)) => {
             let guard = if rng.random_bool(0.8) { Watching::On } else { Watching::Off };
             let intent = intent.watched(guard);
-            expected(store.activate(&draft, rng.random_bool(0.5), &intent).await);
+            assert_allowed(store.activate(&draft, rng.random_bool(0.5), &intent).await);
         }
-        (7, Some(draft)) => expected(store.reject(&draft, &intent).await),
+        (7, Some(draft)) => assert_allowed(store.reject(&draft, &intent).await),
         (8, _) => {
             let archived = moment.with(PolicyStatus::Archived);
             let version = any(&archived, rng).map(|it| it.version.clone());
-            expected(store.roll_back(POLICY, version.as_ref(), &intent).await);
+            assert_allowed(store.roll_back(POLICY, version.as_ref(), &intent).await);
         }
         (9, _) => {
             let set = OverrideParams::Set(vec![("cooldownMs".to_owned(), json!(number))]);
-            expected(store.override_policy(POLICY, &set, None, &intent).await);
+            assert_allowed(store.override_policy(POLICY, &set, None, &intent).await);
         }
         (10, _) => {
             let open: Vec<_> = moment.experiments.iter().filter(|it| it.open).collect();
             if let Some(it) = any(&open, rng) {
-                expected(store.stop_experiment(&it.id, &intent).await);
+                assert_allowed(store.stop_experiment(&it.id, &intent).await);
             }
         }
         (11, _) => match rng.random_bool(0.4) {
-            true => expected(store.pin(POLICY, &intent).await),
-            false => expected(store.unpin(POLICY, &intent).await),
+            true => assert_allowed(store.pin(POLICY, &intent).await),
+            false => assert_allowed(store.unpin(POLICY, &intent).await),
         },
         (12, _) => {
             let changes = FlagChanges {
                 enabled: Some(rng.random_bool(0.8)),
                 auto_activate_policies: Some(rng.random_bool(0.7)),
             };
-            expected(store.set_flags(changes, &intent).await);
+            assert_allowed(store.set_flags(changes, &intent).await);
         }
         (_, _) => match GuardJob::new(store.clone()).pass(now).await {
             Ok(_) => {}
@@ -231,8 +226,9 @@ async fn operate(store: &Store, moment: &Moment, number: u64, now: i64, mut rng:
     }
 }
 
-/// A race in which nothing happens shows nothing: each of these is to happen in one of the races.
-const TO_HAPPEN: [&str; 10] = [
+/// A race in which nothing happens proves nothing: each of these actions must occur in one of the
+/// races.
+const MUST_HAPPEN: [&str; 10] = [
     "guard: activate",
     "guard: experimentEnd",
     "guard: experimentRamp",
@@ -245,15 +241,15 @@ const TO_HAPPEN: [&str; 10] = [
     "others: rollback",
 ];
 const RACES: u64 = 4;
-/// A seed chooses who does what, not who wins, so that a rare event may ask for more races.
+/// A seed chooses who does what, but not who wins, so that a rare action may need more races.
 const MOST_RACES: u64 = 24;
 
-/// One race from a seed, checked after each of its rounds; what happened in it.
+/// Runs one race from a seed and checks the state after each round; gives the actions in it.
 async fn race(seed: u64) -> BTreeSet<String> {
     let mut rng = StdRng::seed_from_u64(seed);
     let store = seeded_store().await;
     flags(&store, true, true).await;
-    let more = FAILS.map(observed);
+    let more = FAILURE_EVERY.map(tally_of);
     let mut counted = BTreeMap::new();
     let mut moment = Arc::new(Moment::of(&store).await);
     for round in 1..=ROUNDS {
@@ -265,29 +261,29 @@ async fn race(seed: u64) -> BTreeSet<String> {
             let (store, moment) = (store.clone(), moment.clone());
             let rng = StdRng::seed_from_u64(rng.random());
             async move {
-                die_after(polls, operate(&store, &moment, number, now, rng)).await;
+                crash_after(polls, operate(&store, &moment, number, now, rng)).await;
             }
         };
         tokio::join!(act(0), act(1), act(2));
         moment = Arc::new(Moment::of(&store).await);
         moment.check(&format!("seed {seed}, round {round}"));
     }
-    let told = moment.trail.iter().map(|entry| {
+    let actions = moment.trail.iter().map(|entry| {
         let by = if entry.actor == GUARD { "guard" } else { "others" };
         format!("{by}: {}", entry.action)
     });
-    told.collect()
+    actions.collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_acts_and_dies_at_once_leaves_one_active_version_and_its_one_test() {
+async fn concurrent_changes_and_crashes_leave_one_active_version_and_at_most_one_test() {
     let mut seen = BTreeSet::new();
-    let missing = |seen: &BTreeSet<String>| TO_HAPPEN.into_iter().find(|it| !seen.contains(*it));
+    let missing = |seen: &BTreeSet<String>| MUST_HAPPEN.into_iter().find(|it| !seen.contains(*it));
     for seed in 0..MOST_RACES {
         if seed >= RACES && missing(&seen).is_none() {
             break;
         }
         seen.extend(race(seed).await);
     }
-    assert_eq!(missing(&seen), None, "in {seen:?}");
+    assert_eq!(missing(&seen), None, "never happened; only {seen:?} did");
 }

@@ -1,10 +1,10 @@
-//! Activations that are watched, drafts that are tested, and what the guard makes of them.
+//! Watches of activations, tests of drafts, and what the guard does with each.
 
 use crate::collection;
 use f0_learning::jobs::guard::history::history;
 use f0_learning::jobs::guard::{GuardAction, GuardJob};
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
-use f0_learning::store::{ChangeError, ExperimentRequest, GUARD, Store};
+use f0_learning::store::{AutoOutcome, ChangeError, ExperimentRequest, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{Experiment, FlagChanges};
 use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};
@@ -29,11 +29,11 @@ pub const ASKED: ExperimentRequest = ExperimentRequest {
     max_days: None,
 };
 
-/// `n` observations that name a version, of which one in `fails` fails, scored.
-pub async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) {
+/// Records and scores `n` observations of a version, of which one in `failure_every` fails.
+pub async fn observe(store: &Store, version: &str, n: u32, failure_every: u32, ts: i64) {
     for number in 0..n {
         let outcome =
-            if number.is_multiple_of(fails) { Outcome::Failure } else { Outcome::Success };
+            if number.is_multiple_of(failure_every) { Outcome::Failure } else { Outcome::Success };
         let observation = NewObservation {
             ts: Some(ts + i64::from(number)),
             policy_version: Some(format!("router-core@{version}")),
@@ -45,11 +45,13 @@ pub async fn observe(store: &Store, version: &str, n: u32, fails: u32, ts: i64) 
     score(store, ts + MINUTE).await;
 }
 
+/// One pass of the guard, and what it did.
 pub async fn guard(store: &Store, now: i64) -> Vec<GuardAction> {
     let report = GuardJob::new(store.clone()).pass(now).await.unwrap();
     report.outcomes.into_iter().map(|outcome| outcome.action).collect()
 }
 
+/// The only experiment of a kind.
 pub async fn only(store: &Store, kind: Kind) -> Experiment {
     let all = store.experiments(Some("router-core")).await.unwrap();
     let mut of: Vec<_> = all.into_iter().filter(|it| it.kind == kind).collect();
@@ -57,8 +59,8 @@ pub async fn only(store: &Store, kind: Kind) -> Experiment {
     of.remove(0)
 }
 
-/// Version 1.0.1 took the place of 1.0.0, and does worse.
-pub async fn regression() -> Store {
+/// A store in which version 1.0.1 replaced 1.0.0 and does worse.
+pub async fn regressed_store() -> Store {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
@@ -73,13 +75,13 @@ pub async fn flags(store: &Store, enabled: bool, automatic: bool) {
 }
 
 #[tokio::test]
-async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
-    let store = regression().await;
+async fn a_regression_is_rolled_back_with_its_evidence() {
+    let store = regressed_store().await;
     let now = START + 4 * HOUR;
     let steps = guard(&store, now).await;
     let [GuardAction::RolledBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
     assert!(breach.proven > breach.allowed, "{breach:?}");
-    assert_sound(&store, "router-core", "after a version was taken back").await;
+    assert_sound(&store, "router-core", "after a rollback by the guard").await;
     let stored = statuses(&store, "router-core").await;
     assert_eq!(stored[&"1.0.0".parse().unwrap()], PolicyStatus::Active);
 
@@ -101,7 +103,7 @@ async fn a_regression_is_taken_back_with_its_evidence_and_not_proposed_again() {
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
+async fn a_rolled_back_version_is_not_proposed_again_on_the_same_evidence() {
     let store = seeded_store().await;
     for (arm, reward) in [("gpt-5", 0.45), ("gemini", 0.8), ("claude", 0.75)] {
         put_arm(&store, arm, reward, 1_000).await;
@@ -120,19 +122,19 @@ async fn what_was_taken_back_is_not_drafted_again_on_the_same_evidence() {
 }
 
 #[tokio::test]
-async fn neither_a_switch_nor_a_pin_is_overruled() {
-    let store = regression().await;
+async fn a_regression_is_not_rolled_back_while_learning_is_disabled_or_the_policy_is_pinned() {
+    let store = regressed_store().await;
     flags(&store, false, true).await;
-    let held = guard(&store, START + 4 * HOUR).await;
+    let skipped = guard(&store, START + 4 * HOUR).await;
     assert!(
-        matches!(held.as_slice(), [GuardAction::Skipped(why)] if why.contains("enabled=false"))
+        matches!(skipped.as_slice(), [GuardAction::Skipped(why)] if why.contains("enabled=false"))
     );
     flags(&store, true, false).await;
     store.pin("router-core", &ada()).await.unwrap();
-    let held = guard(&store, START + 4 * HOUR).await;
+    let skipped = guard(&store, START + 4 * HOUR).await;
     assert!(
-        matches!(held.as_slice(), [GuardAction::Skipped(why)] if why.contains("pinned")),
-        "{held:?}"
+        matches!(skipped.as_slice(), [GuardAction::Skipped(why)] if why.contains("pinned")),
+        "{skipped:?}"
     );
     store.unpin("router-core", &ada()).await.unwrap();
     assert!(matches!(
@@ -142,8 +144,8 @@ async fn neither_a_switch_nor_a_pin_is_overruled() {
 }
 
 #[tokio::test]
-async fn two_guards_at_once_take_a_version_back_once() {
-    let store = regression().await;
+async fn two_concurrent_guards_roll_a_version_back_once() {
+    let store = regressed_store().await;
     let now = START + 4 * HOUR;
     let (a, b) = tokio::join!(guard(&store, now), guard(&store, now));
     let all: Vec<_> = a.iter().chain(&b).collect();
@@ -155,7 +157,7 @@ async fn two_guards_at_once_take_a_version_back_once() {
 }
 
 #[tokio::test]
-async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
+async fn an_activation_with_the_guard_off_starts_no_watch() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let changed = store.activate(&key, false, &ada().watched(Watching::Off)).await.unwrap();
@@ -164,7 +166,7 @@ async fn an_activation_that_is_not_to_be_watched_is_not_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
+async fn a_watch_with_enough_samples_ends_with_a_verdict_on_the_promised_gain() {
     let store = seeded_store().await;
     let tuning = json!({ "version": "2", "guard": { "minEffect": 0.2 } });
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
@@ -189,29 +191,30 @@ async fn a_watch_that_saw_enough_ends_with_a_verdict_beside_the_promise() {
     assert_sound(&store, "router-core", "after a verdict").await;
 }
 
-/// A test of 1.0.1 against 1.0.0.
-pub async fn test_of(store: &Store) -> PolicyKey {
+/// Starts a test of 1.0.1 against 1.0.0.
+pub async fn start_test(store: &Store) -> PolicyKey {
     let key = draft(store, "1.0.1", "1.0.0").await;
     store.start_experiment(&key, &ASKED, &Intent::new("ada", START)).await.unwrap();
     key
 }
 
+/// The share of units that gets the candidate, if there is one.
 pub async fn share(store: &Store) -> Option<f64> {
     let active = store.active_policies().await.unwrap();
     active[0].candidate.as_ref().map(|it| it.share)
 }
 
 #[tokio::test]
-async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
+async fn an_improvement_is_ramped_and_promoted_if_the_flags_allow_it() {
     let store = seeded_store().await;
     flags(&store, true, true).await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     let mut now = START;
     for (stage, expected) in STAGES.into_iter().enumerate() {
         assert_eq!(share(&store).await, Some(expected));
         let active = &store.active_policies().await.unwrap()[0];
         let chosen = (0..400).filter(|unit| active.choose(&unit.to_string()).0 == &key.version);
-        let chosen = chosen.count() as f64 / 400.0;
+        let chosen = f64::from(u16::try_from(chosen.count()).unwrap()) / 400.0;
         assert!((chosen - expected).abs() < 0.08, "{chosen} of {expected}");
         now += HOUR;
         observe(&store, "1.0.0", 250, 3, now).await;
@@ -227,15 +230,15 @@ async fn an_improvement_is_ramped_and_promoted_where_the_flags_allow_it() {
     assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Active);
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
     let watch = only(&store, Kind::Watch).await;
-    assert!(watch.open, "what was promoted is watched like any activation");
+    assert!(watch.open, "a promotion is watched like any other activation");
     let verdict = store.policy(&key).await.unwrap().unwrap().verdict.unwrap();
     assert_eq!((verdict.kind, verdict.effect), (Kind::Ab, Effect::Better));
 }
 
 #[tokio::test]
-async fn without_the_flag_an_improvement_waits_for_a_yes() {
+async fn without_the_flag_an_improvement_awaits_approval() {
     let store = seeded_store().await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     let mut now = START;
     let mut last = Vec::new();
     for _ in STAGES {
@@ -250,16 +253,16 @@ async fn without_the_flag_an_improvement_waits_for_a_yes() {
     store.activate(&key, false, &ada()).await.unwrap();
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
     assert_eq!(share(&store).await, None);
-    assert_sound(&store, "router-core", "after a yes").await;
+    assert_sound(&store, "router-core", "after the approval").await;
 }
 
 #[tokio::test]
-async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
+async fn a_worse_candidate_loses_its_traffic_and_is_rejected() {
     let store = seeded_store().await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     observe(&store, "1.0.0", 200, 20, START).await;
     observe(&store, "1.0.1", 200, 2, START + MINUTE).await;
-    // The kill switch keeps nothing from being taken out of use.
+    // The kill switch does not keep a candidate in use.
     flags(&store, false, false).await;
     let steps = guard(&store, START + 2 * HOUR).await;
     assert!(matches!(steps.as_slice(), [GuardAction::RolledBack(_)]), "{steps:?}");
@@ -269,9 +272,9 @@ async fn a_candidate_that_does_worse_loses_its_units_and_is_rejected() {
 }
 
 #[tokio::test]
-async fn one_test_at_a_time_and_none_against_another_version() {
+async fn a_policy_has_one_test_at_a_time_and_an_activation_supersedes_it() {
     let store = seeded_store().await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
     let again = store.start_experiment(&other, &ASKED, &ada()).await;
     assert!(matches!(again, Err(ChangeError::ExperimentRuns { .. })), "{again:?}");
@@ -279,21 +282,19 @@ async fn one_test_at_a_time_and_none_against_another_version() {
         [("gpt-5", 0.5), ("gemini", 0.25), ("claude", 0.25)].map(|(a, w)| (a.to_owned(), w));
     flags(&store, true, true).await;
     let left = store.auto_activate(&other, &weights.into(), 4, START).await.unwrap();
-    assert!(
-        matches!(&left, f0_learning::store::AutoOutcome::AwaitingApproval(why) if why.contains("experiment"))
-    );
-    // An admin's activation ends the test; its draft stays one.
+    assert!(matches!(&left, AutoOutcome::AwaitingApproval(why) if why.contains("experiment")));
+    // An admin's activation of another draft ends the test; the tested version stays a draft.
     store.activate(&other, false, &ada()).await.unwrap();
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Superseded);
     assert_eq!(share(&store).await, None);
     assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Draft);
-    assert_sound(&store, "router-core", "after a test was overtaken").await;
+    assert_sound(&store, "router-core", "after a test was superseded").await;
 }
 
 #[tokio::test]
-async fn a_test_that_is_stopped_leaves_the_draft_and_cannot_be_stopped_twice() {
+async fn a_stopped_test_leaves_its_draft_and_cannot_be_stopped_twice() {
     let store = seeded_store().await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     let test = only(&store, Kind::Ab).await;
     store.stop_experiment(&test.id, &ada()).await.unwrap();
     assert_eq!(share(&store).await, None);

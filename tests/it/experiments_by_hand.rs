@@ -1,5 +1,5 @@
-//! What experiments make of documents that somebody changed past the service, and of decisions
-//! that were made while they went on.
+//! Experiments whose documents are changed without the service, and changes of policies while an
+//! experiment runs.
 
 use crate::collection;
 use f0_learning::jobs::guard::GuardAction;
@@ -11,14 +11,14 @@ use f0_learning_core::policy::PolicyStatus;
 use serde_json::{Map, Value, json};
 
 use crate::experiments::{
-    ASKED, DAY, HOUR, MINUTE, flags, guard, observe, only, regression, share, test_of,
+    ASKED, DAY, HOUR, MINUTE, flags, guard, observe, only, regressed_store, share, start_test,
 };
 use crate::support::{
     START, ada, assert_sound, document, draft, fields, key, put, put_arm, seeded_store, statuses,
     tune,
 };
 
-/// Changes a document as somebody with a console would.
+/// Changes a document as an admin would in the Firestore console.
 async fn change(
     store: &Store,
     collection: &str,
@@ -46,7 +46,7 @@ async fn status(store: &Store, version: &str) -> PolicyStatus {
     statuses(store, "router-core").await[&version.parse().unwrap()]
 }
 
-/// No test is open, and no unit has a candidate.
+/// No test is open, and the active version has no candidate.
 async fn assert_no_test(store: &Store) {
     let all = store.experiments(Some("router-core")).await.unwrap();
     assert!(all.iter().all(|it| it.kind != Kind::Ab || !it.open), "{all:?}");
@@ -54,22 +54,22 @@ async fn assert_no_test(store: &Store) {
 }
 
 #[tokio::test]
-async fn to_reject_the_draft_under_test_ends_the_test() {
+async fn rejecting_the_draft_under_test_ends_the_test() {
     let store = seeded_store().await;
-    let key = test_of(&store).await;
+    let key = start_test(&store).await;
     store.reject(&key, &ada()).await.unwrap();
     assert_no_test(&store).await;
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Stopped);
     let trail = store.trail("router-core", None).await.unwrap();
     let last = &trail.last().unwrap().entry;
     assert_eq!(last.experiment, Some(only(&store, Kind::Ab).await.id));
-    assert_sound(&store, "router-core", "after a no to a draft under test").await;
+    assert_sound(&store, "router-core", "after the draft under test was rejected").await;
 }
 
 #[tokio::test]
-async fn to_reject_another_draft_leaves_the_test_alone() {
+async fn rejecting_another_draft_leaves_the_test_running() {
     let store = seeded_store().await;
-    test_of(&store).await;
+    start_test(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
     store.reject(&other, &ada()).await.unwrap();
     assert_eq!(share(&store).await, Some(0.1));
@@ -89,16 +89,16 @@ async fn the_tuner_does_not_supersede_a_draft_under_test() {
         put_arm(&store, arm, reward, 1_000).await;
     }
     tune(&store, START + HOUR).await;
-    assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Draft, "it says what it found");
+    assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Draft, "the new evidence is proposed");
     assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Draft);
     assert_eq!(share(&store).await, Some(0.1));
-    assert_sound(&store, "router-core", "after a proposal beside a test").await;
+    assert_sound(&store, "router-core", "after a proposal during a test").await;
 }
 
 #[tokio::test]
-async fn a_repair_that_keeps_the_control_leaves_no_candidate_behind() {
+async fn a_repair_that_keeps_the_control_removes_its_candidate() {
     let store = seeded_store().await;
-    test_of(&store).await;
+    start_test(&store).await;
     let mut other = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
     other.insert("version".to_owned(), json!("0.9.0"));
     other.remove("candidate");
@@ -109,9 +109,9 @@ async fn a_repair_that_keeps_the_control_leaves_no_candidate_behind() {
 }
 
 #[tokio::test]
-async fn a_version_that_becomes_active_again_has_no_candidate_of_old() {
+async fn a_reactivated_version_has_no_stale_candidate() {
     let store = seeded_store().await;
-    test_of(&store).await;
+    start_test(&store).await;
     let other = draft(&store, "1.0.2", "1.0.0").await;
     set_status(&store, "1.0.0", "archived").await;
     set_status(&store, "1.0.2", "active").await;
@@ -123,19 +123,19 @@ async fn a_version_that_becomes_active_again_has_no_candidate_of_old() {
 }
 
 #[tokio::test]
-async fn a_test_whose_candidate_is_gone_or_decided_on_by_hand_ends() {
-    for how in ["deleted", "spoilt", "rejected"] {
+async fn a_test_ends_when_its_candidate_is_deleted_malformed_or_rejected_by_hand() {
+    for how in ["deleted", "malformed", "rejected"] {
         let store = seeded_store().await;
-        test_of(&store).await;
+        start_test(&store).await;
         let id = "router-core@1.0.1";
         match how {
             "deleted" => delete(&store, collection::POLICIES, id).await,
             "rejected" => set_status(&store, "1.0.1", "rejected").await,
             _ => {
-                let spoil = |it: &mut Map<String, Value>| {
+                let break_params = |it: &mut Map<String, Value>| {
                     it.insert("params".to_owned(), json!(7));
                 };
-                change(&store, collection::POLICIES, id, spoil).await;
+                change(&store, collection::POLICIES, id, break_params).await;
             }
         }
         assert_eq!(
@@ -151,9 +151,9 @@ async fn a_test_whose_candidate_is_gone_or_decided_on_by_hand_ends() {
 }
 
 #[tokio::test]
-async fn a_test_whose_control_was_replaced_by_hand_ends_and_touches_nothing_else() {
+async fn a_test_ends_when_its_control_is_replaced_by_hand_and_its_draft_stays() {
     let store = seeded_store().await;
-    test_of(&store).await;
+    start_test(&store).await;
     draft(&store, "1.0.2", "1.0.0").await;
     observe(&store, "1.0.0", 30, 3, START).await;
     observe(&store, "1.0.1", 30, 3, START + MINUTE).await;
@@ -165,8 +165,8 @@ async fn a_test_whose_control_was_replaced_by_hand_ends_and_touches_nothing_else
 }
 
 #[tokio::test]
-async fn an_activation_that_was_replaced_by_hand_is_not_taken_back() {
-    let store = regression().await;
+async fn an_activation_that_was_replaced_by_hand_is_not_rolled_back() {
+    let store = regressed_store().await;
     draft(&store, "1.0.2", "1.0.1").await;
     set_status(&store, "1.0.1", "archived").await;
     set_status(&store, "1.0.2", "active").await;
@@ -176,9 +176,9 @@ async fn an_activation_that_was_replaced_by_hand_is_not_taken_back() {
 }
 
 #[tokio::test]
-async fn a_watch_that_has_nothing_to_go_back_to_ends() {
+async fn a_watch_ends_when_the_previous_version_is_deleted_or_rejected() {
     for how in ["deleted", "rejected"] {
-        let store = regression().await;
+        let store = regressed_store().await;
         match how {
             "deleted" => delete(&store, collection::POLICIES, "router-core@1.0.0").await,
             _ => set_status(&store, "1.0.0", "rejected").await,
@@ -194,8 +194,8 @@ async fn a_watch_that_has_nothing_to_go_back_to_ends() {
 }
 
 #[tokio::test]
-async fn a_regression_whose_document_somebody_spoilt_is_taken_back_all_the_same() {
-    let store = regression().await;
+async fn a_regression_with_a_malformed_document_is_still_rolled_back() {
+    let store = regressed_store().await;
     change(&store, collection::POLICIES, "router-core@1.0.1", |it| {
         it.insert("params".to_owned(), json!(7));
     })
@@ -210,8 +210,8 @@ async fn a_regression_whose_document_somebody_spoilt_is_taken_back_all_the_same(
 }
 
 #[tokio::test]
-async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
-    let store = regression().await;
+async fn a_test_without_its_baseline_blocks_no_other_and_ends_at_its_time_limit() {
+    let store = regressed_store().await;
     let other = draft(&store, "1.0.2", "1.0.1").await;
     store.start_experiment(&other, &ASKED, &Intent::new("ada", START)).await.unwrap();
     let test = only(&store, Kind::Ab).await;
@@ -224,7 +224,7 @@ async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
     assert_sound(&store, "router-core", "with a test that cannot be compared").await;
 
     let store = seeded_store().await;
-    test_of(&store).await;
+    start_test(&store).await;
     let test = only(&store, Kind::Ab).await;
     delete(&store, collection::STATE, &format!("experiment|{}", test.id)).await;
     let end = START + 14 * DAY;
@@ -234,7 +234,7 @@ async fn what_cannot_be_compared_holds_nothing_else_up_and_ends_in_time() {
 }
 
 #[tokio::test]
-async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped() {
+async fn an_experiment_edited_by_hand_changes_nothing_and_can_be_stopped() {
     let edits: [(&str, Value); 8] = [
         ("stage", json!(99)),
         ("share", json!(7)),
@@ -247,7 +247,7 @@ async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped(
     ];
     for (field, wrong) in edits {
         let store = seeded_store().await;
-        test_of(&store).await;
+        start_test(&store).await;
         let test = only(&store, Kind::Ab).await;
         observe(&store, "1.0.0", 30, 3, START).await;
         observe(&store, "1.0.1", 30, 3, START + MINUTE).await;
@@ -270,25 +270,25 @@ async fn an_experiment_that_was_edited_by_hand_moves_nothing_and_can_be_stopped(
 }
 
 #[tokio::test]
-async fn the_version_that_was_taken_back_is_not_gone_back_to_unless_it_is_named() {
-    let store = regression().await;
+async fn a_rollback_skips_a_rolled_back_version_unless_it_is_named() {
+    let store = regressed_store().await;
     assert!(matches!(
         guard(&store, START + 4 * HOUR).await.as_slice(),
         [GuardAction::RolledBack(_)]
     ));
-    // An admin who saw the regression too, and was a moment late.
+    // An admin rolls back for the same regression, a moment after the guard.
     let late = store.roll_back("router-core", None, &ada()).await;
     assert!(matches!(late, Err(ChangeError::NothingBefore(_))), "{late:?}");
     assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Active);
     let named = "1.0.1".parse().unwrap();
     store.roll_back("router-core", Some(&named), &ada()).await.unwrap();
     let version = store.policy(&key("router-core@1.0.1")).await.unwrap().unwrap();
-    assert_eq!(version.rolled_back_at, None, "somebody stands by it");
-    assert_sound(&store, "router-core", "after a rollback to what was taken back").await;
+    assert_eq!(version.rolled_back_at, None, "an admin named it, so that it counts as good again");
+    assert_sound(&store, "router-core", "after a rollback to a version that was rolled back").await;
 }
 
 #[tokio::test]
-async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
+async fn a_rolled_back_version_shows_the_verdict_of_its_watch() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
@@ -314,9 +314,9 @@ async fn the_verdict_of_a_version_that_is_taken_back_says_why() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_activated_again_has_one_watch() {
+async fn a_reactivated_version_has_at_most_one_watch() {
     for guarded in [Watching::On, Watching::Off] {
-        let store = regression().await;
+        let store = regressed_store().await;
         set_status(&store, "1.0.1", "draft").await;
         set_status(&store, "1.0.0", "active").await;
         store.activate(&key("router-core@1.0.1"), false, &ada().watched(guarded)).await.unwrap();
@@ -326,7 +326,7 @@ async fn a_version_that_is_activated_again_has_one_watch() {
 }
 
 #[tokio::test]
-async fn a_test_that_cannot_begin_says_why() {
+async fn a_test_that_cannot_start_is_refused_with_the_reason() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     draft(&store, "1.0.2", "1.0.0").await;
@@ -339,10 +339,10 @@ async fn a_test_that_cannot_begin_says_why() {
 }
 
 #[tokio::test]
-async fn an_improvement_of_a_pinned_policy_waits_for_a_yes_whatever_the_flags() {
+async fn an_improvement_of_a_pinned_policy_awaits_approval_whatever_the_flags() {
     let store = seeded_store().await;
     flags(&store, true, true).await;
-    test_of(&store).await;
+    start_test(&store).await;
     let test = only(&store, Kind::Ab).await;
     change(&store, collection::EXPERIMENTS, &test.id, |it| {
         it.insert("stage".to_owned(), json!(2));
@@ -355,5 +355,5 @@ async fn an_improvement_of_a_pinned_policy_waits_for_a_yes_whatever_the_flags() 
     assert_eq!(guard(&store, START + HOUR).await, [GuardAction::NoChange], "asked once");
     store.unpin("router-core", &ada()).await.unwrap();
     assert_eq!(guard(&store, START + HOUR).await, [GuardAction::Promoted]);
-    assert_sound(&store, "router-core", "after a promotion that waited").await;
+    assert_sound(&store, "router-core", "after a promotion that awaited approval").await;
 }

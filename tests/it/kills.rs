@@ -1,5 +1,5 @@
-//! The whole process killed amid transitions: what an answer promised is there, and what is there
-//! is sound.
+//! Invariants 3 and 4 when the whole process is killed during transitions: every change that was
+//! answered is stored, and no change is stored in part.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::binary::{PATIENCE, Running};
-use crate::server::TOKEN;
 use crate::support::assert_sound;
+use crate::support::http::TOKEN;
+use crate::support::process::{Running, free_port, wait_until};
 
 const ROUNDS: u64 = 5;
 
@@ -22,8 +22,8 @@ fn dev(data: &str, port: u16) -> Running {
     Running::start(&arguments, &[("ADMIN_TOKEN", TOKEN)])
 }
 
-/// Decides at random until the service is gone; the audit ids of the answers that arrived.
-async fn decide(url: String, seed: u64) -> Vec<String> {
+/// Makes random changes until the service is gone; gives the audit ids of the answers that arrived.
+async fn make_changes(url: String, seed: u64) -> Vec<String> {
     let client = Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
     let mut rng = StdRng::seed_from_u64(seed);
     let mut answered = Vec::new();
@@ -42,48 +42,45 @@ async fn decide(url: String, seed: u64) -> Vec<String> {
     }
 }
 
+/// Waits until the API answers from Firestore.
 async fn until_ready(url: &str) {
-    let began = std::time::Instant::now();
     let client = Client::new();
-    loop {
+    wait_until("the API", async || {
         let answer = client.get(format!("{url}/ops/flags")).bearer_auth(TOKEN).send().await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "the service did not come up");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        answer.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_killed_amid_transitions_leaves_whole_ones_and_keeps_what_it_answered() {
+async fn a_killed_process_leaves_no_partial_transition_and_keeps_every_answered_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
-    let mut promised = Vec::new();
+    let mut answered_ids = Vec::new();
     for round in 0..ROUNDS {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let running = dev(data, port);
         until_ready(&url).await;
         let rivals: Vec<_> =
-            (0..4).map(|n| tokio::spawn(decide(url.clone(), round * 10 + n))).collect();
+            (0..4).map(|n| tokio::spawn(make_changes(url.clone(), round * 10 + n))).collect();
         let millis = StdRng::seed_from_u64(round).random_range(100..1_200);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         running.kill();
         for rival in rivals {
-            promised.extend(rival.await.unwrap());
+            answered_ids.extend(rival.await.unwrap());
         }
         let running = dev(data, 0);
         let connection = Connection::local("demo-f0", running.address());
         let store = Store::connect(&connection).await.unwrap();
         assert_sound(&store, "router-core", &format!("killed in round {round}")).await;
         let trail = store.trail("router-core", None).await.unwrap();
-        for audit_id in &promised {
+        for audit_id in &answered_ids {
             let found = trail.iter().any(|record| record.audit_id == *audit_id);
-            assert!(found, "round {round}: {audit_id} was answered and is gone");
+            assert!(found, "round {round}: {audit_id} was answered but is not stored");
         }
         running.kill();
     }
-    assert!(promised.len() > 10, "only {} transitions were answered", promised.len());
+    assert!(answered_ids.len() > 10, "only {} transitions were answered", answered_ids.len());
 }

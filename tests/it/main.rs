@@ -1,7 +1,34 @@
-//! What crosses modules, through the protocol: every test works on a local Firestore with a
-//! project of its own, through the production code path.
+//! Integration tests: each works on a project of its own in a local Firestore, through the same
+//! code as production, and steps the jobs by hand at times that it chooses.
+//!
+//! Which tests guard which invariant of `ARCHITECTURE.md`:
+//!
+//! | invariant | tests |
+//! |---|---|
+//! | 1. each valid observation gets one reward and is counted once | [`races`] (crashes, concurrent workers), [`shards`] (shards, leases), [`reconcile`] (late observations), [`scoring`] (windows, bill), [`binary`] (`serve` and `dev` killed), [`effects`] (tallies of versions) |
+//! | 2. each invalid observation is quarantined with its reason | [`scoring`], [`reconcile`] |
+//! | 3. one version is active, and its params never change | [`transitions`], [`rivals`] (concurrent admins and tuner), [`experiment_races`] (with experiments and the guard), [`kills`] (the process killed) |
+//! | 4. a change and its audit entry are one commit | [`transitions`], [`rivals`], [`experiment_races`], [`kills`], [`tuning`]; `assert_sound` replays the trail in most other tests |
+//! | 5. with learning disabled the job proposes and activates nothing | [`tuning`], [`auto_activation`], [`experiments`] |
+//! | 6. weights are non-negative, sum to exactly 1, and keep floor and step bound | [`tuning`], [`specification`]; `crates/core` (`tuning`, and `tests/lab` over many histories) |
+//!
+//! The simulation in `tests/sim` checks all six on random sequences of steps.
+//!
+//! Everything else:
+//!
+//! | subject | tests |
+//! |---|---|
+//! | the HTTP API and its authentication | [`api`], [`credentials`] |
+//! | the command line and the process | [`binary`], [`decisions`] |
+//! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
+//! | decisions of the tuner | [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
+//! | the client library | [`collector`] |
+//! | retention and archives | [`retention`], [`buckets`] |
+//! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
+//!
+//! [`support`] is the harness, and [`collection`] has the names of the collections.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod api;
 mod auto_activation;
@@ -25,7 +52,6 @@ mod reconcile;
 mod retention;
 mod rivals;
 mod scoring;
-mod server;
 mod sharded_indexes;
 mod shards;
 mod specification;

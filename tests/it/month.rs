@@ -1,5 +1,5 @@
-//! A simulated month of proposals, by two workers that take turns and begin anew each time: every
-//! decision can be made again, to the last bit.
+//! A simulated month of proposals by two workers that restart before every pass: each decision can
+//! be replayed from its stored input, bit for bit.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,12 @@ use crate::support::{START, assert_sound, score};
 
 const HOUR: i64 = 3_600_000;
 /// Passes are half a day apart.
-const PASSES: i64 = 60;
-const EACH: usize = 150;
+const PASSES: u32 = 60;
+/// Observations between two passes.
+const EACH: u32 = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
+async fn every_proposal_of_a_month_replays_bit_for_bit() {
     let time = Arc::new(AtomicI64::new(START));
     let clock = time.clone();
     let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
@@ -41,11 +42,11 @@ async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
     let mut random = StdRng::seed_from_u64(11);
     let shift = Scenario::named("shift").unwrap();
     for pass in 0..PASSES {
-        let now = START + (pass + 1) * 12 * HOUR;
+        let now = START + i64::from(pass + 1) * 12 * HOUR;
         time.store(now, Ordering::Relaxed);
         act(store, shift, pass, now, &mut random).await;
         score(store, now).await;
-        // A process that has just begun, at either worker; now and then both at once.
+        // Each pass runs in a process that has just started: the first worker, the second, or both.
         let mut jobs = stores.each_ref().map(|store| TuneJob::new(store.clone()));
         let [a, b] = &mut jobs;
         match pass % 3 {
@@ -67,13 +68,13 @@ async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
         assert_eq!(replay(&policy, &input), Vec::<String>::new(), "{}", policy.name());
         proposed += usize::from(policy.status != PolicyStatus::Draft);
     }
-    assert!(proposed >= 5, "{proposed} proposals came into force");
+    assert!(proposed >= 5, "only {proposed} proposals were activated");
     assert_sound(store, "router-core", "after a month").await;
     server.shutdown().await;
 }
 
-/// What the components do in half a day, by the weights in force.
-async fn act(store: &Store, shift: Scenario, pass: i64, now: i64, random: &mut StdRng) {
+/// Half a day of observations, with arms chosen by the active weights.
+async fn act(store: &Store, shift: Scenario, pass: u32, now: i64, random: &mut StdRng) {
     let active = store.active_policies().await.unwrap().remove(0);
     let weights: BTreeMap<_, _> = active.params.model_weights().unwrap().unwrap();
     for n in 0..EACH {
@@ -83,8 +84,8 @@ async fn act(store: &Store, shift: Scenario, pass: i64, now: i64, random: &mut S
             left < 0.0
         });
         let arm = arm.unwrap_or(0);
-        let action = shift.truth(arm, 3, pass as f64, PASSES as f64).act(random);
-        let ts = now - 11 * HOUR + n as i64;
+        let action = shift.truth(arm, 3, f64::from(pass), f64::from(PASSES)).act(random);
+        let ts = now - 11 * HOUR + i64::from(n);
         let observation = NewObservation {
             ts: Some(ts),
             cost_usd: Some(action.cost_usd),

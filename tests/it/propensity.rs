@@ -1,4 +1,4 @@
-//! Components that prefer some arms for some actions, and say how probable each was.
+//! Components that prefer some arms for some actions, and record the propensity of each choice.
 
 use crate::collection;
 use f0_learning::store::Store;
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use crate::support::{START, document, fields, put, score, seeded_store, tune};
 
-/// Of 1,000 easy actions `claude` gets four in five, and of as many hard ones `gemini`: arm,
-/// propensity, successes, failures.
-const TAKES: [(&str, f64, u32, u32); 4] = [
+/// `claude` gets four of five of 1,000 easy actions, and `gemini` four of five of 1,000 hard ones:
+/// arm, propensity, successes, failures.
+const ACTIONS: [(&str, f64, u32, u32); 4] = [
     ("gemini", 0.2, 190, 10),
     ("gemini", 0.8, 400, 400),
     ("claude", 0.8, 680, 120),
     ("claude", 0.2, 40, 160),
 ];
 
-/// A router over two arms with equal weights, in a project where propensities are told of.
-async fn router() -> Store {
+/// A store with two arms of equal weight, whose tuning accepts propensities.
+async fn router_store() -> Store {
     let store = seeded_store().await;
     let mut policy = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
     policy["params"]["modelWeights"] = json!({ "claude": 0.5, "gemini": 0.5 });
@@ -29,16 +29,16 @@ async fn router() -> Store {
     store
 }
 
-async fn act(store: &Store, says_so: bool) {
+async fn act(store: &Store, with_propensity: bool) {
     let mut ts = START;
-    for (arm, propensity, successes, failures) in TAKES {
+    for (arm, propensity, successes, failures) in ACTIONS {
         for n in 0..successes + failures {
             let outcome = if n < successes { Outcome::Success } else { Outcome::Failure };
             ts += 1;
             let observation = NewObservation {
                 ts: Some(ts),
                 policy_version: Some("router-core@1.0.0".to_owned()),
-                propensity: says_so.then_some(propensity),
+                propensity: with_propensity.then_some(propensity),
                 ..NewObservation::new(format!("router:{arm}"), outcome, 100.0)
             };
             record_observation(store.db(), observation, ts).await.unwrap();
@@ -47,17 +47,17 @@ async fn act(store: &Store, says_so: bool) {
     score(store, START + 10_000).await;
 }
 
-/// The evidence of what is proposed.
+/// The evidence of the draft that the tuner proposes.
 async fn evidence(store: &Store) -> Value {
     tune(store, START + 11_000).await;
     let draft = document(store, collection::POLICIES, "router-core@1.0.1").await;
     draft.unwrap()["evidence"].clone()
 }
 
-/// `gemini` does better at easy actions as well as at hard ones, and has the harder ones.
+/// `gemini` does better at easy actions and at hard ones, but gets more of the hard ones.
 #[tokio::test]
-async fn an_arm_that_is_preferred_for_hard_actions_is_not_taken_for_the_worse_one() {
-    let store = router().await;
+async fn with_propensities_an_arm_that_gets_harder_actions_is_not_judged_worse() {
+    let store = router_store().await;
     act(&store, true).await;
     let evidence = evidence(&store).await;
     let [claude, gemini] = [&evidence["arms"][0], &evidence["arms"][1]];
@@ -68,21 +68,21 @@ async fn an_arm_that_is_preferred_for_hard_actions_is_not_taken_for_the_worse_on
     assert!(claude["expectedLoss"].as_f64() > gemini["expectedLoss"].as_f64());
     let checks: Vec<_> = evidence["checks"].as_array().unwrap().iter().collect();
     assert!(checks.iter().all(|it| it["passed"] == true), "{checks:?}");
-    // What the log says agrees with what the arms earn, of easy and hard actions alike.
-    let earned = |name: &str| evidence["offPolicy"][name].as_f64().unwrap();
+    // The off-policy estimates agree with the mean rewards of the arms over all actions.
+    let estimate = |name: &str| evidence["offPolicy"][name].as_f64().unwrap();
     let mean = |arm: &Value| {
         arm["proposed"].as_f64().unwrap() * arm["reward"]["estimate"].as_f64().unwrap()
     };
     let proposed = mean(claude) + mean(gemini);
     for name in ["ips", "snips", "dr"] {
-        assert!((earned(name) - proposed).abs() < 1e-3, "{name}: {} {proposed}", earned(name));
+        assert!((estimate(name) - proposed).abs() < 1e-3, "{name}: {} {proposed}", estimate(name));
     }
 }
 
-/// The same actions without a word about it: nobody can tell, and the worse arm looks better.
+/// The same actions without propensities: the worse arm looks better.
 #[tokio::test]
-async fn who_does_not_say_so_is_taken_at_the_arms_own_means() {
-    let store = router().await;
+async fn without_propensities_arms_are_compared_by_their_own_means() {
+    let store = router_store().await;
     act(&store, false).await;
     let evidence = evidence(&store).await;
     assert_eq!(evidence["arms"][1]["beatenBy"], json!(["claude"]), "{evidence}");

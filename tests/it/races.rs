@@ -1,7 +1,5 @@
-//! Invariant 1 under crashes and rivals: exactly one reward for each observation, each counted
-//! exactly once.
-
-use std::task::Poll;
+//! Invariant 1 under crashes and concurrent workers: each observation gets exactly one reward and
+//! is counted exactly once.
 
 use crate::collection;
 use f0_learning::store::{Pending, Store};
@@ -14,74 +12,58 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, document, fields, job, put, record, score, seeded_store};
+use crate::support::{START, crash_after, document, fields, job, put, record, score, seeded_store};
 
-const COMPONENTS: usize = 5;
-const OBSERVATIONS: usize = 60;
+const COMPONENTS: u32 = 5;
+const OBSERVATIONS: u32 = 60;
 
-async fn fill(store: &Store) {
+/// A generator with a seed, and a store with observations that are not scored yet.
+async fn filled_store(seed: u64) -> (StdRng, Store) {
+    let store = seeded_store().await;
     for n in 0..OBSERVATIONS {
         let component = format!("c{}", n % COMPONENTS);
-        record(store, &component, Outcome::Success, 100.0, START + n as i64).await;
+        record(&store, &component, Outcome::Success, 100.0, START + i64::from(n)).await;
     }
+    (StdRng::seed_from_u64(seed), store)
 }
 
 async fn assert_exact(store: &Store, why: &str) {
     let (rewards, _) = store.counts().await.unwrap();
-    assert_eq!(rewards, OBSERVATIONS as u64, "rewards, {why}");
+    assert_eq!(rewards, u64::from(OBSERVATIONS), "rewards, {why}");
     for stats in store.all_stats(None).await.unwrap() {
-        let expected = (OBSERVATIONS / COMPONENTS) as u64;
+        let expected = u64::from(OBSERVATIONS / COMPONENTS);
         assert_eq!(stats.stats.n, expected, "{} {}, {why}", stats.component, stats.window);
     }
-    assert_eq!(store.all_stats(None).await.unwrap().len(), COMPONENTS * Window::ALL.len(), "{why}");
-}
-
-/// Polls a future so many times, waking it in between, and drops it if it is not done by then:
-/// what it awaited when it died is left to chance by the seed.
-pub async fn die_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    tokio::pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if left == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            left -= 1;
-            Poll::Pending
-        }
-    })
-    .await
+    let all = store.all_stats(None).await.unwrap();
+    assert_eq!(all.len(), COMPONENTS as usize * Window::ALL.len(), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_lose_nothing_and_count_nothing_twice() {
+async fn passes_that_crash_at_any_await_lose_nothing_and_count_nothing_twice() {
     for seed in 0..12 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let store = seeded_store().await;
-        fill(&store).await;
+        let (mut rng, store) = filled_store(seed).await;
         let stop = CancellationToken::new();
-        let mut deaths = 0;
+        let mut crashes = 0;
         loop {
             let mut job = job(&store, rng.random_range(1..40));
             let pass = job.pass(START + 1_000, &stop, &|_| ());
-            match die_after(rng.random_range(1..60), pass).await {
+            match crash_after(rng.random_range(1..60), pass).await {
                 Some(outcome) => {
                     outcome.unwrap();
                     break;
                 }
-                None => deaths += 1,
+                None => crashes += 1,
             }
-            assert!(deaths < 1_000, "seed {seed} makes no progress");
+            assert!(crashes < 1_000, "seed {seed} makes no progress");
         }
-        assert_exact(&store, &format!("seed {seed} after {deaths} deaths")).await;
+        assert_exact(&store, &format!("seed {seed} after {crashes} crashes")).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_side_by_side_count_each_observation_once() {
+async fn concurrent_workers_count_each_observation_once() {
     for seed in 0..8 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let store = seeded_store().await;
-        fill(&store).await;
+        let (mut rng, store) = filled_store(seed).await;
         let stop = CancellationToken::new();
         let mut jobs = [1, 2, 3].map(|_| job(&store, rng.random_range(1..20)));
         let [a, b, c] = &mut jobs;
@@ -94,13 +76,14 @@ async fn workers_side_by_side_count_each_observation_once() {
         for outcome in [outcomes.0, outcomes.1, outcomes.2] {
             outcome.unwrap();
         }
-        // Workers that lost too often left the rest to the others; a last pass finds none left.
+        // A worker that lost too many races left its rest to the others; this pass takes what is
+        // left of it.
         score(&store, now).await;
         assert_exact(&store, &format!("seed {seed}")).await;
     }
 }
 
-/// The version of the reward config that an observation was scored under, if it was.
+/// The version of the reward config under which an observation was scored, if it was.
 async fn scored_under(store: &Store, id: &str) -> Option<String> {
     let reward = document(store, collection::REWARDS, id).await?;
     Some(reward["configVersion"].as_str().unwrap().to_owned())
@@ -125,7 +108,8 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
     let cursor = store.cursor(Shard::All).await.unwrap();
     store.announce(&cursor, Pending { end, read_time, config }).await.unwrap();
 
-    // The worker that announced dies here; before the next comes, the world moves on.
+    // The worker crashes after its announcement; before the next pass the config changes and more
+    // observations arrive.
     change_reward_config(&store, "2.0.0").await;
     let late = record(&store, "c", Outcome::Success, 100.0, START + 5).await;
     let after = record(&store, "c", Outcome::Success, 100.0, START + 500).await;
@@ -135,24 +119,22 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
         assert_eq!(scored_under(&store, id).await.as_deref(), Some("1.0.0"));
     }
     assert_eq!(scored_under(&store, &after).await.as_deref(), Some("2.0.0"));
-    assert_eq!(scored_under(&store, &late).await, None, "late, and to be found as such");
+    assert_eq!(scored_under(&store, &late).await, None, "it is late, and left to reconciliation");
     for stats in store.all_stats(None).await.unwrap() {
         assert_eq!(stats.stats.n, 4, "{}", stats.window);
     }
 }
 
-/// What lands behind the cursor while rivals work and die is late; `store::cursor` promises that whatever
-/// is there, it has a reward if and only if it was counted.
+/// An observation that arrives behind the cursor is late. `store::cursor` promises that it has a
+/// reward if and only if it was counted, whichever worker crashes meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() {
+async fn an_observation_that_arrives_amid_crashes_has_a_reward_if_and_only_if_it_is_counted() {
     for seed in 0..8 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let store = seeded_store().await;
-        fill(&store).await;
+        let (mut rng, store) = filled_store(seed).await;
         let stop = CancellationToken::new();
         for round in 0..40 {
             let component = format!("c{}", rng.random_range(0..COMPONENTS));
-            let ts = START + rng.random_range(0..OBSERVATIONS as i64 * 2);
+            let ts = START + rng.random_range(0..i64::from(OBSERVATIONS) * 2);
             if round % 10 == 0 {
                 change_reward_config(&store, &format!("2.0.{round}")).await;
             }
@@ -160,8 +142,8 @@ async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() 
             let (mut one, mut other) = (job(&store, chunk), job(&store, chunk));
             let now = START + 1_000;
             let (one, other, _) = tokio::join!(
-                die_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), one.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..60), other.pass(now, &stop, &|_| ())),
                 record(&store, &component, Outcome::Timeout, 100.0, ts),
             );
             for outcome in [one, other].into_iter().flatten() {
@@ -170,7 +152,7 @@ async fn what_arrives_amid_crashes_has_a_reward_if_and_only_if_it_was_counted() 
         }
         score(&store, START + 1_000).await;
         let (rewards, quarantined) = store.counts().await.unwrap();
-        assert!(rewards >= OBSERVATIONS as u64 / 2, "seed {seed} scored {rewards}");
+        assert!(rewards >= u64::from(OBSERVATIONS) / 2, "seed {seed} scored {rewards}");
         assert_eq!(quarantined, 0, "seed {seed}");
         for window in Window::ALL {
             let mut stats = store.all_stats(None).await.unwrap();

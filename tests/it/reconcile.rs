@@ -1,8 +1,10 @@
-//! What scoring cannot come by: found, scored or quarantined, and counted once.
+//! Invariants 1 and 2 behind the cursors: reconciliation finds the observations that no cursor
+//! reaches, scores or quarantines each, and counts it once.
 
 use crate::collection;
 use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
 use f0_learning::store::{Changes, LateBatch, QuarantineFilter, Store, StoreError};
+use f0_learning_core::Clock;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
 use firestore_kit::Connection;
@@ -12,8 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
-use crate::support::{START, document, fields, job, put, record, score, seeded_store};
+use crate::support::{START, crash_after, document, fields, job, put, record, score, seeded_store};
 
 fn reconcile_job(store: &Store) -> ReconcileJob {
     ReconcileJob::new(store.clone(), ReconcileOptions { lag_ms: 0, ..Default::default() })
@@ -33,6 +34,7 @@ async fn rejected(store: &Store) -> u64 {
     stats.iter().filter(|it| it.window == Window::ALL[2]).map(|it| it.stats.rejected).sum()
 }
 
+/// Puts a valid observation with one field changed, or removed if the value is null.
 async fn put_with(store: &Store, id: &str, field: &str, value: Value) {
     let mut observation = json!({
         "ts": START, "component": "c", "outcome": "success", "durationMs": 100,
@@ -45,7 +47,7 @@ async fn put_with(store: &Store, id: &str, field: &str, value: Value) {
 }
 
 #[tokio::test]
-async fn what_arrives_behind_the_cursor_is_scored_and_counted_once() {
+async fn a_late_observation_is_scored_and_counted_once() {
     let store = seeded_store().await;
     for n in 0..300 {
         record(&store, "c", Outcome::Success, 100.0, START + n * 1_000).await;
@@ -69,12 +71,12 @@ async fn what_arrives_behind_the_cursor_is_scored_and_counted_once() {
 }
 
 #[tokio::test]
-async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
+async fn an_observation_with_an_invalid_ts_is_quarantined_with_the_reason() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START).await;
     score(&store, START + 1).await;
-    let future = chrono_now() + 30 * 24 * HOUR_MS;
-    let rubbish = [
+    let future = Clock::system().now() + 30 * 24 * HOUR_MS;
+    let invalid = [
         ("missing", Value::Null, "missing"),
         ("text", json!("2026-05-01T00:00:00Z"), "text"),
         ("flag", json!(true), "boolean"),
@@ -85,28 +87,24 @@ async fn what_no_query_over_times_finds_ends_in_quarantine_with_its_reason() {
         ("negative", json!(-5), "between"),
         ("map", json!({ "seconds": 1 }), "must be a number"),
     ];
-    for (id, ts, _) in &rubbish {
+    for (id, ts, _) in &invalid {
         put_with(&store, id, "ts", ts.clone()).await;
     }
     let report = reconcile(&store, START + 2).await;
     assert_eq!((report.scored, report.quarantined + report.early), (0, 9), "{report:?}");
-    for (id, _, reason) in rubbish {
+    for (id, _, reason) in invalid {
         let found = store.quarantined(id).await.unwrap().unwrap();
         assert_eq!(found["field"], "ts", "{id}");
-        let told = found["reason"].as_str().unwrap();
-        assert!(told.contains(reason), "{id}: {told}");
+        let given = found["reason"].as_str().unwrap();
+        assert!(given.contains(reason), "{id}: {given}");
     }
-    assert_eq!(rejected(&store).await, 8, "all but the one that a cursor will come by");
+    assert_eq!(rejected(&store).await, 8, "all but the one that a cursor will still reach");
     assert!(reconcile(&store, START + 3).await.is_quiet());
     assert_eq!(counted(&store).await, 1);
 }
 
-fn chrono_now() -> i64 {
-    f0_learning_core::Clock::system().now()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_once() {
+async fn passes_that_crash_during_scoring_count_each_late_observation_once() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
@@ -122,15 +120,15 @@ async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_onc
             let mut scoring = job(&store, rng.random_range(1..20));
             let (mut one, mut other) = (reconcile_job(&store), reconcile_job(&store));
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..80), scoring.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..150), one.pass(now, true, &stop)),
-                die_after(rng.random_range(1..150), other.pass(now, true, &stop)),
+                crash_after(rng.random_range(1..80), scoring.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..150), one.pass(now, true, &stop)),
+                crash_after(rng.random_range(1..150), other.pass(now, true, &stop)),
             );
             if let Some(outcome) = outcomes.0 {
                 outcome.unwrap();
             }
             for outcome in [outcomes.1, outcomes.2].into_iter().flatten() {
-                // Two at once may each be second too often; then nothing is lost.
+                // Either of two concurrent passes may lose too many races; it loses no data.
                 let error = outcome.err();
                 assert!(error.as_ref().is_none_or(StoreError::is_conflict), "{error:?}");
             }
@@ -143,12 +141,12 @@ async fn passes_that_die_anywhere_beside_scoring_count_each_late_observation_onc
 }
 
 #[tokio::test]
-async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
+async fn observations_without_a_valid_shard_are_scored_when_sharding_is_on() {
     let store = seeded_store().await;
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
     for (id, shard) in [
         ("none", Value::Null),
-        ("none-of-ours", json!(2)),
+        ("out-of-range", json!(2)),
         ("text", json!("1")),
         ("zero", json!(0)),
         ("one", json!(1.0)),
@@ -159,7 +157,7 @@ async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
     assert_eq!(score(&store, now).await.scored, 2);
     assert_eq!(reconcile(&store, now).await.scored, 3);
     assert_eq!(counted(&store).await, 5);
-    // Sharding is turned off again: nothing is counted a second time.
+    // Turning sharding off again counts nothing a second time.
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 0 }))).await;
     put_with(&store, "later", "ts", json!(START + 500)).await;
     assert_eq!(score(&store, now).await.scored, 1);
@@ -168,7 +166,7 @@ async fn without_a_shard_observations_are_scored_where_sharding_is_on() {
 }
 
 #[tokio::test]
-async fn rewards_without_observation_are_told_once_and_left() {
+async fn rewards_without_an_observation_are_reported_once_and_kept() {
     let store = seeded_store().await;
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
     record(&store, "c", Outcome::Success, 100.0, START + 1).await;
@@ -178,15 +176,15 @@ async fn rewards_without_observation_are_told_once_and_left() {
     let now = START + 2 * HOUR_MS;
     assert_eq!(reconcile(&store, now).await.orphans, 1);
     assert!(document(&store, collection::REWARDS, &id).await.is_some());
-    assert!(reconcile(&store, now).await.is_quiet(), "known by now");
-    // One that is missing and one too many do not hide each other.
+    assert!(reconcile(&store, now).await.is_quiet(), "it was reported before");
+    // A missing reward and a reward too many do not hide each other.
     let late = record(&store, "c", Outcome::Success, 100.0, START - 5).await;
     assert_eq!(reconcile(&store, now).await.scored, 1);
     assert!(document(&store, collection::REWARDS, &late).await.is_some());
 }
 
 #[tokio::test]
-async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
+async fn a_pass_that_finds_nothing_over_4000_observations_costs_at_most_25_reads() {
     let server = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-reconcile", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
@@ -215,15 +213,15 @@ async fn a_pass_that_finds_nothing_costs_a_read_for_each_thousand_documents() {
 }
 
 #[tokio::test]
-async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
+async fn a_repaired_observation_leaves_quarantine_and_is_scored_once() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
-    put_with(&store, "mended", "durationMs", json!(-1)).await;
+    put_with(&store, "repaired", "durationMs", json!(-1)).await;
     put_with(&store, "still-wrong", "durationMs", json!("fast")).await;
     put_with(&store, "gone", "outcome", json!("maybe")).await;
     let now = START + 1_000;
     score(&store, now).await;
-    put_with(&store, "mended", "durationMs", json!(1)).await;
+    put_with(&store, "repaired", "durationMs", json!(1)).await;
     let db = store.db().clone().into_inner();
     let delete = db.fluent().delete().from(collection::OBSERVATIONS).document_id("gone");
     delete.execute().await.unwrap();
@@ -234,7 +232,7 @@ async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
     assert_eq!(report.gone, ["gone"]);
     assert_eq!(report.refused.len(), 1);
     assert!(report.refused[0].1.contains("durationMs"), "{report:?}");
-    assert_eq!(store.quarantined("mended").await.unwrap(), None);
+    assert_eq!(store.quarantined("repaired").await.unwrap(), None);
     assert_eq!(counted(&store).await, 2);
     let again = reconcile_job(&store).requeue(&filter, now).await.unwrap();
     assert_eq!((again.requeued, again.scored), (0, 0));
@@ -244,7 +242,7 @@ async fn what_was_mended_leaves_quarantine_and_is_scored_once() {
 }
 
 #[tokio::test]
-async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
+async fn invalid_observations_show_in_the_statistics_of_their_component() {
     let store = seeded_store().await;
     for n in 0..5 {
         put_with(&store, &format!("bad{n}"), "outcome", json!("maybe")).await;
@@ -255,47 +253,47 @@ async fn a_component_that_sends_rubbish_shows_in_its_statistics() {
     assert_eq!((counted(&store).await, rejected(&store).await), (1, 5));
 }
 
-/// The batch that a dead worker had announced holds the document that is taken out of quarantine.
+/// A crashed worker had announced the batch that holds the requeued document.
 #[tokio::test]
-async fn what_is_requeued_out_of_an_announced_batch_is_counted_once() {
+async fn an_observation_requeued_out_of_an_announced_batch_is_counted_once() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
     let now = START + 1_000;
     score(&store, now).await;
-    put_with(&store, "mended", "durationMs", json!(-1)).await;
+    put_with(&store, "repaired", "durationMs", json!(-1)).await;
     let config = store.reward_config().await.unwrap();
     let state = store.reconcile_state().await.unwrap();
-    let batch = LateBatch { ids: vec!["mended".to_owned()], config };
+    let batch = LateBatch { ids: vec!["repaired".to_owned()], config };
     let announced = state.announcing(Some(batch));
     store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
-    // Its quarantine was written, and there it died.
+    // It crashed after it wrote the quarantine entry.
     let quarantined =
-        json!({ "obsId": "mended", "ts": now, "field": "durationMs", "reason": "-1" });
-    put(&store, collection::QUARANTINE, "mended", fields(&quarantined)).await;
-    put_with(&store, "mended", "durationMs", json!(1)).await;
+        json!({ "obsId": "repaired", "ts": now, "field": "durationMs", "reason": "-1" });
+    put(&store, collection::QUARANTINE, "repaired", fields(&quarantined)).await;
+    put_with(&store, "repaired", "durationMs", json!(1)).await;
 
-    let filter = QuarantineFilter { ids: vec!["mended".to_owned()], ..Default::default() };
+    let filter = QuarantineFilter { ids: vec!["repaired".to_owned()], ..Default::default() };
     let report = reconcile_job(&store).requeue(&filter, now).await.unwrap();
     assert_eq!(report.requeued, 1, "{report:?}");
     assert_eq!(counted(&store).await, 2);
     assert!(reconcile(&store, now).await.is_quiet());
 }
 
-/// It had no time when it was announced, and has one now that scoring will come by.
+/// The document had no time when it was announced, and now has one ahead of the cursor.
 #[tokio::test]
-async fn what_is_mended_ahead_of_the_cursor_is_left_to_scoring() {
+async fn an_observation_repaired_ahead_of_the_cursor_is_left_to_scoring() {
     let store = seeded_store().await;
     let now = START + 1_000;
-    put_with(&store, "mended", "ts", Value::Null).await;
+    put_with(&store, "repaired", "ts", Value::Null).await;
     let config = store.reward_config().await.unwrap();
     let state = store.reconcile_state().await.unwrap();
-    let batch = LateBatch { ids: vec!["mended".to_owned()], config };
+    let batch = LateBatch { ids: vec!["repaired".to_owned()], config };
     let announced = state.announcing(Some(batch));
     store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
-    put_with(&store, "mended", "ts", json!(START)).await;
+    put_with(&store, "repaired", "ts", json!(START)).await;
 
     reconcile(&store, now).await;
-    assert_eq!(counted(&store).await, 0, "no cursor has come by it yet");
+    assert_eq!(counted(&store).await, 0, "no cursor has reached it yet");
     score(&store, now).await;
     assert_eq!(counted(&store).await, 1);
     assert!(reconcile(&store, now).await.is_quiet());

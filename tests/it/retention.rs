@@ -1,4 +1,5 @@
-//! Old documents leave Firestore for the archive: each in exactly one file, none deleted before.
+//! Old documents move from Firestore to the archive: each ends in exactly one file, and none is
+//! deleted before its file is verified.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::binary::{environment, run, text};
-use crate::races::die_after;
-use crate::support::{START, document, fields, put, record, score, seeded_store};
+use crate::support::process::{run_on, text};
+use crate::support::{START, crash_after, document, fields, put, record, score, seeded_store};
 
 const DAY: i64 = 24 * 3_600_000;
 
@@ -32,17 +32,18 @@ async fn retain(store: &Store, folder: &Path, now: i64) -> RetainReport {
     retain_job(store, folder, 50).pass(now, &CancellationToken::new()).await.unwrap()
 }
 
-/// Three days of observations of which some are invalid, scored; then a late one.
+/// Three days of scored observations with one invalid, and then a late one.
 async fn fill(store: &Store) {
     for n in 0..90 {
         record(store, "c", Outcome::Success, 100.0, START + n * DAY / 30).await;
     }
-    let rubbish = json!({ "ts": START, "component": "c", "outcome": "maybe", "durationMs": 1 });
-    put(store, collection::OBSERVATIONS, "rubbish", fields(&rubbish)).await;
+    let invalid = json!({ "ts": START, "component": "c", "outcome": "maybe", "durationMs": 1 });
+    put(store, collection::OBSERVATIONS, "invalid", fields(&invalid)).await;
     score(store, START + 3 * DAY).await;
     record(store, "late", Outcome::Success, 100.0, START + 5).await;
 }
 
+/// The paths below a folder that end in this.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();
@@ -68,12 +69,14 @@ fn archived(folder: &Path, table: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-pub async fn left(store: &Store, collection: &str) -> usize {
+/// The number of documents in a collection.
+pub async fn documents_left(store: &Store, collection: &str) -> usize {
     let db = store.db().clone().into_inner();
     let all: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
     all.len()
 }
 
+/// Each document of [`fill`] is in exactly one file, and every file matches its manifest.
 fn assert_whole(folder: &Path, why: &str) {
     for (table, expected) in [("observations", 92), ("rewards", 91)] {
         let counts = archived(folder, table);
@@ -94,7 +97,7 @@ fn assert_whole(folder: &Path, why: &str) {
 async fn old_documents_are_archived_by_day_and_then_deleted() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     fill(&store).await;
-    // The first of the days that it lies on is just old enough, the last is not.
+    // Of the days of the observations the first is just old enough, and the last is not.
     let first = START.div_euclid(DAY) * DAY;
     let report = retain(&store, folder.path(), first + 32 * DAY).await;
     assert!(report.archived > 50 && report.archived == report.deleted, "{report:?}");
@@ -104,19 +107,19 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
         .collect();
     assert_eq!(days.len(), 2, "{days:?}");
     assert!(days.iter().all(|day| day.starts_with("day=2026-")), "{days:?}");
-    assert!(left(&store, collection::OBSERVATIONS).await > 0);
+    assert!(documents_left(&store, collection::OBSERVATIONS).await > 0);
 
     retain(&store, folder.path(), first + 60 * DAY).await;
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
-    assert_eq!(left(&store, collection::REWARDS).await, 0);
-    assert_eq!(left(&store, collection::QUARANTINE).await, 0);
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
+    assert_eq!(documents_left(&store, collection::REWARDS).await, 0);
+    assert_eq!(documents_left(&store, collection::QUARANTINE).await, 0);
     assert_whole(folder.path(), "at the end");
     let nothing = retain(&store, folder.path(), first + 60 * DAY).await;
     assert_eq!(nothing, RetainReport::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
+async fn concurrent_passes_that_crash_archive_each_document_once() {
     for seed in 0..4 {
         let mut rng = StdRng::seed_from_u64(seed);
         let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
@@ -127,20 +130,20 @@ async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
             let mut one = retain_job(&store, folder.path(), size);
             let mut other = retain_job(&store, folder.path(), size);
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..400), one.pass(now, &stop)),
-                die_after(rng.random_range(1..400), other.pass(now, &stop)),
+                crash_after(rng.random_range(1..400), one.pass(now, &stop)),
+                crash_after(rng.random_range(1..400), other.pass(now, &stop)),
             );
             for outcome in [outcomes.0, outcomes.1].into_iter().flatten() {
-                // A rival may have settled and discarded a file in between.
+                // The other pass may have settled and discarded the file meanwhile.
                 if let Err(error) = outcome {
                     assert!(!error.to_string().contains("SHA-256"), "seed {seed}: {error}");
                 }
             }
         }
         retain(&store, folder.path(), now).await;
-        assert_eq!(left(&store, collection::OBSERVATIONS).await, 0, "seed {seed}");
-        assert_eq!(left(&store, collection::REWARDS).await, 0, "seed {seed}");
-        // Whoever died after staging has left a file that nobody knows of.
+        assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0, "seed {seed}");
+        assert_eq!(documents_left(&store, collection::REWARDS).await, 0, "seed {seed}");
+        // A pass that crashed after staging has left a file without an announcement.
         std::fs::remove_dir_all(folder.path().join("staging")).ok();
         assert_whole(folder.path(), &format!("seed {seed}"));
     }
@@ -152,19 +155,19 @@ async fn nothing_is_archived_before_it_is_scored() {
     record(&store, "c", Outcome::Success, 100.0, START).await;
     let report = retain(&store, folder.path(), START + 60 * DAY).await;
     assert!(report.waiting, "{report:?}");
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 1);
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 1);
     score(&store, START + 60 * DAY).await;
     let report = retain(&store, folder.path(), START + 60 * DAY).await;
     assert_eq!((report.archived, report.deleted), (2, 2), "{report:?}");
 }
 
 #[tokio::test]
-async fn a_document_that_changed_after_it_was_archived_stays() {
+async fn a_document_that_changed_after_archiving_is_archived_again_before_deletion() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
     let now = START + 60 * DAY;
     score(&store, now).await;
-    // A worker that dies once it has announced its file.
+    // A worker crashes after it announced its file.
     let mut documents = OldDocuments::default();
     store
         .read_old(Archived::Observations, Part::Of(Shard::All), now, &mut documents, 10)
@@ -183,23 +186,28 @@ async fn a_document_that_changed_after_it_was_archived_stays() {
     });
     put(&store, collection::OBSERVATIONS, &id, fields(&changed)).await;
     retain(&store, folder.path(), now).await;
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0, "archived as it is now, too");
+    assert_eq!(
+        documents_left(&store, collection::OBSERVATIONS).await,
+        0,
+        "it is archived again as it is now"
+    );
     assert_eq!(archived(folder.path(), "observations")[&id], 2);
 }
 
-/// Read by DuckDB in `.ci/archive`.
+/// `.ci/archive` reads this archive with DuckDB.
 #[tokio::test]
 async fn the_binary_writes_an_archive_for_other_engines() {
     let store = seeded_store().await;
-    for n in 0..3_020 {
+    for n in 0..3_020_i32 {
         let outcome = match n {
             3_000.. => "maybe",
             _ if n % 7 == 0 => "timeout",
             _ => "success",
         };
         let observation = json!({
-            "ts": START + n * 100_000 - 400 * DAY, "component": format!("router:m{}", n % 3),
-            "outcome": outcome, "durationMs": 100 + n % 900, "costUsd": 0.001 * (n % 5) as f64,
+            "ts": START + i64::from(n) * 100_000 - 400 * DAY,
+            "component": format!("router:m{}", n % 3),
+            "outcome": outcome, "durationMs": 100 + n % 900, "costUsd": 0.001 * f64::from(n % 5),
             "meta": { "kept": "yes" },
         });
         put(&store, collection::OBSERVATIONS, &format!("o{n:05}"), fields(&observation)).await;
@@ -207,23 +215,17 @@ async fn the_binary_writes_an_archive_for_other_engines() {
     score(&store, START).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("archive");
     std::fs::remove_dir_all(&folder).ok();
-    // Entries in quarantine are kept by when they were made: these are made to be old.
+    // Quarantine entries age from when they were written: these are made old by hand.
     for n in 3_000..3_020 {
         let id = format!("o{n:05}");
         let mut entry = document(&store, collection::QUARANTINE, &id).await.unwrap();
         entry["ts"] = json!(START - 390 * DAY);
         put(&store, collection::QUARANTINE, &id, fields(&json!(entry))).await;
     }
-    let environment = environment(&store).await;
-    let output = tokio::task::spawn_blocking(move || {
-        let mut environment: Vec<_> =
-            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        environment.push(("ARCHIVE_URL", folder.to_str().unwrap()));
-        run(&["retain"], &environment)
-    });
-    let output = output.await.unwrap();
+    let environment = [("ARCHIVE_URL", folder.to_str().unwrap())];
+    let output = run_on(&store, &["retain"], &environment).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let told = text(&output.stdout);
-    assert!(told.contains("6040 documents archived"), "{told}");
-    assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
+    let report = text(&output.stdout);
+    assert!(report.contains("6040 documents archived"), "{report}");
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
 }

@@ -1,5 +1,5 @@
-//! Invariants 3 and 4 under rivals and deaths: one active version whoever acts at once, and a
-//! trail that tells it all.
+//! Invariants 3 and 4 under concurrent changes and crashes: exactly one version is active at every
+//! moment, and the audit trail gives the status of every version.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,16 +17,18 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use std::time::Duration;
 
-use crate::races::die_after;
-use crate::support::{START, ada, assert_sound, draft, key, put_arm, seeded_store, statuses};
+use crate::support::{
+    START, ada, assert_sound, crash_after, draft, key, put_arm, seeded_store, statuses,
+};
 
 const TASKS: u64 = 8;
 const OPERATIONS: u64 = 2_000;
 const SEED: u64 = 36;
 const POLICY: &str = "router-core";
 
-/// What a refusal or a lost race leaves behind is for the checks to find; anything else is a bug.
-fn expected(outcome: Result<Changed, ChangeError>) -> bool {
+/// Whether a change was made. A refusal or a lost race is allowed, because the checks look at what
+/// it left behind; any other error is a bug.
+fn is_done(outcome: Result<Changed, ChangeError>) -> bool {
     match outcome {
         Ok(_) => true,
         Err(ChangeError::Store(error)) => {
@@ -43,7 +45,7 @@ fn expected(outcome: Result<Changed, ChangeError>) -> bool {
     }
 }
 
-/// A version with one of the statuses, as an admin would pick it from a list that may be stale.
+/// A version with this status, as an admin would pick it from a list that may be stale.
 async fn pick(store: &Store, status: PolicyStatus, rng: &mut StdRng) -> Option<semver::Version> {
     let filter = PolicyFilter { id: Some(POLICY.to_owned()), status: Some(status) };
     let page = PageRequest { limit: 10, after: None };
@@ -52,32 +54,33 @@ async fn pick(store: &Store, status: PolicyStatus, rng: &mut StdRng) -> Option<s
     (!found.is_empty()).then(|| found.swap_remove(chosen).version)
 }
 
+/// One random change; whether it was made.
 async fn operate(store: &Store, rng: &mut StdRng) -> bool {
     match rng.random_range(0..10) {
         0..=3 => {
             let Some(version) = pick(store, PolicyStatus::Draft, rng).await else { return false };
             let name = key(&format!("{POLICY}@{version}"));
             if rng.random_bool(0.2) {
-                return expected(store.reject(&name, &ada()).await);
+                return is_done(store.reject(&name, &ada()).await);
             }
-            expected(store.activate(&name, rng.random_bool(0.5), &ada()).await)
+            is_done(store.activate(&name, rng.random_bool(0.5), &ada()).await)
         }
         4 => {
             let version = pick(store, PolicyStatus::Archived, rng).await;
-            expected(store.roll_back(POLICY, version.as_ref(), &ada()).await)
+            is_done(store.roll_back(POLICY, version.as_ref(), &ada()).await)
         }
-        5 => expected(store.roll_back(POLICY, None, &ada()).await),
+        5 => is_done(store.roll_back(POLICY, None, &ada()).await),
         6 => {
             let cooldown = rng.random_range(0..1_000_000);
             let set = OverrideParams::Set(vec![("cooldownMs".to_owned(), json!(cooldown))]);
-            expected(store.override_policy(POLICY, &set, None, &ada()).await)
+            is_done(store.override_policy(POLICY, &set, None, &ada()).await)
         }
         7 => {
             let changes = FlagChanges {
                 auto_activate_policies: Some(rng.random_bool(0.5)),
                 enabled: Some(rng.random_bool(0.9)),
             };
-            expected(store.set_flags(changes, &ada()).await)
+            is_done(store.set_flags(changes, &ada()).await)
         }
         _ => {
             put_arm(store, "gpt-5", rng.random_range(0.3..0.9), 1_000).await;
@@ -92,10 +95,11 @@ async fn operate(store: &Store, rng: &mut StdRng) -> bool {
     }
 }
 
-/// Reads the active versions over and over, past our own reads: one query is one moment.
+/// Reads the active versions repeatedly with one raw query each, because one query sees one moment.
+/// Gives the number of reads.
 async fn watch(store: Store, stop: Arc<AtomicBool>) -> u64 {
     let db = store.db().clone().into_inner();
-    let mut looks = 0;
+    let mut reads = 0;
     while !stop.load(Ordering::Relaxed) {
         let found = db
             .fluent()
@@ -113,15 +117,15 @@ async fn watch(store: Store, stop: Arc<AtomicBool>) -> u64 {
             })
             .collect();
         assert_eq!(versions.len(), 1, "{versions:?}");
-        looks += 1;
-        // Looking without a pause would only take the rivals' share of the machine.
+        reads += 1;
+        // Without a pause the reader would only slow down the writers.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    looks
+    reads
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rivals_at_random_leave_one_active_version_at_every_moment_and_a_true_trail() {
+async fn concurrent_random_changes_keep_one_active_version_and_a_consistent_trail() {
     let store = seeded_store().await;
     let stop = Arc::new(AtomicBool::new(false));
     let reader = tokio::spawn(watch(store.clone(), stop.clone()));
@@ -141,16 +145,16 @@ async fn rivals_at_random_leave_one_active_version_at_every_moment_and_a_true_tr
         done += rival.await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
-    let looks = reader.await.unwrap();
-    assert!(looks > 100, "the reader looked only {looks} times");
-    assert!(done > OPERATIONS / 10, "only {done} of {OPERATIONS} operations did something");
+    let reads = reader.await.unwrap();
+    assert!(reads > 100, "the reader read only {reads} times");
+    assert!(done > OPERATIONS / 10, "only {done} of {OPERATIONS} operations changed something");
     assert_sound(&store, POLICY, &format!("seed {SEED}, {done} operations")).await;
 }
 
-/// Every `await` of a transition is a place to die: whatever is left is the old state or the new
-/// one, each with its trail.
+/// Crashes a transition after each possible number of polls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transition_that_dies_anywhere_leaves_the_old_state_or_the_new_with_its_entry() {
+async fn a_transition_that_crashes_at_any_await_leaves_the_old_state_or_the_new_one_with_its_entry()
+{
     let (mut old, mut new) = (0, 0);
     for polls in 0..60 {
         let store = seeded_store().await;
@@ -159,24 +163,24 @@ async fn a_transition_that_dies_anywhere_leaves_the_old_state_or_the_new_with_it
         let set = OverrideParams::Set(vec![("cooldownMs".to_owned(), json!(polls))]);
         match polls % 3 {
             0 => {
-                let _ = die_after(polls, store.activate(&first, false, &intent)).await;
+                let _ = crash_after(polls, store.activate(&first, false, &intent)).await;
             }
             1 => {
                 store.activate(&first, false, &intent).await.unwrap();
-                let _ = die_after(polls, store.roll_back(POLICY, None, &intent)).await;
+                let _ = crash_after(polls, store.roll_back(POLICY, None, &intent)).await;
             }
             _ => {
                 let change = store.override_policy(POLICY, &set, None, &intent);
-                let _ = die_after(polls, change).await;
+                let _ = crash_after(polls, change).await;
             }
         }
-        // A commit that was on its way when its sender died may still arrive.
+        // A commit that was sent before the crash may still arrive.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_sound(&store, POLICY, &format!("died after {polls} polls")).await;
+        assert_sound(&store, POLICY, &format!("crashed after {polls} polls")).await;
         let all = statuses(&store, POLICY).await;
         let first = PolicyStatus::Active == all[&semver::Version::new(1, 0, 0)];
         let replaced = if polls % 3 == 1 { first } else { !first };
         *if replaced { &mut new } else { &mut old } += 1;
     }
-    assert!(old >= 5 && new >= 5, "deaths before and after the commit: {old} and {new}");
+    assert!(old >= 5 && new >= 5, "crashes before and after the commit: {old} and {new}");
 }

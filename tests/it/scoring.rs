@@ -1,4 +1,4 @@
-//! What scoring makes of observations of every kind.
+//! Scoring of valid, invalid and malformed observations, the windows it keeps, and its bill.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const HOUR: i64 = 3_600_000;
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(object) => object,
-        other => panic!("{other} is no object"),
+        other => panic!("expected an object, got {other}"),
     }
 }
 
@@ -44,7 +44,7 @@ async fn write(store: &Store, observations: &[Map<String, Value>]) {
 }
 
 #[tokio::test]
-async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
+async fn invalid_observations_are_quarantined_and_block_no_others() {
     let store = seeded_store().await;
     let cases = [
         with("a-outcome", "outcome", json!("fine")),
@@ -94,9 +94,9 @@ async fn invalid_observations_end_in_quarantine_and_hold_nobody_up() {
     assert_eq!((again.scored, again.quarantined), (0, 0));
 }
 
-/// What no JSON holds, or no typed write lets through, as a client in any language may write it.
+/// Values that JSON cannot hold or that a typed write would reject, as any client may write them.
 #[tokio::test]
-async fn documents_of_any_shape_are_quarantined_with_the_field_named() {
+async fn malformed_documents_are_quarantined_with_the_field_named() {
     let store = seeded_store().await;
     let lasting = |duration| {
         let mut fields = fields(&json!({ "ts": START, "component": "c", "outcome": "success" }));
@@ -141,6 +141,7 @@ async fn documents_of_any_shape_are_quarantined_with_the_field_named() {
 }
 
 #[tokio::test]
+#[expect(clippy::cast_precision_loss, reason = "START is exact as a float")]
 async fn integers_and_doubles_are_the_same_number() {
     let store = seeded_store().await;
     let whole = with("whole", "component", json!("whole"));
@@ -155,9 +156,9 @@ async fn integers_and_doubles_are_the_same_number() {
     assert_eq!(of("whole").await, of("double").await);
 }
 
-/// Passes over two days of virtual time, against a naive recount of what lies in each window.
+/// Passes over two days of virtual time, compared with a naive recount of each window.
 #[tokio::test]
-async fn windows_hold_exactly_what_lies_in_them_as_time_goes_by() {
+async fn windows_match_a_naive_recount_as_time_passes() {
     let store = seeded_store().await;
     let mut rng = StdRng::seed_from_u64(7);
     let mut written: Vec<(i64, f64, bool)> = Vec::new();
@@ -201,7 +202,7 @@ async fn windows_hold_exactly_what_lies_in_them_as_time_goes_by() {
 }
 
 #[tokio::test]
-async fn more_components_than_one_commit_holds_are_counted_in_several() {
+async fn more_components_than_one_commit_holds_are_counted_in_several_commits() {
     let store = seeded_store().await;
     let observations: Vec<_> = (0..2_500)
         .map(|n| with(&format!("o{n:04}"), "component", json!(format!("c{:04}", n % 1_250))))
@@ -219,8 +220,8 @@ async fn more_components_than_one_commit_holds_are_counted_in_several() {
 }
 
 #[tokio::test]
-async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
-    const OBSERVATIONS: usize = 20_000;
+async fn twenty_thousand_observations_are_billed_at_most_2005_operations_per_thousand() {
+    const OBSERVATIONS: u32 = 20_000;
     let server = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-bill", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
@@ -231,21 +232,20 @@ async fn twenty_thousand_observations_are_billed_at_most_2005_a_thousand() {
     server.reset_meter();
     let (mut job, stop) = (job(&store, 25_000), CancellationToken::new());
     let report = job.pass(START, &stop, &|_| ()).await.unwrap();
-    assert_eq!(report.scored, OBSERVATIONS as u64);
+    assert_eq!(report.scored, u64::from(OBSERVATIONS));
     let billed = server.meter().total.total();
-    assert!(billed as f64 <= 2_005.0 * OBSERVATIONS as f64 / 1_000.0, "{}", server.meter());
+    assert!(billed * 1_000 <= 2_005 * u64::from(OBSERVATIONS), "{}", server.meter());
 
     server.reset_meter();
     job.pass(START + 1, &stop, &|_| ()).await.unwrap();
-    assert_eq!(server.meter().total.total(), 3, "a pass over nothing: {}", server.meter());
+    assert_eq!(server.meter().total.total(), 3, "a pass that finds nothing: {}", server.meter());
     server.shutdown().await;
 }
 
-/// A component that samples by load, each observation at another rate: what is kept of it for two
-/// months nearly fills a document. Firestore takes no larger one, and all components are committed
-/// together.
+/// Each observation has another sample rate, as under adaptive sampling, so that two months of the
+/// series nearly fill a document. A larger document would fail the commit of all components.
 #[tokio::test]
-async fn a_component_with_a_rate_for_each_observation_holds_nobody_up() {
+async fn a_component_with_a_new_sample_rate_per_observation_fits_its_document() {
     let store = seeded_store().await;
     let mut random = StdRng::seed_from_u64(3);
     let mut varied = |ts: i64| {

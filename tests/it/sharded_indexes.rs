@@ -1,6 +1,6 @@
-//! Where observations are sharded no query of the service needs an index that holds `ts` without
-//! the shard before it, so that none caps writes: each is held against the index file that is
-//! deployed then.
+//! With sharded observations no query of the service needs an index of `ts` without the shard
+//! before it, because such an index would limit the write rate. Each query that the service makes
+//! is checked against the index file that is deployed with shards.
 
 use std::collections::BTreeSet;
 
@@ -25,19 +25,19 @@ const DAY: i64 = 24 * HOUR;
 /// The collections that grow with the rate of observations.
 const LARGE: [&str; 3] = [collection::OBSERVATIONS, collection::REWARDS, collection::QUARANTINE];
 
-/// A query as indexes see it.
+/// The part of a query that decides which index it needs.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     collection: String,
     equal: BTreeSet<String>,
-    /// Fields and whether they descend, without the name.
+    /// Fields and whether each descends, without the document's name.
     order: Vec<(String, bool)>,
 }
 
 impl Shape {
     fn of(query: &StructuredQuery) -> Self {
         let (mut equal, mut ranges) = (BTreeSet::new(), Vec::new());
-        filters(query.r#where.as_ref(), &mut |field, is_equality| {
+        visit_filters(query.r#where.as_ref(), &mut |field, is_equality| {
             if is_equality {
                 equal.insert(field);
             } else if !ranges.contains(&(field.clone(), false)) && field != "__name__" {
@@ -57,7 +57,7 @@ impl Shape {
         Self { collection: query.from[0].collection_id.clone(), equal, order }
     }
 
-    /// Whether indexes of single fields serve it, of those that are not exempt, or a declared one.
+    /// Whether the single-field indexes without an exemption serve it, or an index of the file.
     fn is_served_by(&self, file: &Value) -> bool {
         let is_exempt = |field: &str| {
             let exempt =
@@ -65,7 +65,7 @@ impl Shape {
             file["fieldOverrides"].as_array().unwrap().contains(&exempt)
         };
         match self.order.as_slice() {
-            // Indexes of single fields are merged for equalities.
+            // Firestore merges single-field indexes for equalities.
             [] => self.equal.iter().all(|field| !is_exempt(field)),
             [(field, _)] if self.equal.is_empty() => !is_exempt(field),
             order => {
@@ -93,22 +93,23 @@ impl Shape {
     }
 }
 
-fn filters(filter: Option<&Filter>, tell: &mut impl FnMut(String, bool)) {
+/// Calls `visit` with each filtered field and whether the filter is an equality.
+fn visit_filters(filter: Option<&Filter>, visit: &mut impl FnMut(String, bool)) {
     match filter.and_then(|filter| filter.filter_type.as_ref()) {
         Some(FilterType::CompositeFilter(all)) => {
-            all.filters.iter().for_each(|filter| filters(Some(filter), tell));
+            all.filters.iter().for_each(|filter| visit_filters(Some(filter), visit));
         }
         Some(FilterType::FieldFilter(one)) => {
             let field = one.field.as_ref().unwrap().field_path.clone();
-            tell(field, one.op == i32::from(Operator::Equal));
+            visit(field, one.op == i32::from(Operator::Equal));
         }
-        Some(FilterType::UnaryFilter(_)) => panic!("the service asks no unary filters"),
+        Some(FilterType::UnaryFilter(_)) => panic!("the service uses no unary filters"),
         None => {}
     }
 }
 
-/// What the service asks of the large collections while it does all that it does.
-async fn asked(shards: u32) -> BTreeSet<Shape> {
+/// The queries over the large collections while every job and every page of the API runs.
+async fn shapes_of_all_queries(shards: u32) -> BTreeSet<Shape> {
     let server: Running = Server::builder().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-shapes", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
@@ -116,7 +117,7 @@ async fn asked(shards: u32) -> BTreeSet<Shape> {
     server.keep_queries();
     fill(&store, 0, START).await;
     score(&store, START + HOUR).await;
-    // Late ones, so that ranges are cut and read.
+    // Late observations make reconciliation split ranges and read them.
     fill(&store, 100, START - 5 * DAY).await;
     let stop = CancellationToken::new();
     let mut reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
@@ -139,7 +140,7 @@ async fn asked(shards: u32) -> BTreeSet<Shape> {
     assert!(report.deleted > 100, "{report:?}");
     let (left, _) = store.count_unsharded(&[]).await.unwrap();
     let accounted = store.counts().await.unwrap();
-    assert_eq!((left, accounted), (0, (0, 0)), "all of it was old enough");
+    assert_eq!((left, accounted), (0, (0, 0)), "every document was old enough");
     let queries = server.queries();
     let shapes = queries.iter().map(Shape::of);
     let shapes = shapes.filter(|it| LARGE.contains(&it.collection.as_str())).collect();
@@ -147,11 +148,12 @@ async fn asked(shards: u32) -> BTreeSet<Shape> {
     shapes
 }
 
-/// Of every five one without a shard, one of another layout, one with an odd `ts` and one without.
-async fn fill(store: &Store, from: usize, at: i64) {
+/// Writes 60 observations. Of every five one has no shard, one has the shard of another layout, and
+/// one has a malformed `ts` or none.
+async fn fill(store: &Store, from: u32, at: i64) {
     for n in from..from + 60 {
         let mut observation = json!({
-            "ts": at + n as i64, "component": format!("c{}", n % 3), "outcome": "success",
+            "ts": at + i64::from(n), "component": format!("c{}", n % 3), "outcome": "success",
             "durationMs": 100, "shard": n % 4,
         });
         let fields_of = observation.as_object_mut().unwrap();
@@ -176,7 +178,7 @@ const PLAIN: &str = include_str!("../../firestore.indexes.json");
 const SHARDED: &str = include_str!("../../deploy/firestore.indexes.sharded.json");
 
 #[tokio::test]
-async fn where_observations_are_sharded_no_query_needs_times_without_shards() {
+async fn with_shards_the_sharded_indexes_serve_every_query() {
     let file: Value = serde_json::from_str(SHARDED).unwrap();
     for index in file["indexes"].as_array().unwrap() {
         let columns: Vec<_> =
@@ -187,14 +189,14 @@ async fn where_observations_are_sharded_no_query_needs_times_without_shards() {
             assert!(shard.is_some_and(|at| Some(at) < time), "{index}");
         }
     }
-    let shapes = asked(4).await;
+    let shapes = shapes_of_all_queries(4).await;
     assert!(shapes.len() > 8, "{shapes:?}");
     assert_eq!(unserved(&shapes, SHARDED), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn where_they_are_not_the_usual_indexes_serve() {
-    let shapes = asked(0).await;
+async fn without_shards_the_usual_indexes_serve_every_query() {
+    let shapes = shapes_of_all_queries(0).await;
     assert_eq!(unserved(&shapes, PLAIN), Vec::<String>::new());
     assert_ne!(unserved(&shapes, SHARDED), Vec::<String>::new(), "the check can fail");
 }

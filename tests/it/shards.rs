@@ -1,5 +1,5 @@
-//! Observations shared among cursors and workers: exact whoever works, and whenever the number of
-//! shards changes.
+//! Invariant 1 with shards and leases: each observation is counted once, whichever worker scores it
+//! and whenever the number of shards changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,17 +18,16 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::races::die_after;
-use crate::support::{START, document, fields, job, put, seeded_store};
+use crate::support::{START, crash_after, document, fields, job, put, seeded_store};
 
-const COMPONENTS: usize = 3;
+const COMPONENTS: u32 = 3;
 
-/// Writes observations `from..upto`, each with the shard that its id gives under `shards`.
-async fn fill(store: &Store, from: usize, upto: usize, shards: u32) {
-    for n in from..upto {
+/// Writes observations `from..to`, each with the shard that its id has among `shards`.
+async fn fill(store: &Store, from: u32, to: u32, shards: u32) {
+    for n in from..to {
         let id = format!("o{n:04}");
         let mut observation = json!({
-            "id": id, "ts": START + n as i64, "component": format!("c{}", n % COMPONENTS),
+            "id": id, "ts": START + i64::from(n), "component": format!("c{}", n % COMPONENTS),
             "outcome": "success", "durationMs": 100,
         });
         if let Some(shard) = shard_of(&id, shards) {
@@ -38,7 +37,8 @@ async fn fill(store: &Store, from: usize, upto: usize, shards: u32) {
     }
 }
 
-async fn ask_for(store: &Store, shards: u32) {
+/// Sets the number of shards in `config/scoring`.
+async fn configure_shards(store: &Store, shards: u32) {
     put(store, collection::CONFIG, "scoring", fields(&json!({ "shards": shards }))).await;
 }
 
@@ -58,11 +58,11 @@ async fn counted(store: &Store) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
+async fn sharded_workers_that_crash_at_any_await_count_each_observation_once() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
         let store = seeded_store().await;
-        ask_for(&store, 4).await;
+        configure_shards(&store, 4).await;
         fill(&store, 0, 80, 4).await;
         let stop = CancellationToken::new();
         for _ in 0..12 {
@@ -70,9 +70,9 @@ async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
             let [a, b, c] = &mut jobs;
             let now = START + 10_000;
             let outcomes = tokio::join!(
-                die_after(rng.random_range(1..80), a.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..80), b.pass(now, &stop, &|_| ())),
-                die_after(rng.random_range(1..80), c.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), a.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), b.pass(now, &stop, &|_| ())),
+                crash_after(rng.random_range(1..80), c.pass(now, &stop, &|_| ())),
             );
             for outcome in [outcomes.0, outcomes.1, outcomes.2].into_iter().flatten() {
                 outcome.unwrap();
@@ -85,28 +85,28 @@ async fn workers_on_shards_that_die_anywhere_count_each_observation_once() {
 }
 
 #[tokio::test]
-async fn the_number_of_shards_changes_without_loss_or_repetition() {
+async fn changing_the_number_of_shards_counts_each_observation_once() {
     let store = seeded_store().await;
     fill(&store, 0, 20, 0).await;
     pass(&mut job(&store, 7)).await;
     for (shards, from) in [(4, 20), (2, 40), (3, 60), (0, 80)] {
-        ask_for(&store, shards).await;
+        configure_shards(&store, shards).await;
         fill(&store, from, from + 20, shards).await;
         pass(&mut job(&store, 7)).await;
         assert_eq!(store.layout().await.unwrap().layout.shards, shards);
-        assert_eq!(counted(&store).await, from as u64 + 20, "after {shards} shards");
-        assert_eq!(store.counts().await.unwrap().0, from as u64 + 20);
+        assert_eq!(counted(&store).await, u64::from(from) + 20, "after {shards} shards");
+        assert_eq!(store.counts().await.unwrap().0, u64::from(from) + 20);
     }
     assert!(store.cursor(Shard::One(2)).await.unwrap().retired);
 }
 
 #[tokio::test]
-async fn a_worker_that_knows_the_old_shards_moves_no_cursor_of_theirs() {
+async fn a_worker_with_a_stale_layout_scores_nothing_until_it_reads_the_new_one() {
     let store = seeded_store().await;
     fill(&store, 0, 20, 0).await;
     let mut old = job(&store, 7);
     pass(&mut old).await;
-    ask_for(&store, 2).await;
+    configure_shards(&store, 2).await;
     pass(&mut job(&store, 7)).await;
     fill(&store, 20, 40, 2).await;
     assert_eq!(pass(&mut old).await.scored, 0, "its cursor is retired");
@@ -115,20 +115,20 @@ async fn a_worker_that_knows_the_old_shards_moves_no_cursor_of_theirs() {
 }
 
 #[tokio::test]
-async fn a_number_of_shards_that_is_none_changes_nothing() {
+async fn an_invalid_number_of_shards_changes_nothing() {
     let store = seeded_store().await;
     fill(&store, 0, 10, 0).await;
-    for rubbish in
+    for invalid in
         [json!({ "shards": -1 }), json!({ "shards": "four" }), json!({ "shards": 5_000 })]
     {
-        put(&store, collection::CONFIG, "scoring", fields(&rubbish)).await;
+        put(&store, collection::CONFIG, "scoring", fields(&invalid)).await;
         pass(&mut job(&store, 7)).await;
-        assert_eq!(store.layout().await.unwrap().layout.shards, 0, "{rubbish}");
+        assert_eq!(store.layout().await.unwrap().layout.shards, 0, "{invalid}");
     }
     assert_eq!(counted(&store).await, 10);
 }
 
-/// Two workers on one clock.
+/// Two workers with leases, on one clock that the test moves.
 fn workers(store: &Store) -> (Arc<AtomicI64>, [ScoreJob; 2]) {
     named_workers(store, ["one", "other"])
 }
@@ -144,7 +144,7 @@ fn named_workers(store: &Store, names: [&str; 2]) -> (Arc<AtomicI64>, [ScoreJob;
 }
 
 #[tokio::test]
-async fn one_worker_scores_while_the_other_waits_for_the_lease_to_end() {
+async fn a_worker_scores_only_after_the_lease_of_another_expires_or_is_released() {
     let store = seeded_store().await;
     let (time, [mut one, mut other]) = workers(&store);
     fill(&store, 0, 10, 0).await;
@@ -152,26 +152,26 @@ async fn one_worker_scores_while_the_other_waits_for_the_lease_to_end() {
     fill(&store, 10, 20, 0).await;
     let left = pass(&mut other).await;
     assert_eq!((left.scored, left.left_to_others), (0, 1));
-    // The first worker dies; its lease runs out.
+    // The first worker crashes; its lease expires.
     time.fetch_add(LEASE_MS + 1, Ordering::Relaxed);
     assert_eq!(pass(&mut other).await.scored, 10);
     assert_eq!(store.lease("score").await.unwrap().unwrap().fence, 2);
-    // It was not dead, and believes nothing that has run out.
+    // It had not crashed, but does not score without its expired lease.
     fill(&store, 20, 30, 0).await;
     assert_eq!(pass(&mut one).await.scored, 0);
     other.end().await;
-    assert_eq!(pass(&mut one).await.scored, 10, "what was given back is taken at once");
+    assert_eq!(pass(&mut one).await.scored, 10, "a released lease is taken at once");
     assert_eq!(counted(&store).await, 30);
 }
 
 #[tokio::test]
-async fn workers_come_to_an_equal_share_of_the_shards() {
+async fn workers_converge_to_an_equal_share_of_the_shards() {
     let store = seeded_store().await;
-    ask_for(&store, 4).await;
+    configure_shards(&store, 4).await;
     let (time, [mut one, mut other]) = workers(&store);
     fill(&store, 0, 40, 4).await;
     let first = pass(&mut one).await;
-    assert_eq!((first.scored, first.left_to_others), (40, 0), "alone it takes all");
+    assert_eq!((first.scored, first.left_to_others), (40, 0), "a worker alone takes all shards");
     for _ in 0..3 {
         time.fetch_add(LEASE_MS / 2, Ordering::Relaxed);
         pass(&mut other).await;
@@ -187,9 +187,9 @@ async fn workers_come_to_an_equal_share_of_the_shards() {
 }
 
 #[tokio::test]
-async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
+async fn a_crashed_worker_is_removed_after_a_long_absence() {
     let store = seeded_store().await;
-    ask_for(&store, 4).await;
+    configure_shards(&store, 4).await;
     let (time, [mut crashes, mut lives]) = named_workers(&store, ["crashes", "lives"]);
     pass(&mut crashes).await;
     time.fetch_add(2 * LEASE_MS, Ordering::Relaxed);
@@ -197,13 +197,13 @@ async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
     let announced = async |name: &str| {
         document(&store, collection::STATE, &format!("worker|{name}")).await.is_some()
     };
-    assert!(announced("crashes").await, "it may only be slow");
+    assert!(announced("crashes").await, "it may only be slow, and is kept");
     time.fetch_add(GONE_AFTER * LEASE_MS, Ordering::Relaxed);
     pass(&mut lives).await;
     assert!(!announced("crashes").await);
     assert!(announced("lives").await);
-    // It was not dead: it is there again, and shares again.
-    assert_eq!(pass(&mut crashes).await.left_to_others, 4, "the other holds all for now");
+    // It had not crashed: it registers again and takes part again.
+    assert_eq!(pass(&mut crashes).await.left_to_others, 4, "the other worker holds all shards");
     assert!(announced("crashes").await);
     let mut workers: Vec<_> =
         store.workers().await.unwrap().into_iter().map(|found| found.worker).collect();
@@ -212,7 +212,7 @@ async fn a_worker_that_crashed_is_forgotten_once_it_was_away_for_long() {
 }
 
 #[tokio::test]
-async fn a_lease_that_reads_as_none_is_an_error_that_names_it() {
+async fn a_malformed_lease_is_an_error_that_names_the_document() {
     let store = seeded_store().await;
     let broken = value::fields([("holder", value::int(1))]);
     put(&store, collection::STATE, "lease|score", broken).await;

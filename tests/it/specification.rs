@@ -1,4 +1,4 @@
-//! The test cases of the original specification, through the protocol.
+//! The test cases of the original specification under their original names, through the protocol.
 
 use f0_learning::store::Store;
 use f0_learning_core::observation::Outcome;
@@ -7,7 +7,7 @@ use f0_learning_core::stats::Window;
 
 use crate::support::{START, record, score, seeded_store, tune};
 
-/// The mean reward that the `1h` window of a component shows.
+/// The mean reward of a component in the window `1h`.
 async fn average_reward(store: &Store, component: &str) -> f64 {
     let stats = store.stats_of(&[component.to_owned()], Window::OneHour).await.unwrap();
     stats[0].stats.avg_reward
@@ -73,5 +73,5 @@ async fn should_propose_policy_when_performance_degrades() {
 
     tune(&store, START + 3_000).await;
     let again = store.policies(Some("router-core")).await.unwrap();
-    assert_eq!(again.len(), 2, "nothing new in the evidence, no second draft");
+    assert_eq!(again.len(), 2, "without new evidence there is no second draft");
 }

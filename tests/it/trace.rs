@@ -1,4 +1,4 @@
-//! The bundled trace, through conversion, import, scoring and tuning.
+//! The bundled Azure trace, through conversion, import, scoring and tuning.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::support::{START, score, seeded_store, tune};
 #[path = "../../examples/azure_trace.rs"]
 mod azure_trace;
 
-/// The trace as observations that end at the tests' beginning.
+/// The trace as observations, the last of which is at `START`.
 fn converted() -> Vec<Map<String, Value>> {
     let object = |observation| match observation {
         Value::Object(object) => object,
-        other => panic!("{other} is no object"),
+        other => panic!("expected an object, got {other}"),
     };
     azure_trace::bundled_router_trace(START).unwrap().into_iter().map(object).collect()
 }
@@ -33,7 +33,7 @@ async fn import(store: &Store, observations: &[Map<String, Value>]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_trace_is_scored_whole_counted_exactly_and_tuned() {
+async fn every_observation_of_the_trace_is_scored_and_counted_and_the_better_arm_gains() {
     let store = seeded_store().await;
     let observations = converted();
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
@@ -59,5 +59,5 @@ async fn the_trace_is_scored_whole_counted_exactly_and_tuned() {
     let draft = policies.iter().find(|policy| policy.status == PolicyStatus::Draft);
     let draft = draft.unwrap_or_else(|| panic!("{report}"));
     let weights = draft.params.model_weights().unwrap().unwrap();
-    assert!(weights["gemini"] > 0.25, "the arm that is fastest and cheapest gains: {weights:?}");
+    assert!(weights["gemini"] > 0.25, "the fastest and cheapest arm must gain: {weights:?}");
 }

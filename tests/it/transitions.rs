@@ -1,4 +1,5 @@
-//! Every transition of a policy's life, allowed and refused, on the stored documents.
+//! Invariants 3 and 4, one transition at a time: every change of a policy, allowed and refused, as
+//! the stored documents show it.
 
 use crate::collection;
 use f0_learning::jobs::check::CheckReport;
@@ -31,7 +32,7 @@ fn refusal(outcome: Result<Changed, ChangeError>) -> Refusal {
     }
 }
 
-/// What an admin does in the Firestore console.
+/// Changes a version as an admin would in the Firestore console.
 async fn set_by_hand(store: &Store, version: &str, change: Value) {
     let id = format!("router-core@{version}");
     let mut found = document(store, collection::POLICIES, &id).await.unwrap();
@@ -42,7 +43,7 @@ async fn set_by_hand(store: &Store, version: &str, change: Value) {
 }
 
 #[tokio::test]
-async fn activating_a_draft_archives_the_version_before_and_tells_it_in_the_same_commit() {
+async fn activating_a_draft_archives_the_previous_version_and_audits_it_in_the_same_commit() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let changed = store.activate(&key, false, &ada()).await.unwrap();
@@ -68,7 +69,7 @@ async fn activating_a_draft_archives_the_version_before_and_tells_it_in_the_same
 }
 
 #[tokio::test]
-async fn params_never_change_whatever_becomes_of_a_version() {
+async fn the_params_of_a_version_never_change() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let before = stored(&store, "1.0.1").await.params;
@@ -97,16 +98,16 @@ async fn a_rejected_draft_stays_rejected() {
 }
 
 #[tokio::test]
-async fn a_draft_of_another_parent_is_refused_with_what_changed_and_taken_with_force() {
+async fn a_draft_with_a_stale_parent_is_refused_with_the_difference_unless_forced() {
     let store = seeded_store().await;
     let first = draft(&store, "1.0.1", "1.0.0").await;
     let second = draft(&store, "1.0.2", "1.0.0").await;
     store.activate(&first, false, &ada()).await.unwrap();
     let refused = store.activate(&second, false, &ada()).await.unwrap_err();
-    let told = refused.to_string();
+    let error = refused.to_string();
     for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 to 0.5"]
     {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(error.contains(part), "{part} in {error}");
     }
     assert_eq!(status(&store, "1.0.2").await, Draft);
     let forced = store.activate(&second, true, &ada()).await.unwrap();
@@ -115,7 +116,7 @@ async fn a_draft_of_another_parent_is_refused_with_what_changed_and_taken_with_f
 }
 
 #[tokio::test]
-async fn what_could_not_route_is_never_activated() {
+async fn a_draft_with_invalid_weights_is_never_activated() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     set_by_hand(&store, "1.0.1", json!({ "params": { "modelWeights": { "a": 0.5 } } })).await;
@@ -125,7 +126,7 @@ async fn what_could_not_route_is_never_activated() {
 }
 
 #[tokio::test]
-async fn a_rollback_without_a_version_goes_to_the_one_that_was_active_before() {
+async fn a_rollback_without_a_version_returns_to_the_previously_active_one() {
     let store = seeded_store().await;
     let refused = store.roll_back("router-core", None, &ada()).await.unwrap_err();
     assert!(matches!(refused, ChangeError::NothingBefore(_)), "{refused}");
@@ -139,14 +140,18 @@ async fn a_rollback_without_a_version_goes_to_the_one_that_was_active_before() {
     store.roll_back("router-core", Some(&oldest), &ada()).await.unwrap();
     assert_eq!(status(&store, "1.0.0").await, Active);
     store.roll_back("router-core", None, &ada()).await.unwrap();
-    assert_eq!(status(&store, "1.0.1").await, Active, "the one before, not the one above");
+    assert_eq!(
+        status(&store, "1.0.1").await,
+        Active,
+        "the one active before, not the next higher version"
+    );
     let again = store.roll_back("router-core", Some(&"1.0.1".parse().unwrap()), &ada()).await;
     assert!(matches!(refusal(again), Refusal::WrongStatus { status: Active, .. }));
     assert_sound(&store, "router-core", "after rollbacks").await;
 }
 
 #[tokio::test]
-async fn an_override_is_a_new_version_with_its_parent_noted() {
+async fn an_override_creates_an_active_version_that_names_its_parent() {
     let store = seeded_store().await;
     draft(&store, "1.0.1", "1.0.0").await;
     let set = |weights: &[(&str, f64)]| {
@@ -173,7 +178,7 @@ async fn an_override_is_a_new_version_with_its_parent_noted() {
 }
 
 #[tokio::test]
-async fn a_pin_moves_with_the_active_version_until_it_is_taken_off() {
+async fn a_pin_moves_with_the_active_version_until_it_is_removed() {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let bare = Intent::new("ada", START);
@@ -196,7 +201,7 @@ async fn a_pin_moves_with_the_active_version_until_it_is_taken_off() {
 }
 
 #[tokio::test]
-async fn two_active_versions_are_noticed_and_repaired_to_the_highest() {
+async fn two_active_versions_are_reported_and_repair_keeps_the_highest() {
     let store = seeded_store().await;
     let first = draft(&store, "1.0.1", "1.0.0").await;
     store.activate(&first, false, &ada()).await.unwrap();
@@ -213,7 +218,7 @@ async fn two_active_versions_are_noticed_and_repaired_to_the_highest() {
 }
 
 #[tokio::test]
-async fn a_rollback_finishes_what_somebody_began_by_hand() {
+async fn a_rollback_archives_the_second_active_version_set_by_hand() {
     let store = seeded_store().await;
     let first = draft(&store, "1.0.1", "1.0.0").await;
     store.activate(&first, false, &ada()).await.unwrap();
@@ -223,7 +228,7 @@ async fn a_rollback_finishes_what_somebody_began_by_hand() {
 }
 
 #[tokio::test]
-async fn of_no_active_version_the_last_is_restored() {
+async fn repair_restores_the_last_active_version_if_none_is_active() {
     let store = seeded_store().await;
     for (version, parent) in [("1.0.1", "1.0.0"), ("1.0.2", "1.0.1")] {
         let key = draft(&store, version, parent).await;
@@ -241,7 +246,7 @@ async fn of_no_active_version_the_last_is_restored() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_to_be_unknown_and_nothing_is_written() {
+async fn unknown_policies_and_versions_are_refused_and_nothing_is_written() {
     let store = seeded_store().await;
     let missing = key("router-core@9.9.9");
     let none = OverrideParams::Set(vec![("a".to_owned(), json!(1))]);
@@ -249,10 +254,10 @@ async fn what_is_not_there_is_said_to_be_unknown_and_nothing_is_written() {
         store.activate(&missing, true, &ada()).await,
         store.reject(&missing, &ada()).await,
         store.roll_back("router-core", Some(&missing.version), &ada()).await,
-        store.roll_back("nobody", None, &ada()).await,
-        store.repair("nobody", &ada()).await,
-        store.pin("nobody", &ada()).await,
-        store.override_policy("nobody", &none, None, &ada()).await,
+        store.roll_back("unknown", None, &ada()).await,
+        store.repair("unknown", &ada()).await,
+        store.pin("unknown", &ada()).await,
+        store.override_policy("unknown", &none, None, &ada()).await,
     ] {
         let error = outcome.unwrap_err();
         let unknown =
@@ -271,11 +276,11 @@ async fn what_is_not_there_is_said_to_be_unknown_and_nothing_is_written() {
         "{refused}"
     );
     let entries = store.audit(&AuditFilter::default(), 10).await.unwrap();
-    assert_eq!(entries.len(), 1, "only the seed's: {entries:?}");
+    assert_eq!(entries.len(), 1, "only the entry of the seed: {entries:?}");
 }
 
 #[tokio::test]
-async fn a_request_that_is_sent_again_under_its_key_is_carried_out_once() {
+async fn a_request_repeated_with_its_idempotency_key_is_carried_out_once() {
     let store = seeded_store().await;
     let first = draft(&store, "1.0.1", "1.0.0").await;
     let keyed = |fingerprint: &str| Intent {
@@ -288,10 +293,10 @@ async fn a_request_that_is_sent_again_under_its_key_is_carried_out_once() {
     let again = store.activate(&first, false, &keyed("a")).await.unwrap();
     assert!(again.replayed);
     assert_eq!((again.audit_id, &again.entry), (done.audit_id.clone(), &done.entry));
-    assert_eq!(status(&store, "1.0.0").await, Active, "nothing was done");
+    assert_eq!(status(&store, "1.0.0").await, Active, "the repeated request changed nothing");
     let other = store.repair("router-core", &keyed("b")).await.unwrap_err();
     assert!(matches!(other, ChangeError::KeyReused), "{other}");
-    // Somebody else's key of the same name is another key.
+    // The same key of another actor is another key.
     let bob = Intent { actor: "bob".to_owned(), ..keyed("b") };
     let outcome = store.roll_back("router-core", None, &bob).await.unwrap();
     assert_ne!(outcome.audit_id, done.audit_id);
@@ -299,19 +304,24 @@ async fn a_request_that_is_sent_again_under_its_key_is_carried_out_once() {
 }
 
 #[tokio::test]
-async fn one_spoilt_document_does_not_hide_the_others() {
+async fn a_malformed_document_does_not_hide_the_others() {
     let store = seeded_store().await;
-    put(&store, collection::POLICIES, "odd@1.0.0", fields(&json!({ "id": 7, "status": "active" })))
-        .await;
-    put(&store, collection::POLICIES, "odder", fields(&json!({ "status": "active" }))).await;
+    put(
+        &store,
+        collection::POLICIES,
+        "malformed@1.0.0",
+        fields(&json!({ "id": 7, "status": "active" })),
+    )
+    .await;
+    put(&store, collection::POLICIES, "no-id", fields(&json!({ "status": "active" }))).await;
     assert_eq!(store.active_policies().await.unwrap().len(), 1);
     assert_eq!(statuses(&store, "router-core").await.len(), 1);
-    let refused = store.activate(&key("odd@1.0.0"), false, &ada()).await.unwrap_err();
-    assert!(refused.to_string().contains("ops_policies/odd@1.0.0"), "{refused}");
+    let refused = store.activate(&key("malformed@1.0.0"), false, &ada()).await.unwrap_err();
+    assert!(refused.to_string().contains("ops_policies/malformed@1.0.0"), "{refused}");
 }
 
 #[tokio::test]
-async fn an_empty_project_has_nothing_in_disorder() {
+async fn an_empty_project_has_no_irregularities() {
     let store = empty_store().await;
     assert_eq!(CheckReport::take(&store).await.unwrap(), CheckReport::default());
     put(&store, collection::POLICIES, "b@1.0.0", fields(&json!({ "id": "b" }))).await;

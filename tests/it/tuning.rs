@@ -1,9 +1,9 @@
-//! What the tune job writes, and what keeps it from writing.
+//! Invariants 4 to 6 in the tune job: the drafts that it proposes, and what stops it.
 
 use crate::collection;
 use f0_learning::jobs::tune::replay::replay;
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
-use f0_learning::store::{AuditFilter, NewDraft, ProposeOutcome, Store};
+use f0_learning::store::{AuditFilter, ProposeOutcome, Store};
 use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
@@ -12,9 +12,10 @@ use firestore_kit::value;
 use serde_json::json;
 
 use crate::support::{
-    START, document, empty_store, fields, put, record, score, seeded_store, tune,
+    START, document, empty_store, fields, new_draft, put, record, score, seeded_store, tune,
 };
 
+/// Records slow failures of a component.
 async fn fail(store: &Store, component: &str, count: i64, from: i64) {
     for n in 0..count {
         record(store, component, Outcome::Failure, 5_000.0, from + n).await;
@@ -34,14 +35,15 @@ async fn drafts(store: &Store) -> Vec<Policy> {
     policies
 }
 
-/// What was done since the project was seeded.
+/// The actions in the audit trail since the project was seeded.
 async fn actions(store: &Store) -> Vec<String> {
     let entries = store.audit(&AuditFilter::default(), 50).await.unwrap();
     let actions = entries.into_iter().map(|record| record.entry.action);
     actions.filter(|action| action != "seed").collect()
 }
 
-async fn switch_off(store: &Store) {
+/// Sets `learning.enabled=false`, the kill switch.
+async fn disable_learning(store: &Store) {
     let changes = FlagChanges { enabled: Some(false), ..FlagChanges::default() };
     store.set_flags(changes, &Intent::new("ada", START)).await.unwrap();
 }
@@ -49,7 +51,7 @@ async fn switch_off(store: &Store) {
 #[tokio::test]
 async fn the_kill_switch_stops_tuning_and_leaves_scoring_on() {
     let store = degraded_store().await;
-    switch_off(&store).await;
+    disable_learning(&store).await;
     assert!(matches!(tune(&store, START).await, TuneReport::SwitchedOff(FlagsState::Set(_))));
     fail(&store, "router:gpt-5", 3, START + 5_000).await;
     assert_eq!(score(&store, START + 6_000).await.scored, 3);
@@ -64,21 +66,12 @@ async fn without_flags_nothing_is_proposed() {
 }
 
 #[tokio::test]
-async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
+async fn disabling_learning_after_the_decision_still_stops_the_draft() {
     let store = degraded_store().await;
     let active = store.active_policies().await.unwrap().remove(0);
-    let draft = NewDraft {
-        key: PolicyKey::new("router-core", "1.0.1".parse().unwrap()).unwrap(),
-        parent: active.version,
-        params: active.params,
-        notes: "decided before the switch was thrown".to_owned(),
-        expected_gain: 0.1,
-        evidence: json!({}),
-        decision: None,
-        supersedes: Vec::new(),
-        now: START,
-    };
-    switch_off(&store).await;
+    let key = "router-core@1.0.1".parse().unwrap();
+    let draft = new_draft(key, active.version, active.params);
+    disable_learning(&store).await;
     let outcome = store.propose(&draft).await.unwrap();
     assert!(matches!(outcome, ProposeOutcome::SwitchedOff(_)), "{outcome:?}");
     assert!(drafts(&store).await.is_empty());
@@ -86,10 +79,10 @@ async fn a_switch_thrown_after_the_decision_still_stops_the_draft() {
 }
 
 #[tokio::test]
-async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
+async fn newer_evidence_supersedes_the_open_draft() {
     let store = degraded_store().await;
     tune(&store, START + 2_000).await;
-    // Now another arm does badly too.
+    // Now another arm does badly as well.
     fail(&store, "router:gemini", 150, START + 3_000).await;
     score(&store, START + 4_000).await;
     let TuneReport::Decided(verdicts) = tune(&store, START + 5_000).await else { panic!("flags") };
@@ -116,7 +109,7 @@ async fn newer_evidence_supersedes_the_open_draft_instead_of_piling_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passes_at_once_make_one_draft() {
+async fn concurrent_passes_make_one_draft() {
     let store = degraded_store().await;
     let now = START + 2_000;
     tokio::join!(tune(&store, now), tune(&store, now), tune(&store, now));
@@ -125,7 +118,7 @@ async fn passes_at_once_make_one_draft() {
 }
 
 #[tokio::test]
-async fn flags_that_cannot_be_read_forbid_proposals() {
+async fn malformed_flags_forbid_proposals() {
     let store = degraded_store().await;
     let malformed = json!({ "learning": { "enabled": "yes" } });
     put(&store, collection::CONFIG, "flags", fields(&malformed)).await;
@@ -136,7 +129,7 @@ async fn flags_that_cannot_be_read_forbid_proposals() {
 }
 
 #[tokio::test]
-async fn a_draft_differs_from_its_parent_in_the_weights_and_in_nothing_else() {
+async fn a_draft_differs_from_its_parent_only_in_the_weights() {
     let store = degraded_store().await;
     let mut parent = document(&store, collection::POLICIES, "router-core@1.0.0").await.unwrap();
     parent["params"]["theirs"] = json!({ "nested": [1, 2.5, null, { "deep": "text" }] });
@@ -152,8 +145,8 @@ async fn a_draft_differs_from_its_parent_in_the_weights_and_in_nothing_else() {
     assert_eq!(weights.values().sum::<f64>(), 1.0, "{weights:?}");
 }
 
-/// Firestore gives all writes of a commit the same time, and no two commits to one document the
-/// same: what shares its time was one commit.
+/// Firestore gives all writes of a commit the same time, and two commits to one document different
+/// times: writes with the same time were one commit.
 #[tokio::test]
 async fn a_superseding_draft_and_its_audit_entries_are_one_commit() {
     let store = degraded_store().await;
@@ -175,7 +168,7 @@ async fn a_superseding_draft_and_its_audit_entries_are_one_commit() {
 }
 
 #[tokio::test]
-async fn flags_keep_what_others_put_beside_them() {
+async fn changing_a_flag_keeps_all_other_fields() {
     let store = seeded_store().await;
     let theirs = json!({
         "learning": { "enabled": true, "autoActivatePolicies": false, "canary": 0.5 },
@@ -194,10 +187,10 @@ async fn flags_keep_what_others_put_beside_them() {
     assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("ada", Some("checking")));
 }
 
-/// Virtual days: an arm earns well, then fails. What it earned before no longer counts once the
-/// change is seen, and the proposal is the same when it is decided again, whoever made it.
+/// An arm earns well and then fails. Once the change is detected, the reward before it no longer
+/// counts, and the proposal replays to the same decision.
 #[tokio::test]
-async fn an_arm_that_changes_begins_anew() {
+async fn evidence_of_an_arm_restarts_when_the_arm_changes() {
     const HOUR: i64 = 3_600_000;
     let store = seeded_store().await;
     let remembered = async || {
@@ -216,8 +209,8 @@ async fn an_arm_that_changes_begins_anew() {
     fail(&store, "router:gpt-5", 60, START + 4 * HOUR).await;
     score(&store, START + 5 * HOUR).await;
     tune(&store, START + 5 * HOUR).await;
-    assert_eq!(remembered().await, 1, "the change is seen");
-    assert!(drafts(&store).await.is_empty(), "and what showed it is not used again");
+    assert_eq!(remembered().await, 1, "the change is detected");
+    assert!(drafts(&store).await.is_empty(), "the observations that showed it are not used again");
     fail(&store, "router:gpt-5", 110, START + 6 * HOUR + 1_000_000).await;
     score(&store, START + 7 * HOUR).await;
     tune(&store, START + 7 * HOUR).await;

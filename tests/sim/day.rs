@@ -1,5 +1,5 @@
-//! The specification's "simulate load for 24h": fifty actions a second for a day of virtual time,
-//! sampled as the collector does, through the timers' rhythm of passes.
+//! The specification's "simulate load for 24h": 50 actions a second for a day of virtual time,
+//! sampled as the client does, with the passes that the timers would start.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,14 +37,14 @@ struct Day {
     actions: u64,
     written: u64,
     late: u64,
-    rubbish: u64,
+    invalid: u64,
 }
 
-/// What the first version gives each of [`MODELS`]. Nobody activates another one.
+/// The weight of each of [`MODELS`] in the first version, which stays active.
 const WEIGHTS: [f64; MODELS.len()] = [0.60, 0.25, 0.15];
 
 impl Day {
-    /// The observations of one minute that sampling leaves.
+    /// The observations of one minute that sampling keeps.
     fn minute(&mut self, now: i64) -> Vec<Map<String, Value>> {
         let mut batch = Vec::new();
         for _ in 0..ACTIONS_A_MINUTE {
@@ -63,13 +63,13 @@ impl Day {
             let delay = if is_late { self.rng.random_range(MINUTE..60 * MINUTE) } else { 0 };
             self.late += u64::from(is_late);
             self.written += 1;
-            let is_rubbish = self.rng.random_bool(0.0005);
-            self.rubbish += u64::from(is_rubbish);
+            let is_invalid = self.rng.random_bool(0.0005);
+            self.invalid += u64::from(is_invalid);
             let observation = json!({
                 "id": format!("{:08x}", self.written),
                 "ts": (now - delay - self.rng.random_range(0..MINUTE)).max(START - 7_200_000),
                 "component": format!("router:{}", MODELS[model]),
-                "outcome": if is_rubbish { "maybe" } else { outcome.as_str() },
+                "outcome": if is_invalid { "maybe" } else { outcome.as_str() },
                 "durationMs": self.rng.random_range(50..4_000),
                 "costUsd": 0.0001 * f64::from(self.rng.random_range(0..400)),
                 "sampleRate": rate,
@@ -96,7 +96,7 @@ async fn day() -> ExitCode {
         actions: 0,
         written: 0,
         late: 0,
-        rubbish: 0,
+        invalid: 0,
     };
     let stop = CancellationToken::new();
     let mut score = ScoreJob::new(store.clone(), ScoreOptions::default());
@@ -106,8 +106,8 @@ async fn day() -> ExitCode {
     for minute in 1..=MINUTES {
         let now = START + minute * MINUTE;
         time.store(now, Ordering::Relaxed);
-        for some in day.minute(now).chunks(MAX_BATCH) {
-            f0_learning_client::create_observations(store.db(), some).await.unwrap();
+        for batch in day.minute(now).chunks(MAX_BATCH) {
+            f0_learning_client::create_observations(store.db(), batch).await.unwrap();
         }
         score.pass(now, &stop, &|_| ()).await.unwrap();
         if minute % 10 == 0 {
@@ -144,7 +144,7 @@ async fn report(
     println!("24 hours at 50 actions a second, seed 24");
     println!("  actions                       {:>9}", day.actions);
     println!("  observations after sampling   {:>9}", day.written);
-    println!("  of them late                  {:>9}", day.late);
+    println!("  of which late                 {:>9}", day.late);
     println!("  rewards                       {rewards:>9}");
     println!("  counted in the window of 7d   {counted:>9}");
     println!("  in quarantine                 {quarantined:>9}");
@@ -152,7 +152,7 @@ async fn report(
     println!("  versions proposed             {drafts:>9}");
     let observations = day.written as f64 / 1_000.0;
     println!(
-        "  billed for 1,000 observations {:>9.1}  ({} reads, {} writes, {} deletes, of which {} \
+        "  billed per 1,000 observations {:>9.1}  ({} reads, {} writes, {} deletes, of which {} \
          writes are the components' own)",
         (billed.total() - day.written) as f64 / observations,
         billed.reads,
@@ -160,9 +160,9 @@ async fn report(
         billed.deletes,
         day.written
     );
-    println!("  time on the wall              {:>7} s", began.elapsed().as_secs());
+    println!("  elapsed                       {:>7} s", began.elapsed().as_secs());
     let exact =
-        rewards == day.written - day.rubbish && counted == rewards && quarantined == day.rubbish;
+        rewards == day.written - day.invalid && counted == rewards && quarantined == day.invalid;
     println!("  exact                         {:>9}", if exact { "yes" } else { "NO" });
     if exact { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,4 +1,4 @@
-//! What people decide, and who is told what of it.
+//! The decisions of admins, and whether each answer is true.
 
 use f0_learning::store::{ChangeError, OverrideParams, Store, TUNER};
 use f0_learning_core::audit::action;
@@ -59,15 +59,15 @@ impl World {
         }
     }
 
-    /// Entries of the trail by somebody: of one action, or of any.
+    /// The number of an actor's entries in the trail, of one action or of all.
     pub async fn entries(&self, actor: &str, action: Option<&str>) -> usize {
         let trail = self.store.trail(POLICY, None).await.unwrap();
-        let is_meant = |action_of: &str| action.is_none_or(|action| action == action_of);
+        let matches = |found: &str| action.is_none_or(|action| action == found);
         let entries = trail.iter().map(|record| &record.entry);
-        entries.filter(|it| it.actor == actor && is_meant(&it.action)).count()
+        entries.filter(|it| it.actor == actor && matches(&it.action)).count()
     }
 
-    /// Whoever is told that it is done has done it once, and whoever is refused not at all.
+    /// A change that is answered with success was made once, and a refused one was not made.
     pub async fn admin_decides(&mut self) -> String {
         let decision = self.decision().await;
         let before = self.entries("ada", None).await;
@@ -75,25 +75,25 @@ impl World {
             let plan = self.trouble();
             self.server.set_faults(plan);
         }
-        let told = decision.carry_out(&self.store, &self.intent()).await;
+        let answer = decision.carry_out(&self.store, &self.intent()).await;
         self.tally.faults += self.server.injected().values().sum::<u64>();
         self.server.set_faults(Plan::default());
         let made = self.entries("ada", None).await - before;
-        let is_so = match &told {
+        let is_true = match &answer {
             Ok(()) => made == 1,
-            // Nobody may know.
+            // The commit may or may not have been made.
             Err(ChangeError::Store(_)) => made <= 1,
             Err(_) => made == 0,
         };
-        let told = told.map_or_else(|error| error.to_string(), |()| "done".to_owned());
-        if !is_so {
-            self.truth.complaint =
-                Some(format!("{decision:?} made {made} entries, and was told: {told}"));
+        let answer = answer.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+        if !is_true {
+            self.truth.false_answer =
+                Some(format!("{decision:?} made {made} entries, but the answer was: {answer}"));
         }
-        format!("an admin decides, {decision:?}: {told}")
+        format!("an admin decides, {decision:?}: {answer}")
     }
 
-    /// One decides while what another one decided is on its way.
+    /// One admin decides while the commit of another is in flight.
     pub async fn two_admins_decide(&mut self) -> String {
         let (first, second) = (self.decision().await, self.decision().await);
         let intent = match self.rng.random_bool(0.5) {
@@ -102,14 +102,14 @@ impl World {
         };
         let rule = Rule::on("Commit", Fault::Hold).once_after(0);
         self.server.set_faults(Plan::new(0, vec![rule]));
-        let mut met = false;
+        let mut overlapped = false;
         {
             let running = first.carry_out(&self.store, &intent);
             tokio::pin!(running);
             tokio::select! {
                 _ = &mut running => {}
                 () = self.server.until_held() => {
-                    met = true;
+                    overlapped = true;
                     second.carry_out(&self.store, &intent).await.ok();
                     self.server.release();
                     running.await.ok();
@@ -117,7 +117,7 @@ impl World {
             }
         }
         self.server.set_faults(Plan::default());
-        self.tally.rivals += u64::from(met);
+        self.tally.rivals += u64::from(overlapped);
         format!("two admins decide at once, {first:?} and {second:?}")
     }
 
@@ -126,7 +126,7 @@ impl World {
         self.set_flags(enabled).await
     }
 
-    /// From the moment at which a switch is acknowledged it holds.
+    /// Changes the flags; they must hold from the moment of the acknowledgement.
     pub async fn set_flags(&mut self, enabled: bool) -> String {
         let auto = self.rng.random_bool(0.6);
         let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
@@ -137,7 +137,7 @@ impl World {
         format!("flags: enabled {enabled}, autoActivatePolicies {auto}")
     }
 
-    /// What the job has done by itself.
+    /// Counts the drafts and activations of the tune job.
     pub async fn count_the_jobs_changes(&mut self) {
         self.tally.proposed = self.entries(TUNER, Some(action::PROPOSE)).await as u64;
         self.tally.activated = self.entries(TUNER, Some(action::ACTIVATE)).await as u64;

@@ -1,5 +1,5 @@
-//! Documents of random shape and type among the observations: no panic, no pass that gets stuck,
-//! and each one scored or in quarantine, never both.
+//! Observations of random shape and type: no pass panics or gets stuck, and each document is either
+//! scored or quarantined.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -29,8 +29,8 @@ const BATCH: usize = 200;
 pub fn run(documents: usize) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match runtime.block_on(scored_or_quarantined(documents)) {
-        Ok(told) => {
-            println!("{told}");
+        Ok(report) => {
+            println!("{report}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -74,7 +74,7 @@ fn any(rng: &mut StdRng, depth: u32) -> Value {
         9 => {
             let values = (0..rng.random_range(0..4)).map(|_| {
                 let value = any(rng, depth - 1);
-                // Firestore takes no array directly within an array.
+                // Firestore rejects an array directly within an array.
                 match value.value_type {
                     Some(ValueType::ArrayValue(_)) => of(ValueType::NullValue(0)),
                     _ => value,
@@ -90,8 +90,8 @@ fn any(rng: &mut StdRng, depth: u32) -> Value {
     })
 }
 
-/// A value that scoring takes, for each field.
-fn good(rng: &mut StdRng, field: &str, now: i64) -> Value {
+/// A valid value for a field.
+fn valid(rng: &mut StdRng, field: &str, now: i64) -> Value {
     of(match field {
         "ts" => ValueType::IntegerValue(now - rng.random_range(0..2_000_000_000)),
         "component" => ValueType::StringValue(format!("c{}", rng.random_range(0..20))),
@@ -133,7 +133,7 @@ fn document(rng: &mut StdRng, now: i64) -> BTreeMap<String, Value> {
         if absent || (field == "id" && !wrong) {
             continue;
         }
-        let value = if wrong { any(rng, 3) } else { good(rng, field, now) };
+        let value = if wrong { any(rng, 3) } else { valid(rng, field, now) };
         document.insert(field.to_owned(), value);
     }
     if rng.random_bool(0.1) {
@@ -221,8 +221,8 @@ async fn scored_or_quarantined(documents: usize) -> Result<String, String> {
     let twice: Vec<_> = found.iter().filter(|(_, count)| **count > 1).take(5).collect();
     if !missing.is_empty() || !twice.is_empty() || !quiet || found.len() != written.len() {
         return Err(format!(
-            "{} documents, {} rewards, {} in quarantine; neither: {missing:?}; both: {twice:?}; \
-             at rest: {quiet}",
+            "{} documents, {} rewards, {} in quarantine; in neither: {missing:?}; in both: \
+             {twice:?}; reconciliation has nothing left: {quiet}",
             written.len(),
             rewards.len(),
             quarantined.len()
@@ -230,7 +230,7 @@ async fn scored_or_quarantined(documents: usize) -> Result<String, String> {
     }
     server.shutdown().await;
     Ok(format!(
-        "{} documents of random shape: {} scored, {} in quarantine, none both or neither, in {} s",
+        "{} documents of random shape: {} scored, {} in quarantine, none both or neither; {} s",
         written.len(),
         rewards.len(),
         quarantined.len(),

@@ -1,6 +1,6 @@
-//! The binary, killed with SIGKILL at random moments while components write: alone, and as one of
-//! three workers on the same store. Left to finish, it must have given exactly one reward to each
-//! valid observation, counted each once, and put every other into quarantine.
+//! The binary, killed with SIGKILL at random moments while components write: as the only worker,
+//! and as one of three workers on the same store. After the last kill each valid observation must
+//! get exactly one reward and be counted once, and every other must be quarantined.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_f0-learning");
 
-/// How long nothing may move before the rest is done.
+/// How long nothing may change before all work is done.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 pub fn run(kills: u64) -> ExitCode {
@@ -28,7 +28,7 @@ pub fn run(kills: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A process that ends with this value.
+/// A process that is killed when the value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -124,7 +124,7 @@ async fn killed(workers: usize, kills: u64) -> Result<(), String> {
         if found == (valid, invalid, [valid; 3]) {
             println!(
                 "{workers} workers, {kills} kills: {valid} observations scored and counted once in \
-                 each window, {invalid} in quarantine; all was done {:.1} s after the last kill",
+                 each window, {invalid} in quarantine; finished {:.1} s after the last kill",
                 began.elapsed().as_secs_f64()
             );
             return Ok(());
@@ -134,7 +134,7 @@ async fn killed(workers: usize, kills: u64) -> Result<(), String> {
         }
         if too_many || moved.elapsed() > PATIENCE {
             return Err(format!(
-                "rewards, quarantine and counts are {found:?}, not {valid}, {invalid}"
+                "rewards, quarantine and counts: {found:?}, expected {valid} and {invalid}"
             ));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,20 +1,37 @@
-//! The simulation: days of virtual time over the real jobs and the protocol, from one seed, with an
-//! oracle that knows every write that was acknowledged.
+//! The simulation: days of virtual time over the production jobs and the protocol, from one seed,
+//! checked by an oracle that knows every acknowledged write.
 //!
 //!     cargo test --test sim                       # 100 seeds
 //!     cargo test --release --test sim -- seeds 1000 [FIRST]
-//!     cargo test --test sim -- seed 17            # one seed, told step by step
-//!     cargo test --release --test sim -- day      # 24 hours at 50 observations a second
+//!     cargo test --test sim -- seed 17            # one seed, with every step printed
+//!     cargo test --release --test sim -- day      # 24 hours at 50 actions a second
 //!     cargo test --release --test sim -- kills 200  # the binary, killed at random moments
 //!     cargo test --release --test sim -- documents 100000  # documents of random shape
 //!
-//! One seed is one sequence of steps: components write, workers run passes that meet faults, die,
-//! or are overtaken in the middle, admins decide, flags and shards change, time passes. After each
-//! step what must always hold is checked; now and then everything is left to finish, and the store
-//! must hold exactly what the oracle says. A step that fails names its seed and number, and the
-//! seed replays to it.
+//! One seed gives one sequence of steps: components write observations; workers run passes that
+//! meet faults, crash, or are overtaken by another worker; admins change policies; flags and shards
+//! change; time passes. The oracle checks after every step what must always hold. At the end all
+//! work is finished without faults, and the store must hold exactly what the oracle expects. A
+//! failure names its seed and step, and the seed replays to it.
+//!
+//! | invariant of `ARCHITECTURE.md` | checked by |
+//! |---|---|
+//! | 1. one reward, counted once | `oracle::check_rewards`, at the end `oracle::check_windows`; `documents`, `kills` |
+//! | 2. quarantine with a reason | `oracle::check_quarantine`; `documents`, `kills` |
+//! | 3. one active version, params never change | `oracle::check_policies` |
+//! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
+//! | 5. the kill switch | `oracle::check_policies` |
+//! | 6. sum, floor and step bound of weights | `oracle::check_weights` |
 
-#![expect(clippy::unwrap_used, reason = "a simulation that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a simulation that cannot continue fails")]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and virtual times are far below the 2^53 that a float holds exactly"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the elapsed time is reported, and processes are killed in real time"
+)]
 
 mod collection;
 mod day;
@@ -47,7 +64,7 @@ fn main() -> ExitCode {
             documents::run(usize::try_from(number(1).unwrap_or(100_000)).unwrap_or(usize::MAX))
         }
         Some("kills") => kills::run(number(1).unwrap_or(200)),
-        // The test runner passes filters and flags of its own; they mean nothing here.
+        // The test runner passes its own filters and flags, which have no meaning here.
         _ => match (many(SEEDS, 0), documents::run(DOCUMENTS)) {
             (ExitCode::SUCCESS, ExitCode::SUCCESS) => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -55,8 +72,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(seed: u64, told: bool) -> ExitCode {
-    match simulate(seed, told) {
+fn run(seed: u64, verbose: bool) -> ExitCode {
+    match simulate(seed, verbose) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -65,21 +82,24 @@ fn run(seed: u64, told: bool) -> ExitCode {
     }
 }
 
-/// What the seeds did in all, for those who wonder whether anything happened.
+/// How often each event happened over all seeds: a check of an event that never happens proves
+/// nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub observations: u64,
     pub faults: u64,
-    pub deaths: u64,
+    /// Passes whose process crashed.
+    pub crashes: u64,
+    /// Passes during which another worker ran a pass.
     pub overtaken: u64,
     pub versions: u64,
-    /// Drafts of the tune job's ...
+    /// Drafts of the tune job.
     pub proposed: u64,
-    /// ... and those of them that it activated.
+    /// Drafts that the tune job activated.
     pub activated: u64,
-    /// Passes of the tune job during which the kill switch was thrown.
+    /// Passes of the tune job during which learning was disabled.
     pub switched_off: u64,
-    /// Decisions during which another was made.
+    /// Decisions of an admin during which another admin decided.
     pub rivals: u64,
 }
 
@@ -87,7 +107,7 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.observations += other.observations;
         self.faults += other.faults;
-        self.deaths += other.deaths;
+        self.crashes += other.crashes;
         self.overtaken += other.overtaken;
         self.versions += other.versions;
         self.proposed += other.proposed;
@@ -96,11 +116,11 @@ impl Tally {
         self.rivals += other.rivals;
     }
 
-    /// Of what must happen for the checks to mean anything, what did not.
+    /// The events that must happen for the checks to prove anything, but did not.
     fn missing(&self) -> Vec<&'static str> {
         let all = [
             ("faults", self.faults),
-            ("deaths", self.deaths),
+            ("crashes", self.crashes),
             ("passes overtaken", self.overtaken),
             ("proposals", self.proposed),
             ("activations by the job", self.activated),
@@ -133,17 +153,18 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         .collect();
     let (mut failed, mut tally) = (Vec::new(), Tally::default());
     for worker in workers {
-        let (its, done) = worker.join().unwrap();
-        failed.extend(its);
+        let (errors, done) = worker.join().unwrap();
+        failed.extend(errors);
         tally.add(done);
     }
     println!(
-        "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} deaths, {} passes overtaken, \
-         {} versions of the policy, {} of them the job's, {} of these activated by it; {} passes of it \
-         switched off meanwhile, {} rival decisions; {} seeds failed",
+        "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} crashes, {} passes \
+         overtaken by another worker, {} versions of the policy, {} drafts and {} activations by \
+         the tune job, {} passes during which learning was disabled, {} competing decisions; {} \
+         seeds failed",
         tally.observations,
         tally.faults,
-        tally.deaths,
+        tally.crashes,
         tally.overtaken,
         tally.versions,
         tally.proposed,
@@ -155,10 +176,10 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     for error in failed.iter().take(20) {
         println!("{error}");
     }
-    // A check of what never happens is none.
+    // Few seeds need not contain every event.
     let missing = if seeds >= SEEDS { tally.missing() } else { Vec::new() };
     if !missing.is_empty() {
-        println!("never happened: {}", missing.join(", "));
+        println!("events that never happened: {}", missing.join(", "));
     }
     match failed.is_empty() && missing.is_empty() {
         true => ExitCode::SUCCESS,
@@ -166,7 +187,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     }
 }
 
-fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
+fn simulate(seed: u64, verbose: bool) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let mut world = World::new(seed).await;
@@ -176,7 +197,7 @@ fn simulate(seed: u64, told: bool) -> Result<Tally, String> {
                 .check()
                 .await
                 .map_err(|error| format!("seed {seed}, step {step} ({name}): {error}"))?;
-            if told {
+            if verbose {
                 println!("{step:>4}  {:>6} min  {name}", world.minutes());
             }
         }

@@ -1,4 +1,4 @@
-//! What is true, and whether the store agrees.
+//! The expected state, and whether the store agrees with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,39 +15,39 @@ use serde_json::{Map, Value};
 
 use crate::world::World;
 
-/// Everything that was acknowledged.
+/// Everything that follows from the acknowledged writes.
 #[derive(Default)]
 pub struct Truth {
-    /// By id; `None` for what cannot be scored.
+    /// By id; `None` for invalid observations.
     pub observations: BTreeMap<String, Option<Observation>>,
-    /// Every reward configuration there ever was, by its version.
+    /// Every reward configuration so far, by its version.
     pub configs: BTreeMap<String, RewardConfig>,
     /// The params of every version as they were first seen.
     pub params: BTreeMap<String, Value>,
     /// Whether the flags forbid tuning.
     pub switched_off: bool,
-    /// Entries of the audit trail that are the tune job's.
+    /// The number of audit entries by the tune job.
     pub by_job: usize,
-    /// Somebody was told what is not so.
-    pub complaint: Option<String>,
+    /// An answer to an admin that was false.
+    pub false_answer: Option<String>,
 }
 
 type Checked = Result<(), String>;
 
-fn ensure(holds: bool, told: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(told()) }
+fn ensure(holds: bool, error: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(error()) }
 }
 
 impl World {
-    /// What must hold at any moment.
+    /// Checks what must hold at every moment.
     pub async fn check(&mut self) -> Checked {
-        ensure(self.truth.complaint.is_none(), || self.truth.complaint.clone().unwrap())?;
+        ensure(self.truth.false_answer.is_none(), || self.truth.false_answer.clone().unwrap())?;
         self.check_rewards(false).await?;
         self.check_quarantine(false).await?;
         self.check_policies().await
     }
 
-    /// What must hold once everything has finished.
+    /// Checks what must hold once all work is finished.
     pub async fn compare(&mut self) -> Checked {
         self.check_rewards(true).await?;
         self.check_quarantine(true).await?;
@@ -55,6 +55,7 @@ impl World {
         self.check_policies().await
     }
 
+    /// All documents of a collection by id.
     pub async fn all(&self, collection: &str) -> BTreeMap<String, Map<String, Value>> {
         let db = self.store.db().clone().into_inner();
         let documents: Vec<Document> = db.fluent().select().from(collection).query().await.unwrap();
@@ -64,19 +65,20 @@ impl World {
         documents.iter().map(json).collect()
     }
 
-    /// Invariant 1: no reward but for a valid observation, and that the right one.
+    /// Invariant 1: every reward is of a valid observation and has the right score; once all work
+    /// is finished, every valid observation has one.
     async fn check_rewards(&self, complete: bool) -> Checked {
         let rewards = self.all(collection::REWARDS).await;
         for (id, reward) in &rewards {
             let Some(Some(observation)) = self.truth.observations.get(id) else {
-                return Err(format!("a reward for {id}, which is no valid observation"));
+                return Err(format!("a reward for {id}, which is not a valid observation"));
             };
             let version = reward["configVersion"].as_str().unwrap_or_default();
             let config = self.truth.configs.get(version).cloned().unwrap_or_default();
             let expected = score(&config, observation).score;
             let given = reward["score"].as_f64().unwrap_or(f64::NAN);
             ensure((expected - given).abs() < 1e-12, || {
-                format!("the reward of {id} is {given}, not {expected}")
+                format!("the reward of {id} is {given}, expected {expected}")
             })?;
         }
         if complete {
@@ -90,7 +92,8 @@ impl World {
         self.truth.observations.values().flatten()
     }
 
-    /// Invariant 2: every invalid one, and nothing else, in quarantine with its reason.
+    /// Invariant 2: only invalid observations are in quarantine, each with a reason; once all work
+    /// is finished, all of them are.
     async fn check_quarantine(&self, complete: bool) -> Checked {
         let quarantined = self.all(collection::QUARANTINE).await;
         for (id, entry) in &quarantined {
@@ -108,16 +111,16 @@ impl World {
             if !missing.is_empty() {
                 let stored = self.all(collection::OBSERVATIONS).await;
                 let is_due = |id: &&&String| !self.is_yet_to_come(stored.get(**id));
-                let told = |id: &&String| format!("{id} {:?}", stored.get(*id));
-                let told: Vec<_> = missing.iter().filter(is_due).map(told).collect();
-                ensure(told.is_empty(), || format!("not in quarantine: {}", told.join("; ")))?;
+                let shown = |id: &&String| format!("{id} {:?}", stored.get(*id));
+                let due: Vec<_> = missing.iter().filter(is_due).map(shown).collect();
+                ensure(due.is_empty(), || format!("not in quarantine: {}", due.join("; ")))?;
             }
         }
         Ok(())
     }
 
-    /// What claimed a time too far ahead when it was written waits until that time is near:
-    /// nobody looks at the hour to come.
+    /// A document whose time was too far ahead when it was written is quarantined only once that
+    /// time is near, because no pass reads the coming hour.
     fn is_yet_to_come(&self, document: Option<&Map<String, Value>>) -> bool {
         let ts = document.and_then(|document| document.get("ts")).and_then(Value::as_i64);
         let (begins, ends) = (self.now() - 60_000, self.now() + MAX_AHEAD_OF_WRITING_MS);
@@ -140,7 +143,9 @@ impl World {
                     .find(|stats| stats.component == *component && stats.window == window);
                 let counted = found.map_or(0, |stats| stats.stats.n);
                 if counted != expected {
-                    wrong.push(format!("{component} counts {counted} in {window}, not {expected}"));
+                    wrong.push(format!(
+                        "{component} counts {counted} in {window}, expected {expected}"
+                    ));
                 }
             }
         }
@@ -164,16 +169,20 @@ impl World {
         let trail = self.store.trail("router-core", None).await.map_err(|it| it.to_string())?;
         let by_job = trail.iter().filter(|record| record.entry.actor == TUNER).count();
         let is_quiet = !self.truth.switched_off || by_job == self.truth.by_job;
-        ensure(is_quiet, || "the job changed a policy although the flags forbid it".to_owned())?;
+        ensure(is_quiet, || {
+            "the tune job changed a policy although learning is disabled".to_owned()
+        })?;
         self.truth.by_job = by_job;
         let (replayed, contradictions) = replay(trail.iter().map(|record| &record.entry));
-        ensure(contradictions.is_empty(), || format!("the trail: {contradictions:?}"))?;
+        ensure(contradictions.is_empty(), || {
+            format!("the trail contradicts itself: {contradictions:?}")
+        })?;
         let stored: BTreeMap<_, _> =
             policies.into_iter().map(|policy| (policy.version, policy.status)).collect();
-        ensure(replayed == stored, || format!("the trail gives {replayed:?}, stored {stored:?}"))
+        ensure(replayed == stored, || format!("the trail gives {replayed:?}, stored is {stored:?}"))
     }
 
-    /// Invariant 6.
+    /// Invariant 6: sum, floor and step bound.
     fn check_weights(
         &self,
         key: &str,
@@ -184,7 +193,7 @@ impl World {
         let weight = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
         let sum: f64 = weights.values().map(weight).sum();
         ensure(sum.to_bits() == 1.0_f64.to_bits(), || {
-            format!("the weights of {key} add to {sum}")
+            format!("the weights of {key} add up to {sum}")
         })?;
         ensure(weights.values().all(|it| weight(it) >= 0.05 - 1e-12), || {
             format!("a weight of {key} lies below the floor: {weights:?}")

@@ -1,4 +1,4 @@
-//! What can happen.
+//! The steps of a simulation. The order of the random draws is part of the meaning of a seed.
 
 use crate::collection;
 use f0_learning::jobs::Job as _;
@@ -20,24 +20,24 @@ enum Job {
     Tune,
 }
 
-/// What becomes of a pass.
+/// What happens during a pass.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Undisturbed,
-    /// It meets faults of all kinds.
+    /// Requests meet faults of all kinds.
     Faults,
-    /// The process dies at a request, before it is carried out or after.
-    Death {
+    /// The process crashes at a request, before it is carried out or after.
+    Crash {
         rpc: &'static str,
         number: u64,
         fault: Fault,
     },
-    /// Another worker runs a pass while a request of this one is on its way.
+    /// Another worker runs a pass while a request of this one is in flight.
     Overtaken {
         rpc: &'static str,
         number: u64,
     },
-    /// The kill switch is thrown while a commit is on its way.
+    /// Learning is disabled while a commit is in flight.
     SwitchedOff {
         number: u64,
     },
@@ -65,7 +65,7 @@ impl World {
             83..86 => self.flags_change().await,
             86..88 => self.shards_change().await,
             88..90 => self.rewards_change().await,
-            90..92 => self.rubbish_is_mended().await,
+            90..92 => self.an_invalid_observation_is_repaired().await,
             92..94 => self.worker_restarts().await,
             _ => self.time_passes(),
         }
@@ -97,7 +97,7 @@ impl World {
         format!("{count} observations are written")
     }
 
-    /// What the oracle makes of a document that is being written now.
+    /// Adds a document that is written now to what the oracle expects.
     fn remember(&mut self, id: &str, observation: &Value) {
         let parsed = Observation::parse(id, observation.as_object().unwrap());
         let valid = parsed.and_then(|it| it.check_clock(self.now())).ok();
@@ -113,7 +113,7 @@ impl World {
             _ => now - self.rng.random_range(0..30_000),
         };
         let (model, arm, propensity) = self.route();
-        // Quality drifts, each model's in its own way.
+        // The quality of each model drifts with its own phase.
         let phase = self.minutes() as f64 / 2_000.0 + model as f64 * 2.0;
         let success = self.rng.random::<f64>() < 0.5 + 0.5 * phase.sin();
         let mut observation = json!({
@@ -126,8 +126,8 @@ impl World {
         if self.rng.random_bool(0.8) {
             observation["shard"] = json!(shard_of(id, 3));
         }
-        // Some say how probable their arm was, which changes none of the windows.
-        if self.states_propensities() && shard_of(id, 5) == Some(0) {
+        // Some observations have a propensity, which changes none of the windows.
+        if self.has_propensities() && shard_of(id, 5) == Some(0) {
             observation["propensity"] = json!(propensity);
         }
         if self.rng.random_bool(0.12) {
@@ -178,13 +178,13 @@ impl World {
             3..5 => Fate::Faults,
             5..8 => {
                 let fault = if self.rng.random_bool(0.5) { Fault::Hold } else { Fault::HoldAnswer };
-                Fate::Death { rpc, number, fault }
+                Fate::Crash { rpc, number, fault }
             }
             _ => Fate::Overtaken { rpc: "Commit", number },
         }
     }
 
-    /// Faults of all kinds, far more often than anybody would meet them.
+    /// Faults of all kinds, far more often than in production.
     pub fn trouble(&mut self) -> Plan {
         let mut plan = Plan::from_seed(self.rng.random());
         for rule in &mut plan.rules {
@@ -211,10 +211,10 @@ impl World {
                 pass(&mut worker, job, now).await.ok();
                 self.tally.faults += self.server.injected().values().sum::<u64>();
             }
-            Fate::Death { rpc, number, fault } => {
+            Fate::Crash { rpc, number, fault } => {
                 let rule = Rule::on(rpc, fault).once_after(number);
                 self.server.set_faults(Plan::new(0, vec![rule]));
-                let died = {
+                let crashed = {
                     let running = pass(&mut worker, job, now);
                     tokio::select! {
                         _ = running => false,
@@ -222,8 +222,8 @@ impl World {
                     }
                 };
                 self.server.release();
-                if died {
-                    self.tally.deaths += 1;
+                if crashed {
+                    self.tally.crashes += 1;
                     worker = self.worker().await;
                 }
             }
@@ -278,14 +278,17 @@ impl World {
         }
         let new = self.worker().await;
         self.workers.push(new);
-        format!("a worker restarts, {}", if orderly { "in order" } else { "at once" })
+        format!(
+            "a worker restarts, {}",
+            if orderly { "after a shutdown" } else { "without a shutdown" }
+        )
     }
 
     async fn shards_change(&mut self) -> String {
         let shards = [0, 0, 2, 3][self.rng.random_range(0..4)];
         self.put(collection::CONFIG, "scoring", &json!({ "shards": shards })).await;
         self.advance(6 * 60_000);
-        format!("{shards} shards are asked for")
+        format!("config/scoring asks for {shards} shards")
     }
 
     async fn rewards_change(&mut self) -> String {
@@ -299,7 +302,7 @@ impl World {
         format!("rewards change to {version}")
     }
 
-    async fn rubbish_is_mended(&mut self) -> String {
+    async fn an_invalid_observation_is_repaired(&mut self) -> String {
         let invalid: Vec<String> = self
             .all(collection::QUARANTINE)
             .await
@@ -307,23 +310,23 @@ impl World {
             .filter(|id| matches!(self.truth.observations.get(id), Some(None)))
             .collect();
         if invalid.is_empty() {
-            return "there is no rubbish to mend".to_owned();
+            return "there is no invalid observation to repair".to_owned();
         }
         let id = invalid[self.rng.random_range(0..invalid.len())].clone();
         let now = self.now();
-        // A mended document may not claim to be of a time long after it was first written.
+        // A repaired document must not have a time long after it was first written.
         let ts = START - self.rng.random_range(0..10_000_000);
-        let mended = json!({
+        let repaired = json!({
             "ts": ts, "component": "router:gpt-5", "outcome": "success", "durationMs": 1,
         });
-        self.put(collection::OBSERVATIONS, &id, &mended).await;
+        self.put(collection::OBSERVATIONS, &id, &repaired).await;
         let filter = QuarantineFilter { ids: vec![id.clone()], ..Default::default() };
         let index = self.rng.random_range(0..self.workers.len());
         let report = self.workers[index].reconcile.requeue(&filter, now).await;
-        self.remember(&id, &mended);
+        self.remember(&id, &repaired);
         match report {
-            Ok(report) => format!("{id} is mended: {} requeued", report.requeued),
-            Err(error) => format!("{id} is mended, and requeueing failed: {error}"),
+            Ok(report) => format!("{id} is repaired: {} requeued", report.requeued),
+            Err(error) => format!("{id} is repaired, but requeueing failed: {error}"),
         }
     }
 }

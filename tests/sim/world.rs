@@ -1,4 +1,4 @@
-//! A platform with its workers, its store, and a clock of its own.
+//! A simulated platform: workers, a store, and a virtual clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 use crate::Tally;
 use crate::oracle::Truth;
 
-/// When every simulation begins, in epoch milliseconds.
+/// The time at which every simulation starts, in epoch milliseconds.
 pub const START: i64 = 1_780_000_000_000;
 
 pub const MODELS: [&str; 3] = ["gpt-5", "gemini", "claude"];
 
-/// Delays belong to the world, not to the clock on the wall.
+/// Retries with short delays: they take real time, not virtual time.
 const RETRY: RetryPolicy = RetryPolicy {
     attempts: 4,
     first_delay: Duration::from_micros(200),
@@ -41,7 +41,7 @@ pub struct Worker {
     pub tune: TuneJob,
 }
 
-/// A number that is drawn with these probabilities, which sum to 1.
+/// Draws an index with these probabilities, which sum to 1.
 pub fn pick(weights: impl ExactSizeIterator<Item = f64>, rng: &mut StdRng) -> usize {
     let last = weights.len() - 1;
     let mut left: f64 = rng.random();
@@ -52,7 +52,7 @@ pub fn pick(weights: impl ExactSizeIterator<Item = f64>, rng: &mut StdRng) -> us
     chosen.map_or(last, |(number, _)| number)
 }
 
-/// What components route by.
+/// The policy by which components choose an arm.
 #[derive(Default)]
 pub struct Routing {
     /// The active version.
@@ -62,7 +62,7 @@ pub struct Routing {
 
 pub struct World {
     pub server: Running,
-    /// The way in for components, admins and the oracle.
+    /// The store as components, admins and the oracle use it.
     pub store: Store,
     pub workers: Vec<Worker>,
     pub rng: StdRng,
@@ -71,7 +71,7 @@ pub struct World {
     pub routing: Routing,
     time: Arc<AtomicI64>,
     seed: u64,
-    born: u64,
+    workers_started: u64,
 }
 
 impl World {
@@ -99,7 +99,7 @@ impl World {
             routing: Routing::default(),
             time,
             seed,
-            born: 0,
+            workers_started: 0,
         };
         world.tune_eagerly().await;
         for _ in 0..workers {
@@ -109,7 +109,7 @@ impl World {
         world
     }
 
-    /// Bounds that small numbers of observations can move.
+    /// Sets tuning bounds under which a few observations can change the weights.
     async fn tune_eagerly(&self) {
         let mut tuning: Value =
             serde_json::from_str(include_str!("../../config/tuning.json")).unwrap();
@@ -118,7 +118,7 @@ impl World {
         self.put(collection::CONFIG, "tuning", &tuning).await;
     }
 
-    /// What a component does now and then.
+    /// Reads the active policy, as a component does at intervals.
     pub async fn read_policy(&mut self) {
         let policy = self.store.active_policies().await.unwrap().remove(0);
         let weights = policy.params.model_weights().unwrap().unwrap();
@@ -126,23 +126,26 @@ impl World {
         self.routing = Routing { version, weights: weights.into_iter().collect() };
     }
 
-    /// Whoever states propensities has to be believed less easily, and in most worlds nobody does.
-    pub fn states_propensities(&self) -> bool {
+    /// With propensities the tuner needs more evidence, so that only one world in four has them.
+    pub fn has_propensities(&self) -> bool {
         self.seed.is_multiple_of(4)
     }
 
-    /// A process that has just started.
+    /// Starts a worker.
     pub async fn worker(&mut self) -> Worker {
         let store = connect(&self.server).await;
-        self.born += 1;
-        let leases =
-            Leases::named(store.clone(), self.clock(), format!("w{}-{}", self.seed, self.born));
+        self.workers_started += 1;
+        let leases = Leases::named(
+            store.clone(),
+            self.clock(),
+            format!("w{}-{}", self.seed, self.workers_started),
+        );
         let chunk = self.rng.random_range(1..40);
         let score = ScoreJob::new(store.clone(), ScoreOptions { chunk, settle_ms: 10_000 });
         let reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
         let fresh = TuneOptions { policies_ttl: Duration::ZERO, stats_ttl: Duration::ZERO };
         let tune = TuneJob::with_options(store.clone(), fresh);
-        // Some processes have leases, and some do as if there were none.
+        // Correctness must not depend on leases, so that some workers ignore them.
         let score = if self.rng.random_bool(0.7) { score.with_leases(leases) } else { score };
         Worker { score, reconcile, tune }
     }
@@ -168,7 +171,7 @@ impl World {
         put(&self.store, collection, id, value::fields_from_json(json.as_object().unwrap())).await;
     }
 
-    /// Writes observations at once, as any client might.
+    /// Writes observations in one commit, as any client might.
     pub async fn put_all(&self, observations: Vec<(String, Value)>) {
         let db = self.store.db().clone().into_inner();
         let writes = observations.iter().map(|(id, json)| {
@@ -191,8 +194,8 @@ impl World {
         db.client().get().commit(request).await.unwrap();
     }
 
-    /// Lets everything finish, without faults and by one who asks for no lease, and compares the
-    /// store with the truth.
+    /// Finishes all work without faults and with workers that need no lease, and compares the store
+    /// with the expected state.
     pub async fn settle(&mut self) -> Result<(), String> {
         self.advance(HOUR_MS / 2);
         let now = self.now();
@@ -201,14 +204,14 @@ impl World {
         let mut score = ScoreJob::new(self.store.clone(), options);
         let mut reconcile = ReconcileJob::new(self.store.clone(), ReconcileOptions::default());
         for _ in 0..4 {
-            let failed = |error| format!("left alone, a pass failed: {error}");
+            let failed = |error| format!("a pass without faults failed: {error}");
             score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
             if reconcile.pass(now, true, &stop).await.map_err(failed)?.is_quiet() {
                 score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
                 return self.compare().await;
             }
         }
-        Err("reconciliation never comes to rest".to_owned())
+        Err("reconciliation still finds something after four passes".to_owned())
     }
 
     pub fn tally(&self) -> Tally {

@@ -1,4 +1,4 @@
-//! The regret of the learners of the crate `muxer`, as `rivals.py` prints that of others.
+//! The regret of the learners of the crate `muxer`, in the format of `rivals.py`.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const DRAWS: usize = 500;
 struct Worlds {
     batch: usize,
     worlds: BTreeMap<String, Vec<Vec<f64>>>,
-    /// The hour of the change, where there is one.
+    /// The hour of the change, for worlds that change.
     changes: BTreeMap<String, usize>,
 }
 
@@ -66,7 +66,7 @@ fn policies(arms: &[String], seed: u64) -> Vec<(&'static str, Policy)> {
     ]
 }
 
-/// The shares nearest to `wanted` above the floor and within a step of those before.
+/// The shares nearest to `wanted` that keep the floor and the step bound from `before`.
 fn within_bounds(wanted: &[f64], before: &[f64]) -> Vec<f64> {
     let clipped = |by: f64| -> Vec<f64> {
         wanted
@@ -99,7 +99,7 @@ fn pick(shares: &[f64], random: &mut StdRng) -> usize {
     shares.len() - 1
 }
 
-/// In all, and from the change on.
+/// The total regret, and the regret after the change.
 fn regret(
     mut policy: Policy,
     arms: &[String],

@@ -1,4 +1,4 @@
-//! The HTTP server on a port of its own, and a client that speaks to it as anybody would.
+//! The HTTP server on a port of its own, and an ordinary HTTP client for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use f0_learning_core::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::support::START;
+use super::START;
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A server, its clock, and who asks it.
+/// A server, its clock, and a client.
 pub struct Service {
     server: Server,
     client: reqwest::Client,
@@ -23,7 +23,7 @@ pub struct Service {
     now: Arc<AtomicI64>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -86,7 +86,7 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 }
 
 impl Answer {
-    /// The answer's body, which must be a problem of this status that says what to do.
+    /// The detail of a response that must be a problem with this status.
     pub fn problem(self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.kind, "application/problem+json", "{self:?}");
@@ -94,6 +94,7 @@ impl Answer {
         self.body["detail"].as_str().unwrap().to_owned()
     }
 
+    /// The body of a response that must be a success.
     pub fn ok(self) -> Value {
         assert_eq!((self.status, self.kind.as_str()), (200, "application/json"), "{:?}", self.body);
         self.body
