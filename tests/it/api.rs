@@ -36,7 +36,7 @@ async fn every_transition_works_and_answers_with_the_new_state_and_the_entrys_id
 
     let stale = json!({ "id": "router-core", "version": "1.0.2" });
     let told = service.post("/ops/policies/activate", &stale).await.problem(409);
-    assert!(told.contains("gpt-5 0.6 to 0.5") && told.contains("force"), "{told}");
+    assert!(told.contains("gpt-5 0.6 → 0.5") && told.contains("force"), "{told}");
     let rejected = service.post("/ops/policies/reject", &stale).await.ok();
     assert_eq!(rejected["policy"]["status"], "rejected");
     service.post("/ops/policies/reject", &stale).await.problem(409);

@@ -77,7 +77,7 @@ async fn a_day_of_decisions_from_the_command_line() {
     let stale = ["policies", "activate", "router-core@1.0.2", "--yes"];
     let told = terminal.refused(&stale).await;
     assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("modelWeights.gpt-5 0.6 to 0.5"), "{told}");
+    assert!(told.contains("modelWeights.gpt-5 0.6 → 0.5"), "{told}");
     terminal.ok(&[&stale[..], &["--force"]].concat()).await;
     assert_eq!(terminal.status("1.0.2").await, PolicyStatus::Active);
 
@@ -191,7 +191,7 @@ async fn an_override_is_checked_before_anything_is_written() {
         (&["cooldownMs=soon"], "cooldownMs is text, must be a number"),
         (&["no.such.path=1"], "there is no \"no\""),
         (&["cooldownMs=30000"], "nothing would change"),
-        (&["cooldownMs"], "is no assignment"),
+        (&["cooldownMs"], "invalid assignment"),
         (&[], "--set PATH=VALUE"),
     ] {
         let found = terminal.refused(&override_with(set)).await;

@@ -104,7 +104,7 @@ async fn a_draft_of_another_parent_is_refused_with_what_changed_and_taken_with_f
     store.activate(&first, false, &ada()).await.unwrap();
     let refused = store.activate(&second, false, &ada()).await.unwrap_err();
     let told = refused.to_string();
-    for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 to 0.5"]
+    for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 → 0.5"]
     {
         assert!(told.contains(part), "{part} in {told}");
     }
@@ -183,7 +183,7 @@ async fn a_pin_moves_with_the_active_version_until_it_is_taken_off() {
     assert!(again.to_string().contains("a test"), "{again}");
     store.activate(&key, false, &ada()).await.unwrap();
     let pinned = stored(&store, "1.0.1").await;
-    assert_eq!(pinned.pinned_because(), Some("a test"));
+    assert_eq!(pinned.pin_reason_text(), Some("a test"));
     assert_eq!(pinned.pin.pinned_by.as_deref(), Some("ada"));
     assert!(!stored(&store, "1.0.0").await.pinned);
     store.roll_back("router-core", None, &ada()).await.unwrap();

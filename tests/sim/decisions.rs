@@ -1,7 +1,7 @@
 //! What people decide, and who is told what of it.
 
 use f0_learning::store::{ChangeError, OverrideParams, Store, TUNER};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -60,11 +60,11 @@ impl World {
     }
 
     /// Entries of the trail by somebody: of one action, or of any.
-    pub async fn entries(&self, actor: &str, action: Option<&str>) -> usize {
+    pub async fn entries(&self, actor: &str, action: Option<Action>) -> usize {
         let trail = self.store.trail(POLICY, None).await.unwrap();
-        let is_meant = |action_of: &str| action.is_none_or(|action| action == action_of);
+        let is_meant = |it: &AuditEntry| action.is_none_or(|action| it.is(action));
         let entries = trail.iter().map(|record| &record.entry);
-        entries.filter(|it| it.actor == actor && is_meant(&it.action)).count()
+        entries.filter(|it| it.actor == actor && is_meant(it)).count()
     }
 
     /// Whoever is told that it is done has done it once, and whoever is refused not at all.
@@ -139,7 +139,7 @@ impl World {
 
     /// What the job has done by itself.
     pub async fn count_the_jobs_changes(&mut self) {
-        self.tally.proposed = self.entries(TUNER, Some(action::PROPOSE)).await as u64;
-        self.tally.activated = self.entries(TUNER, Some(action::ACTIVATE)).await as u64;
+        self.tally.proposed = self.entries(TUNER, Some(Action::Propose)).await as u64;
+        self.tally.activated = self.entries(TUNER, Some(Action::Activate)).await as u64;
     }
 }

@@ -135,9 +135,9 @@ impl GuardJob {
         // What waits for an answer is watched for breaches, and asks no more than once.
         let waits = experiment.status == Status::Succeeded;
         match judgement {
-            Judgement::Void(void) => {
-                end(void.status, &void.to_string(), None).await?;
-                Ok(GuardAction::Ended(void.status))
+            Judgement::Invalidated(invalidated) => {
+                end(invalidated.status, &invalidated.to_string(), None).await?;
+                Ok(GuardAction::Ended(invalidated.status))
             }
             Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
                 end(Status::Breached, &breach.to_string(), Some(breach)).await?;
@@ -162,7 +162,7 @@ impl GuardJob {
                 }
             }
             _ if waits => Ok(GuardAction::NoChange),
-            Judgement::GoOn => Ok(GuardAction::NoChange),
+            Judgement::Continue => Ok(GuardAction::NoChange),
             Judgement::NextStage if !flags.tuning_enabled() => Ok(GuardAction::NoChange),
             Judgement::NextStage => {
                 let intent = because("no guardrail is broken".to_owned());
@@ -202,15 +202,16 @@ pub async fn evaluate(
     rewards: &RewardConfig,
     now: i64,
 ) -> Result<Evaluation> {
-    let (counted, footing) = store.counted(experiment).await?;
+    let (counted, statuses) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
     let (rate, tail) = (experiment.guard.min_sample_rate, experiment.tail());
     let comparison = compare(&samples.control, &samples.candidate, most, rate, tail);
-    let void = footing.void(experiment.kind, &experiment.control, &experiment.candidate);
-    let judgement = void.map_or_else(
+    let invalidated =
+        statuses.invalidated(experiment.kind, &experiment.control, &experiment.candidate);
+    let judgement = invalidated.map_or_else(
         || judge(&experiment.setting(), &experiment.guard, &comparison, now),
-        Judgement::Void,
+        Judgement::Invalidated,
     );
     Ok(Evaluation { comparison, judgement, counted })
 }

@@ -152,7 +152,7 @@ impl TuneJob {
         flags: &FlagsState,
         now: i64,
     ) -> Result<TuneOutcome> {
-        if let Some(why) = policy.pinned_because() {
+        if let Some(why) = policy.pin_reason_text() {
             return Ok(TuneOutcome::Pinned(why.to_owned()));
         }
         let weights = match policy.params.model_weights() {

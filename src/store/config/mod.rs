@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::{FlagChanges, FlagsState};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
@@ -78,7 +78,7 @@ impl Store {
             if let Ok(Json::Object(object)) = serde_json::to_value(flags) {
                 merge(&mut fields, value::fields_from_json(&object));
             }
-            let mut entry = intent.entry(action::FLAGS, FLAGS);
+            let mut entry = intent.entry(Action::Flags, FLAGS);
             entry.from = Some(before.to_string());
             entry.to = Some(FlagsState::Set(flags).to_string());
             let seen = document.and_then(|found| found.update_time);

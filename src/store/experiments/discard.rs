@@ -6,7 +6,7 @@ use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::{EXPERIMENTS, POLICIES};
 use crate::store::policies::patch;
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::experiment::Status;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
@@ -44,7 +44,7 @@ impl Store {
             let named = naming.first().and_then(|it| value::as_str(&it.fields, "id"));
             let policy = named.or_else(|| value::as_str(&document.fields, "policy"));
             let policy = policy.unwrap_or_else(|| id.to_owned());
-            let mut entry = intent.entry(action::EXPERIMENT_END, &policy);
+            let mut entry = intent.entry(Action::ExperimentEnd, &policy);
             let why = intent.reason.as_deref().unwrap_or("no reason was given");
             entry.reason = Some(format!("{}: {why}", Status::Stopped.as_str()));
             entry.experiment = Some(id.to_owned());

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
 use crate::store::policies::{PolicySnapshot, patch};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
@@ -131,7 +131,7 @@ impl Store {
                 lifecycle::roll_back(&snapshot.versions(), &policy.facts()).map_err(refused)?;
             // It ends here, and not as one that was overtaken.
             snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&snapshot, &plan, &document, action::ROLLBACK, intent);
+            let mut decided = self.entering(&snapshot, &plan, &document, Action::Rollback, intent);
             let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
             let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
                 verdict(experiment, &candidate, ground, intent.now)
@@ -173,7 +173,7 @@ impl Store {
             let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), true)
                 .map_err(refused)?;
             snapshot.experiments.retain(|it| it.experiment.id != experiment.id);
-            let mut decided = self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent);
+            let mut decided = self.entering(&snapshot, &plan, &document, Action::Activate, intent);
             let fields = verdict(experiment, &policy, ground, intent.now);
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
@@ -276,7 +276,7 @@ fn entry_of(
     ground: Ground<'_>,
     intent: &Intent,
 ) -> AuditEntry {
-    let mut entry = intent.entry(action::EXPERIMENT_END, &experiment.policy);
+    let mut entry = intent.entry(Action::ExperimentEnd, &experiment.policy);
     entry.from = Some(experiment.control.to_string());
     entry.to = Some(experiment.candidate.to_string());
     entry.reason = Some(format!("{}: {why}", status.as_str()));

@@ -7,7 +7,7 @@ use super::CANDIDATE;
 use super::document::OpenExperiment;
 use crate::store::Store;
 use crate::store::policies::{PolicySnapshot, patch};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::PolicyStatus;
@@ -22,13 +22,13 @@ impl Store {
         &self,
         snapshot: &PolicySnapshot,
         plan: &Plan,
-        done: &str,
+        done: Action,
         intent: &Intent,
         entry: &mut AuditEntry,
     ) -> Vec<Write> {
         let entered = plan.changes.iter().find(|change| change.to == PolicyStatus::Active);
         let Some(entered) = entered.map(|change| &change.version) else { return Vec::new() };
-        let is_new = [action::ACTIVATE, action::OVERRIDE].contains(&done);
+        let is_new = [Action::Activate, Action::Override].contains(&done);
         // A repair that keeps what is watched changes nothing about it.
         let ends = |it: &&OpenExperiment| {
             let it = &it.experiment;
@@ -76,7 +76,7 @@ impl PolicySnapshot {
         };
         let Some(open) = self.experiments.iter().find(tests) else { return Vec::new() };
         entry.experiment = Some(open.experiment.id.clone());
-        let why = format!("{}: {rejected} was rejected", action::REJECT);
+        let why = format!("{}: {rejected} was rejected", Action::Reject);
         let mut writes = vec![patch(&open.document, ended(Status::Stopped, &why, intent), &[])];
         writes.extend(without_candidate(self));
         writes

@@ -5,7 +5,7 @@ use super::start::naming;
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::policies::{PolicySnapshot, patch};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Candidate;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Baseline, Comparison, Kind, STAGES, Status};
@@ -52,7 +52,7 @@ impl Store {
                 ("stageStartedAt", value::int(intent.now)),
                 ("comparison", value::map(json_fields(comparison))),
             ]);
-            let mut entry = intent.entry(action::EXPERIMENT_RAMP, &experiment.policy);
+            let mut entry = intent.entry(Action::ExperimentRamp, &experiment.policy);
             entry.from = Some(format!("{:.0}%", experiment.share * 100.0));
             entry.to = Some(format!("{:.0}%", share * 100.0));
             entry.experiment = Some(experiment.id.clone());
@@ -82,7 +82,7 @@ impl Store {
                 ("status", value::string(Status::Succeeded.as_str())),
                 ("comparison", value::map(json_fields(comparison))),
             ]);
-            let mut entry = intent.entry(action::EXPERIMENT_SUCCESS, &experiment.policy);
+            let mut entry = intent.entry(Action::ExperimentSuccess, &experiment.policy);
             entry.from = Some(experiment.control.to_string());
             entry.to = Some(experiment.candidate.to_string());
             entry.experiment = Some(experiment.id.clone());

@@ -11,7 +11,7 @@ use crate::store::collection::{CONFIG, EXPERIMENTS, STATE};
 use crate::store::config::TUNING;
 use crate::store::{Result, StoreError};
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{Baseline, Footing, GuardConfig, Kind};
+use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, VersionStatuses};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::stats::Samples;
 use f0_learning_core::tuning::TuningConfig;
@@ -89,22 +89,22 @@ impl Store {
     }
 
     /// All that was ever counted of control and candidate, and what has become of them.
-    pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, Footing)> {
+    pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, VersionStatuses)> {
         let Experiment { policy, control, candidate, kind, .. } = experiment;
         let [(control, of_control), (candidate, of_candidate)] =
             self.versions_of(policy, [control, candidate]).await?;
         // Only what is handed out, or may be gone back to, must be readable as a whole.
-        let footing = match kind {
-            Kind::Ab => Footing {
+        let statuses = match kind {
+            Kind::Ab => VersionStatuses {
                 control: of_control.and_then(|it| status_of(&it)),
                 candidate: of_candidate.and_then(|it| self.readable(&it)),
             },
-            Kind::Watch => Footing {
+            Kind::Watch => VersionStatuses {
                 control: of_control.and_then(|it| self.readable(&it)),
                 candidate: of_candidate.and_then(|it| status_of(&it)),
             },
         };
-        Ok((Baseline { control, candidate }, footing))
+        Ok((Baseline { control, candidate }, statuses))
     }
 
     fn readable(&self, document: &Document) -> Option<PolicyStatus> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::TUNER;
 use crate::store::change::{ChangeError, Changed};
 use crate::store::{Result, Store};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, lifecycle};
@@ -59,7 +59,7 @@ impl Store {
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent))
+                Ok(self.entering(&snapshot, &plan, &document, Action::Activate, intent))
             })
             .await;
         match outcome {

@@ -8,7 +8,7 @@ use super::transition::{PolicySnapshot, activated, archiving, check_id, entry_of
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
 use crate::store::collection::POLICIES;
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::{self, Plan, Refusal};
@@ -82,8 +82,8 @@ impl Store {
             let fields = new_version(&snapshot, &plan, &key, parent, &params, intent);
             let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
-            let mut entry = entry_of(&plan, action::OVERRIDE, id, intent);
-            let action = action::OVERRIDE;
+            let mut entry = entry_of(&plan, Action::Override, id, intent);
+            let action = Action::Override;
             writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
             Ok(Decided { writes, entry })
         })

@@ -5,7 +5,7 @@ use super::document::PIN_FIELDS;
 use super::transition::{check_id, patch};
 use crate::store::Store;
 use crate::store::change::{ChangeError, Changed, Decided};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::Refusal;
 use firestore_kit::TransactionId;
@@ -75,7 +75,7 @@ impl Store {
             .iter()
             .map(|(_, document)| patch(document, fields.clone(), &PIN_FIELDS))
             .collect();
-        let action = if pinned { action::PIN } else { action::UNPIN };
+        let action = if pinned { Action::Pin } else { Action::Unpin };
         Ok(Decided { writes, entry: intent.entry(action, id) })
     }
 }

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, flags_of};
 use crate::store::experiments::CANDIDATE;
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{Params, PolicyKey, PolicyStatus};
@@ -156,7 +156,7 @@ fn proposal_entry(draft: &NewDraft) -> AuditEntry {
     AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
-        action: action::PROPOSE.to_owned(),
+        action: Action::Propose.to_string(),
         id: draft.key.id.clone(),
         from: Some(draft.parent.to_string()),
         to: Some(draft.key.version.to_string()),
@@ -176,7 +176,7 @@ fn superseding_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
     AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
-        action: action::SUPERSEDE.to_owned(),
+        action: Action::Supersede.to_string(),
         id: draft.key.id.clone(),
         from: Some(superseded.to_string()),
         to: Some(draft.key.version.to_string()),

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::change::{ChangeError, Changed, Decided, StaleDraft};
 use crate::store::collection::POLICIES;
 use crate::store::experiments::{CANDIDATE, OpenExperiment, ROLLED_BACK_AT};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::GuardConfig;
 use f0_learning_core::intent::Intent;
@@ -73,7 +73,7 @@ impl Store {
             let (document, policy) = self.target(key, &transaction).await?;
             match lifecycle::activate(&snapshot.versions(), &policy.facts(), force) {
                 Ok(plan) => {
-                    Ok(self.entering(&snapshot, &plan, &document, action::ACTIVATE, intent))
+                    Ok(self.entering(&snapshot, &plan, &document, Action::Activate, intent))
                 }
                 Err(refusal @ Refusal::StaleParent { .. }) => {
                     Err(self.stale(&snapshot, &policy, refusal, &transaction).await?)
@@ -97,7 +97,7 @@ impl Store {
                 ("rejectedAt", value::int(intent.now)),
                 ("rejectedBy", value::string(intent.actor.as_str())),
             ]);
-            let mut entry = intent.entry(action::REJECT, &key.id);
+            let mut entry = intent.entry(Action::Reject, &key.id);
             entry.from = Some(key.version.to_string());
             entry.changes = plan.changes;
             let mut writes = vec![patch(&document, fields, &[])];
@@ -126,7 +126,7 @@ impl Store {
             };
             let plan = lifecycle::roll_back(&snapshot.versions(), &policy.facts())
                 .map_err(|refusal| snapshot.refused(Some(&policy.version), refusal))?;
-            Ok(self.entering(&snapshot, &plan, &document, action::ROLLBACK, intent))
+            Ok(self.entering(&snapshot, &plan, &document, Action::Rollback, intent))
         })
         .await
     }
@@ -152,7 +152,7 @@ impl Store {
             let kept = snapshot.serving().map(|(_, document)| document);
             let document = last.as_ref().map(|(document, _)| document).or(kept);
             let document = document.ok_or_else(|| ChangeError::UnknownPolicy(id.to_owned()))?;
-            Ok(self.entering(&snapshot, &plan, document, action::REPAIR, intent))
+            Ok(self.entering(&snapshot, &plan, document, Action::Repair, intent))
         })
         .await
     }
@@ -283,7 +283,7 @@ impl Store {
         snapshot: &PolicySnapshot,
         plan: &Plan,
         document: &Document,
-        action: &str,
+        action: Action,
         intent: &Intent,
     ) -> Decided {
         let mut writes = archiving(snapshot, plan, intent.now);
@@ -340,7 +340,7 @@ pub(super) fn activated(snapshot: &PolicySnapshot, plan: &Plan, intent: &Intent)
 
 pub(super) fn entry_of(
     plan: &Plan,
-    action: &str,
+    action: Action,
     id: &str,
     intent: &Intent,
 ) -> f0_learning_core::audit::AuditEntry {

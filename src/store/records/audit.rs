@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use firestore_kit::Query;
 use firestore_kit::TransactionId;
 use firestore_kit::{Page, PageRequest, newest_first};
@@ -109,7 +109,7 @@ impl Store {
     ) -> Result<usize> {
         let filter = AuditFilter {
             id: Some(id.to_owned()),
-            action: Some(action::ACTIVATE.to_owned()),
+            action: Some(Action::Activate.to_string()),
             actor: Some(actor.to_owned()),
             since: Some(since),
             until: None,
