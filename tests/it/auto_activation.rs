@@ -6,6 +6,7 @@ use f0_learning::store::{AutoOutcome, Store, TUNER};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::time::DAY_MS;
 use serde_json::json;
 
 use crate::support::{
@@ -70,8 +71,7 @@ async fn no_more_are_activated_in_a_day_than_the_bounds_allow() {
     let second = verdict(&store, START + 1_000).await;
     let TuneOutcome::Proposed { left: Some(why), .. } = &second else { panic!("{second:?}") };
     assert!(why.contains("in the last 24 hours"), "{why}");
-    const DAY: i64 = 24 * 3_600_000;
-    assert!(matches!(verdict(&store, START + DAY + 2_000).await, TuneOutcome::Activated { .. }));
+    assert!(matches!(verdict(&store, START + DAY_MS + 2_000).await, TuneOutcome::Activated { .. }));
     assert_sound(&store, "router-core", "after three passes").await;
 }
 

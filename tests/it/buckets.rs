@@ -15,6 +15,7 @@ use axum::routing::put;
 use f0_learning::archive::{Manifest, read_keys};
 use f0_learning::store::Store;
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::time::DAY_MS;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -136,7 +137,7 @@ async fn retain(store: &Store, base: &str) -> std::process::Output {
 async fn store_with_old_observations() -> Store {
     let store = seeded_store().await;
     for n in 0..40 {
-        record(&store, "c", Outcome::Success, 100.0, START - 400 * 86_400_000 + n).await;
+        record(&store, "c", Outcome::Success, 100.0, START - 400 * DAY_MS + n).await;
     }
     score(&store, START).await;
     store

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use f0_learning::http::Credentials;
 use f0_learning::store::AuditFilter;
+use f0_learning_core::time::MINUTE_MS;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -149,7 +150,7 @@ async fn a_token_that_is_not_wholly_right_is_refused_without_a_word_why() {
         let answered = change(&service, &token).await;
         assert_eq!(answered.status, 401, "{what}: {answered:?}");
         told.push(answered.problem(401));
-        service.advance(60_000 / 8);
+        service.advance(MINUTE_MS / 8);
     }
     told.dedup();
     assert_eq!(told.len(), 1, "the answers tell apart what was wrong: {told:?}");

@@ -16,13 +16,14 @@ use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::reward::{RewardConfig, score};
 use f0_learning_core::stats::Tally;
+use f0_learning_core::time::HOUR_MS;
 use firestore_kit::value;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use semver::Version;
 use serde_json::json;
 
-use crate::experiments::{ASKED, HOUR, flags};
+use crate::experiments::{ASKED, flags};
 use crate::races::die_after;
 use crate::support::{START, key, put, seeded_store};
 
@@ -257,7 +258,7 @@ async fn race(seed: u64) -> BTreeSet<String> {
     let mut counted = BTreeMap::new();
     let mut moment = Arc::new(Moment::of(&store).await);
     for round in 1..=ROUNDS {
-        let now = START + i64::try_from(round).unwrap() * HOUR;
+        let now = START + i64::try_from(round).unwrap() * HOUR_MS;
         count(&store, &more, &mut counted, &moment.versions).await;
         let mut act = |rival| {
             let number = round * 3 + rival;

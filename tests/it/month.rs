@@ -11,6 +11,7 @@ use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::simulation::Scenario;
+use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
 use firestore_local::{Clock, Server};
 use rand::rngs::StdRng;
@@ -20,7 +21,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::support::{START, assert_sound, score};
 
-const HOUR: i64 = 3_600_000;
 /// Passes are half a day apart.
 const PASSES: i64 = 60;
 const EACH: usize = 150;
@@ -41,7 +41,7 @@ async fn every_proposal_of_a_month_is_decided_again_to_the_last_bit() {
     let mut random = StdRng::seed_from_u64(11);
     let shift = Scenario::named("shift").unwrap();
     for pass in 0..PASSES {
-        let now = START + (pass + 1) * 12 * HOUR;
+        let now = START + (pass + 1) * 12 * HOUR_MS;
         time.store(now, Ordering::Relaxed);
         act(store, shift, pass, now, &mut random).await;
         score(store, now).await;
@@ -84,7 +84,7 @@ async fn act(store: &Store, shift: Scenario, pass: i64, now: i64, random: &mut S
         });
         let arm = arm.unwrap_or(0);
         let action = shift.truth(arm, 3, pass as f64, PASSES as f64).act(random);
-        let ts = now - 11 * HOUR + n as i64;
+        let ts = now - 11 * HOUR_MS + n as i64;
         let observation = NewObservation {
             ts: Some(ts),
             cost_usd: Some(action.cost_usd),

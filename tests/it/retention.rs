@@ -9,6 +9,7 @@ use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::sharding::Shard;
+use f0_learning_core::time::DAY_MS;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,8 +20,6 @@ use tokio_util::sync::CancellationToken;
 use crate::binary::{environment, run, text};
 use crate::races::die_after;
 use crate::support::{START, document, fields, put, record, score, seeded_store};
-
-const DAY: i64 = 24 * 3_600_000;
 
 fn retain_job(store: &Store, folder: &Path, file_documents: usize) -> RetainJob {
     let archive = Archive::open(folder.to_str().unwrap()).unwrap();
@@ -35,11 +34,11 @@ async fn retain(store: &Store, folder: &Path, now: i64) -> RetainReport {
 /// Three days of observations of which some are invalid, scored; then a late one.
 async fn fill(store: &Store) {
     for n in 0..90 {
-        record(store, "c", Outcome::Success, 100.0, START + n * DAY / 30).await;
+        record(store, "c", Outcome::Success, 100.0, START + n * DAY_MS / 30).await;
     }
     let rubbish = json!({ "ts": START, "component": "c", "outcome": "maybe", "durationMs": 1 });
     put(store, collection::OBSERVATIONS, "rubbish", fields(&rubbish)).await;
-    score(store, START + 3 * DAY).await;
+    score(store, START + 3 * DAY_MS).await;
     record(store, "late", Outcome::Success, 100.0, START + 5).await;
 }
 
@@ -95,8 +94,8 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     fill(&store).await;
     // The first of the days that it lies on is just old enough, the last is not.
-    let first = START.div_euclid(DAY) * DAY;
-    let report = retain(&store, folder.path(), first + 32 * DAY).await;
+    let first = START.div_euclid(DAY_MS) * DAY_MS;
+    let report = retain(&store, folder.path(), first + 32 * DAY_MS).await;
     assert!(report.archived > 50 && report.archived == report.deleted, "{report:?}");
     let days: Vec<_> = std::fs::read_dir(folder.path().join("observations"))
         .unwrap()
@@ -106,12 +105,12 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
     assert!(days.iter().all(|day| day.starts_with("day=2026-")), "{days:?}");
     assert!(left(&store, collection::OBSERVATIONS).await > 0);
 
-    retain(&store, folder.path(), first + 60 * DAY).await;
+    retain(&store, folder.path(), first + 60 * DAY_MS).await;
     assert_eq!(left(&store, collection::OBSERVATIONS).await, 0);
     assert_eq!(left(&store, collection::REWARDS).await, 0);
     assert_eq!(left(&store, collection::QUARANTINE).await, 0);
     assert_whole(folder.path(), "at the end");
-    let nothing = retain(&store, folder.path(), first + 60 * DAY).await;
+    let nothing = retain(&store, folder.path(), first + 60 * DAY_MS).await;
     assert_eq!(nothing, RetainReport::default());
 }
 
@@ -121,7 +120,7 @@ async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
         let mut rng = StdRng::seed_from_u64(seed);
         let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
         fill(&store).await;
-        let (now, stop) = (START + 60 * DAY, CancellationToken::new());
+        let (now, stop) = (START + 60 * DAY_MS, CancellationToken::new());
         for _ in 0..12 {
             let size = rng.random_range(20..60);
             let mut one = retain_job(&store, folder.path(), size);
@@ -150,11 +149,11 @@ async fn passes_that_die_anywhere_or_meet_each_other_lose_and_repeat_nothing() {
 async fn nothing_is_archived_before_it_is_scored() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     record(&store, "c", Outcome::Success, 100.0, START).await;
-    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY_MS).await;
     assert!(report.waiting, "{report:?}");
     assert_eq!(left(&store, collection::OBSERVATIONS).await, 1);
-    score(&store, START + 60 * DAY).await;
-    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    score(&store, START + 60 * DAY_MS).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY_MS).await;
     assert_eq!((report.archived, report.deleted), (2, 2), "{report:?}");
 }
 
@@ -162,7 +161,7 @@ async fn nothing_is_archived_before_it_is_scored() {
 async fn a_document_that_changed_after_it_was_archived_stays() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
-    let now = START + 60 * DAY;
+    let now = START + 60 * DAY_MS;
     score(&store, now).await;
     // A worker that dies once it has announced its file.
     let mut documents = OldDocuments::default();
@@ -197,7 +196,7 @@ async fn the_binary_writes_an_archive_for_other_engines() {
             _ => "success",
         };
         let observation = json!({
-            "ts": START + n * 100_000 - 400 * DAY, "component": format!("router:m{}", n % 3),
+            "ts": START + n * 100_000 - 400 * DAY_MS, "component": format!("router:m{}", n % 3),
             "outcome": outcome, "durationMs": 100 + n % 900, "costUsd": 0.001 * (n % 5) as f64,
             "meta": { "kept": "yes" },
         });
@@ -210,7 +209,7 @@ async fn the_binary_writes_an_archive_for_other_engines() {
     for n in 3_000..3_020 {
         let id = format!("o{n:05}");
         let mut entry = document(&store, collection::QUARANTINE, &id).await.unwrap();
-        entry["ts"] = json!(START - 390 * DAY);
+        entry["ts"] = json!(START - 390 * DAY_MS);
         put(&store, collection::QUARANTINE, &id, fields(&json!(entry))).await;
     }
     let environment = environment(&store).await;

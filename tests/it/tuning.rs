@@ -8,6 +8,7 @@ use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::time::HOUR_MS;
 use firestore_kit::value;
 use serde_json::json;
 
@@ -198,7 +199,6 @@ async fn flags_keep_what_others_put_beside_them() {
 /// change is seen, and the proposal is the same when it is decided again, whoever made it.
 #[tokio::test]
 async fn an_arm_that_changes_begins_anew() {
-    const HOUR: i64 = 3_600_000;
     let store = seeded_store().await;
     let remembered = async || {
         let memory = store.tuner_memory("router-core").await.unwrap().memory;
@@ -206,21 +206,21 @@ async fn an_arm_that_changes_begins_anew() {
     };
     for hour in 0..3 {
         for n in 0..60 {
-            let ts = START + hour * HOUR + n;
+            let ts = START + hour * HOUR_MS + n;
             record(&store, "router:gpt-5", Outcome::Success, 100.0, ts).await;
         }
     }
-    score(&store, START + 3 * HOUR).await;
-    tune(&store, START + 3 * HOUR).await;
+    score(&store, START + 3 * HOUR_MS).await;
+    tune(&store, START + 3 * HOUR_MS).await;
     assert_eq!(remembered().await, 0);
-    fail(&store, "router:gpt-5", 60, START + 4 * HOUR).await;
-    score(&store, START + 5 * HOUR).await;
-    tune(&store, START + 5 * HOUR).await;
+    fail(&store, "router:gpt-5", 60, START + 4 * HOUR_MS).await;
+    score(&store, START + 5 * HOUR_MS).await;
+    tune(&store, START + 5 * HOUR_MS).await;
     assert_eq!(remembered().await, 1, "the change is seen");
     assert!(drafts(&store).await.is_empty(), "and what showed it is not used again");
-    fail(&store, "router:gpt-5", 110, START + 6 * HOUR + 1_000_000).await;
-    score(&store, START + 7 * HOUR).await;
-    tune(&store, START + 7 * HOUR).await;
+    fail(&store, "router:gpt-5", 110, START + 6 * HOUR_MS + 1_000_000).await;
+    score(&store, START + 7 * HOUR_MS).await;
+    tune(&store, START + 7 * HOUR_MS).await;
     let draft = drafts(&store).await.remove(0);
     assert_eq!(draft.evidence.as_ref().unwrap()["arms"][2]["n"], 110);
     let key = PolicyKey::new(&draft.id, draft.version.clone()).unwrap();

@@ -4,6 +4,7 @@ use crate::collection;
 use f0_learning::store::{QuarantineFilter, Result};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::sharding::shard_of;
+use f0_learning_core::time::MINUTE_MS;
 use firestore_local::{Fault, Plan, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -75,7 +76,7 @@ impl World {
             0 => self.rng.random_range(60..1_000),
             _ => self.rng.random_range(1..30),
         };
-        self.advance(minutes * 60_000);
+        self.advance(minutes * MINUTE_MS);
         format!("{minutes} minutes pass")
     }
 
@@ -283,7 +284,7 @@ impl World {
     async fn shards_change(&mut self) -> String {
         let shards = [0, 0, 2, 3][self.rng.random_range(0..4)];
         self.put(collection::CONFIG, "scoring", &json!({ "shards": shards })).await;
-        self.advance(6 * 60_000);
+        self.advance(6 * MINUTE_MS);
         format!("{shards} shards are asked for")
     }
 

@@ -16,6 +16,7 @@ use f0_learning_core::observation::Outcome as Ended;
 use f0_learning_core::policy::Params;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::simulation::Scenario;
+use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::{PolicyTuning, TuningConfig, arm_evidence};
 use firestore_kit::{Connection, MAX_BATCH};
 use firestore_local::{Clock, Running, Server};
@@ -26,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Hour, Outcome, Proposal};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Midnight, long before any clock that the machine may have.
 const START: i64 = 1_779_926_400_000;
 const POLICY: &str = "router-core";

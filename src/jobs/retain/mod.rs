@@ -10,6 +10,7 @@
 //!
 //! Statistics need no retention: a series drops what has left the longest window by itself.
 
+use f0_learning_core::time::DAY_MS;
 use std::fmt;
 
 use chrono::DateTime;
@@ -19,8 +20,6 @@ use uuid::Uuid;
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// How the job works.
 #[derive(Clone, Copy, Debug)]

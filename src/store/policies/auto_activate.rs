@@ -9,8 +9,7 @@ use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, lifecycle};
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+use f0_learning_core::time::DAY_MS;
 
 /// What became of a draft that the job would activate.
 #[derive(Clone, Debug, PartialEq)]
