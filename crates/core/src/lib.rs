@@ -1,6 +1,6 @@
 //! The pure logic of f0-learning: from what components observe to better policies.
 //!
-//! A component records an [observation](observation) of each action: which arm it used, how the
+//! A component records an [observation] of each action: which arm it used, how the
 //! action ended, how long it took and what it cost. This crate turns many of them into a decision:
 //!
 //! 1. [`Observation::parse`](observation::Observation::parse) accepts a document, or rejects it with

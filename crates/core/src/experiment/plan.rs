@@ -104,7 +104,7 @@ pub struct GuardConfig {
     /// The smallest gain that matters, in units of the metric. An A/B test ends when the gain is
     /// proven to be smaller; a watch may end once the gain in mean reward is known to within this.
     pub min_effect: f64,
-    /// The smallest `sampleRate` of components, as in [`PolicyTuning`](crate::tuning::PolicyTuning).
+    /// The smallest `sampleRate` of components: intervals are valid only if no rate is smaller.
     pub min_sample_rate: f64,
     /// A stage lasts at least until the candidate has this many observations.
     pub min_samples: u64,

@@ -68,7 +68,7 @@ fn failing_gpt() -> TuningInput {
 #[test]
 fn a_hundred_failures_lead_to_a_proposal() {
     let proposal = proposal(&failing_gpt());
-    // 0.4 is no multiple of 1/1024; the next one within the step is.
+    // 0.4 is not a multiple of 1/1024; the next one within the step is.
     assert_eq!(proposal.weights["gpt-5"], 410.0 / 1024.0);
     assert!(proposal.weights["gemini"] > 0.25 && proposal.weights["claude"] > 0.15);
     assert_eq!(proposal.weights.values().sum::<f64>(), 1.0);
