@@ -7,20 +7,21 @@ use std::time::Instant;
 use f0_learning::jobs::tune::{TuneJob, TuneOutcome, TuneReport};
 use f0_learning::store::Store;
 use f0_learning_core::policy::Params;
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use f0_learning_core::tuning::{PolicyTuning, TuningConfig};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::value;
 use serde_json::json;
 
 use crate::Result;
-use crate::load::{DAY, DAY_END, HOUR, Load};
+use crate::load::{DAY_END, Load};
 use crate::worker::Job;
 use crate::world::World;
 
 const POLICIES: usize = 100;
 const ARMS: usize = 50;
 const EACH: usize = 40;
-const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
+const START: i64 = DAY_END - DAY_END % DAY_MS + DAY_MS / 2;
 
 pub async fn run() -> Result<()> {
     let world = World::at(START).await?;
@@ -39,7 +40,7 @@ pub async fn run() -> Result<()> {
     }
     store.put_tuning_config(&TuningConfig { policies, ..TuningConfig::default() }).await?;
     let components = POLICIES * ARMS;
-    let times = START - HOUR..START - 60_000;
+    let times = START - HOUR_MS..START - MINUTE_MS;
     let load = Load { numbers: 0..components * EACH, times, components, shards: 0 };
     load.write(store).await?;
     let mut worker = world.worker(false, 30)?;
@@ -48,7 +49,7 @@ pub async fn run() -> Result<()> {
     // The first pass stores since when each arm counts; the later ones are the cost of every
     // quarter of an hour.
     for name in ["first", "second", "third"] {
-        let now = world.time.now() + 15 * 60_000;
+        let now = world.time.now() + 15 * MINUTE_MS;
         world.time.set(now);
         let before = world.billed();
         let began = Instant::now();

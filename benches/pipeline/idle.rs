@@ -2,16 +2,15 @@
 //! observations are all scored.
 
 use f0_learning::jobs::retain::RetainOptions;
+use f0_learning_core::time::{DAY_MS, MINUTE_MS};
 
 use crate::Result;
-use crate::load::{COMPONENTS, DAY, DAY_END, Load};
+use crate::load::{COMPONENTS, DAY_END, Load};
 use crate::worker::Job;
 use crate::world::World;
 
-const MINUTE: i64 = 60_000;
-
 /// Noon, so that no daily timer is due during the passes.
-const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
+const START: i64 = DAY_END - DAY_END % DAY_MS + DAY_MS / 2;
 
 /// The minute of each pass, as the timers would start it: the first of a process, then the next.
 const PASSES: [(i64, Job); 13] = [
@@ -35,7 +34,7 @@ pub async fn run() -> Result<()> {
         let world = World::at(START).await?;
         if scored > 0 {
             // Recent enough to stay in every window while the passes are measured.
-            let times = START - 30 * MINUTE..START - MINUTE;
+            let times = START - 30 * MINUTE_MS..START - MINUTE_MS;
             let load = Load { numbers: 0..scored, times, components: COMPONENTS, shards: 0 };
             load.write(&world.store).await?;
         }
@@ -47,7 +46,7 @@ pub async fn run() -> Result<()> {
         println!("{scored} observations, all scored; a new process:");
         let mut worker = world.worker(true, days)?;
         for (minute, job) in PASSES {
-            world.time.set(START + minute * MINUTE);
+            world.time.set(START + minute * MINUTE_MS);
             let (lease, pass) = world.pass(&mut worker, job).await?;
             println!(
                 "  minute {minute:>4}  {:<9} {:>3} reads {:>3} writes; its lease {} reads {} writes",

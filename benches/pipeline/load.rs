@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use f0_learning::store::Store;
 use f0_learning_core::sharding::shard_of;
+use f0_learning_core::time::HOUR_MS;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::{MAX_BATCH, value};
 use serde_json::{Map, Value, json};
@@ -14,8 +15,6 @@ use crate::Result;
 /// The end of the times of observations, in epoch milliseconds: long before the clock of any store,
 /// so that no observation is written before its `ts`.
 pub const DAY_END: i64 = 1_780_000_000_000;
-pub const HOUR: i64 = 3_600_000;
-pub const DAY: i64 = 24 * HOUR;
 pub const COMPONENTS: usize = 10;
 
 /// Batches in flight at the same time.
@@ -38,7 +37,7 @@ pub struct Load {
 impl Load {
     /// Over the last hour, and over ten components.
     pub fn last_hour(total: usize) -> Self {
-        let times = DAY_END - HOUR..DAY_END;
+        let times = DAY_END - HOUR_MS..DAY_END;
         Self { numbers: 0..total, times, components: COMPONENTS, shards: 0 }
     }
 

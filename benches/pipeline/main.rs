@@ -44,6 +44,7 @@ use std::time::{Duration, Instant};
 use f0_learning::jobs::leases::LEASE_MS;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
+use f0_learning_core::time::MINUTE_MS;
 use firestore_kit::Connection;
 use load::DAY_END;
 use server::Server;
@@ -97,7 +98,7 @@ async fn connect(server: &Server, project: &str) -> Result<Store> {
 async fn score(store: &Store, expected: usize) -> Result<Duration> {
     let mut job = ScoreJob::new(store.clone(), ScoreOptions::default());
     let began = Instant::now();
-    let report = job.pass(DAY_END + 60_000, &CancellationToken::new(), &|_| ()).await?;
+    let report = job.pass(DAY_END + MINUTE_MS, &CancellationToken::new(), &|_| ()).await?;
     if report.scored != expected as u64 {
         return Err(format!("scored {} of {expected} observations", report.scored).into());
     }

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use f0_learning::jobs::retain::MIN_DAYS;
 use f0_learning::store::Store;
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use firestore_kit::Connection;
 
-use crate::load::{DAY, DAY_END, HOUR, Load};
+use crate::load::{DAY_END, Load};
 use crate::process::{Process, memory, reset_peak};
 use crate::server::Server;
 use crate::time::Time;
@@ -19,7 +20,7 @@ use crate::worker::{Job, Worker};
 use crate::{Result, connect};
 
 const PROJECT: &str = "demo-month";
-const START: i64 = DAY_END - DAY_END % DAY;
+const START: i64 = DAY_END - DAY_END % DAY_MS;
 const COMPONENTS: usize = 50;
 const DAYS: i64 = 30;
 const SAMPLE_DAYS: i64 = 3;
@@ -59,7 +60,7 @@ pub async fn run() -> Result<()> {
             reset_peak(id)?;
         }
     }
-    worker.pass(Job::Score, START + DAYS * DAY + 60_000)?;
+    worker.pass(Job::Score, START + DAYS * DAY_MS + MINUTE_MS)?;
     // Retention deletes whole days: it kept each day that ended less than `KEPT_DAYS` days ago.
     let kept = AN_HOUR as u64 * 24 * (u64::from(KEPT_DAYS) + 1);
     let (rewards, _) = store.counts().await?;
@@ -72,8 +73,8 @@ pub async fn run() -> Result<()> {
 
 async fn work_for_an_hour(store: &Store, worker: &mut Remote, hour: i64) -> Result<()> {
     const BATCH: usize = AN_HOUR / PASSES_AN_HOUR;
-    const STEP: i64 = HOUR / PASSES_AN_HOUR as i64;
-    let mut now = START + hour * HOUR;
+    const STEP: i64 = HOUR_MS / PASSES_AN_HOUR as i64;
+    let mut now = START + hour * HOUR_MS;
     let mut number = hour as usize * AN_HOUR;
     for _ in 0..PASSES_AN_HOUR {
         let (numbers, times) = (number..number + BATCH, now..now + STEP);

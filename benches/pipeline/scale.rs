@@ -4,10 +4,11 @@
 
 use f0_learning::jobs::score::ScoreOptions;
 use f0_learning_core::sharding::shard_of;
+use f0_learning_core::time::DAY_MS;
 
 use crate::Result;
 use crate::cost::Cost;
-use crate::load::{COMPONENTS, DAY, DAY_END, Load, configure_shards};
+use crate::load::{COMPONENTS, DAY_END, Load, configure_shards};
 use crate::worker::Job;
 use crate::world::World;
 
@@ -20,7 +21,7 @@ const RATES: [(usize, usize); 3] = [(1_000, 60), (10_000, 30), (100_000, 5)];
 const A_SHARD: usize = 250;
 const LIMIT: usize = 500;
 
-const START: i64 = DAY_END - DAY_END % DAY + DAY / 2;
+const START: i64 = DAY_END - DAY_END % DAY_MS + DAY_MS / 2;
 
 pub async fn run() -> Result<()> {
     println!(

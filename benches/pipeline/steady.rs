@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use f0_learning::jobs::retain::RetainOptions;
+use f0_learning_core::time::{DAY_MS, HOUR_MS};
 
 use crate::Result;
 use crate::cost::Cost;
-use crate::load::{COMPONENTS, DAY, DAY_END, HOUR, Load};
+use crate::load::{COMPONENTS, DAY_END, Load};
 use crate::worker::Job;
 use crate::world::World;
 
@@ -21,8 +22,8 @@ const HISTORY: i64 = 4;
 const SECONDS_A_DAY: usize = 86_400;
 
 /// Noon, and the midnight before.
-const MIDNIGHT: i64 = DAY_END - DAY_END % DAY;
-const NOON: i64 = MIDNIGHT + 12 * HOUR;
+const MIDNIGHT: i64 = DAY_END - DAY_END % DAY_MS;
+const NOON: i64 = MIDNIGHT + 12 * HOUR_MS;
 
 /// The bill of each job, and of the leases that the scheduler takes.
 #[derive(Default)]
@@ -89,7 +90,7 @@ async fn hour(rate: usize, leased: bool) -> Result<Bill> {
     let mut worker = world.worker(leased, RetainOptions::default().days)?;
     let mut load = Load {
         numbers: 0..rate * 3_600 * HISTORY as usize,
-        times: NOON - HISTORY * HOUR..NOON,
+        times: NOON - HISTORY * HOUR_MS..NOON,
         components: COMPONENTS,
         shards: 0,
     };
@@ -104,7 +105,7 @@ async fn hour(rate: usize, leased: bool) -> Result<Bill> {
         timers.push((job, job.timer()?));
     }
     let mut bill = Bill::default();
-    for now in (NOON + 1_000..=NOON + HOUR).step_by(1_000) {
+    for now in (NOON + 1_000..=NOON + HOUR_MS).step_by(1_000) {
         for (job, _) in timers.iter().filter(|(_, timer)| timer.is_due(now)) {
             world.time.set(now);
             let seconds = (now - load.times.end) / 1_000;
@@ -139,29 +140,29 @@ impl Rare {
 
     async fn measure() -> Result<Self> {
         let retention = RetainOptions::default().days;
-        let world = World::at(MIDNIGHT - 2 * DAY).await?;
+        let world = World::at(MIDNIGHT - 2 * DAY_MS).await?;
         let mut worker = world.worker(true, retention)?;
         let load = |numbers: std::ops::Range<usize>, end: i64| Load {
-            times: end - numbers.len() as i64 * DAY..end,
+            times: end - numbers.len() as i64 * DAY_MS..end,
             numbers: numbers.start * SECONDS_A_DAY..numbers.end * SECONDS_A_DAY,
             components: COMPONENTS,
             shards: 0,
         };
         eprintln!("one day past retention, nine recent days, and the passes over them");
-        load(0..1, MIDNIGHT - i64::from(retention) * DAY).write(&world.store).await?;
-        load(1..8, MIDNIGHT - 2 * DAY).write(&world.store).await?;
+        load(0..1, MIDNIGHT - i64::from(retention) * DAY_MS).write(&world.store).await?;
+        load(1..8, MIDNIGHT - 2 * DAY_MS).write(&world.store).await?;
         world.pass(&mut worker, Job::Score).await?;
         let (_, full) = world.pass(&mut worker, Job::Reconcile).await?;
         let mut deep = [Cost::default(); 2];
         for (day, deep) in deep.iter_mut().enumerate() {
-            let now = MIDNIGHT - DAY + day as i64 * DAY;
+            let now = MIDNIGHT - DAY_MS + day as i64 * DAY_MS;
             world.time.set(now);
             load(8 + day..9 + day, now).write(&world.store).await?;
             world.pass(&mut worker, Job::Score).await?;
             (_, *deep) = world.pass(&mut worker, Job::Reconcile).await?;
         }
         let (_, recent) = world.pass(&mut worker, Job::Reconcile).await?;
-        world.time.set(MIDNIGHT + 3 * HOUR);
+        world.time.set(MIDNIGHT + 3 * HOUR_MS);
         let (lease, retain) = world.pass(&mut worker, Job::Retain).await?;
         world.end().await;
         println!(

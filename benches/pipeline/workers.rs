@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use f0_learning::jobs::leases::{LEASE_MS, Leases};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
 use f0_learning::store::Store;
+use f0_learning_core::time::MINUTE_MS;
 use firestore_kit::Connection;
 use firestore_local::{Fault, Plan, Rule};
 use tokio::task::JoinSet;
@@ -112,5 +113,5 @@ async fn share(jobs: &mut [ScoreJob], time: &Time) -> Result<()> {
 }
 
 async fn pass(job: &mut ScoreJob) -> Result<ScoreReport> {
-    Ok(job.pass(DAY_END + 60_000, &CancellationToken::new(), &|_| ()).await?)
+    Ok(job.pass(DAY_END + MINUTE_MS, &CancellationToken::new(), &|_| ()).await?)
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{AuditFilter, AuditRecord, Store};
 use f0_learning_core::Clock;
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
 use super::output;
@@ -88,9 +89,9 @@ fn moment(text: &str) -> Result<i64, String> {
 fn ago(text: &str) -> Option<i64> {
     let unit = match text.chars().last()? {
         's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
+        'm' => MINUTE_MS,
+        'h' => HOUR_MS,
+        'd' => DAY_MS,
         _ => return None,
     };
     let count: u32 = text[..text.len() - 1].parse().ok()?;
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        assert_eq!(moment("1970-01-02").unwrap(), 86_400_000);
+        assert_eq!(moment("1970-01-02").unwrap(), DAY_MS);
         assert_eq!(moment("1970-01-01T01:00:00+01:00").unwrap(), 0);
         assert_eq!((ago("90m"), ago("7d")), (Some(5_400_000), Some(604_800_000)));
         for wrong in ["", "soon", "-1h", "é", "5", "h"] {

@@ -6,6 +6,7 @@ use f0_learning::store::{AutoOutcome, ProposeOutcome, Store, TUNER};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::time::DAY_MS;
 use serde_json::json;
 
 use crate::support::{
@@ -72,8 +73,7 @@ async fn automatic_activations_stop_at_the_daily_maximum() {
     let second = pass(&store, START + 1_000).await;
     let TuneOutcome::Proposed { left: Some(why), .. } = &second else { panic!("{second:?}") };
     assert!(why.contains("in the last 24 hours"), "{why}");
-    const DAY: i64 = 24 * 3_600_000;
-    assert!(matches!(pass(&store, START + DAY + 2_000).await, TuneOutcome::Activated { .. }));
+    assert!(matches!(pass(&store, START + DAY_MS + 2_000).await, TuneOutcome::Activated { .. }));
     assert_sound(&store, "router-core", "after three passes").await;
 }
 

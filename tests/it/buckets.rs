@@ -1,5 +1,6 @@
 //! Archives in a bucket of Google Cloud Storage: the binary against a small copy of its XML API.
 
+use f0_learning_core::time::DAY_MS;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -131,7 +132,7 @@ async fn retain(store: &Store, base: &str) -> std::process::Output {
 async fn store_with_old_observations() -> Store {
     let store = seeded_store().await;
     for n in 0..40 {
-        record(&store, "c", Outcome::Success, 100.0, START - 400 * 86_400_000 + n).await;
+        record(&store, "c", Outcome::Success, 100.0, START - 400 * DAY_MS + n).await;
     }
     score(&store, START).await;
     store

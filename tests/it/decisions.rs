@@ -180,7 +180,7 @@ async fn an_override_is_checked_before_anything_is_written() {
         (&["cooldownMs=soon"], "cooldownMs is text, must be a number"),
         (&["no.such.path=1"], "there is no \"no\""),
         (&["cooldownMs=30000"], "nothing would change"),
-        (&["cooldownMs"], "is no assignment"),
+        (&["cooldownMs"], "invalid assignment"),
         (&[], "--set PATH=VALUE"),
     ] {
         let error = terminal.refused(&override_with(set)).await;

@@ -5,13 +5,12 @@ use f0_learning::store::{Store, TUNER};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::time::HOUR_MS;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{START, crash_after, document, draft, job, score, seeded_store};
-
-const HOUR: i64 = 3_600_000;
 
 async fn observe(store: &Store, policy: &str, outcome: Outcome, ts: i64, sample_rate: Option<f64>) {
     let observation = NewObservation {
@@ -32,22 +31,22 @@ async fn each_activation_shows_the_reward_before_and_after_it() {
     }
     // One success in ten is kept, so that it counts as ten.
     observe(&store, "router-core@1.0.0", Outcome::Success, START + 5, Some(0.1)).await;
-    let intent = Intent::new("ada", START + HOUR);
+    let intent = Intent::new("ada", START + HOUR_MS);
     store.activate(&second, false, &intent).await.unwrap();
     for n in 0..3 {
-        observe(&store, "router-core@1.0.1", Outcome::Success, START + HOUR + n, None).await;
+        observe(&store, "router-core@1.0.1", Outcome::Success, START + HOUR_MS + n, None).await;
     }
     // Observations of an unknown version are scored but not tallied.
     for name in ["router-core@9.9.9", "unknown@1.0.0"] {
-        observe(&store, name, Outcome::Success, START + HOUR, None).await;
+        observe(&store, name, Outcome::Success, START + HOUR_MS, None).await;
     }
-    assert_eq!(score(&store, START + 2 * HOUR).await.scored, 10);
+    assert_eq!(score(&store, START + 2 * HOUR_MS).await.scored, 10);
     let unknown = document(&store, collection::STATE, "version|router-core@9.9.9").await;
     assert_eq!(unknown, None);
 
-    let effect = store.effectiveness("router-core", 30, START + 24 * HOUR).await.unwrap();
+    let effect = store.effectiveness("router-core", 30, START + 24 * HOUR_MS).await.unwrap();
     assert_eq!((effect.proposed, effect.activated, effect.auto_activated), (1, 1, 0));
-    assert_eq!(effect.median_decision_ms, Some(HOUR));
+    assert_eq!(effect.median_decision_ms, Some(HOUR_MS));
     let activation = &effect.activations[0];
     let (before, after) = (activation.before.as_ref().unwrap(), activation.after.as_ref().unwrap());
     assert_eq!((before.n, before.population, after.n), (5, 14.0, 3));

@@ -2,6 +2,7 @@
 //! may crash at any `await`. After every round one version is active, at most one test and one
 //! watch are open, and the audit trail gives the state of every version.
 
+use f0_learning_core::time::HOUR_MS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use rand::{RngExt, SeedableRng};
 use semver::Version;
 use serde_json::json;
 
-use crate::experiments::{ASKED, HOUR, flags};
+use crate::experiments::{ASKED, flags};
 use crate::support::{START, crash_after, key, new_draft, put, router_params, seeded_store};
 
 const POLICY: &str = "router-core";
@@ -253,7 +254,7 @@ async fn race(seed: u64) -> BTreeSet<String> {
     let mut counted = BTreeMap::new();
     let mut moment = Arc::new(Moment::of(&store).await);
     for round in 1..=ROUNDS {
-        let now = START + i64::try_from(round).unwrap() * HOUR;
+        let now = START + i64::try_from(round).unwrap() * HOUR_MS;
         count(&store, &more, &mut counted, &moment.versions).await;
         let mut act = |rival| {
             let number = round * 3 + rival;

@@ -11,6 +11,7 @@ use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
 use crate::support::{
@@ -18,9 +19,6 @@ use crate::support::{
     statuses, tune,
 };
 
-pub const MINUTE: i64 = 60_000;
-pub const HOUR: i64 = 3_600_000;
-pub const DAY: i64 = 24 * HOUR;
 pub const ASKED: ExperimentRequest = ExperimentRequest {
     metric: f0_learning_core::experiment::Metric::Reward,
     min_effect: Some(0.01),
@@ -42,7 +40,7 @@ pub async fn observe(store: &Store, version: &str, n: u32, failure_every: u32, t
         };
         record_observation(store.db(), observation, ts).await.unwrap();
     }
-    score(store, ts + MINUTE).await;
+    score(store, ts + MINUTE_MS).await;
 }
 
 /// One pass of the guard, and what it did.
@@ -64,8 +62,8 @@ pub async fn regressed_store() -> Store {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
-    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR)).await.unwrap();
-    observe(&store, "1.0.1", 200, 2, START + 3 * HOUR).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    observe(&store, "1.0.1", 200, 2, START + 3 * HOUR_MS).await;
     store
 }
 
@@ -77,7 +75,7 @@ pub async fn flags(store: &Store, enabled: bool, automatic: bool) {
 #[tokio::test]
 async fn a_regression_is_rolled_back_with_its_evidence() {
     let store = regressed_store().await;
-    let now = START + 4 * HOUR;
+    let now = START + 4 * HOUR_MS;
     let steps = guard(&store, now).await;
     let [GuardAction::RolledBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
     assert!(breach.proven > breach.allowed, "{breach:?}");
@@ -125,20 +123,20 @@ async fn a_rolled_back_version_is_not_proposed_again_on_the_same_evidence() {
 async fn a_regression_is_not_rolled_back_while_learning_is_disabled_or_the_policy_is_pinned() {
     let store = regressed_store().await;
     flags(&store, false, true).await;
-    let skipped = guard(&store, START + 4 * HOUR).await;
+    let skipped = guard(&store, START + 4 * HOUR_MS).await;
     assert!(
         matches!(skipped.as_slice(), [GuardAction::Skipped(why)] if why.contains("enabled=false"))
     );
     flags(&store, true, false).await;
     store.pin("router-core", &ada()).await.unwrap();
-    let skipped = guard(&store, START + 4 * HOUR).await;
+    let skipped = guard(&store, START + 4 * HOUR_MS).await;
     assert!(
         matches!(skipped.as_slice(), [GuardAction::Skipped(why)] if why.contains("pinned")),
         "{skipped:?}"
     );
     store.unpin("router-core", &ada()).await.unwrap();
     assert!(matches!(
-        guard(&store, START + 4 * HOUR).await.as_slice(),
+        guard(&store, START + 4 * HOUR_MS).await.as_slice(),
         [GuardAction::RolledBack(_)]
     ));
 }
@@ -146,7 +144,7 @@ async fn a_regression_is_not_rolled_back_while_learning_is_disabled_or_the_polic
 #[tokio::test]
 async fn two_concurrent_guards_roll_a_version_back_once() {
     let store = regressed_store().await;
-    let now = START + 4 * HOUR;
+    let now = START + 4 * HOUR_MS;
     let (a, b) = tokio::join!(guard(&store, now), guard(&store, now));
     let all: Vec<_> = a.iter().chain(&b).collect();
     let done = all.iter().filter(|step| matches!(step, GuardAction::RolledBack(_))).count();
@@ -172,16 +170,16 @@ async fn a_watch_with_enough_samples_ends_with_a_verdict_on_the_promised_gain() 
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 300, 2, START).await;
-    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR)).await.unwrap();
-    observe(&store, "1.0.1", 300, 30, START + 3 * HOUR).await;
-    let shown = history(&store, "router-core", START + 4 * HOUR).await.unwrap();
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    observe(&store, "1.0.1", 300, 30, START + 3 * HOUR_MS).await;
+    let shown = history(&store, "router-core", START + 4 * HOUR_MS).await.unwrap();
     assert!(!shown[0].settled && shown[0].verdict.is_some(), "{shown:?}");
     assert_eq!(
-        guard(&store, START + 4 * HOUR).await,
+        guard(&store, START + 4 * HOUR_MS).await,
         [GuardAction::NoChange],
         "a watch lasts a day"
     );
-    let later = START + 2 * HOUR + DAY;
+    let later = START + 2 * HOUR_MS + DAY_MS;
     assert_eq!(guard(&store, later).await, [GuardAction::Ended(Status::Passed)]);
     let shown = history(&store, "router-core", later).await.unwrap();
     let verdict = shown[0].verdict.as_ref().unwrap();
@@ -216,10 +214,10 @@ async fn an_improvement_is_ramped_and_promoted_if_the_flags_allow_it() {
         let chosen = (0..400).filter(|unit| active.choose(&unit.to_string()).0 == &key.version);
         let chosen = f64::from(u16::try_from(chosen.count()).unwrap()) / 400.0;
         assert!((chosen - expected).abs() < 0.08, "{chosen} of {expected}");
-        now += HOUR;
+        now += HOUR_MS;
         observe(&store, "1.0.0", 250, 3, now).await;
-        observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
-        let steps = guard(&store, now + HOUR).await;
+        observe(&store, "1.0.1", 250, 50, now + MINUTE_MS).await;
+        let steps = guard(&store, now + HOUR_MS).await;
         match STAGES.get(stage + 1) {
             Some(next) => assert_eq!(steps, [GuardAction::NextStage { share: *next }]),
             None => assert_eq!(steps, [GuardAction::Promoted]),
@@ -242,13 +240,13 @@ async fn without_the_flag_an_improvement_awaits_approval() {
     let mut now = START;
     let mut last = Vec::new();
     for _ in STAGES {
-        now += HOUR;
+        now += HOUR_MS;
         observe(&store, "1.0.0", 250, 3, now).await;
-        observe(&store, "1.0.1", 250, 50, now + MINUTE).await;
-        last = guard(&store, now + HOUR).await;
+        observe(&store, "1.0.1", 250, 50, now + MINUTE_MS).await;
+        last = guard(&store, now + HOUR_MS).await;
     }
     assert_eq!(last, [GuardAction::AwaitingApproval]);
-    assert_eq!(guard(&store, now + HOUR).await, [GuardAction::NoChange], "asked once");
+    assert_eq!(guard(&store, now + HOUR_MS).await, [GuardAction::NoChange], "asked once");
     assert_eq!(share(&store).await, Some(0.5));
     store.activate(&key, false, &ada()).await.unwrap();
     assert_eq!(only(&store, Kind::Ab).await.status, Status::Passed);
@@ -261,10 +259,10 @@ async fn a_worse_candidate_loses_its_traffic_and_is_rejected() {
     let store = seeded_store().await;
     let key = start_test(&store).await;
     observe(&store, "1.0.0", 200, 20, START).await;
-    observe(&store, "1.0.1", 200, 2, START + MINUTE).await;
+    observe(&store, "1.0.1", 200, 2, START + MINUTE_MS).await;
     // The kill switch does not keep a candidate in use.
     flags(&store, false, false).await;
-    let steps = guard(&store, START + 2 * HOUR).await;
+    let steps = guard(&store, START + 2 * HOUR_MS).await;
     assert!(matches!(steps.as_slice(), [GuardAction::RolledBack(_)]), "{steps:?}");
     assert_eq!(share(&store).await, None);
     assert_eq!(statuses(&store, "router-core").await[&key.version], PolicyStatus::Rejected);

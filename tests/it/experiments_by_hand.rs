@@ -8,11 +8,10 @@ use f0_learning::store::{ChangeError, ExperimentRequest, Store};
 use f0_learning_core::experiment::{Effect, Kind, Metric, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::{Map, Value, json};
 
-use crate::experiments::{
-    ASKED, DAY, HOUR, MINUTE, flags, guard, observe, only, regressed_store, share, start_test,
-};
+use crate::experiments::{ASKED, flags, guard, observe, only, regressed_store, share, start_test};
 use crate::support::{
     START, ada, assert_sound, document, draft, fields, key, put, put_arm, seeded_store, statuses,
     tune,
@@ -88,7 +87,7 @@ async fn the_tuner_does_not_supersede_a_draft_under_test() {
     for (arm, reward) in [("gpt-5", 0.8), ("gemini", 0.45), ("claude", 0.75)] {
         put_arm(&store, arm, reward, 1_000).await;
     }
-    tune(&store, START + HOUR).await;
+    tune(&store, START + HOUR_MS).await;
     assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Draft, "the new evidence is proposed");
     assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Draft);
     assert_eq!(share(&store).await, Some(0.1));
@@ -139,14 +138,14 @@ async fn a_test_ends_when_its_candidate_is_deleted_malformed_or_rejected_by_hand
             }
         }
         assert_eq!(
-            guard(&store, START + HOUR).await,
+            guard(&store, START + HOUR_MS).await,
             [GuardAction::Ended(Status::Stopped)],
             "{how}"
         );
         assert_no_test(&store).await;
         let reason = only(&store, Kind::Ab).await.reason.unwrap();
         assert!(reason.contains("1.0.1"), "{how}: {reason}");
-        assert_eq!(guard(&store, START + HOUR).await, [], "{how}");
+        assert_eq!(guard(&store, START + HOUR_MS).await, [], "{how}");
     }
 }
 
@@ -156,10 +155,10 @@ async fn a_test_ends_when_its_control_is_replaced_by_hand_and_its_draft_stays() 
     start_test(&store).await;
     draft(&store, "1.0.2", "1.0.0").await;
     observe(&store, "1.0.0", 30, 3, START).await;
-    observe(&store, "1.0.1", 30, 3, START + MINUTE).await;
+    observe(&store, "1.0.1", 30, 3, START + MINUTE_MS).await;
     set_status(&store, "1.0.0", "archived").await;
     set_status(&store, "1.0.2", "active").await;
-    assert_eq!(guard(&store, START + 2 * HOUR).await, [GuardAction::Ended(Status::Superseded)]);
+    assert_eq!(guard(&store, START + 2 * HOUR_MS).await, [GuardAction::Ended(Status::Superseded)]);
     assert_no_test(&store).await;
     assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Draft);
 }
@@ -170,9 +169,9 @@ async fn an_activation_that_was_replaced_by_hand_is_not_rolled_back() {
     draft(&store, "1.0.2", "1.0.1").await;
     set_status(&store, "1.0.1", "archived").await;
     set_status(&store, "1.0.2", "active").await;
-    assert_eq!(guard(&store, START + 4 * HOUR).await, [GuardAction::Ended(Status::Superseded)]);
+    assert_eq!(guard(&store, START + 4 * HOUR_MS).await, [GuardAction::Ended(Status::Superseded)]);
     assert_eq!(status(&store, "1.0.2").await, PolicyStatus::Active);
-    assert_eq!(guard(&store, START + 4 * HOUR).await, []);
+    assert_eq!(guard(&store, START + 4 * HOUR_MS).await, []);
 }
 
 #[tokio::test]
@@ -184,12 +183,12 @@ async fn a_watch_ends_when_the_previous_version_is_deleted_or_rejected() {
             _ => set_status(&store, "1.0.0", "rejected").await,
         }
         assert_eq!(
-            guard(&store, START + 4 * HOUR).await,
+            guard(&store, START + 4 * HOUR_MS).await,
             [GuardAction::Ended(Status::Stopped)],
             "{how}"
         );
         assert_eq!(status(&store, "1.0.1").await, PolicyStatus::Active);
-        assert_eq!(guard(&store, START + 4 * HOUR).await, [], "{how}");
+        assert_eq!(guard(&store, START + 4 * HOUR_MS).await, [], "{how}");
     }
 }
 
@@ -201,12 +200,12 @@ async fn a_regression_with_a_malformed_document_is_still_rolled_back() {
     })
     .await;
     assert!(matches!(
-        guard(&store, START + 4 * HOUR).await.as_slice(),
+        guard(&store, START + 4 * HOUR_MS).await.as_slice(),
         [GuardAction::RolledBack(_)]
     ));
     assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Active);
     let stored = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
-    assert_eq!(stored["rolledBackAt"], json!(START + 4 * HOUR));
+    assert_eq!(stored["rolledBackAt"], json!(START + 4 * HOUR_MS));
 }
 
 #[tokio::test]
@@ -216,7 +215,7 @@ async fn a_test_without_its_baseline_blocks_no_other_and_ends_at_its_time_limit(
     store.start_experiment(&other, &ASKED, &Intent::new("ada", START)).await.unwrap();
     let test = only(&store, Kind::Ab).await;
     delete(&store, collection::STATE, &format!("experiment|{}", test.id)).await;
-    let steps = guard(&store, START + 4 * HOUR).await;
+    let steps = guard(&store, START + 4 * HOUR_MS).await;
     let [GuardAction::Skipped(why), GuardAction::RolledBack(_)] = steps.as_slice() else {
         panic!("{steps:?}")
     };
@@ -227,7 +226,7 @@ async fn a_test_without_its_baseline_blocks_no_other_and_ends_at_its_time_limit(
     start_test(&store).await;
     let test = only(&store, Kind::Ab).await;
     delete(&store, collection::STATE, &format!("experiment|{}", test.id)).await;
-    let end = START + 14 * DAY;
+    let end = START + 14 * DAY_MS;
     assert!(matches!(guard(&store, end - 1).await.as_slice(), [GuardAction::Skipped(_)]));
     assert_eq!(guard(&store, end).await, [GuardAction::Ended(Status::Inconclusive)]);
     assert_no_test(&store).await;
@@ -250,12 +249,12 @@ async fn an_experiment_edited_by_hand_changes_nothing_and_can_be_stopped() {
         start_test(&store).await;
         let test = only(&store, Kind::Ab).await;
         observe(&store, "1.0.0", 30, 3, START).await;
-        observe(&store, "1.0.1", 30, 3, START + MINUTE).await;
+        observe(&store, "1.0.1", 30, 3, START + MINUTE_MS).await;
         let edit = |it: &mut Map<String, Value>| {
             it.insert(field.to_owned(), wrong.clone());
         };
         change(&store, collection::EXPERIMENTS, &test.id, edit).await;
-        assert_eq!(guard(&store, START + 2 * HOUR).await, [], "{field} {wrong}");
+        assert_eq!(guard(&store, START + 2 * HOUR_MS).await, [], "{field} {wrong}");
         assert_eq!(share(&store).await, Some(0.1), "{field} {wrong}");
         store.stop_experiment(&test.id, &ada()).await.unwrap();
         assert_eq!(share(&store).await, None, "{field} {wrong}");
@@ -273,7 +272,7 @@ async fn an_experiment_edited_by_hand_changes_nothing_and_can_be_stopped() {
 async fn a_rollback_skips_a_rolled_back_version_unless_it_is_named() {
     let store = regressed_store().await;
     assert!(matches!(
-        guard(&store, START + 4 * HOUR).await.as_slice(),
+        guard(&store, START + 4 * HOUR_MS).await.as_slice(),
         [GuardAction::RolledBack(_)]
     ));
     // An admin rolls back for the same regression, a moment after the guard.
@@ -304,10 +303,10 @@ async fn a_rolled_back_version_shows_the_verdict_of_its_watch() {
         it.insert("verdict".to_owned(), tested);
     };
     change(&store, collection::POLICIES, "router-core@1.0.1", insert).await;
-    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR)).await.unwrap();
-    observe(&store, "1.0.1", 200, 2, START + 3 * HOUR).await;
-    guard(&store, START + 4 * HOUR).await;
-    let shown = history(&store, "router-core", START + 4 * HOUR).await.unwrap();
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    observe(&store, "1.0.1", 200, 2, START + 3 * HOUR_MS).await;
+    guard(&store, START + 4 * HOUR_MS).await;
+    let shown = history(&store, "router-core", START + 4 * HOUR_MS).await.unwrap();
     let rolled_back = shown.iter().find(|it| it.version == key.version).unwrap();
     let verdict = rolled_back.verdict.as_ref().unwrap();
     assert_eq!((verdict.kind, verdict.effect), (Kind::Watch, Effect::Worse));
@@ -350,10 +349,10 @@ async fn an_improvement_of_a_pinned_policy_awaits_approval_whatever_the_flags() 
     .await;
     store.pin("router-core", &ada()).await.unwrap();
     observe(&store, "1.0.0", 250, 3, START).await;
-    observe(&store, "1.0.1", 250, 50, START + MINUTE).await;
-    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::AwaitingApproval]);
-    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::NoChange], "asked once");
+    observe(&store, "1.0.1", 250, 50, START + MINUTE_MS).await;
+    assert_eq!(guard(&store, START + HOUR_MS).await, [GuardAction::AwaitingApproval]);
+    assert_eq!(guard(&store, START + HOUR_MS).await, [GuardAction::NoChange], "asked once");
     store.unpin("router-core", &ada()).await.unwrap();
-    assert_eq!(guard(&store, START + HOUR).await, [GuardAction::Promoted]);
+    assert_eq!(guard(&store, START + HOUR_MS).await, [GuardAction::Promoted]);
     assert_sound(&store, "router-core", "after a promotion that awaited approval").await;
 }

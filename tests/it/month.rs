@@ -1,6 +1,7 @@
 //! A simulated month of proposals by two workers that restart before every pass: each decision can
 //! be replayed from its stored input, bit for bit.
 
+use f0_learning_core::time::HOUR_MS;
 use std::collections::BTreeMap;
 
 use f0_learning::jobs::tune::TuneJob;
@@ -20,7 +21,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::support::{START, assert_sound, score};
 
-const HOUR: i64 = 3_600_000;
 /// Passes are half a day apart.
 const PASSES: u32 = 60;
 /// Observations between two passes.
@@ -42,7 +42,7 @@ async fn every_proposal_of_a_month_replays_bit_for_bit() {
     let mut random = StdRng::seed_from_u64(11);
     let shift = Scenario::named("shift").unwrap();
     for pass in 0..PASSES {
-        let now = START + i64::from(pass + 1) * 12 * HOUR;
+        let now = START + i64::from(pass + 1) * 12 * HOUR_MS;
         time.store(now, Ordering::Relaxed);
         act(store, shift, pass, now, &mut random).await;
         score(store, now).await;
@@ -85,7 +85,7 @@ async fn act(store: &Store, shift: Scenario, pass: u32, now: i64, random: &mut S
         });
         let arm = arm.unwrap_or(0);
         let action = shift.truth(arm, 3, f64::from(pass), f64::from(PASSES)).act(random);
-        let ts = now - 11 * HOUR + i64::from(n);
+        let ts = now - 11 * HOUR_MS + i64::from(n);
         let observation = NewObservation {
             ts: Some(ts),
             cost_usd: Some(action.cost_usd),

@@ -2,11 +2,12 @@
 //! reaches, scores or quarantines each, and counts it once.
 
 use crate::collection;
-use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions, ReconcileReport};
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions, ReconcileReport};
 use f0_learning::store::{Changes, LateBatch, QuarantineFilter, Store, StoreError};
 use f0_learning_core::Clock;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
+use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
 use firestore_local::Server;
 use rand::rngs::StdRng;

@@ -1,6 +1,7 @@
 //! Old documents move from Firestore to the archive: each ends in exactly one file, and none is
 //! deleted before its file is verified.
 
+use f0_learning_core::time::DAY_MS;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::support::process::{run_on, text};
 use crate::support::{START, crash_after, document, fields, put, record, score, seeded_store};
 
-const DAY: i64 = 24 * 3_600_000;
-
 fn retain_job(store: &Store, folder: &Path, file_documents: usize) -> RetainJob {
     let archive = Archive::open(folder.to_str().unwrap()).unwrap();
     let options = RetainOptions { file_documents, ..RetainOptions::default() };
@@ -35,11 +34,11 @@ async fn retain(store: &Store, folder: &Path, now: i64) -> RetainReport {
 /// Three days of scored observations with one invalid, and then a late one.
 async fn fill(store: &Store) {
     for n in 0..90 {
-        record(store, "c", Outcome::Success, 100.0, START + n * DAY / 30).await;
+        record(store, "c", Outcome::Success, 100.0, START + n * DAY_MS / 30).await;
     }
     let invalid = json!({ "ts": START, "component": "c", "outcome": "maybe", "durationMs": 1 });
     put(store, collection::OBSERVATIONS, "invalid", fields(&invalid)).await;
-    score(store, START + 3 * DAY).await;
+    score(store, START + 3 * DAY_MS).await;
     record(store, "late", Outcome::Success, 100.0, START + 5).await;
 }
 
@@ -98,8 +97,8 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     fill(&store).await;
     // Of the days of the observations the first is just old enough, and the last is not.
-    let first = START.div_euclid(DAY) * DAY;
-    let report = retain(&store, folder.path(), first + 32 * DAY).await;
+    let first = START.div_euclid(DAY_MS) * DAY_MS;
+    let report = retain(&store, folder.path(), first + 32 * DAY_MS).await;
     assert!(report.archived > 50 && report.archived == report.deleted, "{report:?}");
     let days: Vec<_> = std::fs::read_dir(folder.path().join("observations"))
         .unwrap()
@@ -109,12 +108,12 @@ async fn old_documents_are_archived_by_day_and_then_deleted() {
     assert!(days.iter().all(|day| day.starts_with("day=2026-")), "{days:?}");
     assert!(documents_left(&store, collection::OBSERVATIONS).await > 0);
 
-    retain(&store, folder.path(), first + 60 * DAY).await;
+    retain(&store, folder.path(), first + 60 * DAY_MS).await;
     assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
     assert_eq!(documents_left(&store, collection::REWARDS).await, 0);
     assert_eq!(documents_left(&store, collection::QUARANTINE).await, 0);
     assert_whole(folder.path(), "at the end");
-    let nothing = retain(&store, folder.path(), first + 60 * DAY).await;
+    let nothing = retain(&store, folder.path(), first + 60 * DAY_MS).await;
     assert_eq!(nothing, RetainReport::default());
 }
 
@@ -124,7 +123,7 @@ async fn concurrent_passes_that_crash_archive_each_document_once() {
         let mut rng = StdRng::seed_from_u64(seed);
         let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
         fill(&store).await;
-        let (now, stop) = (START + 60 * DAY, CancellationToken::new());
+        let (now, stop) = (START + 60 * DAY_MS, CancellationToken::new());
         for _ in 0..12 {
             let size = rng.random_range(20..60);
             let mut one = retain_job(&store, folder.path(), size);
@@ -153,11 +152,11 @@ async fn concurrent_passes_that_crash_archive_each_document_once() {
 async fn nothing_is_archived_before_it_is_scored() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     record(&store, "c", Outcome::Success, 100.0, START).await;
-    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY_MS).await;
     assert!(report.waiting, "{report:?}");
     assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 1);
-    score(&store, START + 60 * DAY).await;
-    let report = retain(&store, folder.path(), START + 60 * DAY).await;
+    score(&store, START + 60 * DAY_MS).await;
+    let report = retain(&store, folder.path(), START + 60 * DAY_MS).await;
     assert_eq!((report.archived, report.deleted), (2, 2), "{report:?}");
 }
 
@@ -165,7 +164,7 @@ async fn nothing_is_archived_before_it_is_scored() {
 async fn a_document_that_changed_after_archiving_is_archived_again_before_deletion() {
     let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
     let id = record(&store, "c", Outcome::Success, 100.0, START).await;
-    let now = START + 60 * DAY;
+    let now = START + 60 * DAY_MS;
     score(&store, now).await;
     // A worker crashes after it announced its file.
     let mut documents = OldDocuments::default();
@@ -205,7 +204,7 @@ async fn the_binary_writes_an_archive_for_other_engines() {
             _ => "success",
         };
         let observation = json!({
-            "ts": START + i64::from(n) * 100_000 - 400 * DAY,
+            "ts": START + i64::from(n) * 100_000 - 400 * DAY_MS,
             "component": format!("router:m{}", n % 3),
             "outcome": outcome, "durationMs": 100 + n % 900, "costUsd": 0.001 * f64::from(n % 5),
             "meta": { "kept": "yes" },
@@ -219,7 +218,7 @@ async fn the_binary_writes_an_archive_for_other_engines() {
     for n in 3_000..3_020 {
         let id = format!("o{n:05}");
         let mut entry = document(&store, collection::QUARANTINE, &id).await.unwrap();
-        entry["ts"] = json!(START - 390 * DAY);
+        entry["ts"] = json!(START - 390 * DAY_MS);
         put(&store, collection::QUARANTINE, &id, fields(&json!(entry))).await;
     }
     let environment = [("ARCHIVE_URL", folder.to_str().unwrap())];

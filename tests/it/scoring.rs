@@ -1,5 +1,6 @@
 //! Scoring of valid, invalid and malformed observations, the windows it keeps, and its bill.
 
+use f0_learning_core::time::HOUR_MS;
 use std::collections::BTreeMap;
 
 use crate::collection::OBSERVATIONS;
@@ -15,8 +16,6 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{START, fields, job, put, put_series, score, seeded_store};
-
-const HOUR: i64 = 3_600_000;
 
 fn object(value: Value) -> Map<String, Value> {
     match value {
@@ -168,7 +167,7 @@ async fn windows_match_a_naive_recount_as_time_passes() {
         let count = if quiet { 0 } else { rng.random_range(1..20) };
         let batch: Vec<_> = (0..count)
             .map(|n| {
-                let ts = now - rng.random_range(0..2 * HOUR);
+                let ts = now - rng.random_range(0..2 * HOUR_MS);
                 let ts = written.iter().map(|(ts, ..)| *ts).max().map_or(ts, |last| ts.max(last));
                 let failed = rng.random::<f64>() < 0.3;
                 let rate = if failed { 1.0 } else { 0.25 };
@@ -197,7 +196,7 @@ async fn windows_match_a_naive_recount_as_time_passes() {
                 assert!((stats.stats.success_rate - succeeded / population).abs() < 1e-9);
             }
         }
-        now += 2 * HOUR;
+        now += 2 * HOUR_MS;
     }
 }
 
@@ -264,7 +263,7 @@ async fn a_component_with_a_new_sample_rate_per_observation_fits_its_document() 
     let mut series = Series::default();
     for hour in (0..24 * 60).rev() {
         for n in 0..107 {
-            let ts = START - hour * HOUR - n;
+            let ts = START - hour * HOUR_MS - n;
             let observation = Observation::parse("o", &varied(ts)).unwrap();
             let reward = reward::score(&RewardConfig::default(), &observation);
             let _ = series.record(&observation, &reward, ts);
@@ -273,7 +272,7 @@ async fn a_component_with_a_new_sample_rate_per_observation_fits_its_document() 
     let before = series.encode().len();
     assert!((1_000_000..1_040_000).contains(&before), "{before} bytes");
     put_series(&store, "adaptive", &series).await;
-    let mut more: Vec<_> = (0..2_400_i64).map(|n| varied(START - n * HOUR / 120)).collect();
+    let mut more: Vec<_> = (0..2_400_i64).map(|n| varied(START - n * HOUR_MS / 120)).collect();
     for (n, observation) in more.iter_mut().enumerate() {
         observation.insert("id".to_owned(), json!(format!("more-{n:04}")));
     }

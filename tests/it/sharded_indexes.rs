@@ -2,6 +2,7 @@
 //! before it, because such an index would limit the write rate. Each query that the service makes
 //! is checked against the index file that is deployed with shards.
 
+use f0_learning_core::time::{DAY_MS, HOUR_MS};
 use std::collections::BTreeSet;
 
 use crate::collection;
@@ -20,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{START, fields, put, score};
 
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
 /// The collections that grow with the rate of observations.
 const LARGE: [&str; 3] = [collection::OBSERVATIONS, collection::REWARDS, collection::QUARANTINE];
 
@@ -116,13 +115,13 @@ async fn shapes_of_all_queries(shards: u32) -> BTreeSet<Shape> {
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": shards }))).await;
     server.keep_queries();
     fill(&store, 0, START).await;
-    score(&store, START + HOUR).await;
+    score(&store, START + HOUR_MS).await;
     // Late observations make reconciliation split ranges and read them.
-    fill(&store, 100, START - 5 * DAY).await;
+    fill(&store, 100, START - 5 * DAY_MS).await;
     let stop = CancellationToken::new();
     let mut reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
     for full in [false, true] {
-        reconcile.pass(START + HOUR, full, &stop).await.unwrap();
+        reconcile.pass(START + HOUR_MS, full, &stop).await.unwrap();
     }
     let page = PageRequest { limit: 5, after: None };
     for component in [None, Some("c1")] {
@@ -135,8 +134,8 @@ async fn shapes_of_all_queries(shards: u32) -> BTreeSet<Shape> {
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
     let mut retain = RetainJob::new(store.clone(), archive, RetainOptions::default());
     let mut score_job = crate::support::job(&store, 100);
-    score_job.pass(START + 60 * DAY, &stop, &|_| ()).await.unwrap();
-    let report = retain.pass(START + 60 * DAY, &stop).await.unwrap();
+    score_job.pass(START + 60 * DAY_MS, &stop, &|_| ()).await.unwrap();
+    let report = retain.pass(START + 60 * DAY_MS, &stop).await.unwrap();
     assert!(report.deleted > 100, "{report:?}");
     let (left, _) = store.count_unsharded(&[]).await.unwrap();
     let accounted = store.counts().await.unwrap();

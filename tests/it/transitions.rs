@@ -188,7 +188,7 @@ async fn a_pin_moves_with_the_active_version_until_it_is_removed() {
     assert!(again.to_string().contains("a test"), "{again}");
     store.activate(&key, false, &ada()).await.unwrap();
     let pinned = stored(&store, "1.0.1").await;
-    assert_eq!(pinned.pinned_because(), Some("a test"));
+    assert_eq!(pinned.pin_reason_text(), Some("a test"));
     assert_eq!(pinned.pin.pinned_by.as_deref(), Some("ada"));
     assert!(!stored(&store, "1.0.0").await.pinned);
     store.roll_back("router-core", None, &ada()).await.unwrap();

@@ -8,6 +8,7 @@ use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::time::HOUR_MS;
 use firestore_kit::value;
 use serde_json::json;
 
@@ -191,7 +192,6 @@ async fn changing_a_flag_keeps_all_other_fields() {
 /// counts, and the proposal replays to the same decision.
 #[tokio::test]
 async fn evidence_of_an_arm_restarts_when_the_arm_changes() {
-    const HOUR: i64 = 3_600_000;
     let store = seeded_store().await;
     let remembered = async || {
         let memory = store.tuner_memory("router-core").await.unwrap().memory;
@@ -199,21 +199,21 @@ async fn evidence_of_an_arm_restarts_when_the_arm_changes() {
     };
     for hour in 0..3 {
         for n in 0..60 {
-            let ts = START + hour * HOUR + n;
+            let ts = START + hour * HOUR_MS + n;
             record(&store, "router:gpt-5", Outcome::Success, 100.0, ts).await;
         }
     }
-    score(&store, START + 3 * HOUR).await;
-    tune(&store, START + 3 * HOUR).await;
+    score(&store, START + 3 * HOUR_MS).await;
+    tune(&store, START + 3 * HOUR_MS).await;
     assert_eq!(remembered().await, 0);
-    fail(&store, "router:gpt-5", 60, START + 4 * HOUR).await;
-    score(&store, START + 5 * HOUR).await;
-    tune(&store, START + 5 * HOUR).await;
+    fail(&store, "router:gpt-5", 60, START + 4 * HOUR_MS).await;
+    score(&store, START + 5 * HOUR_MS).await;
+    tune(&store, START + 5 * HOUR_MS).await;
     assert_eq!(remembered().await, 1, "the change is detected");
     assert!(drafts(&store).await.is_empty(), "the observations that showed it are not used again");
-    fail(&store, "router:gpt-5", 110, START + 6 * HOUR + 1_000_000).await;
-    score(&store, START + 7 * HOUR).await;
-    tune(&store, START + 7 * HOUR).await;
+    fail(&store, "router:gpt-5", 110, START + 6 * HOUR_MS + 1_000_000).await;
+    score(&store, START + 7 * HOUR_MS).await;
+    tune(&store, START + 7 * HOUR_MS).await;
     let draft = drafts(&store).await.remove(0);
     assert_eq!(draft.evidence.as_ref().unwrap()["arms"][2]["n"], 110);
     let key = PolicyKey::new(&draft.id, draft.version.clone()).unwrap();

@@ -12,6 +12,7 @@ use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::store::Store;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::sampling::SamplingPolicy;
+use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 use firestore_kit::{Connection, MAX_BATCH};
 use firestore_local::{Clock, Server};
 use rand::rngs::StdRng;
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{MODELS, START, pick};
 
-const MINUTE: i64 = 60_000;
 const MINUTES: i64 = 24 * 60;
 const ACTIONS_A_MINUTE: usize = 50 * 60;
 
@@ -50,7 +50,7 @@ impl Day {
         for _ in 0..ACTIONS_A_MINUTE {
             self.actions += 1;
             let model = pick(WEIGHTS.into_iter(), &mut self.rng);
-            let hours = (now - START) as f64 / 3_600_000.0;
+            let hours = (now - START) as f64 / HOUR_MS as f64;
             let quality = 0.85 + 0.1 * (hours / 4.0 + model as f64 * 2.0).sin();
             let outcome = match self.rng.random::<f64>() {
                 drawn if drawn < quality => Outcome::Success,
@@ -60,14 +60,14 @@ impl Day {
             let drawn = self.rng.random::<f64>();
             let Some(rate) = self.sampling.decide(outcome, drawn) else { continue };
             let is_late = self.rng.random_bool(0.002);
-            let delay = if is_late { self.rng.random_range(MINUTE..60 * MINUTE) } else { 0 };
+            let delay = if is_late { self.rng.random_range(MINUTE_MS..60 * MINUTE_MS) } else { 0 };
             self.late += u64::from(is_late);
             self.written += 1;
             let is_invalid = self.rng.random_bool(0.0005);
             self.invalid += u64::from(is_invalid);
             let observation = json!({
                 "id": format!("{:08x}", self.written),
-                "ts": (now - delay - self.rng.random_range(0..MINUTE)).max(START - 7_200_000),
+                "ts": (now - delay - self.rng.random_range(0..MINUTE_MS)).max(START - 7_200_000),
                 "component": format!("router:{}", MODELS[model]),
                 "outcome": if is_invalid { "maybe" } else { outcome.as_str() },
                 "durationMs": self.rng.random_range(50..4_000),
@@ -104,7 +104,7 @@ async fn day() -> ExitCode {
     let mut tune = TuneJob::with_options(store.clone(), TuneOptions::default());
     let (mut late, mut drafts) = (0, 0);
     for minute in 1..=MINUTES {
-        let now = START + minute * MINUTE;
+        let now = START + minute * MINUTE_MS;
         time.store(now, Ordering::Relaxed);
         for batch in day.minute(now).chunks(MAX_BATCH) {
             f0_learning_client::create_observations(store.db(), batch).await.unwrap();
@@ -120,7 +120,7 @@ async fn day() -> ExitCode {
             eprintln!("{:>2} h: {} observations", minute / 60, day.written);
         }
     }
-    let now = START + (MINUTES + 15) * MINUTE;
+    let now = START + (MINUTES + 15) * MINUTE_MS;
     time.store(now, Ordering::Relaxed);
     score.pass(now, &stop, &|_| ()).await.unwrap();
     late += reconcile.pass(now, true, &stop).await.unwrap().scored;

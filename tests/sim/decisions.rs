@@ -1,7 +1,7 @@
 //! The decisions of admins, and whether each answer is true.
 
 use f0_learning::store::{ChangeError, OverrideParams, Store, TUNER};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -139,7 +139,7 @@ impl World {
 
     /// Counts the drafts and activations of the tune job.
     pub async fn count_the_jobs_changes(&mut self) {
-        self.tally.proposed = self.entries(TUNER, Some(action::PROPOSE)).await as u64;
-        self.tally.activated = self.entries(TUNER, Some(action::ACTIVATE)).await as u64;
+        self.tally.proposed = self.entries(TUNER, Some(Action::Propose.as_str())).await as u64;
+        self.tally.activated = self.entries(TUNER, Some(Action::Activate.as_str())).await as u64;
     }
 }

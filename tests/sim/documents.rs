@@ -9,6 +9,7 @@ use crate::collection;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
+use f0_learning_core::time::MINUTE_MS;
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{
@@ -206,7 +207,7 @@ async fn scored_or_quarantined(documents: usize) -> Result<String, String> {
     let options = ReconcileOptions { lag_ms: 0, ..ReconcileOptions::default() };
     let mut reconcile = ReconcileJob::new(store.clone(), options);
     let failed = |error: f0_learning::store::StoreError| error.to_string();
-    let later = now + 60_000;
+    let later = now + MINUTE_MS;
     score.pass(later, &stop, &|_| ()).await.map_err(failed)?;
     reconcile.pass(later, true, &stop).await.map_err(failed)?;
     let quiet = reconcile.pass(later, true, &stop).await.map_err(failed)?.is_quiet();

@@ -9,6 +9,7 @@ use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, Observation};
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::reward::{RewardConfig, score};
 use f0_learning_core::stats::Window;
+use f0_learning_core::time::MINUTE_MS;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::value;
 use serde_json::{Map, Value};
@@ -123,7 +124,7 @@ impl World {
     /// time is near, because no pass reads the coming hour.
     fn is_yet_to_come(&self, document: Option<&Map<String, Value>>) -> bool {
         let ts = document.and_then(|document| document.get("ts")).and_then(Value::as_i64);
-        let (begins, ends) = (self.now() - 60_000, self.now() + MAX_AHEAD_OF_WRITING_MS);
+        let (begins, ends) = (self.now() - MINUTE_MS, self.now() + MAX_AHEAD_OF_WRITING_MS);
         ts.is_some_and(|ts| (begins..=ends).contains(&ts))
     }
 

@@ -5,6 +5,7 @@ use f0_learning::jobs::Job as _;
 use f0_learning::store::{QuarantineFilter, Result};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::sharding::shard_of;
+use f0_learning_core::time::MINUTE_MS;
 use firestore_local::{Fault, Plan, Rule};
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -76,7 +77,7 @@ impl World {
             0 => self.rng.random_range(60..1_000),
             _ => self.rng.random_range(1..30),
         };
-        self.advance(minutes * 60_000);
+        self.advance(minutes * MINUTE_MS);
         format!("{minutes} minutes pass")
     }
 

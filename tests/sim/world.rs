@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::collection;
 use f0_learning::jobs::leases::Leases;
-use f0_learning::jobs::reconcile::{HOUR_MS, ReconcileJob, ReconcileOptions};
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
+use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{CommitRequest, Document, Write};
 use firestore_kit::value::{self, Fields};
@@ -155,7 +156,7 @@ impl World {
     }
 
     pub fn minutes(&self) -> i64 {
-        (self.now() - START) / 60_000
+        (self.now() - START) / MINUTE_MS
     }
 
     pub fn advance(&self, ms: i64) {

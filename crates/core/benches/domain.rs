@@ -1,12 +1,19 @@
-//! How fast one core scores observations and folds them into statistics.
+//! How fast one CPU core scores observations and adds them to statistics.
 //!
-//! `cargo bench --bench domain`; items per second are the figure to read.
+//! Run `cargo bench -p f0-learning-core --bench domain` and read the items per second.
+
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts of a bench are far below 2^31"
+)]
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::{RewardConfig, score};
 use f0_learning_core::stats::{Series, Window};
+use f0_learning_core::time::MINUTE_MS;
 
 const NOW: i64 = 1_734_000_123_456;
 const OBSERVATIONS: usize = 10_000;
@@ -15,8 +22,8 @@ fn main() {
     divan::main();
 }
 
-/// The same on every run: durations over three orders of magnitude, one failure in twenty, a
-/// tenth of the successes sampled.
+/// The same observations on every run: durations over three orders of magnitude, one failure in twenty,
+/// and a tenth of the successes sampled.
 fn observations(span_ms: i64) -> Vec<Observation> {
     let observation = |i: usize| {
         let spread = ((i * 7919) % OBSERVATIONS) as f64 / OBSERVATIONS as f64;
@@ -39,13 +46,13 @@ fn observations(span_ms: i64) -> Vec<Observation> {
     (0..OBSERVATIONS).map(observation).collect()
 }
 
-/// A page of recent observations, as they come in.
+/// A page of recent observations, as they arrive.
 #[divan::bench]
 fn score_and_record_recent(bencher: Bencher<'_, '_>) {
-    score_and_record(bencher, 60_000);
+    score_and_record(bencher, MINUTE_MS);
 }
 
-/// A backlog of a week: every observation may be another bucket's.
+/// A backlog of a week: every observation may belong to another bucket.
 #[divan::bench]
 fn score_and_record_backlog(bencher: Bencher<'_, '_>) {
     score_and_record(bencher, Window::SevenDays.span_ms());
@@ -63,7 +70,7 @@ fn score_and_record(bencher: Bencher<'_, '_>, span_ms: i64) {
     );
 }
 
-/// What is done once a page: all three windows of one component.
+/// The work once per page: all three windows of one component.
 #[divan::bench]
 fn windows_of_a_busy_week(bencher: Bencher<'_, '_>) {
     let (config, mut series) = (RewardConfig::default(), Series::default());

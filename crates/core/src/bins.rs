@@ -1,11 +1,13 @@
-//! Weighted counts by bin number: what a sketch and a histogram are made of.
+//! Weighted counts by bin number, the basis of sketches, histograms and samples.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Counts of bins `0..LEN`, of which only those in use take memory.
+use crate::number::{Lossy, whole_u128};
+
+/// Counts of the bins `0..LEN`; only bins in use take memory.
 ///
-/// Sorted arrays rather than one slot for each bin: most buckets hold a few dozen of more than a
-/// thousand bins, and a service holds thousands of buckets.
+/// The bins are sorted arrays rather than one slot per bin: most buckets use a few dozen of more than
+/// a thousand bins, and a service holds thousands of buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bins<const LEN: u16> {
     numbers: Vec<u16>,
@@ -13,8 +15,8 @@ pub(crate) struct Bins<const LEN: u16> {
 }
 
 impl<const LEN: u16> Bins<LEN> {
-    /// Sums saturate: of counts that are never negative, a saturated sum is as associative and
-    /// commutative as an exact one.
+    /// Sums saturate. As counts are never negative, a saturating sum is as associative and commutative
+    /// as an exact one.
     pub(crate) fn add(&mut self, number: u16, count: u64) {
         debug_assert!(number < LEN && count > 0);
         match self.numbers.binary_search(&number) {
@@ -36,7 +38,7 @@ impl<const LEN: u16> Bins<LEN> {
         }
     }
 
-    /// What was added since it was as `earlier`.
+    /// The counts that were added since `earlier`, an earlier state of these bins.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut more = Self::with_capacity(self.numbers.len());
         let mut before = earlier.iter().peekable();
@@ -74,13 +76,13 @@ impl<const LEN: u16> Bins<LEN> {
     /// The first bin up to which the counts reach `share` of their total; `None` when empty.
     pub(crate) fn quantile(&self, share: f64) -> Option<u16> {
         let total = self.counts.iter().fold(0_u128, |sum, count| sum + u128::from(*count));
-        let target = (share.clamp(0.0, 1.0) * total as f64).ceil() as u128;
+        let target = whole_u128((share.clamp(0.0, 1.0) * total.to_f64()).ceil());
         let mut reached = 0;
         let found = self.iter().find(|(_, count)| {
             reached += u128::from(*count);
             reached >= target
         });
-        // The product may round to above the total.
+        // The product may be rounded up to more than the total.
         found.map(|(number, _)| number).or_else(|| self.numbers.last().copied())
     }
 
@@ -98,11 +100,12 @@ impl<const LEN: u16> Bins<LEN> {
     }
 }
 
-/// What is stored: the gap from bin to bin and each count without the zero bits that all counts
-/// end in. Numbers of variable length then take two or three bytes a bin, because whole weights
-/// (nearly all are) end in as many zero bits as a weight has for its fraction.
+/// The stored form: the gap from bin to bin, and each count without the zero bits that all counts end
+/// with. Nearly all weights are whole, so that their fraction bits are zero. Written with a variable
+/// length, a bin then takes two or three bytes.
 #[derive(Serialize, Deserialize)]
 struct Packed {
+    /// The number of zero bits that were removed from each count.
     shift: u8,
     gaps_and_counts: Vec<(u16, u64)>,
 }
@@ -116,7 +119,10 @@ impl<const LEN: u16> Serialize for Bins<LEN> {
             before = number;
             (gap, count >> shift)
         });
-        let packed = Packed { shift: shift as u8, gaps_and_counts: gaps_and_counts.collect() };
+        let packed = Packed {
+            shift: u8::try_from(shift).unwrap_or_default(),
+            gaps_and_counts: gaps_and_counts.collect(),
+        };
         packed.serialize(serializer)
     }
 }

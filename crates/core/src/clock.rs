@@ -1,14 +1,15 @@
-//! Where the time comes from.
+//! The source of time.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where the time comes from: epoch milliseconds. Production reads the system's clock; tests set
-/// their own.
+/// A source of time in epoch milliseconds. Production uses the system's clock; tests use a clock
+/// that they control.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the home of the wall clock")]
     pub fn system() -> Self {
         let since_epoch = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(Arc::new(move || i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)))

@@ -1,5 +1,5 @@
-//! What tuning and deciding have done for a policy, from its audit trail and what each of its
-//! versions earned.
+//! How effective tuning is for a policy: figures from its audit trail and from the rewards of its
+//! versions.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::audit::{AuditEntry, action};
-use super::policy::PolicyStatus;
-use super::stats::WindowStats;
+use crate::audit::{Action, AuditEntry};
+use crate::number::Lossy;
+use crate::policy::PolicyStatus;
+use crate::stats::WindowStats;
+use crate::time::DAY_MS;
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// Figures over a stretch of time, and the effect of each activation in it.
+/// Figures of a period, and the effect of each activation in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Effectiveness {
-    /// Epoch milliseconds: from the later of what was asked for and the policy's first entry.
+    /// Epoch milliseconds: the requested start, or the policy's first entry if that is later.
     pub since: i64,
     pub until: i64,
     pub proposed: u64,
-    /// Over days of 24 hours; less than a day counts as one.
+    /// Per day of 24 hours; a period of less than a day counts as one day.
     pub proposed_per_day: f64,
     /// Drafts that became active.
     pub activated: u64,
-    /// Those of them that no person activated.
+    /// The activated drafts that a job activated.
     pub auto_activated: u64,
-    /// `autoActivated` of `activated`, 0 to 1.
+    /// `autoActivated` divided by `activated`, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub auto_activation_rate: Option<f64>,
@@ -36,7 +36,7 @@ pub struct Effectiveness {
     /// Versions written by hand.
     pub overrides: u64,
     pub rollbacks: u64,
-    /// From a proposal to its activation or rejection; half took no longer.
+    /// The median time from a proposal to its activation or rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub median_decision_ms: Option<i64>,
@@ -44,7 +44,7 @@ pub struct Effectiveness {
     pub activations: Vec<Activation>,
 }
 
-/// A version that came into force, and what the one before and it have earned.
+/// An activation, with the rewards of the version before and of the activated version.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Activation {
@@ -57,27 +57,28 @@ pub struct Activation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub replaced: Option<Version>,
-    /// What the replaced version earned, over all observations that name it.
+    /// The rewards of the replaced version, over all observations that name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub before: Option<Earned>,
-    /// The same of the version that came into force.
+    /// The rewards of the activated version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub after: Option<Earned>,
-    /// `after` less `before`, in mean reward.
+    /// The mean reward of `after` minus that of `before`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub change: Option<f64>,
 }
 
-/// What the observations that name a version in `policyVersion` say of it.
+/// The figures of a version, over the observations that name it in `policyVersion`.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Earned {
     /// Observations.
     pub n: u64,
-    /// The actions that they stand for, weighed by their sample rates; so is every figure below.
+    /// The actions that they represent. This and the following figures are weighted by the sample
+    /// rates.
     pub population: f64,
     pub avg_reward: f64,
     pub success_rate: f64,
@@ -88,7 +89,7 @@ pub struct Earned {
 }
 
 impl Earned {
-    /// `None` of a version that no observation names.
+    /// `None` for a version that no observation names.
     pub fn of(stats: &WindowStats) -> Option<Self> {
         (stats.n > 0).then_some(Self {
             n: stats.n,
@@ -101,8 +102,8 @@ impl Earned {
     }
 }
 
-/// `entries` are one policy's since its beginning, in any order; `jobs` are the actors that no
-/// person stands behind.
+/// The figures from `since` to `until`. `entries` are all entries of one policy, in any order;
+/// `jobs` are the actors that are jobs rather than people.
 pub fn effectiveness(
     entries: &[AuditEntry],
     earned: &BTreeMap<Version, Earned>,
@@ -115,39 +116,38 @@ pub fn effectiveness(
     let mut within: Vec<_> =
         entries.iter().filter(|entry| (since..=until).contains(&entry.ts)).collect();
     within.sort_by_key(|entry| std::cmp::Reverse(entry.ts));
-    let count = |wanted: &str| within.iter().filter(|it| it.action == wanted).count() as u64;
-    let activated = count(action::ACTIVATE);
-    let by_job =
-        |it: &&&AuditEntry| it.action == action::ACTIVATE && jobs.contains(&it.actor.as_str());
+    let count = |action| within.iter().filter(|it| it.is(action)).count() as u64;
+    let activated = count(Action::Activate);
+    let by_job = |it: &&&AuditEntry| it.is(Action::Activate) && jobs.contains(&it.actor.as_str());
     let auto_activated = within.iter().filter(by_job).count() as u64;
-    let proposed = count(action::PROPOSE);
-    let days = ((until - since) as f64 / DAY_MS as f64).max(1.0);
+    let proposed = count(Action::Propose);
+    let days = ((until - since).to_f64() / DAY_MS.to_f64()).max(1.0);
     Effectiveness {
         since,
         until,
         proposed,
-        proposed_per_day: proposed as f64 / days,
+        proposed_per_day: proposed.to_f64() / days,
         activated,
         auto_activated,
-        auto_activation_rate: (activated > 0).then(|| auto_activated as f64 / activated as f64),
-        rejected: count(action::REJECT),
-        superseded: count(action::SUPERSEDE),
-        overrides: count(action::OVERRIDE),
-        rollbacks: count(action::ROLLBACK),
+        auto_activation_rate: (activated > 0).then(|| auto_activated.to_f64() / activated.to_f64()),
+        rejected: count(Action::Reject),
+        superseded: count(Action::Supersede),
+        overrides: count(Action::Override),
+        rollbacks: count(Action::Rollback),
         median_decision_ms: median(decision_times(entries, &within)),
         activations: within.iter().flat_map(|entry| activations(entry, earned)).collect(),
     }
 }
 
-/// How long each decision within the time took, whenever its proposal was made.
+/// How long each decision of the period took; its proposal may be older than the period.
 fn decision_times(all: &[AuditEntry], within: &[&AuditEntry]) -> Vec<i64> {
-    let proposals = all.iter().filter(|entry| entry.action == action::PROPOSE);
+    let proposals = all.iter().filter(|entry| entry.is(Action::Propose));
     let proposed: BTreeMap<&str, i64> =
         proposals.filter_map(|entry| Some((entry.to.as_deref()?, entry.ts))).collect();
     let decided = within.iter().filter_map(|entry| {
-        let version = match entry.action.as_str() {
-            action::ACTIVATE => entry.to.as_deref()?,
-            action::REJECT => entry.from.as_deref()?,
+        let version = match entry.action.parse().ok()? {
+            Action::Activate => entry.to.as_deref()?,
+            Action::Reject => entry.from.as_deref()?,
             _ => return None,
         };
         Some((entry.ts - proposed.get(version)?).max(0))
@@ -167,7 +167,7 @@ fn activations<'a>(
     let entered = entry.changes.iter().filter(|change| {
         change.to == PolicyStatus::Active && change.from != Some(PolicyStatus::Active)
     });
-    entered.filter(|_| entry.action != action::SEED).map(|change| {
+    entered.filter(|_| !entry.is(Action::Seed)).map(|change| {
         let left = entry.changes.iter().filter(|change| change.to == PolicyStatus::Archived);
         let replaced = left.map(|change| change.version.clone()).max();
         let before = replaced.as_ref().and_then(|version| earned.get(version)).cloned();
@@ -194,12 +194,18 @@ mod tests {
         Version::new(1, 0, patch)
     }
 
-    fn entry(ts: i64, actor: &str, action: &str, from: Option<u64>, to: Option<u64>) -> AuditEntry {
+    fn entry(
+        ts: i64,
+        actor: &str,
+        action: Action,
+        from: Option<u64>,
+        to: Option<u64>,
+    ) -> AuditEntry {
         let name = |patch: Option<u64>| patch.map(|patch| version(patch).to_string());
         AuditEntry {
             ts,
             actor: actor.to_owned(),
-            action: action.to_owned(),
+            action: action.to_string(),
             id: "router-core".to_owned(),
             from: name(from),
             to: name(to),
@@ -216,28 +222,28 @@ mod tests {
         Earned::of(&stats).unwrap()
     }
 
-    fn story() -> Vec<AuditEntry> {
+    fn trail() -> Vec<AuditEntry> {
         use PolicyStatus::{Active, Archived, Draft};
-        let mut activate = entry(3_000, "ada", action::ACTIVATE, Some(0), Some(1));
+        let mut activate = entry(3_000, "ada", Action::Activate, Some(0), Some(1));
         activate.changes = vec![change(0, Active, Archived), change(1, Draft, Active)];
-        let mut auto = entry(9_000, "tuner", action::ACTIVATE, Some(1), Some(2));
+        let mut auto = entry(9_000, "tuner", Action::Activate, Some(1), Some(2));
         auto.changes = vec![change(1, Active, Archived), change(2, Draft, Active)];
-        let mut back = entry(9_500, "ada", action::ROLLBACK, Some(2), Some(1));
+        let mut back = entry(9_500, "ada", Action::Rollback, Some(2), Some(1));
         back.changes = vec![change(2, Active, Archived), change(1, Archived, Active)];
         vec![
-            entry(1_000, "tuner", action::PROPOSE, Some(0), Some(1)),
+            entry(1_000, "tuner", Action::Propose, Some(0), Some(1)),
             activate,
-            entry(8_000, "tuner", action::PROPOSE, Some(1), Some(2)),
+            entry(8_000, "tuner", Action::Propose, Some(1), Some(2)),
             auto,
             back,
-            entry(9_600, "tuner", action::PROPOSE, Some(1), Some(3)),
-            entry(9_900, "ada", action::REJECT, Some(3), None),
+            entry(9_600, "tuner", Action::Propose, Some(1), Some(3)),
+            entry(9_900, "ada", Action::Reject, Some(3), None),
         ]
     }
 
     #[test]
-    fn the_figures_follow_from_the_trail() {
-        let found = effectiveness(&story(), &BTreeMap::new(), &["tuner"], 0, 10_000);
+    fn the_figures_are_computed_from_the_trail() {
+        let found = effectiveness(&trail(), &BTreeMap::new(), &["tuner"], 0, 10_000);
         assert_eq!((found.proposed, found.activated, found.auto_activated), (3, 2, 1));
         assert_eq!((found.rejected, found.rollbacks, found.overrides), (1, 1, 0));
         assert_eq!(found.auto_activation_rate, Some(0.5));
@@ -246,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn each_activation_shows_what_was_earned_before_and_after() {
+    fn each_activation_shows_the_rewards_before_and_after() {
         let earned =
             BTreeMap::from([(version(0), earned(100, 0.5)), (version(1), earned(40, 0.75))]);
-        let found = effectiveness(&story(), &earned, &["tuner"], 0, 10_000);
-        let told: Vec<_> = found
+        let found = effectiveness(&trail(), &earned, &["tuner"], 0, 10_000);
+        let shown: Vec<_> = found
             .activations
             .iter()
             .map(|it| (it.action.as_str(), &it.version, it.change))
             .collect();
         assert_eq!(
-            told,
+            shown,
             [
                 ("rollback", &version(1), None),
                 ("activate", &version(2), None),
@@ -267,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_empty_trail_nothing_is_claimed() {
+    fn an_empty_trail_has_no_rates_or_medians() {
         let found = effectiveness(&[], &BTreeMap::new(), &["tuner"], 0, 10_000);
         assert_eq!(
             (found.proposed, found.auto_activation_rate, found.median_decision_ms),
@@ -276,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_lies_within_the_time_counts() {
-        let found = effectiveness(&story(), &BTreeMap::new(), &["tuner"], 9_200, 9_700);
+    fn only_entries_of_the_period_count() {
+        let found = effectiveness(&trail(), &BTreeMap::new(), &["tuner"], 9_200, 9_700);
         assert_eq!((found.proposed, found.activated, found.rollbacks), (1, 0, 1));
     }
 }

@@ -1,14 +1,21 @@
-//! Who asks for a change, and why.
+//! Who requests a change, and why.
+//!
+//! An [`Intent`] accompanies every change that a person or a job requests; [`Intent::entry`] makes
+//! the audit entry of the change.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::audit::AuditEntry;
+use crate::audit::{Action, AuditEntry};
+use crate::variants::UnknownVariant;
 
-/// Far more than a reason takes, and short enough to list.
+/// The most characters of a reason: more than a reason needs, and short enough for a list.
 pub const MAX_REASON_CHARS: usize = 500;
+/// The most characters of an actor's name.
 pub const MAX_ACTOR_CHARS: usize = 200;
+/// The most characters of an idempotency key.
 pub const MAX_KEY_CHARS: usize = 255;
 
 /// A text that is too short or too long.
@@ -21,40 +28,50 @@ pub struct InvalidLength {
     pub max: usize,
 }
 
-/// Who changes something, and why.
+/// Who requests a change, and why.
 #[derive(Clone, Debug)]
 pub struct Intent {
     pub actor: String,
     pub actor_name: Option<String>,
     pub reason: Option<String>,
     pub key: Option<IdempotencyKey>,
-    /// Whether what becomes active is watched.
+    /// Whether an activated version is watched.
     pub watching: Watching,
     pub now: i64,
 }
 
-/// Whether an activation is watched, and taken back should it turn out to be worse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Whether an activation is watched, and rolled back if the version is proven to be worse.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    VariantNames,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(
+    serialize_all = "camelCase",
+    parse_err_ty = UnknownVariant,
+    parse_err_fn = unknown_watching
+)]
 pub enum Watching {
     #[default]
     On,
     Off,
 }
 
-impl std::str::FromStr for Watching {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            other => Err(format!("invalid value {other:?}: expected on or off")),
-        }
-    }
+fn unknown_watching(text: &str) -> UnknownVariant {
+    UnknownVariant::new::<Watching>("value", text)
 }
 
-/// A request's key, and a fingerprint of what it asked for.
+/// The key of a request, and a fingerprint of its content.
 #[derive(Clone, Debug)]
 pub struct IdempotencyKey {
     pub key: String,
@@ -77,12 +94,13 @@ impl Intent {
         Self { watching, ..self }
     }
 
-    pub fn entry(&self, action: &str, id: &str) -> AuditEntry {
+    /// The audit entry of `action` on `id`, a policy or `flags`.
+    pub fn entry(&self, action: Action, id: &str) -> AuditEntry {
         AuditEntry {
             ts: self.now,
             actor: self.actor.clone(),
             actor_name: self.actor_name.clone(),
-            action: action.to_owned(),
+            action: action.to_string(),
             id: id.to_owned(),
             reason: self.reason.clone(),
             request: self.key.as_ref().map(|key| key.fingerprint.clone()),
@@ -91,6 +109,9 @@ impl Intent {
     }
 
     /// Checks the length of every text.
+    ///
+    /// # Errors
+    /// The first text that is too short or too long.
     pub fn check(&self) -> Result<(), InvalidLength> {
         within("actor", &self.actor, 1, MAX_ACTOR_CHARS)?;
         if let Some(name) = &self.actor_name {

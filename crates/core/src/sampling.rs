@@ -1,17 +1,18 @@
-//! Which observations a component keeps, when there are too many successes to keep them all.
+//! Sampling: which observations a component keeps if there are too many successes to keep them all.
 //!
-//! The rate that was applied is recorded with the observation. Statistics weigh by it; without it,
-//! keeping every failure and a tenth of the successes would turn a 99% success rate into 91%.
+//! The applied rate is recorded with the observation, and statistics weight by it. Otherwise keeping
+//! every failure and a tenth of the successes would turn a success rate of 99% into 91%.
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{MIN_SAMPLE_RATE, Outcome};
+use crate::observation::{MIN_SAMPLE_RATE, Outcome};
 
+/// The share of observations that a component keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SamplingPolicy {
-    /// The share of successes that is kept. Failures and timeouts always are: they are few, and
-    /// what there is to learn from.
+    /// The share of successes that is kept. Failures and timeouts are always kept: they are few, and
+    /// the tuner learns most from them.
     pub success_rate: f64,
 }
 
@@ -24,10 +25,10 @@ impl Default for SamplingPolicy {
 impl SamplingPolicy {
     pub const KEEP_ALL: Self = Self { success_rate: 1.0 };
 
-    /// The sample rate to record with the observation, or `None` when it is to be dropped.
+    /// The sample rate to record with the observation, or `None` to drop the observation.
     ///
-    /// `u` is a draw of the caller's, uniform in `[0, 1)`. A rate of zero or below (or NaN) keeps
-    /// no success at all; one below what an observation may carry is raised to that.
+    /// `u` is a random draw by the caller, uniform in `[0, 1)`. A rate of zero or below (or NaN) keeps
+    /// no successes. A rate below [`MIN_SAMPLE_RATE`] is raised to it.
     pub fn decide(&self, outcome: Outcome, u: f64) -> Option<f64> {
         if outcome != Outcome::Success || self.success_rate >= 1.0 {
             return Some(1.0);
@@ -70,7 +71,7 @@ mod tests {
         }
 
         #[test]
-        fn a_recorded_rate_is_one_that_an_observation_may_carry(rate: f64, u in 0.0..1.0) {
+        fn a_recorded_rate_is_valid_in_an_observation(rate: f64, u in 0.0..1.0) {
             let policy = SamplingPolicy { success_rate: rate };
             if let Some(recorded) = policy.decide(Outcome::Success, u) {
                 prop_assert!((MIN_SAMPLE_RATE..=1.0).contains(&recorded));

@@ -103,11 +103,13 @@ fn print(comparison: &Comparison) {
 fn follows(status: Status, judgement: &Judgement) -> String {
     match judgement {
         Judgement::Breach(breach) => format!("to be taken back: {breach}"),
-        Judgement::Void(void) => format!("it ends with the guard's next pass: {void}"),
+        Judgement::Invalidated(invalidated) => {
+            format!("it ends with the guard's next pass: {invalidated}")
+        }
         _ if status == Status::Succeeded => {
             "proven to be better; activate it, or stop the experiment".to_owned()
         }
-        Judgement::GoOn => "nothing follows yet".to_owned(),
+        Judgement::Continue => "nothing follows yet".to_owned(),
         Judgement::NextStage => "the guard's next pass gives the candidate more units".to_owned(),
         Judgement::Success => "proven to be better".to_owned(),
         Judgement::Passed => "what it did is known, and is within bounds".to_owned(),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
+use f0_learning_core::names::check_document_id;
 use f0_learning_core::observation::Observation;
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
@@ -104,9 +105,7 @@ fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, String> {
         Some(Json::String(id)) => id.clone(),
         Some(other) => return Err(format!("id is {other}, must be a string")),
     };
-    if let Some(problem) = id_problem(&id) {
-        return Err(format!("id {id:?} {problem}"));
-    }
+    check_document_id(&id).map_err(|error| format!("id {id:?} {error}"))?;
     observation.insert("id".to_owned(), Json::from(id.as_str()));
     Observation::parse(&id, &observation).map_err(|rejection| rejection.to_string())?;
     Ok(Some(observation))
@@ -117,18 +116,6 @@ fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, String> {
 fn line_id(number: u64, text: &str) -> String {
     let name = format!("{number}:{}", text.trim());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
-}
-
-/// Firestore's rules for a document id.
-fn id_problem(id: &str) -> Option<&'static str> {
-    match id {
-        "" => Some("is empty"),
-        "." | ".." => Some("is not allowed"),
-        _ if id.contains('/') => Some("holds a slash"),
-        _ if id.len() > 1500 => Some("is longer than 1,500 bytes"),
-        _ if id.len() >= 4 && id.starts_with("__") && id.ends_with("__") => Some("is reserved"),
-        _ => None,
-    }
 }
 
 #[derive(Debug)]

@@ -31,7 +31,7 @@ pub async fn run(
             false => policy.status.to_string(),
         };
         let notes = policy.notes.clone().unwrap_or_default();
-        let notes = match policy.pinned_because() {
+        let notes = match policy.pin_reason_text() {
             Some(why) => format!("pinned: {why}\n{notes}"),
             None => notes,
         };

@@ -80,7 +80,7 @@ pub fn describe(policy: &Policy) -> Result<String> {
     use std::fmt::Write as _;
     let mut text = String::new();
     writeln!(text, "{}  {}", policy.name(), policy.status.as_str())?;
-    if let Some(why) = policy.pinned_because() {
+    if let Some(why) = policy.pin_reason_text() {
         let by = policy.pin.pinned_by.as_deref().unwrap_or("somebody");
         writeln!(text, "  pinned     by {by}: {why}")?;
     }

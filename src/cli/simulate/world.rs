@@ -16,7 +16,8 @@ use f0_learning_core::observation::Outcome as Ended;
 use f0_learning_core::policy::Params;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::simulation::Scenario;
-use f0_learning_core::tuning::{PolicyTuning, TuningConfig, known};
+use f0_learning_core::time::HOUR_MS;
+use f0_learning_core::tuning::{PolicyTuning, TuningConfig, arm_evidence};
 use firestore_kit::{Connection, MAX_BATCH};
 use firestore_local::{Clock, Running, Server};
 use rand::rngs::StdRng;
@@ -26,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Hour, Outcome, Proposal};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Midnight, long before any clock that the machine may have.
 const START: i64 = 1_779_926_400_000;
 const POLICY: &str = "router-core";
@@ -119,7 +119,7 @@ impl World {
         }
         let means = self.setup.means(hour, &self.rewards);
         let intervals = match self.tune.look(&self.active, now).await? {
-            Some(input) => known(&input).into_iter().map(|arm| arm.reward).collect(),
+            Some(input) => arm_evidence(&input).into_iter().map(|arm| arm.reward).collect(),
             None => vec![None; self.setup.arms],
         };
         self.outcome.hours.push(Hour { weights, means, intervals });

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::auth::Caller;
 use super::problem::Problem;
-use f0_learning_core::digest::Digest;
+use f0_learning_core::hash::Fingerprint;
 use f0_learning_core::intent::{IdempotencyKey, Intent, MAX_KEY_CHARS, Watching};
 use firestore_kit::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 
@@ -123,7 +123,7 @@ impl Key {
     ) -> Intent {
         let key = self.0.map(|key| {
             let asked = serde_json::to_string(request).unwrap_or_default();
-            let fingerprint = Digest::new().text(operation).text(&asked).to_string();
+            let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;

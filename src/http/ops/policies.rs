@@ -120,7 +120,7 @@ pub async fn show(
     let pin = active.iter().find(|policy| policy.pinned);
     Ok(Json(PolicyView {
         pinned: pin.is_some(),
-        pin_reason: pin.and_then(Policy::pinned_because).map(str::to_owned),
+        pin_reason: pin.and_then(Policy::pin_reason_text).map(str::to_owned),
         active: active.into_iter().next_back(),
         also_active,
         drafts,

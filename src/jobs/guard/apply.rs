@@ -29,7 +29,7 @@ impl GuardJob {
         // A candidate that awaits approval is still watched for breaches. An admin is asked once.
         let is_awaiting = experiment.status == Status::Succeeded;
         match judgement {
-            Judgement::Void(void) => end(void.status, &void.to_string(), None).await,
+            Judgement::Invalidated(it) => end(it.status, &it.to_string(), None).await,
             Judgement::Breach(breach) if experiment.kind == Kind::Ab => {
                 end(Status::Breached, &breach.to_string(), Some(breach)).await?;
                 Ok(GuardAction::RolledBack(breach))
@@ -52,7 +52,7 @@ impl GuardJob {
                 }
             }
             _ if is_awaiting => Ok(GuardAction::NoChange),
-            Judgement::GoOn => Ok(GuardAction::NoChange),
+            Judgement::Continue => Ok(GuardAction::NoChange),
             Judgement::NextStage if !flags.tuning_enabled() => Ok(GuardAction::NoChange),
             Judgement::NextStage => {
                 let intent = Intent::new(GUARD, now).because("no guardrail is broken");

@@ -20,15 +20,16 @@ pub async fn evaluate(
     rewards: &RewardConfig,
     now: i64,
 ) -> Result<Evaluation> {
-    let (counted, footing) = store.counted(experiment).await?;
+    let (counted, statuses) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
     let (rate, tail) = (experiment.guard.min_sample_rate, experiment.tail());
     let comparison = compare(&samples.control, &samples.candidate, most, rate, tail);
-    let void = footing.void(experiment.kind, &experiment.control, &experiment.candidate);
-    let judgement = void.map_or_else(
+    let invalidated =
+        statuses.invalidated(experiment.kind, &experiment.control, &experiment.candidate);
+    let judgement = invalidated.map_or_else(
         || judge(&experiment.setting(), &experiment.guard, &comparison, now),
-        Judgement::Void,
+        Judgement::Invalidated,
     );
     Ok(Evaluation { comparison, judgement, counted })
 }

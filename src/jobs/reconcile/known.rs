@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{DAY_MS, ReconcileJob};
+use super::ReconcileJob;
 use crate::store::{Item, Position, ReconcileState, Result, StoredItem};
 use f0_learning_core::observation::{MAX_TS, MIN_TS};
 use f0_learning_core::sharding::{Layout, Shard};
+use f0_learning_core::time::DAY_MS;
 
 /// The stored state at the start of a pass. Cursors only move forward, so that a position behind
 /// one of these stays behind it.

@@ -26,12 +26,10 @@ use crate::store::{
 use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MIN_TS};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
+use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use known::{Known, name_in, print_of};
 pub use report::ReconcileReport;
 pub use requeue::RequeueReport;
-
-pub const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// How the job works; the defaults suit production.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +45,7 @@ pub struct ReconcileOptions {
 
 impl Default for ReconcileOptions {
     fn default() -> Self {
-        Self { recent_ms: 3 * HOUR_MS, deep_ms: 7 * DAY_MS, lag_ms: 60_000 }
+        Self { recent_ms: 3 * HOUR_MS, deep_ms: 7 * DAY_MS, lag_ms: MINUTE_MS }
     }
 }
 

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{HOUR_MS, Known, ReconcileJob, ReconcileReport, SMALL, late, name_in};
+use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, name_in};
 use crate::store::{RangeCount, Result};
 use f0_learning_core::sharding::Shard;
+use f0_learning_core::time::HOUR_MS;
 
 impl ReconcileJob {
     pub(super) async fn check_times(

@@ -14,6 +14,7 @@
 
 mod table;
 
+use f0_learning_core::time::DAY_MS;
 use std::fmt;
 
 use chrono::DateTime;
@@ -28,8 +29,6 @@ use super::reconcile::{ReconcileJob, ReconcileOptions};
 use super::{Job, JobError, JobName, JobReport, LogLine, PassContext};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// How the job works.
 #[derive(Clone, Copy, Debug)]

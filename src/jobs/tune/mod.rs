@@ -118,7 +118,7 @@ impl TuneJob {
         let Some(bounds) = configs.tuning.policies.get(&policy.id) else {
             return Ok(TuneOutcome::NotTuned);
         };
-        if let Some(why) = policy.pinned_because() {
+        if let Some(why) = policy.pin_reason_text() {
             return Ok(TuneOutcome::Pinned(why.to_owned()));
         }
         let weights = match policy.params.model_weights() {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::{FlagChanges, FlagsState};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
@@ -61,7 +61,7 @@ impl Store {
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
             merge(&mut fields, value::to_fields(&flags));
-            let mut entry = intent.entry(action::FLAGS, FLAGS);
+            let mut entry = intent.entry(Action::Flags, FLAGS);
             entry.from = Some(before.to_string());
             entry.to = Some(FlagsState::Set(flags).to_string());
             let update_time = document.and_then(|found| found.update_time);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG, collection::POLICIES};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 use firestore_kit::Repeat;
@@ -78,7 +78,7 @@ fn seed_entry(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
     Ok(AuditEntry {
         ts: now,
         actor: "system".to_owned(),
-        action: action::SEED.to_owned(),
+        action: Action::Seed.to_string(),
         id,
         to: Some(version.to_string()),
         changes: vec![StatusChange { version, from: None, to: PolicyStatus::Active }],

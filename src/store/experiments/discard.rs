@@ -4,7 +4,7 @@ use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::{EXPERIMENTS, POLICIES};
 use crate::store::lifecycle::{CANDIDATE, ended_fields, patch};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::experiment::Status;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
@@ -40,7 +40,7 @@ impl Store {
             let policy = versions.first().and_then(|version| value::as_str(&version.fields, "id"));
             let policy = policy.or_else(|| value::as_str(&document.fields, "policy"));
             let policy = policy.unwrap_or_else(|| id.to_owned());
-            let mut entry = intent.entry(action::EXPERIMENT_END, &policy);
+            let mut entry = intent.entry(Action::ExperimentEnd, &policy);
             let why = intent.reason.as_deref().unwrap_or("no reason was given");
             entry.reason = Some(format!("{}: {why}", Status::Stopped.as_str()));
             entry.experiment = Some(id.to_owned());

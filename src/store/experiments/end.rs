@@ -9,7 +9,7 @@ use crate::store::lifecycle::{
     ROLLED_BACK_AT, clear_candidate, ended_fields, patch, policy_key, rejected_fields,
 };
 use crate::store::{Store, StoreError};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::{Experiment, Policy};
 use f0_learning_core::experiment::{Breach, Comparison, Effect, Kind, Status, Verdict};
 use f0_learning_core::intent::Intent;
@@ -129,7 +129,7 @@ impl Store {
             // It ends here as breached, and not as superseded by the activation.
             snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
             let mut decided =
-                self.decide_activation(&snapshot, &plan, &document, action::ROLLBACK, intent);
+                self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent);
             let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
             let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
                 verdict_fields(experiment, &candidate, basis, intent.now)
@@ -172,7 +172,7 @@ impl Store {
                 .map_err(refused)?;
             snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
             let mut decided =
-                self.decide_activation(&snapshot, &plan, &document, action::ACTIVATE, intent);
+                self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent);
             let fields = verdict_fields(experiment, &policy, basis, intent.now);
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
@@ -255,7 +255,7 @@ fn end_entry(
     basis: Basis<'_>,
     intent: &Intent,
 ) -> AuditEntry {
-    let mut entry = intent.entry(action::EXPERIMENT_END, &experiment.policy);
+    let mut entry = intent.entry(Action::ExperimentEnd, &experiment.policy);
     entry.from = Some(experiment.control.to_string());
     entry.to = Some(experiment.candidate.to_string());
     entry.reason = Some(format!("{}: {why}", status.as_str()));

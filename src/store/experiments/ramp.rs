@@ -4,7 +4,7 @@ use super::start::candidate_fields;
 use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::lifecycle::{OpenExperiment, PolicySnapshot, patch, policy_key};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment};
 use f0_learning_core::experiment::{Baseline, Comparison, Kind, STAGES, Status};
 use f0_learning_core::intent::Intent;
@@ -49,7 +49,7 @@ impl Store {
                 ("stageStartedAt", value::int(intent.now)),
                 ("comparison", value::map(value::to_fields(comparison))),
             ]);
-            let mut entry = intent.entry(action::EXPERIMENT_RAMP, &experiment.policy);
+            let mut entry = intent.entry(Action::ExperimentRamp, &experiment.policy);
             entry.from = Some(format!("{:.0}%", experiment.share * 100.0));
             entry.to = Some(format!("{:.0}%", share * 100.0));
             entry.experiment = Some(experiment.id.clone());
@@ -79,7 +79,7 @@ impl Store {
                 ("status", value::string(Status::Succeeded.as_str())),
                 ("comparison", value::map(value::to_fields(comparison))),
             ]);
-            let mut entry = intent.entry(action::EXPERIMENT_SUCCESS, &experiment.policy);
+            let mut entry = intent.entry(Action::ExperimentSuccess, &experiment.policy);
             entry.from = Some(experiment.control.to_string());
             entry.to = Some(experiment.candidate.to_string());
             entry.experiment = Some(experiment.id.clone());

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::collection::{EXPERIMENTS, STATE};
 use crate::store::{Result, StoreError};
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{Baseline, Footing, Kind};
+use f0_learning_core::experiment::{Baseline, Kind, VersionStatuses};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::stats::Samples;
 use firestore_kit::Query;
@@ -51,22 +51,22 @@ impl Store {
     }
 
     /// All that was counted of control and candidate, and the status of both.
-    pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, Footing)> {
+    pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, VersionStatuses)> {
         let Experiment { policy, control, candidate, kind, .. } = experiment;
         let [(control, of_control), (candidate, of_candidate)] =
             self.versions_of(policy, [control, candidate]).await?;
         // Only the version that components receive, or that may be rolled back to, must decode.
-        let footing = match kind {
-            Kind::Ab => Footing {
+        let statuses = match kind {
+            Kind::Ab => VersionStatuses {
                 control: of_control.and_then(|document| status_of(&document)),
                 candidate: of_candidate.and_then(|document| self.readable_status(&document)),
             },
-            Kind::Watch => Footing {
+            Kind::Watch => VersionStatuses {
                 control: of_control.and_then(|document| self.readable_status(&document)),
                 candidate: of_candidate.and_then(|document| status_of(&document)),
             },
         };
-        Ok((Baseline { control, candidate }, footing))
+        Ok((Baseline { control, candidate }, statuses))
     }
 
     fn readable_status(&self, document: &Document) -> Option<PolicyStatus> {

@@ -7,7 +7,7 @@ use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
 use crate::store::lifecycle::{CANDIDATE, new_experiment, patch};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment, Policy};
 use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric};
 use f0_learning_core::intent::Intent;
@@ -86,7 +86,7 @@ impl Store {
                 share: experiment.share,
                 params: draft.params,
             };
-            let mut entry = intent.entry(action::EXPERIMENT_START, &candidate.id);
+            let mut entry = intent.entry(Action::ExperimentStart, &candidate.id);
             entry.from = Some(control.to_string());
             entry.to = Some(candidate.version.to_string());
             entry.experiment = Some(experiment.id.clone());

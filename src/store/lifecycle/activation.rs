@@ -1,7 +1,7 @@
 //! The writes that make a version active, archive the versions it replaces, and end or start the
 //! experiments that this concerns.
 
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::{Intent, Watching};
@@ -25,7 +25,7 @@ impl Store {
         snapshot: &PolicySnapshot,
         plan: &Plan,
         document: &Document,
-        action: &str,
+        action: Action,
         intent: &Intent,
     ) -> Decided {
         let mut writes = archive_writes(snapshot, plan, intent.now);
@@ -53,12 +53,12 @@ impl Store {
         &self,
         snapshot: &PolicySnapshot,
         plan: &Plan,
-        action: &str,
+        action: Action,
         intent: &Intent,
         entry: &mut AuditEntry,
     ) -> Vec<Write> {
         let Some(activated) = activated_version(plan) else { return Vec::new() };
-        let is_new = [action::ACTIVATE, action::OVERRIDE].contains(&action);
+        let is_new = [Action::Activate, Action::Override].contains(&action);
         // A repair that keeps the watched version active does not end the watch.
         let ends = |open: &&OpenExperiment| {
             let open = &open.experiment;
@@ -118,7 +118,7 @@ impl PolicySnapshot {
         };
         let Some(open) = self.experiments.iter().find(tests) else { return Vec::new() };
         entry.experiment = Some(open.experiment.id.clone());
-        let why = format!("{}: {rejected} was rejected", action::REJECT);
+        let why = format!("{}: {rejected} was rejected", Action::Reject);
         let mut writes =
             vec![patch(&open.document, ended_fields(Status::Stopped, &why, intent), &[])];
         writes.extend(clear_candidate(self));
@@ -174,7 +174,7 @@ pub(in crate::store) fn activation_fields(
 /// The audit entry of a plan.
 pub(in crate::store) fn transition_entry(
     plan: &Plan,
-    action: &str,
+    action: Action,
     id: &str,
     intent: &Intent,
 ) -> AuditEntry {

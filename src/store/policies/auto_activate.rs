@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use crate::store::change::{ChangeError, ChangeResult, Changed};
 use crate::store::lifecycle::TUNER;
 use crate::store::{Result, Store};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, lifecycle};
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+use f0_learning_core::time::DAY_MS;
 
 /// The outcome of an automatic activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +55,7 @@ impl Store {
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.decide_activation(&snapshot, &plan, &document, action::ACTIVATE, intent))
+                Ok(self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent))
             })
             .await;
         match outcome {

@@ -7,11 +7,10 @@ use crate::store::lifecycle::{GUARD, TUNER};
 use crate::store::{Result, Store};
 use f0_learning_core::audit::AuditEntry;
 use f0_learning_core::effectiveness::{Effectiveness, effectiveness};
+use f0_learning_core::time::DAY_MS;
 
 pub const DEFAULT_EFFECT_DAYS: u32 = 30;
 pub const MAX_EFFECT_DAYS: u32 = 365;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// How much earlier the proposals of decisions within the period may be.
 const EARLIER_PROPOSALS_MS: i64 = 30 * DAY_MS;

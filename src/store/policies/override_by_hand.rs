@@ -10,7 +10,7 @@ use crate::store::lifecycle::{
     PolicySnapshot, activation_fields, archive_writes, check_policy_id, document_id, policy_key,
     transition_entry,
 };
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::{self, Plan, Refusal};
@@ -83,7 +83,7 @@ impl Store {
             let fields = new_version_fields(&snapshot, &plan, &key, parent, &params, intent);
             let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
-            let action = action::OVERRIDE;
+            let action = Action::Override;
             let mut entry = transition_entry(&plan, action, id, intent);
             writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
             Ok(Decided { writes, entry })

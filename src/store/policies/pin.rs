@@ -4,7 +4,7 @@
 use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::lifecycle::{PIN_FIELDS, check_policy_id, patch};
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::Refusal;
 use firestore_kit::Transaction;
@@ -72,7 +72,7 @@ impl Store {
             .iter()
             .map(|(_, document)| patch(document, fields.clone(), &PIN_FIELDS))
             .collect();
-        let action = if pinned { action::PIN } else { action::UNPIN };
+        let action = if pinned { Action::Pin } else { Action::Unpin };
         Ok(Decided { writes, entry: intent.entry(action, id) })
     }
 }

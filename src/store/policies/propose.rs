@@ -8,7 +8,7 @@ use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, flags_of};
 use crate::store::lifecycle::{CANDIDATE, TUNER, document_id, has_status, pin_of};
 use crate::store::{Result, Store};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{Params, PolicyKey, PolicyStatus};
@@ -152,7 +152,7 @@ fn proposal_entry(draft: &NewDraft) -> AuditEntry {
     AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
-        action: action::PROPOSE.to_owned(),
+        action: Action::Propose.to_string(),
         id: draft.key.id.clone(),
         from: Some(draft.parent.to_string()),
         to: Some(draft.key.version.to_string()),
@@ -172,7 +172,7 @@ fn supersede_entry(draft: &NewDraft, superseded: &Version) -> AuditEntry {
     AuditEntry {
         ts: draft.now,
         actor: TUNER.to_owned(),
-        action: action::SUPERSEDE.to_owned(),
+        action: Action::Supersede.to_string(),
         id: draft.key.id.clone(),
         from: Some(superseded.to_string()),
         to: Some(draft.key.version.to_string()),

@@ -9,7 +9,7 @@ use crate::store::change::{ChangeError, ChangeResult, Changed, Decided, StaleDra
 use crate::store::lifecycle::{
     PolicySnapshot, check_policy_id, patch, policy_key, rejected_fields,
 };
-use f0_learning_core::audit::action;
+use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::{self, Refusal};
@@ -36,7 +36,7 @@ impl Store {
                     &snapshot,
                     &plan,
                     &document,
-                    action::ACTIVATE,
+                    Action::Activate,
                     intent,
                 )),
                 Err(refusal @ Refusal::StaleParent { .. }) => {
@@ -56,7 +56,7 @@ impl Store {
             let (document, policy) = self.require_version(key, &transaction).await?;
             let plan = lifecycle::reject(&policy.facts())
                 .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-            let mut entry = intent.entry(action::REJECT, &key.id);
+            let mut entry = intent.entry(Action::Reject, &key.id);
             entry.from = Some(key.version.to_string());
             entry.changes = plan.changes;
             let mut writes = vec![patch(&document, rejected_fields(intent), &[])];
@@ -87,7 +87,7 @@ impl Store {
             };
             let plan = lifecycle::roll_back(&snapshot.versions(), &policy.facts())
                 .map_err(|refusal| snapshot.refused(Some(&policy.version), refusal))?;
-            Ok(self.decide_activation(&snapshot, &plan, &document, action::ROLLBACK, intent))
+            Ok(self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent))
         })
         .await
     }
@@ -113,7 +113,7 @@ impl Store {
             let kept = snapshot.serving().map(|(_, document)| document);
             let document = last.as_ref().map(|(document, _)| document).or(kept);
             let document = document.ok_or_else(|| ChangeError::UnknownPolicy(id.to_owned()))?;
-            Ok(self.decide_activation(&snapshot, &plan, document, action::REPAIR, intent))
+            Ok(self.decide_activation(&snapshot, &plan, document, Action::Repair, intent))
         })
         .await
     }

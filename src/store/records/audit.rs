@@ -6,7 +6,7 @@ use firestore_kit::proto::{Document, Write};
 use crate::store::ids::random_id;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
-use f0_learning_core::audit::{AuditEntry, action};
+use f0_learning_core::audit::{Action, AuditEntry};
 use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value, write};
 
 const ORDER: PageOrder = PageOrder::NewestFirst("ts");
@@ -103,7 +103,7 @@ impl Store {
     ) -> Result<usize> {
         let filter = AuditFilter {
             id: Some(id.to_owned()),
-            action: Some(action::ACTIVATE.to_owned()),
+            action: Some(Action::Activate.to_string()),
             actor: Some(actor.to_owned()),
             since: Some(since),
             until: None,

@@ -11,7 +11,7 @@ use crate::store::scoring::stored_fields::StoredFields;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS};
 use f0_learning_core::observation::{Observation, Origin, Rejection};
-use f0_learning_core::sharding::{Shard, recorded};
+use f0_learning_core::sharding::{Shard, recorded_shard};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Page, PageOrder, PageRequest, Query};
 
@@ -270,7 +270,7 @@ pub(in crate::store) fn stored_item(document: &Document) -> StoredItem {
 fn parse(document: &Document) -> Item {
     let id = value::document_id(document);
     let fields = StoredFields(&document.fields);
-    let shard = recorded(value::as_whole(&document.fields, "shard"));
+    let shard = recorded_shard(value::as_whole(&document.fields, "shard"));
     let parsed = Observation::parse(id, &fields);
     match parsed.and_then(|observation| observation.check_clock(written_ms(document))) {
         Ok(observation) => Item::Valid { observation, shard },

@@ -1,77 +1,101 @@
-//! The audit trail: who did what, when, and on what it rested.
+//! The audit trail: who did what, when, why and on which evidence.
+//!
+//! An [`AuditEntry`] is written in the same commit as the change that it records. [`replay()`]
+//! derives the status of every version from the entries, and reports changes that were made without
+//! the service.
 
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 use utoipa::ToSchema;
 
 use crate::policy::lifecycle::StatusChange;
+use crate::variants::UnknownVariant;
 
 pub use replay::{ReplayError, Statuses, replay};
 
-/// The names of what is done.
-pub mod action {
-    /// A project was seeded with its first version of a policy.
-    pub const SEED: &str = "seed";
+/// What an entry records. Other programs may write entries with actions of their own, so that
+/// [`AuditEntry::action`] is a text.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(
+    serialize_all = "camelCase",
+    const_into_str,
+    parse_err_ty = UnknownVariant,
+    parse_err_fn = unknown_action
+)]
+pub enum Action {
+    /// A project was seeded with the first version of a policy.
+    Seed,
     /// The tuner drafted a version.
-    pub const PROPOSE: &str = "propose";
-    /// A newer draft took the place of an open one.
-    pub const SUPERSEDE: &str = "supersede";
-    pub const ACTIVATE: &str = "activate";
-    pub const REJECT: &str = "reject";
-    pub const ROLLBACK: &str = "rollback";
+    Propose,
+    /// A newer draft replaced an open one.
+    Supersede,
+    Activate,
+    Reject,
+    Rollback,
     /// A version was written by hand.
-    pub const OVERRIDE: &str = "override";
-    pub const PIN: &str = "pin";
-    pub const UNPIN: &str = "unpin";
-    /// One active version was restored where there were several or none.
-    pub const REPAIR: &str = "repair";
-    pub const FLAGS: &str = "flags";
+    Override,
+    Pin,
+    Unpin,
+    /// One active version was restored where several or none were active.
+    Repair,
+    Flags,
     /// A draft was given a share of the units.
-    pub const EXPERIMENT_START: &str = "experimentStart";
-    /// It was given more.
-    pub const EXPERIMENT_RAMP: &str = "experimentRamp";
-    /// It is proven to be better, and waits for somebody's yes.
-    pub const EXPERIMENT_SUCCESS: &str = "experimentSuccess";
-    pub const EXPERIMENT_END: &str = "experimentEnd";
-
-    pub const ALL: [&str; 15] = [
-        SEED,
-        PROPOSE,
-        SUPERSEDE,
-        ACTIVATE,
-        REJECT,
-        ROLLBACK,
-        OVERRIDE,
-        PIN,
-        UNPIN,
-        REPAIR,
-        FLAGS,
-        EXPERIMENT_START,
-        EXPERIMENT_RAMP,
-        EXPERIMENT_SUCCESS,
-        EXPERIMENT_END,
-    ];
+    ExperimentStart,
+    /// The draft was given a larger share.
+    ExperimentRamp,
+    /// The draft is proven to be better and awaits approval.
+    ExperimentSuccess,
+    ExperimentEnd,
 }
 
-/// An entry of `ops_audit`. Entries are only ever created, each in the commit that makes the
-/// change it tells of.
+impl Action {
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
+
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+}
+
+fn unknown_action(text: &str) -> UnknownVariant {
+    UnknownVariant::new::<Action>("action", text)
+}
+
+/// An entry of `ops_audit`. Entries are only created, never changed, each in the commit of the
+/// change that it records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// Epoch milliseconds, by the clock of whoever acted. The order of entries is that of their
-    /// commits, which Firestore keeps as each document's creation time.
+    /// Epoch milliseconds by the clock of the process that acted. The order of entries is the order
+    /// of their commits, which Firestore records as the creation time of each document.
     pub ts: i64,
-    /// Who acted, as far as it was proven: a token's subject, or the name that a command gave.
+    /// Who acted: the subject of a verified token, or the name that a command was given.
     pub actor: String,
-    /// The name that the caller gave beside a proof that names nobody.
+    /// The name that the caller gave in addition to a credential that does not name a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub actor_name: Option<String>,
-    /// One of [`action`], or what others write.
+    /// The name of an [`Action`], or an action of another program.
     pub action: String,
-    /// What it was done to: a policy's id, or `flags`.
+    /// The id of the policy, or `flags`.
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -82,26 +106,33 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
-    /// Every version whose status changed with it.
+    /// Every version whose status the action changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<StatusChange>,
     /// A draft was activated although its parent was no longer active.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
-    /// The experiment that it began, moved or ended.
+    /// The experiment that the action started, advanced or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub experiment: Option<String>,
-    /// `off` where somebody asked that an activation not be watched.
+    /// `off` if the caller asked that the activation not be watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub guard: Option<String>,
-    /// The fingerprint of the request that an Idempotency-Key stands for.
+    /// The fingerprint of the request that its Idempotency-Key belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request: Option<String>,
-    /// What the decision rested on.
+    /// The evidence for the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
+}
+
+impl AuditEntry {
+    /// Whether the entry records this action.
+    pub fn is(&self, action: Action) -> bool {
+        self.action == action.as_str()
+    }
 }

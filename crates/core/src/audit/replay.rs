@@ -1,29 +1,30 @@
-//! The audit trail, read from its beginning, gives the status of every version.
+//! Replaying the audit trail: read from its beginning, it yields the status of every version.
 
 use std::collections::BTreeMap;
 
 use semver::Version;
 use thiserror::Error;
 
-use super::{AuditEntry, action};
+use super::{Action, AuditEntry};
 use crate::policy::PolicyStatus;
 use crate::policy::lifecycle::StatusChange;
 
 /// The status of each version of one policy.
 pub type Statuses = BTreeMap<Version, PolicyStatus>;
 
-/// Where the trail does not follow from what came before: somebody changed a status past the
-/// service.
+/// A change that contradicts the entries before it: a status was changed without the service.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{action} at {ts} takes {version} from {}, but the trail before it says {}",
-    name(*.told), name(*.known)
+    "{action} at {ts} changes {version} from {}, but the entries before it say {}",
+    name(*.recorded), name(*.known)
 )]
 pub struct ReplayError {
     pub ts: i64,
     pub action: String,
     pub version: Version,
-    pub told: Option<PolicyStatus>,
+    /// The status before the change, according to the entry.
+    pub recorded: Option<PolicyStatus>,
+    /// The status before the change, according to the earlier entries.
     pub known: Option<PolicyStatus>,
 }
 
@@ -31,15 +32,15 @@ fn name(status: Option<PolicyStatus>) -> &'static str {
     status.map_or("nothing", PolicyStatus::as_str)
 }
 
-/// Applies the entries of one policy, in the order of their commits. What contradicts the entries
-/// before it is applied all the same, and told.
+/// Applies the entries of one policy in the order of their commits. A change that contradicts the
+/// entries before it is applied nevertheless, and reported.
 pub fn replay<'a>(
     entries: impl IntoIterator<Item = &'a AuditEntry>,
 ) -> (Statuses, Vec<ReplayError>) {
     let mut statuses = Statuses::new();
     let mut errors = Vec::new();
     for entry in entries {
-        let repairing = matches!(entry.action.as_str(), action::REPAIR | action::ROLLBACK);
+        let repairing = [Action::Repair, Action::Rollback].iter().any(|it| entry.is(*it));
         for change in &entry.changes {
             let known = statuses.insert(change.version.clone(), change.to);
             if known != change.from || !change.is_allowed(repairing) {
@@ -59,7 +60,7 @@ fn contradiction(
         ts: entry.ts,
         action: entry.action.clone(),
         version: change.version.clone(),
-        told: change.from,
+        recorded: change.from,
         known,
     }
 }

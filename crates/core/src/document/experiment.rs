@@ -17,24 +17,24 @@ pub struct Experiment {
     pub policy: String,
     pub kind: Kind,
     pub status: Status,
-    /// Whether it goes on.
+    /// Whether the experiment has not ended.
     pub open: bool,
-    /// The version that was there before.
+    /// The version that was active before.
     #[schema(value_type = String)]
     pub control: Version,
     #[schema(value_type = String)]
     pub candidate: Version,
     #[serde(default)]
     pub metric: Metric,
-    /// Which of the stages an A/B test is at, from 0.
+    /// The current stage of an A/B test, from 0.
     #[serde(default)]
     pub stage: usize,
-    /// The share of units that the candidate has, 0 to 1.
+    /// The share of units that use the candidate, 0 to 1.
     pub share: f64,
-    /// What it is held to.
+    /// The limits that apply to it.
     #[serde(default)]
     pub guard: GuardConfig,
-    /// Epoch milliseconds, as all times.
+    /// Epoch milliseconds, like all times here.
     pub started_at: i64,
     pub started_by: String,
     pub stage_started_at: i64,
@@ -44,14 +44,14 @@ pub struct Experiment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ended_by: Option<String>,
-    /// Why it ended, in words.
+    /// Why it ended, in plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub breach: Option<Breach>,
-    /// What its last move rested on.
+    /// The comparison that its last step was based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub comparison: Option<Comparison>,
@@ -68,17 +68,20 @@ impl Experiment {
         }
     }
 
-    /// The probability of error of each claim about it.
+    /// The probability of error of each claim.
     pub fn tail(&self) -> f64 {
         self.guard.tail(self.kind)
     }
 
-    /// Whether it could have been written by us; if not, why.
+    /// Whether the service could have written this document.
+    ///
+    /// # Errors
+    /// The first field that is invalid.
     pub fn check(&self) -> Result<(), String> {
         PolicyKey::check_id(&self.policy).map_err(|error| format!("policy: {error}"))?;
         self.guard.validate().map_err(|error| error.to_string())?;
         if !self.status.is_open() {
-            return Err(format!("it is open, but its status is {}", self.status.as_str()));
+            return Err(format!("open is true, but the status is {}", self.status.as_str()));
         }
         if self.stage >= STAGES.len() {
             return Err(format!("stage is {}, must be below {}", self.stage, STAGES.len()));
@@ -88,7 +91,7 @@ impl Experiment {
         }
         for ts in [self.started_at, self.stage_started_at] {
             if !(MIN_TS..=MAX_TS).contains(&ts) {
-                return Err(format!("it began at {ts}, must be between {MIN_TS} and {MAX_TS}"));
+                return Err(format!("the start is {ts}, must be between {MIN_TS} and {MAX_TS}"));
             }
         }
         Ok(())

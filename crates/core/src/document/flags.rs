@@ -1,22 +1,25 @@
-//! The flags in `config/flags`.
+//! The flags in the document `config/flags`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The content of `config/flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Flags {
     pub learning: LearningFlags,
 }
 
+/// The flags that control tuning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LearningFlags {
-    /// The kill switch: `false` stops all tuning and leaves scoring on.
+    /// The kill switch: `false` stops all tuning; scoring continues.
     pub enabled: bool,
+    /// Whether the tune job may activate its own drafts.
     pub auto_activate_policies: bool,
 }
 
-/// What `config/flags` says, where it can be understood.
+/// The flags, or why they are unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlagsState {
     Set(Flags),
@@ -25,13 +28,13 @@ pub enum FlagsState {
 }
 
 impl FlagsState {
-    /// Whether tuning may go on. Flags that cannot be read forbid it: nobody can tell whether the
-    /// kill switch was meant.
+    /// Whether tuning is allowed. Missing or malformed flags disable it, because they
+    /// may have been meant to disable it.
     pub fn tuning_enabled(&self) -> bool {
         matches!(self, Self::Set(flags) if flags.learning.enabled)
     }
 
-    /// Whether the job may activate what it drafted.
+    /// Whether the job may activate its own drafts.
     pub fn auto_activation_enabled(&self) -> bool {
         matches!(self, Self::Set(flags) if flags.learning.enabled && flags.learning.auto_activate_policies)
     }
@@ -54,7 +57,7 @@ impl std::fmt::Display for FlagsState {
     }
 }
 
-/// The flags to change; what is `None` stays as it is.
+/// The flags to change; `None` leaves a flag unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlagChanges {
     pub enabled: Option<bool>,
@@ -62,10 +65,10 @@ pub struct FlagChanges {
 }
 
 impl FlagChanges {
-    /// One flag by the name it has in Firestore.
+    /// A change of one flag, by its name in Firestore.
     ///
     /// # Errors
-    /// A name that is no flag's.
+    /// An unknown name.
     pub fn named(name: &str, value: bool) -> Result<Self, String> {
         match name {
             "learning.enabled" => Ok(Self { enabled: Some(value), ..Self::default() }),
@@ -73,13 +76,13 @@ impl FlagChanges {
                 Ok(Self { auto_activate_policies: Some(value), ..Self::default() })
             }
             other => Err(format!(
-                "no flag is named {other:?}; there are learning.enabled and \
+                "invalid flag {other:?}: expected learning.enabled or \
                  learning.autoActivatePolicies"
             )),
         }
     }
 
-    /// The flags after these changes. Flags that were missing or malformed count as off.
+    /// The flags after these changes. Missing and malformed flags count as `false`.
     pub fn over(self, before: &FlagsState) -> Flags {
         let off = LearningFlags { enabled: false, auto_activate_policies: false };
         let LearningFlags { enabled, auto_activate_policies } = match before {

@@ -1,5 +1,4 @@
-//! Types that cross layers: documents as the store keeps them, jobs decide on them and clients read
-//! them. Their serde form is the stored form.
+//! Stored documents that jobs, the API and clients share. Their serde form is the stored form.
 
 mod archive;
 mod experiment;

@@ -20,7 +20,7 @@ pub struct Policy {
     #[schema(value_type = String, example = "1.0.2")]
     pub version: Version,
     pub status: PolicyStatus,
-    /// Epoch milliseconds, as all times.
+    /// Epoch milliseconds, like all times here.
     #[serde(default)]
     pub created_at: i64,
     #[serde(default)]
@@ -28,14 +28,14 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub notes: Option<String>,
-    /// Written once, when the version is created.
+    /// Written when the version is created, and never changed.
     #[schema(value_type = Object)]
     pub params: Params,
     /// The version that was active when this one was proposed or written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub parent_version: Option<Version>,
-    /// The version that this one took the place of when it last became active.
+    /// The version that this one replaced when it last became active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub previous_version: Option<Version>,
@@ -57,53 +57,54 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rejected_by: Option<String>,
-    /// The tuner leaves the policy alone. Stands on the active version, and moves with it.
+    /// The tuner does not change the policy. The flag is stored in the active version, and moves to
+    /// the next active version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
     #[serde(flatten)]
     pub pin: Pin,
-    /// Expected change of the mean reward of a request, in units of reward (0..1).
+    /// Expected change of the mean reward of a request, in units of reward (0 to 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub expected_gain: Option<f64>,
-    /// What the tuner's decision rested on.
+    /// The evidence for the tuner's decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
-    /// Of an active version: the draft that some units have instead.
+    /// In an active version: the draft that a share of the units uses instead.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub candidate: Option<Candidate>,
-    /// What it did since it became active, once that is known.
+    /// The effect of the version since it became active, once that is known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub verdict: Option<Verdict>,
-    /// When it was taken back because it was proven to be worse.
+    /// When it was rolled back because it was proven to be worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rolled_back_at: Option<i64>,
-    /// Fields that others have added.
+    /// Fields that other programs added.
     #[serde(flatten)]
     #[schema(ignore)]
     pub other: Map<String, Json>,
 }
 
-/// A draft that some units have instead of the active version, with all that a component needs to
-/// act by it, so that it reads one document.
+/// A draft that a share of the units uses instead of the active version, with everything that a
+/// component needs to use it, so that the component reads only one document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    /// The experiment's id, by which units are told apart.
+    /// The experiment's id, which determines the units that use the candidate.
     pub experiment: String,
     #[schema(value_type = String, example = "1.0.3")]
     pub version: Version,
-    /// The share of units that have it, 0 to 1.
+    /// The share of units that use it, 0 to 1.
     pub share: f64,
     #[schema(value_type = Object)]
     pub params: Params,
 }
 
-/// What explains a version must not, where somebody spoilt it, hide the version itself.
+/// `None` if the field does not decode: a malformed explanation must not hide the version itself.
 fn lenient<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: serde::de::DeserializeOwned,
@@ -112,7 +113,7 @@ where
     Ok(serde_json::from_value(Json::deserialize(deserializer)?).ok())
 }
 
-/// Why and by whom a policy is pinned, where somebody said so.
+/// Why and by whom a policy is pinned, if known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
@@ -128,14 +129,14 @@ pub struct Pin {
 }
 
 impl Policy {
-    /// `{id}@{version}`, which is the document's id.
+    /// `{id}@{version}`, the id of the document.
     pub fn name(&self) -> String {
         format!("{}@{}", self.id, self.version)
     }
 
-    /// The version and the params that a unit (a user, a session, a request) is to have: the
-    /// candidate's where there is one and the unit is among its share, else this version's. See
-    /// [`takes_candidate`] for the rule.
+    /// The version and the params that a unit (a user, a session, a request) uses: the candidate's if
+    /// the unit belongs to the candidate's share, otherwise this version's. [`takes_candidate`]
+    /// defines the rule.
     pub fn choose(&self, unit: &str) -> (&Version, &Params) {
         match &self.candidate {
             Some(it) if takes_candidate(&it.experiment, unit, it.share) => {
@@ -145,6 +146,7 @@ impl Policy {
         }
     }
 
+    /// The facts that transitions of the life cycle depend on.
     pub fn facts(&self) -> VersionFacts {
         VersionFacts {
             version: self.version.clone(),
@@ -154,13 +156,14 @@ impl Policy {
         }
     }
 
-    /// The version with the highest number: of several active versions, the one to act by.
+    /// The version with the highest number: the one that components use if several are active. See
+    /// also [`serving`](crate::policy::lifecycle::serving).
     pub fn highest<T: Borrow<Self>>(versions: impl IntoIterator<Item = T>) -> Option<T> {
         versions.into_iter().max_by(|a, b| a.borrow().version.cmp(&b.borrow().version))
     }
 
-    /// Why it is pinned, in words; `None` where it is not.
-    pub fn pinned_because(&self) -> Option<&str> {
+    /// Why the policy is pinned, in plain text; `None` if it is not pinned.
+    pub fn pin_reason_text(&self) -> Option<&str> {
         self.pinned.then(|| self.pin.pin_reason.as_deref().unwrap_or("no reason was given"))
     }
 }

@@ -1,6 +1,6 @@
-//! What other implementations, in another language, have worked out: the bounds of
-//! `tests/agreement/intervals.json` and the values of `tests/agreement/off_policy.json`. The
-//! scripts beside those files say how.
+//! Agreement with independent implementations in another language: the bounds in
+//! `tests/agreement/intervals.json` and the values in `tests/agreement/off_policy.json`. The scripts
+//! in the same folder compute them.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::observation::Weight;
 struct Case {
     name: String,
     alpha: f64,
-    /// (weight, value, number)
+    /// (weight, value, count)
     cells: Vec<(f64, f64, u32)>,
     low: f64,
     high: f64,
@@ -21,11 +21,11 @@ fn cases() -> Vec<Case> {
     serde_json::from_str(include_str!("../../tests/agreement/intervals.json")).unwrap()
 }
 
-/// The width to which bounds are searched, outwards.
+/// The precision of bounds, which are rounded outwards.
 const SEARCHED: f64 = 2e-7;
 
 #[test]
-fn intervals_are_those_of_another_implementation() {
+fn intervals_agree_with_another_implementation() {
     let cases = cases();
     assert!(cases.len() >= 7);
     for case in cases {
@@ -40,23 +40,24 @@ fn intervals_are_those_of_another_implementation() {
     }
 }
 
-/// At the bounds the capitals are what was staked for, to 1e-9: the search aside, the two agree.
+/// At the bounds, the capital equals `1 / alpha` to within 1e-9: apart from the precision of the
+/// search, the implementations agree.
 #[test]
-fn capitals_are_those_of_another_implementation() {
+fn capitals_agree_with_another_implementation() {
     for case in cases() {
         let points = case.cells.iter().map(|(weight, value, n)| (*weight, *value, f64::from(*n)));
         let cells = Cells::from_points(points);
         for (side, bound) in [(Side::Above, case.low), (Side::Below, case.high)] {
             if bound > 0.0 && bound < 1.0 {
-                let staked = -(case.alpha / 2.0_f64).ln();
-                let apart = cells.log_capital(side, bound) - staked;
+                let required = -(case.alpha / 2.0_f64).ln();
+                let apart = cells.log_capital(side, bound) - required;
                 assert!(apart.abs() < 1e-9, "{}: {apart}", case.name);
             }
         }
     }
 }
 
-/// What the Open Bandit Pipeline says that a log is worth under a proposal.
+/// The value of a log under a proposal, computed by the Open Bandit Pipeline.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Valued {
@@ -68,7 +69,7 @@ struct Valued {
     effective_n: f64,
     low: f64,
     high: f64,
-    /// What the proposal's own log earned.
+    /// The mean reward of the proposal's own log.
     truth: f64,
     /// (propensity, proposed, successes, failures)
     arms: Vec<(f64, f64, u32, u32)>,
@@ -101,7 +102,7 @@ impl Valued {
 }
 
 #[test]
-fn off_policy_values_are_those_of_the_open_bandit_pipeline() {
+fn off_policy_values_agree_with_the_open_bandit_pipeline() {
     let cases = Valued::all();
     assert_eq!(cases.len(), 6);
     for case in cases {
@@ -115,7 +116,7 @@ fn off_policy_values_are_those_of_the_open_bandit_pipeline() {
         for (what, ours, theirs) in pairs {
             assert!((ours - theirs).abs() < 1e-9, "{}: {what} {ours} {theirs}", case.name);
         }
-        // Bounds are searched in units of the largest ratio.
+        // The precision of bounds is relative to the largest ratio.
         let largest = case.arms.iter().map(|arm| arm.1 / arm.0).fold(0.0, f64::max);
         let outwards = [case.low - found.interval.low, found.interval.high - case.high];
         for apart in outwards {
@@ -125,19 +126,19 @@ fn off_policy_values_are_those_of_the_open_bandit_pipeline() {
 }
 
 #[test]
-fn the_value_of_thompson_sampling_from_the_random_policys_log_covers_what_it_earned() {
+fn the_interval_of_thompson_sampling_from_the_random_log_contains_its_reward() {
     for case in Valued::all() {
         let interval = case.found().interval;
         assert!(interval.contains(case.truth), "{}: {interval:?} {}", case.name, case.truth);
-        // Of so rare a reward it says something: a value ten times as great is excluded.
+        // The interval is informative although rewards are rare: it excludes ten times the value.
         assert!(interval.low > 0.0 && interval.high < 10.0 * case.truth, "{interval:?}");
     }
 }
 
-/// Off the grid an observation is split between points, which only ever widens. It adds up to 1/4096
-/// to a variance, here of 1/12, and so up to 0.15% to a width.
+/// An observation between points is split, which can only widen an interval. Splitting adds up to
+/// 1/4096 to the variance, which is 1/12 here, and thus up to 0.15% to the width.
 #[test]
-fn off_the_grid_an_interval_contains_the_exact_one_and_is_hardly_wider() {
+fn an_interval_from_split_observations_contains_the_exact_one_and_is_hardly_wider() {
     for n in [10_u32, 100, 1_000, 10_000] {
         let values: Vec<f64> = (0..n).map(|i| (f64::from(i) * 0.618_033_988_75).fract()).collect();
         let exact = Cells::from_points(values.iter().map(|value| (1.0, *value, 1.0)));

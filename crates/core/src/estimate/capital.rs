@@ -1,9 +1,10 @@
-//! What a gambler would own by now who has bet against a mean.
+//! The capital of a gambler who bets against a mean.
 
 use super::sample::{Grid, Sample};
+use crate::number::Lossy;
 
-/// One point: the weight as a share of the largest, the value from 0 to 1, and how many
-/// observations are there.
+/// One point: the weight as a share of the largest weight, the value from 0 to 1, and the number of
+/// observations.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     weight: f64,
@@ -13,10 +14,10 @@ struct Cell {
 
 /// Observations of a quantity between 0 and 1, ready to be bet on.
 ///
-/// An observation with the sample rate r stands for w = 1 / r actions. Where the share of actions
-/// that is kept is r, w (x - m) has the mean zero exactly if m is the mean over all actions, so
-/// that is what is bet on. Bets must be small enough for the largest weight, before it comes: that
-/// is the largest of the sample, or what [`Cells::within`] says.
+/// An observation with the sample rate r represents w = 1 / r actions. If m is the mean over all
+/// actions, w (x - m) has the mean zero, so the bets are on w (x - m). Bets must be small enough for
+/// the largest possible weight before it is observed: the largest weight of the sample, or the one
+/// given to [`Cells::within`].
 #[derive(Clone, Debug)]
 pub struct Cells {
     cells: Vec<Cell>,
@@ -24,21 +25,22 @@ pub struct Cells {
     mean: f64,
     effective: f64,
     variance: f64,
-    /// What the weights of the cells are shares of.
+    /// The weight that the weights of the cells are shares of.
     max_weight: f64,
 }
 
-/// The bets of the mixture, as shares of the largest that cannot ruin: 12 in equal parts, each
-/// half of the one before. The best constant bet shrinks as one over the root of the number of
-/// observations, so that these serve from a dozen to ten million, at the price of a factor of 12
-/// (2.5 in the logarithm) and of never being off the best by more than a factor of the root of 2.
+/// The number of bets in the mixture. Each bet gets an equal part of the capital and is half of the
+/// one before, as a share of the largest bet that cannot lose everything. The best constant bet
+/// shrinks with the square root of the number of observations, so that 12 bets cover a dozen to ten
+/// million observations. The cost is a factor of 12 in the capital (2.5 in its logarithm), and a bet
+/// that differs from the best by at most a factor of the square root of 2.
 pub(super) const BETS: usize = 12;
 const LARGEST_BET: f64 = 0.96;
 
-/// The logarithms of what each bet of the mixture has made of 1.
+/// The logarithm of the capital of each bet of the mixture, starting from 1.
 pub(super) type LogCapitals = [f64; BETS];
 
-/// Which way the mean is claimed to be off.
+/// The side of a value on which a mean is claimed to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Above,
@@ -51,18 +53,18 @@ impl Cells {
         Self::scaled(sample, 1.0)
     }
 
-    /// The same of values between 0 and `most`; anything above counts as `most`, which should be a
-    /// point of the grid.
+    /// The observations of a sample whose values are divided by `most`. Values above `most`, which should
+    /// be a point of the grid, count as `most`.
     pub fn scaled<G: Grid>(sample: &Sample<G>, most: f64) -> Self {
         Self::mapped(sample, |value| (value / most).min(1.0))
     }
 
-    /// The same of what `value` makes of each point, between 0 and 1.
+    /// The observations of a sample, with `value` mapping each point to a value between 0 and 1.
     pub(super) fn mapped<G: Grid>(sample: &Sample<G>, value: impl Fn(f64) -> f64) -> Self {
         Self::from_points(sample.points().map(|(weight, point, n)| (weight, value(point), n)))
     }
 
-    /// Of (weight, value, number) with values between 0 and 1.
+    /// Observations as (weight, value, count), with values between 0 and 1.
     pub fn from_points(points: impl IntoIterator<Item = (f64, f64, f64)>) -> Self {
         let mut cells: Vec<Cell> =
             points.into_iter().map(|(weight, value, n)| Cell { weight, value, n }).collect();
@@ -86,10 +88,11 @@ impl Cells {
         Self { cells, total, mean, effective, variance, max_weight: largest }
     }
 
-    /// The same where observations may weigh as much as `max_weight`, even if none that is here does.
+    /// The same observations, if the largest possible weight is `max_weight` although none here has it.
     ///
-    /// Where one in ten successes is kept, twenty failures in a row are no wonder before the first
-    /// success. Who bets as if nothing weighed more than a failure takes them for a proof.
+    /// If only one in ten successes is kept, twenty failures in a row before the first success are not
+    /// surprising. Bets that assume that no observation weighs more than a failure would treat them
+    /// as a proof.
     #[must_use]
     pub fn within(mut self, max_weight: f64) -> Self {
         let max_weight = max_weight.max(self.max_weight);
@@ -102,39 +105,40 @@ impl Cells {
         self.cells.is_empty()
     }
 
-    /// The weighted mean; NaN of nothing.
+    /// The weighted mean; NaN without observations.
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// The weighted variance of single values; NaN of nothing.
+    /// The weighted variance of single values; NaN without observations.
     pub fn variance(&self) -> f64 {
         self.variance
     }
 
-    /// How many actions the observations stand for.
+    /// The number of actions that the observations represent.
     pub fn population(&self) -> f64 {
         self.total
     }
 
-    /// How many observations of equal weight would say as much (Kish): no more than there are.
+    /// The number of observations of equal weight with the same certainty (Kish): at most the actual
+    /// number.
     pub fn effective_n(&self) -> f64 {
         if self.cells.is_empty() { 0.0 } else { self.effective }
     }
 
-    /// Whether the mean is proven to lie on this side of `m`: said in error, at any look, with a
-    /// probability of at most `alpha`.
+    /// Whether the mean is proven to be on this side of `m`. The probability that this is wrong at any look
+    /// is at most `alpha`.
     pub fn refutes(&self, side: Side, m: f64, alpha: f64) -> bool {
         self.log_capital(side, m) >= -alpha.ln()
     }
 
-    /// The logarithm of what a gambler owns who began with 1 and bet that the mean lies above, or
-    /// below, `m`. It falls as `m` moves the way that was bet on.
+    /// The logarithm of the capital of a gambler who started with 1 and bet that the mean is above, or
+    /// below, `m`. It falls as `m` moves to the side of the bet.
     pub(super) fn log_capital(&self, side: Side, m: f64) -> f64 {
         log_mean_exp(&self.log_capitals(side, m))
     }
 
-    /// The same of each bet alone, the largest first.
+    /// The logarithm of the capital of each bet, the largest bet first.
     pub(super) fn log_capitals(&self, side: Side, m: f64) -> LogCapitals {
         let odds = |value: f64| match side {
             Side::Above => value / m - 1.0,
@@ -144,7 +148,7 @@ impl Cells {
             Side::Above => (m <= 0.0, m >= 1.0),
             Side::Below => (m >= 1.0, m <= 0.0),
         };
-        // A mean of 0 is refuted by any value above it, and by nothing else.
+        // Exactly the values above 0 refute a mean of 0.
         if impossible {
             let refuted = self.cells.iter().any(|cell| match side {
                 Side::Above => cell.value > 0.0,
@@ -175,5 +179,5 @@ pub(super) fn log_mean_exp(logs: &[f64]) -> f64 {
         return largest;
     }
     let sum: f64 = logs.iter().map(|log| (log - largest).exp()).sum();
-    largest + (sum / logs.len() as f64).ln()
+    largest + (sum / logs.len().to_f64()).ln()
 }

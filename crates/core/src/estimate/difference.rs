@@ -1,15 +1,16 @@
-//! How far two means are apart.
+//! The difference of two means.
 
 use std::ops::RangeInclusive;
 
 use super::capital::{BETS, Cells, LogCapitals, Side, log_mean_exp};
 use super::interval::{Interval, last_refuted};
+use crate::number::whole_i32;
 
-/// Bounds are found to within this share of the error of a mean, outwards.
+/// The precision of bounds, as a share of the error of a mean. Bounds are rounded outwards.
 const PRECISION: f64 = 1.0 / 100.0;
 
-/// Where the mean of `a` less that of `b` lies, at every look, with a probability of at most
-/// `alpha` to be wrong. `a` and `b` must hold different observations.
+/// The interval of the mean of `a` minus the mean of `b`. The probability that it is wrong at any look is
+/// at most `alpha`. `a` and `b` must contain different observations.
 pub fn difference(a: &Cells, b: &Cells, alpha: f64) -> Interval {
     let (Some(mean_a), Some(mean_b)) = (mean(a), mean(b)) else {
         return Interval { low: -1.0, high: 1.0 };
@@ -29,18 +30,18 @@ fn precision(a: &Cells, b: &Cells) -> f64 {
     PRECISION / a.effective_n().min(b.effective_n()).sqrt().max(1.0)
 }
 
-/// Whether the mean of `a` is greater than that of `b` by more than `by`: said in error, by
-/// whoever looks however often, with a probability of at most `alpha`.
+/// Whether the mean of `a` is proven to be greater than that of `b` by more than `by`. The probability
+/// that this is wrong at any look is at most `alpha`.
 ///
-/// If it is not, then there is an m such that `a` has no more than m and `b` no less than m - `by`.
-/// Two gamblers bet against that, one on each; what they own multiplied is fair as well, since no
-/// observation is bet on by both. It must exceed 1 / alpha for every m there is.
+/// If it is wrong, there is an m such that the mean of `a` is at most m and the mean of `b` at least
+/// m - `by`. Two gamblers bet against that, one on each mean. The product of their capitals is fair as
+/// well, because no observation is used by both. It must exceed 1 / alpha for every m.
 pub fn is_greater(a: &Cells, b: &Cells, by: f64, alpha: f64) -> bool {
     if a.is_empty() || b.is_empty() {
         return false;
     }
     let enough = -alpha.ln();
-    // A stretch as narrow as this is not searched any further: what is unclear there is not said.
+    // A narrower range is not searched: if the claim is unclear there, it is not made.
     let narrowest = precision(a, b) / 4.0;
     let at = |m: f64| Pair::of(a, b, by, m);
     let (low, high) = (by.max(0.0), (1.0 + by).min(1.0));
@@ -65,7 +66,7 @@ pub fn is_greater(a: &Cells, b: &Cells, by: f64, alpha: f64) -> bool {
     true
 }
 
-/// What the two gamblers own against one `m`, in logarithms.
+/// The capitals of the two gamblers against one `m`, as logarithms.
 #[derive(Clone, Copy)]
 struct Pair {
     m: f64,
@@ -75,7 +76,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Of those who bet that the mean of `a` lies above `m`, and that of `b` below `m - by`.
+    /// The gamblers bet that the mean of `a` is above `m`, and that of `b` below `m - by`.
     fn of(a: &Cells, b: &Cells, by: f64, m: f64) -> Self {
         Self {
             m,
@@ -90,34 +91,36 @@ impl Pair {
     }
 }
 
-/// By how many steps the bets of the second are smaller than those of the first where both stake
+/// By how many steps the bets of the second gambler are smaller than those of the first, if both stake
 /// the same on the same deviation: the first stakes a share of `m`, the second of 1 - (m - by).
 fn offset(m: f64, by: f64) -> i32 {
     let steps = (m / (1.0 - m + by)).log2().round();
-    steps.clamp(-FURTHEST, FURTHEST) as i32
+    // NaN, where rounding makes the quotient negative, becomes 0.
+    whole_i32(steps.clamp(-LAST_OFFSET, LAST_OFFSET))
 }
 
-/// Beyond this no two bets of the mixture are so far apart.
-const FURTHEST: f64 = BETS as f64;
+/// From this offset on, no two bets of the mixture are paired.
+const LAST_OFFSET: f64 = 12.0;
+const _: () = assert!(BETS == 12);
 
-/// What they own at least against every m from `low` to `high`: the first loses as m grows, and
-/// the second wins.
+/// A lower bound of the capital against every m from `low` to `high`: as m grows, the first gambler
+/// loses and the second wins.
 fn between(low: &Pair, high: &Pair) -> f64 {
     log_capital(&high.above, &low.below, low.offset..=high.offset)
 }
 
-/// Half of the stake is divided among all pairs of bets, half only among those that stake the same
-/// on the same deviation, which are the best where there are as many observations of both. Of
-/// several offsets, the least that any of them leads to.
+/// Half of the stake is divided among all pairs of bets. The other half is divided only among the pairs
+/// that stake the same on the same deviation, which are the best if both have equally many
+/// observations. With several offsets, the result is the smallest capital of any of them.
 fn log_capital(above: &LogCapitals, below: &LogCapitals, offsets: RangeInclusive<i32>) -> f64 {
     let all = log_mean_exp(above) + log_mean_exp(below);
     let matched = offsets.map(|offset| matched(above, below, offset)).fold(f64::INFINITY, f64::min);
     log_mean_exp(&[all, matched])
 }
 
-/// The mean over the pairs that are so far apart; what has no counterpart is not staked.
+/// The mean over the pairs of bets with this offset; bets without a counterpart are not staked.
 fn matched(above: &LogCapitals, below: &LogCapitals, offset: i32) -> f64 {
-    let skipped = offset.unsigned_abs() as usize;
+    let skipped = usize::try_from(offset.unsigned_abs()).unwrap_or(BETS);
     let (skip_above, skip_below) = if offset < 0 { (skipped, 0) } else { (0, skipped) };
     let pairs = above.iter().skip(skip_above).zip(below.iter().skip(skip_below));
     let logs: Vec<f64> = pairs.map(|(above, below)| above + below).collect();
@@ -133,7 +136,7 @@ mod tests {
         Cells::from_points(points.into_iter().filter(|it| it.2 > 0.0))
     }
 
-    /// How probable each number of successes is.
+    /// The probability of each number of successes.
     fn binomial(n: i32, p: f64) -> Vec<f64> {
         let mut ways = 1.0;
         let of = |k: i32| {
@@ -144,11 +147,10 @@ mod tests {
         (0..=n).map(of).collect()
     }
 
-    /// If `b` is worse by no more than `by`, some `m` is neither below the mean of `a` nor above
-    /// that of `b` and `by`. Against it both gamblers together win nothing on average, so that
-    /// they seldom grow rich, and their proof is one.
+    /// If the claim is wrong, there is an `m` against which both gamblers together win nothing on
+    /// average. Their capital then rarely gets large, so that a large capital is a proof.
     #[test]
-    fn two_gamblers_win_nothing_on_average_where_there_is_nothing_to_prove() {
+    fn two_gamblers_win_nothing_on_average_if_the_claim_is_wrong() {
         for (m, by, n, other) in [(0.5, 0.0, 12, 12), (0.93, 0.0, 9, 20), (0.2, 0.1, 15, 6)] {
             let (of_a, of_b) = (binomial(n, m), binomial(other, m - by));
             let mut average = 0.0;
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owned_between_two_means_is_no_more_than_at_either_or_within() {
+    fn the_bound_of_a_range_is_at_most_the_capital_at_each_point_of_it() {
         let (a, b) = (coins(90, 10), coins(60, 40));
         for by in [0.0, 0.1] {
             let at = |m: f64| Pair::of(&a, &b, by, m);

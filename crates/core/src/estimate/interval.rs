@@ -1,11 +1,11 @@
-//! Where a mean lies.
+//! The interval of a mean.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::capital::{Cells, Side};
 
-/// From `low` to `high`, both included.
+/// A range from `low` to `high`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Interval {
     pub low: f64,
@@ -29,7 +29,7 @@ impl Interval {
     }
 }
 
-/// A figure and where the truth lies.
+/// An estimate and its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
     pub estimate: f64,
@@ -38,7 +38,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// A mean in units of `scale`, and its interval; `None` of nothing.
+    /// A mean and its interval, multiplied by `scale`; `None` without observations.
     pub fn of(cells: &Cells, alpha: f64, scale: f64) -> Option<Self> {
         if cells.is_empty() {
             return None;
@@ -48,11 +48,11 @@ impl Measured {
     }
 }
 
-/// Bounds are found to within this, outwards.
+/// The precision of bounds, which are rounded outwards.
 const PRECISION: f64 = 1e-7;
 
-/// Where the mean of the population lies. Whoever looks however often, however the observations
-/// came to be as many, is wrong about it with a probability of at most `alpha`.
+/// The interval of the mean over all actions. The probability that it is wrong at any look, whatever
+/// determines the number of observations, is at most `alpha`.
 pub fn mean_interval(cells: &Cells, alpha: f64) -> Interval {
     if cells.is_empty() {
         return Interval::UNIT;
@@ -65,8 +65,8 @@ pub fn mean_interval(cells: &Cells, alpha: f64) -> Interval {
     }
 }
 
-/// The furthest on the way from `from`, which is refuted if anything is, to `to`, which is not,
-/// that is still refuted, to within `precision`.
+/// The value nearest to `to` that is still refuted, to within `precision`. `to` must not be refuted, and
+/// `from` must be refuted if any value is.
 pub(super) fn last_refuted(
     from: f64,
     to: f64,

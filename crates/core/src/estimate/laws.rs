@@ -1,4 +1,4 @@
-//! What holds of every estimate, whatever was observed, in whatever order, and in however many parts.
+//! Laws of every estimate, for any observations, in any order and grouping.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::observation::Weight;
 
-/// A value between 0 and 1, the sample rate, and which of four parts it came in.
+/// A value between 0 and 1, the sample rate, and one of four parts.
 type Seen = (f64, f64, usize);
 
 fn seen(least: usize) -> impl Strategy<Value = Vec<Seen>> {
@@ -21,7 +21,7 @@ fn shuffled() -> impl Strategy<Value = (Vec<Seen>, Vec<Seen>)> {
 const MOST_MS: f64 = 60_000.0;
 const MOST_USD: f64 = 2.0;
 
-/// Everything that is estimated of an arm and of a log of two, from the same observations.
+/// Every estimate of an arm and of a log of two arms, from the same observations.
 #[derive(Clone, Debug, PartialEq)]
 struct Estimates {
     reward: Interval,
@@ -29,7 +29,7 @@ struct Estimates {
     cost: Interval,
     median: Interval,
     tail: Interval,
-    /// Of rewards and their opposites.
+    /// The difference of rewards and their opposites.
     apart: Interval,
     proposal: Option<OffPolicy>,
 }
@@ -92,7 +92,7 @@ impl Kept {
 }
 
 impl Estimates {
-    /// Each interval with its range and the precision to which it is searched.
+    /// Each interval with its range and its precision.
     fn intervals(&self) -> Vec<(&'static str, Interval, Interval, f64)> {
         let from_to = |low, high| Interval { low, high };
         let mut found = vec![
@@ -109,7 +109,7 @@ impl Estimates {
 }
 
 proptest! {
-    // Each searches thousands of means.
+    // Each case searches thousands of means.
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn parts_merged_in_any_order_say_what_the_whole_says(
+    fn merged_parts_lead_to_the_same_estimates_as_the_whole(
         seen in seen(1), order in Just([0_usize, 1, 2, 3]).prop_shuffle(),
     ) {
         let mut merged = Kept::default();
@@ -129,31 +129,31 @@ proptest! {
     }
 
     #[test]
-    fn no_interval_is_empty_or_leaves_its_range(seen in seen(1), alpha in 0.001..0.5_f64) {
+    fn every_interval_is_non_empty_and_within_its_range(seen in seen(1), alpha in 0.001..0.5_f64) {
         for (name, found, range, _) in Kept::of(&seen).estimates(alpha).intervals() {
             prop_assert!(found.low <= found.high, "{} {:?}", name, found);
             prop_assert!(range.low <= found.low && found.high <= range.high, "{} {:?}", name, found);
         }
     }
 
-    /// With the same shares of the same values, fewer observations leave more room. (Other values
-    /// may leave less of it, since they may vary less.)
+    /// With the same shares of the same values, fewer observations lead to wider intervals. (Other values
+    /// may lead to narrower ones, because they may vary less.)
     #[test]
-    fn less_of_the_same_leaves_no_less_room(seen in seen(3), times in 2..6_usize) {
+    fn fewer_of_the_same_observations_never_narrow_an_interval(seen in seen(3), times in 2..6_usize) {
         let once = Kept::of(&seen);
         let mut more = Kept::default();
         (0..times).for_each(|_| more.merge(&once));
         let (fewer, more) = (once.estimates(0.05).intervals(), more.estimates(0.05).intervals());
         for ((name, fewer, _, slack), (_, more, ..)) in fewer.into_iter().zip(more) {
             let holds = fewer.low <= more.low + slack && more.high <= fewer.high + slack;
-            prop_assert!(holds, "{}: {:?} of few, {:?} of many", name, fewer, more);
+            prop_assert!(holds, "{}: few {:?}, many {:?}", name, fewer, more);
         }
     }
 }
 
-/// The law above must not hold for want of anything that could narrow.
+/// The law above must not hold only because intervals never narrow.
 #[test]
-fn ten_times_as_much_narrows_every_interval() {
+fn ten_times_as_many_observations_narrow_every_interval() {
     let seen: Vec<Seen> = (0..60).map(|i| (f64::from(i) / 59.0, 1.0, 0)).collect();
     let once = Kept::of(&seen);
     let mut more = Kept::default();
@@ -161,6 +161,6 @@ fn ten_times_as_much_narrows_every_interval() {
     let (fewer, more) = (once.estimates(0.05).intervals(), more.estimates(0.05).intervals());
     assert_eq!(fewer.len(), 7);
     for ((name, fewer, ..), (_, more, ..)) in fewer.into_iter().zip(more) {
-        assert!(more.width() < fewer.width(), "{name}: {fewer:?} of few, {more:?} of many");
+        assert!(more.width() < fewer.width(), "{name}: few {fewer:?}, many {more:?}");
     }
 }

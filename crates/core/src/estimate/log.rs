@@ -1,22 +1,23 @@
-//! What is kept of an arm's rewards so that the value of another choice of arms can be told.
+//! The log of an arm: its rewards, kept such that the value of other weights can be estimated.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::sample::{RewardScore, Sample, place_inverse, weight_point};
+use crate::number::{Lossy, whole_u64};
 use crate::observation::Observation;
 
-/// The rewards of one arm by how probable it was to be taken.
+/// The rewards of one arm by propensity, the probability with which the arm was chosen.
 ///
-/// Most components draw an arm by the weights of the policy's version, which need not be kept with
-/// each observation. One that prefers some arms for some actions says with which `propensity` it
-/// took this one; 1 / propensity is kept at points, each observation split between two of them so
+/// Most components draw an arm by the weights of the policy version, which need not be kept with each
+/// observation. A component that prefers some arms for some actions states the `propensity` of its
+/// choice. 1 / propensity is kept at points, and each observation is split between two of them, so
 /// that sums of it are exact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmLog {
     drawn: Sample<RewardScore>,
-    /// By number of the point of 1 / propensity.
+    /// By the number of the point of 1 / propensity.
     stated: BTreeMap<u16, Sample<RewardScore>>,
 }
 
@@ -27,7 +28,7 @@ impl ArmLog {
             return self.drawn.add(reward, weight);
         };
         let (point, share) = place_inverse(1.0 / propensity);
-        let further = |mass: u64| (mass as f64 * share).round() as u64;
+        let further = |mass: u64| whole_u64((mass.to_f64() * share).round());
         let near = self.stated.entry(point).or_default();
         near.add_portion(reward, weight, |mass| mass - further(mass));
         if share > 0.0 {
@@ -52,19 +53,19 @@ impl ArmLog {
         self.drawn.is_empty() && self.stated.is_empty()
     }
 
-    /// Whether any observation stated a propensity of its own.
+    /// Whether any observation stated a propensity.
     pub fn is_stated(&self) -> bool {
         !self.stated.is_empty()
     }
 
-    /// What observations weigh at the most; 1 of nothing.
+    /// The largest weight of an observation; 1 without observations.
     pub fn max_weight(&self) -> f64 {
         let stated = self.stated.values().map(Sample::max_weight);
         stated.fold(self.drawn.max_weight(), f64::max)
     }
 
-    /// Each propensity with what was observed under it, where what was drawn by the version's
-    /// weights was drawn with `weight`. Of an arm that was never taken it is that weight.
+    /// Each propensity with its observations. Observations without a stated propensity were drawn with
+    /// `weight`, the weight of the version. An arm that was never chosen has only that propensity.
     pub fn chosen(&self, weight: f64) -> impl Iterator<Item = Chosen<'_>> {
         let stated = self.stated.iter().map(|(point, it)| (1.0 / weight_point(*point), it));
         let is_drawn = !self.drawn.is_empty() || self.stated.is_empty();
@@ -74,7 +75,7 @@ impl ArmLog {
     }
 }
 
-/// Observations of an arm that was taken with one propensity.
+/// The observations of an arm that were chosen with one propensity.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
     pub propensity: f64,

@@ -1,17 +1,24 @@
-//! How sure the figures are: estimates whose error holds at every look.
+//! Estimates and their certainty: intervals that hold at every look.
 //!
-//! A test that is looked at every hour until it says yes says yes too often, unless it was made for
-//! that. Everything here rests on betting (Waudby-Smith and Ramdas, "Estimating means of bounded
-//! random variables by betting", arXiv 2010.09686): a gambler bets that a mean is not `m`, at odds
-//! that are fair if it is, so that by Ville's inequality their capital ever reaches `1 / alpha`
-//! with a probability of at most alpha. The values of `m` against which nobody grew so rich are
-//! the interval, at every moment at once.
+//! A usual test that is repeated every hour until it finds a difference finds one too often. The
+//! estimates here are valid however often they are looked at. They are based on betting
+//! (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", arXiv
+//! 2010.09686). A gambler bets that a mean is not `m`, at odds that are fair if it is `m`. By Ville's
+//! inequality, the capital then reaches `1 / alpha` at any time with a probability of at most alpha.
+//! The interval consists of the values of `m` for which the capital did not reach `1 / alpha`. It
+//! holds at all times at once.
 //!
-//! The bets are a mixture of constant ones. They do not depend on the order of the observations,
-//! so that what has to be kept is a [`Sample`]: a histogram, which merges, counts late arrivals,
-//! and cannot become invalid. It holds not bins but points between which each observation is
-//! split, so that means are exact; the logarithm of the capital is concave in weight and value, so
-//! that splitting only ever lowers it, and no interval comes out narrower than it should.
+//! - [`mean_interval`] and [`quantile_interval`] return the interval of one mean or quantile.
+//! - [`difference()`] and [`is_greater`] compare two means.
+//! - [`off_policy()`] estimates what other weights would have earned.
+//! - [`best`] returns the probability of each mean to be the highest.
+//!
+//! The gambler uses a mixture of constant bets. The result does not depend on the order of the
+//! observations, so that a [`Sample`], a histogram, is all that must be kept: it can be merged,
+//! accepts late observations and never becomes invalid. A sample has points instead of bins, and each
+//! observation is split between two points, so that means are exact. The logarithm of the capital is
+//! concave in weight and value, so that splitting can only lower it: no interval is narrower than it
+//! should be.
 
 mod capital;
 mod difference;

@@ -1,4 +1,4 @@
-//! What another choice of arms would have earned, from what one choice did earn.
+//! Off-policy evaluation: what other weights would have earned, from the log of the used weights.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -7,20 +7,19 @@ use super::capital::Cells;
 use super::interval::{Interval, mean_interval};
 use super::log::Chosen;
 
-/// One arm of the log: what was observed of it, by how probable it was to be chosen, and how
-/// probable it would be.
+/// One arm of the log: its observations by propensity, and its proposed weight.
 #[derive(Clone, Debug)]
 pub struct Logged<'a> {
     pub chosen: Vec<Chosen<'a>>,
     pub proposed: f64,
 }
 
-/// What is to be reckoned with before it is seen.
+/// The extremes to expect before they are observed.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Observations may weigh as much.
+    /// The largest weight of an observation.
     pub max_weight: f64,
-    /// An arm may be chosen with as small a propensity.
+    /// The smallest propensity with which an arm is chosen.
     pub least_propensity: f64,
 }
 
@@ -30,7 +29,7 @@ impl Default for Expected {
     }
 }
 
-/// Estimates of the mean reward under the proposed probabilities. Between 0 and 1 but for `ips`,
+/// Estimates of the mean reward with the proposed weights. They are between 0 and 1, except for `ips`,
 /// which may exceed 1 by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -38,21 +37,22 @@ pub struct OffPolicy {
     /// Inverse propensity scores: each reward counts proposed / propensity (Horvitz, Thompson,
     /// JASA 47, 1952).
     pub ips: f64,
-    /// The same divided by the sum of what was counted (Swaminathan, Joachims, NeurIPS 2015).
+    /// Self-normalized: `ips` divided by the mean of proposed / propensity (Swaminathan, Joachims,
+    /// NeurIPS 2015).
     pub snips: f64,
-    /// Doubly robust: the mean of each arm, times its proposed probability, corrected by what it
-    /// leaves unexplained (Dudik, Langford, Li, ICML 2011). Where arms were chosen whatever the
-    /// action, nothing is left.
+    /// Doubly robust: the mean of each arm times its proposed weight, corrected by the part that the means
+    /// do not explain (Dudik, Langford, Li, ICML 2011). The correction is zero if arms were chosen
+    /// independently of the action.
     pub dr: f64,
-    /// Around `ips`; holds at every look.
+    /// The interval of `ips`; holds at every look.
     pub interval: Interval,
-    /// How many observations under the proposal itself would say as much (Kish).
+    /// The number of observations with the proposed weights that would have the same certainty (Kish).
     pub effective_n: f64,
     pub n: f64,
 }
 
-/// `None` where nothing was logged, or where an arm is proposed that was never to be chosen: of
-/// that the log can say nothing.
+/// Estimates what the proposed weights would have earned. `None` if the log is empty, or if an arm with
+/// a proposed weight could not be chosen before: the log says nothing about it.
 pub fn off_policy(log: &[Logged<'_>], expected: Expected, alpha: f64) -> Option<OffPolicy> {
     let unseen = |arm: &Logged<'_>| arm.proposed > 0.0 && arm.least_propensity(1.0) <= 0.0;
     if log.iter().any(unseen) || log.iter().all(Logged::is_empty) {
@@ -95,7 +95,7 @@ impl Logged<'_> {
         self.chosen.iter().all(|it| it.rewards.is_empty())
     }
 
-    /// The smallest with which it was chosen, or `expected`.
+    /// The smallest propensity, or `expected` if that is smaller.
     fn least_propensity(&self, expected: f64) -> f64 {
         self.chosen.iter().map(|it| it.propensity).fold(expected, f64::min)
     }
@@ -104,7 +104,7 @@ impl Logged<'_> {
         if propensity > 0.0 { self.proposed / propensity } else { 0.0 }
     }
 
-    /// 0 of nothing.
+    /// 0 without observations.
     fn mean(&self) -> f64 {
         let points = self.chosen.iter().flat_map(|it| it.rewards.points());
         let (total, earned) = points.fold((0.0, 0.0), |(total, earned), (weight, reward, n)| {
@@ -114,13 +114,13 @@ impl Logged<'_> {
     }
 }
 
-/// Over all actions that observations stand for.
+/// Sums over all actions that the observations represent.
 #[derive(Default)]
 struct Sums {
     actions: f64,
-    /// Of ratios ...
+    /// Of ratios.
     weights: f64,
-    /// ... and of their squares.
+    /// Of the squares of ratios.
     squares: f64,
     earned: f64,
     n: f64,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_logged_is_worth_what_it_earned() {
+    fn the_used_weights_are_worth_what_they_earned() {
         let (a, b) = (coins(60, 40), coins(30, 70));
         let log = [logged(&a, 0.5, 0.5), logged(&b, 0.5, 0.5)];
         let found = off_policy(&log, Expected::default(), 0.05).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_is_worth_what_its_arms_earned() {
+    fn a_proposal_is_worth_the_weighted_rewards_of_its_arms() {
         let (a, b) = (coins(60, 40), coins(15, 35));
         let log = [logged(&a, 2.0 / 3.0, 1.0 / 3.0), logged(&b, 1.0 / 3.0, 2.0 / 3.0)];
         let found = off_policy(&log, Expected::default(), 0.05).unwrap();
@@ -179,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn of_an_arm_that_was_never_to_be_chosen_the_log_says_nothing() {
+    fn an_arm_that_could_not_be_chosen_cannot_be_evaluated() {
         let (a, b) = (coins(60, 40), coins(0, 0));
         let log = [logged(&a, 1.0, 0.5), logged(&b, 0.0, 0.5)];
         assert_eq!(off_policy(&log, Expected::default(), 0.05), None);
     }
 
-    /// Of 1,000 easy and 1,000 hard actions, `a` got one in five of the easy ones and four in five
-    /// of the hard ones, and does better at either.
+    /// Of 1,000 easy and 1,000 hard actions, `a` was used for one in five of the easy actions and four in
+    /// five of the hard actions, and does better at both.
     fn preferred() -> [ArmLog; 2] {
         let mut logs = [ArmLog::default(), ArmLog::default()];
         let takes = [(0, 0.2, 180, 20), (0, 0.8, 400, 400), (1, 0.8, 640, 160), (1, 0.2, 80, 120)];
@@ -202,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn where_arms_are_preferred_for_some_actions_stated_propensities_put_it_right() {
+    fn stated_propensities_correct_for_arms_that_are_preferred_for_some_actions() {
         let [a, b] = preferred();
-        // The version's weights, of which nothing was drawn, do not matter.
+        // No arm was drawn by the version's weights, so that they do not matter.
         let log = [
             Logged { chosen: a.chosen(0.9).collect(), proposed: 1.0 },
             Logged { chosen: b.chosen(0.1).collect(), proposed: 0.0 },
@@ -214,12 +214,12 @@ mod tests {
             assert!((value - 0.7).abs() < 1e-6, "{found:?}");
         }
         assert!(found.interval.contains(0.7) && found.interval.low > 0.58, "{found:?}");
-        // (200/0.2 + 800/0.8) squared over (200/0.04 + 800/0.64), a little less for the splitting.
+        // (200/0.2 + 800/0.8) squared over (200/0.04 + 800/0.64), slightly less because of splitting.
         assert!(found.effective_n > 630.0 && found.effective_n <= 640.0, "{found:?}");
     }
 
     #[test]
-    fn who_reckons_with_smaller_propensities_is_less_sure() {
+    fn expecting_smaller_propensities_widens_the_interval() {
         let [a, b] = preferred();
         let log = [
             Logged { chosen: a.chosen(0.5).collect(), proposed: 0.6 },

@@ -1,16 +1,17 @@
-//! Which of several means is the highest, as far as one can believe today.
+//! The probability of each of several means to be the highest.
 
 use super::capital::Cells;
 
-/// What is believed of a mean: normal, which a mean of many is, after Thompson's rule for rewards
-/// in 0..1 of any shape. Before the first observation it is that of a uniform value.
+/// The posterior distribution of a mean, approximated by a normal distribution, as in Thompson's rule
+/// for rewards between 0 and 1 of any distribution. Before the first observation it has the mean and the
+/// variance of a uniform value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Belief {
     pub mean: f64,
     pub deviation: f64,
 }
 
-/// The belief before anything was seen weighs as much as so many observations.
+/// The prior counts as this many observations.
 const PRIOR_N: f64 = 1.0;
 const PRIOR_MEAN: f64 = 0.5;
 const PRIOR_VARIANCE: f64 = 1.0 / 12.0;
@@ -29,34 +30,33 @@ impl Belief {
     }
 }
 
-/// What is believed of a mean beside others.
+/// How a mean compares with the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Best {
-    /// How probable it is to be the highest. Of all means they sum to 1.
+    /// The probability that it is the highest. The probabilities of all means sum to 1.
     pub probability: f64,
-    /// By how much the highest is expected to exceed it: what is lost by taking it for the best.
+    /// How much the highest is expected to exceed it: the loss if it is used as the best.
     pub expected_loss: f64,
 }
 
-/// Points at which the integral is taken.
-const POINTS: usize = 400;
-/// Deviations on either side of what is integrated over.
+/// The number of points of the numerical integral.
+const POINTS: u32 = 400;
+/// The range of the integral, in deviations on either side.
 const REACH: f64 = 6.0;
 
-/// How each mean stands.
+/// Compares the means with each other.
 pub fn best(beliefs: &[Belief]) -> Vec<Best> {
     let low = beliefs.iter().map(|it| it.mean - REACH * it.deviation).fold(f64::INFINITY, f64::min);
     let high =
         beliefs.iter().map(|it| it.mean + REACH * it.deviation).fold(f64::NEG_INFINITY, f64::max);
-    // Below what the best reaches for sure nothing can be the highest.
+    // A value below what the best certainly exceeds cannot be the highest.
     let floor = beliefs.iter().map(|it| it.mean - REACH * it.deviation).fold(low, f64::max);
-    let step = (high - floor) / POINTS as f64;
+    let step = (high - floor) / f64::from(POINTS);
     let mut before: Vec<f64> = beliefs.iter().map(|it| share_below(it, floor)).collect();
-    // What lies below the floor belongs to whoever is left there; it is next to nothing.
     let mut shares = vec![0.0; beliefs.len()];
     let (mut highest, mut mass) = (0.0, 0.0);
     for index in 1..=POINTS {
-        let x = floor + step * index as f64;
+        let x = floor + step * f64::from(index);
         let now: Vec<f64> = beliefs.iter().map(|it| share_below(it, x)).collect();
         let middles: Vec<f64> =
             before.iter().zip(&now).map(|(a, b)| f64::midpoint(*a, *b)).collect();
@@ -92,23 +92,34 @@ fn share_below(belief: &Belief, x: f64) -> f64 {
     normal_cdf((x - belief.mean) / belief.deviation)
 }
 
-/// The normal distribution function, to within 1.2e-7 (Numerical Recipes, 6.2: erfc).
+/// The standard normal distribution function.
 fn normal_cdf(z: f64) -> f64 {
-    let x = z.abs() / std::f64::consts::SQRT_2;
-    let t = 1.0 / (1.0 + 0.5 * x);
-    const COEFFICIENTS: [f64; 10] = [
-        0.170_872_77,
-        -0.822_152_23,
-        1.488_515_87,
-        -1.135_203_98,
-        0.278_868_07,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_96,
-        1.000_023_68,
-        -1.265_512_23,
-    ];
-    let sum = COEFFICIENTS.iter().fold(0.0, |sum, c| sum * t + c);
-    let erfc = t * (-x * x + sum).exp();
-    if z > 0.0 { 1.0 - 0.5 * erfc } else { 0.5 * erfc }
+    0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, tables 26.1 and 26.2.
+    #[test]
+    fn the_normal_distribution_function_has_the_published_values() {
+        for (z, expected) in [
+            (0.0, 0.5),
+            (1.0, 0.841_344_746_068_543),
+            (2.0, 0.977_249_868_051_821),
+            (3.0, 0.998_650_101_968_370),
+        ] {
+            assert!((normal_cdf(z) - expected).abs() < 1e-14, "{z}");
+            assert!((normal_cdf(-z) - (1.0 - expected)).abs() < 1e-14, "{z}");
+        }
+    }
+
+    #[test]
+    fn the_better_of_two_means_is_the_highest_with_the_probability_of_their_difference() {
+        let beliefs = [(0.5, 0.03), (0.55, 0.04)];
+        let beliefs = beliefs.map(|(mean, deviation)| Belief { mean, deviation });
+        // The difference has the mean 0.05 and the deviation 0.05.
+        assert!((best(&beliefs)[1].probability - 0.841_345).abs() < 1e-3);
+    }
 }

@@ -1,17 +1,18 @@
-//! Where a quantile of durations lies.
+//! The interval of a quantile of durations.
 
 use super::capital::{Cells, Side};
 use super::interval::Interval;
 use super::sample::{Grid, Latency, Sample};
 
-/// Where the `share` quantile (0.5 for the median) lies, in milliseconds, at every look with a
-/// probability of at most `alpha` to be wrong; `None` of nothing.
+/// The interval of the `share` quantile (0.5 for the median) in milliseconds; `None` without
+/// observations. The probability that it is wrong at any look is at most `alpha`. `max_weight` is the
+/// largest weight of an observation.
 ///
-/// As Howard and Ramdas ("Sequential estimation of quantiles with applications to A/B testing and
-/// best-arm identification", arXiv 1906.09712) this asks of each duration whether the share of
-/// actions that took no longer can be `share`, here by betting. Only edges of bins are asked, so
-/// that an interval is up to a bin (9%) wider at either end than it need be. With no upper bound
-/// it ends at the highest edge. Observations may weigh as much as `max_weight`.
+/// As in Howard and Ramdas ("Sequential estimation of quantiles with applications to A/B testing and
+/// best-arm identification", arXiv 1906.09712), each duration is tested: can the share of actions that
+/// took at most this long be `share`? The test is a bet. Only the edges of bins are tested, so that an
+/// interval may be one bin (9%) too wide at either end. Without an upper bound it ends at the highest
+/// edge.
 pub fn quantile_interval(
     sample: &Sample<Latency>,
     max_weight: f64,
@@ -25,7 +26,7 @@ pub fn quantile_interval(
         let edge = Latency::point(edge);
         Cells::mapped(sample, |duration| f64::from(u8::from(duration <= edge))).within(max_weight)
     };
-    // Of edges from below, those where fewer than `share` took no longer come first.
+    // The share of actions up to an edge rises with the edge, so that both ends can be searched.
     let edges = Latency::POINTS;
     let too_low = |edge| up_to(edge).refutes(Side::Below, share, alpha / 2.0);
     let high_enough = |edge| up_to(edge).refutes(Side::Above, share, alpha / 2.0);
@@ -35,7 +36,7 @@ pub fn quantile_interval(
     Some(Interval { low, high: Latency::point(below.min(edges - 1)) })
 }
 
-/// The first of `0..end` for which `holds` no longer does.
+/// The first number of `0..end` for which `holds` is false, or `end`.
 fn partition(end: u16, holds: impl Fn(u16) -> bool) -> u16 {
     let (mut low, mut high) = (0, end);
     while low < high {

@@ -1,4 +1,4 @@
-//! What is kept of observations so that the capital of any constant bet can be worked out.
+//! Samples: the observations, kept such that the capital of any constant bet can be computed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,28 +6,32 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use crate::bins::Bins;
+use crate::number::{Lossy, whole_u16, whole_u64};
 use crate::observation::{MAX_COST_USD, MAX_DURATION_MS, Weight};
 
-/// The points at which a quantity is kept.
+/// The points at which values of one kind are kept.
 pub trait Grid {
+    /// The number of points.
     const POINTS: u16;
 
-    /// The point at or below a value, and how far the value is on the way to the next, in steps of
-    /// 1 / 4,096.
+    /// The point at or below a value, and the position of the value between this point and the next, in
+    /// steps of 1 / 4,096.
     fn place(value: f64) -> (u16, u64);
 
+    /// The value of a point.
     fn point(index: u16) -> f64;
 }
 
-/// A value is on its way from one point to the next in so many steps.
+/// The number of steps between two points of a value.
 pub const SHARES: u64 = 1 << 12;
+/// The number of steps between two points of a weight.
 const WEIGHT_SHARES: u64 = 1 << 16;
-/// What one observation adds, in all. 64 bits hold 2^36 of them; beyond that sums saturate.
+/// The mass of one observation. 64 bits hold 2^36 of them; beyond, sums saturate.
 const WHOLE: u64 = SHARES * WEIGHT_SHARES;
 
-/// Points of the weight 1 / sampleRate: four for each doubling, from 1 to 2^20.
+/// The number of points of the weight 1 / sampleRate: four for each doubling, from 1 to 2^20.
 const WEIGHTS: u16 = 81;
-/// 2^(1/4), 2^(2/4) and 2^(3/4), written out so that all machines agree.
+/// The powers 2^0, 2^(1/4), 2^(2/4) and 2^(3/4), as literals so that all machines agree.
 const QUARTERS: [f64; 4] =
     [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
 
@@ -35,14 +39,14 @@ pub(super) fn weight_point(index: u16) -> f64 {
     QUARTERS[usize::from(index % 4)] * f64::from(1_u32 << (index / 4))
 }
 
-/// Every so many points of the weights are left where a sample is to take less room: one for each
-/// doubling, one for four doublings, the first and the last.
+/// How many points of the weights are merged into one to make a sample smaller: one point remains for
+/// each doubling, one for four doublings, or only the first and the last.
 pub const COARSER: [u16; 3] = [4, 16, WEIGHTS - 1];
 
-/// The last point of the weights that is no greater, but for rounding.
+/// The last point of the weights that does not exceed `weight`.
 fn weight_index(weight: f64) -> u16 {
-    let exponent = (weight.log2() * 4.0).floor().clamp(0.0, f64::from(WEIGHTS - 1)) as u16;
-    // The logarithm may err by a unit in the last place on either side of a point.
+    let exponent = whole_u16((weight.log2() * 4.0).floor().clamp(0.0, f64::from(WEIGHTS - 1)));
+    // The logarithm may be wrong in the last place on either side of a point.
     match exponent {
         index if weight_point(index) > weight => index.saturating_sub(1),
         index if index + 1 < WEIGHTS && weight_point(index + 1) <= weight => index + 1,
@@ -50,39 +54,39 @@ fn weight_index(weight: f64) -> u16 {
     }
 }
 
-/// The point at or below a weight, and the share of the way to the next.
+/// The point at or below a weight, and the position between this point and the next.
 fn place_weight(weight: f64) -> (u16, u64) {
     let index = weight_index(weight);
     if index + 1 >= WEIGHTS {
         return (WEIGHTS - 1, 0);
     }
     let (low, high) = (weight_point(index), weight_point(index + 1));
-    let share = ((weight - low) / (high - low) * WEIGHT_SHARES as f64).round();
-    carry(index, share as u64, WEIGHT_SHARES)
+    let share = ((weight - low) / (high - low) * WEIGHT_SHARES.to_f64()).round();
+    carry(index, whole_u64(share), WEIGHT_SHARES)
 }
 
-/// The same of 1 / propensity, which is kept at the same points.
+/// The same for 1 / propensity, which is kept at the same points.
 pub(super) fn place_inverse(value: f64) -> (u16, f64) {
     let index = weight_index(value).min(WEIGHTS - 2);
     let (low, high) = (weight_point(index), weight_point(index + 1));
     (index, ((value - low) / (high - low)).clamp(0.0, 1.0))
 }
 
-/// What of a mass at a point goes to the further of two others around it.
+/// The part of a mass at a point that moves to the upper of two points around it.
 fn share(class: u16, [low, high]: [u16; 2], mass: u64) -> u64 {
     let (low, high) = (weight_point(low), weight_point(high));
     let share = (weight_point(class) - low) / (high - low);
-    ((mass as f64 * share).round() as u64).min(mass)
+    whole_u64((mass.to_f64() * share).round()).min(mass)
 }
 
 fn carry(index: u16, share: u64, shares: u64) -> (u16, u64) {
     if share >= shares { (index + 1, 0) } else { (index, share) }
 }
 
-/// How much mass lies at each point of (weight, value).
+/// The mass at each point of (weight, value).
 ///
-/// Sums of integers: exactly the same whatever the order of the observations, and however they
-/// were split into parts that were merged. Its size is bounded by the number of points.
+/// The masses are sums of integers: they are exactly the same for every order of the observations, and
+/// for every grouping into samples that are merged. The size is bounded by the number of points.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct Sample<G> {
@@ -96,7 +100,7 @@ impl<G: Grid> Sample<G> {
         self.add_portion(value, weight, |mass| mass);
     }
 
-    /// Adds what `portion` leaves of each part of the observation's mass.
+    /// Adds only a portion of each part of the observation's mass.
     pub(super) fn add_portion(&mut self, value: f64, weight: Weight, portion: impl Fn(u64) -> u64) {
         let (point, share) = G::place(value);
         let (class, weight_share) =
@@ -119,9 +123,9 @@ impl<G: Grid> Sample<G> {
         self.mass.merge(&other.mass);
     }
 
-    /// Keeps the weights at every so many points only, one of [`COARSER`]: what lies between is
-    /// split, as an observation is, so that sums stay what they are and nothing that is estimated
-    /// comes out surer.
+    /// Keeps every `points`-th point of the weights, where `points` is one of [`COARSER`]. The masses
+    /// between are split, like an observation, so that sums do not change and no estimate becomes more
+    /// certain.
     pub fn coarsen(&mut self, points: u16) {
         let mut coarse = Bins::default();
         for (number, mass) in self.mass.iter() {
@@ -137,7 +141,7 @@ impl<G: Grid> Sample<G> {
         self.mass = coarse;
     }
 
-    /// What was added since it was as `earlier`.
+    /// What was added since `earlier`, an earlier state of this sample.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self { mass: self.mass.since(&earlier.mass), grid: PhantomData }
@@ -147,20 +151,20 @@ impl<G: Grid> Sample<G> {
         self.mass.iter().next().is_none()
     }
 
-    /// (weight, value, observations) at each point that has any, by rising weight and value.
+    /// The points with observations as (weight, value, count), sorted by weight and value.
     pub fn points(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         self.mass.iter().map(|(number, mass)| {
             let (class, point) = (number / G::POINTS, number % G::POINTS);
-            (weight_point(class), G::point(point), mass as f64 / WHOLE as f64)
+            (weight_point(class), G::point(point), mass.to_f64() / WHOLE.to_f64())
         })
     }
 
-    /// The weight that none exceeds; 1 of nothing.
+    /// The largest weight; 1 without observations.
     pub fn max_weight(&self) -> f64 {
         self.points().map(|(weight, _, _)| weight).fold(1.0, f64::max)
     }
 
-    /// How many observations there are, however they weigh.
+    /// The number of observations, independent of their weights.
     pub fn n(&self) -> f64 {
         self.points().map(|(_, _, n)| n).sum()
     }
@@ -198,17 +202,18 @@ pub struct RewardScore;
 
 impl RewardScore {
     const STEPS: u16 = 32;
-    /// How far a mean may be off because a value stands at a whole share of a step.
-    pub const RESOLUTION: f64 = 0.5 / (Self::STEPS as f64 * SHARES as f64);
+    /// The largest error of a mean, because values are rounded to steps: half of 1 / (32 x 4,096).
+    pub const RESOLUTION: f64 = 0.5 / 131_072.0;
 }
 
 impl Grid for RewardScore {
     const POINTS: u16 = Self::STEPS + 1;
 
     fn place(value: f64) -> (u16, u64) {
-        let shares = value.clamp(0.0, 1.0) * f64::from(Self::STEPS) * SHARES as f64;
-        let shares = shares.round() as u64;
-        ((shares / SHARES) as u16, shares % SHARES)
+        let shares = value.clamp(0.0, 1.0) * f64::from(Self::STEPS) * SHARES.to_f64();
+        let shares = whole_u64(shares.round());
+        // At most 32, because the value is at most 1.
+        (u16::try_from(shares / SHARES).unwrap_or(Self::STEPS), shares % SHARES)
     }
 
     fn point(index: u16) -> f64 {
@@ -240,7 +245,7 @@ impl Cost {
     const LOWEST: i32 = -30;
     const LAST: u16 = 101;
 
-    /// The lowest point that is no less than a cost.
+    /// The lowest point that is at least `cost`.
     pub fn point_from(cost: f64) -> f64 {
         let (index, share) = Self::place(cost);
         Self::point(if share > 0 { index + 1 } else { index })
@@ -253,7 +258,7 @@ impl Grid for Cost {
     fn place(value: f64) -> (u16, u64) {
         let value = value.clamp(0.0, MAX_COST_USD);
         let half_exponents = ((value.log2() - f64::from(Self::LOWEST)) * 2.0).floor();
-        let mut index = (half_exponents.max(-1.0) + 1.0) as u16;
+        let mut index = whole_u16(half_exponents.max(-1.0) + 1.0);
         while index > 0 && Self::point(index) > value {
             index -= 1;
         }
@@ -261,7 +266,7 @@ impl Grid for Cost {
             index += 1;
         }
         let (low, high) = (Self::point(index), Self::point(index + 1));
-        let share = ((value - low) / (high - low) * SHARES as f64).round() as u64;
+        let share = whole_u64(((value - low) / (high - low) * SHARES.to_f64()).round());
         carry(index, share.min(SHARES), SHARES)
     }
 
@@ -275,8 +280,8 @@ impl Grid for Cost {
     }
 }
 
-/// A duration in milliseconds, in bins whose edges stand 2^(1/8) apart (9%), from 2^-10 on. A bin
-/// holds what is above the edge before and no more than its own.
+/// A duration in milliseconds, in bins whose edges have the ratio 2^(1/8) (9%), from 2^-10 on. A bin
+/// contains the values above the edge before, up to and including its own edge.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency;
 
@@ -291,7 +296,7 @@ impl Grid for Latency {
     fn place(value: f64) -> (u16, u64) {
         let value = value.clamp(0.0, MAX_DURATION_MS);
         let eighths = ((value.log2() - Self::LOWEST) * 8.0).ceil().max(0.0);
-        let mut index = (eighths as u16).min(Self::LAST);
+        let mut index = whole_u16(eighths).min(Self::LAST);
         while index < Self::LAST && Self::point(index) < value {
             index += 1;
         }
@@ -338,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn weights_and_values_keep_their_place(rate in 1e-6..=1.0_f64, value in 0.0..=1.0_f64) {
+        fn a_sample_preserves_the_weight_and_the_value(rate in 1e-6..=1.0_f64, value in 0.0..=1.0_f64) {
             let weight = Weight::from_sample_rate(rate);
             let mut sample = Sample::<RewardScore>::default();
             sample.add(value, weight);
@@ -349,7 +354,7 @@ mod tests {
         }
 
         #[test]
-        fn fewer_weights_keep_sums_and_are_never_surer(
+        fn a_coarser_sample_keeps_sums_and_never_narrows_intervals(
             seen in proptest::collection::vec((0.0..=1.0_f64, 1e-6..=1.0_f64), 1..40),
         ) {
             let mut sample = Sample::<RewardScore>::default();
@@ -363,8 +368,8 @@ mod tests {
             for points in COARSER {
                 let mut coarse = before.clone();
                 coarse.coarsen(points);
-                // What is split is rounded to a whole unit of mass, at most at the highest weight.
-                let rounding = before.points().count() as f64 * coarse.max_weight() / WHOLE as f64;
+                // Splitting rounds to a whole unit of mass, at the highest weight at most.
+                let rounding = before.points().count().to_f64() * coarse.max_weight() / WHOLE.to_f64();
                 for (was, is) in sums(&before).into_iter().zip(sums(&coarse)) {
                     prop_assert!((is - was).abs() <= rounding + 1e-9 * was, "{was} {is}");
                 }
@@ -383,12 +388,12 @@ mod tests {
         fn costs_keep_their_mean(costs in proptest::collection::vec(0.0..2.0_f64, 1..30)) {
             let mut sample = Sample::<Cost>::default();
             costs.iter().for_each(|cost| sample.add(*cost, Weight::ONE));
-            let expected = costs.iter().sum::<f64>() / costs.len() as f64;
+            let expected = costs.iter().sum::<f64>() / costs.len().to_f64();
             prop_assert!((mean(&sample) - expected).abs() < 1e-3 * expected + 1e-9);
         }
 
         #[test]
-        fn a_duration_lies_in_its_bin(value in 0.0..1e9_f64) {
+        fn a_duration_is_within_its_bin(value in 0.0..1e9_f64) {
             let value = value.min(MAX_DURATION_MS);
             let (index, _) = Latency::place(value);
             prop_assert!(value <= Latency::point(index) * (1.0 + 1e-15));
@@ -396,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn order_and_parts_do_not_matter(
+        fn order_and_grouping_do_not_change_a_sample(
             values in proptest::collection::vec((0.0..=1.0_f64, 0.01..=1.0_f64), 0..40), cut in 0..40_usize,
         ) {
             let of = |values: &[(f64, f64)]| {

@@ -1,8 +1,11 @@
+//! Properties of the estimates, and how often they are wrong.
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::number::Lossy;
 use crate::observation::Weight;
 
 fn sample_of<G: Grid>(values: &[f64]) -> Sample<G> {
@@ -29,14 +32,14 @@ fn nothing_is_known_before_the_first_observation() {
 }
 
 #[test]
-fn a_hundred_successes_in_a_row_leave_little_room() {
+fn a_hundred_successes_in_a_row_lead_to_a_narrow_interval() {
     let interval = mean_interval(&cells(&[1.0; 100]), 0.05);
     assert_eq!(interval.high, 1.0);
     assert!(interval.low > 0.92, "{interval:?}");
 }
 
 #[test]
-fn a_clear_difference_is_seen_and_an_unclear_one_is_not() {
+fn a_clear_difference_is_proven_and_an_unclear_one_is_not() {
     let coin = |share: usize, n: usize| -> Vec<f64> {
         (0..n).map(|i| f64::from(u8::from(i * 7 % 10 < share))).collect()
     };
@@ -49,7 +52,7 @@ fn a_clear_difference_is_seen_and_an_unclear_one_is_not() {
 }
 
 #[test]
-fn the_quantiles_lie_around_the_true_ones() {
+fn quantile_intervals_contain_the_true_quantiles() {
     let durations: Vec<f64> = (0..4_000).map(|i| 100.0 + f64::from(i % 1_000)).collect();
     let sample = sample_of::<Latency>(&durations);
     let median = quantile_interval(&sample, 1.0, 0.5, 0.05).unwrap();
@@ -60,31 +63,31 @@ fn the_quantiles_lie_around_the_true_ones() {
 
 proptest! {
     #[test]
-    fn an_interval_is_never_empty_and_stays_within_range(values in values(), alpha in 0.001..0.5_f64) {
+    fn an_interval_is_never_empty_and_stays_within_its_range(values in values(), alpha in 0.001..0.5_f64) {
         let interval = mean_interval(&cells(&values), alpha);
         prop_assert!(0.0 <= interval.low && interval.low <= interval.high && interval.high <= 1.0);
         if !values.is_empty() {
-            prop_assert!(interval.contains(values.iter().sum::<f64>() / values.len() as f64));
+            prop_assert!(interval.contains(values.iter().sum::<f64>() / values.len().to_f64()));
         }
     }
 
     #[test]
-    fn less_error_needs_more_room(values in values(), alpha in 0.001..0.4_f64) {
+    fn a_smaller_error_leads_to_a_wider_interval(values in values(), alpha in 0.001..0.4_f64) {
         let (strict, loose) = (mean_interval(&cells(&values), alpha), mean_interval(&cells(&values), alpha * 2.0));
         prop_assert!(strict.low <= loose.low && strict.high >= loose.high);
     }
 
     #[test]
-    fn twice_the_same_says_more(values in proptest::collection::vec(0.0..=1.0_f64, 5..60)) {
+    fn twice_the_same_observations_lead_to_a_narrower_interval(values in proptest::collection::vec(0.0..=1.0_f64, 5..60)) {
         let once = mean_interval(&cells(&values), 0.05);
         let twice = mean_interval(&cells(&[values.clone(), values].concat()), 0.05);
         prop_assert!(twice.width() <= once.width() + 1e-6, "{once:?} {twice:?}");
     }
 
-    /// Between points the capital is understated, so that intervals are never narrower than
+    /// Splitting between points understates the capital, so that intervals are never narrower than
     /// without a grid.
     #[test]
-    fn a_grid_never_narrows(values in proptest::collection::vec(0.0..=1.0_f64, 1..60)) {
+    fn a_grid_never_narrows_an_interval(values in proptest::collection::vec(0.0..=1.0_f64, 1..60)) {
         let exact = Cells::from_points(values.iter().map(|value| (1.0, *value, 1.0)));
         let (grid, exact) = (mean_interval(&cells(&values), 0.05), mean_interval(&exact, 0.05));
         let slack = RewardScore::RESOLUTION + 1e-6;
@@ -93,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn the_shares_of_being_the_best_sum_to_one(
+    fn the_probabilities_of_being_the_best_sum_to_one(
         arms in proptest::collection::vec((0.0..=1.0_f64, 0.001..0.3_f64), 1..12),
     ) {
         let beliefs: Vec<_> = arms.iter().map(|(mean, deviation)| Belief { mean: *mean, deviation: *deviation }).collect();
@@ -101,8 +104,7 @@ proptest! {
         let sum: f64 = found.iter().map(|it| it.probability).sum();
         prop_assert!((sum - 1.0).abs() < 1e-9, "{found:?}");
         prop_assert!(found.iter().all(|it| (0.0..=1.0).contains(&it.probability)));
-        // The highest is no lower than any, and its mean exceeds that of the likeliest by no more
-        // than the beliefs are unsure.
+        // The expected loss of the best is positive, and at most the sum of all deviations.
         let unsure: f64 = beliefs.iter().map(|it| it.deviation).sum();
         let least = found.iter().map(|it| it.expected_loss).fold(f64::INFINITY, f64::min);
         prop_assert!((0.0..=unsure).contains(&least), "{found:?}");
@@ -110,7 +112,7 @@ proptest! {
 }
 
 #[test]
-fn the_share_of_being_the_best_and_what_is_lost_are_those_of_draws() {
+fn probabilities_and_expected_losses_agree_with_random_draws() {
     let beliefs = [(0.5, 0.05), (0.55, 0.1), (0.4, 0.02)];
     let beliefs = beliefs.map(|(mean, deviation)| Belief { mean, deviation });
     let found = best(&beliefs);
@@ -134,17 +136,18 @@ fn the_share_of_being_the_best_and_what_is_lost_are_those_of_draws() {
     }
 }
 
-/// How often the truth is left at any of 60 looks at up to 3,000 observations. At 5% some 3% is
-/// what betting spends; a share above it by luck has a probability below one in a million.
+/// How often an interval misses the truth at any of 60 looks at up to 3,000 observations. The intervals
+/// are slightly conservative: about 3% at 5%. The probability to exceed the limit by chance is below one
+/// in a million.
 #[test]
-fn the_truth_is_left_no_more_often_than_was_said() {
+fn intervals_miss_the_truth_at_most_as_often_as_documented() {
     let (mut rng, mut left, histories) = (StdRng::seed_from_u64(7), 0, 400);
     for _ in 0..histories {
         let mut sample = Sample::<RewardScore>::default();
         let mut other = Sample::<RewardScore>::default();
         let wrong = (0..60).any(|_| {
             for _ in 0..50 {
-                // A mean of 0.3 over all actions, of which one in ten of the zeros is kept.
+                // A mean of 0.3 over all actions; one in ten of the zeros is kept.
                 let value = f64::from(u8::from(rng.random::<f64>() < 0.3));
                 if value > 0.5 {
                     sample.add(value, Weight::ONE);
@@ -164,11 +167,11 @@ fn the_truth_is_left_no_more_often_than_was_said() {
 }
 
 proptest! {
-    // Each searches thousands of means.
+    // Each case searches thousands of means.
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn a_difference_lies_within_what_the_means_allow(a in values(), b in values()) {
+    fn a_difference_is_within_its_range_and_antisymmetric(a in values(), b in values()) {
         let (a, b) = (cells(&a), cells(&b));
         let apart = difference(&a, &b, 0.05);
         prop_assert!(-1.0 <= apart.low && apart.low <= apart.high && apart.high <= 1.0);
@@ -177,8 +180,8 @@ proptest! {
     }
 }
 
-/// What a gambler owns on average after so many observations, where the share `success` of all
-/// actions succeeds and one in ten successes is kept, who bets that fewer do.
+/// The average capital after `n` observations of a gambler who bets that fewer than the share `success`
+/// of all actions succeed, if exactly that share succeeds and one in ten successes is kept.
 fn average_capital(success: f64, n: i32, cells: impl Fn(Cells) -> Cells) -> f64 {
     let kept = success * 0.1;
     let of_kept = kept / (kept + 1.0 - success);
@@ -196,11 +199,11 @@ fn average_capital(success: f64, n: i32, cells: impl Fn(Cells) -> Cells) -> f64 
 }
 
 #[test]
-fn a_gambler_who_knows_how_much_an_observation_may_weigh_wins_nothing_on_average() {
+fn a_gambler_who_knows_the_largest_weight_wins_nothing_on_average() {
     for (success, n) in [(0.3, 5), (0.5, 25), (0.9, 40)] {
         let fair = average_capital(success, n, |cells| cells.within(10.0));
         assert!((fair - 1.0).abs() < 1e-9, "{success} {n}: {fair}");
-        // Who does not know it wins from what was not kept.
+        // Without knowing the largest weight, the gambler wins from the successes that were not kept.
         let unfair = average_capital(success, n, |cells| cells);
         assert!(unfair > 1.2, "{success} {n}: {unfair}");
     }

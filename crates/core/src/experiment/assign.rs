@@ -1,21 +1,17 @@
-//! Which units the candidate has.
+//! Which units use the candidate.
 
-use sha2::{Digest as _, Sha256};
+use crate::hash::sha256;
 
-/// Whether the candidate of `experiment` has this unit (a user, a session, a request), given the
-/// `share` of units that it is to have, 0 to 1.
+/// Whether this unit (a user, a session, a request) uses the candidate of `experiment`, when the
+/// candidate is given `share` of all units, 0 to 1.
 ///
-/// The rule, for any language: the first four bytes of the SHA-256 of `{experiment}:{unit}` in
-/// UTF-8, read as a big-endian number and divided by 2^32, are below the share. A unit that has the
-/// candidate keeps it while the share rises, and units meet each experiment anew.
+/// The rule, for any language: take the first four bytes of the SHA-256 of `{experiment}:{unit}` in
+/// UTF-8, read them as a big-endian number and divide by 2^32. The unit uses the candidate if the
+/// result is below the share. A unit that uses the candidate keeps it while the share rises, and
+/// each experiment assigns the units independently.
 pub fn takes_candidate(experiment: &str, unit: &str, share: f64) -> bool {
-    let mut hash = Sha256::new();
-    hash.update(experiment.as_bytes());
-    hash.update(b":");
-    hash.update(unit.as_bytes());
-    let hash = hash.finalize();
-    let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-    f64::from(number) / 2_f64.powi(32) < share
+    let [a, b, c, d, ..] = sha256(&[experiment.as_bytes(), b":", unit.as_bytes()]);
+    f64::from(u32::from_be_bytes([a, b, c, d])) / 2_f64.powi(32) < share
 }
 
 #[cfg(test)]
@@ -23,9 +19,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::number::Lossy;
 
     #[test]
-    fn the_rule_is_the_one_that_is_written_down() {
+    fn the_rule_gives_the_documented_numbers() {
         // python3: int(hashlib.sha256("e1:unit-7".encode()).hexdigest()[:8], 16) / 2**32
         for (unit, number) in [("unit-7", 0.027_045), ("unit-8", 0.972_430), ("ünit", 0.055_239)] {
             assert!(!takes_candidate("e1", unit, number), "{unit}");
@@ -34,12 +31,12 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_kept_whatever_the_experiment() {
+    fn the_candidate_gets_its_share_of_units_in_every_experiment() {
         for experiment in ["a", "b"] {
             for share in [0.1, 0.25, 0.5] {
                 let taken = (0..20_000)
                     .filter(|unit| takes_candidate(experiment, &format!("user-{unit}"), share));
-                let found = taken.count() as f64 / 20_000.0;
+                let found = taken.count().to_f64() / 20_000.0;
                 // Five standard errors of a fair draw.
                 assert!((found - share).abs() < 5.0 * (share * (1.0 - share) / 2e4).sqrt());
             }

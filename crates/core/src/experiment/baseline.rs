@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::{DecodeError, Samples};
 
-/// Raised whenever the layout of anything within changes.
+/// Must be raised whenever the stored layout changes.
 const FORMAT: u8 = 1;
 
-/// Only what was observed since is compared: a share that changes while the world changes too would
-/// otherwise make the versions look different.
+/// The samples of both versions at the start of a stage. Only later observations are compared:
+/// otherwise a share that changes while other conditions change, too, would make the versions look
+/// different.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     pub control: Samples,
@@ -27,7 +28,10 @@ impl Baseline {
         postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
     }
 
-    /// Reads what [`Baseline::encode`] wrote, and refuses anything else.
+    /// Reads the bytes that [`Baseline::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.first() {
             Some(&FORMAT) | None => {}

@@ -1,4 +1,4 @@
-//! What is known of two versions, side by side.
+//! The metrics of two versions, side by side.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,19 +6,20 @@ use utoipa::ToSchema;
 use crate::estimate::{
     Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
 };
+use crate::number::whole_u64;
 use crate::stats::Samples;
 
-/// Control and candidate. Every interval is what the decision goes by: each of its ends errs, at
-/// any look, with the probability `tail`.
+/// Control and candidate. The decision uses exactly these intervals: each end of an interval is
+/// wrong, at any look, with at most the probability `tail`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
-    /// Observations of the control ...
+    /// Observations of the control.
     pub control_n: u64,
-    /// ... and of the candidate.
+    /// Observations of the candidate.
     pub candidate_n: u64,
     pub tail: f64,
-    /// Absent until both have been observed; so is each of the following.
+    /// This and the following fields are absent until both versions have observations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reward: Option<Compared>,
@@ -29,13 +30,13 @@ pub struct Comparison {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub p95_latency: Option<Ranges>,
-    /// In US dollars, over the observations that gave a cost.
+    /// In US dollars, over the observations with a cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub cost_usd: Option<Compared>,
 }
 
-/// A mean of both, and by how much the candidate's is higher.
+/// The mean of each version, and the candidate's minus the control's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Compared {
     pub control: Measured,
@@ -43,15 +44,16 @@ pub struct Compared {
     pub change: Measured,
 }
 
-/// A quantile of both.
+/// A quantile of each version.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ranges {
     pub control: Interval,
     pub candidate: Interval,
 }
 
-/// What both samples say. A cost above `max_cost_usd` counts as that, and no sample rate is to be
-/// below `min_sample_rate`. Each end of an interval errs with the probability `tail`.
+/// Compares two samples. A cost above `max_cost_usd` counts as `max_cost_usd`, and no sample rate
+/// may be below `min_sample_rate`. Each end of an interval is wrong with at most the probability
+/// `tail`.
 pub fn compare(
     control: &Samples,
     candidate: &Samples,
@@ -65,8 +67,8 @@ pub fn compare(
     let p95 = |samples: &Samples| quantile_interval(&samples.latency, max_weight, 0.95, 2.0 * tail);
     let ranges = p95(control).zip(p95(candidate));
     Comparison {
-        control_n: control.reward.n().round() as u64,
-        candidate_n: candidate.reward.n().round() as u64,
+        control_n: whole_u64(control.reward.n().round()),
+        candidate_n: whole_u64(candidate.reward.n().round()),
         tail,
         reward: compared([&control.reward, &candidate.reward], max_weight, 1.0, tail),
         success_rate: compared([&control.success, &candidate.success], max_weight, 1.0, tail),
@@ -75,7 +77,7 @@ pub fn compare(
     }
 }
 
-/// Of control and candidate.
+/// `samples` are those of the control and of the candidate.
 fn compared<G: Grid>(
     samples: [&Sample<G>; 2],
     max_weight: f64,
@@ -83,7 +85,7 @@ fn compared<G: Grid>(
     tail: f64,
 ) -> Option<Compared> {
     let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(max_weight));
-    // Both ends of an interval, and so twice what one of them may err.
+    // An interval has two ends, each of which may err with the probability `tail`.
     let alpha = 2.0 * tail;
     let of = |cells: &Cells| Measured::of(cells, alpha, most);
     let (at_control, at_candidate) = (of(&control)?, of(&candidate)?);

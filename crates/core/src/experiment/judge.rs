@@ -1,39 +1,40 @@
-//! What follows from a comparison.
+//! Deciding what follows from a comparison.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Compared, Comparison, GuardConfig, Kind, Metric, STAGES, Void};
+use super::{Compared, Comparison, GuardConfig, Invalidated, Kind, Metric, STAGES};
+use crate::time::{HOUR_MS, MINUTE_MS};
 
-/// Where an experiment stands when it is judged.
+/// The state of an experiment when it is judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting {
     pub kind: Kind,
     pub metric: Metric,
-    /// Of an A/B test, the index into [`STAGES`].
+    /// The index into [`STAGES`] of an A/B test.
     pub stage: usize,
     /// Epoch milliseconds.
     pub started_at: i64,
     pub stage_started_at: i64,
 }
 
-/// What is to become of an experiment.
+/// What follows for an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Judgement {
-    GoOn,
-    /// The candidate is to have more.
+    Continue,
+    /// The candidate gets a larger share of units.
     NextStage,
     /// The candidate is proven to be better.
     Success,
-    /// A watch has seen enough.
+    /// A watch ended without a broken guardrail.
     Passed,
     Breach(Breach),
     NoGain,
     Inconclusive,
-    /// Its versions are not what they must be for it to go on.
-    Void(Void),
+    /// Its versions do not have the required status.
+    Invalidated(Invalidated),
 }
 
 /// A guardrail that is proven to be broken.
@@ -41,12 +42,13 @@ pub enum Judgement {
 #[serde(rename_all = "camelCase")]
 pub struct Breach {
     pub guardrail: Guardrail,
-    /// What was allowed: a fall of so much, or so many times the control's.
+    /// The limit: the largest fall, or the largest ratio to the control.
     pub allowed: f64,
-    /// What is proven to be exceeded by: the least fall, or the least ratio, that the data allow.
+    /// The smallest fall, or the smallest ratio, that the data allow.
     pub proven: f64,
 }
 
+/// A metric that must not get worse by more than a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Guardrail {
@@ -68,21 +70,18 @@ impl fmt::Display for Breach {
             }
             Guardrail::P95Latency => write!(
                 f,
-                "the 95th percentile of durations is at least {proven:.2} times what it was; \
+                "the 95th percentile of durations is at least {proven:.2} times the control's; \
                  {allowed} times is allowed"
             ),
             Guardrail::CostUsd => write!(
                 f,
-                "the mean cost is at least {proven:.2} times what it was; {allowed} times is allowed"
+                "the mean cost is at least {proven:.2} times the control's; {allowed} times is allowed"
             ),
         }
     }
 }
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-
-/// What is to become of an experiment that stands so, at `now` (epoch milliseconds).
+/// Decides what follows for an experiment at `now` (epoch milliseconds).
 pub fn judge(
     setting: &Setting,
     config: &GuardConfig,
@@ -94,12 +93,12 @@ pub fn judge(
     }
     let is_over = config.is_over(setting.started_at, now);
     match setting.kind {
-        Kind::Watch => watched(setting, config, comparison, is_over, now),
-        Kind::Ab => tested(setting, config, comparison, is_over, now),
+        Kind::Watch => judge_watch(setting, config, comparison, is_over, now),
+        Kind::Ab => judge_ab(setting, config, comparison, is_over, now),
     }
 }
 
-fn watched(
+fn judge_watch(
     setting: &Setting,
     config: &GuardConfig,
     comparison: &Comparison,
@@ -114,11 +113,11 @@ fn watched(
     match (long && known, is_over) {
         (true, _) => Judgement::Passed,
         (_, true) => Judgement::Inconclusive,
-        _ => Judgement::GoOn,
+        _ => Judgement::Continue,
     }
 }
 
-fn tested(
+fn judge_ab(
     setting: &Setting,
     config: &GuardConfig,
     comparison: &Comparison,
@@ -136,10 +135,11 @@ fn tested(
     let proven = gain.is_some_and(|gain| gain.low > 0.0 && gain.estimate >= config.min_effect);
     match (enough, is_last) {
         (true, true) if proven => Judgement::Success,
-        // Time runs out also where a next stage is due, which the kill switch may have held back.
+        // The time limit also applies when the next stage is due: the kill switch may have
+        // delayed that stage.
         _ if is_over => Judgement::Inconclusive,
         (true, false) => Judgement::NextStage,
-        _ => Judgement::GoOn,
+        _ => Judgement::Continue,
     }
 }
 

@@ -1,62 +1,79 @@
-//! Comparing two versions of a policy while both, or one after the other, are in use.
+//! Comparing two versions of a policy in production.
 //!
-//! An experiment is one of two kinds. In an *A/B test* the active version, the control, names a
-//! candidate and the share of units that it is to have; the share rises by stages, and what is
-//! compared was observed side by side. A *watch* follows a version that became active at once, and
-//! compares it with the one that it replaced: before with after, which is weaker, since the world
-//! may have changed as well.
+//! An experiment has one of two [kinds](Kind):
 //!
-//! Either ends early where a guardrail is proven to be broken. All that is claimed comes from
-//! intervals that hold at every look ([`crate::estimate`]), so that looking each minute
-//! costs nothing.
+//! - An **A/B test** runs both versions at the same time. The active version is the control; it
+//!   names a draft as the candidate and the share of units that use it. The share rises by
+//!   [stages](STAGES).
+//! - A **watch** follows a version that was activated for all units at once, and compares it with
+//!   the version that it replaced. Comparing before with after is weaker, because other conditions
+//!   may have changed as well.
+//!
+//! [`compare()`] measures both versions, and [`judge()`] decides what follows: continue, the next
+//! stage, or an end. Either kind ends early when a [guardrail](Guardrail) is proven to be broken.
+//! Every claim is based on intervals that hold at every look ([`crate::estimate`]), so that an
+//! experiment may be judged as often as every minute.
 
 mod assign;
 mod baseline;
 mod compare;
-mod footing;
 mod judge;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod validity;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 use utoipa::ToSchema;
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
 pub use compare::{Compared, Comparison, Ranges, compare};
-pub use footing::{Footing, Void};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
+pub use validity::{Invalidated, VersionStatuses};
 pub use verdict::{Effect, Promise, Promised, Verdict};
 
-/// Whether both versions are in use at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Whether both versions are used at the same time.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Kind {
     Ab,
     Watch,
 }
 
-/// Where an experiment stands. All but the first two are ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+}
+
+/// The status of an experiment. Every status except the first two is final.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Status {
     Running,
-    /// The candidate is proven to be better, and waits for somebody to activate it.
+    /// The candidate is proven to be better and awaits approval.
     Succeeded,
-    /// The candidate became the active version; or, of a watch, it stays.
+    /// The candidate became the active version; in a watch, it remains active.
     Passed,
-    /// A guardrail was broken: the candidate was taken back.
+    /// A guardrail was broken and the candidate was rolled back.
     Breached,
-    /// The candidate is proven to gain less than was asked of it.
+    /// The candidate is proven to gain less than required.
     NoGain,
-    /// Time ran out.
+    /// The time limit was reached.
     Inconclusive,
-    /// Somebody ended it.
+    /// An admin ended it.
     Stopped,
-    /// Another version became active meanwhile.
+    /// Another version became active.
     Superseded,
 }
 
@@ -66,15 +83,6 @@ impl Status {
     }
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Passed => "passed",
-            Self::Breached => "breached",
-            Self::NoGain => "noGain",
-            Self::Inconclusive => "inconclusive",
-            Self::Stopped => "stopped",
-            Self::Superseded => "superseded",
-        }
+        self.into_str()
     }
 }

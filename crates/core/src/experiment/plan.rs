@@ -1,22 +1,44 @@
-//! What an experiment is held to.
+//! The configuration of experiments: stages, metric, guardrails and limits.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 use crate::estimate::Measured;
+use crate::number::Lossy;
 use crate::observation::MIN_SAMPLE_RATE;
+use crate::time::DAY_MS;
+use crate::variants::UnknownVariant;
 
-/// The shares of units that the candidate of an A/B test has, one after the other. After the last
-/// it has all of them: it is the active version.
+/// The share of units that the candidate of an A/B test gets, stage by stage. After the last stage
+/// the candidate becomes the active version, which all units use.
 pub const STAGES: [f64; 3] = [0.10, 0.25, 0.50];
 
-const DAY_MS: i64 = 24 * 3_600_000;
-
-/// What the candidate of an A/B test is to do better at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The metric that the candidate of an A/B test must improve.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(
+    serialize_all = "camelCase",
+    const_into_str,
+    parse_err_ty = UnknownVariant,
+    parse_err_fn = unknown_metric
+)]
 pub enum Metric {
     /// The mean reward, the higher the better.
     #[default]
@@ -31,14 +53,10 @@ impl Metric {
     pub const ALL: [Self; 3] = [Self::Reward, Self::SuccessRate, Self::CostUsd];
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reward => "reward",
-            Self::SuccessRate => "successRate",
-            Self::CostUsd => "costUsd",
-        }
+        self.into_str()
     }
 
-    /// By how much the candidate is better, in units of the metric.
+    /// How much better the candidate is, in units of the metric.
     pub fn gain(self, comparison: &Comparison) -> Option<Measured> {
         let change = match self {
             Self::Reward => comparison.reward?.change,
@@ -52,7 +70,11 @@ impl Metric {
     }
 }
 
-/// How much worse a candidate may be: more, once proven, takes it back.
+fn unknown_metric(text: &str) -> UnknownVariant {
+    UnknownVariant::new::<Metric>("metric", text)
+}
+
+/// How much worse a candidate may be. A candidate that is proven to be worse is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Guardrails {
@@ -60,9 +82,9 @@ pub struct Guardrails {
     pub reward: f64,
     /// How far the success rate may fall, 0 to 1.
     pub success_rate: f64,
-    /// How many times the control's the 95th percentile of durations may be.
+    /// The largest ratio of the 95th percentile of durations to the control's.
     pub p95_latency: f64,
-    /// How many times the control's the mean cost may be.
+    /// The largest ratio of the mean cost to the control's.
     pub cost_usd: f64,
 }
 
@@ -76,21 +98,21 @@ impl Default for Guardrails {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GuardConfig {
-    /// The probability of any wrong claim in an experiment.
+    /// The probability that an experiment makes any wrong claim.
     pub alpha: f64,
     pub guardrails: Guardrails,
-    /// The smallest gain that is worth having, in units of the metric: an A/B test ends where it is
-    /// proven that there is less, and a watch once the gain in mean reward is known to within this.
+    /// The smallest gain that matters, in units of the metric. An A/B test ends when the gain is
+    /// proven to be smaller; a watch may end once the gain in mean reward is known to within this.
     pub min_effect: f64,
-    /// The smallest `sampleRate` of components, as in [`PolicyTuning`](crate::tuning::PolicyTuning).
+    /// The smallest `sampleRate` of components: intervals are valid only if no rate is smaller.
     pub min_sample_rate: f64,
-    /// A stage lasts at least until the candidate has been observed as often ...
+    /// A stage lasts at least until the candidate has this many observations.
     pub min_samples: u64,
-    /// ... and as long.
+    /// A stage lasts at least this long.
     pub stage_minutes: u32,
     /// A watch lasts at least this long.
     pub watch_hours: u32,
-    /// Neither lasts longer.
+    /// An A/B test or a watch ends after this many days at the latest.
     pub max_days: u32,
 }
 
@@ -109,6 +131,7 @@ impl Default for GuardConfig {
     }
 }
 
+/// A field of [`GuardConfig`] that is out of range.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("guard {field} is {value}, must be between {min} and {max}")]
 pub struct GuardConfigError {
@@ -119,23 +142,23 @@ pub struct GuardConfigError {
 }
 
 impl GuardConfig {
-    /// Ends of intervals that the claims of one look rest on, at most. A guardrail of reward or
-    /// success rests on one; of latency or cost on two, the control's and the candidate's; that
-    /// there is a gain, and that there is none worth having, on one each, and what a verdict says
-    /// of the reward on its two. Of these nine some are the same, whatever the metric is.
+    /// The most interval ends that the claims of one look are based on. A guardrail of reward or
+    /// success uses one end; a guardrail of latency or cost uses two, the control's and the
+    /// candidate's. The claims "there is a gain" and "the gain is too small" use one each, and a
+    /// verdict on the reward uses two. Some of these nine are the same end, whatever the metric is.
     const ENDS: f64 = 9.0;
 
-    /// The probability of error of each end of each interval. What was observed before a stage is
-    /// left out, so that each stage makes its claims anew.
+    /// The probability of error of each end of each interval. A stage ignores what was observed
+    /// before it, so that each stage makes its own claims and needs its own part of `alpha`.
     pub fn tail(&self, kind: Kind) -> f64 {
         let stages = match kind {
             Kind::Ab => STAGES.len(),
             Kind::Watch => 1,
         };
-        self.alpha / (Self::ENDS * stages as f64)
+        self.alpha / (Self::ENDS * stages.to_f64())
     }
 
-    /// Whether an experiment that began then has lasted as long as it may.
+    /// Whether an experiment that began at `started_at` has reached its time limit.
     pub fn is_over(&self, started_at: i64, now: i64) -> bool {
         now.saturating_sub(started_at) >= i64::from(self.max_days) * DAY_MS
     }
@@ -150,11 +173,11 @@ impl GuardConfig {
             ("guardrails.costUsd", rails.cost_usd, 1.0, 1e6),
             ("minEffect", self.min_effect, 0.0, 1.0),
             ("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0),
-            ("minSamples", self.min_samples as f64, 1.0, 1e12),
+            ("minSamples", self.min_samples.to_f64(), 1.0, 1e12),
             ("maxDays", f64::from(self.max_days), 1.0, 365.0),
         ];
         for (field, value, min, max) in ranges {
-            // NaN lies within no range.
+            // A range contains no NaN.
             if !(min..=max).contains(&value) {
                 return Err(GuardConfigError { field, value, min, max });
             }

@@ -1,14 +1,16 @@
+//! Experiments on versions whose truth is known.
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::estimate::{Interval, Measured};
+use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome};
 use crate::reward::{RewardConfig, score};
 use crate::stats::Samples;
-
-const HOUR: i64 = 3_600_000;
+use crate::time::HOUR_MS;
 
 /// What a version does: how often it succeeds, how long it takes, what it costs.
 #[derive(Clone, Copy)]
@@ -20,7 +22,7 @@ struct Truth {
 
 const USUAL: Truth = Truth { success: 0.9, latency_ms: 800.0, cost_usd: 0.01 };
 
-fn observe(samples: &mut Samples, truth: Truth, n: usize, random: &mut StdRng) {
+fn observe(samples: &mut Samples, truth: Truth, n: u64, random: &mut StdRng) {
     for _ in 0..n {
         let spread = random.random_range(0.5..1.5);
         let success = random.random_bool(truth.success);
@@ -34,9 +36,9 @@ fn observe(samples: &mut Samples, truth: Truth, n: usize, random: &mut StdRng) {
     }
 }
 
-/// An A/B test that is judged each hour until it ends, with an equal number of observations an
-/// hour for both; what became of it, and after how many observations of the candidate.
-fn run(kind: Kind, candidate: Truth, per_hour: usize, seed: u64) -> (Judgement, u64) {
+/// Runs an experiment that is judged each hour until it ends. Returns its end, and the number of
+/// observations of the candidate until then.
+fn run(kind: Kind, candidate: Truth, per_hour: u64, seed: u64) -> (Judgement, u64) {
     let config = GuardConfig { max_days: 3, ..GuardConfig::default() };
     let mut random = StdRng::seed_from_u64(seed);
     let mut setting =
@@ -49,17 +51,17 @@ fn run(kind: Kind, candidate: Truth, per_hour: usize, seed: u64) -> (Judgement, 
     let mut seen = 0;
     for hour in 1.. {
         let share = if kind == Kind::Ab { STAGES[setting.stage] } else { 1.0 };
-        let n = (per_hour as f64 * share) as usize;
+        let n = whole_u64(per_hour.to_f64() * share);
         observe(&mut a, USUAL, per_hour - n, &mut random);
         observe(&mut b, candidate, n, &mut random);
-        seen += n as u64;
+        seen += n;
         let (control, candidate) = (a.since(&base.control), b.since(&base.candidate));
         let comparison = compare(&control, &candidate, 0.1, 1.0, config.tail(kind));
-        match judge(&setting, &config, &comparison, hour * HOUR) {
-            Judgement::GoOn => {}
+        match judge(&setting, &config, &comparison, hour * HOUR_MS) {
+            Judgement::Continue => {}
             Judgement::NextStage => {
                 setting.stage += 1;
-                setting.stage_started_at = hour * HOUR;
+                setting.stage_started_at = hour * HOUR_MS;
                 base = Baseline { control: a.clone(), candidate: b.clone() };
             }
             end => return (end, seen),
@@ -69,13 +71,13 @@ fn run(kind: Kind, candidate: Truth, per_hour: usize, seed: u64) -> (Judgement, 
 }
 
 #[test]
-fn a_regression_is_taken_back_and_an_improvement_succeeds() {
+fn a_regression_is_rolled_back_and_an_improvement_succeeds() {
     let worse = Truth { success: 0.7, ..USUAL };
     let better = Truth { success: 0.97, ..USUAL };
     for seed in 0..3 {
         for kind in [Kind::Ab, Kind::Watch] {
             let (end, seen) = run(kind, worse, 500, seed);
-            // That there is no gain may be proven before that there is a loss of more than is allowed.
+            // "No gain" may be proven before the loss is proven to exceed the guardrail.
             let rolled_back = match kind {
                 Kind::Ab => matches!(end, Judgement::Breach(_) | Judgement::NoGain),
                 Kind::Watch => matches!(end, Judgement::Breach(_)),
@@ -87,19 +89,19 @@ fn a_regression_is_taken_back_and_an_improvement_succeeds() {
 }
 
 #[test]
-fn each_guardrail_is_told_by_its_name() {
+fn each_guardrail_is_named_by_its_breach() {
     let of = |truth| match run(Kind::Watch, truth, 500, 7).0 {
         Judgement::Breach(breach) => breach.guardrail,
         end => panic!("{end:?}"),
     };
     assert_eq!(of(Truth { cost_usd: 0.014, ..USUAL }), Guardrail::CostUsd);
     assert_eq!(of(Truth { latency_ms: 1_300.0, ..USUAL }), Guardrail::P95Latency);
-    // The reward of a success is so much above that of a failure that it tells first.
+    // The reward reacts strongly to the success rate, so that its guardrail breaks first.
     assert_eq!(of(Truth { success: 0.8, ..USUAL }), Guardrail::Reward);
 }
 
 #[test]
-fn where_nothing_differs_nothing_is_claimed() {
+fn equal_versions_lead_to_no_claim() {
     for seed in 0..2 {
         for kind in [Kind::Ab, Kind::Watch] {
             let (end, seen) = run(kind, USUAL, 200, seed);
@@ -111,7 +113,7 @@ fn where_nothing_differs_nothing_is_claimed() {
 }
 
 #[test]
-fn a_stage_lasts_until_time_and_observations_suffice() {
+fn a_stage_lasts_until_both_its_minutes_and_its_samples_are_reached() {
     let config = GuardConfig::default();
     let setting = Setting {
         kind: Kind::Ab,
@@ -127,14 +129,14 @@ fn a_stage_lasts_until_time_and_observations_suffice() {
     let at = |b: &Samples, now| {
         judge(&setting, &config, &compare(&a, b, 0.1, 1.0, config.tail(Kind::Ab)), now)
     };
-    assert_eq!(at(&b, HOUR), Judgement::GoOn, "99 observations are too few");
+    assert_eq!(at(&b, HOUR_MS), Judgement::Continue, "99 observations are too few");
     observe(&mut b, USUAL, 1, &mut random);
-    assert_eq!(at(&b, HOUR - 1), Judgement::GoOn, "the hour is not over");
-    assert_eq!(at(&b, HOUR), Judgement::NextStage);
+    assert_eq!(at(&b, HOUR_MS - 1), Judgement::Continue, "the hour is not over");
+    assert_eq!(at(&b, HOUR_MS), Judgement::NextStage);
 }
 
 #[test]
-fn time_runs_out_also_where_a_next_stage_is_due() {
+fn the_time_limit_applies_even_if_the_next_stage_is_due() {
     let config = GuardConfig::default();
     let mut setting = Setting {
         kind: Kind::Ab,
@@ -144,16 +146,16 @@ fn time_runs_out_also_where_a_next_stage_is_due() {
         stage_started_at: 0,
     };
     let known = neutral();
-    let end = 14 * 24 * HOUR;
+    let end = 14 * 24 * HOUR_MS;
     assert_eq!(judge(&setting, &config, &known, end - 1), Judgement::NextStage);
     assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
-    // A clock that goes backwards, and times that no clock shows.
-    assert_eq!(judge(&setting, &config, &known, -1), Judgement::GoOn);
+    // A clock that goes backwards, and times far out of range.
+    assert_eq!(judge(&setting, &config, &known, -1), Judgement::Continue);
     (setting.started_at, setting.stage_started_at) = (i64::MIN, i64::MIN);
     assert_eq!(judge(&setting, &config, &known, end), Judgement::Inconclusive);
 }
 
-/// Two versions of which nothing can be claimed.
+/// A comparison that supports no claim.
 fn neutral() -> Comparison {
     let wide = Measured { estimate: 0.02, low: -0.5, high: 0.5 };
     let compared = Some(Compared { control: wide, candidate: wide, change: wide });
@@ -189,7 +191,7 @@ fn ends(it: &mut Comparison) -> Vec<&mut f64> {
 }
 
 #[test]
-fn the_budget_covers_every_end_of_an_interval_that_a_claim_rests_on() {
+fn the_error_budget_covers_every_interval_end_that_a_claim_uses() {
     let config = GuardConfig::default();
     for kind in [Kind::Ab, Kind::Watch] {
         for metric in Metric::ALL {
@@ -197,7 +199,7 @@ fn the_budget_covers_every_end_of_an_interval_that_a_claim_rests_on() {
             let setting =
                 Setting { kind, metric, stage: stages - 1, started_at: 0, stage_started_at: 0 };
             let claims = |comparison: Comparison| {
-                let judged = judge(&setting, &config, &comparison, 2 * HOUR);
+                let judged = judge(&setting, &config, &comparison, 2 * HOUR_MS);
                 let verdict = Verdict::of("1.0.0", kind, comparison, Some(0.1), 0).unwrap();
                 (judged, verdict.effect, verdict.promise.map(|it| it.kept))
             };
@@ -212,14 +214,14 @@ fn the_budget_covers_every_end_of_an_interval_that_a_claim_rests_on() {
             let count = ends(&mut neutral()).len();
             let used = (0..count).filter(matters).count();
             assert!(used >= 7, "{kind:?} {metric:?}: {used}");
-            let spent = (used * stages) as f64 * config.tail(kind);
+            let spent = (used * stages).to_f64() * config.tail(kind);
             assert!(spent <= config.alpha + 1e-12, "{kind:?} {metric:?}: {spent}");
         }
     }
 }
 
 #[test]
-fn a_verdict_holds_the_promise_against_the_outcome() {
+fn a_verdict_compares_the_promise_with_the_outcome() {
     let mut random = StdRng::seed_from_u64(3);
     let (mut a, mut b) = (Samples::default(), Samples::default());
     observe(&mut a, USUAL, 5_000, &mut random);
@@ -237,7 +239,7 @@ fn a_verdict_holds_the_promise_against_the_outcome() {
 }
 
 #[test]
-fn a_baseline_comes_back_from_storage_and_rubbish_does_not() {
+fn a_baseline_decodes_from_its_own_bytes_and_rejects_others() {
     let mut random = StdRng::seed_from_u64(4);
     let mut baseline = Baseline::default();
     observe(&mut baseline.control, USUAL, 50, &mut random);
@@ -249,9 +251,9 @@ fn a_baseline_comes_back_from_storage_and_rubbish_does_not() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Control and candidate exchanged, each change is its own mirror image.
+    /// Exchanging control and candidate mirrors every change.
     #[test]
-    fn a_comparison_is_fair_to_both(n in 1..60_usize, m in 1..60_usize, seed: u64) {
+    fn a_comparison_treats_both_versions_alike(n in 1..60_u64, m in 1..60_u64, seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
         let (mut a, mut b) = (Samples::default(), Samples::default());
         observe(&mut a, USUAL, n, &mut random);

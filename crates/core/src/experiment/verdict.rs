@@ -1,6 +1,7 @@
-//! What an activation did, against what was promised.
+//! What an activation did, compared with what the proposal promised.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
@@ -13,19 +14,22 @@ pub struct Verdict {
     pub at: i64,
     /// The version that it is compared with.
     pub against: String,
-    /// Whether both were in use at a time (`ab`), or one after the other (`watch`).
+    /// Whether both versions were used at the same time (`ab`) or one after the other (`watch`).
     pub kind: Kind,
     pub effect: Effect,
-    /// Absent where nothing was promised.
+    /// Absent if the proposal promised nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub promise: Option<Promise>,
     pub comparison: Comparison,
 }
 
-/// What it did to the mean reward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The effect on the mean reward.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Effect {
     Better,
     Worse,
@@ -33,7 +37,7 @@ pub enum Effect {
     Unclear,
 }
 
-/// What was promised of the mean reward, and whether it came.
+/// The promised gain in mean reward, and whether the version delivered it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Promise {
     /// The gain that the proposal expected.
@@ -41,19 +45,23 @@ pub struct Promise {
     pub kept: Promised,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Whether a promise was kept.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Promised {
-    /// There is a gain, and as much as was promised is not refuted.
+    /// There is a gain, and the data allow it to be as large as promised.
     Kept,
-    /// There is proven to be less than was promised.
+    /// The gain is proven to be smaller than promised.
     Broken,
     /// The data allow either.
     Unclear,
 }
 
 impl Verdict {
-    /// `None` while one of the versions has not been observed.
+    /// `None` until both versions have observations.
     pub fn of(
         against: impl Into<String>,
         kind: Kind,
@@ -81,20 +89,12 @@ impl Verdict {
 
 impl Effect {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::Unclear => "unclear",
-        }
+        self.into_str()
     }
 }
 
 impl Promised {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kept => "kept",
-            Self::Broken => "broken",
-            Self::Unclear => "unclear",
-        }
+        self.into_str()
     }
 }

@@ -1,8 +1,8 @@
-//! How a document's fields are read, whatever it is made of.
+//! Reading the fields of a document, independent of its format.
 
 use serde_json::Value;
 
-/// A field's value, as far as an observation cares.
+/// The value of a field, reduced to the types that an observation uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar<'a> {
     Null,
@@ -10,7 +10,7 @@ pub enum Scalar<'a> {
     Int(i64),
     Double(f64),
     Str(&'a str),
-    /// Anything else, by the name of its type ("a map", "a timestamp").
+    /// Any other type, by its name ("a map", "a timestamp").
     Other(&'static str),
 }
 
@@ -26,7 +26,7 @@ impl Scalar<'_> {
     }
 }
 
-/// A document: JSON here, Firestore's values in the store.
+/// A document: JSON in this crate, Firestore's values in the store.
 pub trait Fields {
     fn field(&self, name: &str) -> Option<Scalar<'_>>;
 }

@@ -1,7 +1,8 @@
-//! An observation: what a component saw of one thing it did.
+//! Observations: what a component recorded about one action.
 //!
-//! Whatever leaves [`Observation::parse`] is sound: finite numbers within sense, a known outcome,
-//! a named component. Code that takes an [`Observation`] need not check again.
+//! [`Observation::parse`] is the only way to make one from a document, and it checks everything:
+//! numbers are finite and within their bounds, the outcome is known, the component is named. Code
+//! that takes an [`Observation`] need not check again. A document that fails is a [`Rejection`].
 
 mod fields;
 mod parse;
@@ -10,23 +11,44 @@ mod rejection;
 mod tests;
 mod weight;
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 pub use fields::{Fields, Scalar};
 pub use parse::{
     MAX_AHEAD_OF_WRITING_MS, MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS,
     MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_PROPENSITY, MIN_SAMPLE_RATE, MIN_TS, Origin,
 };
-pub use rejection::{Problem, Rejection};
+pub use rejection::{Rejection, RejectionReason};
 pub use weight::Weight;
 pub(crate) use weight::units_to_f64;
 
+use crate::variants::UnknownVariant;
+
 /// How the action ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(
+    serialize_all = "lowercase",
+    const_into_str,
+    parse_err_ty = UnknownVariant,
+    parse_err_fn = unknown_outcome
+)]
 pub enum Outcome {
     Success,
     Failure,
@@ -37,35 +59,18 @@ impl Outcome {
     pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Timeout];
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Timeout => "timeout",
-        }
+        self.into_str()
     }
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn unknown_outcome(text: &str) -> UnknownVariant {
+    UnknownVariant::new::<Outcome>("outcome", text)
 }
 
-impl FromStr for Outcome {
-    type Err = UnknownOutcome;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| UnknownOutcome(text.to_owned()))
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("outcome is {0:?}, must be success, failure or timeout")]
-pub struct UnknownOutcome(pub String);
-
-/// Serializes to the document that a component would have written: camelCase, absent fields
-/// left out. It does not deserialize: [`Observation::parse`] is the only way in from outside.
+/// What a component recorded about one action.
+///
+/// It serializes to the document that a component would have written: camelCase, without absent
+/// fields. It does not deserialize, so that every document passes [`Observation::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
@@ -81,28 +86,28 @@ pub struct Observation {
     pub tokens_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
-    /// The policy in force at the time, as `{id}@{version}`.
+    /// The policy version that the action used, as `{id}@{version}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
-    /// The share of such observations that the component keeps; this one stands for `1 / rate`.
+    /// The share of such observations that the component keeps; this one represents `1 / rate`.
     pub sample_rate: f64,
-    /// How probable it was that the component would take this arm for this action, where it did not
-    /// draw by the weights of the policy alone.
+    /// The probability that the component would choose this arm for this action, if it did not draw the
+    /// arm by the weights of the policy alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propensity: Option<f64>,
 }
 
 impl Observation {
-    /// How many observations this one stands for.
+    /// How many actions this observation represents.
     pub fn weight(&self) -> Weight {
         Weight::from_sample_rate(self.sample_rate)
     }
 
-    /// How many actions it stands for if the question is what its arm would have earned had it been
-    /// taken each time: where some arms are preferred for some actions, those that are rarely taken
-    /// count for more. An arm that was drawn by the policy's weights was drawn whatever the action.
+    /// How many actions this observation represents in an estimate of what its arm would earn if it were
+    /// used for every action. If a component prefers some arms for some actions, a rare choice counts
+    /// for more. An arm that is drawn by the policy's weights is drawn independently of the action.
     pub fn weight_of_arm(&self) -> Weight {
         Weight::from_sample_rate(self.sample_rate * self.propensity.unwrap_or(1.0))
     }
@@ -114,7 +119,7 @@ impl Observation {
 
 #[cfg(test)]
 impl Observation {
-    /// One with nothing else in it.
+    /// An observation without optional fields.
     pub(crate) fn at(ts: i64, outcome: Outcome) -> Self {
         Self {
             id: "o".to_owned(),

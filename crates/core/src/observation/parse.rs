@@ -1,36 +1,42 @@
-//! From a document's fields to an [`Observation`], or to the reason why not.
+//! Parsing a document into an [`Observation`], or into the reason why it is not one.
 //!
-//! SDKs differ in what they make of a number (JavaScript writes `234` as an integer and `234.5` as
-//! a double, Python either), so every number field takes both.
+//! SDKs write numbers differently (JavaScript writes `234` as an integer and `234.5` as a double,
+//! Python either), so every number field accepts both.
 
 use super::rejection::quoted;
-use super::{Fields, Observation, Outcome, Problem, Rejection, Scalar};
+use super::{Fields, Observation, Outcome, Rejection, RejectionReason, Scalar};
+use crate::number::{Lossy, whole_i64, whole_u64};
 use crate::policy::PolicyKey;
+use crate::time::{HOUR_MS, MINUTE_MS};
 
-/// How far an observation's `ts` may lie after the moment when Firestore took the document. A
-/// clock that is wrong by more is broken, and what it stamps would be scored that much later.
-pub const MAX_AHEAD_OF_WRITING_MS: i64 = 60 * 60_000;
-/// Seven days. No single action of a component lasts longer than the longest window.
+/// How far the `ts` of an observation may be after the time when Firestore stored the document. A
+/// clock that is further ahead is broken, and its observations would be scored that much later.
+pub const MAX_AHEAD_OF_WRITING_MS: i64 = HOUR_MS;
+/// Seven days: no single action lasts longer than the longest window.
 pub const MAX_DURATION_MS: f64 = 604_800_000.0;
-/// Far above any single action, far below where a sum of costs could lose its cents.
+/// Far above the cost of any action, and far below the size at which sums of costs lose cents.
 pub const MAX_COST_USD: f64 = 1_000_000.0;
+/// Far above the tokens of any action.
 pub const MAX_TOKENS: f64 = 1e12;
-/// 2000-01-01 in epoch milliseconds: before it lie seconds taken for milliseconds.
+/// 2000-01-01 in epoch milliseconds: earlier values are seconds that were taken for milliseconds.
 pub const MIN_TS: i64 = 946_684_800_000;
-/// 2100-01-01 in epoch milliseconds: after it lie microseconds taken for milliseconds.
+/// 2100-01-01 in epoch milliseconds: later values are microseconds that were taken for milliseconds.
 pub const MAX_TS: i64 = 4_102_444_800_000;
-/// One in a million: a single observation may not stand for more than that.
+/// One in a million: a single observation represents at most a million actions.
 pub const MIN_SAMPLE_RATE: f64 = 1e-6;
-/// An arm that is taken less often than this teaches nothing within years.
+/// An arm that is chosen less often would not collect enough observations within years.
 pub const MIN_PROPENSITY: f64 = 1e-3;
-/// Leaves room for escapes and the window's name within the 1,500 bytes of a document id.
+/// Leaves room for escapes and the name of the window within the 1,500 bytes of a document id.
 pub const MAX_COMPONENT_BYTES: usize = 400;
 /// The longest text that Firestore indexes.
 pub const MAX_ERROR_CODE_BYTES: usize = 1_500;
 
 impl Observation {
-    /// Reads the document `id`. A field that is null counts as absent; fields that an
-    /// observation does not have (`meta` above all) are none of its business.
+    /// Parses the document `id`. A field that is null counts as absent, and unknown fields (such as
+    /// `meta`) are ignored.
+    ///
+    /// # Errors
+    /// The first field that is invalid.
     pub fn parse(id: &str, fields: &impl Fields) -> Result<Self, Rejection> {
         let document = Document(fields);
         document.check_id(id)?;
@@ -52,7 +58,7 @@ impl Observation {
     }
 }
 
-/// What can be told of a document that is no observation: whose it is, and of when.
+/// What is known of a document that is not an observation: its component and its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     pub component: Option<String>,
@@ -71,14 +77,17 @@ impl Origin {
 }
 
 impl Observation {
-    /// Refuses a `ts` that lies too far after `written`, when Firestore took the document (epoch
-    /// milliseconds).
+    /// Checks that `ts` is not too far after `written`, the time when Firestore stored the document
+    /// (epoch milliseconds).
+    ///
+    /// # Errors
+    /// A `ts` more than [`MAX_AHEAD_OF_WRITING_MS`] after `written`.
     pub fn check_clock(self, written: i64) -> Result<Self, Rejection> {
         let ahead = self.ts.saturating_sub(written);
         if ahead <= MAX_AHEAD_OF_WRITING_MS {
             return Ok(self);
         }
-        Err(Problem::AheadOfWriting { minutes: ahead / 60_000 }.at("ts"))
+        Err(RejectionReason::AheadOfWriting { minutes: ahead / MINUTE_MS }.at("ts"))
     }
 }
 
@@ -100,19 +109,19 @@ impl<'a, F: Fields> Document<'a, F> {
     fn number(&self, field: &'static str) -> Result<Option<f64>, Rejection> {
         match self.present(field) {
             None => Ok(None),
-            // Above 2^53 the double is not exact, but no bound is near there.
-            Some(Scalar::Int(value)) => Ok(Some(value as f64)),
+            // Above 2^53 the double is not exact, but every bound is far below.
+            Some(Scalar::Int(value)) => Ok(Some(value.to_f64())),
             Some(Scalar::Double(value)) => Ok(Some(value)),
             Some(other) => Err(wrong_type(field, other, "a number")),
         }
     }
 
-    /// A number within bounds; NaN and the infinities lie within none.
+    /// A number within bounds; NaN and the infinities are outside of every bound.
     fn within(&self, field: &'static str, min: f64, max: f64) -> Result<Option<f64>, Rejection> {
         match self.number(field)? {
-            // Adding zero turns -0.0, which passes for 0, into 0.
+            // Adding zero turns -0.0, which is within bounds that start at 0, into 0.
             Some(value) if (min..=max).contains(&value) => Ok(Some(value + 0.0)),
-            Some(value) => Err(Problem::OutOfRange { value, min, max }.at(field)),
+            Some(value) => Err(RejectionReason::OutOfRange { value, min, max }.at(field)),
             None => Ok(None),
         }
     }
@@ -121,7 +130,7 @@ impl<'a, F: Fields> Document<'a, F> {
         match self.text("id")? {
             Some(value) if value != id => {
                 let (value, id) = (quoted(value), quoted(id));
-                Err(Problem::OtherId { value, id }.at("id"))
+                Err(RejectionReason::OtherId { value, id }.at("id"))
             }
             _ => Ok(()),
         }
@@ -129,35 +138,35 @@ impl<'a, F: Fields> Document<'a, F> {
 
     fn timestamp(&self, field: &'static str) -> Result<i64, Rejection> {
         let value = required(field, self.number(field)?)?;
-        let (min, max) = (MIN_TS as f64, MAX_TS as f64);
+        let (min, max) = (MIN_TS.to_f64(), MAX_TS.to_f64());
         if (min..=max).contains(&value) {
-            return Ok(whole(field, value)? as i64);
+            return Ok(whole_i64(whole(field, value)?));
         }
         let unit = [("seconds", 1e3), ("microseconds", 1e-3), ("nanoseconds", 1e-6)]
             .into_iter()
             .find(|(_, to_ms)| (min..=max).contains(&(value * to_ms)));
-        let problem = match unit {
-            Some((unit, _)) => Problem::WrongUnit { value, unit },
-            None => Problem::OutOfRange { value, min, max },
+        let reason = match unit {
+            Some((unit, _)) => RejectionReason::WrongUnit { value, unit },
+            None => RejectionReason::OutOfRange { value, min, max },
         };
-        Err(problem.at(field))
+        Err(reason.at(field))
     }
 
     fn component(&self, field: &'static str) -> Result<&'a str, Rejection> {
         let text = required(field, self.text(field)?)?;
         if text.trim().is_empty() {
-            return Err(Problem::Empty.at(field));
+            return Err(RejectionReason::Empty.at(field));
         }
         at_most(field, text, MAX_COMPONENT_BYTES)?;
         match text.char_indices().find(|(_, it)| it.is_control()) {
-            Some((at, found)) => Err(Problem::ControlCharacter { found, at }.at(field)),
+            Some((at, found)) => Err(RejectionReason::ControlCharacter { found, at }.at(field)),
             None => Ok(text),
         }
     }
 
     fn outcome(&self, field: &'static str) -> Result<Outcome, Rejection> {
         let text = required(field, self.text(field)?)?;
-        let unknown = |_| Problem::UnknownOutcome { value: quoted(text) }.at(field);
+        let unknown = |_| RejectionReason::UnknownOutcome { value: quoted(text) }.at(field);
         text.parse().map_err(unknown)
     }
 
@@ -167,12 +176,12 @@ impl<'a, F: Fields> Document<'a, F> {
 
     fn tokens(&self, field: &'static str) -> Result<Option<u64>, Rejection> {
         match self.within(field, 0.0, MAX_TOKENS)? {
-            Some(value) => Ok(Some(whole(field, value)? as u64)),
+            Some(value) => Ok(Some(whole_u64(whole(field, value)?))),
             None => Ok(None),
         }
     }
 
-    /// No observation may stand for more actions than the smallest sample rate allows.
+    /// No observation may represent more actions than the smallest sample rate allows.
     fn propensity(&self, field: &'static str, sample_rate: f64) -> Result<Option<f64>, Rejection> {
         let least = (MIN_SAMPLE_RATE / sample_rate).clamp(MIN_PROPENSITY, 1.0);
         self.within(field, least, 1.0)
@@ -186,12 +195,12 @@ impl<'a, F: Fields> Document<'a, F> {
             Ok(_) => Ok(Some(text.to_owned())),
             Err(why) => {
                 let (value, why) = (quoted(text), why.to_string());
-                Err(Problem::NotAPolicyVersion { value, why }.at(field))
+                Err(RejectionReason::NotAPolicyVersion { value, why }.at(field))
             }
         }
     }
 
-    /// Codes are names in some systems and numbers (HTTP's 429) in others: both are kept as text.
+    /// Codes are names in some systems and numbers in others (HTTP's 429); both are kept as text.
     fn error_code(&self, field: &'static str) -> Result<Option<String>, Rejection> {
         match self.present(field) {
             None => Ok(None),
@@ -207,18 +216,22 @@ impl<'a, F: Fields> Document<'a, F> {
 }
 
 fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Rejection> {
-    value.ok_or_else(|| Problem::Missing.at(field))
+    value.ok_or_else(|| RejectionReason::Missing.at(field))
 }
 
 fn whole(field: &'static str, value: f64) -> Result<f64, Rejection> {
-    if value.fract() == 0.0 { Ok(value) } else { Err(Problem::Fraction { value }.at(field)) }
+    if value.fract() == 0.0 {
+        Ok(value)
+    } else {
+        Err(RejectionReason::Fraction { value }.at(field))
+    }
 }
 
 fn at_most(field: &'static str, text: &str, max: usize) -> Result<(), Rejection> {
     let bytes = text.len();
-    if bytes <= max { Ok(()) } else { Err(Problem::TooLong { bytes, max }.at(field)) }
+    if bytes <= max { Ok(()) } else { Err(RejectionReason::TooLong { bytes, max }.at(field)) }
 }
 
 fn wrong_type(field: &'static str, found: Scalar<'_>, expected: &'static str) -> Rejection {
-    Problem::WrongType { found: found.type_name(), expected }.at(field)
+    RejectionReason::WrongType { found: found.type_name(), expected }.at(field)
 }

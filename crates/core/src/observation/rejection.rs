@@ -1,17 +1,18 @@
-//! Why a document is not an observation, in words its author can act on.
+//! Why a document is not an observation, with a message that the author can act on.
 
 use thiserror::Error;
 
-/// The first thing found wrong with a document.
+/// The first invalid field of a document.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("{field} {problem}")]
+#[error("{field} {reason}")]
 pub struct Rejection {
     pub field: &'static str,
-    pub problem: Problem,
+    pub reason: RejectionReason,
 }
 
+/// Why a field is invalid. The message continues a sentence that begins with the field.
 #[derive(Clone, Debug, PartialEq, Error)]
-pub enum Problem {
+pub enum RejectionReason {
     #[error("is missing")]
     Missing,
     #[error("is empty")]
@@ -25,7 +26,7 @@ pub enum Problem {
     #[error("is {value}, which looks like {unit}: must be epoch milliseconds")]
     WrongUnit { value: f64, unit: &'static str },
     #[error(
-        "lies {minutes} minutes after the document was written, must lie at most 60: check the \
+        "is {minutes} minutes after the document was written, must be at most 60: check the \
          component's clock"
     )]
     AheadOfWriting { minutes: i64 },
@@ -33,7 +34,7 @@ pub enum Problem {
     UnknownOutcome { value: String },
     #[error("is {bytes} bytes long, must be at most {max}")]
     TooLong { bytes: usize, max: usize },
-    #[error("holds the control character {found:?} at byte {at}, must hold none")]
+    #[error("contains the control character {found:?} at byte {at}, must contain none")]
     ControlCharacter { found: char, at: usize },
     #[error("is {value}, must equal the document's id {id} or be left out")]
     OtherId { value: String, id: String },
@@ -41,16 +42,16 @@ pub enum Problem {
     NotAPolicyVersion { value: String, why: String },
 }
 
-impl Problem {
+impl RejectionReason {
     pub(super) const fn at(self, field: &'static str) -> Rejection {
-        Rejection { field, problem: self }
+        Rejection { field, reason: self }
     }
 }
 
-/// Longest piece of a foreign text that a message quotes.
+/// The longest part of a value that a message quotes.
 const MAX_QUOTED_CHARS: usize = 80;
 
-/// The text quoted and escaped, cut where it would make the message unreadable.
+/// The text quoted and escaped, and cut if it would make the message unreadable.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED_CHARS) {
         None => format!("{text:?}"),

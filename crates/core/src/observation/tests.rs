@@ -1,3 +1,5 @@
+//! Parsing valid and invalid documents.
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -28,12 +30,12 @@ fn parse(change: Value) -> Result<Observation, Rejection> {
     Observation::parse(ID, &document(change))
 }
 
-fn refusal(change: Value) -> String {
+fn rejection(change: Value) -> String {
     parse(change).unwrap_err().to_string()
 }
 
 #[test]
-fn the_specifications_document_is_an_observation() {
+fn the_documented_example_is_an_observation() {
     let observation = parse(json!({})).unwrap();
     let expected = Observation {
         id: ID.to_owned(),
@@ -53,7 +55,7 @@ fn the_specifications_document_is_an_observation() {
 }
 
 #[test]
-fn integers_and_whole_doubles_are_the_same_number() {
+fn integers_and_whole_doubles_are_equal() {
     let doubles = json!({"ts": 1.734e12, "tokensIn": 150.0, "durationMs": 234.0});
     assert_eq!(parse(doubles), parse(json!({})));
 }
@@ -66,11 +68,11 @@ fn null_counts_as_absent() {
     assert_eq!(observation.propensity, None);
     assert_eq!((observation.tokens_in, observation.cost_usd), (None, None));
     assert_eq!(observation.sample_rate, 1.0);
-    assert_eq!(refusal(json!({"component": null})), "component is missing");
+    assert_eq!(rejection(json!({"component": null})), "component is missing");
 }
 
 #[test]
-fn an_observation_stands_for_what_was_not_recorded_and_an_arm_for_what_went_to_others() {
+fn an_observation_is_weighted_by_sample_rate_and_propensity() {
     let observation = parse(json!({"sampleRate": 0.5, "propensity": 0.25})).unwrap();
     assert_eq!(observation.propensity, Some(0.25));
     assert_eq!(observation.weight().as_f64(), 2.0);
@@ -80,7 +82,7 @@ fn an_observation_stands_for_what_was_not_recorded_and_an_arm_for_what_went_to_o
 }
 
 #[test]
-fn unknown_fields_are_left_alone() {
+fn unknown_fields_are_ignored() {
     assert!(parse(json!({"meta": {"from": 1}, "extra": [1, 2]})).is_ok());
 }
 
@@ -94,7 +96,7 @@ fn an_error_code_may_be_a_number() {
 }
 
 #[test]
-fn a_refusal_names_field_value_and_bound() {
+fn a_rejection_names_field_value_and_bound() {
     let cases = [
         (json!({"durationMs": -3}), "durationMs is -3, must be between 0 and 604800000"),
         (
@@ -134,7 +136,7 @@ fn a_refusal_names_field_value_and_bound() {
         (json!({"component": "x".repeat(401)}), "component is 401 bytes long, must be at most 400"),
         (
             json!({"component": "a\nb"}),
-            "component holds the control character '\\n' at byte 1, must hold none",
+            "component contains the control character '\\n' at byte 1, must contain none",
         ),
         (
             json!({"id": "other"}),
@@ -142,16 +144,16 @@ fn a_refusal_names_field_value_and_bound() {
         ),
         (
             json!({"policyVersion": "router-core"}),
-            "policyVersion is \"router-core\", must be {id}@{version} such as router-core@1.0.0: no @ between id and version",
+            "policyVersion is \"router-core\", must be {id}@{version} such as router-core@1.0.0: there is no @ between id and version",
         ),
     ];
     for (change, message) in cases {
-        assert_eq!(refusal(change), message);
+        assert_eq!(rejection(change), message);
     }
 }
 
 #[test]
-fn a_number_that_is_none_is_refused() {
+fn nan_and_infinities_are_rejected() {
     struct Costs(f64);
     impl Fields for Costs {
         fn field(&self, name: &str) -> Option<Scalar<'_>> {
@@ -174,18 +176,18 @@ fn a_number_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_required_field_that_is_missing_is_named() {
+fn a_missing_required_field_is_named() {
     for field in ["ts", "component", "outcome", "durationMs"] {
         let mut fields = document(json!({}));
         fields.remove(field);
         let rejection = Observation::parse(ID, &fields).unwrap_err();
-        assert_eq!(rejection, Rejection { field, problem: Problem::Missing });
+        assert_eq!(rejection, Rejection { field, reason: RejectionReason::Missing });
     }
 }
 
 #[test]
 fn a_long_value_is_cut_in_the_message() {
-    let message = refusal(json!({"outcome": "é".repeat(10_000)}));
+    let message = rejection(json!({"outcome": "é".repeat(10_000)}));
     assert!(message.len() < 300, "{message}");
     assert!(message.contains("20000 bytes"), "{message}");
 }
@@ -204,7 +206,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_is_accepted_reads_back_the_same(
+    fn every_accepted_document_round_trips(
         duration_ms in 0.0..MAX_DURATION_MS,
         cost_usd in prop::option::of(0.0..MAX_COST_USD),
         tokens_in in prop::option::of(0_u64..1_000_000_000_000),
@@ -220,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn no_value_breaks_the_parser(
+    fn an_invalid_value_is_rejected_by_its_field(
         field in prop::sample::select(vec!["id", "ts", "component", "outcome", "durationMs",
             "tokensIn", "tokensOut", "costUsd", "policyVersion", "errorCode", "sampleRate"]),
         value in any_value(),

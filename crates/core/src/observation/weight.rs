@@ -1,16 +1,17 @@
-//! How many observations a sampled one stands for.
+//! The weight of an observation: how many actions it represents.
 
 use serde::{Deserialize, Serialize};
 
 use super::MIN_SAMPLE_RATE;
+use crate::number::{Lossy, whole_u64};
 
 /// The weight 1 / sampleRate in units of 2^-20.
 ///
-/// Fixed point rather than a double so that sums are exact: the same observations give the same
-/// statistics whatever the order and grouping in which they were added. The rounding is below one
-/// part in two million; whole weights (rates such as 1, 0.5, 0.1) have none. The smallest rate
-/// gives about 2^40 units, which leaves room for millions of even those in 64 bits, and for 2^44
-/// unsampled ones.
+/// Fixed point rather than a double, so that sums are exact: the same observations lead to the same
+/// statistics, independent of the order and grouping in which they were added. The rounding error is
+/// below one part in two million; whole weights (rates such as 1, 0.5, 0.1) have none. The smallest
+/// rate has about 2^40 units, so that 64 bits hold the sum of millions of such observations, or of
+/// 2^44 unsampled ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Weight(u64);
@@ -20,10 +21,10 @@ impl Weight {
     /// The weight of an observation that was not sampled.
     pub const ONE: Self = Self(1 << Self::FRACTION_BITS);
 
-    /// Rates beyond the bounds that parsing enforces are taken as the nearer bound, NaN as 1.
+    /// Rates outside of the bounds that parsing enforces count as the nearer bound, NaN as 1.
     pub fn from_sample_rate(rate: f64) -> Self {
         if rate < 1.0 {
-            Self((Self::ONE.0 as f64 / rate.max(MIN_SAMPLE_RATE)).round() as u64)
+            Self(whole_u64((Self::ONE.0.to_f64() / rate.max(MIN_SAMPLE_RATE)).round()))
         } else {
             // NaN is not below 1 either.
             Self::ONE
@@ -39,9 +40,9 @@ impl Weight {
     }
 }
 
-/// A sum of [`Weight::units`] as a number of observations.
+/// Converts a sum of [`Weight::units`] into a number of actions.
 pub(crate) fn units_to_f64(units: u64) -> f64 {
-    units as f64 / Weight::ONE.0 as f64
+    units.to_f64() / Weight::ONE.0.to_f64()
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_beyond_the_bounds_are_taken_as_the_bound() {
+    fn rates_outside_of_the_bounds_count_as_the_bound() {
         assert_eq!(Weight::from_sample_rate(7.0), Weight::ONE);
         assert_eq!(Weight::from_sample_rate(f64::NAN), Weight::ONE);
         assert_eq!(Weight::from_sample_rate(-1.0), Weight::from_sample_rate(1e-6));

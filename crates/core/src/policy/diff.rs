@@ -1,4 +1,4 @@
-//! What differs between two versions' params, leaf by leaf.
+//! The differences between the params of two versions, leaf by leaf.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::Params;
 
-/// One leaf that was added, removed or changed. The path is dotted, as `--set` takes it.
+/// One leaf that was added, removed or changed. The path has dots, in the form that `--set` takes.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParamChange {
@@ -20,7 +20,7 @@ pub struct ParamChange {
 }
 
 impl ParamChange {
-    /// By how much a number changed, where both sides are numbers.
+    /// The change of a number; `None` unless both sides are numbers.
     pub fn delta(&self) -> Option<f64> {
         Some(self.to.as_ref()?.as_f64()? - self.from.as_ref()?.as_f64()?)
     }
@@ -29,16 +29,16 @@ impl ParamChange {
 impl fmt::Display for ParamChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.from, &self.to) {
-            (Some(from), Some(to)) => write!(f, "{} {from} to {to}", self.path),
-            (None, Some(to)) => write!(f, "{} added as {to}", self.path),
-            (Some(from), None) => write!(f, "{} {from} removed", self.path),
+            (Some(from), Some(to)) => write!(f, "{} {from} → {to}", self.path),
+            (None, Some(to)) => write!(f, "{} added: {to}", self.path),
+            (Some(from), None) => write!(f, "{} removed: {from}", self.path),
             (None, None) => f.write_str(&self.path),
         }
     }
 }
 
-/// The leaves that differ, in the order of their paths. Numbers are compared by value, so that `1`
-/// and `1.0`, which languages write as they like, are the same.
+/// The leaves that differ, sorted by path. Numbers are compared by value: `1` and `1.0` are equal,
+/// because languages differ in how they write whole numbers.
 pub fn diff(from: &Params, to: &Params) -> Vec<ParamChange> {
     let mut changes = Vec::new();
     compare("", &from.0, &to.0, &mut changes);
@@ -86,28 +86,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_removed_and_changed_is_told_by_path() {
+    fn each_change_names_its_path() {
         let from = params(json!({"modelWeights": {"a": 0.5, "b": 0.5}, "old": 1, "same": [1]}));
         let to = params(json!({"modelWeights": {"a": 0.25, "b": 0.75}, "new": "x", "same": [1]}));
-        let told: Vec<_> = diff(&from, &to).iter().map(ToString::to_string).collect();
+        let shown: Vec<_> = diff(&from, &to).iter().map(ToString::to_string).collect();
         let expected = [
-            "modelWeights.a 0.5 to 0.25",
-            "modelWeights.b 0.5 to 0.75",
-            "new added as \"x\"",
-            "old 1 removed",
+            "modelWeights.a 0.5 → 0.25",
+            "modelWeights.b 0.5 → 0.75",
+            "new added: \"x\"",
+            "old removed: 1",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
         assert_eq!(diff(&from, &to)[0].delta(), Some(-0.25));
     }
 
     #[test]
-    fn a_number_is_the_same_however_it_is_written() {
+    fn a_whole_number_equals_its_floating_point_form() {
         assert_eq!(diff(&params(json!({"x": 1})), &params(json!({"x": 1.0}))), []);
     }
 
     proptest! {
         #[test]
-        fn only_equal_params_do_not_differ(a in 0..5_i32, b in 0..5_i32) {
+        fn params_differ_exactly_when_they_are_not_equal(a in 0..5_i32, b in 0..5_i32) {
             let (from, to) = (params(json!({"x": {"y": a}})), params(json!({"x": {"y": b}})));
             prop_assert_eq!(diff(&from, &to).is_empty(), a == b);
             prop_assert_eq!(diff(&from, &from), []);

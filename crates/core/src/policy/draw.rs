@@ -1,8 +1,8 @@
-//! Drawing an arm by its weight: one rule for every component, simulation and language.
+//! Drawing an arm by its weight, with the same rule in every component, simulation and language.
 
 use std::collections::BTreeMap;
 
-/// An arm that was drawn.
+/// A drawn arm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
     pub name: String,
@@ -10,9 +10,9 @@ pub struct Arm {
     pub weight: f64,
 }
 
-/// The index that `u`, uniform in `[0, 1)`, selects: the first at which the sum of the weights so
-/// far exceeds `u`. Where rounding leaves the sum below `u`, the last index with a weight above 0.
-/// An index with weight 0 is never drawn; `None` if there is no weight above 0.
+/// The index that `u`, uniform in `[0, 1)`, selects: the first index at which the sum of the weights
+/// up to and including it exceeds `u`. If rounding leaves the total below `u`, the last index with a
+/// weight above 0. An index with weight 0 is never drawn; `None` if no weight is above 0.
 pub fn draw_index(weights: impl IntoIterator<Item = f64>, u: f64) -> Option<usize> {
     let mut left = u;
     let mut last = None;
@@ -28,7 +28,7 @@ pub fn draw_index(weights: impl IntoIterator<Item = f64>, u: f64) -> Option<usiz
     last
 }
 
-/// The arm that `u`, uniform in `[0, 1)`, selects, with arms in the order of their names.
+/// The arm that `u`, uniform in `[0, 1)`, selects, with the arms sorted by name.
 pub fn draw_arm(weights: &BTreeMap<String, f64>, u: f64) -> Option<Arm> {
     let index = draw_index(weights.values().copied(), u)?;
     let (name, weight) = weights.iter().nth(index)?;

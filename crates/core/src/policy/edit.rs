@@ -1,28 +1,30 @@
-//! Changing params by hand: assignments to paths, checked against what is there, and the checks
-//! that any params must pass before they are written.
+//! Editing params by hand: assignments to paths, and the checks that params must pass before they
+//! are written.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{MODEL_WEIGHTS, Params, ParamsError};
+use crate::names::{NameError, check_field_name};
 
-/// Params are read by every component, over and over: this is far more than any needs, and well
-/// within Firestore's 1 MiB for a document.
+/// Every component reads the params repeatedly. This is far more than a component needs, and well
+/// below Firestore's limit of 1 MiB for a document.
 pub const MAX_PARAMS_BYTES: usize = 256 << 10;
-/// Firestore nests maps and arrays up to 20 levels deep; `params` is the first.
+/// Firestore allows maps and arrays up to 20 levels deep; `params` itself is the first.
 pub const MAX_PARAMS_DEPTH: usize = 19;
-/// Firestore's limit on the name of a field.
-const MAX_FIELD_BYTES: usize = 1_500;
 
+/// Why edited params cannot be written.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum EditError {
-    #[error("{0:?} is no assignment; write PATH=VALUE, as in modelWeights.gpt-5=0.5")]
+    #[error("invalid assignment {0:?}: expected PATH=VALUE, as in modelWeights.gpt-5=0.5")]
     NoAssignment(String),
-    #[error("there is no {path:?} to set {rest:?} in; --params FILE gives params as a whole")]
+    #[error(
+        "cannot set {rest:?} in {path:?}: params has no such map; use --params FILE to replace all params"
+    )]
     NoParent { path: String, rest: String },
     #[error("{path} is {found}, must be {expected} as it is in {reference}")]
     Type { path: String, found: &'static str, expected: &'static str, reference: String },
-    #[error("modelWeights is left out, and {reference} routes by it")]
+    #[error("modelWeights is missing, and {reference} routes by it")]
     WeightsDropped { reference: String },
     #[error("nothing would change")]
     NoChange,
@@ -32,14 +34,14 @@ pub enum EditError {
     TooLarge { bytes: usize },
     #[error("the params nest deeper than {MAX_PARAMS_DEPTH} levels")]
     TooDeep,
-    #[error("{path} is an array that holds an array, which Firestore cannot store")]
+    #[error("{path} is an array that contains an array, which Firestore cannot store")]
     NestedArray { path: String },
-    #[error("{path:?} names a field that Firestore cannot store: {why}")]
-    FieldName { path: String, why: &'static str },
+    #[error("Firestore cannot store {path:?}: the field name {source}")]
+    FieldName { path: String, source: NameError },
 }
 
-/// `modelWeights.gpt-5=0.5` as path and value. The value is JSON where it reads as such, and text
-/// otherwise.
+/// Splits `modelWeights.gpt-5=0.5` into path and value. The value is parsed as JSON; if it is not
+/// valid JSON, it is a text.
 pub fn parse_assignment(text: &str) -> Result<(String, Value), EditError> {
     let (path, value) =
         text.split_once('=').ok_or_else(|| EditError::NoAssignment(text.to_owned()))?;
@@ -51,16 +53,17 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), EditError> {
 }
 
 impl Params {
-    /// The same with `value` at `path`. Dots lead into maps, and names may hold dots themselves:
-    /// the longest name that exists wins. A new name may appear at the top, and as an arm.
+    /// A copy with `value` at `path`. Dots separate the names of nested maps. Names may contain dots
+    /// themselves: the longest existing name is used. A new name may be added at the top level and
+    /// as an arm.
     pub fn set(&self, path: &str, value: Value) -> Result<Self, EditError> {
         let mut params = self.clone();
         put(&mut params.0, path, path, value)?;
         Ok(params)
     }
 
-    /// Whether these could be written in place of `parent`, whose version is named `reference`:
-    /// fields that both have are of one type, weights route traffic, and Firestore can store it.
+    /// Whether these params may replace those of `parent`, whose version is named `reference`:
+    /// shared fields keep their type, the weights are valid, and Firestore can store everything.
     pub fn check_override(&self, parent: &Self, reference: &str) -> Result<(), EditError> {
         self.check_storable()?;
         check_types("", &parent.0, &self.0, reference)?;
@@ -154,16 +157,8 @@ fn check_map(prefix: &str, object: &Map<String, Value>, depth: usize) -> Result<
     }
     for (key, value) in object {
         let path = join(prefix, key);
-        let refused = |why| Err(EditError::FieldName { path: path.clone(), why });
-        if key.is_empty() {
-            return refused("it is empty");
-        }
-        if key.len() > MAX_FIELD_BYTES {
-            return refused("it is longer than 1,500 bytes");
-        }
-        if key.len() >= 4 && key.starts_with("__") && key.ends_with("__") {
-            return refused("it has the reserved form __x__");
-        }
+        check_field_name(key)
+            .map_err(|source| EditError::FieldName { path: path.clone(), source })?;
         check_value(&path, value, depth + 1)?;
     }
     Ok(())
@@ -204,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_dots_are_found_before_paths() {
+    fn an_existing_name_with_dots_takes_precedence_over_a_path() {
         let changed = router().set("modelWeights.gpt-4.1", json!(0.5)).unwrap();
         assert_eq!(changed.0["modelWeights"], json!({"gpt-4.1": 0.5, "claude": 0.4}));
         let changed = router().set("a.b.c", json!(2)).unwrap();
@@ -219,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_json_where_it_reads_as_such() {
+    fn a_value_is_json_if_it_parses_and_text_otherwise() {
         let read = |text: &str| parse_assignment(text).unwrap();
         assert_eq!(read("a.b=0.5"), ("a.b".to_owned(), json!(0.5)));
         assert_eq!(read("region=us=east"), ("region".to_owned(), json!("us=east")));
@@ -228,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_override_may_not_hold_is_named() {
+    fn an_invalid_override_is_rejected_with_its_reason() {
         let refused = |change: Value| {
             let mut own = router();
             for (key, value) in change.as_object().unwrap() {
@@ -262,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_breaks_the_setter_or_touches_another_arm(path in "[a-z.=]{0,20}", value in 0..9) {
+        fn no_path_makes_the_setter_panic_or_change_other_arms(path in "[a-z.=]{0,20}", value in 0..9) {
             let before = router();
             if let Ok(after) = before.set(&path, json!(value)) {
                 prop_assert!(super::super::diff(&before, &after).len() <= 4);

@@ -1,4 +1,4 @@
-//! The name of a policy's version, `{id}@{version}`: the id of its document.
+//! The key of a policy version, `{id}@{version}`, which is also the id of its document.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,43 +7,53 @@ use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use crate::names::{NameError, check_document_id};
+
+/// The most bytes that the id of a policy may have.
 pub const MAX_ID_BYTES: usize = 200;
-/// Room for any version people write; with the id, well within the 1,500 bytes of a document id.
+/// The most bytes that a version may have. Together with the policy's id this is well below the
+/// 1,500 bytes that Firestore allows for the id of a document.
 pub const MAX_VERSION_BYTES: usize = 200;
 
+/// The id of a policy and one of its versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyKey {
     pub id: String,
     pub version: Version,
 }
 
+/// Why a text is not a policy key, or not the id of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PolicyKeyError {
-    #[error("no @ between id and version")]
+    #[error("there is no @ between id and version")]
     NoVersion,
     #[error("the id is {bytes} bytes long, must be 1 to {MAX_ID_BYTES}")]
     IdLength { bytes: usize },
-    #[error("the id holds {0:?}, must hold only letters, digits, '.', '_' and '-'")]
+    #[error("the id contains {0:?}, must contain only letters, digits, '.', '_' and '-'")]
     IdCharacter(char),
-    #[error("the id begins with '.'")]
+    #[error("the id must not begin with '.'")]
     IdLeadingDot,
-    #[error("the id has the form __x__, which Firestore keeps for itself")]
-    IdReserved,
+    #[error("the id {0}")]
+    IdName(NameError),
     #[error("the version is {bytes} bytes long, must be at most {MAX_VERSION_BYTES}")]
     VersionLength { bytes: usize },
-    #[error("the version is not semantic: {0}")]
+    #[error("the version is not a semantic version: {0}")]
     Version(String),
 }
 
 impl PolicyKey {
-    /// A key that may name a document.
+    /// # Errors
+    /// An id or a version that cannot name a document.
     pub fn new(id: &str, version: Version) -> Result<Self, PolicyKeyError> {
         Self::check_id(id)?;
         check_version_length(version.to_string().len())?;
         Ok(Self { id: id.to_owned(), version })
     }
 
-    /// Whether a policy may be called so.
+    /// Whether a policy may have this id.
+    ///
+    /// # Errors
+    /// The first rule that the id breaks.
     pub fn check_id(id: &str) -> Result<(), PolicyKeyError> {
         if !(1..=MAX_ID_BYTES).contains(&id.len()) {
             return Err(PolicyKeyError::IdLength { bytes: id.len() });
@@ -55,10 +65,7 @@ impl PolicyKey {
         if id.starts_with('.') {
             return Err(PolicyKeyError::IdLeadingDot);
         }
-        if id.len() >= 4 && id.starts_with("__") && id.ends_with("__") {
-            return Err(PolicyKeyError::IdReserved);
-        }
-        Ok(())
+        check_document_id(id).map_err(PolicyKeyError::IdName)
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_as_it_prints() {
+    fn a_key_parses_from_its_own_text() {
         let key: PolicyKey = "router-core@1.0.2".parse().unwrap();
         assert_eq!((key.id.as_str(), &key.version), ("router-core", &Version::new(1, 0, 2)));
         assert_eq!(key.to_string(), "router-core@1.0.2");
@@ -110,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_invalid_key_names_its_mistake() {
         let error = |text: &str| text.parse::<PolicyKey>().unwrap_err();
         assert_eq!(error("router-core"), PolicyKeyError::NoVersion);
         assert_eq!(error("@1.0.0"), PolicyKeyError::IdLength { bytes: 0 });
@@ -120,14 +127,14 @@ mod tests {
         );
         assert_eq!(error("a/b@1.0.0"), PolicyKeyError::IdCharacter('/'));
         assert_eq!(error(".a@1.0.0"), PolicyKeyError::IdLeadingDot);
-        assert_eq!(error("__a__@1.0.0"), PolicyKeyError::IdReserved);
+        assert_eq!(error("__a__@1.0.0"), PolicyKeyError::IdName(NameError::Reserved));
         assert!(matches!(error("a@1.0"), PolicyKeyError::Version(_)));
         assert!(matches!(error("a@1.0.0@2"), PolicyKeyError::Version(_)));
     }
 
     proptest! {
         #[test]
-        fn no_text_breaks_the_reader(text in ".{0,40}") {
+        fn every_text_is_rejected_or_prints_as_it_was_read(text in ".{0,40}") {
             if let Ok(key) = text.parse::<PolicyKey>() {
                 prop_assert_eq!(key.to_string(), text);
             }

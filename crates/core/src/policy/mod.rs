@@ -1,4 +1,8 @@
-//! Policies: what components act by, in immutable versions.
+//! Policies: the parameters that components use, in immutable versions.
+//!
+//! A policy is a named set of [`Params`]. Each change makes a new version, named by a [`PolicyKey`].
+//! [`lifecycle`] defines how a version becomes active and how it is replaced; [`diff()`] compares
+//! two versions, and [`draw_arm`] selects an arm by the weights of a version.
 
 mod diff;
 mod draw;
@@ -8,11 +12,8 @@ pub mod lifecycle;
 mod params;
 mod version;
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 pub use diff::{ParamChange, diff};
@@ -22,17 +23,39 @@ pub use key::{MAX_ID_BYTES, MAX_VERSION_BYTES, PolicyKey, PolicyKeyError};
 pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, check_weights};
 pub use version::{bump_patch, next_free_patch, next_patch};
 
-/// Where a version stands. At most one version of a policy is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+use crate::variants::UnknownVariant;
+
+/// The status of a version. At most one version of a policy is active.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(
+    serialize_all = "lowercase",
+    const_into_str,
+    parse_err_ty = UnknownVariant,
+    parse_err_fn = unknown_status
+)]
 pub enum PolicyStatus {
-    /// Proposed; nobody acts by it.
+    /// Proposed; components do not use it.
     Draft,
-    /// What components act by.
+    /// The version that components use.
     Active,
-    /// Was active, and can be again.
+    /// Was active, and can become active again.
     Archived,
-    /// A draft that an admin has said no to, or that a later draft took the place of.
+    /// A draft that an admin rejected, or that a later draft superseded.
     Rejected,
 }
 
@@ -40,30 +63,10 @@ impl PolicyStatus {
     pub const ALL: [Self; 4] = [Self::Draft, Self::Active, Self::Archived, Self::Rejected];
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Active => "active",
-            Self::Archived => "archived",
-            Self::Rejected => "rejected",
-        }
+        self.into_str()
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("status is {0:?}, must be draft, active, archived or rejected")]
-pub struct UnknownStatus(pub String);
-
-impl FromStr for PolicyStatus {
-    type Err = UnknownStatus;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
-        found.ok_or_else(|| UnknownStatus(text.to_owned()))
-    }
-}
-
-impl fmt::Display for PolicyStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn unknown_status(text: &str) -> UnknownVariant {
+    UnknownVariant::new::<PolicyStatus>("status", text)
 }

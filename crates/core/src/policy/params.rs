@@ -1,4 +1,4 @@
-//! A policy's parameters: ours to read in part, the component's to define.
+//! The parameters of a policy. Components define them; this crate reads only the weights of arms.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The parameter that makes a policy tunable: how much traffic each arm gets.
+use crate::names::MAX_NAME_BYTES;
+
+/// The parameter that makes a policy tunable: the share of traffic of each arm.
 pub const MODEL_WEIGHTS: &str = "modelWeights";
-/// An arm's name is a field name in Firestore, which may have this many bytes.
-pub const MAX_ARM_BYTES: usize = 1_500;
-/// How far a sum of weights written by hand, or by another language, may be from 1.
+/// The most bytes that the name of an arm may have: it is a field name in Firestore.
+pub const MAX_ARM_BYTES: usize = MAX_NAME_BYTES;
+/// How far the sum of the weights may be from 1, since people and other languages round.
 const SUM_TOLERANCE: f64 = 1e-6;
 
-/// Everything that was written is kept, known or not: a tuned version differs from its parent in
-/// the weights and in nothing else.
+/// The parameters of a version. Unknown fields are kept: a tuned version differs from its parent
+/// only in the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Params(pub Map<String, Value>);
 
+/// Why the weights of a policy cannot route traffic.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ParamsError {
-    #[error("params.modelWeights is not a map of arm to weight")]
+    #[error("params.modelWeights is not a map from arm to weight")]
     NotAMap,
     #[error("params.modelWeights is empty, must name at least one arm")]
     NoArms,
@@ -36,7 +39,10 @@ pub enum ParamsError {
 }
 
 impl Params {
-    /// The arms and their weights; `None` when this policy does not route over arms.
+    /// The arms and their weights; `None` if this policy does not route over arms.
+    ///
+    /// # Errors
+    /// Weights that cannot route traffic.
     pub fn model_weights(&self) -> Result<Option<BTreeMap<String, f64>>, ParamsError> {
         let weights = match self.0.get(MODEL_WEIGHTS) {
             None | Some(Value::Null) => return Ok(None),
@@ -62,7 +68,10 @@ impl Params {
     }
 }
 
-/// Whether these could route traffic: named arms, weights in 0..1, a sum of 1.
+/// Whether the weights can route traffic: named arms, weights from 0 to 1, a sum of 1.
+///
+/// # Errors
+/// The first rule that the weights break.
 pub fn check_weights(weights: &BTreeMap<String, f64>) -> Result<(), ParamsError> {
     if weights.is_empty() {
         return Err(ParamsError::NoArms);
@@ -94,19 +103,19 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_doubles_are_weights() {
+    fn weights_may_be_integers_or_doubles() {
         let found = params(json!({"modelWeights": {"a": 1, "b": 0.0}})).model_weights();
         assert_eq!(found, Ok(Some(weights(&[("a", 1.0), ("b", 0.0)]))));
     }
 
     #[test]
-    fn a_policy_without_weights_is_not_one_to_tune() {
+    fn a_policy_without_weights_is_not_tunable() {
         assert_eq!(params(json!({"cooldownMs": 30000})).model_weights(), Ok(None));
         assert_eq!(params(json!({"modelWeights": null})).model_weights(), Ok(None));
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_weights_name_their_mistake() {
         let error = |value| params(json!({"modelWeights": value})).model_weights().unwrap_err();
         assert_eq!(error(json!([0.5, 0.5])), ParamsError::NotAMap);
         assert_eq!(error(json!({})), ParamsError::NoArms);
@@ -123,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn new_weights_change_nothing_else() {
+    fn setting_weights_keeps_all_other_params() {
         let before = params(json!({
             "modelWeights": {"a": 1.0}, "fallbackOn": ["timeout"], "nested": {"x": null}
         }));

@@ -1,10 +1,11 @@
-//! Version arithmetic: the tuner moves a policy on by patches.
+//! Version arithmetic: every new version of a policy is the next free patch.
 
 use semver::Version;
 
-/// `1.0.0` to `1.0.1`; a pre-release or build tag is dropped, so the result is always later.
+/// The next patch: `1.0.1` for `1.0.0`. A pre-release or build tag is dropped, so that the result is
+/// always later.
 ///
-/// A patch number at the end of 64 bits carries into the minor one.
+/// If the patch number is the largest of 64 bits, the minor number rises instead.
 pub fn next_patch(version: &Version) -> Version {
     let Version { major, minor, patch, .. } = *version;
     match patch.checked_add(1) {
@@ -13,14 +14,17 @@ pub fn next_patch(version: &Version) -> Version {
     }
 }
 
-/// [`next_patch`] on text.
+/// [`next_patch`] of a text.
+///
+/// # Errors
+/// A text that is not a semantic version.
 pub fn bump_patch(version: &str) -> Result<String, semver::Error> {
     Ok(next_patch(&version.parse()?).to_string())
 }
 
 /// The patch after `parent` and after every existing version of the same major and minor number.
 ///
-/// Gaps are not filled: a draft made later always sorts later.
+/// Gaps are not filled, so that a later draft always sorts later.
 pub fn next_free_patch<'a>(
     parent: &Version,
     existing: impl IntoIterator<Item = &'a Version>,
@@ -42,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_patch_goes_up_by_one() {
+    fn the_patch_rises_by_one() {
         assert_eq!(bump_patch("1.0.0").unwrap(), "1.0.1");
         assert_eq!(bump_patch("2.5.9").unwrap(), "2.5.10");
         assert_eq!(bump_patch("1.0.0-rc.1+build").unwrap(), "1.0.1");
@@ -50,12 +54,12 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_at_the_end_of_its_range_carries() {
+    fn the_largest_patch_carries_into_the_minor_number() {
         assert_eq!(bump_patch("1.2.18446744073709551615").unwrap(), "1.3.0");
     }
 
     #[test]
-    fn a_free_patch_is_later_than_all_of_its_line() {
+    fn a_free_patch_is_later_than_every_version_of_its_minor_number() {
         let existing = ["1.0.0", "1.0.1", "1.0.10", "1.1.40", "2.0.99"].map(version);
         assert_eq!(next_free_patch(&version("1.0.1"), &existing), version("1.0.11"));
         assert_eq!(next_free_patch(&version("3.0.4"), &existing), version("3.0.5"));

@@ -3,21 +3,22 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What outcomes are worth to the operator. The default is the specification's.
+/// How observations are scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RewardConfig {
     /// Recorded with every reward, so that scores of different configs are not mixed unnoticed.
     pub version: String,
     pub weights: RewardWeights,
-    pub bounds: Bounds,
+    pub bounds: RewardBounds,
     pub thresholds: Thresholds,
-    /// Where a score starts from. Without one, even a perfect router would sit at its own
+    /// The start value of a score. Without it, even a perfect router would only just reach
     /// `minAcceptable`.
     #[serde(default = "default_baseline")]
     pub baseline: f64,
 }
 
+/// How much each part of a score counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RewardWeights {
     pub latency: f64,
@@ -26,21 +27,21 @@ pub struct RewardWeights {
     pub error: f64,
 }
 
-/// From where on a latency or a cost is as bad as it can be.
+/// The latency and the cost at which the penalty is largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Bounds {
+pub struct RewardBounds {
     pub max_latency_ms: f64,
     pub max_cost_usd: f64,
 }
 
-/// What a mean reward says of whatever earned it.
+/// How a mean reward is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Thresholds {
-    /// From here on up it does well enough.
+    /// From this mean reward on, an arm does well enough.
     pub min_acceptable: f64,
-    /// Below this it does badly enough to be corrected in larger steps.
+    /// Below this mean reward, an arm fails and is corrected in larger steps.
     pub retrain: f64,
 }
 
@@ -53,16 +54,17 @@ impl Default for RewardConfig {
         Self {
             version: "1.0.0".to_owned(),
             weights: RewardWeights { latency: 0.25, cost: 0.2, success: 0.6, error: 0.6 },
-            bounds: Bounds { max_latency_ms: 4000.0, max_cost_usd: 0.10 },
+            bounds: RewardBounds { max_latency_ms: 4000.0, max_cost_usd: 0.10 },
             thresholds: Thresholds { min_acceptable: 0.55, retrain: 0.40 },
             baseline: default_baseline(),
         }
     }
 }
 
+/// A field of [`RewardConfig`] that is invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum RewardConfigError {
-    #[error("reward_config has an empty version: every reward records it, so give it one")]
+    #[error("reward_config has an empty version: set one, because every reward records it")]
     NoVersion,
     #[error("reward_config {field} is {value}, must be between {min} and {max}")]
     OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
@@ -76,11 +78,14 @@ pub enum RewardConfigError {
 }
 
 impl RewardConfig {
-    /// Scores lie in 0..1, so no sensible weight is near this; without a limit a sum could
-    /// overflow into infinity, and the difference of two such into NaN.
+    /// The largest weight. Scores are between 0 and 1, so that useful weights are far smaller; without a
+    /// limit a sum could overflow to infinity, and a difference of sums become NaN.
     pub const MAX_WEIGHT: f64 = 1_000.0;
 
-    /// A config that passes gives every valid observation a score in 0..1.
+    /// A valid config gives every valid observation a score from 0 to 1.
+    ///
+    /// # Errors
+    /// The first field that is invalid.
     pub fn validate(&self) -> Result<(), RewardConfigError> {
         let Self { version, weights, bounds, thresholds, baseline } = self;
         if version.trim().is_empty() {
@@ -98,6 +103,8 @@ impl RewardConfig {
 }
 
 impl Thresholds {
+    /// # Errors
+    /// The first field that is invalid.
     pub fn validate(&self) -> Result<(), RewardConfigError> {
         let Self { min_acceptable, retrain } = *self;
         within("thresholds.minAcceptable", min_acceptable, 1.0)?;
@@ -109,7 +116,7 @@ impl Thresholds {
     }
 }
 
-/// NaN lies within no range.
+/// A range contains no NaN.
 fn within(field: &'static str, value: f64, max: f64) -> Result<(), RewardConfigError> {
     let min = 0.0;
     if (min..=max).contains(&value) {

@@ -1,4 +1,6 @@
-//! What an observation was worth.
+//! The reward of an observation, from 0 to 1.
+//!
+//! [`score`] computes it from the outcome, the duration and the cost:
 //!
 //! `score = clamp01(baseline + successBoost - latencyPenalty - costPenalty - errorPenalty)`
 
@@ -6,10 +8,11 @@ mod config;
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{Bounds, RewardConfig, RewardConfigError, RewardWeights, Thresholds};
+pub use config::{RewardBounds, RewardConfig, RewardConfigError, RewardWeights, Thresholds};
 
-use super::observation::{Observation, Outcome};
+use crate::observation::{Observation, Outcome};
 
+/// The reward of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
     /// Between 0 and 1.
@@ -17,7 +20,7 @@ pub struct Reward {
     pub details: RewardDetails,
 }
 
-/// What each part added or took away, each zero or positive.
+/// The parts of a score, each zero or positive.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RewardDetails {
@@ -27,10 +30,10 @@ pub struct RewardDetails {
     pub error_penalty: f64,
 }
 
-/// Scores an observation under a config that [`RewardConfig::validate`] has passed.
+/// Scores an observation with a config that [`RewardConfig::validate`] accepts.
 ///
-/// An observation without a cost is not penalised for cost: a component that never pays anything
-/// must not need to say so.
+/// An observation without a cost has no penalty for cost: a component without costs need not record
+/// them.
 pub fn score(config: &RewardConfig, observation: &Observation) -> Reward {
     let RewardConfig { weights, bounds, baseline, .. } = config;
     let (success_boost, error_penalty) = match observation.outcome {
@@ -47,7 +50,7 @@ pub fn score(config: &RewardConfig, observation: &Observation) -> Reward {
     }
 }
 
-/// How much of the bound was used up, at most all of it.
+/// The share of the bound that was used, at most 1.
 fn share(value: f64, bound: f64) -> f64 {
     (value / bound).min(1.0)
 }

@@ -1,3 +1,5 @@
+//! Scores of typical observations, and the range of every score.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -16,7 +18,7 @@ fn score_by_default(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -
 }
 
 #[test]
-fn the_worked_example_adds_up() {
+fn the_documented_example_has_the_documented_score() {
     let reward = score_by_default(Outcome::Success, 800.0, Some(0.01));
     assert!((reward.score - 0.78).abs() < 1e-12, "{}", reward.score);
     let parts = reward.details;
@@ -27,7 +29,7 @@ fn the_worked_example_adds_up() {
 }
 
 #[test]
-fn success_is_boosted_and_latency_penalised() {
+fn success_raises_and_latency_lowers_the_score() {
     let fast = score_by_default(Outcome::Success, 100.0, None);
     let slow = score_by_default(Outcome::Success, 3000.0, None);
     let failed = score_by_default(Outcome::Failure, 100.0, None);
@@ -36,7 +38,7 @@ fn success_is_boosted_and_latency_penalised() {
 }
 
 #[test]
-fn a_penalty_ends_at_its_bound() {
+fn a_penalty_does_not_grow_beyond_its_bound() {
     let at_bound = score_by_default(Outcome::Success, 4000.0, Some(0.1));
     let beyond = score_by_default(Outcome::Success, 400_000.0, Some(10.0));
     assert_eq!(at_bound, beyond);
@@ -45,12 +47,12 @@ fn a_penalty_ends_at_its_bound() {
 }
 
 #[test]
-fn a_slow_failure_is_worth_nothing() {
+fn a_slow_failure_scores_zero() {
     assert_eq!(score_by_default(Outcome::Failure, 5000.0, None).score, 0.0);
 }
 
 #[test]
-fn the_specifications_document_is_the_default() {
+fn the_documented_config_is_the_default() {
     let document = serde_json::json!({
         "version": "1.0.0",
         "weights": {"latency": 0.25, "cost": 0.2, "success": 0.6, "error": 0.6},
@@ -63,7 +65,7 @@ fn the_specifications_document_is_the_default() {
 }
 
 #[test]
-fn a_config_that_makes_no_sense_is_named() {
+fn an_invalid_config_names_the_field() {
     let error = |change: fn(&mut RewardConfig)| {
         let mut config = RewardConfig::default();
         change(&mut config);
@@ -90,7 +92,7 @@ fn a_config_that_makes_no_sense_is_named() {
 }
 
 prop_compose! {
-    /// Some of these do not validate; the property is about those that do.
+    /// Some of these are invalid; the property is about the valid ones.
     fn any_config()(
         weights in prop::array::uniform4(prop_oneof![9 => 0.0..2.0, 9 => 0.0..=1000.0, 1 => any::<f64>()]),
         bounds in prop::array::uniform2(prop_oneof![9 => 0.001..1e6, 1 => any::<f64>()]),
@@ -101,7 +103,7 @@ prop_compose! {
         RewardConfig {
             version: "1.0.0".to_owned(),
             weights: RewardWeights { latency, cost, success, error },
-            bounds: Bounds { max_latency_ms: bounds[0], max_cost_usd: bounds[1] },
+            bounds: RewardBounds { max_latency_ms: bounds[0], max_cost_usd: bounds[1] },
             thresholds: Thresholds {
                 min_acceptable: thresholds[0].max(thresholds[1]),
                 retrain: thresholds[0].min(thresholds[1]),

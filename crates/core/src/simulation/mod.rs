@@ -1,5 +1,5 @@
-//! Worlds whose truth is known, to hold the tuner against: what each arm is like at any hour, and
-//! what it is worth. Pure, as the domain is: chance comes in as an argument.
+//! Simulated worlds to test the tuner: the true success rate, duration and cost of each arm are
+//! known at every hour, and therefore the best arm. Randomness is an argument.
 
 mod scenario;
 mod truth;

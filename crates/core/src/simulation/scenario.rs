@@ -1,38 +1,40 @@
-//! The worlds, by name.
+//! The scenarios, by name.
 
 use super::truth::Truth;
+use crate::number::Lossy;
 
-/// A world of several arms.
+/// A simulated world with several arms.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     pub name: &'static str,
-    /// What it is like, in a few words.
+    /// A short description.
     pub about: &'static str,
-    /// How many arms it has where nobody asks for another number.
+    /// The number of arms, unless the caller asks for another.
     pub arms: usize,
     /// The share of successes that components record.
     pub success_rate: f64,
-    /// The share of observations that arrive late, up to so many hours.
+    /// The share of observations that arrive late, and by how many hours at most.
     pub late: (f64, u32),
     truth: fn(Place) -> Truth,
 }
 
-/// Which arm, when.
+/// An arm at a time.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     arm: usize,
     arms: usize,
-    /// Hours since the beginning, and in all.
+    /// Hours since the beginning.
     hour: f64,
+    /// The length of the simulation in hours.
     hours: f64,
 }
 
 impl Place {
-    /// 0 for the best arm, 1 for the worst, even steps between. The best is the second by name, so
-    /// that nothing is won by taking the first.
+    /// 0 for the best arm, 1 for the worst, with even steps between. The best arm is the second by
+    /// name, so that always selecting the first arm does not succeed.
     fn rank(self) -> f64 {
         let from_best = (self.arm + self.arms - 1) % self.arms;
-        from_best as f64 / (self.arms - 1).max(1) as f64
+        from_best.to_f64() / (self.arms - 1).max(1).to_f64()
     }
 
     /// 0 at the beginning, 1 at the end.
@@ -51,7 +53,7 @@ fn succeeding(success: f64) -> Truth {
 
 const PLAIN: Scenario = Scenario {
     name: "stationary",
-    about: "arms that stay as they are, the best 5 to 15 points above the others in success",
+    about: "arms that do not change; the success rate of the best is 5 to 15 points above the others",
     arms: 4,
     success_rate: 1.0,
     late: (0.0, 0),
@@ -77,7 +79,7 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
     Scenario {
         name: "shift",
-        about: "half way the best arm becomes the worst from one hour to the next",
+        about: "half way through, the best arm becomes the worst from one hour to the next",
         arms: 3,
         truth: |at| match at.is_best() {
             true => succeeding(if at.progress() < 0.5 { 0.95 } else { 0.70 }),
@@ -87,7 +89,7 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
     Scenario {
         name: "drift",
-        about: "the best arm gets worse little by little, and is overtaken",
+        about: "the best arm gets worse gradually, and another becomes the best",
         arms: 3,
         truth: |at| match at.is_best() {
             true => succeeding(0.97 - 0.25 * at.progress()),
@@ -97,7 +99,7 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
     Scenario {
         name: "seasonal",
-        about: "all arms do better by day than by night, the best always best",
+        about: "all arms do better by day than by night; the best arm does not change",
         truth: |at| {
             let day = 0.05 * (at.hour / 24.0 * std::f64::consts::TAU).sin();
             let base = if at.is_best() { 0.92 } else { 0.85 - 0.06 * at.rank() };
@@ -107,13 +109,13 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
     Scenario {
         name: "late",
-        about: "as stationary, and a fifth of the observations come up to six hours late",
+        about: "as stationary, and a fifth of the observations arrive up to six hours late",
         late: (0.2, 6),
         ..PLAIN
     },
     Scenario {
         name: "heavy",
-        about: "durations with a heavy tail, which is what the arms differ in",
+        about: "the arms differ in the heavy tail of their durations",
         arms: 3,
         truth: |at| {
             let spread = if at.is_best() { 0.5 } else { 1.6 };
@@ -123,7 +125,7 @@ pub const SCENARIOS: [Scenario; 11] = [
     },
     Scenario {
         name: "dying",
-        about: "after a third of the time the best arm fails nearly always",
+        about: "after a third of the time the best arm starts to fail nearly always",
         arms: 3,
         truth: |at| match at.is_best() {
             true => succeeding(if at.progress() < 1.0 / 3.0 { 0.97 } else { 0.03 }),
@@ -145,7 +147,7 @@ impl Scenario {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
     }
 
-    /// What an arm is like, `hour` hours after the beginning of a simulation that lasts `hours`.
+    /// The truth of an arm, `hour` hours after the beginning of a simulation of `hours` hours.
     pub fn truth(&self, arm: usize, arms: usize, hour: f64, hours: f64) -> Truth {
         (self.truth)(Place { arm, arms, hour, hours })
     }
@@ -157,7 +159,7 @@ mod tests {
     use crate::reward::RewardConfig;
 
     #[test]
-    fn every_scenario_has_a_sound_truth_at_every_hour() {
+    fn every_scenario_is_valid_at_every_hour() {
         for scenario in SCENARIOS {
             assert_eq!(Scenario::named(scenario.name).unwrap().about, scenario.about);
             for arms in [2, scenario.arms] {
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_arm_changes_where_the_scenario_says_so() {
+    fn the_best_arm_changes_exactly_in_the_changing_scenarios() {
         let best = |name: &str, hour: f64| {
             let scenario = Scenario::named(name).unwrap();
             let config = RewardConfig::default();

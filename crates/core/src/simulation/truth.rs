@@ -1,23 +1,23 @@
-//! What an arm is like at a moment.
+//! The true properties of an arm at one time.
 
 use rand::{Rng, RngExt};
 
 use crate::observation::{Observation, Outcome};
 use crate::reward::{RewardConfig, score};
 
-/// How often it succeeds, how long it takes (log-normal), what it costs.
+/// How often an arm succeeds, how long its actions take (log-normal), and what they cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truth {
     /// 0 to 1.
     pub success: f64,
     /// In milliseconds.
     pub median_ms: f64,
-    /// The deviation of the logarithm of durations: 0.4 is usual, 1.5 has a heavy tail.
+    /// The standard deviation of the logarithm of durations: 0.4 is usual, 1.5 has a heavy tail.
     pub spread: f64,
     pub cost_usd: f64,
 }
 
-/// What came of one action.
+/// The result of one action.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Action {
     pub outcome: Outcome,
@@ -25,12 +25,13 @@ pub struct Action {
     pub cost_usd: f64,
 }
 
-/// Durations longer than this are cut off, as a timeout would.
+/// Longer durations are cut off, as by a timeout.
 const LONGEST_MS: f64 = 60_000.0;
 
 impl Truth {
     pub const USUAL: Self = Self { success: 0.9, median_ms: 800.0, spread: 0.4, cost_usd: 0.01 };
 
+    /// A random action of the arm.
     pub fn act(&self, random: &mut impl Rng) -> Action {
         let success = random.random_bool(self.success.clamp(0.0, 1.0));
         let duration_ms = self.duration(normal(random));
@@ -42,9 +43,9 @@ impl Truth {
         (self.median_ms * (self.spread * deviations).exp()).min(LONGEST_MS)
     }
 
-    /// The mean reward of its actions, 0 to 1.
+    /// The true mean reward, 0 to 1.
     pub fn reward(&self, config: &RewardConfig) -> f64 {
-        // The normal distribution in steps of a twentieth of a deviation, to five on either side.
+        // The normal distribution in steps of a twentieth of a deviation, up to five deviations.
         let steps = (-100..=100).map(|step| f64::from(step) / 20.0);
         let weighed = steps.map(|z| {
             let weight = (-z * z / 2.0).exp();
@@ -62,7 +63,7 @@ impl Truth {
 }
 
 impl Action {
-    /// As an observation with nothing else in it.
+    /// An observation of the action, without optional fields except for the cost.
     pub fn observation(&self, component: &str, ts: i64, sample_rate: f64) -> Observation {
         Observation {
             id: String::new(),
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mean_reward_is_what_many_actions_earn() {
+    fn the_mean_reward_is_the_average_of_many_actions() {
         let config = RewardConfig::default();
         let mut random = StdRng::seed_from_u64(5);
         for truth in [

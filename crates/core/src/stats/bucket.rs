@@ -1,26 +1,27 @@
-//! The sums over one stretch of time, from which a window's figures follow.
+//! The sums of one stretch of time, from which the figures of a window are computed.
 
 use serde::{Deserialize, Serialize};
 
 use super::histogram::RewardHistogram;
 use super::sketch::Sketch;
 use super::window::WindowStats;
+use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome, Weight, units_to_f64};
 use crate::reward::Reward;
 
-/// Costs are summed in billionths of a dollar; a single token costs a few hundred of them.
+/// Costs are summed in billionths of a dollar; a single token costs a few hundred.
 const NANO_USD: f64 = 1e9;
-/// Scores are summed in units of 2^-32: finer than anything a score is read for.
-const SCORE_UNITS: f64 = (1_u64 << 32) as f64;
+/// Scores are summed in units of 2^-32, which is finer than needed.
+const SCORE_UNITS: f64 = 4_294_967_296.0;
 
 /// Weighted sums in fixed point.
 ///
-/// Integers make merging exact. The largest addend (weight 2^40, cost 2^50 or tokens 2^40) leaves
-/// a sum of 128 bits room for 2^38 of them; should one ever end, it saturates.
+/// Integers make merging exact. A sum of 128 bits holds 2^38 of the largest addends (weight 2^40 times
+/// cost 2^50, or tokens 2^40), and then saturates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     n: u64,
-    /// Documents that could not be scored; nothing else here is about them.
+    /// Documents that could not be scored; they do not count anywhere else here.
     rejected: u64,
     success: u64,
     failure: u64,
@@ -29,7 +30,7 @@ pub struct Bucket {
     reward: RewardHistogram,
     reward_sum: u128,
     cost_sum: u128,
-    /// The weight of the observations that gave a cost.
+    /// The weight of the observations with a cost.
     costed: u64,
     tokens_in: u128,
     tokens_out: u128,
@@ -56,12 +57,12 @@ impl Bucket {
         add_product(&mut self.tokens_out, weight, observation.tokens_out.unwrap_or(0));
     }
 
-    /// Counts a document that is no observation.
+    /// Counts a document that is not an observation.
     pub fn reject(&mut self) {
         add(&mut self.rejected, 1);
     }
 
-    /// Exactly associative and commutative; the empty bucket changes nothing.
+    /// Exactly associative and commutative; an empty bucket changes nothing.
     pub fn merge(&mut self, other: &Self) {
         add(&mut self.n, other.n);
         add(&mut self.rejected, other.rejected);
@@ -81,6 +82,7 @@ impl Bucket {
         self.n
     }
 
+    /// The figures of the bucket, as those of a window that starts at `window_start`.
     pub fn stats(&self, window_start: i64) -> WindowStats {
         let population =
             units_to_f64(self.success) + units_to_f64(self.failure) + units_to_f64(self.timeout);
@@ -115,10 +117,10 @@ impl Bucket {
 }
 
 fn fixed(value: f64, units: f64) -> u64 {
-    (value * units).round() as u64
+    whole_u64((value * units).round())
 }
 
-/// Saturating, as all sums of counts here: see crate::bins.
+/// Saturates, like all sums of counts; see `crate::bins`.
 fn add(sum: &mut u64, more: u64) {
     *sum = sum.saturating_add(more);
 }
@@ -127,7 +129,7 @@ fn add_product(sum: &mut u128, weight: Weight, value: u64) {
     *sum = sum.saturating_add(u128::from(weight.units()) * u128::from(value));
 }
 
-/// A sum of products with [`Weight::units`] as a number.
+/// Converts a sum of products with [`Weight::units`] into a number.
 fn weighted(sum: u128) -> f64 {
-    sum as f64 / Weight::ONE.units() as f64
+    sum.to_f64() / Weight::ONE.units().to_f64()
 }

@@ -1,12 +1,14 @@
-//! Quantiles of rewards within a stated absolute error.
+//! Quantiles of rewards within a known absolute error.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bins::Bins;
+use crate::number::whole_u16;
 use crate::observation::Weight;
 
-/// Rewards lie in 0..1, where an absolute error says more than a relative one: each goes to the
-/// nearest multiple of 1/200. The ends, 0 and 1, where clamped rewards gather, are exact.
+/// A histogram of rewards. Rewards are between 0 and 1, where an absolute error is more useful than a
+/// relative one: each reward is rounded to the nearest multiple of 1/200. The ends 0 and 1, which
+/// clamped rewards have, are exact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RewardHistogram {
@@ -15,11 +17,11 @@ pub struct RewardHistogram {
 
 impl RewardHistogram {
     const STEPS: u16 = 200;
-    /// A quantile is off by at most this.
-    pub const MAX_ERROR: f64 = 0.5 / Self::STEPS as f64;
+    /// The largest error of a quantile: half a step.
+    pub const MAX_ERROR: f64 = 0.0025;
 
     pub fn add(&mut self, score: f64, weight: Weight) {
-        let bin = (score.clamp(0.0, 1.0) * f64::from(Self::STEPS)).round() as u16;
+        let bin = whole_u16((score.clamp(0.0, 1.0) * f64::from(Self::STEPS)).round());
         self.bins.add(bin, weight.units());
     }
 
@@ -27,7 +29,7 @@ impl RewardHistogram {
         self.bins.merge(&other.bins);
     }
 
-    /// The smallest score such that scores up to it make up the share `q` of the weight.
+    /// The smallest score such that the scores up to it have the share `q` of the weight.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.bins.quantile(q).map(|bin| f64::from(bin) / f64::from(Self::STEPS))
     }

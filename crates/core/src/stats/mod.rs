@@ -1,8 +1,12 @@
-//! What many observations say: counts, rates, quantiles and means over sliding windows.
+//! Statistics of many observations: counts, rates, quantiles and means over sliding windows.
 //!
-//! Everything here is sums of integers, so merging is exactly associative and commutative: the
-//! same observations give the same statistics whatever the order, the grouping into pages, or the
-//! number of workers. Memory is bounded by the number of buckets and bins, never by volume.
+//! A [`Series`] holds the windows of one component and the [`Timeline`] that estimates are made
+//! from. A [`Tally`] holds everything that was counted for one policy version.
+//!
+//! All statistics are sums of integers, so that merging is exactly associative and commutative: the
+//! same observations lead to the same statistics, independent of their order, their grouping into
+//! pages and the number of workers. Memory is bounded by the number of buckets and bins, not by the
+//! number of observations.
 
 mod bucket;
 mod histogram;
@@ -21,4 +25,4 @@ pub use series::{DecodeError, MAX_AHEAD_MS, Placement, Series};
 pub use sketch::Sketch;
 pub use tally::Tally;
 pub use timeline::{Samples, Timeline};
-pub use window::{UnknownWindow, Window, WindowStats};
+pub use window::{Window, WindowStats};

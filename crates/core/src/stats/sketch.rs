@@ -1,17 +1,18 @@
-//! Quantiles of durations within a stated relative error, in bounded memory.
+//! Quantiles of durations within a known relative error, in bounded memory.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bins::Bins;
+use crate::number::whole_u16;
 use crate::observation::{MAX_DURATION_MS, Weight};
 
 /// A DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with
 /// relative-error guarantees", PVLDB 12(12), 2019), weighted.
 ///
-/// A value x > 0 goes into bin `ceil(log_gamma(x))` with `gamma = (1 + alpha) / (1 - alpha)`; a
-/// bin's estimate lies within alpha of everything in it. The paper collapses bins to bound memory,
-/// at the price of the guarantee; durations have a range of their own, so here the range is fixed
-/// and the guarantee holds throughout.
+/// A value x > 0 goes into the bin `ceil(log_gamma(x))` with `gamma = (1 + alpha) / (1 - alpha)`; the
+/// estimate of a bin is within alpha of every value in it. The paper collapses bins to bound memory,
+/// which gives up the guarantee. Durations have a known range, so that the range of bins is fixed here
+/// and the guarantee always holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sketch {
@@ -19,21 +20,21 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// A quantile is off by at most this share of the true value ...
+    /// The largest relative error of a quantile, unless it is below [`Self::MIN_VALUE`].
     pub const ALPHA: f64 = 0.01;
-    /// ... unless it is smaller than this, which reads as 0: a microsecond is no duration that
-    /// anybody measures here.
+    /// Smaller values count as 0: durations below a microsecond do not occur.
     pub const MIN_VALUE: f64 = 1e-3;
-    /// Anything longer counts as this.
+    /// Larger values count as this.
     pub const MAX_VALUE: f64 = MAX_DURATION_MS;
 
-    /// `ln(gamma)`, written out because `ln` is not available to constants.
+    /// `ln(gamma)`, as a literal because `ln` cannot be used in constants.
     const LN_GAMMA: f64 = 0.020_000_666_706_669_52;
-    /// The exponent of `MIN_VALUE`'s bin, which is number 1; number 0 is for zero.
+    /// The exponent of the bin of `MIN_VALUE`, which is number 1; number 0 is the bin of zero.
     const FIRST_EXPONENT: i32 = -345;
-    /// The exponent of `MAX_VALUE`'s bin.
+    /// The exponent of the bin of `MAX_VALUE`.
     const LAST_EXPONENT: i32 = 1011;
-    const BINS: u16 = (Self::LAST_EXPONENT - Self::FIRST_EXPONENT + 2) as u16;
+    /// One for each exponent, and one for zero.
+    const BINS: u16 = 1_358;
 
     pub fn add(&mut self, value: f64, weight: Weight) {
         self.bins.add(Self::bin(value), weight.units());
@@ -43,24 +44,26 @@ impl Sketch {
         self.bins.merge(&other.bins);
     }
 
-    /// The smallest value such that values up to it make up the share `q` of the weight.
+    /// The smallest value such that the values up to it have the share `q` of the weight.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.bins.quantile(q).map(Self::estimate)
     }
 
-    /// NaN and whatever is negative would count as zero; no valid observation has such a duration.
+    /// NaN and negative values count as zero; no valid observation has such a duration.
     fn bin(value: f64) -> u16 {
         if value >= Self::MIN_VALUE {
-            let exponent = (value.min(Self::MAX_VALUE).ln() / Self::LN_GAMMA).ceil() as i32;
-            let exponent = exponent.clamp(Self::FIRST_EXPONENT, Self::LAST_EXPONENT);
-            (exponent - Self::FIRST_EXPONENT + 1) as u16
+            let exponent = (value.min(Self::MAX_VALUE).ln() / Self::LN_GAMMA).ceil();
+            // All these numbers are small and whole, so that the difference is exact.
+            let first = f64::from(Self::FIRST_EXPONENT);
+            let exponent = exponent.clamp(first, f64::from(Self::LAST_EXPONENT));
+            whole_u16(exponent - first + 1.0)
         } else {
             0
         }
     }
 
-    /// The point that is equally far, in relative terms, from both ends of the bin:
-    /// `2 gamma^i / (gamma + 1)`, which is `(1 - alpha) gamma^i`.
+    /// The value with the same relative distance to both ends of the bin: `2 gamma^i / (gamma + 1)`,
+    /// which equals `(1 - alpha) gamma^i`.
     fn estimate(bin: u16) -> f64 {
         if bin == 0 {
             return 0.0;
@@ -75,9 +78,11 @@ mod tests {
     use super::Sketch;
 
     #[test]
-    fn the_written_out_constants_are_what_they_say() {
+    fn the_literal_constants_equal_their_definitions() {
         let ln_gamma = ((1.0 + Sketch::ALPHA) / (1.0 - Sketch::ALPHA)).ln();
         assert!((ln_gamma / Sketch::LN_GAMMA - 1.0).abs() < 1e-14);
+        let exponents = Sketch::LAST_EXPONENT - Sketch::FIRST_EXPONENT + 1;
+        assert_eq!(i32::from(Sketch::BINS), exponents + 1);
         assert_eq!(Sketch::bin(Sketch::MIN_VALUE), 1);
         assert_eq!(Sketch::bin(Sketch::MIN_VALUE * 0.999), 0);
         assert_eq!(Sketch::bin(Sketch::MAX_VALUE), Sketch::BINS - 1);

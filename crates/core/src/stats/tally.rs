@@ -1,5 +1,4 @@
-//! Everything that was ever counted under one name, without windows: what a version of a policy
-//! has earned.
+//! Everything that was ever counted for one policy version, without windows.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +12,20 @@ use crate::estimate::ArmLog;
 use crate::observation::Observation;
 use crate::reward::Reward;
 
-/// Raised whenever the layout of anything within changes.
+/// Must be raised whenever the stored layout changes.
 const FORMAT: u8 = 4;
 
-/// Components that are told apart. A policy routes over fewer arms than this; where more name a
-/// version, none is told apart, so that it does not matter which came first.
+/// The most components that are counted separately. A policy routes over fewer arms. If more components
+/// name a version, none is counted separately, so that the order of observations does not matter.
 const MAX_COMPONENTS: usize = 256;
 
-/// Of bounded size, and exact to merge, as all statistics here.
+/// The statistics of one policy version. Like all statistics, they are of bounded size and merge
+/// exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     bucket: Bucket,
     samples: Samples,
-    /// What each component earned; `None` once there were too many.
+    /// The rewards of each component; `None` once there were too many components.
     rewards: Option<BTreeMap<String, ArmLog>>,
 }
 
@@ -78,24 +78,24 @@ impl Tally {
         self.rewards.as_mut()?.get_mut(component)
     }
 
-    /// The figures over all that was counted.
+    /// The figures of all observations.
     pub fn stats(&self) -> WindowStats {
         self.bucket.stats(0)
     }
 
-    /// What estimates of the version are made from.
+    /// The samples that estimates of the version are computed from.
     pub const fn samples(&self) -> &Samples {
         &self.samples
     }
 
-    /// The rewards of each component that named the version; `None` where they were too many to be
-    /// told apart.
+    /// The rewards of each component that named the version; `None` if there were too many components to
+    /// count them separately.
     pub const fn rewards(&self) -> Option<&BTreeMap<String, ArmLog>> {
         self.rewards.as_ref()
     }
 
-    /// The bytes to store, no more than `most` if that can be: of components that state very many
-    /// propensities none is told apart. Half a million bytes always suffice.
+    /// The bytes to store, at most `most` if possible: if components state very many propensities, their
+    /// separate rewards are dropped. Half a million bytes always suffice.
     pub fn encode_within(&mut self, most: usize) -> Vec<u8> {
         let encoded = self.encode();
         if encoded.len() <= most || self.rewards.is_none() {
@@ -110,7 +110,10 @@ impl Tally {
         postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
     }
 
-    /// Reads what [`Tally::encode`] wrote, and refuses anything else.
+    /// Reads the bytes that [`Tally::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.first() {
             Some(&FORMAT) | None => {}
@@ -126,11 +129,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::number::{Lossy, whole_u64};
     use crate::observation::Outcome;
     use crate::reward::{RewardConfig, score};
 
     fn counted(latencies: &[f64]) -> Tally {
-        counted_of(latencies, |latency| format!("c{}", latency as u64 % 3))
+        counted_of(latencies, |latency| format!("c{}", whole_u64(latency) % 3))
     }
 
     fn counted_of(latencies: &[f64], component: impl Fn(f64) -> String) -> Tally {
@@ -140,8 +144,8 @@ mod tests {
                 component: component(*latency),
                 duration_ms: *latency,
                 sample_rate: 0.5,
-                // Some state how probable they were, most do not.
-                propensity: (*latency as u64).is_multiple_of(3).then_some(0.3),
+                // Some observations state a propensity.
+                propensity: whole_u64(*latency).is_multiple_of(3).then_some(0.3),
                 ..Observation::at(0, Outcome::Success)
             };
             tally.add(&observation, &score(&RewardConfig::default(), &observation));
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_told_apart_until_they_are_too_many() {
+    fn components_are_counted_separately_until_there_are_too_many() {
         let each = |latency: f64| format!("c{latency}");
         let all: Vec<f64> = (0..=256).map(f64::from).collect();
         let rewards = counted_of(&all[..256], each).rewards().cloned().unwrap();
@@ -159,26 +163,26 @@ mod tests {
         assert_eq!(counted_of(&all, each).rewards(), None);
         let mut merged = counted_of(&all[100..], each);
         merged.merge(&counted_of(&all[..100], each));
-        assert_eq!(merged, counted_of(&all, each), "whoever came first");
+        assert_eq!(merged, counted_of(&all, each), "in any order");
     }
 
     #[test]
-    fn what_takes_too_much_room_tells_no_components_apart_and_keeps_the_rest() {
+    fn a_tally_that_is_too_large_drops_only_the_rewards_by_component() {
         let each = |latency: f64| format!("c{latency}");
         let all: Vec<f64> = (0..200).map(f64::from).collect();
         let mut tally = counted_of(&all, each);
         let (stats, samples, needed) = (tally.stats(), tally.samples().clone(), tally.encode());
-        assert_eq!(tally.encode_within(needed.len()), needed, "what fits stays");
+        assert_eq!(tally.encode_within(needed.len()), needed, "a tally that fits is unchanged");
         let less = tally.encode_within(needed.len() - 1);
         assert!(less.len() < needed.len() / 2);
         let stored = Tally::decode(&less).unwrap();
         assert_eq!((stored.rewards(), stored.stats()), (None, stats));
-        assert_eq!(*stored.samples(), samples, "experiments count from here");
+        assert_eq!(*stored.samples(), samples, "experiments need the samples");
     }
 
     proptest! {
         #[test]
-        fn parts_merge_into_the_whole_and_come_back_from_storage(
+        fn parts_merge_into_the_whole_and_the_whole_round_trips(
             latencies in proptest::collection::vec(0.0..10_000.0_f64, 0..40), cut in 0..40_usize
         ) {
             let cut = cut.min(latencies.len());
@@ -188,11 +192,11 @@ mod tests {
             prop_assert_eq!(&merged, &whole);
             prop_assert_eq!(Tally::decode(&whole.encode()).unwrap(), whole.clone());
             prop_assert_eq!(whole.stats().n, latencies.len() as u64);
-            prop_assert_eq!(whole.stats().population, 2.0 * latencies.len() as f64);
+            prop_assert_eq!(whole.stats().population, 2.0 * latencies.len().to_f64());
         }
 
         #[test]
-        fn rubbish_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn random_bytes_never_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = Tally::decode(&bytes);
         }
     }

@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome, Weight};
 use crate::reward::{RewardConfig, score};
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 const NOW: i64 = 1_734_000_123_456;
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
 
 fn observation(ts: i64, outcome: Outcome, duration_ms: f64) -> Observation {
     Observation {
@@ -34,7 +34,7 @@ fn any_observation(ts: impl Strategy<Value = i64>) -> impl Strategy<Value = Obse
     )
 }
 
-/// Evenly spread in order of magnitude, over the whole range and a little below.
+/// Evenly spread by order of magnitude, over the whole range and a little below.
 fn any_duration() -> impl Strategy<Value = f64> {
     prop_oneof![Just(0.0), (-4.0..=8.78_f64).prop_map(|exponent| 10_f64.powf(exponent))]
 }
@@ -57,12 +57,12 @@ fn record(series: &mut Series, observation: &Observation, now: i64) -> Placement
     series.record(observation, &score(&RewardConfig::default(), observation), now)
 }
 
-/// The quantile as it is defined, from all the values.
+/// The quantile by its definition, from all values.
 fn exact_quantile(values: &[(f64, Weight)], q: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: u64 = values.iter().map(|(_, weight)| weight.units()).sum();
-    let target = (q * total as f64).ceil() as u64;
+    let target = whole_u64((q * total.to_f64()).ceil());
     let mut reached = 0;
     let found = values.iter().find(|(_, weight)| {
         reached += weight.units();
@@ -72,8 +72,8 @@ fn exact_quantile(values: &[(f64, Weight)], q: f64) -> f64 {
 }
 
 #[test]
-fn rates_and_means_are_weighed_by_the_sample_rate() {
-    // Of 100 actions one failed; a tenth of the successes was kept (ten of 99, to come out even).
+fn rates_and_means_are_weighted_by_the_sample_rate() {
+    // One of 100 actions failed; ten of the 99 successes were kept.
     let mut kept: Vec<_> = (0..10)
         .map(|_| Observation {
             sample_rate: 10.0 / 99.0,
@@ -101,7 +101,7 @@ fn an_empty_window_has_no_figures() {
 }
 
 #[test]
-fn stats_are_written_in_the_specifications_words() {
+fn stats_serialize_with_the_documented_names() {
     let json = serde_json::to_value(bucket_of(&[]).stats(0)).unwrap();
     for field in ["n", "successRate", "p50Latency", "p95Latency", "avgCostUsd", "avgReward"] {
         assert!(json.get(field).is_some(), "{field}");
@@ -113,7 +113,7 @@ fn an_observation_counts_until_its_bucket_leaves_the_window() {
     let mut series = Series::default();
     record(&mut series, &observation(NOW, Outcome::Success, 1.0), NOW);
     let leaves = series.next_change(NOW).unwrap();
-    assert_eq!(leaves, NOW - NOW % 300_000 + 300_000 + HOUR);
+    assert_eq!(leaves, NOW - NOW % 300_000 + 300_000 + HOUR_MS);
     series.advance(leaves - 1);
     assert_eq!(series.window(Window::OneHour).n, 1);
     series.advance(leaves);
@@ -122,10 +122,10 @@ fn an_observation_counts_until_its_bucket_leaves_the_window() {
 }
 
 #[test]
-fn stepping_from_change_to_change_ends_in_an_empty_series() {
+fn advancing_from_change_to_change_ends_with_an_empty_series() {
     let mut series = Series::default();
     for minutes in 0..120 {
-        let ts = NOW - minutes * 60_000;
+        let ts = NOW - minutes * MINUTE_MS;
         record(&mut series, &observation(ts, Outcome::Success, 1.0), NOW);
     }
     let mut now = NOW;
@@ -147,32 +147,35 @@ fn stepping_from_change_to_change_ends_in_an_empty_series() {
 #[test]
 fn an_observation_of_last_month_counts_in_no_window() {
     let mut series = Series::default();
-    let older = observation(NOW - 63 * DAY, Outcome::Success, 1.0);
+    let older = observation(NOW - 63 * DAY_MS, Outcome::Success, 1.0);
     assert_eq!(record(&mut series, &older, NOW), Placement::TooOld);
     assert!(series.is_empty());
-    let old = observation(NOW - 30 * DAY, Outcome::Success, 1.0);
+    let old = observation(NOW - 30 * DAY_MS, Outcome::Success, 1.0);
     assert_eq!(record(&mut series, &old, NOW), Placement::TooOld);
     assert!(series.windows().iter().all(|(_, stats)| stats.n == 0));
-    assert!((series.timeline().since(0).reward.n() - 1.0).abs() < 1e-9, "evidence lasts longer");
+    assert!(
+        (series.timeline().since(0).reward.n() - 1.0).abs() < 1e-9,
+        "the timeline reaches back further"
+    );
 }
 
 #[test]
-fn a_clock_far_ahead_does_not_make_buckets_without_end() {
+fn a_clock_far_ahead_does_not_create_unlimited_buckets() {
     let mut series = Series::default();
     for days in 0..1000 {
-        let ahead = observation(NOW + days * DAY, Outcome::Success, 1.0);
+        let ahead = observation(NOW + days * DAY_MS, Outcome::Success, 1.0);
         assert_eq!(record(&mut series, &ahead, NOW), Placement::Counted);
     }
     assert_eq!(series.window(Window::OneHour).n, 1000);
     assert!(series.buckets() <= 2);
 }
 
-/// A busy component: a week at one observation each 2 s, latencies over two orders of magnitude.
+/// A busy component: a week with one observation every 2 s, latencies over two orders of magnitude.
 fn busy_week() -> Series {
     let mut series = Series::default();
-    let start = NOW - 7 * DAY;
-    for i in 0..(7 * DAY / 2_000) {
-        let spread = ((i * 7919) % 1000) as f64 / 1000.0;
+    let start = NOW - 7 * DAY_MS;
+    for i in 0..(7 * DAY_MS / 2_000) {
+        let spread = ((i * 7919) % 1000).to_f64() / 1000.0;
         let duration_ms = 100.0 * 100_f64.powf(spread * spread);
         let outcome = if i % 20 == 0 { Outcome::Failure } else { Outcome::Success };
         let ts = start + i * 2_000;
@@ -196,7 +199,7 @@ fn memory_and_storage_stay_small() {
 }
 
 #[test]
-fn another_format_is_refused_by_number() {
+fn another_format_is_rejected_by_its_number() {
     let mut bytes = busy_week().encode();
     bytes[0] = 9;
     assert!(matches!(Series::decode(&bytes), Err(DecodeError::Format { found: 9 })));
@@ -205,7 +208,7 @@ fn another_format_is_refused_by_number() {
 
 proptest! {
     #[test]
-    fn a_sketch_is_within_its_stated_error(
+    fn a_sketch_is_within_its_documented_error(
         values in prop::collection::vec((any_duration(), prop_oneof![Just(1.0), 0.001..=1.0]), 1..300),
         q in prop_oneof![Just(0.5), Just(0.95), 0.0..=1.0],
     ) {
@@ -223,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn a_reward_histogram_is_within_its_stated_error(
+    fn a_reward_histogram_is_within_its_documented_error(
         scores in prop::collection::vec(0.0..=1.0, 1..300),
         q in 0.0..=1.0,
     ) {
@@ -235,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_is_associative_and_commutative_and_the_same_as_adding(
+    fn merging_is_associative_and_commutative_and_equals_adding(
         observations in prop::collection::vec(any_observation(Just(NOW)), 0..60),
         cuts in prop::array::uniform2(0_usize..60),
     ) {
@@ -253,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sketch_merges_as_it_adds(
+    fn merging_sketches_equals_adding(
         values in prop::collection::vec((any_duration(), 1e-6..=1.0), 0..100),
         cut in 0_usize..100,
     ) {
@@ -271,12 +274,12 @@ proptest! {
         prop_assert_eq!(&forth, &back);
     }
 
-    /// Any order of times, any order of clocks: a window's count is what its definition says.
+    /// In any order of times and clocks, the count of a window equals its definition.
     #[test]
     fn windows_count_what_a_recount_finds(
         events in prop::collection::vec(
-            (prop_oneof![-9 * DAY..HOUR, -2 * DAY..HOUR, -3 * HOUR..600_000], 0..9 * DAY), 1..80),
-        end in 0..3 * DAY,
+            (prop_oneof![-9 * DAY_MS..HOUR_MS, -2 * DAY_MS..HOUR_MS, -3 * HOUR_MS..600_000], 0..9 * DAY_MS), 1..80),
+        end in 0..3 * DAY_MS,
     ) {
         let mut series = Series::default();
         let mut seen = Vec::new();
@@ -292,7 +295,7 @@ proptest! {
         series.advance(latest);
         prop_assert_eq!(series.now(), latest);
         for (window, stats) in series.windows() {
-            // One that was too old for the week when it came is too old now.
+            // An observation that was too old for the week when it arrived is too old now.
             let start = window.start(latest);
             let recount = seen.iter().filter(|(ts, _)| *ts >= start).count();
             prop_assert_eq!(stats.n, recount as u64, "{}", window);
@@ -306,9 +309,9 @@ proptest! {
 
     #[test]
     fn two_halves_of_a_stream_merge_into_the_whole(
-        observations in prop::collection::vec(any_observation(NOW - 8 * DAY..=NOW), 0..60),
+        observations in prop::collection::vec(any_observation(NOW - 8 * DAY_MS..=NOW), 0..60),
         cut in 0_usize..60,
-        now in NOW..NOW + 2 * DAY,
+        now in NOW..NOW + 2 * DAY_MS,
     ) {
         let (left, right) = observations.split_at(cut.min(observations.len()));
         let series_of = |observations: &[Observation], now| {
@@ -326,7 +329,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_refused_without_a_panic(
+    fn random_and_damaged_bytes_never_cause_a_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         flips in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8),
         now: i64,
@@ -341,7 +344,7 @@ proptest! {
             let Ok(mut series) = Series::decode(&candidate) else { continue };
             let ts = NOW;
             record(&mut series, &observation(ts, Outcome::Failure, 5.0), now);
-            series.advance(now.saturating_add(DAY));
+            series.advance(now.saturating_add(DAY_MS));
             series.next_change(now);
             for (_, stats) in series.windows() {
                 prop_assert!(stats.avg_reward.is_finite() && stats.success_rate.is_finite());
@@ -353,8 +356,8 @@ proptest! {
 fn small_series() -> Series {
     let mut series = Series::default();
     for i in 0..20 {
-        let ts = NOW - i * 2 * HOUR;
-        record(&mut series, &observation(ts, Outcome::Success, 50.0 * i as f64), NOW);
+        let ts = NOW - i * 2 * HOUR_MS;
+        record(&mut series, &observation(ts, Outcome::Success, 50.0 * i.to_f64()), NOW);
     }
     series
 }

@@ -1,44 +1,44 @@
-//! Buckets over time, the older the wider.
+//! Buckets over time: older buckets are wider.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept for a stretch of time.
+/// The content of a bucket.
 pub(super) trait Merge: Default {
     fn merge(&mut self, other: &Self);
 }
 
-/// How long, and how finely, times are kept apart. Each tier reaches back as far as its span, and
-/// its steps divide those of the next, so that a bucket never straddles the end of a tier.
+/// How far back each of three tiers reaches, and how wide its buckets are. The step of a tier divides
+/// that of the next tier, so that a bucket never straddles the end of a tier.
 pub(super) trait Scale {
     const SPANS: [i64; 3];
     const STEPS: [i64; 3];
 
-    /// Where each tier begins at `now`: at the start of a bucket.
+    /// The start of each tier at `now`, which is the start of a bucket.
     fn starts(now: i64) -> [i64; 3] {
         [0, 1, 2].map(|tier| align(now.saturating_sub(Self::SPANS[tier]), Self::STEPS[tier]))
     }
 }
 
-/// The start of the bucket that holds `ts`.
+/// The start of the bucket that contains `ts`.
 pub(super) const fn align(ts: i64, step: i64) -> i64 {
     ts.saturating_sub(ts.rem_euclid(step))
 }
 
-/// A bucket and when it starts; how wide it is follows from its tier.
+/// A bucket and its start; its width follows from its tier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Slot<B> {
     pub start: i64,
     pub bucket: B,
 }
 
-/// As time moves on, a bucket that has left a tier is merged into a wider one of the next, and one
-/// that has left the last is dropped.
+/// Buckets in three tiers. As time passes, a bucket that leaves a tier is merged into a wider bucket of
+/// the next tier; a bucket that leaves the last tier is dropped.
 pub(super) struct Tiers<S, B> {
     starts: [i64; 3],
-    /// `slots[i]` holds what is in tier `i` and in no shorter one, sorted by time.
+    /// `slots[i]` contains the buckets of tier `i` and of no shorter tier, sorted by time.
     slots: [Vec<Slot<B>>; 3],
     scale: PhantomData<fn() -> S>,
 }
@@ -48,7 +48,10 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         Self { starts: S::starts(now), slots: Default::default(), scale: PhantomData }
     }
 
-    /// What was stored, if every bucket is where its time belongs at `now`; else what is wrong.
+    /// Restores stored slots, if every bucket is in the tier of its time at `now`.
+    ///
+    /// # Errors
+    /// What is inconsistent.
     pub fn from_slots(
         slots: [Vec<Slot<B>>; 3],
         now: i64,
@@ -60,10 +63,10 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
             let within = |slot: &Slot<B>| (starts[tier]..=end).contains(&slot.start);
             let aligned = |slot: &Slot<B>| align(slot.start, S::STEPS[tier]) == slot.start;
             if !slots[tier].iter().all(|slot| within(slot) && aligned(slot)) {
-                return Err("a bucket is not where its time belongs");
+                return Err("a bucket is in the wrong tier");
             }
             if !slots[tier].is_sorted_by(|a, b| a.start < b.start) {
-                return Err("its buckets are out of order");
+                return Err("buckets are out of order");
             }
             end = starts[tier] - 1;
         }
@@ -90,12 +93,12 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         self.slots.iter().map(Vec::len).sum()
     }
 
-    /// The bucket that `ts` belongs to; none where it is older than everything that is kept.
+    /// The bucket of `ts`; `None` if `ts` is older than the last tier.
     pub fn bucket_at(&mut self, ts: i64) -> Option<&mut B> {
         let tier = self.tier_of(ts)?;
         let start = align(ts, S::STEPS[tier]);
         let slots = &mut self.slots[tier];
-        // From the end: what comes in is mostly recent.
+        // From the end, because most observations are recent.
         let at = match slots.iter().rposition(|slot| slot.start <= start) {
             Some(at) if slots[at].start == start => at,
             before => {
@@ -121,12 +124,12 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         }
     }
 
-    /// Adds what another has, which must not be ahead in time.
+    /// Adds the buckets of another, which must not be ahead in time.
     pub fn merge(&mut self, other: &Self) {
         other.slots.iter().flatten().for_each(|slot| self.put(slot));
     }
 
-    /// Steps divide one another, so a slot lies within one bucket of the tier it belongs to.
+    /// As steps divide one another, a slot is part of one bucket of the tier of its time.
     fn put(&mut self, slot: &Slot<B>) {
         if let Some(bucket) = self.bucket_at(slot.start) {
             bucket.merge(&slot.bucket);
@@ -137,10 +140,10 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         self.starts.iter().position(|start| *start <= ts)
     }
 
-    /// When the oldest bucket of a tier leaves it.
+    /// When the oldest bucket of a tier leaves the tier.
     pub fn expiry(&self, tier: usize) -> Option<i64> {
         let oldest = self.slots[tier].first()?;
-        // A bucket is out once the tier starts at its end.
+        // A bucket has left the tier once the tier starts at the bucket's end.
         Some(oldest.start + S::STEPS[tier] + S::SPANS[tier])
     }
 }

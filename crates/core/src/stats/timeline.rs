@@ -1,4 +1,4 @@
-//! What one component's observations say about how sure its figures are, by when they were made.
+//! The samples of one component by time, from which estimates are computed.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,32 +6,30 @@ use super::tiers::{Merge, Scale, Slot, Tiers};
 use crate::estimate::{Cost, Latency, RewardScore, Sample, Success};
 use crate::observation::{Observation, Outcome, Weight};
 use crate::reward::Reward;
+use crate::time::{DAY_MS, HOUR_MS};
 
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
-
-/// The samples that estimates are made from; see [`crate::estimate`].
+/// The samples that estimates are computed from; see [`crate::estimate`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
     pub reward: Sample<RewardScore>,
     pub success: Sample<Success>,
-    /// Of the observations that gave a cost.
+    /// Of the observations with a cost.
     pub cost: Sample<Cost>,
     pub latency: Sample<Latency>,
 }
 
 impl Samples {
-    /// Adds what happened.
+    /// Adds an observation with its weight.
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
-        self.add_weighing(observation, reward, observation.weight());
+        self.add_with_weight(observation, reward, observation.weight());
     }
 
-    /// Adds what it says of the arm that was taken.
+    /// Adds an observation with its weight for the arm; see [`Observation::weight_of_arm`].
     pub(super) fn add_of_arm(&mut self, observation: &Observation, reward: &Reward) {
-        self.add_weighing(observation, reward, observation.weight_of_arm());
+        self.add_with_weight(observation, reward, observation.weight_of_arm());
     }
 
-    fn add_weighing(&mut self, observation: &Observation, reward: &Reward, weight: Weight) {
+    fn add_with_weight(&mut self, observation: &Observation, reward: &Reward, weight: Weight) {
         self.reward.add(reward.score, weight);
         let success = observation.outcome == Outcome::Success;
         self.success.add(f64::from(u8::from(success)), weight);
@@ -56,7 +54,7 @@ impl Samples {
         self.latency.merge(&other.latency);
     }
 
-    /// What was added since they were as `earlier`.
+    /// What was added since `earlier`, an earlier state of these samples.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -74,21 +72,21 @@ impl Merge for Samples {
     }
 }
 
-/// Hours of the last day, six hours of the last week, days of the last two months.
+/// Buckets of an hour for the last day, of six hours for the last week, of a day for two months.
 pub(super) enum Months {}
 
 impl Scale for Months {
-    const SPANS: [i64; 3] = [DAY, 7 * DAY, Timeline::SPAN_MS];
-    const STEPS: [i64; 3] = [HOUR, 6 * HOUR, DAY];
+    const SPANS: [i64; 3] = [DAY_MS, 7 * DAY_MS, Timeline::SPAN_MS];
+    const STEPS: [i64; 3] = [HOUR_MS, 6 * HOUR_MS, DAY_MS];
 }
 
-/// [`Samples`] of an arm by time: at most 115 buckets, whatever the volume.
+/// [`Samples`] of an arm by time: at most 115 buckets, independent of the number of observations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline(Tiers<Months, Samples>);
 
 impl Timeline {
-    /// How far back it reaches: no observation younger than this is forgotten.
-    pub const SPAN_MS: i64 = 61 * DAY;
+    /// How far the timeline reaches back: no younger observation is dropped.
+    pub const SPAN_MS: i64 = 61 * DAY_MS;
 
     pub(super) fn at(now: i64) -> Self {
         Self(Tiers::at(now))
@@ -114,14 +112,14 @@ impl Timeline {
         self.0.is_empty()
     }
 
-    /// When each bucket begins and what it holds, the oldest first. It ends where the next begins,
-    /// at the latest.
+    /// The start and the samples of each bucket, the oldest first. A bucket ends at or before the start
+    /// of the next.
     pub fn buckets(&self) -> impl DoubleEndedIterator<Item = (i64, &Samples)> {
         self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
     }
 
-    /// The rewards of buckets from `since` on, in parts that begin at each of `cuts`, which rise;
-    /// the first part is what comes before them all. With each part goes its number of buckets.
+    /// The rewards of the buckets from `since` on, divided at each of `cuts`, which must be sorted. The
+    /// first part is everything before the first cut. Each part comes with its number of buckets.
     pub fn parts(&self, since: i64, cuts: &[i64]) -> Vec<(usize, Sample<RewardScore>)> {
         let mut parts = vec![(0, Sample::default()); cuts.len() + 1];
         for (start, samples) in self.buckets().filter(|(start, _)| *start >= since) {
@@ -136,12 +134,12 @@ impl Timeline {
         self.0.buckets_mut().for_each(|samples| samples.coarsen(points));
     }
 
-    /// The weight that no observation exceeds.
+    /// The largest weight of an observation.
     pub fn max_weight(&self) -> f64 {
         self.buckets().map(|(_, samples)| samples.success.max_weight()).fold(1.0, f64::max)
     }
 
-    /// Everything in buckets that begin no earlier than `start`.
+    /// The sum of all buckets that start at `start` or later.
     pub fn since(&self, start: i64) -> Samples {
         let mut sum = Samples::default();
         let within = self.buckets().rev().take_while(|(begins, _)| *begins >= start);
@@ -161,7 +159,8 @@ mod tests {
     use crate::reward::{Reward, RewardConfig, score};
     use crate::stats::{Series, Timeline};
 
-    use super::{DAY, HOUR};
+    use crate::number::whole_u64;
+    use crate::time::{DAY_MS, HOUR_MS};
 
     const NOW: i64 = 1_734_000_123_456;
 
@@ -173,28 +172,28 @@ mod tests {
     }
 
     fn n(timeline: &Timeline, since: i64) -> u64 {
-        timeline.since(since).reward.n().round() as u64
+        whole_u64(timeline.since(since).reward.n().round())
     }
 
     #[test]
     fn two_months_of_load_take_a_bounded_number_of_buckets() {
         let mut series = Series::default();
         for hour in 0..24 * 90 {
-            record(&mut series, NOW + hour * HOUR, NOW + hour * HOUR);
+            record(&mut series, NOW + hour * HOUR_MS, NOW + hour * HOUR_MS);
         }
-        let last = NOW + (24 * 90 - 1) * HOUR;
+        let last = NOW + (24 * 90 - 1) * HOUR_MS;
         let kept = n(series.timeline(), 0);
         assert!((61 * 24..=62 * 24).contains(&kept), "{kept}");
         assert!(series.timeline().buckets().count() <= 115);
         assert!(series.encode().len() < 20_000, "{}", series.encode().len());
-        assert_eq!(n(series.timeline(), last - 6 * HOUR), 6);
+        assert_eq!(n(series.timeline(), last - 6 * HOUR_MS), 6);
         assert!(series.timeline().buckets().is_sorted_by(|a, b| a.0 < b.0));
     }
 
-    /// Of 100 easy and 100 hard actions, the arm got one in five of the easy ones and four in five of
-    /// the hard ones.
+    /// Of 100 easy and 100 hard actions, the arm was used for one in five of the easy actions and four
+    /// in five of the hard actions.
     #[test]
-    fn what_an_arm_would_earn_of_all_actions_is_told_from_those_it_was_preferred_for() {
+    fn propensities_correct_for_an_arm_that_is_preferred_for_hard_actions() {
         let mut series = Series::default();
         for (propensity, successes, failures) in [(0.2, 18, 2), (0.8, 40, 40)] {
             for n in 0..successes + failures {
@@ -208,19 +207,19 @@ mod tests {
         let of_arm = Cells::of(&series.timeline().since(0).success);
         assert!((of_arm.mean() - 0.7).abs() < 1e-4, "{of_arm:?}");
         assert!((of_arm.population() - 200.0).abs() < 1e-2);
-        // What happened stays what it was.
+        // The windows describe what happened, without the correction.
         let (_, hour) = series.windows().into_iter().next().unwrap();
         assert_eq!((hour.n, hour.success_rate), (100, 0.58));
     }
 
-    /// Every duration, cost and reward there is, at every weight there is, in every bucket, a million
-    /// times each. No component does this; it must not hold up the others.
+    /// Every duration, cost and reward, at every weight, in every bucket, a million times each. No real
+    /// component does this, but if one did, it must not block the others.
     #[test]
-    fn no_component_takes_more_room_than_a_document_has() {
+    fn the_series_of_every_component_fits_into_a_document() {
         const MOST: usize = 1_000_000;
         let mut series = Series::default();
-        let ages = (0..24).map(|hour| hour * HOUR).chain((4..28).map(|six| six * 6 * HOUR));
-        for age in ages.chain((7..61).map(|day| day * DAY)) {
+        let ages = (0..24).map(|hour| hour * HOUR_MS).chain((4..28).map(|six| six * 6 * HOUR_MS));
+        for age in ages.chain((7..61).map(|day| day * DAY_MS)) {
             for point in 0..=330_i32 {
                 for sample_rate in [1.0, 1e-6] {
                     let observation = Observation {
@@ -244,10 +243,10 @@ mod tests {
         assert_eq!(Series::decode(&encoded).unwrap(), series);
     }
 
-    /// Sample rates and propensities that are all different take too much room: fewer weights are
-    /// kept, and the same means.
+    /// Many different sample rates and propensities take too much space: fewer weights are kept, and
+    /// the means stay the same.
     #[test]
-    fn what_takes_too_much_room_keeps_fewer_weights_and_the_same_means() {
+    fn a_series_that_is_too_large_keeps_fewer_weights_and_the_same_means() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut series = Series::default();
         for n in 0..16_000 {
@@ -255,13 +254,17 @@ mod tests {
                 sample_rate: rng.random_range(0.01..1.0),
                 propensity: Some(rng.random_range(0.02..1.0)),
                 duration_ms: rng.random_range(2.0..10.0_f64).exp(),
-                ..Observation::at(NOW + n * DAY / 400, Outcome::Success)
+                ..Observation::at(NOW + n * DAY_MS / 400, Outcome::Success)
             };
             let reward = score(&RewardConfig::default(), &observation);
             let _ = series.record(&observation, &reward, observation.ts);
         }
         let (before, needed) = (series.timeline().since(0), series.encode().len());
-        assert_eq!(series.clone().encode_within(needed).len(), needed, "what fits stays");
+        assert_eq!(
+            series.clone().encode_within(needed).len(),
+            needed,
+            "a series that fits is unchanged"
+        );
         assert!(series.encode_within(needed / 2).len() <= needed / 2, "of {needed}");
         let after = series.timeline().since(0);
         let [before, after] = [before, after].map(|it| Cells::of(&it.reward));
@@ -272,21 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_when_nothing_comes_any_more_goes_with_the_last_day() {
+    fn a_series_without_new_observations_becomes_empty_after_its_last_day() {
         let mut series = Series::default();
         record(&mut series, NOW, NOW);
-        series.advance(NOW + 8 * DAY);
+        series.advance(NOW + 8 * DAY_MS);
         assert!(series.windows().iter().all(|(_, stats)| stats.n == 0));
-        let next = series.next_change(NOW + 8 * DAY).unwrap();
-        assert!(next > NOW + 61 * DAY && next < NOW + 63 * DAY);
+        let next = series.next_change(NOW + 8 * DAY_MS).unwrap();
+        assert!(next > NOW + 61 * DAY_MS && next < NOW + 63 * DAY_MS);
         series.advance(next);
         assert!(series.is_empty() && series.next_change(next).is_none());
     }
 
     proptest! {
         #[test]
-        fn late_or_in_order_in_parts_or_as_one_it_comes_out_the_same(
-            ages in proptest::collection::vec(0..70 * DAY, 0..40), cut in 0..40_usize,
+        fn order_and_grouping_do_not_change_the_timeline(
+            ages in proptest::collection::vec(0..70 * DAY_MS, 0..40), cut in 0..40_usize,
         ) {
             let cut = cut.min(ages.len());
             let mut late = Series::default();

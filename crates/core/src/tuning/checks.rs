@@ -1,4 +1,4 @@
-//! What must hold of the data before arms are compared.
+//! Checks of the data before arms are compared.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{PolicyTuning, TuningInput};
 use crate::estimate::{ArmLog, Cells, Side};
+use crate::number::Lossy;
 
-/// A check, and whether it passed.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     pub name: String,
-    /// Absent where there was nothing to check.
+    /// Absent if there was nothing to check.
     pub passed: Option<bool>,
     pub detail: String,
 }
 
-/// How probable it is that shares are said to contradict the weights although each action was
-/// routed by them, at any look.
+/// The probability, over all looks, that the check fails although each action was routed by the
+/// weights.
 const ALPHA: f64 = 0.001;
 
-/// Whether no observation weighs more than `minSampleRate` and `minPropensity` let expect. It holds
-/// nothing up: what has been seen is reckoned with, and only what came before it was not.
+/// Whether no observation weighs more than `minSampleRate` and `minPropensity` allow. A failure does
+/// not prevent a proposal: the larger weight is taken into account once it was observed.
 pub(super) fn sample_rates(input: &TuningInput) -> Check {
-    /// Weights are kept at points, each so many times the one before.
+    /// The ratio between neighbouring points at which weights are kept.
     const STEP: f64 = 1.19;
     let PolicyTuning { min_sample_rate: rate, min_propensity: propensity, .. } = input.config;
     let declared = input.config.least_probability();
@@ -35,22 +36,22 @@ pub(super) fn sample_rates(input: &TuningInput) -> Check {
     let detail = match (passed, is_stated) {
         (true, false) => format!("no sample rate is below {rate}"),
         (true, true) => format!("no sample rate times propensity is below {declared}"),
-        (false, false) => format!(
-            "sample rates of down to about {least:.2} are in use, and minSampleRate is {rate}"
-        ),
+        (false, false) => {
+            format!("sample rates down to about {least:.2} are in use, and minSampleRate is {rate}")
+        }
         (false, true) => format!(
-            "sample rates times propensities go down to about {least:.3}, and minSampleRate times \
-             minPropensity is {declared}"
+            "sample rates times propensities down to about {least:.3} are in use, and minSampleRate \
+             times minPropensity is {declared}"
         ),
     };
     Check { name: "minSampleRate".to_owned(), passed: Some(passed), detail }
 }
 
-/// Whether each arm has its share of the actions that name the active version, at every look: the
-/// sample-ratio test, arm by arm, each with an equal part of [`ALPHA`].
+/// The sample-ratio test: whether each arm gets its share of the actions that name the active version.
+/// It holds at every look; each arm gets an equal part of [`ALPHA`].
 ///
-/// The share of an arm is its weight. Where propensities are stated, each action of the arm counts
-/// 1 / propensity, and their sum is to be that of all actions.
+/// The share of an arm is its weight. If propensities are stated, each action of the arm counts
+/// 1 / propensity, and the sum must equal the number of all actions.
 pub(super) fn sample_ratio(input: &TuningInput) -> Check {
     let name = "sampleRatio".to_owned();
     let Some(routed) = input.routed.as_ref().filter(|it| it.values().any(|it| !it.is_empty()))
@@ -58,7 +59,7 @@ pub(super) fn sample_ratio(input: &TuningInput) -> Check {
         let detail = "no observation names the active version in policyVersion";
         return Check { name, passed: None, detail: detail.to_owned() };
     };
-    let alpha = ALPHA / (2.0 * input.weights.len() as f64);
+    let alpha = ALPHA / (2.0 * input.weights.len().to_f64());
     let expected = input.expected_of_log();
     let off = input.weights.iter().find_map(|(arm, weight)| {
         let least = least_propensity(routed.get(arm), *weight, expected.least_propensity);
@@ -69,12 +70,12 @@ pub(super) fn sample_ratio(input: &TuningInput) -> Check {
         let is_stated = routed.get(arm).is_some_and(ArmLog::is_stated);
         refuted.then(|| match is_stated {
             false => format!(
-                "{arm} has {:.3} of the actions where its weight is {weight:.3}",
+                "{arm} has {:.3} of the actions, but its weight is {weight:.3}",
                 cells.mean()
             ),
             true => format!(
-                "actions of {arm}, each divided by its propensity, come to {:.3} of all actions \
-                 where they must come to 1",
+                "the actions of {arm}, each divided by its propensity, add up to {:.3} of all \
+                 actions instead of 1",
                 cells.mean() / least
             ),
         })
@@ -89,18 +90,18 @@ pub(super) fn sample_ratio(input: &TuningInput) -> Check {
     Check { name, passed: Some(passed), detail }
 }
 
-/// With which an arm was chosen, or is reckoned to be.
+/// The smallest propensity with which an arm was chosen, or must be expected to be chosen.
 fn least_propensity(log: Option<&ArmLog>, weight: f64, expected: f64) -> f64 {
     let chosen = log.into_iter().flat_map(|it| it.chosen(weight)).map(|it| it.propensity);
     let least = chosen.fold(f64::INFINITY, f64::min);
-    // What was drawn by the weights was not drawn with less.
+    // An arm that is drawn by the weights is drawn with its weight.
     match log.is_some_and(ArmLog::is_stated) {
         true => least.min(expected),
         false => least.min(weight),
     }
 }
 
-/// The actions of all arms: arm, propensity, weight and number.
+/// The actions of all arms: arm, propensity, weight and count.
 fn actions<'a>(
     routed: &'a BTreeMap<String, ArmLog>,
     input: &'a TuningInput,
@@ -114,8 +115,8 @@ fn actions<'a>(
     })
 }
 
-/// All actions; those of `arm` count `least` / propensity, the others nothing, so that their mean
-/// is to be `least`.
+/// All actions. Those of `arm` have the value `least` / propensity, the others 0, so that the mean must
+/// be `least`.
 fn counted<'a>(
     routed: &'a BTreeMap<String, ArmLog>,
     input: &'a TuningInput,
@@ -125,7 +126,7 @@ fn counted<'a>(
     actions(routed, input).map(move |(of, propensity, weight, n)| {
         let value = match of == arm {
             true if propensity > 0.0 => least / propensity,
-            // An arm without weight was taken all the same.
+            // The arm was used although its weight is 0.
             true => 1.0,
             false => 0.0,
         };

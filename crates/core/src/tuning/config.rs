@@ -1,4 +1,4 @@
-//! The document `config/tuning`: which policies are tuned, and within what bounds.
+//! The document `config/tuning`: which policies are tuned, and within which bounds.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,17 @@ use crate::experiment::{GuardConfig, GuardConfigError};
 use crate::observation::{MIN_PROPENSITY, MIN_SAMPLE_RATE};
 use crate::policy::{PolicyKey, PolicyKeyError};
 
-/// Stands for the arm's name in [`PolicyTuning::component`].
+/// The placeholder for the arm's name in [`PolicyTuning::component`].
 pub const ARM_PLACEHOLDER: &str = "{arm}";
 
+/// The content of `config/tuning`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TuningConfig {
     pub version: String,
-    /// By policy id. A policy that is not named here is never tuned.
+    /// By policy id. A policy that is not listed is never tuned.
     pub policies: BTreeMap<String, PolicyTuning>,
-    /// What activations and A/B tests are held to, of any policy.
+    /// The limits of watches and A/B tests of all policies.
     pub guard: GuardConfig,
 }
 
@@ -35,37 +36,37 @@ impl Default for TuningConfig {
     }
 }
 
+/// How one policy is tuned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyTuning {
-    /// The component that an arm's observations are recorded under, with `{arm}` for its name.
+    /// The component that records the observations of an arm, with `{arm}` for the arm's name.
     pub component: String,
-    /// The probability, in a period of 30 days, of any proposal that claims a gain where there is
-    /// none, or of any interval that leaves out what it is about. See [`super::budget`].
+    /// The probability of any error within 30 days: a proposal that claims a gain that does not exist,
+    /// or an interval that does not contain the true value. See [`super::budget`].
     pub alpha: f64,
-    /// Below this many observations an arm is not judged.
+    /// An arm with fewer observations is not judged.
     pub min_samples: u64,
-    /// The smallest `sampleRate` of the arms' components: until an observation that weighs as
-    /// much has been seen, intervals hold only if none is smaller.
+    /// The smallest `sampleRate` of the arms' components. Until an observation with a smaller rate is
+    /// seen, intervals are valid only if there is none.
     pub min_sample_rate: f64,
-    /// The smallest `propensity` that they state, in the same sense; 1 where none states any.
+    /// The smallest `propensity` that components state, in the same sense; 1 if they state none.
     pub min_propensity: f64,
-    /// How far a weight may move in one version ...
+    /// How far a weight may move in one version.
     pub step_bound: f64,
-    /// ... and how far once an arm does worse than `thresholds.retrain`.
+    /// How far a weight may move if an arm is proven to be below `thresholds.retrain`.
     pub retrain_step_bound: f64,
-    /// No arm gets less, or nothing more would be learnt about it.
+    /// The smallest weight of an arm, so that every arm gets observations.
     pub exploration_floor: f64,
-    /// A version that moves no weight by this much is not worth an admin's time ...
+    /// The smallest change: a version that changes no weight by this much is not proposed.
     pub min_change: f64,
-    /// ... nor is one that leads, with all the steps that would follow, to less than this in mean
-    /// reward.
+    /// The smallest gain in mean reward, after all steps that would follow, that is proposed.
     pub min_gain: f64,
-    /// Whether nothing is compared while the arms' shares of the observations contradict the
-    /// weights: a component that does not follow its policy may choose what goes where.
+    /// Whether a failed sample-ratio check prevents comparisons. A component that does not follow its
+    /// policy may send easy actions to one arm, which makes the comparison meaningless.
     pub sample_ratio_check: bool,
-    /// How many versions the job may activate by itself in 24 hours, where the flag
-    /// `autoActivatePolicies` lets it.
+    /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
+    /// on.
     pub max_auto_activations_per_day: u32,
 }
 
@@ -88,9 +89,10 @@ impl Default for PolicyTuning {
     }
 }
 
+/// A field of [`TuningConfig`] that is invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum TuningConfigError {
-    #[error("tuning component is {0:?}, must hold {ARM_PLACEHOLDER} exactly once")]
+    #[error("tuning component is {0:?}, must contain {ARM_PLACEHOLDER} exactly once")]
     Component(String),
     #[error("tuning {field} is {value}, must be between {min} and {max}")]
     OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
@@ -98,7 +100,7 @@ pub enum TuningConfigError {
     NoSamples,
     #[error("tuning retrainStepBound is {retrain}, must be at least stepBound, {step}")]
     RetrainBelowStep { retrain: f64, step: f64 },
-    #[error("tuning policies holds {id:?}, which is no policy's id")]
+    #[error("tuning policies contains the invalid policy id {id:?}")]
     PolicyId { id: String, source: PolicyKeyError },
     #[error("tuning {0}")]
     Guard(#[from] GuardConfigError),
@@ -107,11 +109,13 @@ pub enum TuningConfigError {
 }
 
 impl TuningConfig {
+    /// # Errors
+    /// The first field that is invalid.
     pub fn validate(&self) -> Result<(), TuningConfigError> {
         self.guard.validate()?;
         for (id, policy) in &self.policies {
-            let no_id = |source| TuningConfigError::PolicyId { id: id.clone(), source };
-            PolicyKey::check_id(id).map_err(no_id)?;
+            let invalid_id = |source| TuningConfigError::PolicyId { id: id.clone(), source };
+            PolicyKey::check_id(id).map_err(invalid_id)?;
             policy.validate().map_err(|source| {
                 let source = Box::new(source);
                 TuningConfigError::Policy { id: id.clone(), source }
@@ -122,15 +126,12 @@ impl TuningConfig {
 }
 
 impl PolicyTuning {
-    /// The smallest step that leads from any weight to another that can be written.
-    const MIN_STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
-
-    /// The smallest product of sample rate and propensity that is reckoned with.
+    /// The smallest product of sample rate and propensity that must be expected.
     pub fn least_probability(&self) -> f64 {
         (self.min_sample_rate * self.min_propensity).max(MIN_SAMPLE_RATE)
     }
 
-    /// The component that records what `arm` does.
+    /// The component that records the observations of `arm`.
     pub fn component_of(&self, arm: &str) -> String {
         self.component.replacen(ARM_PLACEHOLDER, arm, 1)
     }
@@ -142,8 +143,10 @@ impl PolicyTuning {
         if self.min_samples == 0 {
             return Err(TuningConfigError::NoSamples);
         }
-        within("stepBound", self.step_bound, Self::MIN_STEP, 1.0)?;
-        within("retrainStepBound", self.retrain_step_bound, Self::MIN_STEP, 1.0)?;
+        // The smallest step between two weights that can be written.
+        let min_step = 1.0 / f64::from(WEIGHT_STEPS);
+        within("stepBound", self.step_bound, min_step, 1.0)?;
+        within("retrainStepBound", self.retrain_step_bound, min_step, 1.0)?;
         within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
@@ -158,7 +161,7 @@ impl PolicyTuning {
     }
 }
 
-/// NaN lies within no range.
+/// A range contains no NaN.
 fn within(field: &'static str, value: f64, min: f64, max: f64) -> Result<(), TuningConfigError> {
     if (min..=max).contains(&value) {
         return Ok(());

@@ -1,50 +1,135 @@
 //! The decision.
+//!
+//! [`assess`] computes what a decision needs, once. [`Assessment::decide`] then takes the last draft
+//! and decides, as often as needed. [`decide`] does both with the last draft of the input, which is
+//! how a stored decision is replayed.
 
 use std::collections::BTreeMap;
 
+use super::checks::{self, Check};
 use super::evidence::{self, Evidence};
 use super::standing::{ArmStanding, standings};
-use super::{ArmChange, Decision, MAX_ARMS, Proposal, Reason, TuningInput, allocate, notes};
+use super::{ArmChange, Decision, LastDraft, MAX_ARMS, Proposal, Reason, TuningInput};
+use super::{allocate, notes};
 use crate::policy::check_weights;
 
-/// Whether the evidence carries a change of weights, and which.
+/// Whether the evidence supports a change of weights, and which.
 ///
-/// Deterministic, and idempotent: given its own proposal as the last draft, it answers
+/// Deterministic, and idempotent: given its own proposal as the last draft, it returns
 /// [`Reason::AlreadyProposed`].
 pub fn decide(input: &TuningInput) -> Decision {
-    match propose(input) {
-        Ok(proposal) => Decision::Propose(Box::new(proposal)),
-        Err(reason) => Decision::None(reason),
+    let proposed =
+        Assessed::of(input).and_then(|assessed| assessed.propose(input, input.last_draft.as_ref()));
+    Decision::from(proposed)
+}
+
+/// Assesses the evidence without the last draft, which matters only if there is something to
+/// propose. The last draft of the input is removed; [`Assessment::decide`] takes it.
+pub fn assess(mut input: TuningInput) -> Assessment {
+    input.last_draft = None;
+    let outcome = Assessed::of(&input);
+    Assessment { input, outcome }
+}
+
+/// What follows from the evidence, before it is compared with the last draft.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    input: TuningInput,
+    outcome: Result<Assessed, Reason>,
+}
+
+impl Assessment {
+    /// Why there is nothing to propose, whatever the last draft is.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.outcome.as_ref().err()
+    }
+
+    /// The input that the decision is made from, to be stored with it: after [`Self::decide`] it
+    /// includes the last draft.
+    pub fn input(&self) -> &TuningInput {
+        &self.input
+    }
+
+    /// Reduces the input to at most `most` bytes, see [`TuningInput::fit`]. If that changes the input,
+    /// it is assessed again, because a decision must be made from the input that is stored with it.
+    #[must_use]
+    pub fn fit(mut self, most: usize) -> Self {
+        if self.input.fit(most) { assess(self.input) } else { self }
+    }
+
+    /// The same decision as [`decide`] with this last draft.
+    pub fn decide(&mut self, last_draft: Option<LastDraft>) -> Decision {
+        self.input.last_draft = last_draft;
+        let last_draft = self.input.last_draft.as_ref();
+        let assessed = self.outcome.as_ref().map_err(Clone::clone);
+        Decision::from(assessed.and_then(|it| it.propose(&self.input, last_draft)))
+    }
+
+    /// Whether these weights respect the current bounds, see [`within_bounds`]. `false` if nothing
+    /// can be proposed.
+    pub fn within_bounds(&self, weights: &BTreeMap<String, f64>) -> bool {
+        let assessed = self.outcome.as_ref();
+        assessed.is_ok_and(|it| are_within_bounds(&self.input, &it.standings, weights))
     }
 }
 
-fn propose(input: &TuningInput) -> Result<Proposal, Reason> {
-    check(input)?;
-    let standings = standings(input);
-    require_judged_arm(input, &standings)?;
-    let target = allocate::weights(input, &standings)?;
-    require_proof(input, &standings)?;
-    let check = evidence::check(input);
-    let fails = standings.iter().any(|it| it.failing);
-    if check.passed == Some(false) && input.config.sample_ratio_check && !fails {
-        return Err(Reason::SampleRatio(check.detail));
-    }
-    let changes = changes(&standings, &target);
-    require_worthwhile(input, &standings, &changes)?;
-    require_new(input, &changes)?;
-    let evidence = Evidence::gather(input, &standings, &target, check);
-    let names = standings.iter().map(|it| it.arm.clone());
-    let weights: BTreeMap<String, f64> = names.zip(target).collect();
-    Ok(Proposal {
-        weights,
-        expected_gain: evidence.gain.expected,
-        notes: notes::write(input, &evidence, &changes),
-        changes,
-        evidence,
-    })
+/// What a proposal is made from.
+#[derive(Clone, Debug)]
+struct Assessed {
+    standings: Vec<ArmStanding>,
+    /// The proposed weights, in the order of the arms.
+    target: Vec<f64>,
+    changes: Vec<ArmChange>,
+    sample_ratio: Check,
 }
 
-/// Stored documents are edited by people: what cannot be worked with is a reason, not a panic.
+impl Assessed {
+    fn of(input: &TuningInput) -> Result<Self, Reason> {
+        check(input)?;
+        let standings = standings(input);
+        require_judged_arm(input, &standings)?;
+        let target = allocate::weights(input, &standings)?;
+        require_proof(input, &standings)?;
+        let sample_ratio = checks::sample_ratio(input);
+        let fails = standings.iter().any(|it| it.failing);
+        if sample_ratio.passed == Some(false) && input.config.sample_ratio_check && !fails {
+            return Err(Reason::SampleRatio(sample_ratio.detail));
+        }
+        let changes = changes(&standings, &target);
+        require_worthwhile(input, &standings, &changes)?;
+        Ok(Self { standings, target, changes, sample_ratio })
+    }
+
+    fn propose(
+        &self,
+        input: &TuningInput,
+        last_draft: Option<&LastDraft>,
+    ) -> Result<Proposal, Reason> {
+        let Self { standings, target, changes, sample_ratio } = self;
+        require_new(input, last_draft, changes)?;
+        let evidence = Evidence::gather(input, standings, target, sample_ratio.clone());
+        let names = standings.iter().map(|it| it.arm.clone());
+        let weights: BTreeMap<String, f64> = names.zip(target.iter().copied()).collect();
+        Ok(Proposal {
+            weights,
+            expected_gain: evidence.gain.expected,
+            notes: notes::write(input, &evidence, changes),
+            changes: changes.clone(),
+            evidence,
+        })
+    }
+}
+
+impl From<Result<Proposal, Reason>> for Decision {
+    fn from(proposed: Result<Proposal, Reason>) -> Self {
+        match proposed {
+            Ok(proposal) => Self::Propose(Box::new(proposal)),
+            Err(reason) => Self::None(reason),
+        }
+    }
+}
+
+/// Stored documents are edited by people: an invalid one is a reason, not a panic.
 fn check(input: &TuningInput) -> Result<(), Reason> {
     input.config.validate().map_err(Reason::InvalidConfig)?;
     input.rewards.thresholds.validate().map_err(Reason::InvalidThresholds)?;
@@ -66,7 +151,7 @@ fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), R
     })
 }
 
-/// An arm below the floor is moved up to it without any proof, so that something is learnt of it.
+/// An arm below the floor is moved up to it without a proof, so that it gets observations.
 fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason> {
     if arms.iter().any(ArmStanding::is_loser) || is_below_floor(input, arms) {
         return Ok(());
@@ -79,20 +164,27 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
     })
 }
 
-/// By a step or more: less cannot be written.
+/// Whether an arm is below the floor by a step or more: a smaller change cannot be written.
 fn is_below_floor(input: &TuningInput, arms: &[ArmStanding]) -> bool {
     let step = 1.0 / f64::from(super::WEIGHT_STEPS);
     arms.iter().any(|it| it.weight + step <= input.config.exploration_floor)
 }
 
-/// Whether weights keep the bounds as they are now: what was drafted under others, or changed by
-/// hand since, may not.
+/// Whether weights respect the bounds as they are now. Weights that were drafted under other bounds,
+/// or for other weights of the active version, may not.
 pub fn within_bounds(input: &TuningInput, weights: &BTreeMap<String, f64>) -> bool {
-    let standings = standings(input);
-    let step = allocate::step(input, &standings);
+    are_within_bounds(input, &standings(input), weights)
+}
+
+fn are_within_bounds(
+    input: &TuningInput,
+    standings: &[ArmStanding],
+    weights: &BTreeMap<String, f64>,
+) -> bool {
+    let step = allocate::step(input, standings);
     let keeps = |it: &ArmStanding| {
         weights.get(&it.arm).is_some_and(|to| {
-            // An arm that begins below the floor may still be on its way up to it.
+            // An arm that starts below the floor may need several steps to reach it.
             let floor = input.config.exploration_floor.min(it.weight);
             *to >= floor && (to - it.weight).abs() <= step
         })
@@ -117,7 +209,7 @@ fn require_worthwhile(
     if largest_change < min_change || changes.is_empty() {
         return Err(Reason::AlreadyBest { largest_change, min_change });
     }
-    // A step is bounded, and so what it gains; whether the way is worth going is seen at its end.
+    // The bound on a step also bounds its gain, so the gain after all steps is compared.
     let destination = allocate::destination(input, arms)?;
     let gain = evidence::expected_gain(arms, &destination);
     if gain < min_gain && !is_below_floor(input, arms) {
@@ -126,10 +218,14 @@ fn require_worthwhile(
     Ok(())
 }
 
-/// An admin is not asked the same thing twice: a draft that moves the same arms the same way says
-/// the same, whatever the last digits are by now.
-fn require_new(input: &TuningInput, changes: &[ArmChange]) -> Result<(), Reason> {
-    let Some(last) = &input.last_draft else {
+/// An admin is not asked the same question twice: a draft that moves the same arms in the same
+/// directions is the same proposal, even if the last digits differ.
+fn require_new(
+    input: &TuningInput,
+    last_draft: Option<&LastDraft>,
+    changes: &[ArmChange],
+) -> Result<(), Reason> {
+    let Some(last) = last_draft else {
         return Ok(());
     };
     let min_change = input.config.min_change;

@@ -1,4 +1,4 @@
-//! What a decision rested on, for the draft and the audit trail.
+//! The evidence for a decision, for the draft and the audit trail.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -6,43 +6,48 @@ use utoipa::ToSchema;
 use super::checks::{self, Check};
 use super::standing::{ArmStanding, standings};
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
-use crate::digest::Digest;
 use crate::estimate::{
     Cells, Cost, Interval, Logged, Measured, OffPolicy, difference, off_policy, quantile_interval,
 };
+use crate::hash::Fingerprint;
 
-/// The rule by which the weights were found, raised whenever it changes.
-pub const RULE: &str = "elimination-3";
+/// The name of the rule that computes weights and evidence. It must change whenever the same input
+/// may lead to another result, even in the last digit.
+pub const RULE: &str = "elimination-4";
 
-/// What was known of the arms when the tuner decided. Every interval holds at every look, and is
-/// what the decision itself went by.
+/// What was known of the arms when the tuner decided. Every interval holds at every look, and the
+/// decision is based on the same intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     pub as_of: i64,
-    /// The rule that decided, and the versions of the configurations that it was given.
+    /// The [`RULE`] that decided.
     pub rule: String,
+    /// The version of `config/tuning`.
     pub tuning_version: String,
+    /// The version of `config/reward_config`.
     pub reward_version: String,
-    /// The period that the budget is for, counted from 1970 in steps of 30 days.
+    /// The period of the error budget, counted from 1970 in steps of 30 days.
     pub period: i64,
-    /// The error that the policy may make within the period, in all.
+    /// The allowed probability of any error within the period.
     pub alpha: f64,
-    /// By name.
+    /// Sorted by name.
     pub arms: Vec<ArmEvidence>,
-    /// What the proposal changes, in mean reward.
+    /// The expected change of the mean reward.
     pub gain: Gain,
-    /// Of each arm that gives way and each that gains, how much more the latter earns.
+    /// For each pair of an arm that loses weight and an arm that gains weight, how much more the
+    /// latter earns.
     pub differences: Vec<Difference>,
-    /// What the log of the active version says of the proposed weights; absent where it names too
-    /// little.
+    /// The estimated reward of the proposed weights from the log of the active version; absent if the
+    /// log is not sufficient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off_policy: Option<OffPolicy>,
     pub checks: Vec<Check>,
-    /// Equal for equal input and only then. `asOf` is not part of it.
+    /// The fingerprint of the input, without `asOf` and the last draft.
     pub digest: String,
 }
 
+/// What was known of one arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArmEvidence {
@@ -51,44 +56,46 @@ pub struct ArmEvidence {
     pub weight: f64,
     pub proposed: f64,
     pub n: u64,
-    /// Epoch milliseconds: what is older was left out; 0 where nothing was.
+    /// Epoch milliseconds: older observations were ignored; 0 if none were.
     pub since: i64,
-    /// How often the arm began anew in the period.
+    /// How often the arm restarted in the period.
     pub restarts: u32,
     /// The probability of error of each interval below.
     pub alpha: f64,
-    /// Whether there were enough observations to go by.
+    /// Whether the arm has enough observations.
     pub judged: bool,
     /// Whether it is proven to earn less than `thresholds.retrain`.
     pub failing: bool,
-    /// Arms that are proven to earn more.
+    /// The arms that are proven to earn more.
     pub beaten_by: Vec<String>,
-    /// How probable it is to earn the most.
+    /// The probability that the arm earns the most.
     pub p_best: f64,
-    /// By how much the best arm is expected to earn more: what is lost by taking this one for it.
+    /// How much more the best arm is expected to earn: the loss if this arm is used instead.
     pub expected_loss: f64,
-    /// What the arm was taken to earn: its mean reward, or for want of evidence what the judged
-    /// arms earn on average, but no less than `thresholds.minAcceptable`.
+    /// The assumed mean reward of the arm: the observed mean if the arm is judged, otherwise the average
+    /// of the judged arms, but at least `thresholds.minAcceptable`.
     pub taken_at: f64,
-    /// The rest as measured; absent without any observation.
+    /// This and the following fields are measured; absent without any observation.
     pub reward: Option<Measured>,
     pub success_rate: Option<Measured>,
-    /// In US dollars, over the observations that gave a cost; what exceeds the bound of
-    /// `config/reward_config` counts as that.
+    /// In US dollars, over the observations with a cost. A cost above the bound of
+    /// `config/reward_config` counts as the bound.
     pub cost_usd: Option<Measured>,
     /// In milliseconds.
     pub p50_latency: Option<Interval>,
     pub p95_latency: Option<Interval>,
 }
 
+/// The change of the mean reward that a proposal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gain {
     pub expected: f64,
-    /// Absent where an arm of which too little is known is to gain or to give way.
+    /// `low` and `high` are absent if an arm without enough observations changes its weight.
     pub low: Option<f64>,
     pub high: Option<f64>,
 }
 
+/// How much more one arm earns than another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
@@ -105,7 +112,7 @@ impl Evidence {
         input: &TuningInput,
         standings: &[ArmStanding],
         proposed: &[f64],
-        check: Check,
+        sample_ratio: Check,
     ) -> Self {
         let expected = expected_gain(standings, proposed);
         let (differences, low, high) = differences(input, standings, proposed);
@@ -120,15 +127,15 @@ impl Evidence {
             arms: arms.map(|(it, to)| ArmEvidence::of(input, standings, it, *to)).collect(),
             gain: Gain { expected, low, high },
             differences,
-            off_policy: logged(input, proposed),
-            checks: vec![check, checks::sample_rates(input)],
+            off_policy: estimated_from_log(input, proposed),
+            checks: vec![sample_ratio, checks::sample_rates(input)],
             digest: digest(input),
         }
     }
 }
 
-/// What is known of each arm now, whether or not anything follows from it.
-pub fn known(input: &TuningInput) -> Vec<ArmEvidence> {
+/// What is known of each arm now, independent of any decision.
+pub fn arm_evidence(input: &TuningInput) -> Vec<ArmEvidence> {
     let all = standings(input);
     all.iter().map(|it| ArmEvidence::of(input, &all, it, it.weight)).collect()
 }
@@ -137,14 +144,15 @@ pub(super) fn expected_gain(standings: &[ArmStanding], proposed: &[f64]) -> f64 
     standings.iter().zip(proposed).map(|(it, to)| (to - it.weight) * it.reward).sum()
 }
 
-/// Each arm's loss is shared among those that gain, in proportion to what they gain; the gain's
-/// bounds are the sums of the differences' bounds.
+/// The differences behind a proposal, and the bounds of its gain. The weight that an arm loses is
+/// divided among the arms that gain, in proportion to what they gain. The bounds of the gain are the
+/// weighted sums of the bounds of the differences.
 fn differences(
     input: &TuningInput,
     standings: &[ArmStanding],
     proposed: &[f64],
 ) -> (Vec<Difference>, Option<f64>, Option<f64>) {
-    // Less than a step is how a weight that was written by hand comes to stand at a whole one.
+    // A change of less than a step only rounds a weight that was written by hand.
     let step = 1.0 / f64::from(WEIGHT_STEPS);
     let moved = |it: &ArmStanding, to: f64| Some(to - it.weight).filter(|it| it.abs() >= step);
     let moved: Vec<f64> =
@@ -161,7 +169,7 @@ fn differences(
             }
             let restarts = [better.restarts, worse.restarts];
             let alpha = budget::of_pair(input.config.alpha, standings.len(), restarts);
-            // The other half of the pair's budget belongs to the opposite claim.
+            // The opposite claim has a budget of its own, so that each end may err with `alpha`.
             let interval = difference(&better.cells, &worse.cells, 2.0 * alpha);
             let flow = -loss * gain / gained;
             low = low.map(|sum| sum + flow * interval.low);
@@ -179,7 +187,7 @@ fn differences(
     (found, low, high)
 }
 
-fn logged(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
+fn estimated_from_log(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {
     let routed = input.routed.as_ref()?;
     let arms: Vec<_> = input
         .weights
@@ -221,7 +229,7 @@ impl ArmEvidence {
             p_best: standing.p_best,
             expected_loss: standing.expected_loss,
             taken_at: standing.reward,
-            reward: measured(|it| Cells::of(&it.samples.reward)),
+            reward: Measured::of(&standing.cells, alpha, 1.0),
             success_rate: measured(|it| Cells::of(&it.samples.success)),
             cost_usd: known.and_then(|it| {
                 let cells = Cells::scaled(&it.samples.cost, most).within(max_weight);
@@ -236,10 +244,5 @@ impl ArmEvidence {
 fn digest(input: &TuningInput) -> String {
     let timeless = TuningInput { as_of: 0, last_draft: None, ..input.clone() };
     let bytes = timeless.encode();
-    Digest::new().raw(&bytes).to_string()
-}
-
-/// Checks that are made before arms are compared.
-pub(super) fn check(input: &TuningInput) -> Check {
-    checks::sample_ratio(input)
+    Fingerprint::new().raw(&bytes).to_string()
 }

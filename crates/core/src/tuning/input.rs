@@ -1,4 +1,4 @@
-//! What a decision is made from, in a form that can be kept, so that it can be made again.
+//! The input of a decision, which can be stored to replay the decision.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::PolicyTuning;
 use super::memory::{ArmMemory, Memory};
 use crate::estimate::{ArmLog, COARSER, Expected};
+use crate::number::whole_u64;
 use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
-/// Raised whenever the layout of anything within changes.
+/// Must be raised whenever the stored layout changes.
 const FORMAT: u8 = 3;
 
-/// Everything that a decision rests on.
+/// Everything that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TuningInput {
     pub policy_id: String,
@@ -23,37 +24,38 @@ pub struct TuningInput {
     pub parent: Version,
     /// The active version's weights.
     pub weights: BTreeMap<String, f64>,
-    /// Of each arm that has any, what was observed since it began.
+    /// The observations of each arm since its last restart; arms without observations are absent.
     pub arms: BTreeMap<String, ArmInput>,
-    /// What an observation may weigh for its arm, at most: of `minSampleRate` and `minPropensity`,
-    /// or more where more was seen of any arm, also before it began.
+    /// The largest weight of an observation: from `minSampleRate` and `minPropensity`, or the largest
+    /// observed weight of any arm, including observations before its restart.
     pub max_weight: f64,
-    /// By arm, the rewards of observations that name the active version; none where they cannot be
-    /// told apart.
+    /// By arm, the rewards of observations that name the active version; `None` if there were too many
+    /// components to count them separately.
     pub routed: Option<BTreeMap<String, ArmLog>>,
     pub rewards: RewardConfig,
     pub config: PolicyTuning,
     /// The version of `config/tuning`.
     pub tuning_version: String,
-    /// The last version that the tuner drafted from the same parent, whatever became of it.
+    /// The last version that the tuner drafted from the same parent, whatever its status is now.
     pub last_draft: Option<LastDraft>,
-    /// When this was read, in epoch milliseconds.
+    /// The time of the decision in epoch milliseconds.
     pub as_of: i64,
 }
 
-/// What an observation of these arms may weigh at most, where no product of sample rate and
-/// propensity is to be below `least`.
+/// The largest weight of an observation of these arms, if no product of sample rate and propensity is
+/// expected to be below `least`.
 pub fn max_weight(timelines: &BTreeMap<String, Timeline>, least: f64) -> f64 {
     timelines.values().map(Timeline::max_weight).fold(1.0 / least, f64::max)
 }
 
-/// What is known of an arm.
+/// What is known of one arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmInput {
     pub memory: ArmMemory,
     pub samples: Samples,
 }
 
+/// The last draft of the tuner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LastDraft {
     pub version: Version,
@@ -62,12 +64,12 @@ pub struct LastDraft {
 }
 
 impl ArmInput {
-    /// How many observations there are.
+    /// The number of observations.
     pub fn n(&self) -> u64 {
-        self.samples.reward.n().round() as u64
+        whole_u64(self.samples.reward.n().round())
     }
 
-    /// What the arms' timelines hold since each began.
+    /// The observations in the timelines, of each arm since its last restart.
     pub fn of_all(
         timelines: &BTreeMap<String, Timeline>,
         memory: &Memory,
@@ -81,7 +83,7 @@ impl ArmInput {
 }
 
 impl TuningInput {
-    /// What the log of the active version is to be read with.
+    /// The limits to expect in the log of the active version.
     pub(super) fn expected_of_log(&self) -> Expected {
         let logs = self.routed.iter().flat_map(BTreeMap::values);
         Expected {
@@ -92,13 +94,13 @@ impl TuningInput {
         }
     }
 
-    /// Makes it take no more than `most` bytes, if that can be: the fewer the weights at which
-    /// observations are kept, the less there is to be sure of, and the same decision follows from
-    /// what is kept as from what was decided from. At last the log is left out.
-    pub fn fit(&mut self, most: usize) {
-        for points in COARSER {
+    /// Reduces the input to at most `most` bytes, if possible: it keeps observations at fewer weights,
+    /// which makes estimates less certain, and finally drops the log. A decision must be made after
+    /// this, so that the stored input leads to the same decision. Returns whether the input changed.
+    pub fn fit(&mut self, most: usize) -> bool {
+        for (done, points) in COARSER.into_iter().enumerate() {
             if self.encode().len() <= most {
-                return;
+                return done > 0;
             }
             self.arms.values_mut().for_each(|it| it.samples.coarsen(points));
             let logs = self.routed.iter_mut().flat_map(BTreeMap::values_mut);
@@ -107,6 +109,7 @@ impl TuningInput {
         if self.encode().len() > most {
             self.routed = None;
         }
+        true
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -117,12 +120,15 @@ impl TuningInput {
         bytes
     }
 
-    /// Reads what [`TuningInput::encode`] wrote, and refuses anything else.
+    /// Reads the bytes that [`TuningInput::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
             Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
             Some((&found, _)) => Err(DecodeError::Format { found }),
-            None => Err(DecodeError::Inconsistent("it is empty")),
+            None => Err(DecodeError::Inconsistent("they are empty")),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Since when an arm's observations are believed to be of one kind.
+//! Detecting that an arm has changed, and ignoring its earlier observations.
 //!
-//! Arms change: a model is updated, a provider degrades. Evidence from before says nothing about
-//! after. So each pass asks of each arm whether its recent rewards differ from the earlier ones by
-//! more than luck explains (and by more than 0.03), and if so begins the arm anew with the next full
-//! hour. What made it suspicious is not used again: data that were chosen because they look
-//! different would lead to false claims. It also forgets what is older than the period before this
-//! one.
+//! Arms change: a model is updated, a provider degrades. Earlier evidence then says nothing about the
+//! arm. Each pass therefore tests whether the recent rewards of an arm differ from the earlier ones
+//! by more than chance explains (and by more than 0.03). If so, the arm restarts at the next full
+//! hour: only later observations count. The observations that revealed the change do not count,
+//! because data that were selected for looking different would lead to false claims. Observations
+//! from before the previous period are ignored as well.
 
 use std::collections::BTreeMap;
 
@@ -14,45 +14,44 @@ use serde::{Deserialize, Serialize};
 use super::budget::{PERIOD_MS, period_of};
 use crate::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::stats::Timeline;
+use crate::time::HOUR_MS;
 
-const HOUR_MS: i64 = 3_600_000;
-
-/// What the tuner remembers of a policy's arms from pass to pass.
+/// What the tuner remembers about the arms of a policy between passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
-    /// Counted from 1970 in steps of [`PERIOD_MS`].
+    /// The current period, counted from 1970 in steps of [`PERIOD_MS`].
     pub period: i64,
-    /// Arms that are not named began with their first observation.
+    /// All observations of an arm that is not listed count.
     pub arms: BTreeMap<String, ArmMemory>,
 }
 
+/// What the tuner remembers about one arm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ArmMemory {
-    /// Epoch milliseconds: nothing before counts.
+    /// Epoch milliseconds: earlier observations do not count.
     pub since: i64,
-    /// How often it began anew in this period.
+    /// The number of restarts in this period.
     pub restarts: u32,
 }
 
-/// How sure it must be that an arm has changed. This is not part of the policy's budget: to begin
-/// anew for no reason costs evidence, and claims nothing.
+/// The probability of error of the claim that an arm has changed. It is not part of the policy's
+/// budget: an unnecessary restart costs evidence but claims nothing.
 const ALPHA: f64 = 1e-4;
 
-/// A mean reward that has moved by less is not worth losing the evidence for: what components are
-/// asked to do differs from hour to hour, too.
+/// A smaller change of the mean reward does not justify losing the evidence: the actions of a
+/// component also differ from hour to hour.
 const CHANGE: f64 = 0.03;
 
-/// Ages at which the past is cut in two, in hours.
+/// The ages, in hours, at which the past is divided into earlier and recent.
 const CUTS: [i64; 7] = [1, 2, 4, 8, 24, 72, 168];
 
-/// An arm is known for so many buckets of the timeline, hours while they are recent, before it can
-/// differ from what it was.
-const KNOWN: usize = 3;
+/// The earlier part must have at least this many buckets of the timeline, which are hours while they
+/// are recent.
+const MIN_BUCKETS: usize = 3;
 
-/// Past this an arm is not begun anew again within the period: it changes all the time, and what
-/// can be said of it is what it earns on average.
+/// The most restarts in a period. An arm that changes more often is judged by its average.
 const MAX_RESTARTS: u32 = 20;
 
 impl Memory {
@@ -60,7 +59,7 @@ impl Memory {
         self.arms.get(arm).copied().unwrap_or_default()
     }
 
-    /// What is remembered after a look at `now`; observations may weigh as much as `max_weight`.
+    /// The memory after a pass at `now`; `max_weight` is the largest weight of an observation.
     #[must_use]
     pub fn advanced(
         &self,
@@ -73,8 +72,8 @@ impl Memory {
         if period > self.period {
             next.period = period;
             let oldest = (period - 1) * PERIOD_MS;
-            // An arm that is named nowhere remembers everything that there is; it is named from
-            // here on, so that what is too old is left out.
+            // All observations of an unlisted arm count; from now on it is listed, so that the
+            // oldest do not.
             for arm in timelines.keys() {
                 let since = self.of(arm).since.max(oldest);
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts: 0 });
@@ -97,7 +96,7 @@ impl Memory {
 
 fn has_changed(timeline: &Timeline, since: i64, max_weight: f64, now: i64) -> bool {
     let starts: Vec<i64> = timeline.buckets().map(|(start, _)| start).collect();
-    // Ages that fall into one bucket are one cut.
+    // Several ages may fall into the same bucket.
     let mut cuts: Vec<i64> = CUTS
         .iter()
         .filter_map(|hours| starts.iter().find(|start| **start >= now - hours * HOUR_MS).copied())
@@ -109,7 +108,8 @@ fn has_changed(timeline: &Timeline, since: i64, max_weight: f64, now: i64) -> bo
     (1..parts.len()).any(|cut| {
         let (before, after) = parts.split_at(cut);
         let known: usize = before.iter().map(|(buckets, _)| buckets).sum();
-        known >= KNOWN && differ(&sum(before).within(max_weight), &sum(after).within(max_weight))
+        known >= MIN_BUCKETS
+            && differ(&sum(before).within(max_weight), &sum(after).within(max_weight))
     })
 }
 
@@ -133,8 +133,7 @@ mod tests {
     /// The start of a period.
     const START: i64 = 660 * PERIOD_MS;
 
-    /// So many hours of so many observations each, with a share of successes that `success` gives
-    /// for the hour.
+    /// `hours` hours with `each` observations, of which `success(hour)` in ten succeed.
     fn timeline(hours: i64, each: i64, success: impl Fn(i64) -> i64) -> Timeline {
         let mut series = Series::default();
         for hour in 0..hours {
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_that_stays_as_it_is_is_never_begun_anew() {
+    fn an_arm_that_does_not_change_never_restarts() {
         let mut memory = Memory::default();
         for hours in 1..60 {
             memory = look(&memory, timeline(hours, 100, |_| 7), hours);
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_that_changes_begins_anew_with_the_next_hour_and_only_once() {
+    fn an_arm_that_changes_restarts_once_at_the_next_hour() {
         let drop = |hour| if hour < 20 { 9 } else { 4 };
         let mut memory = Memory::default();
         for hours in 1..40 {
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_period_forgets_restarts_and_what_is_older_than_the_last() {
+    fn a_new_period_resets_restarts_and_ignores_observations_before_the_previous_period() {
         let memory = ArmMemory { since: START + HOUR_MS, restarts: 3 };
         let memory = Memory { period: 660, arms: BTreeMap::from([("a".to_owned(), memory)]) };
         let next = look(&memory, timeline(1, 5, |_| 7), 24 * 30);

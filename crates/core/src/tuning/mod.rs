@@ -1,13 +1,14 @@
-//! From what the arms of a policy have earned to better weights, or to the reason for none.
+//! Deciding on better weights for the arms of a policy.
 //!
-//! [`decide()`] is the one place where that decision is made: a pure function of [`TuningInput`].
-//! Loading what goes in and writing what comes out are the tune job's.
+//! [`decide()`] is the only place where this decision is made: a pure function of [`TuningInput`],
+//! which returns a [`Proposal`] with its [`Evidence`], or the [`Reason`] why there is none. A caller
+//! that loads the last draft only when there is something to propose uses [`assess()`]. The tune job
+//! loads the input and stores the result.
 //!
-//! Whatever weights leave here are non-negative, sum to exactly 1, and respect the exploration
-//! floor and the step bound (`tests::a_proposal_keeps_every_bound`).
+//! Proposed weights are non-negative, sum to exactly 1, and respect the exploration floor and the
+//! step bound (`tests::a_proposal_respects_every_bound`).
 
 mod allocate;
-mod bounds;
 pub mod budget;
 mod checks;
 mod config;
@@ -21,6 +22,7 @@ mod reason;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod weight_ranges;
 
 use std::collections::BTreeMap;
 
@@ -28,23 +30,24 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::Check;
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
-pub use decide::{decide, within_bounds};
-pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, known};
+pub use decide::{Assessment, assess, decide, within_bounds};
+pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
 pub use reason::Reason;
 
-/// More arms than this are refused: with shares this small no arm would collect evidence.
+/// The most arms of a tunable policy: with more, each share would be too small to collect evidence.
 pub const MAX_ARMS: usize = 200;
 
-/// Weights are whole multiples of 1/1024. A binary floating-point number holds such a fraction,
-/// and every sum of them up to 1, without rounding: the weights add up to exactly 1 in whatever
-/// order and language a component adds them.
+/// Weights are whole multiples of 1/1024. A binary floating-point number holds such a fraction, and
+/// every sum of them up to 1, without rounding. The weights therefore add up to exactly 1, in every
+/// order and every language.
 pub const WEIGHT_STEPS: u16 = 1024;
 
-/// What the tuner made of it.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     Propose(Box<Proposal>),
+    /// There is nothing to propose.
     None(Reason),
 }
 
@@ -61,16 +64,17 @@ impl Decision {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     pub weights: BTreeMap<String, f64>,
-    /// By how much the mean reward should rise, if every arm keeps earning what it did; the
-    /// evidence has the bounds.
+    /// The expected rise of the mean reward, if every arm keeps its mean reward. The evidence
+    /// contains its bounds.
     pub expected_gain: f64,
     /// The arms whose weight changes.
     pub changes: Vec<ArmChange>,
     pub evidence: Evidence,
-    /// The same for a person to read.
+    /// The proposal in plain text.
     pub notes: String,
 }
 
+/// The change of the weight of one arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArmChange {

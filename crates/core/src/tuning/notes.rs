@@ -1,13 +1,13 @@
-//! A proposal in plain words.
+//! A proposal in plain text, for the notes of a draft.
 
 use super::evidence::{ArmEvidence, Evidence};
 use super::{ArmChange, TuningInput};
 
-/// Of many arms the notes name this many; the evidence has them all.
+/// The most arms that the notes describe; the evidence contains all of them.
 const NAMED_ARMS: usize = 5;
 
-/// One sentence on where it comes from, one for each arm that moves most, one on what it should
-/// bring.
+/// One sentence about the parent, one for each of the arms with the largest changes, and one about
+/// the expected gain.
 pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChange]) -> String {
     let mut by_size: Vec<&ArmChange> = changes.iter().collect();
     by_size.sort_by(|a, b| (b.to - b.from).abs().total_cmp(&(a.to - a.from).abs()));
@@ -18,25 +18,28 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
         }
     }
     if let Some(more) = by_size.len().checked_sub(NAMED_ARMS).filter(|more| *more > 0) {
-        notes += &format!(" {more} more arms move by less.");
+        notes += &format!(" {more} more arms change by less.");
     }
     let now: f64 = evidence.arms.iter().map(|it| it.weight * it.taken_at).sum();
     let gain = evidence.gain.expected;
-    notes += &format!(" Expected mean reward {now:.3} to {:.3} ({gain:+.3}", now + gain);
+    notes += &format!(" Expected mean reward {now:.3} → {:.3} ({gain:+.3}", now + gain);
     notes += &match evidence.gain.low {
-        Some(low) => format!(", at least {low:+.3}). "),
-        None => ", not proven: too little is known of where it goes). ".to_owned(),
+        Some(low) => format!(", at least {low:+.3})."),
+        None => ", lower bound unknown: an arm that changes has too few observations).".to_owned(),
     };
     notes += &match &evidence.off_policy {
         Some(it) => format!(
-            "From the log of {} it would have earned {:.3} ({:.3} to {:.3}), as {:.0} \
-             observations of its own would show.",
+            " By the log of {}, these weights would have earned {:.3} ({:.3}–{:.3}), as certain as \
+             with {:.0} observations of their own.",
             input.parent, it.snips, it.interval.low, it.interval.high, it.effective_n
         ),
-        None => format!("The log of {} does not say what it would have earned.", input.parent),
+        None => format!(
+            " The log of {} is not sufficient to estimate what these weights would have earned.",
+            input.parent
+        ),
     };
     for check in evidence.checks.iter().filter(|it| it.passed == Some(false)) {
-        notes += &format!(" Mind that {} failed: {}.", check.name, check.detail);
+        notes += &format!(" Warning: the check {} failed: {}.", check.name, check.detail);
     }
     notes
 }
@@ -44,34 +47,31 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
 fn sentence(input: &TuningInput, arm: &ArmEvidence, change: &ArmChange) -> String {
     let ArmChange { arm: name, from, to } = change;
     let (from, to) = (format!("{from:.3}"), format!("{to:.3}"));
-    let moves = match change.to - change.from {
-        _ if from == to => format!("stays near {to}"),
-        change if change < 0.0 => format!("down from {from} to {to}"),
-        _ => format!("up from {from} to {to}"),
-    };
+    let weight = if from == to { format!("stays near {to}") } else { format!("{from} → {to}") };
     let n = arm.n;
     let why = match &arm.reward {
         Some(it) if arm.judged => {
             let verdict = match (arm.failing, arm.beaten_by.as_slice()) {
                 (true, _) => {
                     let retrain = input.rewards.thresholds.retrain;
-                    format!(", proven below the retrain threshold {retrain:.2}")
+                    format!(", proven to be below the retrain threshold {retrain:.2}")
                 }
                 (false, []) => format!(", the best with probability {:.2}", arm.p_best),
-                (false, by) => format!(", proven worse than {}", by.join(", ")),
+                (false, by) => format!(", proven to be worse than {}", by.join(", ")),
             };
             format!(
-                "mean reward {:.3} ({:.3} to {:.3}) over {n} observations{verdict}",
+                "mean reward {:.3} ({:.3}–{:.3}) over {n} observations{verdict}",
                 it.estimate, it.low, it.high
             )
         }
         _ => {
             let min = input.config.min_samples;
             format!(
-                "{n} observations where {min} are needed to judge, taken at {:.2}",
+                "too few samples: an arm needs {min}, this one has {n}; its mean reward is assumed \
+                 to be {:.2}",
                 arm.taken_at
             )
         }
     };
-    format!("{name} {moves}: {why}.")
+    format!("{name} {weight}: {why}.")
 }

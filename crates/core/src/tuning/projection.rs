@@ -1,20 +1,23 @@
-//! The weights that the evidence calls for, brought within bounds.
+//! Projecting the target weights onto the allowed ranges.
 
 use super::WEIGHT_STEPS;
-use super::bounds::{Bounds, sum};
+use super::weight_ranges::{WeightRanges, sum};
+use crate::number::whole_u16;
 
-/// The point within the bounds that sums to 1 and is nearest to `target` in relative entropy: `clamp(c x target, low, high)` for the one `c`
-/// that makes the sum right. Then rounded to whole steps within the same bounds.
-pub(super) fn project(target: &[f64], bounds: &Bounds) -> Vec<u16> {
+/// The weights within the ranges that sum to 1 and are nearest to `target` in relative entropy,
+/// rounded to whole steps within the same ranges.
+///
+/// Before rounding they are `clamp(c x target, low, high)`, for the one `c` that makes the sum right.
+pub(super) fn project(target: &[f64], ranges: &WeightRanges) -> Vec<u16> {
     let scaled = |ln_c: f64| -> Vec<f64> {
         let scale = ln_c.exp() * f64::from(WEIGHT_STEPS);
-        let clamped = target.iter().zip(bounds.low.iter().zip(&bounds.high));
+        let clamped = target.iter().zip(ranges.low.iter().zip(&ranges.high));
         clamped.map(|(it, (low, high))| (it * scale).clamp((*low).into(), (*high).into())).collect()
     };
-    // Targets lie between a step and 1: beyond these ends everything sits at its lower, respectively
-    // its upper bound.
+    // Targets lie between a step and 1. Beyond these ends, every weight is at its lower or its upper
+    // bound.
     let (mut below, mut above) = (-20.0_f64, 20.0_f64);
-    // Halving the range 64 times leaves less than a double can tell apart.
+    // After 64 halvings the range is narrower than the resolution of a double.
     for _ in 0..64 {
         let middle = below.midpoint(above);
         if scaled(middle).iter().sum::<f64>() < f64::from(WEIGHT_STEPS) {
@@ -23,21 +26,21 @@ pub(super) fn project(target: &[f64], bounds: &Bounds) -> Vec<u16> {
             above = middle;
         }
     }
-    round(&scaled(below), bounds)
+    round(&scaled(below), ranges)
 }
 
-/// Largest remainders: every weight is rounded down, then the steps left over go to those that
-/// lost most by it. Ties go to the earlier arm.
-fn round(exact: &[f64], bounds: &Bounds) -> Vec<u16> {
-    let mut steps: Vec<u16> = exact.iter().map(|it| it.floor() as u16).collect();
+/// Rounds by largest remainder: every weight is rounded down, then the remaining steps go to the
+/// weights with the largest remainders. Ties go to the earlier arm.
+fn round(exact: &[f64], ranges: &WeightRanges) -> Vec<u16> {
+    let mut steps: Vec<u16> = exact.iter().map(|it| whole_u16(it.floor())).collect();
     let mut by_loss: Vec<usize> = (0..exact.len()).collect();
     by_loss.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
     let mut left = u32::from(WEIGHT_STEPS).saturating_sub(sum(&steps));
-    // Once round is enough but for arms that stand at their bound.
+    // One round is sufficient unless some weights are at their upper bound.
     while left > 0 {
         let before = left;
         for at in &by_loss {
-            if left > 0 && steps[*at] < bounds.high[*at] {
+            if left > 0 && steps[*at] < ranges.high[*at] {
                 steps[*at] += 1;
                 left -= 1;
             }

@@ -8,13 +8,14 @@ use super::{MAX_ARMS, TuningConfigError};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
 
+/// Why there is nothing to propose.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
-    /// The bounds in `config/tuning` contradict themselves.
+    /// `config/tuning` is invalid.
     InvalidConfig(TuningConfigError),
-    /// The thresholds in `config/reward_config` contradict themselves.
+    /// The thresholds in `config/reward_config` are invalid.
     InvalidThresholds(RewardConfigError),
-    /// The active version's weights could not route traffic in the first place.
+    /// The active version's weights are invalid.
     InvalidWeights(ParamsError),
     SingleArm {
         arm: String,
@@ -22,18 +23,18 @@ pub enum Reason {
     TooManyArms {
         arms: usize,
     },
-    /// No arm can be judged; how many observations each has.
+    /// No arm has enough observations to be judged; the number of each.
     TooFewSamples {
         min_samples: u64,
         samples: Vec<(String, u64)>,
     },
-    /// No weights keep floor and step bound and add up to 1.
+    /// No weights respect the floor and the step bound and add up to 1.
     Infeasible {
         arms: usize,
         floor: f64,
         step: f64,
     },
-    /// The best weights within the bounds are those in force, or nearly.
+    /// The best weights within the bounds are the current weights, or nearly.
     AlreadyBest {
         largest_change: f64,
         min_change: f64,
@@ -48,9 +49,9 @@ pub enum Reason {
         p_best: f64,
         observations: u64,
     },
-    /// The arms' shares of the actions contradict the weights; what is wrong.
+    /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
-    /// The same was drafted before, and still awaits an answer or was answered with no.
+    /// The last draft proposes the same; its status.
     AlreadyProposed {
         version: Version,
         status: PolicyStatus,
@@ -80,53 +81,57 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidConfig(error) => write!(f, "config/tuning cannot be used: {error}"),
+            Self::InvalidConfig(error) => write!(f, "config/tuning is invalid: {error}"),
             Self::InvalidThresholds(error) => {
-                write!(f, "config/reward_config cannot be used: {error}")
+                write!(f, "config/reward_config is invalid: {error}")
             }
             Self::InvalidWeights(error) => write!(f, "the active version cannot be tuned: {error}"),
             Self::SingleArm { arm } => {
-                write!(f, "{arm} is the only arm, there is nothing to weigh it against")
+                write!(f, "{arm} is the only arm: there is no other to compare it with")
             }
-            Self::TooManyArms { arms } => write!(f, "{arms} arms are more than {MAX_ARMS}"),
+            Self::TooManyArms { arms } => {
+                write!(f, "too many arms: at most {MAX_ARMS} are supported, the policy has {arms}")
+            }
             Self::TooFewSamples { min_samples, samples } => {
-                write!(f, "no arm has the {min_samples} observations that it takes to judge it")?;
-                write!(f, ": {}", Samples(samples))
+                write!(f, "too few samples: an arm needs {min_samples}; {}", Samples(samples))
             }
             Self::NothingProven { leader, p_best, observations } => write!(
                 f,
-                "after {observations} observations no arm is proven to be worse than another; \
-                 {leader} is the best with probability {p_best:.2}"
+                "nothing proven: after {observations} observations no arm is proven to be worse than \
+                 another; {leader} is the best with probability {p_best:.2}"
             ),
             Self::SampleRatio(detail) => write!(
                 f,
-                "{detail}: a component does not follow the policy, or leaves out what it did; \
-                 mend it, or set sampleRatioCheck to false in config/tuning"
+                "{detail}: a component does not follow the policy, or does not record all actions; fix \
+                 the component, or set sampleRatioCheck to false in config/tuning"
             ),
             Self::Infeasible { arms, floor, step } => write!(
                 f,
-                "{arms} arms cannot all have at least {floor} and move by at most {step}: \
-                 lower explorationFloor or raise stepBound in config/tuning"
+                "no valid weights: {arms} arms cannot all have at least {floor} and change by at most \
+                 {step}; lower explorationFloor or raise stepBound in config/tuning"
             ),
             Self::AlreadyBest { largest_change, min_change } => write!(
                 f,
-                "the weights are already the best within the bounds: none would move by more \
-                 than {largest_change:.4} (it takes {min_change})"
+                "the weights are already the best within the bounds: the largest change would be \
+                 {largest_change:.4}, and minChange is {min_change}"
             ),
             Self::GainTooSmall { gain, min_gain } => {
-                write!(f, "the expected gain of {gain:.4}, all steps taken, is below {min_gain}")
+                write!(
+                    f,
+                    "the expected gain after all steps is {gain:.4}, below minGain {min_gain}"
+                )
             }
             Self::AlreadyProposed { version, status: PolicyStatus::Draft } => {
-                write!(f, "{version} proposes the same already and awaits an admin")
+                write!(f, "{version} already proposes the same and awaits approval")
             }
             Self::AlreadyProposed { version, status } => {
-                write!(f, "{version} proposed the same already and is {status}")
+                write!(f, "{version} already proposed the same and is {status}")
             }
         }
     }
 }
 
-/// `gpt-5 12, gemini 3`; of many only the first few.
+/// `gpt-5 has 12, gemini has 3`; only the first few of many.
 struct Samples<'a>(&'a [(String, u64)]);
 
 impl fmt::Display for Samples<'_> {
@@ -134,7 +139,7 @@ impl fmt::Display for Samples<'_> {
         const SHOWN: usize = 10;
         for (i, (arm, n)) in self.0.iter().take(SHOWN).enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{arm} {n}")?;
+            write!(f, "{comma}{arm} has {n}")?;
         }
         match self.0.len().checked_sub(SHOWN) {
             None | Some(0) => Ok(()),

@@ -1,27 +1,27 @@
-//! How the arms stand: what is known of each, and which is proven to be better than which.
+//! The standing of the arms: what is known of each, and which arms are proven to be better.
 
 use super::{ArmInput, TuningInput, budget};
 use crate::estimate::{Belief, Cells, Side, best, is_greater};
 
-/// What a decision needs to know of an arm.
+/// The facts about an arm that a decision depends on.
 #[derive(Clone, Debug)]
 pub(super) struct ArmStanding {
     pub arm: String,
     pub weight: f64,
-    /// Observations since the arm began.
+    /// The observations since the last restart.
     pub n: u64,
     pub restarts: u32,
     pub cells: Cells,
-    /// Whether there were enough observations to go by.
+    /// Whether the arm has enough observations.
     pub judged: bool,
     /// Whether it is proven to earn less than `thresholds.retrain`.
     pub failing: bool,
-    /// By index, the judged arms that are proven to earn more.
+    /// The indexes of the judged arms that are proven to earn more.
     pub beaten_by: Vec<usize>,
     pub p_best: f64,
     pub expected_loss: f64,
-    /// What it is taken to earn: its mean, or for want of evidence what the judged arms earn on
-    /// average, but no less than `thresholds.minAcceptable`.
+    /// The assumed mean reward: the observed mean if the arm is judged, otherwise the average of the
+    /// judged arms, but at least `thresholds.minAcceptable`.
     pub reward: f64,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
             }
         })
         .collect();
-    // Where everything fails there is nothing to turn to.
+    // If all arms fail, there is no better arm to move weight to.
     if all.iter().all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
     }
@@ -94,9 +94,9 @@ fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usiz
     (0..all.len()).filter(better).collect()
 }
 
-/// Taking an arm of which too little is known for the average of the others keeps it from losing
-/// or winning traffic merely for being new; should the others do badly, it is given the benefit
-/// of the doubt.
+/// The assumed mean reward of an arm without enough observations: the average of the judged arms, so
+/// that it neither loses nor gains traffic only because it is new. If the others do badly, it is
+/// assumed to be acceptable.
 fn average(input: &TuningInput, all: &[ArmStanding]) -> f64 {
     let judged = all.iter().filter(|it| it.judged);
     let (weight, earned) = judged.fold((0.0, 0.0), |(weight, earned), it| {

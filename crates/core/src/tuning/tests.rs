@@ -1,14 +1,17 @@
+//! Decisions on arms with known rewards, and the invariants of every decision.
+
 use proptest::prelude::*;
 use semver::Version;
 
 use super::*;
 use crate::estimate::{ArmLog, Sample};
+use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome, Weight};
 use crate::policy::PolicyStatus;
 use crate::reward::{RewardConfig, Thresholds};
 use crate::stats::Samples;
 
-/// The specification's case unless changed.
+/// An input with these arms: name, weight, observations, mean reward.
 fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
     TuningInput {
         policy_id: "router-core".to_owned(),
@@ -25,15 +28,15 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
     }
 }
 
-/// So many rewards of 0 and 1 whose mean is as near to `mean` as can be.
+/// `n` rewards of 0 and 1 whose mean is as near to `mean` as possible.
 fn arm(n: u64, mean: f64) -> ArmInput {
     let mut samples = Samples::default();
-    let ones = (n as f64 * mean).round() as u64;
+    let ones = whole_u64((n.to_f64() * mean).round());
     for index in 0..n {
         let value = f64::from(u8::from(index < ones));
         samples.reward.add(value, Weight::ONE);
         samples.success.add(value, Weight::ONE);
-        samples.latency.add(100.0 + (index % 100) as f64, Weight::ONE);
+        samples.latency.add(100.0 + (index % 100).to_f64(), Weight::ONE);
     }
     ArmInput { memory: memory::ArmMemory::default(), samples }
 }
@@ -65,24 +68,24 @@ fn failing_gpt() -> TuningInput {
 #[test]
 fn a_hundred_failures_lead_to_a_proposal() {
     let proposal = proposal(&failing_gpt());
-    // 0.4 is no multiple of 1/1024; the next one within the step is.
+    // 0.4 is not a multiple of 1/1024; the next one within the step is.
     assert_eq!(proposal.weights["gpt-5"], 410.0 / 1024.0);
     assert!(proposal.weights["gemini"] > 0.25 && proposal.weights["claude"] > 0.15);
     assert_eq!(proposal.weights.values().sum::<f64>(), 1.0);
     assert!((proposal.expected_gain - 0.55 * (0.6 - 410.0 / 1024.0)).abs() < 1e-12);
     assert_eq!(proposal.changes.len(), 3);
     for part in [
-        "Auto-tuned from 1.0.0. gpt-5 down from 0.600 to 0.400: mean reward 0.000 (0.000 to 0.",
-        "over 100 observations, proven below the retrain threshold 0.40.",
-        "0 observations where 100 are needed to judge, taken at 0.55.",
-        "Expected mean reward 0.220 to 0.330 (+0.110, not proven",
+        "Auto-tuned from 1.0.0. gpt-5 0.600 → 0.400: mean reward 0.000 (0.000–0.",
+        "over 100 observations, proven to be below the retrain threshold 0.40.",
+        "an arm needs 100, this one has 0; its mean reward is assumed to be 0.55.",
+        "Expected mean reward 0.220 → 0.330 (+0.110, lower bound unknown",
     ] {
         assert!(proposal.notes.contains(part), "{part} in {}", proposal.notes);
     }
 }
 
 #[test]
-fn the_evidence_says_what_the_decision_rested_on() {
+fn the_evidence_contains_everything_that_the_decision_used() {
     let evidence = proposal(&failing_gpt()).evidence;
     let json = serde_json::to_value(&evidence).unwrap();
     assert_eq!(json["asOf"], 1_734_000_000_000_i64);
@@ -102,7 +105,7 @@ fn the_evidence_says_what_the_decision_rested_on() {
 }
 
 #[test]
-fn a_proven_difference_moves_weight_and_says_how_much_it_brings() {
+fn a_proven_difference_moves_weight_and_has_a_bounded_gain() {
     let input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
     let proposal = proposal(&input);
     assert_eq!(proposal.weights["b"], 410.0 / 1024.0);
@@ -113,36 +116,39 @@ fn a_proven_difference_moves_weight_and_says_how_much_it_brings() {
     let difference = &proposal.evidence.differences[0];
     assert_eq!((difference.better.as_str(), difference.worse.as_str()), ("a", "b"));
     assert_eq!(proposal.evidence.arms[1].beaten_by, ["a"]);
-    assert!(proposal.notes.contains("proven worse than a"), "{}", proposal.notes);
+    assert!(proposal.notes.contains("proven to be worse than a"), "{}", proposal.notes);
 }
 
 #[test]
-fn what_is_not_proven_is_not_proposed() {
+fn an_unproven_difference_is_not_proposed() {
     let input = case(&[("a", 0.5, 150, 0.6), ("b", 0.5, 150, 0.5)]);
     assert_eq!(reason(&input).code(), "nothing-proven");
-    let told = reason(&input).to_string();
-    assert!(told.starts_with("after 300 observations no arm is proven"), "{told}");
-    assert!(told.contains("a is the best with probability 0.9"), "{told}");
+    let text = reason(&input).to_string();
+    assert!(text.contains("after 300 observations no arm is proven"), "{text}");
+    assert!(text.contains("a is the best with probability 0.9"), "{text}");
 }
 
 #[test]
-fn among_arms_that_none_beats_nothing_moves_but_what_a_loser_gives() {
+fn only_the_weight_of_a_loser_moves() {
     let input = case(&[("a", 0.3, 800, 0.8), ("b", 0.4, 800, 0.4), ("c", 0.3, 800, 0.79)]);
     let weights = proposal(&input).weights;
     assert!(weights["a"] >= 0.3 && weights["c"] >= 307.0 / 1024.0 - 1e-9, "{weights:?}");
-    assert!(weights["a"] > weights["c"], "the likelier gets more: {weights:?}");
+    assert!(
+        weights["a"] > weights["c"],
+        "the arm more likely to be the best gets more: {weights:?}"
+    );
     assert!((weights["b"] - 0.3).abs() < 2.0 / 1024.0, "{weights:?}");
 }
 
 #[test]
-fn where_there_is_room_for_one_the_worst_gives_first() {
+fn the_worst_arm_loses_weight_first() {
     let input = case(&[("a", 0.6, 900, 0.45), ("b", 0.25, 900, 0.9), ("c", 0.15, 900, 0.7)]);
     let weights = proposal(&input).weights;
     assert!(weights["a"] < 0.51 && weights["c"] > 0.148, "{weights:?}");
 }
 
 #[test]
-fn the_larger_step_takes_an_arm_that_fails() {
+fn an_arm_that_fails_moves_by_the_larger_step() {
     let arms = |worst| case(&[("a", 0.5, 900, 0.8), ("b", 0.5, 900, worst)]);
     assert_eq!(proposal(&arms(0.48)).weights["b"], 410.0 / 1024.0);
     assert_eq!(proposal(&arms(0.3)).weights["b"], 308.0 / 1024.0);
@@ -156,23 +162,20 @@ fn an_arm_that_fails_does_not_gain_from_a_worse_one() {
 }
 
 #[test]
-fn too_few_samples_are_counted_out() {
+fn too_few_samples_are_listed_by_arm() {
     let reason = reason(&case(&[("a", 0.5, 99, 0.1), ("b", 0.5, 3, 0.9)]));
     assert_eq!(reason.code(), "too-few-samples");
-    assert_eq!(
-        reason.to_string(),
-        "no arm has the 100 observations that it takes to judge it: a 99, b 3"
-    );
+    assert_eq!(reason.to_string(), "too few samples: an arm needs 100; a has 99, b has 3");
 }
 
 #[test]
-fn a_single_arm_has_nothing_to_weigh_against() {
+fn a_single_arm_is_not_tuned() {
     let input = case(&[("a", 1.0, 500, 0.1)]);
     assert_eq!(reason(&input), Reason::SingleArm { arm: "a".to_owned() });
 }
 
 #[test]
-fn documents_that_make_no_sense_are_a_reason() {
+fn invalid_documents_are_a_reason_not_to_propose() {
     let mut input = failing_gpt();
     input.config.step_bound = f64::NAN;
     assert_eq!(reason(&input).code(), "invalid-config");
@@ -190,13 +193,13 @@ fn documents_that_make_no_sense_are_a_reason() {
 #[test]
 fn the_same_is_not_proposed_twice() {
     let proposal = proposal(&failing_gpt());
-    let words = |status| reason(&drafted(failing_gpt(), &proposal, status)).to_string();
-    assert_eq!(words(PolicyStatus::Draft), "1.0.1 proposes the same already and awaits an admin");
-    assert_eq!(words(PolicyStatus::Rejected), "1.0.1 proposed the same already and is rejected");
+    let text = |status| reason(&drafted(failing_gpt(), &proposal, status)).to_string();
+    assert_eq!(text(PolicyStatus::Draft), "1.0.1 already proposes the same and awaits approval");
+    assert_eq!(text(PolicyStatus::Rejected), "1.0.1 already proposed the same and is rejected");
 }
 
 #[test]
-fn new_evidence_leads_to_another_draft_whatever_became_of_the_last() {
+fn new_evidence_leads_to_another_draft_whatever_the_status_of_the_last() {
     let before = proposal(&failing_gpt());
     let mut input = failing_gpt();
     input.arms.insert("claude".to_owned(), arm(400, 0.0));
@@ -214,16 +217,16 @@ fn an_arm_below_the_floor_moves_up_to_it_without_a_proof() {
 }
 
 #[test]
-fn arms_that_cannot_all_reach_the_floor_come_nearer_to_it() {
+fn arms_that_cannot_all_reach_the_floor_move_towards_it() {
     let arms = [("a", 1.0, 500, 0.45), ("b", 0.0, 0, 0.0), ("c", 0.0, 0, 0.0), ("d", 0.0, 0, 0.0)];
     let weights = proposal(&case(&arms)).weights;
     assert_eq!(weights["a"], 922.0 / 1024.0);
     assert!(["b", "c", "d"].iter().all(|arm| weights[*arm] >= 33.0 / 1024.0), "{weights:?}");
 }
 
-/// Each version activated, the same evidence: it ends, and never for the worse.
+/// If each proposal is activated and the evidence stays the same, tuning ends, and no step is worse.
 #[test]
-fn repeated_tuning_comes_to_rest_at_the_best_arm() {
+fn repeated_tuning_converges_to_the_best_arm() {
     let mut input = case(&[("a", 0.6, 500, 0.2), ("b", 0.2, 500, 0.8), ("c", 0.2, 500, 0.5)]);
     for _ in 0..20 {
         match decide(&input) {
@@ -241,11 +244,11 @@ fn repeated_tuning_comes_to_rest_at_the_best_arm() {
     panic!("still moving: {:?}", input.weights);
 }
 
-/// The log of an arm, by how probable it was to be taken; of whoever states nothing by its weight.
+/// The log of an arm: propensity (`None` if drawn by the weight), observations, mean reward.
 fn log(takes: &[(Option<f64>, u64, f64)]) -> ArmLog {
     let mut log = ArmLog::default();
     for (propensity, n, mean) in takes {
-        let ones = (*n as f64 * mean).round() as u64;
+        let ones = whole_u64((n.to_f64() * mean).round());
         let propensity = *propensity;
         let observation = Observation { propensity, ..Observation::at(0, Outcome::Success) };
         (0..*n).for_each(|index| log.add(&observation, f64::from(u8::from(index < ones))));
@@ -257,29 +260,29 @@ fn logs(arms: &[(&str, ArmLog)]) -> Option<BTreeMap<String, ArmLog>> {
     Some(arms.iter().map(|(arm, log)| ((*arm).to_owned(), log.clone())).collect())
 }
 
-/// A component that prefers `b` where it can, and says so, follows its policy; one that says what
-/// is not so does not.
+/// A component that prefers an arm for some actions and states its propensities follows its policy;
+/// one that states wrong propensities does not.
 #[test]
-fn stated_propensities_are_held_against_what_was_done() {
+fn stated_propensities_are_compared_with_the_actions() {
     let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
     let check = |input: &TuningInput| proposal(input).evidence.checks[0].clone();
     input.config.sample_ratio_check = false;
     let [often, seldom] = [Some(0.8), Some(0.2)];
-    let true_to_it = [(often, 800, 0.8), (seldom, 200, 0.8)];
-    input.routed = logs(&[("a", log(&true_to_it)), ("b", log(&true_to_it))]);
+    let honest = [(often, 800, 0.8), (seldom, 200, 0.8)];
+    input.routed = logs(&[("a", log(&honest)), ("b", log(&honest))]);
     assert_eq!(check(&input).passed, Some(true), "{}", check(&input).detail);
-    // 700 of `a` where it says that 400 are to be expected.
+    // 700 actions of `a`, although its propensity predicts 400.
     let (a, b) = (log(&[(Some(0.4), 700, 0.8)]), log(&[(Some(0.6), 300, 0.5)]));
     input.routed = logs(&[("a", a), ("b", b)]);
     let found = check(&input);
     assert_eq!(found.passed, Some(false));
-    assert!(found.detail.contains("come to 1.750 of all actions where"), "{}", found.detail);
+    assert!(found.detail.contains("add up to 1.750 of all actions instead"), "{}", found.detail);
 }
 
-/// Where the active version's own log contradicts its weights, comparing stops; an arm that fails
-/// is taken down all the same.
+/// If the log of the active version contradicts its weights, arms are not compared; an arm that fails
+/// loses weight nevertheless.
 #[test]
-fn a_component_that_does_not_follow_its_policy_stops_comparisons() {
+fn a_failed_sample_ratio_check_prevents_comparisons() {
     let routed =
         |a: u64, b: u64| logs(&[("a", log(&[(None, a, 0.5)])), ("b", log(&[(None, b, 0.5)]))]);
     let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
@@ -289,7 +292,7 @@ fn a_component_that_does_not_follow_its_policy_stops_comparisons() {
     input.config.sample_ratio_check = false;
     let proposal = proposal(&input);
     assert_eq!(proposal.evidence.checks[0].passed, Some(false));
-    assert!(proposal.notes.contains("sampleRatio failed"), "{}", proposal.notes);
+    assert!(proposal.notes.contains("check sampleRatio failed"), "{}", proposal.notes);
     input.config.sample_ratio_check = true;
     input.routed = routed(510, 490);
     assert_eq!(decide(&input).proposal().unwrap().evidence.checks[0].passed, Some(true));
@@ -299,7 +302,7 @@ fn a_component_that_does_not_follow_its_policy_stops_comparisons() {
 }
 
 #[test]
-fn the_log_says_what_the_proposal_would_have_earned() {
+fn the_reward_of_the_proposal_is_estimated_from_the_log() {
     let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
     input.routed = logs(&[("a", log(&[(None, 500, 0.8)])), ("b", log(&[(None, 500, 0.5)]))]);
     let proposal = proposal(&input);
@@ -312,7 +315,7 @@ fn the_log_says_what_the_proposal_would_have_earned() {
 }
 
 #[test]
-fn a_decision_is_made_again_from_what_was_kept() {
+fn a_stored_input_leads_to_the_same_decision() {
     let input = failing_gpt();
     let kept = TuningInput::decode(&input.encode()).unwrap();
     assert_eq!(kept, input);
@@ -322,7 +325,7 @@ fn a_decision_is_made_again_from_what_was_kept() {
 }
 
 #[test]
-fn a_decision_that_would_take_too_much_room_is_made_from_less_and_can_be_made_again() {
+fn an_input_that_is_too_large_is_reduced_and_still_leads_to_the_same_decision() {
     let mut input = case(&[("a", 0.5, 0, 0.0), ("b", 0.5, 0, 0.0)]);
     for (arm, mean) in [("a", 0.9), ("b", 0.3)] {
         let samples = &mut input.arms.get_mut(arm).unwrap().samples;
@@ -335,17 +338,17 @@ fn a_decision_that_would_take_too_much_room_is_made_from_less_and_can_be_made_ag
     input.routed = logs(&[("a", log(&[(None, 500, 0.9)])), ("b", log(&[(None, 500, 0.3)]))]);
     let (needed, usual) = (input.encode().len(), proposal(&input));
     input.fit(needed);
-    assert_eq!(proposal(&input), usual, "what fits stays");
+    assert_eq!(proposal(&input), usual, "an input that fits is unchanged");
     input.fit(needed * 2 / 3);
     assert!(input.encode().len() <= needed * 2 / 3 && input.routed.is_some());
     assert_eq!(proposal(&input).weights, usual.weights);
     assert_eq!(decide(&TuningInput::decode(&input.encode()).unwrap()), decide(&input));
     input.fit(0);
-    assert_eq!(input.routed, None, "at last the log");
+    assert_eq!(input.routed, None, "the log is dropped last");
 }
 
 #[test]
-fn the_default_document_reads_back_and_gaps_take_the_defaults() {
+fn the_default_document_round_trips_and_absent_fields_take_the_defaults() {
     let config = TuningConfig::default();
     config.validate().unwrap();
     let json = serde_json::to_value(&config).unwrap();
@@ -357,7 +360,7 @@ fn the_default_document_reads_back_and_gaps_take_the_defaults() {
 }
 
 #[test]
-fn a_config_that_makes_no_sense_is_named() {
+fn an_invalid_config_names_the_field() {
     let error = |change: fn(&mut PolicyTuning)| {
         let mut config = TuningConfig::default().policies["router-core"].clone();
         change(&mut config);
@@ -444,7 +447,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn a_proposal_keeps_every_bound(input in any_case()) {
+    fn a_proposal_respects_every_bound(input in any_case()) {
         let Decision::Propose(proposal) = decide(&input) else { return Ok(()) };
         let TuningInput { weights: before, config, .. } = &input;
         let after = &proposal.weights;
@@ -458,11 +461,11 @@ proptest! {
         for (arm, to) in after {
             let from = before[arm];
             prop_assert_eq!((to * 1024.0).fract(), 0.0);
-            prop_assert!((to - from).abs() <= step, "{arm}: {from} to {to}, step {step}");
+            prop_assert!((to - from).abs() <= step, "{arm}: {from} → {to}, step {step}");
             if from >= floor {
-                prop_assert!(*to >= floor, "{arm}: {from} to {to}, floor {floor}");
+                prop_assert!(*to >= floor, "{arm}: {from} → {to}, floor {floor}");
             } else {
-                prop_assert!(*to >= from, "{arm}: {from} to {to}, floor {floor}");
+                prop_assert!(*to >= from, "{arm}: {from} → {to}, floor {floor}");
             }
             largest_change = largest_change.max((to - from).abs());
         }
@@ -471,11 +474,31 @@ proptest! {
     }
 
     #[test]
-    fn deciding_again_changes_nothing(input in any_case(), rejected: bool) {
+    fn deciding_again_proposes_nothing(input in any_case(), rejected: bool) {
         let Decision::Propose(proposal) = decide(&input) else { return Ok(()) };
         let status = if rejected { PolicyStatus::Rejected } else { PolicyStatus::Draft };
         let version = Version::new(1, 0, 1);
         let again = decide(&drafted(input, &proposal, status));
         prop_assert_eq!(again, Decision::None(Reason::AlreadyProposed { version, status }));
+    }
+
+    #[test]
+    fn an_assessment_decides_like_a_replay(input in any_case(), rejected: bool) {
+        let mut assessment = assess(input.clone());
+        let decision = decide(&input);
+        prop_assert_eq!(&assessment.decide(None), &decision);
+        let Decision::Propose(proposal) = decision else {
+            let Decision::None(reason) = decision else { unreachable!() };
+            prop_assert_eq!(assessment.reason(), Some(&reason));
+            return Ok(());
+        };
+        prop_assert_eq!(assessment.reason(), None);
+        prop_assert!(assessment.within_bounds(&proposal.weights));
+        let status = if rejected { PolicyStatus::Rejected } else { PolicyStatus::Draft };
+        let drafted = drafted(input, &proposal, status);
+        prop_assert_eq!(assessment.decide(drafted.last_draft.clone()), decide(&drafted));
+        prop_assert_eq!(assessment.input(), &drafted);
+        let fitted = assessment.fit(drafted.encode().len() / 2);
+        prop_assert_eq!(fitted.clone().decide(None), decide(fitted.input()));
     }
 }

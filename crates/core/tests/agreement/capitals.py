@@ -1,9 +1,9 @@
-"""What gamblers own by the package `confseq`, at the bounds of intervals.json.
+"""The capital of gamblers by the package `confseq`, at the bounds of intervals.json.
 
-    python tests/agreement/capitals.py FOLDER
+    python crates/core/tests/agreement/capitals.py FOLDER
 
-FOLDER is the `src` of its unpacked source. Its betting module is Python alone; the package as a whole
-needs a compiler and Boost, which that module does not.
+FOLDER is the `src` folder of its unpacked source. Its betting module is pure Python; the package as a
+whole requires a compiler and Boost.
 """
 
 import json
@@ -18,11 +18,11 @@ BETS = [0.96 / 2**power for power in range(12)]
 
 
 def import_betting(folder):
-    """What draws and what computes in parallel is imported there, but not used here."""
+    """The module imports packages for plots and parallel work that are not used here."""
     sys.path.insert(0, folder)
     for name in ("matplotlib", "matplotlib.pyplot", "multiprocess"):
         sys.modules[name] = types.ModuleType(name)
-    # Named in its types; NumPy 2 took it away.
+    # Used in its type annotations; removed in NumPy 2.
     np.float_ = np.float64
     from confseq import betting
 
@@ -30,7 +30,7 @@ def import_betting(folder):
 
 
 def capital(betting, case, m, above):
-    """In the end, of a mixture of constant bets that the mean lies above, or below, m."""
+    """The final capital of a mixture of constant bets that the mean is above, or below, m."""
     weights, values, counts = (np.array(column) for column in zip(*case["cells"]))
     x = np.repeat(values, counts)
     shares = np.repeat(weights / weights.max(), counts)

@@ -1,13 +1,12 @@
-"""Intervals by betting, written a second time in Python alone, for fixed inputs.
+"""Intervals by betting for fixed inputs: a second implementation, in pure Python.
 
-    python3 tests/agreement/intervals.py           # compares with intervals.json
-    python3 tests/agreement/intervals.py --write   # writes it
+    python3 crates/core/tests/agreement/intervals.py           # compares with intervals.json
+    python3 crates/core/tests/agreement/intervals.py --write   # writes it
 
-The fixed inputs lie on the points of the service's grids, so that nothing is lost on the way into
-its samples: a test of the library (src/domain/estimate/agreement.rs) must find the same bounds. The
-rule is that of Waudby-Smith and Ramdas (arXiv 2010.09686) with a mixture of 12 constant bets; each
-observation is bet on one after the other, in the order drawn, where the library sums over a
-histogram.
+The fixed inputs are points of the library's grids, so that samples represent them exactly: a test of
+the library (crates/core/src/estimate/agreement.rs) must compute the same bounds. The rule is that of
+Waudby-Smith and Ramdas (arXiv 2010.09686) with a mixture of 12 constant bets. Here the bets are made
+on one observation after the other, in the order drawn; the library sums over a histogram.
 """
 
 import json
@@ -21,7 +20,7 @@ BETS = [0.96 / 2**power for power in range(12)]
 
 
 def log_capital(observations, m, above):
-    """The logarithm of what a gambler owns who bet against the mean being m."""
+    """The logarithm of the capital of a gambler who bet that the mean is not m."""
     largest = max(weight for weight, _ in observations)
     logs = []
     for bet in BETS:
@@ -40,7 +39,7 @@ def weighted_mean(observations):
 
 
 def bound(observations, alpha, above):
-    """The end of the interval, to 1e-12 or so: between what is refuted and the mean."""
+    """The end of the interval, to about 1e-12: between a refuted value and the mean."""
     mean = weighted_mean(observations)
     outer, inner = (0.0, mean) if above else (1.0, mean)
     enough = math.log(1 / alpha)
@@ -68,7 +67,7 @@ def interval(observations, alpha):
 
 
 def inputs():
-    """(name, observations as (weight, value), alpha); from a seed, and on the grids."""
+    """(name, observations as (weight, value), alpha); from a fixed seed, on points of the grids."""
     chance = random.Random(2010)
     coin = lambda share, n: [(1.0, float(chance.random() < share)) for _ in range(n)]
     steps = lambda n: [(1.0, chance.randrange(33) / 32) for _ in range(n)]
@@ -76,7 +75,7 @@ def inputs():
     for _ in range(400):
         success = chance.random() < 0.9
         if not success or chance.random() < 0.25:
-            # A quarter of the successes is kept, and each stands for four.
+            # A quarter of the successes is kept; each represents four.
             sampled.append((4.0 if success else 1.0, 0.75 if success else 0.125))
     return [
         ("one success", [(1.0, 1.0)], 0.05),

@@ -1,15 +1,15 @@
-"""What the log of one policy says of another, worked out by the Open Bandit Pipeline (obp).
+"""The value of a policy from the log of another, computed by the Open Bandit Pipeline (obp).
 
-    python tests/agreement/off_policy.py           # compares with off_policy.json
-    python tests/agreement/off_policy.py --write   # writes it
+    python crates/core/tests/agreement/off_policy.py           # compares with off_policy.json
+    python crates/core/tests/agreement/off_policy.py --write   # writes it
 
-The log is the sample of the Open Bandit Dataset that obp brings along (Saito, Aihara, Matsutani,
-Narita, NeurIPS Datasets and Benchmarks 2021; CC BY 4.0): for each of three campaigns 10,000 actions
-of a policy that chooses at random, and as many of one by Thompson sampling. An arm is an item at a
-position, its propensity that of the log. Two proposals are valued from the random policy's log:
-Thompson sampling as obp computes it from the prior it was started with, and the shares with which it
-chose in its own log. What it earned there is the truth that an interval must cover. A test of the
-library (src/domain/estimate/agreement.rs) must find the same values.
+The log is the sample of the Open Bandit Dataset that obp contains (Saito, Aihara, Matsutani, Narita,
+NeurIPS Datasets and Benchmarks 2021; CC BY 4.0): for each of three campaigns, 10,000 actions of a
+policy that chooses at random, and 10,000 of Thompson sampling. An arm is an item at a position, with
+the propensity of the log. Two proposals are evaluated from the log of the random policy: Thompson
+sampling as obp computes it from its prior, and the shares with which it chose in its own log. Its
+mean reward there is the truth that an interval must contain. A test of the library
+(crates/core/src/estimate/agreement.rs) must compute the same values.
 """
 
 import csv
@@ -30,7 +30,7 @@ OBP = pathlib.Path(importlib.util.find_spec("obp").submodule_search_locations[0]
 
 
 def import_obp():
-    """The estimators and policies alone: as a whole, obp needs torch and more, which they do not."""
+    """Imports only the estimators and policies: obp as a whole requires torch and more."""
     for name, folder in (("obp", OBP), ("obp.ope", OBP / "ope"), ("obp.policy", OBP / "policy")):
         package = types.ModuleType(name)
         package.__path__ = [str(folder)]
@@ -62,7 +62,7 @@ def counted(item, position, items, values=1):
 
 
 def interval(values, largest):
-    """By betting on `values` / `largest`, as in intervals.py, but for whole arrays at once."""
+    """The interval by betting on `values` / `largest`, as in intervals.py, but with whole arrays."""
     x, n = np.unique(values / largest, return_counts=True)
     mean = float(x @ n / n.sum())
 

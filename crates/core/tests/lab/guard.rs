@@ -1,6 +1,5 @@
-//! The guard against versions whose truth is known: a regression that was activated, an
-//! improvement and a null that are tested. How often each is taken back or promoted, and after how
-//! many observations.
+//! The guard with versions whose truth is known: activated regressions, and tested improvements and
+//! equal versions. How often each is rolled back or promoted, and after how many observations.
 
 use std::process::ExitCode;
 
@@ -10,12 +9,14 @@ use f0_learning_core::experiment::{
 use f0_learning_core::reward::{RewardConfig, score};
 use f0_learning_core::simulation::Truth;
 use f0_learning_core::stats::Samples;
+use f0_learning_core::time::MINUTE_MS;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// Actions between two passes of the guard, and how long that is.
-const A_PASS: usize = 50;
-const PASS_MS: i64 = 10 * 60_000;
+/// Actions between two passes of the guard.
+const PASS_ACTIONS: usize = 50;
+/// The time between two passes.
+const PASS_MS: i64 = 10 * MINUTE_MS;
 
 const USUAL: Truth = Truth::USUAL;
 
@@ -23,8 +24,8 @@ struct Case {
     name: &'static str,
     kind: Kind,
     candidate: Truth,
-    /// What is to become of at least 95 of 100.
-    wanted: fn(&Judgement) -> bool,
+    /// The expected end of at least 95 of 100 runs.
+    expected: fn(&Judgement) -> bool,
 }
 
 fn succeeding(success: f64) -> Truth {
@@ -63,37 +64,37 @@ pub fn run(runs: u64) -> ExitCode {
     ];
     println!(
         "{:<34} {:>10} {:>10} {:>12} {:>22}",
-        "of the candidate", "as wanted", "breaches", "successes", "median observations"
+        "candidate", "as expected", "breaches", "successes", "median observations"
     );
     let mut kept = true;
-    for (name, kind, candidate, wanted) in cases {
-        kept &= Case { name, kind, candidate, wanted }.tell(runs);
+    for (name, kind, candidate, expected) in cases {
+        kept &= Case { name, kind, candidate, expected }.run(runs);
     }
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Case {
-    fn tell(&self, runs: u64) -> bool {
+    fn run(&self, runs: u64) -> bool {
         let mut ends: Vec<(Judgement, u64)> =
             (0..runs).map(|seed| simulate(self.kind, self.candidate, seed)).collect();
         let count = |holds: &dyn Fn(&Judgement) -> bool| {
             ends.iter().filter(|(end, _)| holds(end)).count() as u64
         };
-        let (wanted, breaches) = (count(&self.wanted), count(&rolled_back));
+        let (expected, breaches) = (count(&self.expected), count(&rolled_back));
         let successes = count(&|end| *end == Judgement::Success);
         ends.sort_by_key(|(_, seen)| *seen);
         println!(
             "{:<34} {:>10} {breaches:>10} {successes:>12} {:>22}",
             self.name,
-            format!("{wanted}/{runs}"),
+            format!("{expected}/{runs}"),
             ends[ends.len() / 2].1
         );
-        // One more than the share allows in a small number of runs is bad luck.
-        wanted as f64 >= 0.95 * runs as f64 - 1.0
+        // In a small number of runs, one more failure may be chance.
+        expected as f64 >= 0.95 * runs as f64 - 1.0
     }
 }
 
-/// What became of a candidate, and after how many of its observations.
+/// How the experiment ended, and after how many observations of the candidate.
 fn simulate(kind: Kind, candidate: Truth, seed: u64) -> (Judgement, u64) {
     let config = GuardConfig::default();
     let mut random = StdRng::seed_from_u64(seed);
@@ -107,8 +108,8 @@ fn simulate(kind: Kind, candidate: Truth, seed: u64) -> (Judgement, u64) {
     let mut seen = 0;
     for pass in 1.. {
         let share = if kind == Kind::Ab { STAGES[setting.stage] } else { 1.0 };
-        let taken = (A_PASS as f64 * share).round() as usize;
-        observe(&mut a, USUAL, A_PASS - taken, &mut random);
+        let taken = (PASS_ACTIONS as f64 * share).round() as usize;
+        observe(&mut a, USUAL, PASS_ACTIONS - taken, &mut random);
         observe(&mut b, candidate, taken, &mut random);
         seen += taken as u64;
         let now = pass * PASS_MS;
@@ -120,7 +121,7 @@ fn simulate(kind: Kind, candidate: Truth, seed: u64) -> (Judgement, u64) {
             &compare(&control, &tested, most, 1.0, config.tail(kind)),
             now,
         ) {
-            Judgement::GoOn => {}
+            Judgement::Continue => {}
             Judgement::NextStage => {
                 setting.stage += 1;
                 setting.stage_started_at = now;

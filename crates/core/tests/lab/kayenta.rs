@@ -1,7 +1,7 @@
 //! The rule of Netflix's Kayenta for a metric: a Mann-Whitney test at 98% (its `NetflixACA` judge),
-//! here on all that was observed so far.
+//! applied to all observations so far.
 
-/// Counts of each value that rewards take, by rising value.
+/// The count of each possible reward, sorted by reward.
 pub type Counts = Vec<u64>;
 
 /// The two-sided quantile of the normal distribution for 98%.

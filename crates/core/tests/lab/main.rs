@@ -1,25 +1,34 @@
-//! The laboratory of evidence: the tuner against arms whose truth is known, in virtual time.
+//! The lab: the tuner and the guard with arms whose truth is known, in virtual time.
 //!
-//!     cargo test --test lab                            # a few histories
-//!     cargo test --release --test lab -- null 10000 [FIRST]
-//!     cargo test --release --test lab -- guard [RUNS]
-//!     cargo test --release --test lab -- samples [RUNS]
-//!     cargo test --release --test lab -- regret [RUNS]
+//! ```text
+//! cargo test -p f0-learning-core --test lab                  # a few histories
+//! cargo test -p f0-learning-core --release --test lab -- null 10000 [FIRST]
+//! cargo test -p f0-learning-core --release --test lab -- guard [RUNS]
+//! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
+//! cargo test -p f0-learning-core --release --test lab -- regret [RUNS]
+//! ```
 //!
-//! `null`: arms that do not differ, looked at each hour for 30 days. Told are the histories that
-//! saw any proposal, those in which any interval left the truth at any look, and, for what
-//! looking costs, those in which a rule that was not made for it called any arm different: the
-//! Mann-Whitney test at 98%, which Kayenta judges metrics by.
+//! `null`: arms that do not differ, evaluated each hour for 30 days. It counts the histories with a
+//! proposal, and those in which an interval missed the truth at any look. For comparison it counts
+//! the histories in which a rule that does not account for repeated looks called any arm different:
+//! the Mann-Whitney test at 98%, which Kayenta uses for metrics.
 //!
-//! `guard`: versions that are worse, better or the same, activated or tested: what becomes of them,
+//! `guard`: versions that are worse, better or equal, activated or tested: how each experiment ends,
 //! and after how many observations.
 //!
-//! `samples`: how many observations it takes to prove which arm is the best, beside A/B tests of
-//! equal error.
+//! `samples`: how many observations are needed to prove which arm is the best, compared with A/B tests
+//! of the same error.
 //!
-//! `regret`: the reward lost while learning. `benches/rivals/run` puts other learners beside it.
+//! `regret`: the reward lost while learning. `benches/rivals/run` compares it with other learners.
 
-#![expect(clippy::unwrap_used, reason = "a laboratory that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a lab that cannot continue must fail")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts of a lab are far below 2^31"
+)]
 
 mod guard;
 mod kayenta;
@@ -30,7 +39,7 @@ mod worlds;
 
 use std::process::ExitCode;
 
-/// Histories of each run of the tests: enough to notice a rule that is wrong by a factor of a few.
+/// Histories of a test run: enough to notice a rule whose error is too large by a small factor.
 const HISTORIES: u64 = 12;
 
 fn main() -> ExitCode {
@@ -42,7 +51,7 @@ fn main() -> ExitCode {
         Some("samples") => samples::run(number(1).unwrap_or(20)),
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),
-        // The test runner passes filters and flags of its own; they mean nothing here.
+        // The test runner passes filters and flags of its own, which are ignored.
         _ => null::run(HISTORIES, 0),
     }
 }

@@ -8,25 +8,28 @@ use f0_learning_core::estimate::{Cells, Cost, Grid, Latency, Sample, Side, is_gr
 use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Series;
+use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{self, ArmInput, Decision, TuningInput, budget, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::kayenta;
-use crate::worlds::{self, HOUR_MS, START, pick};
+use crate::worlds::{self, START, pick};
 
 const HOURS: i64 = 30 * 24;
 const THREADS: u64 = 2;
 
-/// What rewards, durations and costs can be.
+/// The possible rewards.
 const VALUES: [f64; 5] = [0.0, 0.35, 0.6, 0.75, 0.85];
+/// The possible durations.
 const DURATIONS: [f64; 5] = [30.0, 150.0, 600.0, 2_500.0, 9_000.0];
+/// The possible costs.
 const COSTS: [f64; 4] = [0.0007, 0.003, 0.013, 0.06];
-/// The share of observations that give a cost.
+/// The share of observations with a cost.
 const PRICED: f64 = 0.8;
 
-/// Which interval left the truth.
+/// The kind of an interval.
 #[derive(Clone, Copy, Debug)]
 enum Of {
     Reward,
@@ -46,12 +49,12 @@ const ALL: [(Of, &str); 6] = [
     (Of::Difference, "difference of two arms"),
 ];
 
-/// What was seen in one history.
+/// What happened in one history.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     proposal: bool,
-    /// By [`Of`].
-    left: [bool; ALL.len()],
+    /// Whether an interval missed the truth, by [`Of`].
+    missed: [bool; ALL.len()],
     kayenta: bool,
     restarts: u64,
 }
@@ -59,8 +62,8 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Sum {
     proposals: AtomicU64,
-    left: [AtomicU64; ALL.len()],
-    left_any: AtomicU64,
+    missed: [AtomicU64; ALL.len()],
+    missed_any: AtomicU64,
     kayenta: AtomicU64,
     restarts: AtomicU64,
 }
@@ -80,10 +83,10 @@ pub fn run(histories: u64, first: u64) -> ExitCode {
                         counter.fetch_add(more, Ordering::Relaxed);
                     };
                     count(&sum.proposals, seen.proposal.into());
-                    for (counter, left) in sum.left.iter().zip(seen.left) {
-                        count(counter, left.into());
+                    for (counter, missed) in sum.missed.iter().zip(seen.missed) {
+                        count(counter, missed.into());
                     }
-                    count(&sum.left_any, seen.left.contains(&true).into());
+                    count(&sum.missed_any, seen.missed.contains(&true).into());
                     count(&sum.kayenta, seen.kayenta.into());
                     count(&sum.restarts, seen.restarts);
                     if (number + 1).is_multiple_of(500) {
@@ -99,39 +102,39 @@ pub fn run(histories: u64, first: u64) -> ExitCode {
 fn report(histories: u64, sum: &Sum) -> ExitCode {
     let share = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64 / histories as f64;
     let restarts = sum.restarts.load(Ordering::Relaxed);
-    println!("{histories} histories of 30 days in which no arm is better, looked at each hour");
+    println!("{histories} histories of 30 days in which no arm is better, evaluated each hour");
     println!(
         "  any proposal                     {:>7.2}%   at most 5",
         share(&sum.proposals) * 100.0
     );
     println!(
-        "  any interval that left the truth {:>7.2}%   at most 5",
-        share(&sum.left_any) * 100.0
+        "  any interval missed the truth    {:>7.2}%   at most 5",
+        share(&sum.missed_any) * 100.0
     );
-    for ((_, name), left) in ALL.iter().zip(&sum.left) {
-        println!("    of a {name:<27} {:>7.2}%", share(left) * 100.0);
+    for ((_, name), missed) in ALL.iter().zip(&sum.missed) {
+        println!("    of a {name:<27} {:>7.2}%", share(missed) * 100.0);
     }
     println!("  Mann-Whitney at 98%, each look   {:>7.2}%", share(&sum.kayenta) * 100.0);
-    println!("  arms begun anew                  {restarts:>7}");
-    // Beyond 5% by more than luck: the budget allows 5% of histories, give or take.
+    println!("  restarts of arms                 {restarts:>7}");
+    // The budget allows 5% of histories, plus three standard errors for chance.
     let most = 0.05 + 3.0 * (0.05 * 0.95 / histories as f64).sqrt();
-    let is_kept = share(&sum.proposals) <= most && share(&sum.left_any) <= most;
+    let is_kept = share(&sum.proposals) <= most && share(&sum.missed_any) <= most;
     if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The same for every arm: how probable each value is, what comes with it, and how each outcome is
-/// sampled.
+/// The truth, which is the same for every arm: the probabilities of rewards, durations and costs, and
+/// the sample rate.
 struct Truth {
     values: Vec<f64>,
     /// By value.
     durations: Vec<Vec<f64>>,
     costs: Vec<Vec<f64>>,
-    /// The share of rewards above 0 that is kept; the others are all kept.
+    /// The share of rewards above 0 that is kept; rewards of 0 are always kept.
     rate: f64,
     means: Means,
 }
 
-/// What intervals are to cover.
+/// The true values that intervals should contain.
 #[derive(Clone, Copy, Debug, Default)]
 struct Means {
     reward: f64,
@@ -141,7 +144,7 @@ struct Means {
     p95: f64,
 }
 
-/// What came of one action, by number of the value.
+/// The result of one action, as indexes of the possible values.
 #[derive(Clone, Copy, Debug)]
 struct Act {
     value: usize,
@@ -167,7 +170,7 @@ impl Truth {
     }
 
     fn means(&self) -> Means {
-        // How probable each of what comes with a value is, over all values.
+        // The total probability of a duration or a cost, over all rewards.
         let over_all = |by_value: &[Vec<f64>], at: usize| -> f64 {
             self.values.iter().zip(by_value).map(|(share, of)| share * of[at]).sum()
         };
@@ -225,7 +228,7 @@ fn history(seed: u64) -> Seen {
         memory = memory.advanced(&timelines, max_weight, now);
         let input = input(ArmInput::of_all(&timelines, &memory), max_weight, now);
         seen.proposal |= matches!(decide(&input), Decision::Propose(_));
-        leaves_the_truth(&input, &truth.means, &mut seen.left);
+        record_misses(&input, &truth.means, &mut seen.missed);
         let different = |arm: &usize| kayenta::calls_different(&counts[0], &counts[*arm]);
         seen.kayenta |= (1..count).any(|arm| different(&arm));
     }
@@ -247,13 +250,13 @@ fn observe(ts: i64, act: Act, rate: f64) -> (Observation, Reward) {
 
 fn input(known: BTreeMap<String, ArmInput>, max_weight: f64, now: i64) -> TuningInput {
     let mut rewards = RewardConfig::default();
-    // No mean lies below: what fails is another matter than what differs.
+    // No mean is below 0, so that no arm fails: only differences matter here.
     rewards.thresholds.retrain = 0.0;
     TuningInput { max_weight, rewards, ..worlds::input(known, now) }
 }
 
-/// Notes each interval that would be shown now and leaves out what is true.
-fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.len()]) {
+/// Records each kind of interval that misses the truth now.
+fn record_misses(input: &TuningInput, means: &Means, missed: &mut [bool; ALL.len()]) {
     let count = input.weights.len();
     let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
     for arm in input.arms.values() {
@@ -264,14 +267,14 @@ fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.le
                 && [Side::Above, Side::Below].iter().any(|side| cells.refutes(*side, mean, alpha))
         };
         let samples = &arm.samples;
-        left[Of::Reward as usize] |= refutes(Cells::of(&samples.reward), means.reward);
-        left[Of::Success as usize] |= refutes(Cells::of(&samples.success), means.success);
-        left[Of::Cost as usize] |= refutes(Cells::scaled(&samples.cost, most), means.cost / most);
-        let leaves = |share, truth| {
-            leaves_quantile(&samples.latency, input.max_weight, [share, truth], alpha)
+        missed[Of::Reward as usize] |= refutes(Cells::of(&samples.reward), means.reward);
+        missed[Of::Success as usize] |= refutes(Cells::of(&samples.success), means.success);
+        missed[Of::Cost as usize] |= refutes(Cells::scaled(&samples.cost, most), means.cost / most);
+        let misses = |share, truth| {
+            misses_quantile(&samples.latency, input.max_weight, [share, truth], alpha)
         };
-        left[Of::P50 as usize] |= leaves(0.5, means.p50);
-        left[Of::P95 as usize] |= leaves(0.95, means.p95);
+        missed[Of::P50 as usize] |= misses(0.5, means.p50);
+        missed[Of::P95 as usize] |= misses(0.95, means.p95);
     }
     let known: Vec<(u32, Cells)> = input
         .arms
@@ -285,12 +288,12 @@ fn leaves_the_truth(input: &TuningInput, means: &Means, left: &mut [bool; ALL.le
         is_greater(&known[a].1, &known[b].1, 0.0, alpha)
     };
     let pairs = || (0..known.len()).flat_map(|a| (0..known.len()).map(move |b| (a, b)));
-    left[Of::Difference as usize] |= pairs().any(|(a, b)| a != b && of_two(a, b));
+    missed[Of::Difference as usize] |= pairs().any(|(a, b)| a != b && of_two(a, b));
 }
 
-/// Whether the interval of a quantile ends below or begins above the truth. Its ends are points of
-/// the grid, so that the two next to the truth are asked, and not all of them.
-fn leaves_quantile(
+/// Whether the interval of a quantile is completely below or above the truth. Its ends are points of the
+/// grid, so that testing the two points next to the truth is sufficient.
+fn misses_quantile(
     sample: &Sample<Latency>,
     max_weight: f64,
     [share, truth]: [f64; 2],
@@ -305,7 +308,7 @@ fn leaves_quantile(
         let points = sample.points().map(|(weight, value, n)| (weight, below(value), n));
         Cells::from_points(points).within(max_weight)
     };
-    // A duration counts as the first point that is no less.
+    // A duration counts as the first point at or above it.
     let first_after = if Latency::point(at) > truth { at } else { at + 1 };
     up_to(Latency::point(first_after)).refutes(Side::Below, share, alpha)
         || up_to(Latency::point(at - 1)).refutes(Side::Above, share, alpha)

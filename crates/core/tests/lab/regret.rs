@@ -1,5 +1,5 @@
-//! What learning costs: the reward that is lost against the best arm of each hour, in worlds where
-//! an action succeeds or fails and hourly batches of 200 actions are routed by the weights.
+//! The cost of learning: the reward lost compared with the best arm of each hour. Actions succeed or
+//! fail, and hourly batches of 200 actions are routed by the weights.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,15 +8,16 @@ use f0_learning_core::observation::{Observation, Outcome as Ended};
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::simulation::Scenario;
 use f0_learning_core::stats::Series;
+use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{ArmInput, Decision, PolicyTuning, TuningInput, decide, max_weight};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
-use crate::worlds::{self, HOUR_MS, START};
+use crate::worlds::{self, START};
 
-/// With the hour from which the regret is told a second time, where the world changes at once.
+/// Scenarios with the hour of a sudden change, from which the regret is also reported separately.
 const SCENARIOS: [(&str, usize); 5] = [
     ("stationary", HOURS),
     ("close", HOURS),
@@ -25,9 +26,9 @@ const SCENARIOS: [(&str, usize); 5] = [
     ("dying", HOURS / 3),
 ];
 const HOURS: usize = 14 * 24;
-const A_BATCH: usize = 200;
+const BATCH: usize = 200;
 
-/// How probable a success is, by hour and arm.
+/// The probability of success, by hour and arm.
 type Truth = Vec<Vec<f64>>;
 
 fn truth(scenario: &Scenario) -> Truth {
@@ -37,18 +38,18 @@ fn truth(scenario: &Scenario) -> Truth {
     (0..HOURS).map(|hour| (0..scenario.arms).map(|arm| of(arm, hour)).collect()).collect()
 }
 
-/// What rivals are run on: the size of a batch, how probable a success is by world, hour and arm,
-/// and the hours of changes.
+/// Prints the input of the other learners: the size of a batch, the probability of success by world,
+/// hour and arm, and the hours of changes.
 pub fn print_truths() -> ExitCode {
     let worlds: BTreeMap<&str, Truth> =
         SCENARIOS.into_iter().map(|(name, _)| (name, truth(&worlds::named(name)))).collect();
     let changes: BTreeMap<_, _> = SCENARIOS.into_iter().filter(|it| it.1 < HOURS).collect();
-    println!("{}", json!({ "batch": A_BATCH, "worlds": worlds, "changes": changes }));
+    println!("{}", json!({ "batch": BATCH, "worlds": worlds, "changes": changes }));
     ExitCode::SUCCESS
 }
 
-/// Prints the scenario, whether floor and step bound hold, the policy, the mean regret of so many
-/// runs with its standard error, and the regret after the change, separated by tabs.
+/// Prints, separated by tabs: the scenario, whether floor and step bound apply, the policy, the mean
+/// regret with its standard error, and the regret after the change.
 pub fn run(runs: u64) -> ExitCode {
     for (name, change) in SCENARIOS {
         let truth = truth(&worlds::named(name));
@@ -71,7 +72,7 @@ pub fn run(runs: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The regret of whoever knows the best arm of each hour when it begins, within floor and step
+/// The regret of an oracle that knows the best arm of each hour at its start, within floor and step
 /// bound.
 fn unavoidable(truth: &Truth, change: usize) -> [f64; 2] {
     let (floor, step) =
@@ -80,7 +81,7 @@ fn unavoidable(truth: &Truth, change: usize) -> [f64; 2] {
     let mut lost = [0.0; 2];
     for (hour, success) in truth.iter().enumerate() {
         let best = (0..success.len()).max_by(|a, b| success[*a].total_cmp(&success[*b])).unwrap();
-        // The others give, the worst first, what the best may take.
+        // The other arms, the worst first, give their weight to the best, as far as it may rise.
         let mut room = if hour > 0 { step } else { 0.0 };
         let mut others: Vec<usize> = (0..success.len()).filter(|arm| *arm != best).collect();
         others.sort_by(|a, b| success[*a].total_cmp(&success[*b]));
@@ -92,8 +93,8 @@ fn unavoidable(truth: &Truth, change: usize) -> [f64; 2] {
         }
         let regret: f64 =
             weights.iter().zip(success).map(|(weight, it)| weight * (success[best] - it)).sum();
-        lost[0] += regret * A_BATCH as f64;
-        lost[1] += if hour >= change { regret * A_BATCH as f64 } else { 0.0 };
+        lost[0] += regret * BATCH as f64;
+        lost[1] += if hour >= change { regret * BATCH as f64 } else { 0.0 };
     }
     lost
 }
@@ -110,11 +111,11 @@ fn tuning(is_bounded: bool) -> PolicyTuning {
     }
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     regret: f64,
-    /// From the change on.
+    /// The regret after the change.
     after: f64,
     versions: f64,
 }
@@ -128,7 +129,7 @@ fn history(truth: &Truth, change: usize, is_bounded: bool, seed: u64) -> Outcome
     let (mut memory, mut outcome) = (Memory::default(), Outcome::default());
     for (hour, success) in truth.iter().enumerate() {
         let (best, start) = (success.iter().copied().fold(0.0, f64::max), hour as i64 * HOUR_MS);
-        for n in 0..A_BATCH as i64 {
+        for n in 0..BATCH as i64 {
             let arm = worlds::pick(&weights, &mut random);
             outcome.regret += best - success[arm];
             outcome.after += if hour >= change { best - success[arm] } else { 0.0 };

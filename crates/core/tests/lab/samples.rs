@@ -1,11 +1,10 @@
-//! How many observations it takes until the right arm is proven to be the best, beside an A/B test
-//! with equal shares.
+//! How many observations are needed to prove the best arm, compared with an A/B test with equal shares.
 //!
-//! The A/B test is made for its error: a claim that is wrong in 5%, and a best arm that is missed in
-//! 5%, over all pairs (Bonferroni), by the normal approximation for two proportions. Once it is as
-//! large as the true difference asks, which nobody knows beforehand, and once as large as a
-//! difference of two points asks, which would be worth to be found. The learner's budget is such
-//! that its claims err in 5% as well: the other half of it is for intervals, which a test has none of.
+//! The A/B test makes a wrong claim in 5% of cases and misses the best arm in 5%, over all pairs
+//! (Bonferroni), by the normal approximation for two proportions. Its size is computed twice: for the
+//! true difference, which is unknown beforehand, and for a difference of two points, which would be
+//! worth finding. The claims of the learner are wrong in at most 5% of cases as well: half of its
+//! budget of 10% is for intervals, which the test does not have.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,21 +12,24 @@ use std::process::ExitCode;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Samples;
+use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::memory::ArmMemory;
-use f0_learning_core::tuning::{ArmInput, Decision, PolicyTuning, TuningInput, decide, known};
+use f0_learning_core::tuning::{
+    ArmInput, Decision, PolicyTuning, TuningInput, arm_evidence, decide,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::worlds::{self, HOUR_MS, START};
+use crate::worlds::{self, START};
 
 const ARMS: [usize; 4] = [2, 3, 5, 10];
 const GAPS: [f64; 3] = [0.03, 0.06, 0.12];
 const BEST: f64 = 0.9;
-/// What a test that does not know the difference is made to find.
+/// The difference that a test is designed for if the true difference is unknown.
 const WORTH_FINDING: f64 = 0.02;
 const ERROR: f64 = 0.05;
-/// Per arm and hour.
-const A_BATCH: usize = 100;
+/// Observations per arm and hour.
+const BATCH: usize = 100;
 const MOST_HOURS: i64 = 700;
 
 pub fn run(runs: u64) -> ExitCode {
@@ -56,7 +58,7 @@ pub fn run(runs: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The last arm is the best; the others are worse by the gap, or by one to three times as much.
+/// The last arm is the best; the others are worse by the gap, or by one to three times the gap.
 fn truth(arms: usize, gap: f64, is_graded: bool) -> Vec<f64> {
     let others = arms - 1;
     let worse = |arm: usize| match is_graded && others > 1 {
@@ -90,7 +92,7 @@ fn row(truth: &[f64], gap: f64, is_graded: bool, runs: u64) {
     );
 }
 
-/// How many observations a test of equal shares needs, in all.
+/// The total number of observations of a test with equal shares.
 fn ab_test(truth: &[f64], found: Option<f64>) -> f64 {
     let (arms, best) = (truth.len() as f64, truth[truth.len() - 1]);
     let pairs = arms * (arms - 1.0) / 2.0;
@@ -104,7 +106,7 @@ fn ab_test(truth: &[f64], found: Option<f64>) -> f64 {
     arms * of_one(closest).ceil()
 }
 
-/// The standard normal quantile, by bisection of its distribution function's integral.
+/// The standard normal quantile, by numerical integration of the density.
 fn quantile(p: f64) -> f64 {
     let density = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
     let (step, mut x, mut below) = (1e-4, 0.0, 0.5);
@@ -115,18 +117,18 @@ fn quantile(p: f64) -> f64 {
     x
 }
 
-/// The arm that is proven to be better than all others, and after how many observations: with the
-/// weights moved each hour, or held equal.
+/// The arm that is proven to be better than all others, and after how many observations. The weights
+/// change each hour, or stay equal.
 fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let names: Vec<String> = (0..truth.len()).map(|arm| format!("arm-{arm:02}")).collect();
     let mut weights = vec![1.0 / truth.len() as f64; truth.len()];
     let mut samples = vec![Samples::default(); truth.len()];
     let mut observations = 0;
-    // What was proven at any look was proven.
+    // A proof at any look is final.
     let mut out = vec![false; truth.len()];
     for hour in 1..=MOST_HOURS {
-        for _ in 0..A_BATCH * truth.len() {
+        for _ in 0..BATCH * truth.len() {
             let arm = worlds::pick(&weights, &mut random);
             let is_success = random.random_bool(truth[arm]);
             let outcome = if is_success { Outcome::Success } else { Outcome::Failure };
@@ -135,7 +137,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
             let reward = Reward { score: f64::from(u8::from(is_success)), ..reward };
             samples[arm].add(&observation, &reward);
         }
-        observations += A_BATCH * truth.len();
+        observations += BATCH * truth.len();
         let arm =
             |samples: &Samples| ArmInput { memory: ArmMemory::default(), samples: samples.clone() };
         let arms: BTreeMap<_, _> = names.iter().cloned().zip(samples.iter().map(arm)).collect();
@@ -150,7 +152,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
             },
             ..worlds::input(arms, START + hour * HOUR_MS)
         };
-        let standing = known(&input);
+        let standing = arm_evidence(&input);
         for (out, standing) in out.iter_mut().zip(&standing) {
             *out |= !standing.beaten_by.is_empty();
         }

@@ -1,4 +1,4 @@
-//! What the laboratories share: a time to begin at, observations, what a decision is made from.
+//! Shared by the labs: the start time, observations, and the input of a decision.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use f0_learning_core::tuning::{ArmInput, PolicyTuning, TuningInput, budget};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-pub const HOUR_MS: i64 = 3_600_000;
 /// The start of a period of the budget.
 pub const START: i64 = 687 * budget::PERIOD_MS;
 
@@ -17,7 +16,7 @@ pub fn named(scenario: &str) -> Scenario {
     Scenario::named(scenario).unwrap()
 }
 
-/// A number that is drawn with these probabilities, which sum to 1.
+/// A random index with these probabilities, which sum to 1.
 pub fn pick(shares: &[f64], random: &mut StdRng) -> usize {
     let mut left: f64 = random.random();
     for (index, share) in shares.iter().enumerate() {
@@ -34,7 +33,7 @@ pub fn observation(ts: i64, outcome: Outcome) -> Observation {
     Observation { cost_usd: None, ..action.observation("", ts, 1.0) }
 }
 
-/// What is decided from, of arms that have equal weights and are not sampled.
+/// The input of a decision on arms with equal weights and without sampling.
 pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
     let weight = 1.0 / arms.len() as f64;
     TuningInput {

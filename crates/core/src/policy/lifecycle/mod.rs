@@ -1,4 +1,4 @@
-//! The life of a policy's versions: every transition there is, and what each requires.
+//! The life cycle of versions: every transition between statuses, and what it requires.
 //!
 //! ```text
 //!   propose             activate             replaced
@@ -9,10 +9,10 @@
 //!            rejected       override --+
 //! ```
 //!
-//! At most one version of a policy is active. Each function here takes what is stored, and answers
-//! with the changes of status to make at once, or with the reason to make none. A version that
-//! becomes active archives *every* version that was, so that any of them also mends a policy of
-//! which somebody set two active by hand.
+//! At most one version of a policy is active. Each function takes the stored versions and returns
+//! a [`Plan`] of status changes that must be committed together, or a [`Refusal`]. A version that
+//! becomes active archives *every* version that was active. Any activation therefore also repairs a
+//! policy that has several active versions because of a manual edit.
 
 mod refusal;
 
@@ -27,7 +27,7 @@ pub use refusal::Refusal;
 
 use super::{ParamsError, PolicyStatus};
 
-/// Whether a version may go from one status to another; `None` is a version that does not exist.
+/// Whether a version may change from one status to another; `None` is a version that does not exist.
 pub const fn may_become(from: Option<PolicyStatus>, to: PolicyStatus) -> bool {
     use PolicyStatus::{Active, Archived, Draft, Rejected};
     matches!(
@@ -39,12 +39,12 @@ pub const fn may_become(from: Option<PolicyStatus>, to: PolicyStatus) -> bool {
     )
 }
 
-/// A version that goes from one status to another.
+/// A version that changes from one status to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusChange {
     #[schema(value_type = String)]
     pub version: Version,
-    /// Absent where the version is new.
+    /// Absent if the version is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub from: Option<PolicyStatus>,
@@ -52,42 +52,45 @@ pub struct StatusChange {
 }
 
 impl StatusChange {
-    /// Whether the life cycle has this change. Only repair may also confirm what is active.
+    /// Whether the life cycle allows this change. Only a repair may also confirm an active version.
     pub fn is_allowed(&self, repairing: bool) -> bool {
         let confirms = self.from == Some(PolicyStatus::Active) && self.to == PolicyStatus::Active;
         may_become(self.from, self.to) || (repairing && confirms)
     }
 }
 
-/// What must be known of a version to decide on it.
+/// The facts about a version that a transition depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionFacts {
     pub version: Version,
     pub status: PolicyStatus,
     pub parent: Option<Version>,
-    /// Whether its params could be acted by.
+    /// Whether its params are valid.
     pub params: Result<(), ParamsError>,
 }
 
-/// What a transition does.
+/// The status changes of a transition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In the order: what ceases to be active, then what becomes something.
+    /// First the versions that stop being active, then the version that gets a new status.
     pub changes: Vec<StatusChange>,
-    /// The version that was in force before, if there was one.
+    /// The version that was active before, if there was one.
     pub replaced: Option<Version>,
-    /// Whether the draft's parent is no longer active, and it was taken all the same.
+    /// Whether a draft was activated although its parent is no longer active.
     pub forced: bool,
 }
 
-/// The version in force: the highest, should several be active.
+/// The version that components use: the highest, if several are active.
 pub fn serving(active: &[Version]) -> Option<&Version> {
     active.iter().max()
 }
 
-/// `draft` to `active`. Refused where the draft was made from a version that is no longer the
-/// active one, unless `force`d: what it claims is about another world. A draft without a parent
-/// claims nothing.
+/// `draft` to `active`. Refused if the draft was made from a version that is no longer active,
+/// unless `force` is set: its evidence compares with that version. A draft without a parent has no
+/// such evidence.
+///
+/// # Errors
+/// The reason why the version cannot be activated.
 pub fn activate(active: &[Version], target: &VersionFacts, force: bool) -> Result<Plan, Refusal> {
     require(target, PolicyStatus::Draft, "activated")?;
     target.params.clone().map_err(Refusal::Params)?;
@@ -96,10 +99,13 @@ pub fn activate(active: &[Version], target: &VersionFacts, force: bool) -> Resul
         let parent = target.parent.clone().unwrap_or_else(|| target.version.clone());
         return Err(Refusal::StaleParent { parent, active: serving(active).cloned() });
     }
-    Ok(Plan { forced: stale, ..enter(active, &target.version, Some(PolicyStatus::Draft)) })
+    Ok(Plan { forced: stale, ..make_active(active, &target.version, Some(PolicyStatus::Draft)) })
 }
 
 /// `draft` to `rejected`.
+///
+/// # Errors
+/// The reason why the version cannot be rejected.
 pub fn reject(target: &VersionFacts) -> Result<Plan, Refusal> {
     require(target, PolicyStatus::Draft, "rejected")?;
     let change = StatusChange {
@@ -111,25 +117,34 @@ pub fn reject(target: &VersionFacts) -> Result<Plan, Refusal> {
 }
 
 /// `archived` to `active`. Rolling back to one of several active versions archives the others.
+///
+/// # Errors
+/// The reason why the policy cannot be rolled back to this version.
 pub fn roll_back(active: &[Version], target: &VersionFacts) -> Result<Plan, Refusal> {
     target.params.clone().map_err(Refusal::Params)?;
     if target.status == PolicyStatus::Active && active.len() > 1 {
         return Ok(keep_only(active, &target.version));
     }
     require(target, PolicyStatus::Archived, "rolled back to")?;
-    Ok(enter(active, &target.version, Some(PolicyStatus::Archived)))
+    Ok(make_active(active, &target.version, Some(PolicyStatus::Archived)))
 }
 
-/// A version written by hand: `active` from the start.
+/// Adds a version that was written by hand; it is `active` from the start.
+///
+/// # Errors
+/// The reason why the version cannot be added.
 pub fn override_with(active: &[Version], new: &Version) -> Result<Plan, Refusal> {
     if active.is_empty() {
         return Err(Refusal::NoneActive);
     }
-    Ok(enter(active, new, None))
+    Ok(make_active(active, new, None))
 }
 
-/// Makes exactly one version active: of several the highest, of none the one that `last_active`
-/// names.
+/// Makes exactly one version active: the highest if several are active, and `last_active` if none
+/// is.
+///
+/// # Errors
+/// The reason why there is nothing to repair, or no version to restore.
 pub fn repair(active: &[Version], last_active: Option<&VersionFacts>) -> Result<Plan, Refusal> {
     match (active, last_active) {
         ([_], _) => Err(Refusal::NothingToRepair),
@@ -137,7 +152,7 @@ pub fn repair(active: &[Version], last_active: Option<&VersionFacts>) -> Result<
         ([], Some(last)) => {
             last.params.clone().map_err(Refusal::Params)?;
             require(last, PolicyStatus::Archived, "restored")?;
-            Ok(enter(active, &last.version, Some(PolicyStatus::Archived)))
+            Ok(make_active(active, &last.version, Some(PolicyStatus::Archived)))
         }
         (several, _) => {
             let highest = serving(several).ok_or(Refusal::NeverActive)?;
@@ -158,15 +173,15 @@ fn require(
     Err(Refusal::WrongStatus { version, status: target.status, required: status, wanted })
 }
 
-/// One version becomes active, and all that were are archived.
-fn enter(active: &[Version], version: &Version, from: Option<PolicyStatus>) -> Plan {
+/// Makes one version active and archives all that were active.
+fn make_active(active: &[Version], version: &Version, from: Option<PolicyStatus>) -> Plan {
     let mut changes: Vec<_> = active.iter().map(archived).collect();
     changes.push(StatusChange { version: version.clone(), from, to: PolicyStatus::Active });
     Plan { changes, replaced: serving(active).cloned(), forced: false }
 }
 
-/// One of several active versions stays; that it does is told too, for the audit trail to say
-/// what is active after a change that it did not see.
+/// Keeps one of several active versions. The plan also lists the kept version, so that the audit
+/// trail records which version is active after a change that it did not record.
 fn keep_only(active: &[Version], kept: &Version) -> Plan {
     let mut changes: Vec<_> = active.iter().filter(|it| *it != kept).map(archived).collect();
     let status = PolicyStatus::Active;

@@ -1,10 +1,11 @@
-//! Why a transition is not made.
+//! Why a transition is refused.
 
 use semver::Version;
 use thiserror::Error;
 
 use crate::policy::{ParamsError, PolicyStatus};
 
+/// Why a transition is refused.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Refusal {
     #[error(
@@ -17,17 +18,17 @@ pub enum Refusal {
         required: PolicyStatus,
         wanted: &'static str,
     },
-    #[error("its parent {parent} is no longer the active version, {}", in_force(.active.as_ref()))]
+    #[error("its parent {parent} is no longer the active version; {}", describe(.active.as_ref()))]
     StaleParent { parent: Version, active: Option<Version> },
-    #[error("nothing could act by its params: {0}")]
+    #[error("its params are invalid: {0}")]
     Params(ParamsError),
-    #[error("no version is active; `policies repair` or a rollback restores one first")]
+    #[error("no version is active; restore one with `policies repair` or a rollback first")]
     NoneActive,
-    #[error("several versions are active; `policies repair` leaves one of them")]
+    #[error("several versions are active; run `policies repair` to keep one of them")]
     SeveralActive,
     #[error("exactly one version is active; there is nothing to repair")]
     NothingToRepair,
-    #[error("no version of it was ever active; activate a draft")]
+    #[error("no version was ever active; activate a draft instead")]
     NeverActive,
 }
 
@@ -39,6 +40,7 @@ fn hint(status: PolicyStatus, wanted: &str) -> &'static str {
     }
 }
 
-fn in_force(active: Option<&Version>) -> String {
-    active.map_or_else(|| "none is".to_owned(), |version| format!("{version} is"))
+fn describe(active: Option<&Version>) -> String {
+    active
+        .map_or_else(|| "no version is active".to_owned(), |version| format!("{version} is active"))
 }

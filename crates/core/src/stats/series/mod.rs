@@ -1,8 +1,8 @@
 //! One component's statistics over time.
 //!
-//! The last hour is kept in buckets of 5 minutes, the rest of the last day in buckets of an hour,
-//! the rest of the last week in buckets of 6 hours: some 65 buckets, whatever the volume. Beside
-//! them stands the [`Timeline`], from which estimates with their errors are made.
+//! The last hour is kept in buckets of 5 minutes, the rest of the last day in buckets of an hour, and
+//! the rest of the last week in buckets of 6 hours: about 65 buckets, independent of the number of
+//! observations. The [`Timeline`] holds the samples that estimates are computed from.
 
 mod wire;
 
@@ -14,27 +14,27 @@ use super::timeline::Timeline;
 use super::window::{Window, WindowStats};
 use crate::observation::Observation;
 use crate::reward::Reward;
+use crate::time::MINUTE_MS;
 
 pub use wire::DecodeError;
 
-/// How far ahead of the clock an observation's time is believed. One that claims to be further
-/// ahead is counted as if it were this far: clocks of components differ by seconds, and a future
-/// without end would need buckets without end. Observations ahead of the clock count in every
-/// window at once.
-pub const MAX_AHEAD_MS: i64 = 5 * 60_000;
+/// How far the time of an observation may be ahead of the clock. An observation that is further ahead
+/// counts as this far ahead: the clocks of components differ by seconds, and an unlimited future would
+/// need unlimited buckets. Observations ahead of the clock count in every window at once.
+pub const MAX_AHEAD_MS: i64 = 5 * MINUTE_MS;
 
-/// The end of the year 9999: any `now` beyond is taken as that, so that no sum overflows.
+/// The end of the year 9999. A later `now` counts as this, so that no sum overflows.
 const MAX_NOW: i64 = 253_402_300_799_999;
 
-/// What became of an observation.
+/// Whether an observation was counted in the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     Counted,
-    /// Older than the longest window: at most the timeline still counts it.
+    /// The observation is older than the longest window; the timeline may still count it.
     TooOld,
 }
 
-/// A tier for each window.
+/// One tier for each window.
 enum Windows {}
 
 impl Scale for Windows {
@@ -50,8 +50,8 @@ impl Merge for Bucket {
     }
 }
 
-/// Windows of one component. Time only moves forwards: a `now` before one that the series has
-/// seen is taken as that, so that passes on several machines agree.
+/// The statistics of one component. Time only moves forward: a `now` before the latest one counts as
+/// the latest, so that passes on several machines agree.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "wire::Wire")]
 pub struct Series {
@@ -67,7 +67,7 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Counts an observation in every window it belongs to, however late it comes.
+    /// Counts an observation in every window of its `ts`, even if it arrives late.
     pub fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) -> Placement {
         self.advance(now);
         let ts = observation.ts.min(self.now + MAX_AHEAD_MS);
@@ -83,8 +83,8 @@ impl Series {
         }
     }
 
-    /// Counts a document that is no observation in every window that its `ts` belongs to; in the
-    /// present where it has none.
+    /// Counts a document that is not an observation in the windows of its `ts`; a document without `ts`
+    /// counts as one of now.
     pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {
         self.advance(now);
         let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
@@ -97,7 +97,7 @@ impl Series {
         }
     }
 
-    /// Moves on to `now`: what has left a window leaves its buckets.
+    /// Advances the time to `now`; observations that have left a window no longer count in it.
     pub fn advance(&mut self, now: i64) {
         let now = now.min(MAX_NOW);
         if now <= self.now {
@@ -108,7 +108,7 @@ impl Series {
         self.timeline.tiers_mut().advance(now);
     }
 
-    /// The latest time that the series has seen.
+    /// The latest time of the series.
     pub const fn now(&self) -> i64 {
         self.now
     }
@@ -121,7 +121,7 @@ impl Series {
         self.windows.is_empty() && self.timeline.is_empty()
     }
 
-    /// How many buckets the windows take.
+    /// The number of buckets of the windows.
     pub fn buckets(&self) -> usize {
         self.windows.len()
     }
@@ -135,7 +135,7 @@ impl Series {
         sum.stats(self.windows.start(window as usize))
     }
 
-    /// All windows, at the price of the longest.
+    /// All windows, at the cost of the longest alone.
     pub fn windows(&self) -> [(Window, WindowStats); 3] {
         let mut sum = Bucket::default();
         Window::ALL.map(|window| {
@@ -145,16 +145,15 @@ impl Series {
         })
     }
 
-    /// When the passing of time alone next changes what a reader sees, never before `now`; `None`
-    /// when nothing is left that could expire. Once all windows are empty only the end of the
-    /// timeline counts.
+    /// When the passing of time alone next changes the visible statistics, never before `now`; `None` if
+    /// nothing can expire any more. Once all windows are empty, only the end of the timeline matters.
     pub fn next_change(&self, now: i64) -> Option<i64> {
         let windows = (0..3).filter_map(|tier| self.windows.expiry(tier)).min();
         let last = || (0..3).rev().find_map(|tier| self.timeline.tiers().expiry(tier));
         windows.or_else(last).map(|expiry| expiry.max(now))
     }
 
-    /// Adds what another series of the same component has counted.
+    /// Adds the statistics of another series of the same component.
     pub fn merge(&mut self, other: &Self) {
         self.advance(other.now);
         self.windows.merge(&other.windows);

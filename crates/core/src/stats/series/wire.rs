@@ -1,4 +1,4 @@
-//! How a series is stored: compact, versioned, and checked when it comes back.
+//! The stored form of a series: compact, versioned, and checked when it is read.
 
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
@@ -9,8 +9,8 @@ use crate::stats::bucket::Bucket;
 use crate::stats::tiers::{Slot, Tiers};
 use crate::stats::timeline::{Samples, Timeline};
 
-/// Raised whenever the layout of anything within changes; what was written before is then
-/// refused by number rather than misread, and rebuilt from the observations.
+/// Must be raised whenever the stored layout changes. Older series are then rejected by their number
+/// instead of being misread, and rebuilt from the observations.
 const FORMAT: u8 = 3;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ pub(super) struct Wire {
     timeline: [Vec<Slot<Samples>>; 3],
 }
 
-/// [`Wire`] on the way out, where nothing needs to be copied first.
+/// [`Wire`] for writing, which borrows instead of copying.
 #[derive(Serialize)]
 struct WireRef<'a> {
     format: u8,
@@ -30,20 +30,21 @@ struct WireRef<'a> {
     timeline: &'a [Vec<Slot<Samples>>; 3],
 }
 
+/// Why stored statistics cannot be read.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    #[error("the statistics buckets are stored in format {found}, this version reads {FORMAT}")]
+    #[error("the statistics are stored in format {found}, which this version cannot read")]
     Format { found: u8 },
-    #[error("the statistics buckets contradict themselves: {0}")]
+    #[error("the statistics are inconsistent: {0}")]
     Inconsistent(&'static str),
-    #[error("the statistics buckets do not decode")]
+    #[error("the statistics cannot be decoded")]
     Encoding(#[source] postcard::Error),
 }
 
 impl Series {
-    /// The bytes to store, no more than `most` if that can be. Where sample rates or propensities are
-    /// many the timeline takes too much room: it then keeps fewer weights, from which the same
-    /// means are estimated, less surely. A million bytes always suffice.
+    /// The bytes to store, at most `most` if possible. Many different sample rates or propensities take
+    /// too much space: the timeline then keeps fewer weights, which leads to the same means with wider
+    /// intervals. A million bytes always suffice.
     pub fn encode_within(&mut self, most: usize) -> Vec<u8> {
         let mut encoded = self.encode();
         for points in COARSER {
@@ -56,14 +57,17 @@ impl Series {
         encoded
     }
 
-    /// The bytes to store; a few hundred for each bucket in use.
+    /// The bytes to store, a few hundred for each bucket in use.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("integers and sequences of known length always encode")
     }
 
-    /// Reads what [`Series::encode`] wrote, and refuses anything else.
+    /// Reads the bytes that [`Series::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        // The format comes first and alone, so that another format is recognised as such.
+        // The format is checked first, because the rest of another format would be misread.
         match bytes.first() {
             Some(&FORMAT) | None => {}
             Some(&found) => return Err(DecodeError::Format { found }),
@@ -93,7 +97,7 @@ impl TryFrom<Wire> for Series {
             return Err(DecodeError::Format { found: format });
         }
         if !(0..=MAX_NOW).contains(&now) {
-            return Err(DecodeError::Inconsistent("its time is out of range"));
+            return Err(DecodeError::Inconsistent("the time is out of range"));
         }
         let latest = now + MAX_AHEAD_MS;
         let windows = Tiers::from_slots(windows, now, latest).map_err(DecodeError::Inconsistent)?;

@@ -1,4 +1,4 @@
-//! What an experiment stands on: the status of its two versions.
+//! Whether an experiment is still valid, given the current status of its two versions.
 
 use std::fmt;
 
@@ -7,31 +7,41 @@ use semver::Version;
 use super::{Kind, Status};
 use crate::policy::PolicyStatus;
 
-/// The status of both versions; `None` of one that is gone, or that cannot be read where it must be.
+/// The status of both versions; `None` for a version that is missing, or that cannot be read
+/// although it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Footing {
+pub struct VersionStatuses {
     pub control: Option<PolicyStatus>,
     pub candidate: Option<PolicyStatus>,
 }
 
-/// Why an experiment cannot go on.
+/// Why an experiment cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Void {
-    /// How it ends.
+pub struct Invalidated {
+    /// The status that the experiment ends with.
     pub status: Status,
-    /// The version that is not as it must be.
+    /// The version whose status is not the required one.
     pub version: Version,
     pub found: Option<PolicyStatus>,
 }
 
-impl Footing {
-    /// Admins may change a status straight in Firestore, which ends no experiment. A test needs an
-    /// active control and a draft; a watch an active candidate, and a control to go back to.
-    pub fn void(self, kind: Kind, control: &Version, candidate: &Version) -> Option<Void> {
+impl VersionStatuses {
+    /// Why the experiment cannot continue; `None` if it can.
+    ///
+    /// Admins may change a status directly in Firestore, which does not end the experiment. An A/B
+    /// test requires an active control and a draft as candidate. A watch requires an active
+    /// candidate, and a control to roll back to.
+    pub fn invalidated(
+        self,
+        kind: Kind,
+        control: &Version,
+        candidate: &Version,
+    ) -> Option<Invalidated> {
         use PolicyStatus::{Active, Archived, Draft};
         let of_candidate =
-            |status| Void { status, version: candidate.clone(), found: self.candidate };
-        let of_control = |status| Void { status, version: control.clone(), found: self.control };
+            |status| Invalidated { status, version: candidate.clone(), found: self.candidate };
+        let of_control =
+            |status| Invalidated { status, version: control.clone(), found: self.control };
         match (kind, self.control, self.candidate) {
             (Kind::Ab, Some(Active), Some(Draft))
             | (Kind::Watch, Some(Active | Archived), Some(Active)) => None,
@@ -44,11 +54,11 @@ impl Footing {
     }
 }
 
-impl fmt::Display for Void {
+impl fmt::Display for Invalidated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.found {
-            Some(status) => write!(f, "{} is {status} now", self.version),
-            None => write!(f, "{} is gone, or cannot be read", self.version),
+            Some(status) => write!(f, "{} is now {status}", self.version),
+            None => write!(f, "{} is missing or cannot be read", self.version),
         }
     }
 }
@@ -58,16 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_experiment_goes_on_only_where_both_versions_have_their_places() {
+    fn an_experiment_continues_only_while_both_versions_have_the_required_status() {
         let statuses = || PolicyStatus::ALL.into_iter().map(Some).chain([None]);
         let (one, two) = (Version::new(1, 0, 0), Version::new(1, 0, 1));
         for kind in [Kind::Ab, Kind::Watch] {
-            let mut going_on = Vec::new();
+            let mut valid = Vec::new();
             for control in statuses() {
                 for candidate in statuses() {
-                    match (Footing { control, candidate }).void(kind, &one, &two) {
-                        None => going_on.push((control, candidate)),
-                        Some(void) => assert!(!void.status.is_open(), "{void:?}"),
+                    match (VersionStatuses { control, candidate }).invalidated(kind, &one, &two) {
+                        None => valid.push((control, candidate)),
+                        Some(reason) => assert!(!reason.status.is_open(), "{reason:?}"),
                     }
                 }
             }
@@ -76,7 +86,7 @@ mod tests {
                 Kind::Ab => vec![(Some(Active), Some(Draft))],
                 Kind::Watch => vec![(Some(Active), Some(Active)), (Some(Archived), Some(Active))],
             };
-            assert_eq!(going_on, expected, "{kind:?}");
+            assert_eq!(valid, expected, "{kind:?}");
         }
     }
 }

@@ -1,19 +1,21 @@
-//! Where each weight may go, in whole steps of 1/1024.
+//! The range of each weight in the next version, in whole steps of 1/1024.
 
 use super::WEIGHT_STEPS;
+use crate::number::Lossy;
 
 const ONE: u16 = WEIGHT_STEPS;
 
-/// An arm's current weight, and whether it may not gain.
+/// The current weight of an arm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
     pub weight: f64,
+    /// Whether the weight must not rise.
     pub capped: bool,
 }
 
-/// For each arm the lowest and the highest weight it may have.
+/// The lowest and the highest weight of each arm.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Bounds {
+pub(super) struct WeightRanges {
     pub low: Vec<u16>,
     pub high: Vec<u16>,
 }
@@ -22,13 +24,13 @@ pub(super) fn to_weight(steps: u16) -> f64 {
     f64::from(steps) / f64::from(ONE)
 }
 
-impl Bounds {
-    /// `None` when no weights within the bounds add up to 1.
+impl WeightRanges {
+    /// `None` if no weights within the ranges add up to 1.
     ///
-    /// An arm below the floor (written by hand, or new) moves up to it, by no more than the step.
-    /// Where the others cannot give that much at once, it comes as near as they can.
+    /// An arm below the floor (written by hand, or new) moves up to it, by at most the step. If the
+    /// other arms cannot give that much at once, it moves as near to the floor as they allow.
     pub(super) fn new(arms: &[Current], floor: f64, step: f64) -> Option<Self> {
-        if arms.len() as f64 * floor > 1.0 {
+        if arms.len().to_f64() * floor > 1.0 {
             return None;
         }
         let mut low: Vec<u16> = arms.iter().map(|arm| lowest(arm.weight, floor, step)).collect();
@@ -38,7 +40,7 @@ impl Bounds {
             high.min(cap).max(*low)
         });
         let high: Vec<u16> = high.collect();
-        give_way(&mut low, arms, floor);
+        lower_rising_arms(&mut low, arms, floor);
         (sum(&low) <= ONE.into() && sum(&high) >= ONE.into()).then_some(Self { low, high })
     }
 }
@@ -55,19 +57,20 @@ fn highest(weight: f64, step: f64) -> u16 {
     last_up_to(|it| to_weight(it) - weight <= step)
 }
 
-/// The bounds are found by asking each of the few steps rather than by rounding a quotient, so
-/// that they hold exactly as a reader would check them.
+/// The first step for which `holds`. The few steps are tried one by one rather than computed by
+/// rounding a quotient, so that the bounds hold exactly as a reader would check them.
 fn first_from(holds: impl Fn(u16) -> bool) -> u16 {
     (0..=ONE).find(|it| holds(*it)).unwrap_or(ONE)
 }
 
+/// The last step for which `holds`.
 fn last_up_to(holds: impl Fn(u16) -> bool) -> u16 {
     (0..=ONE).rev().find(|it| holds(*it)).unwrap_or(0)
 }
 
-/// Lets arms that are on their way up to the floor stop short of it, those that would move
-/// furthest first, until there is room for everybody.
-fn give_way(low: &mut [u16], arms: &[Current], floor: f64) {
+/// Lowers the lower bounds of arms that move up to the floor, the largest move first, until the sum
+/// of all lower bounds is at most 1.
+fn lower_rising_arms(low: &mut [u16], arms: &[Current], floor: f64) {
     let least: Vec<u16> = arms
         .iter()
         .zip(&*low)
