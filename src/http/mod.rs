@@ -8,6 +8,7 @@ mod openapi;
 mod ops;
 mod probes;
 mod problem;
+mod views;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
