@@ -6,7 +6,7 @@ use f0_learning::store::{AuditFilter, AuditRecord, Store};
 use f0_learning_core::Clock;
 use serde_json::json;
 
-use super::output;
+use super::{format, output};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -58,7 +58,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         };
         let forced = if entry.forced { "forced: " } else { "" };
         table.add_row([
-            output::time(entry.ts),
+            format::time(entry.ts),
             by,
             entry.action,
             entry.id,

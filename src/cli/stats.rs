@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ComponentStats, Store};
 
+use super::format;
 use super::output::{self, number};
 
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ pub fn table(all: &[ComponentStats]) -> comfy_table::Table {
             number(format!("{:.0}", stats.p95_latency)),
             number(stats.avg_cost_usd.map_or("-".to_owned(), |cost| format!("{cost:.4}"))),
             number(format!("{:.3}", stats.avg_reward)),
-            output::time(*ts).into(),
+            format::time(*ts).into(),
         ]);
     }
     table

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use f0_learning::store::{QuarantineFilter, Store};
 use serde_json::{Map, Value as Json};
 
+use super::format;
 use super::output::{self, number};
 
 #[derive(Debug, Subcommand)]
@@ -96,7 +97,7 @@ fn table(observations: &[Map<String, Json>]) -> comfy_table::Table {
             Some(Json::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), output::time);
+        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), format::time);
         table.add_row(vec![
             time.into(),
             text("component").into(),

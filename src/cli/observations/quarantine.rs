@@ -6,7 +6,7 @@ use f0_learning::store::{QuarantineFilter, Store};
 use f0_learning_core::Clock;
 use firestore_kit::PageRequest;
 
-use crate::cli::output;
+use crate::cli::{format, output};
 
 /// Refusals that are printed one by one.
 const SHOWN: usize = 20;
@@ -19,7 +19,7 @@ pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: b
     let mut table = output::table(&["since", "component", "reason", "id"]);
     for entry in &page.items {
         table.add_row(vec![
-            output::time(entry.ts),
+            format::time(entry.ts),
             entry.component.clone().unwrap_or_default(),
             entry.reason.clone(),
             entry.id.clone(),
