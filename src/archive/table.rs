@@ -1,6 +1,6 @@
 //! Rows as columns, in memory.
 
-/// A column and its values; every column of a table has as many.
+/// A column and its values; all columns of a table have the same length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     pub name: &'static str,
@@ -14,7 +14,7 @@ pub enum Values {
     Number(Vec<Option<f64>>),
 }
 
-/// What tells one stored state of a document from all others.
+/// Identifies one stored state of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub id: String,
@@ -24,8 +24,7 @@ pub struct Key {
     pub updated: i64,
 }
 
-/// Rows that go into one file. The columns `id`, `ts` and `updateTime` come first and make the
-/// key.
+/// The rows of one file. The columns `id`, `ts` and `updateTime` come first and form the key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     pub keys: Vec<Key>,

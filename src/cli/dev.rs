@@ -23,7 +23,7 @@ use super::{demo, firestore, seed, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder to keep the data in; without it the data is gone at the end
+    /// Folder to keep the data in; by default the data is kept in memory only
     #[arg(long)]
     data: Option<PathBuf>,
     /// Address of the embedded Firestore
@@ -32,16 +32,16 @@ pub struct Options {
     /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8788)]
     port: u16,
-    /// Run a simulated platform that writes observations: a router over three models that drift,
-    /// an autoscaler, a canary manager
+    /// Run a simulated platform that writes observations: a router over three models, one of which
+    /// gets worse, an autoscaler and a canary manager
     #[arg(long)]
     demo: bool,
-    /// Make the embedded Firestore fail now and then: a seed, or a file that holds a plan as JSON
+    /// Inject faults into the embedded Firestore: a seed, or a JSON file with a plan
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
 }
 
-/// Somebody sits in front of `dev`: timers are short, and nothing is kept long.
+/// `dev` is interactive: timers and caches are short.
 const SETTLE_MS: i64 = 1_000;
 const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
@@ -60,7 +60,7 @@ fn schedule() -> Schedule {
     }
 }
 
-/// Those of the environment, or else a token for this run, which is to be shown.
+/// The credentials of the environment, or else a random token for this run, to be printed.
 fn credentials() -> Result<(Credentials, Option<String>)> {
     if let Some(credentials) = Credentials::from_env(|name| std::env::var(name).ok())? {
         return Ok((credentials, None));
@@ -81,7 +81,7 @@ pub async fn run(options: Options) -> Result<()> {
     let api = Api::new(health.clone(), Clock::system(), Some(credentials));
     let server = http::Server::start(address, api.clone())
         .await
-        .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
+        .with_context(|| format!("cannot listen on {address}: pass a free port as --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
     say!(
         "Firestore  {}   (billed operations: http://{}/meter)",
@@ -89,11 +89,13 @@ pub async fn run(options: Options) -> Result<()> {
         firestore.meter_addr()
     );
     say!("API        http://{}/ops      (described at /openapi.json)", server.address());
-    say!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
+    say!("\nTo use the same data from another terminal or any Firestore SDK:\n");
     say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
     say!("  export GOOGLE_CLOUD_PROJECT={project}");
     if let Some(token) = token {
-        say!("\nTo decide over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
+        say!(
+            "\nThe admin token of this run, for changes over HTTP:\n\n  export ADMIN_TOKEN={token}"
+        );
     }
     say!();
     let clock = Clock::system();
@@ -104,7 +106,7 @@ pub async fn run(options: Options) -> Result<()> {
     }
     api.serve(store.clone());
     if !faults.rules.is_empty() {
-        say!("Firestore fails now and then, as http://{}/faults has it", firestore.meter_addr());
+        say!("Firestore injects faults; see http://{}/faults", firestore.meter_addr());
         firestore.set_faults(faults);
     }
 
@@ -120,7 +122,7 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let worker = Worker::start(jobs, &schedule(), clock.clone(), health.clone()).await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
-    say!("\nrunning; Ctrl-C ends it\n");
+    say!("\nrunning; press Ctrl-C to stop\n");
 
     shutdown::requested().await?;
     health.stopping();
@@ -128,7 +130,7 @@ pub async fn run(options: Options) -> Result<()> {
         demo.stop().await;
     }
     if !worker.shutdown(shutdown::PATIENCE).await {
-        eprintln!("a pass did not end in time; the next start goes on from its last commit");
+        eprintln!("a pass was stopped; the next start continues after its last commit");
     }
     server.shutdown().await;
     firestore::stop(firestore).await;

@@ -1,4 +1,4 @@
-//! `guard`: one look at what is tested or watched.
+//! `guard`: one pass of the guard job.
 
 use anyhow::Result;
 use f0_learning::jobs::guard::GuardJob;

@@ -1,4 +1,4 @@
-//! `retain`: one pass that archives what is old enough, and then deletes it.
+//! `retain`: one pass that archives old documents and then deletes them.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,10 +9,10 @@ use f0_learning_core::Clock;
 
 use super::shutdown;
 
-/// How long documents stay in Firestore, and where they go then.
+/// How long documents stay in Firestore, and where they are archived.
 #[derive(Debug, Args)]
 pub struct Retention {
-    /// Where old documents go: a folder, or gs://BUCKET/PREFIX
+    /// Archive for old documents: a folder, or gs://BUCKET/PREFIX
     #[arg(long, env = "ARCHIVE_URL")]
     archive_url: Option<String>,
     /// Days that observations, rewards and quarantined documents stay in Firestore
@@ -26,7 +26,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The job; none where no archive is named.
+    /// The job; `None` without an archive.
     pub fn job(&self, store: &Store) -> Result<Option<RetainJob>> {
         let Some(url) = &self.archive_url else { return Ok(None) };
         let options = RetainOptions { days: self.retention_days, ..RetainOptions::default() };
@@ -36,9 +36,7 @@ impl Retention {
 
 pub async fn run(store: Store, options: Retention) -> Result<()> {
     let Some(mut job) = options.job(&store)? else {
-        anyhow::bail!(
-            "no archive to write to: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX"
-        );
+        anyhow::bail!("no archive: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX");
     };
     say!("{}", job.pass(Clock::system().now(), &shutdown::token()).await?);
     Ok(())

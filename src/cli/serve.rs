@@ -1,4 +1,4 @@
-//! `serve`: the jobs on their timers, for Cloud Run.
+//! `serve`: the API, and the jobs on their timers, for Cloud Run.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -36,16 +36,16 @@ pub struct Options {
     /// When to check that each policy has one active version: cron of six fields, in UTC
     #[arg(long, env = "CHECK_CRON", default_value_t = Schedule::default().check)]
     check_cron: String,
-    /// When to look at what is tested or watched: cron of six fields, seconds first, in UTC
+    /// When to evaluate experiments: cron of six fields, seconds first, in UTC
     #[arg(long, env = "GUARD_CRON", default_value_t = Schedule::default().guard)]
     guard_cron: String,
-    /// How long to leave an observation alone after its ts, in milliseconds
+    /// How long to wait after the ts of an observation before it is scored, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
-    /// When to archive and delete what is old: cron of six fields, seconds first, in UTC
+    /// When to archive and delete old documents: cron of six fields, seconds first, in UTC
     #[arg(long, env = "RETAIN_CRON", default_value_t = Schedule::default().retain)]
     retain_cron: String,
-    /// How long work stays with a worker that does not renew its lease, in seconds
+    /// How long a lease lasts that its worker does not renew, in seconds
     #[arg(
         long,
         env = "LEASE_SECONDS",
@@ -66,7 +66,7 @@ pub async fn run(options: Options) -> Result<()> {
     let credentials = Credentials::from_env(|name| std::env::var(name).ok())?;
     if credentials.is_none() {
         tracing::warn!(
-            "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: nothing can be changed over HTTP"
+            "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: changes over HTTP are disabled"
         );
     }
     let health = Arc::new(Health::default());
@@ -74,7 +74,7 @@ pub async fn run(options: Options) -> Result<()> {
     let api = Api::new(health.clone(), Clock::system(), credentials);
     let server = http::Server::start(address, api.clone())
         .await
-        .with_context(|| format!("cannot listen on {address}; set PORT to a free port"))?;
+        .with_context(|| format!("cannot listen on {address}: set PORT to a free port"))?;
     tracing::info!(address = %server.address(), project = connection.project, "serving");
 
     let end = shutdown::requested();
@@ -90,7 +90,7 @@ pub async fn run(options: Options) -> Result<()> {
     api.serve(store.clone());
     let retain = options.retention.job(&store)?;
     if retain.is_none() {
-        tracing::warn!("ARCHIVE_URL is not set: nothing is archived, and nothing is ever deleted");
+        tracing::warn!("ARCHIVE_URL is not set: documents are neither archived nor deleted");
     }
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
     let schedule = Schedule {
@@ -112,17 +112,17 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let worker = Worker::start(jobs, &schedule, Clock::system(), health.clone()).await?;
     end.await?;
-    tracing::info!("asked to end; finishing the passes in hand");
+    tracing::info!("stopping: finishing the current passes");
     health.stopping();
     if !worker.shutdown(shutdown::PATIENCE).await {
-        tracing::warn!("a pass did not end in time; the next process goes on from its last commit");
+        tracing::warn!("a pass was stopped; the next process continues after its last commit");
     }
     server.shutdown().await;
     Ok(())
 }
 
-/// Connects and reads, however long that takes: a container that exits because Firestore is away
-/// would only be started again.
+/// Connects and reads, and retries without limit: a container that exits because Firestore is
+/// unavailable would only be restarted.
 async fn reach(connection: &firestore_kit::Connection, health: &Health) -> Store {
     let mut delay = FIRST_RETRY;
     loop {

@@ -1,4 +1,4 @@
-//! `stats`: the windows of each component.
+//! `stats`: the statistics of each component.
 
 use anyhow::Result;
 use clap::Args;
@@ -23,7 +23,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         return output::print_json(&all);
     }
     if all.is_empty() {
-        say!("no statistics yet: write observations and run `f0-learning score`");
+        say!("no statistics: write observations and run `f0-learning score`");
         return Ok(());
     }
     output::print(&table(&all));

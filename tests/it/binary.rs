@@ -179,14 +179,14 @@ fn import_stores_every_valid_line_and_names_every_other() {
     let path = path.to_str().unwrap();
     let output = run(&["observations", "import", path], &environment);
     assert!(!output.status.success(), "refused lines are not passed over in silence");
-    assert!(text(&output.stdout).contains("707 lines: 701 imported, 0 there before, 5 refused"));
+    assert!(text(&output.stdout).contains("707 lines: 701 imported, 0 existed before, 5 refused"));
     for line in [701, 703, 704, 705, 706] {
         let expected = format!("line {line}: refused: ");
         assert!(text(&output.stderr).contains(&expected), "{}", text(&output.stderr));
     }
     let again = run(&["observations", "import", path], &environment);
     assert!(
-        text(&again.stdout).contains("0 imported, 701 there before"),
+        text(&again.stdout).contains("0 imported, 701 existed before"),
         "{}",
         text(&again.stdout)
     );

@@ -11,7 +11,7 @@ const LEFT: f64 = 68.0;
 const RIGHT: f64 = 936.0;
 /// The two panels, from the top of each to its bottom.
 const SHARES: (f64, f64) = (128.0, 330.0);
-const REWARDS: (f64, f64) = (384.0, 600.0);
+const REWARDS: (f64, f64) = (390.0, 602.0);
 const LEGEND: f64 = 82.0;
 
 /// The largest number of arms that are drawn, those with the most weight at the end. More could not
@@ -303,7 +303,7 @@ impl Panel {
         for day in (0..=days).step_by(days.div_ceil(14).max(1)) {
             let x = self.x((day * 24).min(self.hours.saturating_sub(1)));
             let (y, name) =
-                (bottom + 20.0, if day == 0 { "day 0".to_owned() } else { day.to_string() });
+                (bottom + 22.0, if day == 0 { "day 0".to_owned() } else { day.to_string() });
             writeln!(
                 text,
                 r#"<text class="muted" x="{x:.1}" y="{y}" text-anchor="middle">{name}</text>"#
