@@ -19,7 +19,7 @@ use firestore_kit::{Connection, LOCAL_PROJECT};
 use firestore_local::{Plan, Server};
 use std::time::Duration;
 
-use super::{demo, firestore, seed, shutdown};
+use super::{demo, environment, firestore, seed, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -62,16 +62,22 @@ fn schedule() -> Schedule {
 
 /// The credentials of the environment, or else a random token for this run, to be printed.
 fn credentials() -> Result<(Credentials, Option<String>)> {
-    if let Some(credentials) = Credentials::from_env(|name| std::env::var(name).ok())? {
+    if let Some(credentials) = Credentials::from_env(environment::variable)? {
         return Ok((credentials, None));
     }
-    let token: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
+    let token = random_token();
     let credentials = Credentials::token(AdminToken::new(token.clone())?);
     Ok((credentials, Some(token)))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a secret must not be predictable")]
+fn random_token() -> String {
+    (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect()
+}
+
 pub async fn run(options: Options) -> Result<()> {
-    let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
+    let project = environment::variable("GOOGLE_CLOUD_PROJECT");
+    let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = Plan::of_argument(options.faults.as_deref())?;
     let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
     let firestore = firestore.start().await?;

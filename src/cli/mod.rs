@@ -10,6 +10,7 @@ mod changes;
 mod demo;
 #[cfg(feature = "local")]
 mod dev;
+mod environment;
 mod experiments;
 #[cfg(feature = "local")]
 mod firestore;
@@ -88,6 +89,11 @@ enum Command {
 }
 
 impl Arguments {
+    /// Whether log lines are JSON, as Cloud Logging reads them.
+    pub fn logs_json(&self) -> bool {
+        environment::variable("LOG_FORMAT").is_some_and(|format| format == "json")
+    }
+
     /// Long-running commands log their progress.
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
@@ -122,7 +128,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn connection() -> Result<Connection> {
-    Ok(Connection::from_env(|name| std::env::var(name).ok())?)
+    Ok(Connection::from_env(environment::variable)?)
 }
 
 async fn connect() -> Result<Store> {

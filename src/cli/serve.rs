@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use f0_learning::http::{self, Api, Credentials};
+use f0_learning::http::{self, Api, ClientAddress, Credentials};
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Jobs, Schedule, Worker};
@@ -17,7 +17,7 @@ use f0_learning::store::Store;
 use f0_learning_core::Clock;
 
 use super::retain::Retention;
-use super::{connection, shutdown};
+use super::{connection, environment, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -63,7 +63,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 pub async fn run(options: Options) -> Result<()> {
     let connection = connection()?;
-    let credentials = Credentials::from_env(|name| std::env::var(name).ok())?;
+    let credentials = Credentials::from_env(environment::variable)?;
     if credentials.is_none() {
         tracing::warn!(
             "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: changes over HTTP are disabled"
@@ -71,7 +71,13 @@ pub async fn run(options: Options) -> Result<()> {
     }
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
-    let api = Api::new(health.clone(), Clock::system(), credentials);
+    // Cloud Run sets K_SERVICE.
+    let client_address = match environment::variable("K_SERVICE") {
+        Some(_) => ClientAddress::Forwarded,
+        None => ClientAddress::Peer,
+    };
+    let api =
+        Api::with_client_address(health.clone(), Clock::system(), credentials, client_address);
     let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}: set PORT to a free port"))?;

@@ -26,7 +26,9 @@ use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 
-pub use auth::{AdminToken, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES};
+pub use auth::{
+    AdminToken, ClientAddress, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES,
+};
 pub use openapi::document;
 
 /// How long an open connection may delay the end of the process.
@@ -41,6 +43,7 @@ pub struct Api {
     health: Arc<Health>,
     clock: Clock,
     credentials: Option<Credentials>,
+    client_address: ClientAddress,
     throttle: auth::Throttle,
     store: OnceLock<Store>,
 }
@@ -49,8 +52,17 @@ impl Api {
     /// Without `credentials` no caller can be authenticated: the routes that change something do not
     /// exist, and those that read are closed.
     pub fn new(health: Arc<Health>, clock: Clock, credentials: Option<Credentials>) -> Arc<Self> {
+        Self::with_client_address(health, clock, credentials, ClientAddress::Peer)
+    }
+
+    pub fn with_client_address(
+        health: Arc<Health>,
+        clock: Clock,
+        credentials: Option<Credentials>,
+        client_address: ClientAddress,
+    ) -> Arc<Self> {
         let (throttle, store) = (auth::Throttle::default(), OnceLock::new());
-        Arc::new(Self { health, clock, credentials, throttle, store })
+        Arc::new(Self { health, clock, credentials, client_address, throttle, store })
     }
 
     /// Opens `/ops`, once Firestore has been reached.

@@ -115,7 +115,13 @@ async fn serve(
 ) -> Result<(), RecordError> {
     if let Some(route) = route {
         let expected = REQUESTS_PER_SECOND * TICK.as_secs_f64();
-        for _ in 0..rng.random_range(0.0..2.0 * expected).round() as u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to twice the expected number"
+        )]
+        let requests = rng.random_range(0.0..2.0 * expected).round() as u32;
+        for _ in 0..requests {
             if let Some(arm) = draw_arm(&route.weights, rng.random()) {
                 recorder.record(request(rng, &arm.name, route, seconds)).await?;
             }

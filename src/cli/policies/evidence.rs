@@ -110,11 +110,20 @@ fn scale(arms: &[ArmEvidence]) -> (f64, f64) {
     if low < high { (low, high) } else { (0.0, 1.0) }
 }
 
+/// The column at a share of the width.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "from 0 to the width"
+)]
+fn column(share: f64) -> usize {
+    (share.clamp(0.0, 1.0) * (WIDTH - 1) as f64).round() as usize
+}
+
 /// `├──●──┤` where the interval lies.
 fn picture(measured: Measured, low: f64, high: f64) -> String {
-    let place = |value: f64| {
-        (((value - low) / (high - low)).clamp(0.0, 1.0) * (WIDTH - 1) as f64).round() as usize
-    };
+    let place = |value: f64| column((value - low) / (high - low));
     let (from, to, at) = (place(measured.low), place(measured.high), place(measured.estimate));
     let drawn = (0..WIDTH).map(|column| match column {
         _ if column == at => '●',

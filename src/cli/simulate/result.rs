@@ -82,7 +82,7 @@ struct Sums {
 
 fn sums(setup: &Setup, result: &RunResult) -> Sums {
     let hours = &result.hours;
-    let equal = vec![1.0 / setup.arms as f64; setup.arms];
+    let equal = vec![setup.equal_weight(); setup.arms];
     let lost = |weights: &dyn Fn(&Hour) -> Vec<f64>| {
         let lost: f64 = hours.iter().map(|hour| hour.lost(&weights(hour))).sum();
         lost * f64::from(setup.per_hour)

@@ -18,6 +18,12 @@ impl Setup {
         format!("arm-{:0width$}", index + 1, width = if self.arms > 9 { 2 } else { 1 })
     }
 
+    /// The weight of an arm when all are equal.
+    #[expect(clippy::cast_precision_loss, reason = "at most 50 arms")]
+    pub fn equal_weight(&self) -> f64 {
+        1.0 / self.arms as f64
+    }
+
     /// The true mean reward of each arm in an hour.
     pub fn means(&self, hour: u32, rewards: &RewardConfig) -> Vec<f64> {
         let hours = f64::from(self.hours);

@@ -204,8 +204,14 @@ impl Chart<'_> {
     fn turn(&self, text: &mut String, panel: &Panel) -> Result {
         let Some((hour, arm)) = self.result.turn() else { return Ok(()) };
         let x = panel.x(hour);
-        let (top, bottom) = (SHARES.0 - 6.0, REWARDS.1);
-        writeln!(text, r#"<path class="turn" d="M{x:.1} {top}V{bottom}"/>"#)?;
+        writeln!(
+            text,
+            r#"<path class="turn" d="M{x:.1} {}V{}M{x:.1} {}V{}"/>"#,
+            SHARES.0 - 6.0,
+            SHARES.1,
+            REWARDS.0,
+            REWARDS.1
+        )?;
         let (anchor, at) = if x > WIDTH * 0.7 { ("end", x - 6.0) } else { ("start", x + 6.0) };
         let name = self.setup.arm(arm);
         writeln!(

@@ -45,6 +45,8 @@ pub struct World {
     stop: CancellationToken,
     /// Observations by the hour of their arrival.
     under_way: BTreeMap<u32, Vec<Map<String, Value>>>,
+    /// The next hour to simulate.
+    hour: u32,
     active: Policy,
     result: RunResult,
 }
@@ -69,6 +71,7 @@ impl World {
             rewards: store.reward_config().await?,
             stop: CancellationToken::new(),
             under_way: BTreeMap::new(),
+            hour: 0,
             active,
             result: RunResult::default(),
             server,
@@ -78,7 +81,8 @@ impl World {
 
     /// Simulates an hour of actions, then runs a pass of each job.
     pub async fn hour(&mut self) -> Result<()> {
-        let hour = self.result.hours.len() as u32;
+        let hour = self.hour;
+        self.hour += 1;
         let weights = self.weights()?;
         self.act(hour, &weights);
         let now = START + i64::from(hour + 1) * HOUR_MS;
@@ -144,7 +148,7 @@ impl World {
             };
             let document = json!({
                 "id": format!("{hour:05}-{n:06}"),
-                "ts": START + (at * HOUR_MS as f64) as i64,
+                "ts": START + ms(at),
                 "component": format!("router:{}", self.setup.arm(arm)),
                 "outcome": action.outcome,
                 "durationMs": action.duration_ms,
@@ -175,7 +179,7 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     let router = usual.policies.get(POLICY).cloned().unwrap_or_default();
     let tuning = PolicyTuning {
         // At most half of the traffic goes to arms that are known to be worse.
-        exploration_floor: router.exploration_floor.min(0.5 / setup.arms as f64),
+        exploration_floor: router.exploration_floor.min(0.5 * setup.equal_weight()),
         max_auto_activations_per_day: 24,
         min_sample_rate: setup.scenario.success_rate,
         ..router
@@ -185,12 +189,18 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     let intent = Intent::new("simulation", START).watched(Watching::Off);
     let changes = FlagChanges { enabled: Some(true), auto_activate_policies: Some(true) };
     store.set_flags(changes, &intent).await?;
-    let equal = 1.0 / setup.arms as f64;
+    let equal = setup.equal_weight();
     let weights = (0..setup.arms).map(|arm| (setup.arm(arm), equal)).collect();
     let params = OverrideParams::Whole(Params::default().with_model_weights(&weights));
     store.override_policy(POLICY, &params, None, &intent).await?;
     let active = store.active_policies().await?.pop();
     active.ok_or_else(|| anyhow!("no version is active"))
+}
+
+/// Hours in milliseconds.
+#[expect(clippy::cast_possible_truncation, reason = "at most a year")]
+fn ms(hours: f64) -> i64 {
+    (hours * 3_600_000.0) as i64
 }
 
 /// In the order of the arms' names, which is the order of their numbers.

@@ -113,6 +113,15 @@ pub enum Role {
     Admin,
 }
 
+/// Where the address of a client is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// The peer of the connection. `X-Forwarded-For` is ignored: clients can forge it.
+    Peer,
+    /// The last entry of `X-Forwarded-For`, which the front end of Cloud Run appends.
+    Forwarded,
+}
+
 /// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -168,7 +177,7 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
         let detail = "tokens cannot be checked at the moment; try again later";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5));
     }
-    let address = address_of(parts);
+    let address = address_of(parts, api.client_address);
     api.health.metrics().credentials_refused();
     tracing::info!(%address, ?refused, "a credential was refused");
     if let Some(seconds) = api.throttle.failed(address, now) {
@@ -215,10 +224,9 @@ fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
     Ok(Caller { actor_name: (!name.is_empty()).then(|| name.to_owned()), ..caller })
 }
 
-/// The address that failures are counted for. On Cloud Run every connection comes from its front
-/// end, which appends the client's address to `X-Forwarded-For`; elsewhere clients could forge it.
-fn address_of(parts: &Parts) -> IpAddr {
-    if std::env::var_os("K_SERVICE").is_some()
+/// The address that failures are counted for.
+fn address_of(parts: &Parts, client_address: ClientAddress) -> IpAddr {
+    if client_address == ClientAddress::Forwarded
         && let Some(value) = parts.headers.get_all("x-forwarded-for").iter().next_back()
         && let Ok(text) = value.to_str()
         && let Some(last) = text.rsplit(',').next()

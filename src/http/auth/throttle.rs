@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let throttle = Throttle::default();
-        for n in 0..(MAX_ADDRESSES as u32 + 500) {
+        let addresses = u32::try_from(MAX_ADDRESSES).unwrap() + 500;
+        for n in 0..addresses {
             throttle.failed(IpAddr::from(n.to_be_bytes()), 1_000);
         }
         assert!(throttle.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);
