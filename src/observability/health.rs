@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::jobs::check::{CheckReport, Irregularity};
 use crate::observability::metrics::Metrics;
@@ -27,7 +26,7 @@ enum State {
 }
 
 /// The body of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
     pub detail: String,

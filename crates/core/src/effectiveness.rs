@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::audit::{AuditEntry, action};
 use super::policy::PolicyStatus;
@@ -14,7 +13,7 @@ use super::stats::WindowStats;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Figures over a stretch of time, and the effect of each activation in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Effectiveness {
     /// Epoch milliseconds: from the later of what was asked for and the policy's first entry.
@@ -29,7 +28,6 @@ pub struct Effectiveness {
     pub auto_activated: u64,
     /// `autoActivated` of `activated`, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub auto_activation_rate: Option<f64>,
     pub rejected: u64,
     pub superseded: u64,
@@ -38,41 +36,35 @@ pub struct Effectiveness {
     pub rollbacks: u64,
     /// From a proposal to its activation or rejection; half took no longer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub median_decision_ms: Option<i64>,
     /// Newest first.
     pub activations: Vec<Activation>,
 }
 
 /// A version that came into force, and what the one before and it have earned.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Activation {
     pub ts: i64,
     /// `activate`, `rollback`, `override` or `repair`.
     pub action: String,
     pub actor: String,
-    #[schema(value_type = String)]
     pub version: Version,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub replaced: Option<Version>,
     /// What the replaced version earned, over all observations that name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub before: Option<Earned>,
     /// The same of the version that came into force.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub after: Option<Earned>,
     /// `after` less `before`, in mean reward.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub change: Option<f64>,
 }
 
 /// What the observations that name a version in `policyVersion` say of it.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Earned {
     /// Observations.
@@ -83,7 +75,6 @@ pub struct Earned {
     pub success_rate: f64,
     pub p95_latency: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub avg_cost_usd: Option<f64>,
 }
 

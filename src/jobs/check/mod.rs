@@ -7,16 +7,14 @@ use std::fmt;
 
 use semver::Version;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::store::{Result, Store};
 
 /// A policy that has several active versions, or none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Irregularity {
     pub policy: String,
     /// What is set active; the highest is in force.
-    #[schema(value_type = Vec<String>)]
     pub active: Vec<Version>,
 }
 

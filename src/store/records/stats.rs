@@ -3,7 +3,6 @@
 use firestore_kit::proto::{Document, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use utoipa::ToSchema;
 
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATS};
@@ -15,7 +14,7 @@ use firestore_kit::write;
 use firestore_kit::{Page, PageRequest, by_name};
 
 /// A document of `ops_stats`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentStats {
     pub component: String,

@@ -4,7 +4,6 @@ mod replay;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use utoipa::ToSchema;
 
 use crate::policy::lifecycle::StatusChange;
 
@@ -57,7 +56,7 @@ pub mod action {
 
 /// An entry of `ops_audit`. Entries are only ever created, each in the commit that makes the
 /// change it tells of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Epoch milliseconds, by the clock of whoever acted. The order of entries is that of their
@@ -67,20 +66,16 @@ pub struct AuditEntry {
     pub actor: String,
     /// The name that the caller gave beside a proof that names nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub actor_name: Option<String>,
     /// One of [`action`], or what others write.
     pub action: String,
     /// What it was done to: a policy's id, or `flags`.
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// Every version whose status changed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,18 +85,14 @@ pub struct AuditEntry {
     pub forced: bool,
     /// The experiment that it began, moved or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub experiment: Option<String>,
     /// `off` where somebody asked that an activation not be watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub guard: Option<String>,
     /// The fingerprint of the request that an Idempotency-Key stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub request: Option<String>,
     /// What the decision rested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
 }

@@ -5,19 +5,16 @@ use std::borrow::Borrow;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use utoipa::ToSchema;
 
 use crate::experiment::{Verdict, takes_candidate};
 use crate::policy::lifecycle::VersionFacts;
 use crate::policy::{Params, PolicyStatus};
 
 /// A version of a policy.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    #[schema(example = "router-core")]
     pub id: String,
-    #[schema(value_type = String, example = "1.0.2")]
     pub version: Version,
     pub status: PolicyStatus,
     /// Epoch milliseconds, as all times.
@@ -26,36 +23,26 @@ pub struct Policy {
     #[serde(default)]
     pub created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub notes: Option<String>,
     /// Written once, when the version is created.
-    #[schema(value_type = Object)]
     pub params: Params,
     /// The version that was active when this one was proposed or written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub parent_version: Option<Version>,
     /// The version that this one took the place of when it last became active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub previous_version: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub superseded_by: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub activated_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub activated_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub archived_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rejected_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rejected_by: Option<String>,
     /// The tuner leaves the policy alone. Stands on the active version, and moves with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,42 +51,34 @@ pub struct Policy {
     pub pin: Pin,
     /// Expected change of the mean reward of a request, in units of reward (0..1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub expected_gain: Option<f64>,
     /// What the tuner's decision rested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
     /// Of an active version: the draft that some units have instead.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub candidate: Option<Candidate>,
     /// What it did since it became active, once that is known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub verdict: Option<Verdict>,
     /// When it was taken back because it was proven to be worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rolled_back_at: Option<i64>,
     /// Fields that others have added.
     #[serde(flatten)]
-    #[schema(ignore)]
     pub other: Map<String, Json>,
 }
 
 /// A draft that some units have instead of the active version, with all that a component needs to
 /// act by it, so that it reads one document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// The experiment's id, by which units are told apart.
     pub experiment: String,
-    #[schema(value_type = String, example = "1.0.3")]
     pub version: Version,
     /// The share of units that have it, 0 to 1.
     pub share: f64,
-    #[schema(value_type = Object)]
     pub params: Params,
 }
 
@@ -113,17 +92,14 @@ where
 }
 
 /// Why and by whom a policy is pinned, where somebody said so.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pin_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pinned_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pinned_at: Option<i64>,
 }
 

@@ -1,7 +1,6 @@
 //! What another choice of arms would have earned, from what one choice did earn.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::capital::Cells;
 use super::interval::{Interval, mean_interval};
@@ -32,7 +31,7 @@ impl Default for Expected {
 
 /// Estimates of the mean reward under the proposed probabilities. Between 0 and 1 but for `ips`,
 /// which may exceed 1 by chance.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OffPolicy {
     /// Inverse propensity scores: each reward counts proposed / propensity (Horvitz, Thompson,

@@ -1,7 +1,6 @@
 //! What is known of two versions, side by side.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::estimate::{
     Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
@@ -10,7 +9,7 @@ use crate::stats::Samples;
 
 /// Control and candidate. Every interval is what the decision goes by: each of its ends errs, at
 /// any look, with the probability `tail`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     /// Observations of the control ...
@@ -20,23 +19,19 @@ pub struct Comparison {
     pub tail: f64,
     /// Absent until both have been observed; so is each of the following.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub reward: Option<Compared>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub success_rate: Option<Compared>,
     /// In milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub p95_latency: Option<Ranges>,
     /// In US dollars, over the observations that gave a cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub cost_usd: Option<Compared>,
 }
 
 /// A mean of both, and by how much the candidate's is higher.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     pub control: Measured,
     pub candidate: Measured,
@@ -44,7 +39,7 @@ pub struct Compared {
 }
 
 /// A quantile of both.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranges {
     pub control: Interval,
     pub candidate: Interval,

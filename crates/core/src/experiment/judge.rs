@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{Compared, Comparison, GuardConfig, Kind, Metric, STAGES, Void};
 
@@ -37,7 +36,7 @@ pub enum Judgement {
 }
 
 /// A guardrail that is proven to be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breach {
     pub guardrail: Guardrail,
@@ -47,7 +46,7 @@ pub struct Breach {
     pub proven: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Guardrail {
     Reward,

@@ -21,7 +21,6 @@ mod tests;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
@@ -32,7 +31,7 @@ pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use verdict::{Effect, Promise, Promised, Verdict};
 
 /// Whether both versions are in use at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Ab,
@@ -40,7 +39,7 @@ pub enum Kind {
 }
 
 /// Where an experiment stands. All but the first two are ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
     Running,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 use crate::estimate::Measured;
@@ -15,7 +14,7 @@ pub const STAGES: [f64; 3] = [0.10, 0.25, 0.50];
 const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What the candidate of an A/B test is to do better at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Metric {
     /// The mean reward, the higher the better.
@@ -53,7 +52,7 @@ impl Metric {
 }
 
 /// How much worse a candidate may be: more, once proven, takes it back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Guardrails {
     /// How far the mean reward may fall, 0 to 1.
@@ -73,7 +72,7 @@ impl Default for Guardrails {
 }
 
 /// `guard` of the document `config/tuning`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GuardConfig {
     /// The probability of any wrong claim in an experiment.

@@ -1,12 +1,11 @@
 //! What an activation did, against what was promised.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 
 /// What a version did to reward, success, latency and cost, once that is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// Epoch milliseconds.
@@ -18,13 +17,12 @@ pub struct Verdict {
     pub effect: Effect,
     /// Absent where nothing was promised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub promise: Option<Promise>,
     pub comparison: Comparison,
 }
 
 /// What it did to the mean reward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
     Better,
@@ -34,14 +32,14 @@ pub enum Effect {
 }
 
 /// What was promised of the mean reward, and whether it came.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promise {
     /// The gain that the proposal expected.
     pub expected: f64,
     pub kept: Promised,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Promised {
     /// There is a gain, and as much as was promised is not refuted.

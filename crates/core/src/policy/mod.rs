@@ -13,7 +13,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 pub use diff::{ParamChange, diff};
 pub use draw::{Arm, draw_arm, draw_index};
@@ -23,7 +22,7 @@ pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, check_weight
 pub use version::{bump_patch, next_free_patch, next_patch};
 
 /// Where a version stands. At most one version of a policy is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyStatus {
     /// Proposed; nobody acts by it.

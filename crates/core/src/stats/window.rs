@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 use super::tiers::align;
 
@@ -18,9 +17,7 @@ const DAY: i64 = 24 * HOUR;
 /// Its start is aligned to the buckets that serve it, downwards: an observation younger than the
 /// window's name says is always in it, and one that is older by less than a step (5 minutes of
 /// an hour, an hour of a day, 6 hours of a week) may be. [`Window::start`] says exactly.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Window {
     #[serde(rename = "1h")]
     OneHour,
@@ -89,7 +86,7 @@ impl FromStr for Window {
 ///
 /// `n` counts documents. Everything else is about what they stand for: each is weighed by
 /// 1 / sampleRate. In a window without observations every figure is 0 and no cost is known.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStats {
     pub n: u64,

@@ -1,7 +1,6 @@
 //! What a decision rested on, for the draft and the audit trail.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::checks::{self, Check};
 use super::standing::{ArmStanding, standings};
@@ -81,7 +80,7 @@ pub struct ArmEvidence {
     pub p95_latency: Option<Interval>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     pub expected: f64,
     /// Absent where an arm of which too little is known is to gain or to give way.
