@@ -1,4 +1,4 @@
-//! The binary: arguments, logging, and an exit code. Everything else is in `cli`.
+//! The binary: arguments, logging and exit code. Everything else is in `cli`.
 
 mod cli;
 
@@ -10,8 +10,7 @@ use f0_learning::observability::logging;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let json = std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json");
-    logging::start(arguments.verbosity(), json);
+    logging::start(arguments.verbosity(), arguments.logs_json());
     match cli::run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

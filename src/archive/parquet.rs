@@ -90,7 +90,7 @@ pub fn keys(file: Bytes) -> Result<Vec<Key>> {
         let (ts, updated) = (whole(1)?, whole(2)?);
         for ((id, ts), updated) in ids.into_iter().zip(ts).zip(updated) {
             let id = String::from_utf8(id.data().to_vec())
-                .map_err(|error| ParquetError::General(format!("an id is no text: {error}")))?;
+                .map_err(|error| ParquetError::General(format!("invalid id: {error}")))?;
             keys.push(Key { id, ts, updated });
         }
     }
@@ -106,8 +106,12 @@ fn read<T: DataType>(
     typed: impl FnOnce(ColumnReader) -> Option<Typed<T>>,
 ) -> Result<Vec<T::T>> {
     let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-    let wrong =
-        || ParquetError::General(format!("column {} is not as it was written", KEY[column]));
+    let wrong = || {
+        ParquetError::General(format!(
+            "cannot read column {}: unexpected type or length",
+            KEY[column]
+        ))
+    };
     let mut reader = typed(group.get_column_reader(column)?).ok_or_else(wrong)?;
     let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     while values.len() < rows {
@@ -125,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_file_can_be_read() {
         let keys: Vec<_> = (0..1_000)
             .map(|n| Key { id: format!("id-{n}"), ts: 1_780_000_000_000 + n, updated: n * 3 })
             .collect();

@@ -18,14 +18,11 @@ pub use f0_learning_core::document::Manifest;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error(
-        "ARCHIVE_URL is {url:?}, which names no archive ({detail}); give a folder or \
-         gs://BUCKET/PREFIX"
-    )]
+    #[error("invalid ARCHIVE_URL {url:?}: expected a folder or gs://BUCKET/PREFIX ({detail})")]
     Url { url: String, detail: String },
-    #[error("{operation} {path} in the archive failed: {source}")]
+    #[error("cannot {operation} {path} in the archive: {source}")]
     Place { operation: &'static str, path: String, source: object_store::Error },
-    #[error("the archive's file {path} is not what was written: {detail}; nothing was deleted")]
+    #[error("cannot verify {path} in the archive: {detail}; no document was deleted")]
     Differs { path: String, detail: String },
 }
 
@@ -42,7 +39,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Archive {
-    /// Opens what `ARCHIVE_URL` names: a folder, which is made if it is not there, or
+    /// Opens the archive at `ARCHIVE_URL`: a folder, which is created if it does not exist, or
     /// `gs://BUCKET/PREFIX`, with the credentials of the environment.
     pub fn open(url: &str) -> Result<Self> {
         let wrong = |detail: String| ArchiveError::Url { url: url.to_owned(), detail };
@@ -58,7 +55,7 @@ impl Archive {
                 Self::folder(&folder).map_err(|error| wrong(error.to_string()))
             }
             "gs" => Self::bucket(&parsed).map_err(|error| wrong(error.to_string())),
-            other => Err(wrong(format!("{other} is no scheme that is known"))),
+            other => Err(wrong(format!("unknown scheme {other}"))),
         }
     }
 
@@ -74,8 +71,8 @@ impl Archive {
         Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })
     }
 
-    /// Writes a table as a file at `staging`, reads it back, and says what it holds. At `path` it
-    /// does not lie before [`settle`](Self::settle).
+    /// Writes a table as a file at `staging`, reads it back, and returns its manifest. The file is
+    /// moved to `path` by [`settle`](Self::settle).
     pub async fn stage(&self, table: &Table, staging: &str, path: &str) -> Result<Manifest> {
         let written = parquet::encode(table).map_err(|error| ArchiveError::Differs {
             path: staging.to_owned(),
@@ -92,14 +89,14 @@ impl Archive {
         self.put(staging, written.into()).await?;
         let keys = self.verified(staging, &manifest).await?;
         if keys != table.keys {
-            let detail = "its keys are others".to_owned();
+            let detail = "its keys differ from those written".to_owned();
             return Err(ArchiveError::Differs { path: staging.to_owned(), detail });
         }
         Ok(manifest)
     }
 
-    /// Puts a staged file where its manifest says, with the manifest beside it, and returns the
-    /// keys that were read back from there. It may be repeated at any time, by anybody.
+    /// Copies a staged file to the path in its manifest, stores the manifest, and returns the keys
+    /// that were read back. It may be repeated at any time, by any worker.
     pub async fn settle(&self, staging: &str, manifest: &Manifest) -> Result<Vec<Key>> {
         if self.verified(&manifest.path, manifest).await.is_err() {
             let staged = self.get(staging).await?;
@@ -110,25 +107,25 @@ impl Archive {
         self.verified(&manifest.path, manifest).await
     }
 
-    /// Removes a staged file; one that is not there is as good as removed.
+    /// Removes a staged file; it is not an error if there is none.
     pub async fn discard(&self, staging: &str) -> Result<()> {
         match self.place.delete(&Path::from(staging)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(failed("deleting", staging, source)),
+            Err(source) => Err(failed("delete", staging, source)),
         }
     }
 
-    /// The keys of a file that is exactly what its manifest says.
+    /// The keys of a file that matches its manifest.
     async fn verified(&self, path: &str, manifest: &Manifest) -> Result<Vec<Key>> {
         let differs = |detail: String| ArchiveError::Differs { path: path.to_owned(), detail };
         let file = self.get(path).await?;
         let found = sha256(&file);
         if found != manifest.sha256 {
-            return Err(differs(format!("its SHA-256 is {found}, not {}", manifest.sha256)));
+            return Err(differs(format!("expected SHA-256 {}, got {found}", manifest.sha256)));
         }
         let keys = parquet::keys(file).map_err(|error| differs(error.to_string()))?;
         if keys.len() as u64 != manifest.count {
-            return Err(differs(format!("it has {} rows, not {}", keys.len(), manifest.count)));
+            return Err(differs(format!("expected {} rows, got {}", manifest.count, keys.len())));
         }
         Ok(keys)
     }
@@ -136,19 +133,19 @@ impl Archive {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         let payload = PutPayload::from_bytes(bytes);
         let put = self.place.put(&Path::from(path), payload).await;
-        put.map_err(|source| failed("writing", path, source))?;
+        put.map_err(|source| failed("write", path, source))?;
         Ok(())
     }
 
     async fn get(&self, path: &str) -> Result<Bytes> {
         let found = self.place.get(&Path::from(path)).await;
-        let found = found.map_err(|source| failed("reading", path, source))?;
-        found.bytes().await.map_err(|source| failed("reading", path, source))
+        let found = found.map_err(|source| failed("read", path, source))?;
+        found.bytes().await.map_err(|source| failed("read", path, source))
     }
 }
 
-/// Manifests have a tree of their own, so that a query engine that is given all files of a folder
-/// meets none but Parquet.
+/// Manifests have a tree of their own, so that a query engine that reads all files of a folder finds
+/// only Parquet.
 fn manifest_path(path: &str) -> String {
     format!("manifests/{}.json", path.trim_end_matches(".parquet"))
 }
@@ -187,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_was_changed_is_noticed() {
+    async fn a_changed_file_is_detected() {
         let (_folder, archive) = archive();
         let manifest = archive.stage(&table(3), "staging/x", "o/p.parquet").await.unwrap();
         archive.stage(&table(4), "staging/x", "o/p.parquet").await.unwrap();
@@ -196,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_is_none_is_refused_by_name() {
+    fn an_invalid_archive_url_is_refused() {
         for url in ["", "ftp://host/x", "/proc/nowhere/x"] {
             let error = Archive::open(url).unwrap_err().to_string();
             assert!(error.contains("ARCHIVE_URL"), "{error}");

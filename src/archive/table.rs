@@ -2,7 +2,7 @@
 
 pub use f0_learning_core::document::DocumentKey as Key;
 
-/// A column and its values; every column of a table has as many.
+/// A column and its values; all columns of a table have the same length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     pub name: &'static str,
@@ -16,8 +16,7 @@ pub enum Values {
     Number(Vec<Option<f64>>),
 }
 
-/// Rows that go into one file. The columns `id`, `ts` and `updateTime` come first and make the
-/// key.
+/// The rows of one file. The columns `id`, `ts` and `updateTime` come first and form the key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     pub keys: Vec<Key>,

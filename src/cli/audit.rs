@@ -1,4 +1,4 @@
-//! `audit`: who did what, newest first.
+//! `audit`: the audit trail, newest first.
 
 use anyhow::Result;
 use clap::Args;
@@ -7,7 +7,7 @@ use f0_learning_core::Clock;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
-use super::output;
+use super::{format, output};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -17,17 +17,16 @@ pub struct Options {
     /// Only this action, such as `propose`
     #[arg(long)]
     action: Option<String>,
-    /// Only what this actor did
+    /// Only entries of this actor
     #[arg(long)]
     actor: Option<String>,
-    /// Only entries from here on: a time such as 2026-11-23T03:00:00Z or 2026-11-23, or so long
-    /// ago, as 90m, 24h or 7d
+    /// Only entries since a time: 2026-11-23T03:00:00Z, 2026-11-23, or an age such as 90m, 24h or 7d
     #[arg(long, value_parser = moment)]
     since: Option<i64>,
-    /// Only entries up to here, written in the same way
+    /// Only entries until a time, in the same format
     #[arg(long, value_parser = moment)]
     until: Option<i64>,
-    /// At most so many entries
+    /// Largest number of entries
     #[arg(long, default_value_t = 50)]
     limit: usize,
     /// Print JSON
@@ -59,7 +58,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         };
         let forced = if entry.forced { "forced: " } else { "" };
         table.add_row([
-            output::time(entry.ts),
+            format::time(entry.ts),
             by,
             entry.action,
             entry.id,
@@ -72,7 +71,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// A time, or how long ago, as epoch milliseconds.
+/// A time or an age, as epoch milliseconds.
 fn moment(text: &str) -> Result<i64, String> {
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp_millis());
@@ -81,7 +80,7 @@ fn moment(text: &str) -> Result<i64, String> {
         return Ok(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
     }
     ago(text).map(|ago| Clock::system().now().saturating_sub(ago)).ok_or_else(|| {
-        "write a time such as 2026-11-23T03:00:00Z or 2026-11-23, or so long ago, as 90m, 24h or 7d"
+        "expected a time such as 2026-11-23T03:00:00Z or 2026-11-23, or an age such as 90m, 24h or 7d"
             .to_owned()
     })
 }

@@ -27,7 +27,7 @@ use super::{demo, environment, firestore, seed, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder to keep the data in; without it the data is lost when the process ends
+    /// Folder to keep the data in; by default the data is kept in memory only
     #[arg(long)]
     data: Option<PathBuf>,
     /// Address of the embedded Firestore
@@ -36,16 +36,16 @@ pub struct Options {
     /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8788)]
     port: u16,
-    /// Run a simulated platform that writes observations: a router over three models that drift,
-    /// an autoscaler, a canary manager
+    /// Run a simulated platform that writes observations: a router over three models, one of which
+    /// gets worse, an autoscaler and a canary manager
     #[arg(long)]
     demo: bool,
-    /// Make the embedded Firestore fail at random: a seed, or a file with a plan as JSON
+    /// Inject faults into the embedded Firestore: a seed, or a JSON file with a plan
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
 }
 
-/// `dev` is watched in a terminal: timers are short, and caches expire quickly.
+/// `dev` is interactive: timers and caches are short.
 const SETTLE_MS: i64 = 1_000;
 const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
@@ -62,19 +62,24 @@ fn schedule() -> Schedule {
         .with(JobName::Guard, "*/5 * * * * *")
 }
 
-/// The credentials of the environment, or else a token for this run, which is then printed.
+/// The credentials of the environment, or else a random token for this run, to be printed.
 fn credentials() -> Result<(Credentials, Option<String>)> {
     if let Some(credentials) = Credentials::from_env(environment::variable)? {
         return Ok((credentials, None));
     }
-    #[expect(clippy::disallowed_methods, reason = "a token must not be predictable")]
-    let token: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
+    let token = random_token();
     let credentials = Credentials::token(AdminToken::new(token.clone())?);
     Ok((credentials, Some(token)))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a secret must not be predictable")]
+fn random_token() -> String {
+    (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect()
+}
+
 pub async fn run(options: Options) -> Result<()> {
-    let project = environment::variable("GOOGLE_CLOUD_PROJECT").unwrap_or(LOCAL_PROJECT.to_owned());
+    let project = environment::variable("GOOGLE_CLOUD_PROJECT");
+    let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = Plan::of_argument(options.faults.as_deref())?;
     let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
     let firestore = firestore.start().await?;
@@ -84,7 +89,7 @@ pub async fn run(options: Options) -> Result<()> {
     let api = Api::new(health.clone(), Clock::system(), Some(credentials));
     let server = http::Server::start(address, api.clone())
         .await
-        .with_context(|| format!("cannot listen on {address}; choose another --port"))?;
+        .with_context(|| format!("cannot listen on {address}: pass a free port as --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
     say!(
         "Firestore  {}   (billed operations: http://{}/meter)",
@@ -92,11 +97,13 @@ pub async fn run(options: Options) -> Result<()> {
         firestore.meter_addr()
     );
     say!("API        http://{}/ops      (described at /openapi.json)", server.address());
-    say!("\nTo reach the same data from another terminal or any Firestore SDK:\n");
+    say!("\nTo use the same data from another terminal or any Firestore SDK:\n");
     say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
     say!("  export GOOGLE_CLOUD_PROJECT={project}");
     if let Some(token) = token {
-        say!("\nTo make changes over HTTP, in this run:\n\n  export ADMIN_TOKEN={token}");
+        say!(
+            "\nThe admin token of this run, for changes over HTTP:\n\n  export ADMIN_TOKEN={token}"
+        );
     }
     say!();
     let clock = Clock::system();
@@ -107,10 +114,7 @@ pub async fn run(options: Options) -> Result<()> {
     }
     api.serve(store.clone());
     if !faults.rules.is_empty() {
-        say!(
-            "Firestore fails at random, as configured at http://{}/faults",
-            firestore.meter_addr()
-        );
+        say!("Firestore injects faults; see http://{}/faults", firestore.meter_addr());
         firestore.set_faults(faults);
     }
 
@@ -133,7 +137,7 @@ pub async fn run(options: Options) -> Result<()> {
         demo.stop().await;
     }
     if !worker.shutdown(shutdown::PATIENCE).await {
-        eprintln!("a pass did not end in time; the next start continues from its last commit");
+        eprintln!("a pass was stopped; the next start continues after its last commit");
     }
     server.shutdown().await;
     firestore::stop(firestore).await;

@@ -1,7 +1,6 @@
-//! The environment, read only here and by clap.
+//! The only place that reads environment variables; everything else takes arguments.
 
-/// A variable; `None` where it is not set or not UTF-8.
-#[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+#[expect(clippy::disallowed_methods, reason = "the home of the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -1,4 +1,4 @@
-//! `firestore`: the local Firestore alone.
+//! `firestore`: only the local Firestore.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Ends the server and prints what its use would have been billed.
+/// Stops the server and prints the operations that Firestore would have billed.
 pub async fn stop(server: Running) {
     let meter = server.meter();
     server.shutdown().await;

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use f0_learning::store::Store;
 use f0_learning_core::document::{FlagChanges, FlagsState};
 
+use super::changes::ChangeOptions;
 use super::output;
-use super::policies::Why;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -22,15 +22,18 @@ pub enum Command {
         #[arg(value_parser = parse_assignment)]
         assignment: FlagChanges,
         #[command(flatten)]
-        why: Why,
+        change: ChangeOptions,
     },
 }
 
 fn parse_assignment(text: &str) -> Result<FlagChanges> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| anyhow!("write NAME=VALUE, as in learning.enabled=false"))?;
-    let value = value.trim().parse().map_err(|_| anyhow!("{value:?} is neither true nor false"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        anyhow!("invalid assignment {text:?}: expected NAME=VALUE, such as learning.enabled=false")
+    })?;
+    let value = value
+        .trim()
+        .parse()
+        .map_err(|_| anyhow!("invalid value {value:?}: expected true or false"))?;
     FlagChanges::named(name.trim(), value).map_err(|error| anyhow!(error))
 }
 
@@ -40,8 +43,8 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             (FlagsState::Set(flags), true) => output::print_json(&flags)?,
             (state, _) => say!("{state}"),
         },
-        Command::Set { assignment, why } => {
-            let changed = store.set_flags(assignment, &why.intent()).await?;
+        Command::Set { assignment, change } => {
+            let changed = store.set_flags(assignment, &change.intent()).await?;
             let now = changed.entry.to.unwrap_or_default();
             say!("{now} (audit entry {})", changed.audit_id);
         }

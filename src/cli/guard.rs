@@ -1,4 +1,4 @@
-//! `guard`: evaluates the A/B tests and watches, once.
+//! `guard`: one pass of the guard job.
 
 use anyhow::Result;
 use f0_learning::jobs::guard::GuardJob;

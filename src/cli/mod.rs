@@ -1,16 +1,21 @@
-//! The command line: one file a command. Commands wire the library together and print; they
-//! decide nothing.
+//! The command line: one file per command. Commands connect the parts of the library and print
+//! results; they contain no domain logic.
 
 #[macro_use]
 mod output;
 
 mod audit;
+mod changes;
+#[cfg(feature = "local")]
 mod demo;
+#[cfg(feature = "local")]
 mod dev;
 mod environment;
 mod experiments;
+#[cfg(feature = "local")]
 mod firestore;
 mod flags;
+mod format;
 mod guard;
 mod observations;
 mod policies;
@@ -20,6 +25,7 @@ mod score;
 mod seed;
 mod serve;
 mod shutdown;
+#[cfg(feature = "local")]
 mod simulate;
 mod stats;
 mod timers;
@@ -43,33 +49,36 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything locally: a Firestore, the jobs, and with --demo a platform that learns
+    /// Run a local Firestore, the jobs and the API in one process; --demo adds a simulated platform
+    #[cfg(feature = "local")]
     Dev(dev::Options),
-    /// Run the jobs on their timers against the configured project
+    /// Run the API, and the jobs on their timers, against the configured project
     Serve(serve::Options),
     /// Run only the local Firestore
+    #[cfg(feature = "local")]
     Firestore(firestore::Options),
-    /// Create the configuration documents and the first policy where they are absent
+    /// Create the configuration documents and the first policy, if they do not exist
     Seed,
-    /// Score what is waiting, once
+    /// Run one pass of the score job: score new observations
     Score(score::Options),
-    /// Find what scoring could not come by and see to it, once
+    /// Run one pass of the reconcile job: find observations that scoring missed
     Reconcile(reconcile::Options),
-    /// Archive what is old enough and then delete it, once
+    /// Run one pass of the retain job: archive old documents, then delete them
     Retain(retain::Retention),
-    /// Weigh the evidence and propose drafts, once
+    /// Run one pass of the tune job: evaluate policies and propose drafts
     Tune,
-    /// Look at what is tested or watched, and move it on or take it back, once
+    /// Run one pass of the guard job: advance, end or roll back experiments
     Guard,
-    /// Run the whole loop in virtual time against arms whose truth is known
+    /// Simulate the whole loop in virtual time, with arms whose true rewards are known
+    #[cfg(feature = "local")]
     Simulate(simulate::Options),
-    /// Import or list observations
+    /// Import, list or requeue observations
     #[command(subcommand)]
     Observations(observations::Command),
-    /// List or show policies
+    /// Show policies, and decide on their versions
     #[command(subcommand)]
     Policies(policies::Command),
-    /// Test drafts against the active version, and see what is tested or watched
+    /// Start, stop or show experiments: A/B tests of drafts, and watches of activations
     #[command(subcommand)]
     Experiments(experiments::Command),
     /// Show the statistics of components
@@ -82,7 +91,12 @@ enum Command {
 }
 
 impl Arguments {
-    /// Long-running commands log what they do.
+    /// Whether log lines are JSON, as Cloud Logging reads them.
+    pub fn logs_json(&self) -> bool {
+        environment::variable("LOG_FORMAT").is_some_and(|format| format == "json")
+    }
+
+    /// Long-running commands log their progress.
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
             Command::Serve(_) | Command::Score(_) | Command::Observations(_) => Verbosity::Info,
@@ -93,14 +107,17 @@ impl Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
+        #[cfg(feature = "local")]
         Command::Dev(options) => dev::run(options).await,
         Command::Serve(options) => serve::run(options).await,
+        #[cfg(feature = "local")]
         Command::Firestore(options) => firestore::run(options).await,
         Command::Seed => seed::run(&connect().await?).await,
         Command::Score(options) => score::run(connect().await?, options).await,
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Retain(options) => retain::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
+        #[cfg(feature = "local")]
         Command::Simulate(options) => simulate::run(options).await,
         Command::Guard => guard::run(connect().await?).await,
         Command::Observations(command) => observations::run(&connect().await?, command).await,
@@ -113,7 +130,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn connection() -> Result<Connection> {
-    Ok(connection_from_env(|name| std::env::var(name).ok())?)
+    Ok(connection_from_env(environment::variable)?)
 }
 
 async fn connect() -> Result<Store> {

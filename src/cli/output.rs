@@ -1,4 +1,4 @@
-//! What commands print: tables for people, JSON for programs.
+//! Output of commands: tables for people, JSON for programs.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
@@ -7,7 +7,8 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-/// As `println!`, but where nobody reads on (`stats | head`) the process ends instead of panicking.
+/// Like `println!`, but if the reader closed the pipe (`stats | head`) the process exits instead of
+/// panicking.
 macro_rules! say {
     () => {
         $crate::cli::output::write(format_args!("\n"))
@@ -22,8 +23,8 @@ macro_rules! say_part {
     ($($part:tt)*) => { $crate::cli::output::write(format_args!($($part)*)) };
 }
 
-/// Writes to standard output at once. A reader that has gone away has what it wanted; any other
-/// failure is one.
+/// Writes to standard output without buffering. A reader that closed the pipe is a success; any other
+/// failure is an error.
 pub fn write(text: fmt::Arguments<'_>) {
     let mut out = stdout().lock();
     match out.write_fmt(text).and_then(|()| out.flush()) {
@@ -36,7 +37,7 @@ pub fn write(text: fmt::Arguments<'_>) {
     }
 }
 
-/// A table without vertical lines, fit for a terminal and for `grep`.
+/// A table without vertical lines, for terminals and `grep`.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -48,7 +49,7 @@ pub fn number(text: impl ToString) -> Cell {
     Cell::new(text.to_string()).set_alignment(CellAlignment::Right)
 }
 
-/// Prints a table without the blanks that pad its last column.
+/// Prints a table without trailing spaces.
 pub fn print(table: &Table) {
     for line in table.lines() {
         say!("{}", line.trim_end());
@@ -60,25 +61,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Epoch milliseconds as a time in UTC.
-pub fn time(ms: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(ms)
-        .map_or_else(|| format!("{ms} ms"), |moment| moment.format("%Y-%m-%d %H:%M:%S").to_string())
-}
-
-/// A stretch of time in its largest fitting unit.
-pub fn duration(ms: i64) -> String {
-    let seconds = ms / 1_000;
-    match seconds {
-        0 => format!("{ms} ms"),
-        1..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// A bar in a terminal; elsewhere the caller's log lines have to do.
+/// A progress bar on a terminal; hidden elsewhere, where callers log instead.
 pub fn progress(total: u64, what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! `reconcile`: finds and scores late observations, once.
+//! `reconcile`: one pass of the reconcile job.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +10,7 @@ use super::shutdown;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Check all observations, not only as far back as is due
+    /// Check all observations, not only those that are due
     #[arg(long)]
     full: bool,
 }

@@ -1,4 +1,4 @@
-//! `retain`: archives old documents and then deletes them, once.
+//! `retain`: one pass that archives old documents and then deletes them.
 
 use anyhow::Result;
 use clap::Args;
@@ -12,7 +12,7 @@ use super::shutdown;
 /// How long documents stay in Firestore, and where they are archived.
 #[derive(Debug, Args)]
 pub struct Retention {
-    /// Where old documents are archived: a folder, or gs://BUCKET/PREFIX
+    /// Archive for old documents: a folder, or gs://BUCKET/PREFIX
     #[arg(long, env = "ARCHIVE_URL")]
     archive_url: Option<String>,
     /// Days that observations, rewards and quarantined documents stay in Firestore
@@ -36,9 +36,7 @@ impl Retention {
 
 pub async fn run(store: Store, options: Retention) -> Result<()> {
     let Some(mut job) = options.job(&store)? else {
-        anyhow::bail!(
-            "cannot archive: ARCHIVE_URL is not set; set it to a folder or to gs://BUCKET/PREFIX"
-        );
+        anyhow::bail!("no archive: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX");
     };
     say!("{}", job.pass(Clock::system().now(), &shutdown::token()).await?);
     Ok(())

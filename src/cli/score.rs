@@ -10,7 +10,7 @@ use super::{output, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// How long an observation is left alone after its ts, in milliseconds
+    /// How long to wait after the ts of an observation before it is scored, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
 }

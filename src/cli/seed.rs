@@ -1,4 +1,4 @@
-//! `seed`: the documents that a project begins with.
+//! `seed`: the first documents of a project.
 
 use anyhow::Result;
 use f0_learning::store::{SeedReport, Store};
@@ -14,6 +14,6 @@ pub fn print(report: &SeedReport) {
         say!("created {path}");
     }
     for path in &report.existing {
-        say!("left as it is: {path}");
+        say!("exists, unchanged: {path}");
     }
 }

@@ -1,4 +1,4 @@
-//! `serve`: runs the jobs on their timers, for Cloud Run.
+//! `serve`: the API, and the jobs on their timers, for Cloud Run.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use f0_learning::http::{self, Api, Credentials};
+use f0_learning::http::{self, Api, ClientAddress, Credentials};
 use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
@@ -28,10 +28,10 @@ pub struct Options {
     port: u16,
     #[command(flatten)]
     timers: Timers,
-    /// How long an observation is left alone after its ts, in milliseconds
+    /// How long to wait after the ts of an observation before it is scored, in milliseconds
     #[arg(long, env = "SCORE_SETTLE_MS", default_value_t = ScoreOptions::default().settle_ms)]
     settle_ms: i64,
-    /// How long a lease lasts unless the worker renews it, in seconds
+    /// How long a lease lasts that its worker does not renew, in seconds
     #[arg(
         long,
         env = "LEASE_SECONDS",
@@ -51,14 +51,22 @@ pub async fn run(options: Options) -> Result<()> {
     let connection = connection()?;
     let credentials = Credentials::from_env(environment::variable)?;
     if credentials.is_none() {
-        tracing::warn!("changes over HTTP are disabled: set ADMIN_TOKEN or FIREBASE_PROJECT_ID");
+        tracing::warn!(
+            "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: changes over HTTP are disabled"
+        );
     }
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
-    let api = Api::new(health.clone(), Clock::system(), credentials);
+    // Cloud Run sets K_SERVICE.
+    let client_address = match environment::variable("K_SERVICE") {
+        Some(_) => ClientAddress::Forwarded,
+        None => ClientAddress::Peer,
+    };
+    let api =
+        Api::with_client_address(health.clone(), Clock::system(), credentials, client_address);
     let server = http::Server::start(address, api.clone())
         .await
-        .with_context(|| format!("cannot listen on {address}; set PORT to a free port"))?;
+        .with_context(|| format!("cannot listen on {address}: set PORT to a free port"))?;
     tracing::info!(address = %server.address(), project = connection.project, "serving");
 
     let end = shutdown::requested();
@@ -74,7 +82,7 @@ pub async fn run(options: Options) -> Result<()> {
     api.serve(store.clone());
     let retain = options.retention.job(&store)?;
     if retain.is_none() {
-        tracing::warn!("documents are neither archived nor deleted: ARCHIVE_URL is not set");
+        tracing::warn!("ARCHIVE_URL is not set: documents are neither archived nor deleted");
     }
     let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
     let options = WorkerOptions {
@@ -92,19 +100,17 @@ pub async fn run(options: Options) -> Result<()> {
     }
     worker.start().await?;
     end.await?;
-    tracing::info!("shutting down; finishing the running passes");
+    tracing::info!("stopping: finishing the current passes");
     health.stopping();
     if !worker.shutdown(shutdown::PATIENCE).await {
-        tracing::warn!(
-            "a pass did not end in time; the next process continues from its last commit"
-        );
+        tracing::warn!("a pass was stopped; the next process continues after its last commit");
     }
     server.shutdown().await;
     Ok(())
 }
 
 /// Connects and reads, and retries without limit: a container that exits because Firestore is
-/// unreachable would only be restarted.
+/// unavailable would only be restarted.
 async fn reach(connection: &firestore_kit::Connection, health: &Health) -> Store {
     let mut delay = FIRST_RETRY;
     loop {

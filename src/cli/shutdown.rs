@@ -1,21 +1,21 @@
-//! The signal to end: SIGTERM from Cloud Run, Ctrl-C from a person.
+//! The signal to stop: SIGTERM from Cloud Run, Ctrl-C on a terminal.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cloud Run sends SIGKILL ten seconds after SIGTERM; this leaves a margin for what comes after
-/// the passes in hand.
+/// Cloud Run sends SIGKILL ten seconds after SIGTERM; this leaves a margin for the rest of the
+/// shutdown.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A token that is cancelled by SIGTERM or SIGINT, for a command that ends after its pass.
 pub fn token() -> CancellationToken {
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let signalled = stop.clone();
     tokio::spawn(async move {
         if requested().await.is_ok() {
-            told.cancel();
+            signalled.cancel();
         }
     });
     stop

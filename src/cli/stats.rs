@@ -1,9 +1,10 @@
-//! `stats`: the windows of each component.
+//! `stats`: the statistics of each component.
 
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ComponentStats, Store};
 
+use super::format;
 use super::output::{self, number};
 
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         return output::print_json(&all);
     }
     if all.is_empty() {
-        say!("no statistics yet: write observations and run `f0-learning score`");
+        say!("no statistics: write observations and run `f0-learning score`");
         return Ok(());
     }
     output::print(&table(&all));
@@ -53,7 +54,7 @@ pub fn table(all: &[ComponentStats]) -> comfy_table::Table {
             number(format!("{:.0}", stats.p95_latency)),
             number(stats.avg_cost_usd.map_or("-".to_owned(), |cost| format!("{cost:.4}"))),
             number(format!("{:.3}", stats.avg_reward)),
-            output::time(*ts).into(),
+            format::time(*ts).into(),
         ]);
     }
     table

@@ -1,4 +1,4 @@
-//! What handlers take from a request; everything that is wrong with it becomes a [`Problem`].
+//! Extractors for handlers; every invalid request becomes a [`Problem`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::store::Store;
 
-/// A JSON body, whatever content type it is sent under: `curl -d` names that of a form.
+/// A JSON body of any content type: `curl -d` sends that of a form.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
@@ -23,15 +23,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             let detail = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => {
-                    format!("the body is larger than {} bytes", super::MAX_BODY_BYTES)
+                    format!("invalid body: expected at most {} bytes", super::MAX_BODY_BYTES)
                 }
                 _ => rejection.body_text(),
             };
             Problem::new(rejection.status(), detail)
         })?;
-        let parsed = serde_json::from_slice(&bytes).map_err(|error| {
-            Problem::bad_request(format!("the body does not read as the JSON it must be: {error}"))
-        })?;
+        let parsed = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::bad_request(format!("invalid body: {error}")))?;
         Ok(Self(parsed))
     }
 }
@@ -71,7 +70,7 @@ impl FromRequestParts<Arc<Api>> for Store {
 
     async fn from_request_parts(_: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let away = || {
-            let detail = "Firestore has not been reached yet; /readyz says why";
+            let detail = "Firestore has not been reached yet: /readyz shows why";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5)
         };
         api.store.get().cloned().ok_or_else(away)

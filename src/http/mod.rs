@@ -1,6 +1,6 @@
-//! The HTTP side: probes for Cloud Run, metrics, and under `/ops` the API that people and their
-//! tools decide on policies with. Handlers check who asks, call the store, and shape the answer;
-//! they decide nothing.
+//! The HTTP server: probes for Cloud Run, metrics, and under `/ops` the API for decisions on
+//! policies. Handlers check the role, call the store, and convert the result to a view; they contain
+//! no domain logic.
 
 pub mod auth;
 mod extract;
@@ -8,6 +8,7 @@ mod openapi;
 mod ops;
 mod probes;
 mod problem;
+mod views;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -25,31 +26,43 @@ use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 
-pub use auth::{AdminToken, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES};
+pub use auth::{
+    AdminToken, ClientAddress, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES,
+};
 pub use openapi::document;
 
-/// How long a client that does not go away may hold up the end of the process.
+/// How long an open connection may delay the end of the process.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Four times the largest params that are taken.
+/// Four times the largest params that are accepted.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug)]
 pub struct Api {
     health: Arc<Health>,
     clock: Clock,
     credentials: Option<Credentials>,
+    client_address: ClientAddress,
     throttle: auth::Throttle,
     store: OnceLock<Store>,
 }
 
 impl Api {
-    /// Without `credentials` nobody can be told from anybody: the routes that change something are
-    /// not there at all, and those that read are closed.
+    /// Without `credentials` no caller can be authenticated: the routes that change something do not
+    /// exist, and those that read are closed.
     pub fn new(health: Arc<Health>, clock: Clock, credentials: Option<Credentials>) -> Arc<Self> {
+        Self::with_client_address(health, clock, credentials, ClientAddress::Peer)
+    }
+
+    pub fn with_client_address(
+        health: Arc<Health>,
+        clock: Clock,
+        credentials: Option<Credentials>,
+        client_address: ClientAddress,
+    ) -> Arc<Self> {
         let (throttle, store) = (auth::Throttle::default(), OnceLock::new());
-        Arc::new(Self { health, clock, credentials, throttle, store })
+        Arc::new(Self { health, clock, credentials, client_address, throttle, store })
     }
 
     /// Opens `/ops`, once Firestore has been reached.
@@ -73,12 +86,12 @@ pub fn router(api: Arc<Api>) -> Router {
     router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(axum::middleware::map_response(not_to_be_kept))
+        .layer(axum::middleware::map_response(no_store))
         .with_state(api)
 }
 
-/// What the API shows is true now, and not for everybody.
-async fn not_to_be_kept(mut response: Response) -> Response {
+/// Responses are current and confidential: no cache may store them.
+async fn no_store(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -103,14 +116,14 @@ impl Server {
         self.address
     }
 
-    /// Takes no more requests and waits a moment for those in hand.
+    /// Stops accepting requests and waits a moment for the current ones.
     pub async fn shutdown(self) {
         self.stop.cancel();
         match tokio::time::timeout(PATIENCE, self.task).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the HTTP server ended with an error"),
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the HTTP server failed"),
             Ok(Err(error)) => tracing::error!(%error, "the HTTP server panicked"),
-            Err(_) => tracing::warn!("a client kept its connection; closed"),
+            Err(_) => tracing::warn!("closed a connection that a client kept open"),
         }
     }
 }

@@ -16,21 +16,21 @@ use super::{Api, ops, probes};
 #[openapi(
     info(
         title = "f0-learning",
-        description = "Policies that learn from their outcomes: read what was observed and \
-                       proposed, decide on it, and see who decided what.\n\nTimes are epoch \
-                       milliseconds. Changes take an `Idempotency-Key`: a request that is repeated \
-                       under its key is carried out once.",
+        description = "Policies that learn from their outcomes: read observations and proposals, \
+                       decide on them, and see who decided what.\n\nTimes are epoch \
+                       milliseconds. Changes take an `Idempotency-Key`: requests with the same \
+                       key are carried out once.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Problem)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(
-        (name = "policies", description = "The versions of policies, and what becomes of them"),
-        (name = "experiments", description = "Drafts that are tested, and activations that are watched"),
+        (name = "policies", description = "The versions of policies, and decisions on them"),
+        (name = "experiments", description = "A/B tests of drafts, and watches of activations"),
         (name = "flags", description = "The kill switch, and automatic activation"),
-        (name = "records", description = "What was observed, counted and done"),
-        (name = "probes", description = "For whoever runs the service"),
+        (name = "records", description = "Observations, statistics and the audit trail"),
+        (name = "probes", description = "Health and metrics of the service"),
     ),
 )]
 struct Description;
@@ -51,8 +51,8 @@ impl Modify for Bearer {
     }
 }
 
-/// The routes with their description. Those that change something are there only if somebody
-/// could be allowed to.
+/// The routes with their description. Routes that change something exist only if credentials are
+/// configured.
 pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
     let reading = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(probes::healthz))

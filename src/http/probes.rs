@@ -1,4 +1,4 @@
-//! What Cloud Run and a monitor ask.
+//! Probes for Cloud Run, and metrics.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
-use crate::observability::health::Readiness;
+use super::views::health::Readiness;
 
 /// Whether the process is alive.
 #[utoipa::path(
     get, path = "/healthz", tag = "probes", security(()),
-    responses((status = 200, description = "It is", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain")),
 )]
 pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the service is fit for work, and which policies are in disorder.
+/// Whether the service is ready, and which policies have several active versions or none.
 #[utoipa::path(
     get, path = "/readyz", tag = "probes", security(()),
     responses(
-        (status = 200, description = "It is", body = Readiness),
-        (status = 503, description = "It is not, and why", body = Readiness),
+        (status = 200, description = "The service is ready", body = Readiness),
+        (status = 503, description = "The service is not ready, and why", body = Readiness),
     ),
 )]
 pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let readiness = api.health.readiness();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(readiness)).into_response()
+    (status, Json(Readiness::from(readiness))).into_response()
 }
 
 /// Metrics in the text format of Prometheus.

@@ -1,19 +1,22 @@
 //! Errors as `application/problem+json` (RFC 9457): what is wrong, and what to do about it.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use firestore_kit::tonic::Code;
 use serde::Serialize;
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::store::{ChangeError, StoreError};
 use f0_learning_core::policy::lifecycle::Refusal;
 
-/// Seconds after which a request that met a passing condition may be made again.
+/// Seconds after which a request that failed for a temporary reason may be repeated.
 const RETRY_AFTER_S: u32 = 2;
 
-/// A problem, as RFC 9457 describes it. `type` is `about:blank`: the status says the class.
+/// A problem as defined by RFC 9457. `type` is `about:blank`: the status is the class of problem.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -23,73 +26,73 @@ pub struct Problem {
     title: &'static str,
     #[schema(minimum = 400, maximum = 599, example = 409)]
     status: u16,
-    /// What happened, on what, and what to do.
+    /// What happened, to which item, and what to do.
     detail: String,
-    /// Seconds, as the header `Retry-After` says too.
+    /// Seconds, the same as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after: Option<u32>,
 }
 
-/// How a request to read may be refused.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "its variants describe the answers; handlers return `Problem`")]
-pub enum ReadProblems {
-    /// The request is malformed.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// No valid credential.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The credential lacks the role.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Problem),
-    /// There is no such thing.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// What is stored does not allow it.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Problem),
-    /// Too many requests without a valid credential.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooManyRequests(Problem),
-    /// Firestore, or the issuer of tokens, cannot be reached at the moment.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
+/// The problems that a request to read may be answered with.
+#[derive(Debug)]
+pub struct ReadProblems;
+
+/// The problems that a request to change something may be answered with; nothing was written then.
+#[derive(Debug)]
+pub struct ChangeProblems;
+
+const BAD_REQUEST: (u16, &str) = (400, "The request is malformed.");
+const UNAUTHORIZED: (u16, &str) = (401, "There is no valid credential.");
+const FORBIDDEN: (u16, &str) = (403, "The credential lacks the role.");
+const TOO_MANY_REQUESTS: (u16, &str) = (429, "Too many requests without a valid credential.");
+
+impl IntoResponses for ReadProblems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        described([
+            BAD_REQUEST,
+            UNAUTHORIZED,
+            FORBIDDEN,
+            (404, "The requested item does not exist."),
+            (409, "The stored data do not allow it."),
+            TOO_MANY_REQUESTS,
+            (503, "Firestore, or the issuer of tokens, cannot be reached at the moment."),
+        ])
+    }
 }
 
-/// How a request to change something may be refused; nothing was written then.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "its variants describe the answers; handlers return `Problem`")]
-pub enum ChangeProblems {
-    /// The request is malformed.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// No valid credential.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The credential lacks the role.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Problem),
-    /// There is no such policy or version.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// The policy's state does not allow it.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Problem),
-    /// The body is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// The request reads well and makes no sense.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Unprocessable(Problem),
-    /// Too many requests without a valid credential.
-    #[response(status = 429, content_type = "application/problem+json")]
-    TooManyRequests(Problem),
-    /// Firestore, or the issuer of tokens, cannot be reached at the moment, or others keep
-    /// changing the policy.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
+impl IntoResponses for ChangeProblems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        described([
+            BAD_REQUEST,
+            UNAUTHORIZED,
+            FORBIDDEN,
+            (404, "The policy or version does not exist."),
+            (409, "The state of the policy does not allow it."),
+            (413, "The body is too large."),
+            (422, "The request is well formed, but its values are invalid."),
+            TOO_MANY_REQUESTS,
+            (
+                503,
+                "Firestore, or the issuer of tokens, cannot be reached at the moment, or other \
+                 callers keep changing the policy.",
+            ),
+        ])
+    }
+}
+
+fn described<const N: usize>(
+    problems: [(u16, &str); N],
+) -> BTreeMap<String, RefOr<openapi::Response>> {
+    let schema = || Ref::from_schema_name(Problem::name());
+    let response = |description: &str| {
+        let content = ContentBuilder::new().schema(Some(schema())).build();
+        ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", content)
+            .build()
+    };
+    problems.map(|(status, text)| (status.to_string(), response(text).into())).into()
 }
 
 impl Problem {
@@ -138,7 +141,7 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let passing = matches!(
+        let temporary = matches!(
             error.code(),
             Some(
                 Code::Aborted
@@ -147,13 +150,13 @@ impl From<StoreError> for Problem {
                     | Code::ResourceExhausted
             )
         );
-        if passing {
-            tracing::warn!(%error, "a request met a Firestore that could not serve it now");
-            let detail = format!("{error}; try again");
+        if temporary {
+            tracing::warn!(%error, "Firestore cannot serve a request at the moment");
+            let detail = format!("{error}; try again later");
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(RETRY_AFTER_S);
         }
         if matches!(error, StoreError::Decode { .. }) {
-            // What somebody wrote by hand is for people to mend, not for us to fail on.
+            // A document that was edited by hand is for its editor to fix; the server did not fail.
             return Self::new(StatusCode::CONFLICT, error.to_string());
         }
         tracing::error!(%error, "a request failed");
@@ -199,12 +202,13 @@ impl From<ChangeError> for Problem {
 
 pub async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
-    let detail = format!("there is nothing at {path}; /openapi.json says what there is");
+    let detail = format!("unknown path {path}: /openapi.json lists all paths");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
-    let detail = format!("{path} does not take {method}; /openapi.json says what it takes");
+    let detail =
+        format!("{path} does not support {method}: /openapi.json lists the methods of each path");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

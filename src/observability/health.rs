@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::observability::metrics::Metrics;
 
@@ -26,7 +25,7 @@ enum State {
 }
 
 /// The body of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
     pub detail: String,

@@ -137,14 +137,14 @@ fn import_stores_every_valid_line_and_reports_every_invalid_one() {
     let path = path.to_str().unwrap();
     let output = run(&["observations", "import", path], &environment);
     assert!(!output.status.success(), "a refused line must fail the command");
-    assert!(text(&output.stdout).contains("707 lines: 701 imported, 0 there before, 5 refused"));
+    assert!(text(&output.stdout).contains("707 lines: 701 imported, 0 existed before, 5 refused"));
     for line in [701, 703, 704, 705, 706] {
         let expected = format!("line {line}: refused: ");
         assert!(text(&output.stderr).contains(&expected), "{}", text(&output.stderr));
     }
     let again = run(&["observations", "import", path], &environment);
     assert!(
-        text(&again.stdout).contains("0 imported, 701 there before"),
+        text(&again.stdout).contains("0 imported, 701 existed before"),
         "{}",
         text(&again.stdout)
     );

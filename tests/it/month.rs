@@ -10,7 +10,7 @@ use f0_learning::store::{Store, TUNER};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::policy::{PolicyStatus, draw_index};
 use f0_learning_core::simulation::Scenario;
 use firestore_kit::Connection;
 use firestore_local::{Clock, Server};
@@ -78,12 +78,7 @@ async fn act(store: &Store, shift: Scenario, pass: u32, now: i64, random: &mut S
     let active = store.active_policies().await.unwrap().remove(0);
     let weights: BTreeMap<_, _> = active.params.model_weights().unwrap().unwrap();
     for n in 0..EACH {
-        let mut left: f64 = random.random();
-        let arm = weights.values().position(|weight| {
-            left -= weight;
-            left < 0.0
-        });
-        let arm = arm.unwrap_or(0);
+        let arm = draw_index(weights.values().copied(), random.random()).unwrap();
         let action = shift.truth(arm, 3, f64::from(pass), f64::from(PASSES)).act(random);
         let ts = now - 11 * HOUR_MS + i64::from(n);
         let observation = NewObservation {

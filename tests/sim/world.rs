@@ -11,6 +11,7 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
+use f0_learning_core::policy::draw_index;
 use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
 use firestore::gcloud_sdk::google::firestore::v1::{CommitRequest, Document, Write};
@@ -43,14 +44,8 @@ pub struct Worker {
 }
 
 /// Draws an index with these probabilities, which sum to 1.
-pub fn pick(weights: impl ExactSizeIterator<Item = f64>, rng: &mut StdRng) -> usize {
-    let last = weights.len() - 1;
-    let mut left: f64 = rng.random();
-    let chosen = weights.enumerate().find(|(_, weight)| {
-        left -= weight;
-        left < 0.0
-    });
-    chosen.map_or(last, |(number, _)| number)
+pub fn pick(weights: impl Iterator<Item = f64>, rng: &mut StdRng) -> usize {
+    draw_index(weights, rng.random()).unwrap()
 }
 
 /// The policy by which components choose an arm.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::audit::{Action, AuditEntry};
 use crate::number::Lossy;
@@ -14,7 +13,7 @@ use crate::stats::WindowStats;
 use crate::time::DAY_MS;
 
 /// Figures of a period, and the effect of each activation in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Effectiveness {
     /// Epoch milliseconds: the requested start, or the policy's first entry if that is later.
@@ -29,7 +28,6 @@ pub struct Effectiveness {
     pub auto_activated: u64,
     /// `autoActivated` divided by `activated`, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub auto_activation_rate: Option<f64>,
     pub rejected: u64,
     pub superseded: u64,
@@ -38,41 +36,35 @@ pub struct Effectiveness {
     pub rollbacks: u64,
     /// The median time from a proposal to its activation or rejection.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub median_decision_ms: Option<i64>,
     /// Newest first.
     pub activations: Vec<Activation>,
 }
 
 /// An activation, with the rewards of the version before and of the activated version.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Activation {
     pub ts: i64,
     /// `activate`, `rollback`, `override` or `repair`.
     pub action: String,
     pub actor: String,
-    #[schema(value_type = String)]
     pub version: Version,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub replaced: Option<Version>,
     /// The rewards of the replaced version, over all observations that name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub before: Option<Earned>,
     /// The rewards of the activated version.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub after: Option<Earned>,
     /// The mean reward of `after` minus that of `before`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub change: Option<f64>,
 }
 
 /// The figures of a version, over the observations that name it in `policyVersion`.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Earned {
     /// Observations.
@@ -84,7 +76,6 @@ pub struct Earned {
     pub success_rate: f64,
     pub p95_latency: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub avg_cost_usd: Option<f64>,
 }
 

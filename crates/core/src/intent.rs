@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 use crate::audit::{Action, AuditEntry};
 use crate::variants::UnknownVariant;
@@ -50,7 +49,6 @@ pub struct Intent {
     Eq,
     Serialize,
     Deserialize,
-    ToSchema,
     Display,
     EnumString,
     VariantNames,

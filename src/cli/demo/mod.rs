@@ -1,5 +1,5 @@
 //! `dev --demo`: a simulated platform that writes observations through the collector, as real
-//! components would, and a narrator that tells what the service makes of them.
+//! components do, and a narrator that prints what the service proposes.
 
 mod narrator;
 mod platform;
@@ -10,8 +10,7 @@ use f0_learning_core::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Tells the tuner at which rate the simulated components sample, unless somebody has configured it
-/// already.
+/// Configures the sample rate of the simulated components, unless the tuning is configured already.
 pub async fn configure(store: &Store, seeded: &SeedReport) -> Result<()> {
     if !seeded.created.iter().any(|path| path == "config/tuning") {
         return Ok(());
@@ -41,7 +40,7 @@ impl Demo {
         Self { stop, tasks }
     }
 
-    /// Ends the simulated components; what they had recorded is written.
+    /// Stops the simulated components and writes their recorded observations.
     pub async fn stop(self) {
         self.stop.cancel();
         self.tasks.join_all().await;

@@ -1,4 +1,4 @@
-//! The narrator: looks at the store from outside, as an admin would, and says what is new.
+//! The narrator: reads the store like an admin and prints what is new.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use crate::cli::{output, policies, stats};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The table of statistics is shown at every so many looks.
+/// The table of statistics is printed every this many looks.
 const TABLE_EVERY: u64 = 5;
 
 pub async fn run(store: Store, stop: CancellationToken) {
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut timer = tokio::time::interval(LOOK_EVERY);
     let mut look = 0;
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
         look += 1;
-        if let Err(error) = tell(&store, &mut told, look % TABLE_EVERY == 0).await {
-            tracing::warn!(%error, "the narrator could not look");
+        if let Err(error) = self::look(&store, &mut seen, look % TABLE_EVERY == 0).await {
+            tracing::warn!(%error, "the narrator cannot read the store");
         }
     }
 }
 
-async fn tell(
+async fn look(
     store: &Store,
-    told: &mut BTreeSet<String>,
+    seen: &mut BTreeSet<String>,
     with_table: bool,
 ) -> Result<(), StoreError> {
     if with_table {
@@ -43,20 +43,20 @@ async fn tell(
         }
     }
     for policy in store.policies(None).await? {
-        if policy.status == PolicyStatus::Draft && told.insert(policy.name()) {
-            tell_draft(&policy);
+        if policy.status == PolicyStatus::Draft && seen.insert(policy.name()) {
+            print_draft(&policy);
         }
     }
     Ok(())
 }
 
-fn tell_draft(policy: &Policy) {
-    say!("a better version of {} is proposed", policy.id);
+fn print_draft(policy: &Policy) {
+    say!("a better version of {} was proposed", policy.id);
     match policies::describe(policy) {
         Ok(text) => say!("{text}"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }
     let name = policy.name();
-    say!("  compare it with what runs:  f0-learning policies diff {name}");
-    say!("  activate it:                f0-learning policies activate {name}\n");
+    say!("  compare it with the active version:  f0-learning policies diff {name}");
+    say!("  activate it:                         f0-learning policies activate {name}\n");
 }

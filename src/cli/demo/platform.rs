@@ -1,5 +1,5 @@
-//! The simulated components. Their truth is in this file: what the service shows can be compared
-//! with it.
+//! The simulated components. Their true qualities are in this file, to be compared with what the
+//! service shows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use f0_learning_client::{NewObservation, RecordError, Recorder};
 use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::draw_arm;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-/// Requests that the router serves each second. At the collector's 10% of successes some thirty
-/// documents a second come of them.
+/// Requests that the router serves each second. The collector samples 10% of successes, which gives
+/// about thirty documents a second.
 const REQUESTS_PER_SECOND: f64 = 240.0;
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_SECOND: u64 = 10;
@@ -28,7 +29,7 @@ const CANARY_EVERY: u64 = 4 * TICKS_PER_SECOND;
 /// Seconds over which `gpt-5` goes from its first quality to its last.
 const DRIFT_SECONDS: f64 = 60.0;
 
-/// What a model is like.
+/// The true quality of a model.
 #[derive(Clone, Copy)]
 struct Quality {
     success: f64,
@@ -59,7 +60,7 @@ fn quality(arm: &str, seconds: f64) -> Quality {
 const TIMEOUTS: f64 = 0.4;
 const TIMEOUT_MS: f64 = 8_000.0;
 
-/// What the router goes by: the weights of the active policy, and its name.
+/// The weights of the active policy and its name, by which the router chooses models.
 struct Route {
     weights: BTreeMap<String, f64>,
     version: String,
@@ -70,22 +71,11 @@ impl Route {
         let weights = policy.params.model_weights().ok()??;
         Some(Self { weights, version: policy.name() })
     }
-
-    fn choose(&self, rng: &mut StdRng) -> Option<&str> {
-        let mut left: f64 = rng.random();
-        for (arm, weight) in &self.weights {
-            left -= weight;
-            if left < 0.0 {
-                return Some(arm);
-            }
-        }
-        self.weights.keys().next_back().map(String::as_str)
-    }
 }
 
 pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: CancellationToken) {
     let mut rng = StdRng::seed_from_u64(36);
-    let began = clock.now();
+    let started = clock.now();
     let mut timer = tokio::time::interval(TICK);
     let mut route = None;
     let mut tick: u64 = 0;
@@ -94,16 +84,16 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
             route = read_route(&store).await.or(route);
         }
         #[expect(clippy::cast_precision_loss, reason = "the demo ends before 2^53 ms")]
-        let seconds = (clock.now() - began) as f64 / 1_000.0;
+        let seconds = (clock.now() - started) as f64 / 1_000.0;
         let outcome = serve(&mut rng, &recorder, route.as_ref(), tick, seconds).await;
         if let Err(error) = outcome {
-            tracing::error!(%error, "a simulated component could not record");
+            tracing::error!(%error, "a simulated component cannot record");
         }
         tick += 1;
     }
     let report = recorder.close().await;
     say!(
-        "the components wrote {} observations and sampled out {}; {} dropped, {} failed",
+        "the simulated components wrote {} observations; {} sampled out, {} dropped, {} failed",
         report.written,
         report.sampled_out,
         report.dropped,
@@ -125,9 +115,15 @@ async fn serve(
 ) -> Result<(), RecordError> {
     if let Some(route) = route {
         let expected = REQUESTS_PER_SECOND * TICK.as_secs_f64();
-        for _ in 0..rng.random_range(0.0..2.0 * expected).round() as u32 {
-            if let Some(arm) = route.choose(rng).map(str::to_owned) {
-                recorder.record(request(rng, &arm, route, seconds)).await?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to twice the expected number"
+        )]
+        let requests = rng.random_range(0.0..2.0 * expected).round() as u32;
+        for _ in 0..requests {
+            if let Some(arm) = draw_arm(&route.weights, rng.random()) {
+                recorder.record(request(rng, &arm.name, route, seconds)).await?;
             }
         }
     }

@@ -1,5 +1,4 @@
-//! `experiments`: drafts that are tested against the active version, and activations that are
-//! watched.
+//! `experiments`: A/B tests of drafts against the active version, and watches of activations.
 
 mod show;
 
@@ -10,59 +9,59 @@ use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::Metric;
 use f0_learning_core::policy::PolicyKey;
 
-use super::output;
-use super::policies::{Why, told};
+use super::changes::{self, ChangeOptions};
+use super::{format, output};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Give a draft 10% of the units, then 25, then 50; it is taken back where it proves to be worse
+    /// Start an A/B test: the draft gets 10%, 25%, then 50% of the units, unless it proves to be worse
     Start {
         candidate: PolicyKey,
-        /// What it is to do better at: reward, successRate or costUsd
+        /// The metric that the draft is to improve: reward, successRate or costUsd
         #[arg(long, default_value = "reward", value_parser = metric)]
         metric: Metric,
-        /// The smallest gain that is worth having, in units of the metric
+        /// The smallest gain that matters, in units of the metric
         #[arg(long)]
         min_effect: Option<f64>,
-        /// Observations of the candidate that a stage needs
+        /// Observations of the draft that each stage needs
         #[arg(long)]
         min_samples: Option<u64>,
-        /// How long a stage lasts at least
+        /// The shortest duration of a stage
         #[arg(long, value_name = "MINUTES")]
         stage_minutes: Option<u32>,
-        /// How long it lasts at most
+        /// The longest duration of the test
         #[arg(long, value_name = "DAYS")]
         max_days: Option<u32>,
         #[command(flatten)]
-        why: Why,
+        change: ChangeOptions,
     },
-    /// List the latest
+    /// List the latest experiments
     List {
-        /// Only this policy's
+        /// Only experiments of this policy
         #[arg(long)]
         policy: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show what is known of one by now
+    /// Show an experiment and its results so far
     Show {
         id: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// End one; the candidate of a test stays a draft, an activation that was watched stays
+    /// Stop an experiment: a tested draft stays a draft, a watched version stays active
     Stop {
         id: String,
         #[command(flatten)]
-        why: Why,
+        change: ChangeOptions,
     },
 }
 
 fn metric(text: &str) -> Result<Metric, String> {
     let found = Metric::ALL.into_iter().find(|it| it.as_str() == text);
-    found.ok_or_else(|| "there are reward, successRate and costUsd".to_owned())
+    found.ok_or_else(|| "expected reward, successRate or costUsd".to_owned())
 }
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
@@ -74,15 +73,17 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             min_samples,
             stage_minutes,
             max_days,
-            why,
+            change,
         } => {
-            let asked =
+            let request =
                 ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
-            told(store.start_experiment(&candidate, &asked, &why.intent()).await)
+            changes::print(store.start_experiment(&candidate, &request, &change.intent()).await)
         }
         Command::List { policy, json } => list(store, policy.as_deref(), json).await,
         Command::Show { id, json } => show::run(store, &id, json).await,
-        Command::Stop { id, why } => told(store.stop_experiment(&id, &why.intent()).await),
+        Command::Stop { id, change } => {
+            changes::print(store.stop_experiment(&id, &change.intent()).await)
+        }
     }
 }
 
@@ -95,7 +96,7 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
     let mut table = output::table(&header);
     for it in &found {
         table.add_row([
-            output::time(it.started_at),
+            format::time(it.started_at),
             it.id.clone(),
             kind(it).to_owned(),
             it.policy.clone(),
@@ -114,9 +115,4 @@ pub fn kind(experiment: &Experiment) -> &'static str {
         f0_learning_core::experiment::Kind::Ab => "ab",
         f0_learning_core::experiment::Kind::Watch => "watch",
     }
-}
-
-/// `+0.012 (-0.001..+0.025)`.
-pub fn range(estimate: f64, low: f64, high: f64, digits: usize) -> String {
-    format!("{estimate:+.digits$} ({low:+.digits$}..{high:+.digits$})")
 }

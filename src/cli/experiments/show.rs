@@ -8,14 +8,14 @@ use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Judgement, Status};
 use serde_json::json;
 
-use super::{kind, range};
-use crate::cli::output;
+use super::kind;
+use crate::cli::{format, output};
 
 pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     let Some(experiment) = store.experiment(id).await? else {
-        bail!("there is no experiment {id}; `experiments list` shows those that there are");
+        bail!("unknown experiment {id}: `experiments list` shows the latest");
     };
-    // What goes on is looked at now; of what ended, what it ended on is on record.
+    // An open experiment is evaluated now; one that ended has its last comparison on record.
     let (comparison, judgement) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
@@ -34,7 +34,7 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         print(&comparison);
     }
     if let Some(judgement) = judgement {
-        say!("\n{}", follows(experiment.status, &judgement));
+        say!("\n{}", next_step(experiment.status, &judgement));
     }
     Ok(())
 }
@@ -44,28 +44,28 @@ fn head(it: &Experiment) {
     say!("  id         {}", it.id);
     say!("  status     {}", it.status.as_str());
     say!("  share      {:.0}% of the units", it.share * 100.0);
-    say!("  metric     {}, at least {}", it.metric.as_str(), it.guard.min_effect);
+    say!("  metric     {}, smallest gain that matters {}", it.metric.as_str(), it.guard.min_effect);
     let rails = it.guard.guardrails;
     say!(
-        "  allowed    reward -{}, success rate -{}, p95 x{}, cost x{}",
+        "  guardrails reward -{}, success rate -{}, p95 x{}, cost x{}",
         rails.reward,
         rails.success_rate,
         rails.p95_latency,
         rails.cost_usd
     );
-    say!("  started    {} by {}", output::time(it.started_at), it.started_by);
+    say!("  started    {} by {}", format::time(it.started_at), it.started_by);
     if it.stage > 0 {
-        say!("  stage      {} since {}", it.stage + 1, output::time(it.stage_started_at));
+        say!("  stage      {} since {}", it.stage + 1, format::time(it.stage_started_at));
     }
     if let (Some(at), Some(by)) = (it.ended_at, &it.ended_by) {
-        say!("  ended      {} by {by}", output::time(at));
+        say!("  ended      {} by {by}", format::time(at));
     }
     if let Some(reason) = &it.reason {
-        say!("  because    {reason}");
+        say!("  reason     {reason}");
     }
 }
 
-/// Every interval is what the guard goes by.
+/// The intervals are those that the guard decides by.
 fn print(comparison: &Comparison) {
     let mut table = output::table(&["", "control", "candidate", "change"]);
     let n = |n: u64| n.to_string();
@@ -82,38 +82,38 @@ fn print(comparison: &Comparison) {
     ];
     for (name, compared, digits) in means {
         let Some(it) = compared else { continue };
-        let shown = |m: f0_learning_core::estimate::Measured| {
-            format!("{:.digits$} ({:.digits$}..{:.digits$})", m.estimate, m.low, m.high)
-        };
-        let change = range(it.change.estimate, it.change.low, it.change.high, digits);
-        table.add_row([name.to_owned(), shown(it.control), shown(it.candidate), change]);
+        table.add_row([
+            name.to_owned(),
+            format::measured(it.control, digits),
+            format::measured(it.candidate, digits),
+            format::difference(it.change, digits),
+        ]);
     }
     if let Some(it) = comparison.p95_latency {
-        let shown = |low: f64, high: f64| format!("{low:.0}..{high:.0}");
         table.add_row([
             "p95 ms".to_owned(),
-            shown(it.control.low, it.control.high),
-            shown(it.candidate.low, it.candidate.high),
+            format::interval(it.control, 0),
+            format::interval(it.candidate, 0),
             String::new(),
         ]);
     }
     output::print(&table);
 }
 
-fn follows(status: Status, judgement: &Judgement) -> String {
+fn next_step(status: Status, judgement: &Judgement) -> String {
     match judgement {
-        Judgement::Breach(breach) => format!("to be taken back: {breach}"),
-        Judgement::Invalidated(invalidated) => {
-            format!("it ends with the guard's next pass: {invalidated}")
+        Judgement::Breach(breach) => {
+            format!("the next guard pass rolls the candidate back: {breach}")
         }
+        Judgement::Invalidated(why) => format!("the next guard pass ends the experiment: {why}"),
         _ if status == Status::Succeeded => {
-            "proven to be better; activate it, or stop the experiment".to_owned()
+            "proven to be better: activate the candidate or stop the experiment".to_owned()
         }
-        Judgement::Continue => "nothing follows yet".to_owned(),
-        Judgement::NextStage => "the guard's next pass gives the candidate more units".to_owned(),
+        Judgement::Continue => "running: no decision yet".to_owned(),
+        Judgement::NextStage => "the next guard pass gives the candidate more units".to_owned(),
         Judgement::Success => "proven to be better".to_owned(),
-        Judgement::Passed => "what it did is known, and is within bounds".to_owned(),
-        Judgement::NoGain => "proven to gain less than was asked".to_owned(),
-        Judgement::Inconclusive => "time is up, and they cannot be told apart".to_owned(),
+        Judgement::Passed => "its effect is known and within the guardrails".to_owned(),
+        Judgement::NoGain => "proven to gain less than the smallest gain that matters".to_owned(),
+        Judgement::Inconclusive => "time is up without a proven difference".to_owned(),
     }
 }

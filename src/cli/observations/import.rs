@@ -1,5 +1,5 @@
-//! `observations import`: a file of observations into Firestore. Every valid line is stored
-//! whatever its neighbours are, and importing the same file again stores nothing twice.
+//! `observations import`: a file of observations into Firestore. Invalid lines do not stop the
+//! import, and importing the same file again stores nothing twice.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -15,13 +15,13 @@ use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::lines::next_line;
+use super::lines::{LineError, next_line};
 use crate::cli::output;
 
-/// Batches under way at once.
+/// Batches that are written at the same time.
 const IN_FLIGHT: usize = 8;
 
-/// A log line tells of progress each time so many lines were read, where there is no terminal.
+/// Without a terminal, progress is logged every this many lines.
 const LOG_EVERY: u64 = 100_000;
 
 #[derive(Debug, Default)]
@@ -46,14 +46,14 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     let report = import(store, reader, &bar).await?;
     bar.finish_and_clear();
     say!(
-        "{} lines: {} imported, {} there before, {} refused",
+        "{} lines: {} imported, {} existed before, {} refused",
         report.lines,
         report.created,
         report.existing,
         report.refused
     );
     if report.refused > 0 {
-        bail!("{} of {} lines were refused; see above", report.refused, report.lines);
+        bail!("{} of {} lines were refused: see the errors above", report.refused, report.lines);
     }
     Ok(())
 }
@@ -62,14 +62,14 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
     let mut report = Report::default();
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
     let mut under_way = JoinSet::new();
-    while let Some(line) = next_line(&mut reader).context("cannot read on")? {
+    while let Some(line) = next_line(&mut reader).context("cannot read the next line")? {
         report.lines += 1;
         bar.inc(line.as_ref().map_or(0, |text| text.len() as u64 + 1));
         let number = report.lines;
         match line.and_then(|text| parse(number, &text)) {
             Ok(None) => {}
             Ok(Some(observation)) => batch.push((number, observation)),
-            Err(problem) => refuse(&mut report, bar, number, &problem),
+            Err(error) => refuse(&mut report, bar, number, &error),
         }
         if batch.len() == MAX_BATCH {
             if under_way.len() >= IN_FLIGHT {
@@ -91,28 +91,29 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
     Ok(report)
 }
 
-/// An observation from a line, checked by the rules of scoring; `None` for an empty line.
-fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, String> {
+/// The observation of a line, checked by the rules of scoring; `None` for an empty line.
+fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let json: Json = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let json: Json =
+        serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
     let Json::Object(mut observation) = json else {
-        return Err("not a JSON object".to_owned());
+        return Err(LineError::NotObject);
     };
     let id = match observation.get("id") {
         None | Some(Json::Null) => line_id(number, text),
         Some(Json::String(id)) => id.clone(),
-        Some(other) => return Err(format!("id is {other}, must be a string")),
+        Some(other) => return Err(LineError::IdType(other.clone())),
     };
-    check_document_id(&id).map_err(|error| format!("id {id:?} {error}"))?;
+    check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
     observation.insert("id".to_owned(), Json::from(id.as_str()));
-    Observation::parse(&id, &observation).map_err(|rejection| rejection.to_string())?;
+    Observation::parse(&id, &observation)?;
     Ok(Some(observation))
 }
 
-/// The id of a line that has none: the same for the same line of the same file, so that an import
-/// that broke off can simply be run again.
+/// The id of a line without one: the same for the same line of the same file, so that an import
+/// that failed can be repeated.
 fn line_id(number: u64, text: &str) -> String {
     let name = format!("{number}:{}", text.trim());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
@@ -122,7 +123,7 @@ fn line_id(number: u64, text: &str) -> String {
 struct Written {
     created: u64,
     existing: u64,
-    refused: Vec<(u64, String)>,
+    refused: Vec<(u64, LineError)>,
 }
 
 async fn write(store: Store, batch: Vec<Numbered>) -> Result<Written> {
@@ -131,7 +132,7 @@ async fn write(store: Store, batch: Vec<Numbered>) -> Result<Written> {
     let refused = outcome
         .refused
         .into_iter()
-        .map(|(index, status)| (numbers[index], status.message().to_owned()))
+        .map(|(index, status)| (numbers[index], LineError::Refused(status.message().to_owned())))
         .collect();
     Ok(Written { created: outcome.created as u64, existing: outcome.existing as u64, refused })
 }
@@ -142,18 +143,18 @@ fn finish(
     bar: &ProgressBar,
 ) -> Result<()> {
     let Some(outcome) = outcome else { return Ok(()) };
-    let written = outcome?.context("the import broke off; run it again to go on")?;
+    let written = outcome?.context("cannot finish the import: run it again to continue")?;
     report.created += written.created;
     report.existing += written.existing;
-    for (number, problem) in written.refused {
-        refuse(report, bar, number, &problem);
+    for (number, error) in written.refused {
+        refuse(report, bar, number, &error);
     }
     Ok(())
 }
 
-fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, problem: &str) {
+fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError) {
     report.refused += 1;
-    bar.suspend(|| eprintln!("line {number}: refused: {problem}"));
+    bar.suspend(|| eprintln!("line {number}: refused: {error}"));
 }
 
 #[cfg(test)]
@@ -170,17 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_line_is_said() {
+    fn an_invalid_line_is_refused_with_its_error() {
         for (line, expected) in [
-            ("{", "not JSON"),
-            ("[1]", "not a JSON object"),
-            (r#"{"id":7}"#, "id is 7"),
+            ("{", "invalid JSON"),
+            ("[1]", "expected a JSON object"),
+            (r#"{"id":7}"#, "got 7"),
             (r#"{"id":"a/b"}"#, "slash"),
             (&GOOD.replace("success", "fine"), "outcome"),
             (&GOOD.replace(":1}", ":-1}"), "durationMs"),
         ] {
-            let problem = parse(1, line).unwrap_err();
-            assert!(problem.contains(expected), "{line}: {problem}");
+            let error = parse(1, line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
         }
         assert_eq!(parse(1, "  "), Ok(None));
     }

@@ -1,13 +1,40 @@
-//! Lines of a file that may hold anything: each comes with its number, and one that is too long
-//! or not text is an error of its own, not the end of the file.
+//! Lines of untrusted files: a line that is too long or not text is an error of its own and does not
+//! end the file.
 
 use std::io::{self, BufRead};
 
-/// Firestore takes no document beyond 1 MiB; its JSON can be somewhat longer.
+use f0_learning_core::names::NameError;
+use f0_learning_core::observation::Rejection;
+use serde_json::Value as Json;
+use thiserror::Error;
+
+/// Firestore documents are at most 1 MiB; their JSON can be longer.
 const MAX_LINE_BYTES: usize = 4 << 20;
 
-/// The next line without its end, or what is wrong with it; `None` at the end of the file.
-pub fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Result<String, String>>> {
+/// Why a line cannot be imported.
+#[derive(Debug, PartialEq, Error)]
+pub enum LineError {
+    #[error("invalid line: expected at most {MAX_LINE_BYTES} bytes, got {bytes}")]
+    TooLong { bytes: usize },
+    #[error("invalid line: expected UTF-8")]
+    NotUtf8,
+    #[error("invalid JSON: {0}")]
+    NotJson(String),
+    #[error("invalid line: expected a JSON object")]
+    NotObject,
+    #[error("invalid id: expected a string, got {0}")]
+    IdType(Json),
+    #[error("invalid id {id:?}: the id {detail}")]
+    Id { id: String, detail: NameError },
+    #[error(transparent)]
+    Observation(#[from] Rejection),
+    /// Firestore refused the document.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The next line without its end, or its error; `None` at the end of the file.
+pub fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Result<String, LineError>>> {
     let mut line = Vec::new();
     let mut length = 0;
     loop {
@@ -31,30 +58,29 @@ pub fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Result<String, 
         }
     }
     if length > MAX_LINE_BYTES {
-        let problem = format!("{length} bytes long; a line holds at most {MAX_LINE_BYTES}");
-        return Ok(Some(Err(problem)));
+        return Ok(Some(Err(LineError::TooLong { bytes: length })));
     }
-    Ok(Some(String::from_utf8(line).map_err(|_| "not UTF-8".to_owned())))
+    Ok(Some(String::from_utf8(line).map_err(|_| LineError::NotUtf8)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lines(bytes: &[u8]) -> Vec<Result<String, String>> {
+    fn lines(bytes: &[u8]) -> Vec<Result<String, LineError>> {
         let mut reader = io::BufReader::with_capacity(7, bytes);
         std::iter::from_fn(|| next_line(&mut reader).unwrap()).collect()
     }
 
     #[test]
-    fn lines_come_whole_whatever_the_buffer() {
+    fn lines_longer_than_the_buffer_are_read_whole() {
         let text: Vec<_> = lines(b"first line\n\nthird, unended").into_iter().flatten().collect();
         assert_eq!(text, ["first line", "", "third, unended"]);
         assert!(lines(b"").is_empty());
     }
 
     #[test]
-    fn a_bad_line_does_not_hide_its_neighbours() {
+    fn lines_after_an_invalid_line_are_read() {
         let mut bytes = b"good\n\xff\xfe\n".to_vec();
         bytes.extend(std::iter::repeat_n(b'x', MAX_LINE_BYTES + 1));
         bytes.extend_from_slice(b"\ngood again\n");

@@ -1,4 +1,4 @@
-//! `observations`: import from a file, look at the latest, or at what could not be scored.
+//! `observations`: import from a file, list the latest, list or requeue quarantined ones.
 
 mod import;
 mod lines;
@@ -11,37 +11,38 @@ use clap::{Args, Subcommand};
 use f0_learning::store::{QuarantineFilter, Store};
 use serde_json::{Map, Value as Json};
 
+use super::format;
 use super::output::{self, number};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Import observations from a file of one JSON object a line, `-` for standard input
+    /// Import observations from a file with one JSON object per line; `-` for standard input
     Import { file: PathBuf },
-    /// Show what stands in quarantine, and why
+    /// List quarantined observations and their errors
     Quarantined {
         #[command(flatten)]
         filter: Filter,
-        /// At most so many
+        /// Largest number of entries
         #[arg(long, default_value_t = 20)]
         limit: usize,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Look again at what stands in quarantine, after a fix: what can be scored by now is
+    /// Score quarantined observations again after a fix
     Requeue {
         #[command(flatten)]
         filter: Filter,
-        /// Look at everything that stands there
+        /// Requeue all quarantined observations
         #[arg(long, conflicts_with_all = ["ids", "component", "field"])]
         all: bool,
     },
-    /// Show the latest observations
+    /// List the latest observations
     List {
         /// Only this component
         #[arg(long)]
         component: Option<String>,
-        /// At most so many
+        /// Largest number of entries
         #[arg(long, default_value_t = 20)]
         limit: usize,
         /// Print JSON
@@ -54,10 +55,10 @@ pub enum Command {
 pub struct Filter {
     /// Only these observations, by id
     ids: Vec<String>,
-    /// Only what this component sent
+    /// Only observations of this component
     #[arg(long)]
     component: Option<String>,
-    /// Only where this field is wrong
+    /// Only observations with an error in this field
     #[arg(long)]
     field: Option<String>,
 }
@@ -96,7 +97,7 @@ fn table(observations: &[Map<String, Json>]) -> comfy_table::Table {
             Some(Json::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), output::time);
+        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), format::time);
         table.add_row(vec![
             time.into(),
             text("component").into(),

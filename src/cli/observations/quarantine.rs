@@ -1,4 +1,4 @@
-//! What stands in quarantine: shown, and looked at again.
+//! Quarantined observations: listed and requeued.
 
 use anyhow::{Result, bail};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
@@ -6,9 +6,9 @@ use f0_learning::store::{QuarantineFilter, Store};
 use f0_learning_core::Clock;
 use firestore_kit::PageRequest;
 
-use crate::cli::output;
+use crate::cli::{format, output};
 
-/// Refusals that are printed one by one.
+/// Refusals that are printed individually.
 const SHOWN: usize = 20;
 
 pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: bool) -> Result<()> {
@@ -19,7 +19,7 @@ pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: b
     let mut table = output::table(&["since", "component", "reason", "id"]);
     for entry in &page.items {
         table.add_row(vec![
-            output::time(entry.ts),
+            format::time(entry.ts),
             entry.component.clone().unwrap_or_default(),
             entry.reason.clone(),
             entry.id.clone(),
@@ -27,7 +27,7 @@ pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: b
     }
     output::print(&table);
     if page.next.is_some() {
-        say!("there are more; raise --limit to see them");
+        say!("there are more: raise --limit to see them");
     }
     Ok(())
 }
@@ -35,7 +35,7 @@ pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: b
 pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Result<()> {
     let is_empty = filter.ids.is_empty() && filter.component.is_none() && filter.field.is_none();
     if is_empty && !all {
-        bail!("name observations, a --component or a --field to look at again, or say --all");
+        bail!("nothing to requeue: pass ids, --component, --field or --all");
     }
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let report = job.requeue(&filter, Clock::system().now()).await?;
@@ -46,10 +46,10 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
         say!("and {} more", report.refused.len() - SHOWN);
     }
     for id in report.gone.iter().take(SHOWN) {
-        say!("{id} no longer exists as an observation; its copy stays in quarantine");
+        say!("{id} stays in quarantine: it is no longer in ops_observations");
     }
     say!(
-        "{} requeued, {} of them scored now; {} stay in quarantine",
+        "{} requeued, {} of them scored; {} stay in quarantine",
         report.requeued,
         report.scored,
         report.refused.len() + report.gone.len()

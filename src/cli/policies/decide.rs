@@ -7,9 +7,10 @@ use f0_learning::store::Store;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
-use super::{Why, diff, in_force, require, told};
+use super::{active_version, diff, require};
+use crate::cli::changes::{self, ChangeOptions};
 
-/// Shows what would change, and asks.
+/// Shows the change and asks for confirmation.
 pub async fn activate(
     store: &Store,
     version: &PolicyKey,
@@ -19,22 +20,22 @@ pub async fn activate(
 ) -> Result<()> {
     if !yes {
         let draft = require(store, version).await?;
-        // What cannot be activated is refused without a question.
+        // A version that cannot be activated is refused without a question.
         if draft.status == PolicyStatus::Draft {
-            let active = in_force(store, &version.id).await?;
+            let active = active_version(store, &version.id).await?;
             diff::print(&active, &draft);
-            if !confirmed(&format!("activate {version} in place of {}?", active.version))? {
-                bail!("{version} was left as it is");
+            if !confirmed(&format!("activate {version} and replace {}?", active.version))? {
+                bail!("not confirmed: {version} stays a draft");
             }
         }
     }
-    told(store.activate(version, force, &intent).await)
+    changes::print(store.activate(version, force, &intent).await)
 }
 
 fn confirmed(question: &str) -> Result<bool> {
     let input = std::io::stdin();
     if !input.is_terminal() {
-        bail!("there is nobody to ask whether to {question} --yes goes on without asking");
+        bail!("stdin is not a terminal: pass --yes to confirm");
     }
     say_part!("{question} [y/N] ");
     std::io::stdout().flush()?;
@@ -43,14 +44,13 @@ fn confirmed(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// `ID` or `ID@VERSION`. It does not ask: whoever rolls back is in a hurry, and can roll back the
-/// rollback.
-pub async fn roll_back(store: &Store, policy: &str, why: Why) -> Result<()> {
-    let intent = why.intent();
+/// `ID` or `ID@VERSION`. A rollback needs no confirmation: it is urgent, and can be rolled back.
+pub async fn roll_back(store: &Store, policy: &str, change: ChangeOptions) -> Result<()> {
+    let intent = change.intent();
     if policy.contains('@') {
         let key: PolicyKey = policy.parse()?;
-        told(store.roll_back(&key.id, Some(&key.version), &intent).await)
+        changes::print(store.roll_back(&key.id, Some(&key.version), &intent).await)
     } else {
-        told(store.roll_back(policy, None, &intent).await)
+        changes::print(store.roll_back(policy, None, &intent).await)
     }
 }

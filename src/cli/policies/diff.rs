@@ -1,4 +1,4 @@
-//! `policies diff`: params side by side.
+//! `policies diff`: the params that differ between two versions.
 
 use anyhow::Result;
 use f0_learning::store::Store;
@@ -6,7 +6,7 @@ use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{ParamChange, PolicyKey, diff};
 use serde_json::{Value, json};
 
-use super::{in_force, require};
+use super::{active_version, require};
 use crate::cli::output::{self, number};
 
 /// From the active version to `version`, or from `version` to `other`.
@@ -18,7 +18,7 @@ pub async fn run(
 ) -> Result<()> {
     let (from, to) = match other {
         Some(other) => (require(store, version).await?, require(store, other).await?),
-        None => (in_force(store, &version.id).await?, require(store, version).await?),
+        None => (active_version(store, &version.id).await?, require(store, version).await?),
     };
     if json {
         let changes = diff(&from.params, &to.params);
@@ -32,7 +32,7 @@ pub async fn run(
 pub fn print(from: &Policy, to: &Policy) {
     let changes = diff(&from.params, &to.params);
     if changes.is_empty() {
-        say!("the params of {} and {} are the same", from.name(), to.name());
+        say!("{} and {} have the same params", from.name(), to.name());
         return;
     }
     let (from, to) = (from.name(), to.name());

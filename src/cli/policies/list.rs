@@ -6,6 +6,7 @@ use f0_learning::store::Store;
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 
+use crate::cli::format;
 use crate::cli::output::{self, number};
 
 pub async fn run(
@@ -39,7 +40,7 @@ pub async fn run(
             policy.id.into(),
             policy.version.to_string().into(),
             status.into(),
-            output::time(policy.created_at).into(),
+            format::time(policy.created_at).into(),
             policy.created_by.into(),
             number(policy.expected_gain.map_or(String::new(), |gain| format!("{gain:+.3}"))),
             notes.into(),
@@ -52,7 +53,7 @@ pub async fn run(
     Ok(())
 }
 
-/// The policies among all versions of some that have several active versions, or none.
+/// The policies that have several active versions or none. `all` holds all versions of each policy.
 pub fn irregular(all: &[Policy]) -> Vec<Irregularity> {
     let mut report = CheckReport::default();
     for policy in all {

@@ -7,15 +7,15 @@ use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::ArmInput;
 use serde_json::json;
 
-use crate::cli::output;
+use crate::cli::{format, output};
 
 pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
     let policy = super::require(store, key).await?;
     let Some(input) = store.decision(key).await? else {
         if policy.created_by == TUNER {
-            bail!("what {key} was decided from was not kept");
+            bail!("cannot replay {key}: the input of its decision was not kept");
         }
-        bail!("{key} was made by {}, not decided by {TUNER}", policy.created_by);
+        bail!("cannot replay {key}: it was created by {}, not by {TUNER}", policy.created_by);
     };
     let differences = replay(&policy, &input);
     if json {
@@ -25,8 +25,8 @@ pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
         )?;
     } else if differences.is_empty() {
         say!(
-            "{key} is the same to the last bit: decided at {} from {} arms, {} observations",
-            output::time(input.as_of),
+            "{key} is identical to the last bit: decided at {} from {} arms, {} observations",
+            format::time(input.as_of),
             input.weights.len(),
             input.arms.values().map(ArmInput::n).sum::<u64>(),
         );
@@ -35,7 +35,7 @@ pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
         None => Ok(()),
         Some(first) => {
             let more = differences.len() - 1;
-            bail!("{key} is not what its decision gives now: {first} ({more} more differences)")
+            bail!("the replayed decision differs from {key}: {first} ({more} more differences)")
         }
     }
 }

@@ -8,6 +8,7 @@ use f0_learning_core::effectiveness::{Activation, Earned, Effectiveness};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use serde_json::json;
 
+use crate::cli::format::{self, UNKNOWN};
 use crate::cli::output::{self, number};
 
 pub async fn run(store: &Store, text: &str, days: u32, json: bool) -> Result<()> {
@@ -28,18 +29,18 @@ async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
     say_part!("{}", describe(&policy)?);
     match earned {
         Some(earned) => say!("  earned     {}", sum(&earned)),
-        None => say!("  earned     no observation names this version"),
+        None => say!("  earned     no observations of this version"),
     }
     Ok(())
 }
 
 async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     if !(1..=MAX_EFFECT_DAYS).contains(&days) {
-        bail!("--days is {days}, must be 1 to {MAX_EFFECT_DAYS}");
+        bail!("invalid --days: expected 1 to {MAX_EFFECT_DAYS}, got {days}");
     }
     let standing = store.standing_policies(id).await?;
     if standing.is_empty() && store.recent_versions(id).await?.is_empty() {
-        bail!("there is no policy {id}; `policies list` shows those that there are");
+        bail!("unknown policy {id}: `policies list` shows all policies");
     }
     let effect = store.effectiveness(id, days, Clock::system().now()).await?;
     if json {
@@ -49,7 +50,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     for policy in &standing {
         say_part!("{}", describe(policy)?);
         if policy.status == PolicyStatus::Draft {
-            tell_stale(policy, &active);
+            print_stale(policy, &active);
         }
         say!();
     }
@@ -58,7 +59,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
         1 => {}
         _ => {
             let mut known = standing.clone();
-            // A policy without any active version or draft has versions all the same.
+            // A policy without an active version and without drafts may still have old versions.
             known.extend(store.recent_versions(id).await?.into_iter().take(1));
             known.dedup_by_key(|policy| policy.name());
             super::list::irregular(&known).iter().for_each(|it| eprintln!("warning: {it}"));
@@ -67,7 +68,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn tell_stale(draft: &Policy, active: &[&Policy]) {
+fn print_stale(draft: &Policy, active: &[&Policy]) {
     if let Some(parent) = &draft.parent_version
         && !active.iter().any(|policy| policy.version == *parent)
     {
@@ -75,22 +76,22 @@ fn tell_stale(draft: &Policy, active: &[&Policy]) {
     }
 }
 
-/// A version in words, with its params as they are stored.
+/// A version as text, with its evidence and params.
 pub fn describe(policy: &Policy) -> Result<String> {
     use std::fmt::Write as _;
     let mut text = String::new();
     writeln!(text, "{}  {}", policy.name(), policy.status.as_str())?;
     if let Some(why) = policy.pin_reason_text() {
-        let by = policy.pin.pinned_by.as_deref().unwrap_or("somebody");
+        let by = policy.pin.pinned_by.as_deref().unwrap_or(UNKNOWN);
         writeln!(text, "  pinned     by {by}: {why}")?;
     }
-    let created = output::time(policy.created_at);
+    let created = format::time(policy.created_at);
     writeln!(text, "  created    {created} by {}", policy.created_by)?;
     if let (Some(at), Some(by)) = (policy.activated_at, &policy.activated_by) {
-        writeln!(text, "  activated  {} by {by}", output::time(at))?;
+        writeln!(text, "  activated  {} by {by}", format::time(at))?;
     }
     if let (Some(at), Some(by)) = (policy.rejected_at, &policy.rejected_by) {
-        writeln!(text, "  rejected   {} by {by}", output::time(at))?;
+        writeln!(text, "  rejected   {} by {by}", format::time(at))?;
     }
     if let Some(parent) = &policy.parent_version {
         writeln!(text, "  parent     {parent}")?;
@@ -116,26 +117,26 @@ pub fn describe(policy: &Policy) -> Result<String> {
 
 fn sum(earned: &Earned) -> String {
     format!(
-        "{:.3} mean reward over {} observations ({:.0} actions), {:.1}% success, p95 {:.0} ms",
+        "mean reward {:.3}, success {:.1}%, p95 {:.0} ms; {} observations of {:.0} actions",
         earned.avg_reward,
+        earned.success_rate * 100.0,
+        earned.p95_latency,
         earned.n,
         earned.population,
-        earned.success_rate * 100.0,
-        earned.p95_latency
     )
 }
 
 fn print_effect(effect: &Effectiveness, days: u32) {
-    say!("in the last {days} days");
+    say!("effects in the last {days} days");
     say!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
     let automatic = effect.auto_activation_rate.map_or(String::new(), |rate| {
         format!(", {} of them automatically ({:.0}%)", effect.auto_activated, rate * 100.0)
     });
     say!("  activated  {}{automatic}", effect.activated);
-    say!("  rejected   {} by people, {} superseded", effect.rejected, effect.superseded);
+    say!("  rejected   {} by admins, {} superseded", effect.rejected, effect.superseded);
     say!("  by hand    {} overrides, {} rollbacks", effect.overrides, effect.rollbacks);
     if let Some(ms) = effect.median_decision_ms {
-        say!("  decided    half within {} of the proposal", output::duration(ms));
+        say!("  decided    within {} of the proposal (median)", format::duration(ms));
     }
     if !effect.activations.is_empty() {
         say!();
@@ -153,7 +154,7 @@ fn activations(all: &[Activation]) -> comfy_table::Table {
     let n = |earned: &Option<Earned>| number(earned.as_ref().map_or(0, |it| it.n));
     for it in all {
         table.add_row(vec![
-            output::time(it.ts).into(),
+            format::time(it.ts).into(),
             it.action.clone().into(),
             it.actor.clone().into(),
             it.version.to_string().into(),

@@ -1,7 +1,8 @@
-//! `simulate`: the whole loop in virtual time, on an embedded Firestore, against arms whose truth
-//! is known.
+//! `simulate`: the whole loop in virtual time, on an embedded Firestore, against arms with known
+//! true rewards.
 
-mod outcome;
+mod result;
+mod setup;
 mod svg;
 mod world;
 
@@ -12,24 +13,26 @@ use clap::Args;
 use f0_learning_core::simulation::{SCENARIOS, Scenario};
 
 use super::output;
-use world::{Setup, World};
+use setup::Setup;
+use world::World;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Which world; without one they are listed
+    /// The scenario to simulate; without it, all scenarios are listed
     scenario: Option<String>,
-    /// What chance is drawn from: the same seed gives the same simulation
+    /// Seed of the random numbers: the same seed gives the same simulation
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Days to simulate
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=365))]
     days: u32,
-    /// Arms; as many as the world usually has where it is left out
+    /// Number of arms; the default depends on the scenario
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=50))]
     arms: Option<u32>,
-    /// Actions an hour, over all arms
+    /// Actions per hour, over all arms
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     per_hour: u32,
-    /// Where to draw weights and bounds over time
+    /// Write a chart of weights and rewards over time to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Print JSON
@@ -44,7 +47,7 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let Some(scenario) = Scenario::named(name) else {
         let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
-        bail!("there is no scenario {name:?}; there are {names}");
+        bail!("unknown scenario {name:?}: expected one of {names}");
     };
     let setup = Setup {
         scenario,
@@ -53,31 +56,31 @@ pub async fn run(options: Options) -> Result<()> {
         arms: options.arms.map_or(scenario.arms, |arms| arms as usize),
         per_hour: options.per_hour,
     };
-    // The picture is asked for: that it cannot be written must not show after the work.
+    // A file that cannot be written must fail before the simulation, not after it.
     if let Some(path) = &options.svg {
         std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
     }
     let bar = output::progress(setup.hours.into(), "simulating");
-    let mut world = World::begin(&setup).await?;
+    let mut world = World::start(&setup).await?;
     for _ in 0..setup.hours {
         world.hour().await?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let outcome = world.end().await;
+    let result = world.end().await;
     if let Some(path) = &options.svg {
-        let drawn = svg::draw(&setup, &outcome);
+        let drawn = svg::draw(&setup, &result);
         std::fs::write(path, drawn).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if options.json {
-        return output::print_json(&outcome::json(&setup, &outcome));
+        return output::print_json(&result::json(&setup, &result));
     }
-    outcome::print(&setup, &outcome);
+    result::print(&setup, &result);
     Ok(())
 }
 
 fn list() {
-    let mut table = output::table(&["scenario", "arms", "what it is"]);
+    let mut table = output::table(&["scenario", "arms", "description"]);
     for scenario in SCENARIOS {
         let arms = scenario.arms.to_string();
         table.add_row([scenario.name.to_owned(), arms, scenario.about.to_owned()]);

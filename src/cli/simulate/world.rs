@@ -1,4 +1,4 @@
-//! The loop: components act, the jobs run each hour, and what was decided is in force in the next.
+//! The loop: components act, the jobs run each hour, and decisions are active from the next hour on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,9 @@ use f0_learning::jobs::tune::{TuneJob, TuneOutcome, TuneReport};
 use f0_learning::store::{OverrideParams, Store};
 use f0_learning_core::document::{FlagChanges, Policy};
 use f0_learning_core::intent::{Intent, Watching};
-use f0_learning_core::observation::Outcome as Ended;
-use f0_learning_core::policy::Params;
+use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::{Params, draw_index};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::simulation::Scenario;
 use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::{PolicyTuning, TuningConfig, arm_evidence};
 use firestore_kit::{Connection, MAX_BATCH};
@@ -25,38 +24,12 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{Hour, Outcome, Proposal};
+use super::result::{Hour, ProposalRecord, RunResult};
+use super::setup::Setup;
 
-/// Midnight, long before any clock that the machine may have.
+/// Midnight of a fixed day, so that a simulation does not depend on the wall clock.
 const START: i64 = 1_779_926_400_000;
 const POLICY: &str = "router-core";
-
-/// What is simulated.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    pub scenario: Scenario,
-    pub seed: u64,
-    pub hours: u32,
-    pub arms: usize,
-    pub per_hour: u32,
-}
-
-impl Setup {
-    pub fn arm(&self, index: usize) -> String {
-        format!("arm-{:0width$}", index + 1, width = if self.arms > 9 { 2 } else { 1 })
-    }
-
-    /// What each arm's mean reward is in an hour.
-    pub fn means(&self, hour: u32, rewards: &RewardConfig) -> Vec<f64> {
-        let hours = f64::from(self.hours);
-        (0..self.arms)
-            .map(|arm| {
-                let truth = self.scenario.truth(arm, self.arms, f64::from(hour) + 0.5, hours);
-                truth.reward(rewards)
-            })
-            .collect()
-    }
-}
 
 pub struct World {
     setup: Setup,
@@ -70,14 +43,16 @@ pub struct World {
     guard: GuardJob,
     rewards: RewardConfig,
     stop: CancellationToken,
-    /// Observations by the hour that they arrive in.
+    /// Observations by the hour of their arrival.
     under_way: BTreeMap<u32, Vec<Map<String, Value>>>,
+    /// The next hour to simulate.
+    hour: u32,
     active: Policy,
-    outcome: Outcome,
+    result: RunResult,
 }
 
 impl World {
-    pub async fn begin(setup: &Setup) -> Result<Self> {
+    pub async fn start(setup: &Setup) -> Result<Self> {
         let time = Arc::new(AtomicI64::new(START));
         let clock = time.clone();
         let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
@@ -96,16 +71,18 @@ impl World {
             rewards: store.reward_config().await?,
             stop: CancellationToken::new(),
             under_way: BTreeMap::new(),
+            hour: 0,
             active,
-            outcome: Outcome::default(),
+            result: RunResult::default(),
             server,
             store,
         })
     }
 
-    /// An hour of actions, and then a pass of each job.
+    /// Simulates an hour of actions, then runs a pass of each job.
     pub async fn hour(&mut self) -> Result<()> {
-        let hour = self.outcome.hours.len() as u32;
+        let hour = self.hour;
+        self.hour += 1;
         let weights = self.weights()?;
         self.act(hour, &weights);
         let now = START + i64::from(hour + 1) * HOUR_MS;
@@ -122,7 +99,7 @@ impl World {
             Some(input) => arm_evidence(&input).into_iter().map(|arm| arm.reward).collect(),
             None => vec![None; self.setup.arms],
         };
-        self.outcome.hours.push(Hour { weights, means, intervals });
+        self.result.hours.push(Hour { weights, means, intervals });
         self.decide(hour, now).await
     }
 
@@ -131,32 +108,34 @@ impl World {
             for (_, verdict) in verdicts {
                 let TuneOutcome::Activated { key, .. } = verdict else { continue };
                 let proposed = self.store.policy(&key).await?;
-                let proposed = proposed.ok_or_else(|| anyhow!("{key} is gone"))?;
+                let proposed =
+                    proposed.ok_or_else(|| anyhow!("cannot read {key}, which was activated"))?;
                 let (from, to) = (weights_of(&self.active)?, weights_of(&proposed)?);
                 let means = self.setup.means(hour + 1, &self.rewards);
                 let gain = means.iter().zip(to.iter().zip(&from));
                 let gain = gain.map(|(mean, (to, from))| mean * (to - from)).sum();
                 let expected = proposed.expected_gain.unwrap_or_default();
-                self.outcome.proposals.push(Proposal { hour, gain, expected });
+                self.result.proposals.push(ProposalRecord { hour, gain, expected });
             }
         }
         let report = self.guard.pass(now).await?;
-        self.outcome.rolled_back += report.rolled_back();
+        self.result.rolled_back += report.rolled_back();
         let active = self.store.active_policies().await?.pop();
         self.active = active.ok_or_else(|| anyhow!("no version is active"))?;
         Ok(())
     }
 
-    /// Draws the actions of an hour, each of an arm by its weight.
+    /// Simulates the actions of an hour; each draws its arm by weight.
     fn act(&mut self, hour: u32, weights: &[f64]) {
         let Setup { scenario, per_hour, arms, hours, .. } = self.setup;
         let version = self.active.name();
         for n in 0..per_hour {
-            let arm = pick(weights, self.random.random());
+            let drawn = draw_index(weights.iter().copied(), self.random.random());
+            let arm = drawn.unwrap_or_default();
             let at = f64::from(hour) + f64::from(n) / f64::from(per_hour);
             let action = scenario.truth(arm, arms, at, f64::from(hours)).act(&mut self.random);
             let rate = match action.outcome {
-                Ended::Success => scenario.success_rate,
+                Outcome::Success => scenario.success_rate,
                 _ => 1.0,
             };
             if self.random.random::<f64>() >= rate {
@@ -169,7 +148,7 @@ impl World {
             };
             let document = json!({
                 "id": format!("{hour:05}-{n:06}"),
-                "ts": START + (at * HOUR_MS as f64) as i64,
+                "ts": START + ms(at),
                 "component": format!("router:{}", self.setup.arm(arm)),
                 "outcome": action.outcome,
                 "durationMs": action.duration_ms,
@@ -187,20 +166,20 @@ impl World {
         weights_of(&self.active)
     }
 
-    pub async fn end(self) -> Outcome {
+    pub async fn end(self) -> RunResult {
         self.server.shutdown().await;
-        self.outcome
+        self.result
     }
 }
 
-/// Equal weights for all arms, and the jobs allowed to activate what they draft.
+/// Equal weights for all arms, and automatic activation of drafts.
 async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     store.seed(START).await?;
     let usual = TuningConfig::default();
     let router = usual.policies.get(POLICY).cloned().unwrap_or_default();
     let tuning = PolicyTuning {
-        // Half of the traffic at most goes where nothing is to be won.
-        exploration_floor: router.exploration_floor.min(0.5 / setup.arms as f64),
+        // At most half of the traffic goes to arms that are known to be worse.
+        exploration_floor: router.exploration_floor.min(0.5 * setup.equal_weight()),
         max_auto_activations_per_day: 24,
         min_sample_rate: setup.scenario.success_rate,
         ..router
@@ -210,7 +189,7 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     let intent = Intent::new("simulation", START).watched(Watching::Off);
     let changes = FlagChanges { enabled: Some(true), auto_activate_policies: Some(true) };
     store.set_flags(changes, &intent).await?;
-    let equal = 1.0 / setup.arms as f64;
+    let equal = setup.equal_weight();
     let weights = (0..setup.arms).map(|arm| (setup.arm(arm), equal)).collect();
     let params = OverrideParams::Whole(Params::default().with_model_weights(&weights));
     store.override_policy(POLICY, &params, None, &intent).await?;
@@ -218,19 +197,14 @@ async fn set_up(store: &Store, setup: &Setup) -> Result<Policy> {
     active.ok_or_else(|| anyhow!("no version is active"))
 }
 
-/// In the order of the arms' names, which is that of their numbers.
+/// Hours in milliseconds.
+#[expect(clippy::cast_possible_truncation, reason = "at most a year")]
+fn ms(hours: f64) -> i64 {
+    (hours * 3_600_000.0) as i64
+}
+
+/// In the order of the arms' names, which is the order of their numbers.
 fn weights_of(policy: &Policy) -> Result<Vec<f64>> {
     let weights = policy.params.model_weights()?;
     Ok(weights.unwrap_or_default().into_values().collect())
-}
-
-fn pick(weights: &[f64], draw: f64) -> usize {
-    let mut left = draw;
-    for (arm, weight) in weights.iter().enumerate() {
-        left -= weight;
-        if left < 0.0 {
-            return arm;
-        }
-    }
-    weights.len().saturating_sub(1)
 }

@@ -16,13 +16,12 @@ use f0_learning_core::intent::MAX_ACTOR_CHARS;
 const KEYS_URL: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
 
-/// How far clocks may be apart.
+/// Accepted clock skew.
 const SKEW_S: i64 = 60;
 /// Google's keys come with a lifetime of some hours; it is believed within these bounds.
 const MIN_KEPT_S: i64 = 60;
 const MAX_KEPT_S: i64 = 24 * 3_600;
-/// A `kid` that is unknown may be that of a new key; but whoever makes up names must not make us
-/// fetch for each of them.
+/// An unknown `kid` may belong to a new key, but invented ones must not cause a fetch each.
 const REFETCH_S: i64 = 60;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A key set is a few kilobytes.
@@ -79,13 +78,13 @@ impl Firebase {
     pub(super) async fn identify(&self, token: &str, now_ms: i64) -> Result<Caller, Refused> {
         let now = now_ms / 1_000;
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Refused::Unknown("it is too long"));
+            return Err(Refused::Unknown("too long"));
         }
-        let header = decode_header(token).map_err(|_| Refused::Unknown("it is no JWT"))?;
+        let header = decode_header(token).map_err(|_| Refused::Unknown("not a JWT"))?;
         if header.alg != Algorithm::RS256 {
-            return Err(Refused::Unknown("its algorithm is not RS256"));
+            return Err(Refused::Unknown("algorithm is not RS256"));
         }
-        let kid = header.kid.ok_or(Refused::Unknown("it names no key"))?;
+        let kid = header.kid.ok_or(Refused::Unknown("no key id"))?;
         let key = self.key(&kid, now).await?;
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[&self.project]);
@@ -94,11 +93,11 @@ impl Firebase {
         // Times are checked below, by our own clock.
         validation.validate_exp = false;
         let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|_| Refused::Unknown("its signature, issuer or audience is wrong"))?
+            .map_err(|_| Refused::Unknown("wrong signature, issuer or audience"))?
             .claims;
         check_times(&claims, now)?;
         if claims.sub.is_empty() || claims.sub.chars().count() > MAX_ACTOR_CHARS {
-            return Err(Refused::Unknown("its subject is empty or too long"));
+            return Err(Refused::Unknown("subject empty or too long"));
         }
         let role = match claims.role.as_deref() {
             Some("admin") => Role::Admin,
@@ -108,7 +107,7 @@ impl Firebase {
         Ok(Caller { actor: claims.sub, actor_name: None, role })
     }
 
-    /// One caller fetches; the others wait for what it brings.
+    /// One caller fetches the keys; the others wait for the result.
     async fn key(&self, kid: &str, now: i64) -> Result<DecodingKey, Refused> {
         let mut kept = self.keys.lock().await;
         let fresh = kept.as_ref().filter(|keys| now < keys.expires_s);
@@ -118,22 +117,26 @@ impl Firebase {
             *kept = Some(self.fetch(now).await.map_err(Refused::Undecided)?);
         }
         let found = kept.as_ref().and_then(|keys| keys.set.find(kid));
-        let found = found.ok_or(Refused::Unknown("its key is not one of the issuer's"))?;
-        DecodingKey::from_jwk(found).map_err(|_| Refused::Unknown("its key cannot be used"))
+        let found = found.ok_or(Refused::Unknown("unknown key id"))?;
+        DecodingKey::from_jwk(found).map_err(|_| Refused::Unknown("unusable key"))
     }
 
     async fn fetch(&self, now: i64) -> Result<Keys, String> {
-        let failed = |error: reqwest::Error| format!("fetching {}: {error}", self.keys_url);
+        let failed = |error: reqwest::Error| format!("cannot fetch {}: {error}", self.keys_url);
         let answer = self.client.get(&self.keys_url).send().await.map_err(failed)?;
         let answer = answer.error_for_status().map_err(failed)?;
         let lifetime = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
         let lifetime = lifetime.and_then(max_age).unwrap_or(MIN_KEPT_S);
         let body = answer.bytes().await.map_err(failed)?;
         if body.len() > MAX_KEYS_BYTES {
-            return Err(format!("{} answered {} bytes", self.keys_url, body.len()));
+            return Err(format!(
+                "{} returned {} bytes, expected at most {MAX_KEYS_BYTES}",
+                self.keys_url,
+                body.len()
+            ));
         }
         let set = serde_json::from_slice(&body)
-            .map_err(|error| format!("{} answered no key set: {error}", self.keys_url))?;
+            .map_err(|error| format!("{} returned an invalid key set: {error}", self.keys_url))?;
         let expires_s = now + lifetime.clamp(MIN_KEPT_S, MAX_KEPT_S);
         Ok(Keys { set, fetched_s: now, expires_s })
     }
@@ -141,11 +144,11 @@ impl Firebase {
 
 fn check_times(claims: &Claims, now: i64) -> Result<(), Refused> {
     if claims.exp.saturating_add(SKEW_S) <= now {
-        return Err(Refused::Unknown("it has expired"));
+        return Err(Refused::Unknown("expired"));
     }
-    let begun = claims.iat.max(claims.auth_time.unwrap_or(claims.iat));
-    if begun > now.saturating_add(SKEW_S) {
-        return Err(Refused::Unknown("it is from the future"));
+    let issued = claims.iat.max(claims.auth_time.unwrap_or(claims.iat));
+    if issued > now.saturating_add(SKEW_S) {
+        return Err(Refused::Unknown("issued in the future"));
     }
     Ok(())
 }
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_believed_within_the_skew() {
+    fn times_are_accepted_within_the_skew() {
         let now = 1_000_000;
         assert!(check_times(&claims(now + 1, now, Some(now)), now).is_ok());
         assert!(check_times(&claims(now - SKEW_S + 1, now - 99, None), now).is_ok());

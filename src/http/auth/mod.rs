@@ -1,5 +1,5 @@
-//! Who is calling. A handler that takes an [`Admin`] or a [`Reader`] cannot be reached without
-//! the role; why a credential was refused is for the log, never for the caller.
+//! Authentication and roles. A handler that takes an [`Admin`] or a [`Reader`] cannot be reached
+//! without the role. The reason why a credential was refused is logged, never sent to the caller.
 
 mod firebase;
 pub mod rs256;
@@ -23,10 +23,10 @@ pub use throttle::Throttle;
 /// Shorter tokens are refused at start-up: 32 random characters of an alphabet of 16 are 128 bits.
 pub const MIN_TOKEN_BYTES: usize = 32;
 
-/// The actor of whoever holds the static token.
+/// The actor of requests with the static token.
 const ADMIN_TOKEN_ACTOR: &str = "admin-token";
 
-/// What callers may prove themselves by.
+/// The credentials that are accepted.
 #[derive(Debug)]
 pub struct Credentials {
     admin_token: Option<AdminToken>,
@@ -36,20 +36,20 @@ pub struct Credentials {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CredentialsError {
     #[error(
-        "ADMIN_TOKEN is {bytes} bytes long, must be at least {MIN_TOKEN_BYTES}: generate one with \
-         `openssl rand -hex 32`"
+        "invalid ADMIN_TOKEN: expected at least {MIN_TOKEN_BYTES} bytes, got {bytes}; generate one \
+         with `openssl rand -hex 32`"
     )]
     ShortToken { bytes: usize },
-    #[error("ADMIN_TOKEN holds a character that no HTTP header can carry")]
+    #[error("invalid ADMIN_TOKEN: expected visible ASCII characters")]
     TokenCharacter,
-    #[error("FIREBASE_PROJECT_ID is {0:?}, which is no project's id")]
+    #[error("invalid FIREBASE_PROJECT_ID {0:?}: expected letters, digits and hyphens")]
     Project(String),
-    #[error("the client that fetches Firebase's keys could not be set up: {0}")]
+    #[error("cannot create the client that fetches Firebase's keys: {0}")]
     Client(String),
 }
 
 impl Credentials {
-    /// From `ADMIN_TOKEN`, `FIREBASE_PROJECT_ID` and `FIREBASE_JWKS_URL`; `None` where none is set.
+    /// From `ADMIN_TOKEN`, `FIREBASE_PROJECT_ID` and `FIREBASE_JWKS_URL`; `None` if none is set.
     pub fn from_env(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, CredentialsError> {
@@ -76,7 +76,7 @@ impl Credentials {
         }
         match &self.firebase {
             Some(firebase) => firebase.identify(bearer, now).await,
-            None => Err(Refused::Unknown("it is not ADMIN_TOKEN")),
+            None => Err(Refused::Unknown("not equal to ADMIN_TOKEN")),
         }
     }
 }
@@ -114,7 +114,16 @@ pub enum Role {
     Admin,
 }
 
-/// Somebody who has proven who they are.
+/// Where the address of a client is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// The peer of the connection. `X-Forwarded-For` is ignored: clients can forge it.
+    Peer,
+    /// The last entry of `X-Forwarded-For`, which the front end of Cloud Run appends.
+    Forwarded,
+}
+
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub actor: String,
@@ -122,13 +131,13 @@ pub struct Caller {
     role: Role,
 }
 
-/// Why somebody has not; the text is for the log.
+/// Why a caller is not authenticated; the text is for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     Unknown(&'static str),
-    /// Proven, but without a role here.
+    /// Authenticated, but without a role.
     NoRole,
-    /// The keys to tell by could not be fetched.
+    /// The keys that verify tokens cannot be fetched.
     Undecided(String),
 }
 
@@ -156,8 +165,7 @@ impl FromRequestParts<Arc<Api>> for Reader {
     }
 }
 
-/// A valid credential is never refused for the failures of others; failing ones run into the
-/// throttle of their address.
+/// A valid credential is never throttled; failures are throttled by address.
 async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem> {
     let now = api.clock.now();
     let refused = match identify(parts, api, now).await {
@@ -166,11 +174,11 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
         Err(refused) => refused,
     };
     if let Refused::Undecided(why) = &refused {
-        tracing::error!(why, "nobody's token can be checked");
-        let detail = "tokens cannot be checked at the moment; try again";
+        tracing::error!(why, "cannot check tokens");
+        let detail = "tokens cannot be checked at the moment; try again later";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5));
     }
-    let address = address_of(parts);
+    let address = address_of(parts, api.client_address);
     api.health.metrics().credentials_refused();
     tracing::info!(%address, ?refused, "a credential was refused");
     if let Some(seconds) = api.throttle.failed(address, now) {
@@ -181,46 +189,45 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
         Refused::NoRole => forbidden(),
         _ => Problem::new(
             StatusCode::UNAUTHORIZED,
-            "a valid credential is required: `Authorization: Bearer` with a token",
+            "no valid credential: send `Authorization: Bearer` with a token",
         ),
     })
 }
 
 fn forbidden() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "the credential does not carry the role that this takes")
+    Problem::new(StatusCode::FORBIDDEN, "the credential lacks the required role")
 }
 
 async fn identify(parts: &Parts, api: &Api, now: i64) -> Result<Caller, Refused> {
     let value = parts.headers.get(header::AUTHORIZATION);
-    let text = value.ok_or(Refused::Unknown("there is none"))?.to_str();
-    let text = text.map_err(|_| Refused::Unknown("it is no text"))?;
-    let (scheme, token) = text.split_once(' ').ok_or(Refused::Unknown("it is no bearer token"))?;
+    let text = value.ok_or(Refused::Unknown("no credential"))?.to_str();
+    let text = text.map_err(|_| Refused::Unknown("not text"))?;
+    let (scheme, token) = text.split_once(' ').ok_or(Refused::Unknown("not a bearer token"))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refused::Unknown("it is no bearer token"));
+        return Err(Refused::Unknown("not a bearer token"));
     }
     let credentials = api.credentials.as_ref();
     let credentials = credentials.ok_or(Refused::Unknown("no credential is configured"))?;
     credentials.identify(token.trim(), now).await
 }
 
-/// The static token names nobody; whoever holds it may say who they are, beside it.
+/// The static token identifies no person, so its holder may add a name.
 fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
     let Some(value) = parts.headers.get("x-actor") else { return Ok(caller) };
     if caller.actor != ADMIN_TOKEN_ACTOR {
         return Ok(caller);
     }
     let name = std::str::from_utf8(value.as_bytes());
-    let name = name.map_err(|_| Problem::bad_request("X-Actor is not UTF-8"))?.trim();
+    let name = name.map_err(|_| Problem::bad_request("invalid X-Actor: expected UTF-8"))?.trim();
     if name.chars().any(char::is_control) {
-        return Err(Problem::bad_request("X-Actor holds a control character"));
+        return Err(Problem::bad_request("invalid X-Actor: expected no control characters"));
     }
     Ok(Caller { actor_name: (!name.is_empty()).then(|| name.to_owned()), ..caller })
 }
 
-/// Whom to count failures against. Behind Cloud Run every connection is from its front end, which
-/// appends the client's address to `X-Forwarded-For`; elsewhere anybody could write that header.
-fn address_of(parts: &Parts) -> IpAddr {
-    if std::env::var_os("K_SERVICE").is_some()
+/// The address that failures are counted for.
+fn address_of(parts: &Parts, client_address: ClientAddress) -> IpAddr {
+    if client_address == ClientAddress::Forwarded
         && let Some(value) = parts.headers.get_all("x-forwarded-for").iter().next_back()
         && let Ok(text) = value.to_str()
         && let Some(last) = text.rsplit(',').next()

@@ -1,15 +1,15 @@
-//! How many failed credentials an address may present: a bucket of tokens each, which refills.
+//! Limits failed credentials per address, by a token bucket each.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Failures in a row that are answered plainly: somebody with a stale token tries a few times.
+/// Failures in a row that are not throttled: a client with a stale token tries a few times.
 const BURST: u32 = 10;
-/// From then on one in so many milliseconds: slow enough to make guessing and log flooding dull.
+/// From then on one failure per this many milliseconds, against guessing and log flooding.
 const REFILL_MS: i64 = 6_000;
-/// Addresses kept in mind. Past this those that have long been quiet are forgotten, and if none
-/// has, newcomers share one bucket.
+/// Addresses kept in memory. Beyond this, quiet addresses are removed; if there are none, new
+/// addresses share one bucket.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// Per address, when its bucket would be full again.
@@ -17,8 +17,8 @@ const MAX_ADDRESSES: usize = 10_000;
 pub struct Throttle(Mutex<HashMap<Option<IpAddr>, i64>>);
 
 impl Throttle {
-    /// Notes a failure at `now` (epoch milliseconds). `Some` is for how many seconds the address
-    /// is to stay away.
+    /// Records a failure at `now` (epoch milliseconds). `Some` is the number of seconds after which
+    /// the address may try again.
     pub fn failed(&self, address: IpAddr, now: i64) -> Option<u32> {
         let mut full_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = Some(address);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_then_one_at_a_time() {
+    fn failures_are_throttled_after_a_burst() {
         let throttle = Throttle::default();
         for _ in 0..BURST {
             assert_eq!(throttle.failed(address(1), 1_000), None);
@@ -60,9 +60,10 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_whatever_comes() {
+    fn memory_is_bounded() {
         let throttle = Throttle::default();
-        for n in 0..(MAX_ADDRESSES as u32 + 500) {
+        let addresses = u32::try_from(MAX_ADDRESSES).unwrap() + 500;
+        for n in 0..addresses {
             throttle.failed(IpAddr::from(n.to_be_bytes()), 1_000);
         }
         assert!(throttle.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);

@@ -1,5 +1,4 @@
-//! `/ops/experiments…`: drafts that are tested against the active version, and activations that
-//! are watched.
+//! `/ops/experiments…`: A/B tests of drafts against the active version, and watches of activations.
 #![expect(unused_qualifications, reason = "the code that utoipa generates has them")]
 
 use std::sync::Arc;
@@ -10,30 +9,30 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::{ChangeView, answer, change, key};
-use super::{ChangeHeaders, Key, List, PolicyId, SemanticVersion};
+use super::transitions::{answer, change, key};
+use super::{ChangeHeaders, Key, List, PolicyId, SemanticVersion, check_id};
 use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::{Body, Params, Segments};
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
+use crate::http::views::experiments::{Experiment, ExperimentView, Metric};
+use crate::http::views::policies::ActivationRecord;
+use crate::http::views::records::ChangeView;
 use crate::jobs::guard::evaluate;
-use crate::jobs::guard::history::{ActivationRecord, history};
+use crate::jobs::guard::history::history;
 use crate::store::{ExperimentRequest, Store};
-use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{Comparison, Metric};
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::PolicyKey;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExperimentParams {
-    /// Only this policy's.
+    /// Only experiments of this policy.
     #[param(value_type = Option<PolicyId>, nullable = false)]
     policy: Option<String>,
 }
 
-/// The latest 200, newest first.
+/// The latest 200 experiments, newest first.
 #[utoipa::path(
     get, path = "/ops/experiments", tag = "experiments", params(ExperimentParams),
     responses(
@@ -50,17 +49,7 @@ pub async fn list(
         check_id(policy)?;
     }
     let items = store.experiments(params.policy.as_deref()).await?;
-    Ok(Json(List { items, next_cursor: None }))
-}
-
-/// An experiment, and what is known by now.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExperimentView {
-    experiment: Experiment,
-    /// Of one that goes on, as of now; of one that ended, what it ended on, where that is on record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    comparison: Option<Comparison>,
+    Ok(Json(List::whole(items)))
 }
 
 /// One experiment.
@@ -80,7 +69,7 @@ pub async fn show(
 ) -> Result<Json<ExperimentView>, Problem> {
     let Some(experiment) = store.experiment(&id).await? else {
         let shown: String = id.chars().take(100).collect();
-        let detail = format!("there is no experiment {shown:?}; GET /ops/experiments lists them");
+        let detail = format!("unknown experiment {shown:?}: GET /ops/experiments lists the latest");
         return Err(Problem::new(axum::http::StatusCode::NOT_FOUND, detail));
     };
     let comparison = match experiment.open {
@@ -90,10 +79,11 @@ pub async fn show(
         }
         false => experiment.comparison.clone(),
     };
-    Ok(Json(ExperimentView { experiment, comparison }))
+    let comparison = comparison.map(Into::into);
+    Ok(Json(ExperimentView { experiment: experiment.into(), comparison }))
 }
 
-/// What each activation promised, and what came of it; the latest 20, newest first.
+/// The latest 20 activations, newest first: the promised gain and the measured effect of each.
 #[utoipa::path(
     get, path = "/ops/policies/{id}/history", tag = "policies",
     params(("id" = String, Path, description = "The policy's id", example = "router-core")),
@@ -110,11 +100,7 @@ pub async fn policy_history(
 ) -> Result<Json<List<ActivationRecord>>, Problem> {
     check_id(&id)?;
     let items = history(&store, &id, api.clock.now()).await?;
-    Ok(Json(List { items, next_cursor: None }))
-}
-
-fn check_id(id: &str) -> Result<(), Problem> {
-    PolicyKey::check_id(id).map_err(|error| Problem::bad_request(format!("{id:?}: {error}")))
+    Ok(Json(List::whole(items)))
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -122,14 +108,14 @@ fn check_id(id: &str) -> Result<(), Problem> {
 pub struct StartRequest {
     #[schema(value_type = PolicyId)]
     id: String,
-    /// The draft that is to be tested.
+    /// The draft to test.
     #[schema(value_type = SemanticVersion)]
     version: Version,
-    /// What it is to do better at; the reward where it is left out.
+    /// The metric that the draft is to improve, by default the reward.
     #[serde(default)]
     metric: Metric,
-    /// The smallest gain that is worth having, in units of the metric. This and the following are
-    /// as `config/tuning` has them where they are left out; on `costUsd` it must be given.
+    /// The smallest gain that matters, in units of the metric; required for `costUsd`. The default
+    /// of this and of the following fields is in `config/tuning`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     min_effect: Option<f64>,
@@ -137,15 +123,15 @@ pub struct StartRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1_000_000_000_000u64)]
     min_samples: Option<u64>,
-    /// How long a stage lasts at least.
+    /// The shortest duration of a stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 4_294_967_295u32)]
     stage_minutes: Option<u32>,
-    /// How long it lasts at most.
+    /// The longest duration of the experiment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 365)]
     max_days: Option<u32>,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -154,7 +140,7 @@ pub struct StartRequest {
 impl StartRequest {
     fn asked(&self) -> ExperimentRequest {
         ExperimentRequest {
-            metric: self.metric,
+            metric: self.metric.into(),
             min_effect: self.min_effect,
             min_samples: self.min_samples,
             stage_minutes: self.stage_minutes,
@@ -169,14 +155,14 @@ pub struct StopRequest {
     /// The experiment's id.
     #[schema(min_length = 1, max_length = 100)]
     experiment: String,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
 }
 
 change! {
-    /// Gives a draft a share of the units.
+    /// Starts an A/B test: the draft gets a share of the units.
     start, "/ops/experiments/start", StartRequest,
     |store, asked, intent| {
         let candidate = key(&asked.id, &asked.version)?;
@@ -186,8 +172,8 @@ change! {
 }
 
 change! {
-    /// Ends an experiment: the candidate of a test stays a draft, an activation that was watched
-    /// stays.
+    /// Stops an experiment. The candidate of an A/B test stays a draft; a watched version stays
+    /// active.
     stop, "/ops/experiments/stop", StopRequest,
     |store, asked, intent| store.stop_experiment(&asked.experiment, &intent)
 }

@@ -1,4 +1,4 @@
-//! `/ops`: one file for each thing that is asked for.
+//! `/ops`: one file for each kind of resource.
 
 pub mod experiments;
 pub mod flags;
@@ -8,15 +8,17 @@ pub mod transitions;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::auth::Caller;
 use super::problem::Problem;
+use super::views::same_variants;
 use f0_learning_core::hash::Fingerprint;
-use f0_learning_core::intent::{IdempotencyKey, Intent, MAX_KEY_CHARS, Watching};
+use f0_learning_core::intent::{self, IdempotencyKey, Intent, MAX_KEY_CHARS};
+use f0_learning_core::policy::PolicyKey;
 use firestore_kit::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 
 /// A page of a list.
@@ -24,13 +26,18 @@ use firestore_kit::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 #[serde(rename_all = "camelCase")]
 pub struct List<T> {
     items: Vec<T>,
-    /// Give it as `cursor` to get the next page; absent on the last.
+    /// Pass it as `cursor` to get the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
 impl<T> List<T> {
+    /// A list that has only one page.
+    fn whole(items: Vec<impl Into<T>>) -> Self {
+        Self { items: items.into_iter().map(Into::into).collect(), next_cursor: None }
+    }
+
     fn of<U>(page: Page<U>, shape: impl Fn(U) -> T) -> Self {
         Self {
             items: page.items.into_iter().map(shape).collect(),
@@ -39,20 +46,27 @@ impl<T> List<T> {
     }
 }
 
+/// `limit` and `cursor` of a request for a page.
 fn page(limit: Option<u64>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
     let limit = usize::try_from(limit.unwrap_or(DEFAULT_PAGE as u64)).unwrap_or(usize::MAX);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit is {limit}, must be 1 to {MAX_PAGE}")));
+        let detail = format!("invalid limit: expected 1 to {MAX_PAGE}, got {limit}");
+        return Err(Problem::bad_request(detail));
     }
     let after = cursor.map(str::parse).transpose();
     let after = after.map_err(|error| Problem::bad_request(format!("{error}")))?;
     Ok(PageRequest { limit, after })
 }
 
-/// A policy's id: no more than 200 letters, digits, `.`, `_` and `-`, beginning with no dot.
+fn check_id(id: &str) -> Result<(), Problem> {
+    PolicyKey::check_id(id)
+        .map_err(|error| Problem::bad_request(format!("invalid id {id:?}: {error}")))
+}
+
+/// A policy's id: at most 200 letters, digits, `.`, `_` and `-`, not starting with a dot.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$", example = "router-core")]
-#[expect(dead_code, reason = "a schema; policies are named by checked strings")]
+#[expect(dead_code, reason = "a schema; handlers take a string and check it")]
 pub struct PolicyId(String);
 
 /// A semantic version (semver.org).
@@ -63,16 +77,27 @@ pub struct PolicyId(String);
     pattern = "^(0|[1-9][0-9]{0,17})\\.(0|[1-9][0-9]{0,17})\\.(0|[1-9][0-9]{0,17})(-(0|[1-9][0-9]{0,17}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(\\.(0|[1-9][0-9]{0,17}|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\\+[0-9a-zA-Z-]+(\\.[0-9a-zA-Z-]+)*)?$",
     example = "1.0.2",
 )]
-#[expect(dead_code, reason = "a schema; versions are parsed ones")]
+#[expect(dead_code, reason = "a schema; handlers take a parsed version")]
 pub struct SemanticVersion(String);
+
+/// Whether an activation is watched, and rolled back if it proves to be worse.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Watching {
+    #[default]
+    On,
+    Off,
+}
+
+same_variants!(Watching => intent::Watching { On, Off });
 
 /// The headers of a change, for the description; [`Key`] and the credential read them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "its fields describe headers that extractors read")]
 pub struct ChangeHeaders {
-    /// Carries the request out once, however often it is sent. White space around it is not part of
-    /// it, as with every header.
+    /// Requests with the same key are carried out once. White space around the key is ignored, as
+    /// in every header.
     #[param(
         rename = "Idempotency-Key",
         nullable = false,
@@ -81,7 +106,7 @@ pub struct ChangeHeaders {
         pattern = "^[!-~]+[ \\t]*$"
     )]
     idempotency_key: Option<String>,
-    /// A name to record beside the actor of the static token.
+    /// A name to record in addition to the actor of the static token.
     #[param(
         rename = "X-Actor",
         nullable = false,
@@ -104,7 +129,7 @@ impl FromRequestParts<Arc<Api>> for Key {
         let is_visible = key.iter().all(u8::is_ascii_graphic);
         if !is_visible || !(1..=MAX_KEY_CHARS).contains(&key.len()) {
             return Err(Problem::bad_request(format!(
-                "Idempotency-Key must be 1 to {MAX_KEY_CHARS} visible ASCII characters"
+                "invalid Idempotency-Key: expected 1 to {MAX_KEY_CHARS} visible ASCII characters"
             )));
         }
         Ok(Self(Some(String::from_utf8_lossy(key).into_owned())))
@@ -112,7 +137,7 @@ impl FromRequestParts<Arc<Api>> for Key {
 }
 
 impl Key {
-    /// Who asks for `request`, and why.
+    /// The intent of the caller of `request`.
     fn intent(
         self,
         caller: Caller,
@@ -127,6 +152,6 @@ impl Key {
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;
-        Intent { actor, actor_name, reason, key, watching: Watching::On, now }
+        Intent { actor, actor_name, reason, key, watching: intent::Watching::On, now }
     }
 }

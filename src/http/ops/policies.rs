@@ -1,24 +1,23 @@
-//! `GET /ops/policies…`: versions, what they changed, and what came of it.
+//! `GET /ops/policies…`: versions, their differences and their effects.
 #![expect(unused_qualifications, reason = "the code that utoipa generates has them")]
 
 use axum::Json;
 use axum::http::StatusCode;
-use semver::Version;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use axum::extract::State;
 
-use super::{List, page};
+use super::{List, check_id, page};
 use crate::http::Api;
 use crate::http::auth::Reader;
 use crate::http::extract::{Params, Segments};
 use crate::http::problem::{Problem, ReadProblems};
+use crate::http::views::policies::{DiffView, Policy, PolicyStatus, PolicyView, VersionView};
 use crate::store::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, PolicyFilter, Store};
-use f0_learning_core::document::Policy;
-use f0_learning_core::effectiveness::{Earned, Effectiveness};
-use f0_learning_core::policy::{ParamChange, PolicyKey, PolicyStatus, diff};
+use f0_learning_core::policy::{PolicyKey, diff};
+use f0_learning_core::{document, policy};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -26,12 +25,12 @@ use f0_learning_core::policy::{ParamChange, PolicyKey, PolicyStatus, diff};
 pub struct ListParams {
     /// Only versions of this policy.
     id: Option<String>,
-    /// Only versions in this state.
+    /// Only versions with this status.
     status: Option<PolicyStatus>,
-    /// At most so many items; 50 where it is left out.
+    /// The largest number of items, by default 50.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u64>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -49,42 +48,20 @@ pub async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<List<Policy>>, Problem> {
     let page = page(params.limit, params.cursor.as_deref())?;
-    let filter = PolicyFilter { id: params.id, status: params.status };
-    Ok(Json(List::of(store.policies_page(&filter, &page).await?, |policy| policy)))
-}
-
-/// A policy as it stands.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PolicyView {
-    id: String,
-    /// The version in force; absent where none is active.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    active: Option<Policy>,
-    /// More active versions than one, which `POST /ops/policies/repair` mends.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
-    also_active: Vec<Version>,
-    pinned: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pin_reason: Option<String>,
-    /// What awaits a decision.
-    drafts: Vec<Policy>,
-    effectiveness: Effectiveness,
+    let filter = PolicyFilter { id: params.id, status: params.status.map(Into::into) };
+    Ok(Json(List::of(store.policies_page(&filter, &page).await?, Policy::from)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ShowParams {
-    /// Over how many days to tell what came of proposals; 30 where it is left out.
+    /// The number of days that the effects of proposals are shown for, by default 30.
     #[param(minimum = 1, maximum = 365)]
     days: Option<u32>,
 }
 
-/// The version in force, what awaits a decision, and what came of earlier ones.
+/// The active version, the drafts that await a decision, and the effects of earlier proposals.
 #[utoipa::path(
     get, path = "/ops/policies/{id}", tag = "policies", params(
         ("id" = String, Path, description = "The policy's id", example = "router-core"),
@@ -104,7 +81,7 @@ pub async fn show(
 ) -> Result<Json<PolicyView>, Problem> {
     let days = params.days.unwrap_or(DEFAULT_EFFECT_DAYS);
     if !(1..=MAX_EFFECT_DAYS).contains(&days) {
-        let detail = format!("days is {days}, must be 1 to {MAX_EFFECT_DAYS}");
+        let detail = format!("invalid days: expected 1 to {MAX_EFFECT_DAYS}, got {days}");
         return Err(Problem::bad_request(detail));
     }
     check_id(&id)?;
@@ -114,31 +91,19 @@ pub async fn show(
     }
     let effectiveness = store.effectiveness(&id, days, api.clock.now()).await?;
     let (active, drafts): (Vec<_>, Vec<_>) =
-        policies.into_iter().partition(|policy| policy.status == PolicyStatus::Active);
-    let mut also_active: Vec<_> = active.iter().map(|policy| policy.version.clone()).collect();
+        policies.into_iter().partition(|policy| policy.status == policy::PolicyStatus::Active);
+    let mut also_active: Vec<_> = active.iter().map(|policy| policy.version.to_string()).collect();
     also_active.pop();
     let pin = active.iter().find(|policy| policy.pinned);
     Ok(Json(PolicyView {
         pinned: pin.is_some(),
-        pin_reason: pin.and_then(Policy::pin_reason_text).map(str::to_owned),
-        active: active.into_iter().next_back(),
+        pin_reason: pin.and_then(document::Policy::pin_reason_text).map(str::to_owned),
+        active: active.into_iter().next_back().map(Into::into),
         also_active,
-        drafts,
-        effectiveness,
+        drafts: drafts.into_iter().map(Into::into).collect(),
+        effectiveness: effectiveness.into(),
         id,
     }))
-}
-
-/// A version, and what it has earned.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VersionView {
-    #[serde(flatten)]
-    policy: Policy,
-    /// Over all observations that name it; absent where none does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    earned: Option<Earned>,
 }
 
 /// One version.
@@ -160,31 +125,21 @@ pub async fn show_version(
     let key = key(&id, &version)?;
     let policy = require(&store, &key).await?;
     let mut earned = store.earned(&key.id, [&key.version]).await?;
-    Ok(Json(VersionView { policy, earned: earned.remove(&key.version) }))
+    let earned = earned.remove(&key.version).map(Into::into);
+    Ok(Json(VersionView { policy: policy.into(), earned }))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DiffParams {
-    /// The version to compare from; the active one where it is left out.
+    /// The version to compare from, by default the active one.
     from: Option<String>,
     /// The version to compare to.
     to: String,
 }
 
-/// What differs between the params of two versions.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DiffView {
-    #[schema(value_type = String)]
-    from: Version,
-    #[schema(value_type = String)]
-    to: Version,
-    changes: Vec<ParamChange>,
-}
-
-/// What a version changes.
+/// The params that a version changes.
 #[utoipa::path(
     get, path = "/ops/policies/{id}/diff", tag = "policies", params(
         ("id" = String, Path, description = "The policy's id", example = "router-core"),
@@ -206,32 +161,31 @@ pub async fn show_diff(
         Some(from) => require(&store, &key(&id, from)?).await?,
         None => {
             let standing = store.standing_policies(&id).await?;
-            let active = standing.into_iter().rfind(|it| it.status == PolicyStatus::Active);
+            let active = standing.into_iter().rfind(|it| it.status == policy::PolicyStatus::Active);
             active.ok_or_else(|| {
-                let detail = format!("{id} has no active version; name the one to compare from");
+                let detail = format!(
+                    "{id} has no active version: pass the version to compare from as `from`"
+                );
                 Problem::new(StatusCode::CONFLICT, detail)
             })?
         }
     };
-    let changes = diff(&from.params, &to.params);
-    Ok(Json(DiffView { from: from.version, to: to.version, changes }))
-}
-
-fn check_id(id: &str) -> Result<(), Problem> {
-    PolicyKey::check_id(id).map_err(|error| Problem::bad_request(format!("{id:?}: {error}")))
+    let changes = diff(&from.params, &to.params).into_iter().map(Into::into).collect();
+    let (from, to) = (from.version.to_string(), to.version.to_string());
+    Ok(Json(DiffView { from, to, changes }))
 }
 
 fn key(id: &str, version: &str) -> Result<PolicyKey, Problem> {
     format!("{id}@{version}").parse().map_err(|error: f0_learning_core::policy::PolicyKeyError| {
-        Problem::bad_request(format!("{id:?} {version:?}: {error}"))
+        Problem::bad_request(format!("invalid version {version:?} of {id:?}: {error}"))
     })
 }
 
-async fn require(store: &Store, key: &PolicyKey) -> Result<Policy, Problem> {
+async fn require(store: &Store, key: &PolicyKey) -> Result<document::Policy, Problem> {
     store.policy(key).await?.ok_or_else(|| unknown(&key.to_string()))
 }
 
 fn unknown(name: &str) -> Problem {
-    let detail = format!("there is no policy {name}; GET /ops/policies lists those that there are");
+    let detail = format!("unknown policy {name}: GET /ops/policies lists all policies");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }

@@ -1,17 +1,16 @@
-//! `GET /ops/stats`, `/ops/observations`, `/ops/audit`: what was counted, observed and done.
+//! `GET /ops/stats`, `/ops/observations`, `/ops/audit`: statistics, observations and the audit trail.
 #![expect(unused_qualifications, reason = "the code that utoipa generates has them")]
 
 use axum::Json;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{List, page};
 use crate::http::auth::{Admin, Reader};
 use crate::http::extract::Params;
 use crate::http::problem::{Problem, ReadProblems};
-use crate::store::{AuditFilter, AuditRecord, ComponentStats, Store};
-use f0_learning_core::audit::AuditEntry;
+use crate::http::views::records::{AuditView, ComponentStats, ObservationView};
+use crate::store::{AuditFilter, Store};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -19,18 +18,18 @@ use f0_learning_core::audit::AuditEntry;
 pub struct ComponentParams {
     /// Only this component.
     component: Option<String>,
-    /// At most so many items; 50 where it is left out.
+    /// The largest number of items, by default 50.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u64>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// The windows of components, in the order of their names.
+/// The statistics of components, in the order of their names.
 #[utoipa::path(
     get, path = "/ops/stats", tag = "records", params(ComponentParams),
     responses(
-        (status = 200, description = "A page of windows", body = List<ComponentStats>),
+        (status = 200, description = "A page of statistics", body = List<ComponentStats>),
         ReadProblems,
     ),
 )]
@@ -41,13 +40,8 @@ pub async fn stats(
 ) -> Result<Json<List<ComponentStats>>, Problem> {
     let page = page(params.limit, params.cursor.as_deref())?;
     let found = store.stats_page(params.component.as_deref(), &page).await?;
-    Ok(Json(List::of(found, |stats| stats)))
+    Ok(Json(List::of(found, ComponentStats::from)))
 }
-
-/// An observation as its component wrote it, whatever it wrote.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(value_type = Object)]
-pub struct ObservationView(Map<String, Value>);
 
 /// Observations, newest first.
 #[utoipa::path(
@@ -75,36 +69,20 @@ pub struct AuditParams {
     id: Option<String>,
     /// Only this action, such as `activate`.
     action: Option<String>,
-    /// Only what this actor did.
+    /// Only entries of this actor.
     actor: Option<String>,
-    /// Only entries from here on, in epoch milliseconds.
+    /// Only entries from this time on, in epoch milliseconds.
     since: Option<i64>,
-    /// Only entries up to here, in epoch milliseconds.
+    /// Only entries up to this time, in epoch milliseconds.
     until: Option<i64>,
-    /// At most so many items; 50 where it is left out.
+    /// The largest number of items, by default 50.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u64>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// An entry of the audit trail.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AuditView {
-    /// The id of the document.
-    audit_id: String,
-    #[serde(flatten)]
-    entry: AuditEntry,
-}
-
-impl From<AuditRecord> for AuditView {
-    fn from(AuditRecord { audit_id, entry, .. }: AuditRecord) -> Self {
-        Self { audit_id, entry }
-    }
-}
-
-/// Who did what, newest first. For admins alone, as in `firestore.rules`.
+/// The audit trail, newest first. Only for admins, as in `firestore.rules`.
 #[utoipa::path(
     get, path = "/ops/audit", tag = "records", params(AuditParams),
     responses(

@@ -1,4 +1,4 @@
-//! `POST /ops/policies/…`: what an admin decides.
+//! `POST /ops/policies/…`: decisions of admins.
 
 use std::sync::Arc;
 
@@ -9,74 +9,33 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{ChangeHeaders, Key, PolicyId, SemanticVersion};
+use super::{ChangeHeaders, Key, PolicyId, SemanticVersion, Watching};
 use crate::http::Api;
 use crate::http::auth::Admin;
 use crate::http::extract::Body;
 use crate::http::problem::{ChangeProblems, Problem};
+use crate::http::views::records::ChangeView;
 use crate::store::{ChangeError, Changed, OverrideParams, Store};
+use f0_learning_core::audit::AuditEntry;
 use f0_learning_core::document::Policy;
-use f0_learning_core::intent::{Intent, Watching};
-use f0_learning_core::policy::{Params as PolicyParams, PolicyKey};
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::{Params as PolicyParams, PolicyKey, PolicyStatus};
 
-/// What was done.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ChangeView {
-    /// The id of the entry in `ops_audit`.
-    audit_id: String,
-    action: String,
-    id: String,
-    /// The version that was in force before, or that was rejected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    from: Option<String>,
-    /// The version in force now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    to: Option<String>,
-    /// The experiment that it began or ended, or the watch that began with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    experiment: Option<String>,
-    /// The request had been carried out before under its Idempotency-Key; nothing was done now.
-    replayed: bool,
-    /// The version that this is about, as it is stored now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    policy: Option<Policy>,
-}
-
-impl ChangeView {
-    pub(super) async fn of(store: &Store, changed: Changed) -> Self {
-        let Changed { audit_id, entry, replayed } = changed;
-        let policy = about(store, &entry.id, entry.to.as_deref().or(entry.from.as_deref())).await;
-        Self {
-            audit_id,
-            action: entry.action,
-            id: entry.id,
-            from: entry.from,
-            to: entry.to,
-            experiment: entry.experiment,
-            replayed,
-            policy,
-        }
-    }
-}
-
-/// The change is made: that it cannot be shown must not look as if it were not.
-async fn about(store: &Store, id: &str, version: Option<&str>) -> Option<Policy> {
+/// The version that was changed. If it cannot be read, the answer still has to say that the change
+/// was made.
+async fn changed(store: &Store, id: &str, version: Option<&str>) -> Option<Policy> {
     let found = match version {
         Some(version) => match format!("{id}@{version}").parse() {
             Ok(key) => store.policy(&key).await,
             Err(_) => return None,
         },
-        None => store.standing_policies(id).await.map(|all| {
-            all.into_iter().rfind(|it| it.status == f0_learning_core::policy::PolicyStatus::Active)
-        }),
+        None => store
+            .standing_policies(id)
+            .await
+            .map(|all| all.into_iter().rfind(|it| it.status == PolicyStatus::Active)),
     };
     found.unwrap_or_else(|error| {
-        tracing::warn!(%error, id, "a change was made and could not be read again");
+        tracing::warn!(%error, id, "cannot read the version that was changed");
         None
     })
 }
@@ -88,14 +47,14 @@ pub struct ActivateRequest {
     id: String,
     #[schema(value_type = SemanticVersion)]
     version: Version,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
-    /// Take the draft although its parent is no longer the active version.
+    /// Activate the draft even if its parent is no longer the active version.
     #[serde(default)]
     force: bool,
-    /// Whether it is watched, and taken back should it prove to be worse.
+    /// Whether the version is watched, and rolled back if it proves to be worse.
     #[serde(default)]
     guard: Watching,
 }
@@ -107,7 +66,7 @@ pub struct RejectRequest {
     id: String,
     #[schema(value_type = SemanticVersion)]
     version: Version,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -118,11 +77,11 @@ pub struct RejectRequest {
 pub struct RollbackRequest {
     #[schema(value_type = PolicyId)]
     id: String,
-    /// The version to go back to; the one that was active before where it is left out.
+    /// The version to activate again; by default the one that was active before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SemanticVersion>)]
     version: Option<Version>,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -133,22 +92,22 @@ pub struct RollbackRequest {
 pub struct OverrideRequest {
     #[schema(value_type = PolicyId)]
     id: String,
-    /// Values by path, put over the active version's params. Either this or `params`.
+    /// Values by path, which replace those of the active version. Either this or `params`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!({"modelWeights.gpt-5": 0.5, "modelWeights.gemini": 0.35}))]
     set: Option<Map<String, Value>>,
-    /// The new version's params as a whole.
+    /// All params of the new version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     params: Option<Map<String, Value>>,
-    /// The version that must be active for this to be done.
+    /// The version that must be active; otherwise the override is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SemanticVersion>)]
     parent_version: Option<Version>,
-    /// Whether it is watched, and taken back should it prove to be worse.
+    /// Whether the version is watched, and rolled back if it proves to be worse.
     #[serde(default)]
     guard: Watching,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -159,7 +118,7 @@ pub struct OverrideRequest {
 pub struct PinRequest {
     #[schema(value_type = PolicyId)]
     id: String,
-    /// Why; it is shown wherever the policy is.
+    /// Why; shown with the policy.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
@@ -170,7 +129,7 @@ pub struct PinRequest {
 pub struct PolicyRequest {
     #[schema(value_type = PolicyId)]
     id: String,
-    /// Why, for the audit trail.
+    /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     reason: Option<String>,
@@ -179,15 +138,18 @@ pub struct PolicyRequest {
 pub(super) type Answer = Result<Json<ChangeView>, Problem>;
 
 pub(super) async fn answer(store: &Store, outcome: Result<Changed, ChangeError>) -> Answer {
-    Ok(Json(ChangeView::of(store, outcome?).await))
+    let Changed { audit_id, entry, replayed } = outcome?;
+    let AuditEntry { action, id, from, to, experiment, .. } = entry;
+    let policy = changed(store, &id, to.as_deref().or(from.as_deref())).await.map(Into::into);
+    Ok(Json(ChangeView { audit_id, action, id, from, to, experiment, replayed, policy }))
 }
 
 pub(super) fn key(id: &str, version: &Version) -> Result<PolicyKey, Problem> {
     PolicyKey::new(id, version.clone())
-        .map_err(|error| Problem::unprocessable(format!("{id:?}: {error}")))
+        .map_err(|error| Problem::unprocessable(format!("invalid id {id:?}: {error}")))
 }
 
-/// What every change takes from the request beside its body.
+/// A handler for a change: the parts that all of them share.
 macro_rules! change {
     (
         $(#[$documentation:meta])*
@@ -199,7 +161,7 @@ macro_rules! change {
             params(ChangeHeaders),
             responses(
                 (status = 200, description = "Done, in one commit with its audit entry", body = ChangeView),
-        ChangeProblems,
+                ChangeProblems,
             ),
         )]
         pub async fn $name(
@@ -220,33 +182,33 @@ macro_rules! change {
 pub(super) use change;
 
 change! {
-    /// Makes a draft the active version.
+    /// Activates a draft.
     activate, "/ops/policies/activate", ActivateRequest,
     |store, asked, intent| {
         let key = key(&asked.id, &asked.version)?;
-        let (store, intent) = (store.clone(), intent.watched(asked.guard));
+        let (store, intent) = (store.clone(), intent.watched(asked.guard.into()));
         async move { store.activate(&key, asked.force, &intent).await }
     }
 }
 
 change! {
-    /// Says no to a draft.
+    /// Rejects a draft.
     reject, "/ops/policies/reject", RejectRequest,
     |store, asked, intent| store.reject(&key(&asked.id, &asked.version)?, &intent)
 }
 
 change! {
-    /// Makes an earlier version active again.
+    /// Activates an earlier version again.
     rollback, "/ops/policies/rollback", RollbackRequest,
     |store, asked, intent| store.roll_back(&asked.id, asked.version.as_ref(), &intent)
 }
 
 change! {
-    /// Writes a version by hand, and makes it active.
+    /// Writes a version by hand and activates it.
     override_policy, "/ops/policies/override", OverrideRequest,
     |store, asked, intent| {
         let params = override_params(&asked)?;
-        let (store, intent) = (store.clone(), intent.watched(asked.guard));
+        let (store, intent) = (store.clone(), intent.watched(asked.guard.into()));
         async move {
             store.override_policy(&asked.id, &params, asked.parent_version.as_ref(), &intent).await
         }
@@ -254,19 +216,19 @@ change! {
 }
 
 change! {
-    /// Keeps the tuner off a policy.
+    /// Pins a policy: the tuner stops proposing versions of it.
     pin, "/ops/policies/pin", PinRequest,
     |store, asked, intent| store.pin(&asked.id, &intent)
 }
 
 change! {
-    /// Lets the tuner at a policy again.
+    /// Unpins a policy: the tuner may propose versions of it again.
     unpin, "/ops/policies/unpin", PolicyRequest,
     |store, asked, intent| store.unpin(&asked.id, &intent)
 }
 
 change! {
-    /// Restores exactly one active version where there are several or none.
+    /// Restores exactly one active version if there are several or none.
     repair, "/ops/policies/repair", PolicyRequest,
     |store, asked, intent| store.repair(&asked.id, &intent)
 }
@@ -277,6 +239,6 @@ fn override_params(asked: &OverrideRequest) -> Result<OverrideParams, Problem> {
             set.iter().map(|(path, value)| (path.clone(), value.clone())).collect(),
         )),
         (None, Some(params)) => Ok(OverrideParams::Whole(PolicyParams(params.clone()))),
-        _ => Err(Problem::unprocessable("an override takes either `set` or `params`")),
+        _ => Err(Problem::unprocessable("invalid override: expected either `set` or `params`")),
     }
 }

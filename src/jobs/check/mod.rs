@@ -8,18 +8,16 @@ use std::fmt;
 use semver::Version;
 use serde::Serialize;
 use tracing::Level;
-use utoipa::ToSchema;
 
 use super::{Job, JobName, JobReport, LogLine, PassContext};
 use crate::observability::health::Health;
 use crate::store::{Result, Store, StoreError};
 
 /// A policy that has several active versions, or none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Irregularity {
     pub policy: String,
     /// The versions with status `active`; the highest is served.
-    #[schema(value_type = Vec<String>)]
     pub active: Vec<Version>,
 }
 

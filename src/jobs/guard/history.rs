@@ -2,7 +2,6 @@
 
 use semver::Version;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
@@ -11,26 +10,22 @@ use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::tuning::{Evidence, Gain};
 
 /// A version that is or was active.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivationRecord {
-    #[schema(value_type = String)]
     pub version: Version,
     pub status: PolicyStatus,
     pub activated_at: i64,
     pub activated_by: String,
     /// The proposal's expected gain in mean reward; absent without a proposal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub promised: Option<Gain>,
     /// Its effect; absent until it and the version that it replaced have been observed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub verdict: Option<Verdict>,
     /// Whether the verdict is recorded and final.
     pub settled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rolled_back_at: Option<i64>,
 }
 

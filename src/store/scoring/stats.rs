@@ -2,7 +2,6 @@
 
 use firestore_kit::proto::{Document, Write};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATS};
@@ -10,7 +9,7 @@ use f0_learning_core::stats::{Window, WindowStats};
 use firestore_kit::{Page, PageOrder, PageRequest, Query, id_part, value, write};
 
 /// A document of `ops_stats`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentStats {
     pub component: String,

@@ -11,7 +11,6 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
-use utoipa::ToSchema;
 
 use crate::policy::lifecycle::StatusChange;
 use crate::variants::UnknownVariant;
@@ -81,7 +80,7 @@ fn unknown_action(text: &str) -> UnknownVariant {
 
 /// An entry of `ops_audit`. Entries are only created, never changed, each in the commit of the
 /// change that it records.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
     /// Epoch milliseconds by the clock of the process that acted. The order of entries is the order
@@ -91,20 +90,16 @@ pub struct AuditEntry {
     pub actor: String,
     /// The name that the caller gave in addition to a credential that does not name a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub actor_name: Option<String>,
     /// The name of an [`Action`], or an action of another program.
     pub action: String,
     /// The id of the policy, or `flags`.
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// Every version whose status the action changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,19 +109,15 @@ pub struct AuditEntry {
     pub forced: bool,
     /// The experiment that the action started, advanced or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub experiment: Option<String>,
     /// `off` if the caller asked that the activation not be watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub guard: Option<String>,
     /// The fingerprint of the request that its Idempotency-Key belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub request: Option<String>,
     /// The evidence for the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
 }
 

@@ -2,27 +2,23 @@
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::experiment::{Breach, Comparison, GuardConfig, Kind, Metric, STAGES, Setting, Status};
 use crate::observation::{MAX_TS, MIN_TS};
 use crate::policy::PolicyKey;
 
 /// Two versions that are compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Experiment {
     pub id: String,
-    #[schema(example = "router-core")]
     pub policy: String,
     pub kind: Kind,
     pub status: Status,
     /// Whether the experiment has not ended.
     pub open: bool,
     /// The version that was active before.
-    #[schema(value_type = String)]
     pub control: Version,
-    #[schema(value_type = String)]
     pub candidate: Version,
     #[serde(default)]
     pub metric: Metric,
@@ -39,21 +35,16 @@ pub struct Experiment {
     pub started_by: String,
     pub stage_started_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub ended_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub ended_by: Option<String>,
     /// Why it ended, in plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub breach: Option<Breach>,
     /// The comparison that its last step was based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub comparison: Option<Comparison>,
 }
 

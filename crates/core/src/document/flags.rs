@@ -1,16 +1,15 @@
 //! The flags in the document `config/flags`.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// The content of `config/flags`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flags {
     pub learning: LearningFlags,
 }
 
 /// The flags that control tuning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LearningFlags {
     /// The kill switch: `false` stops all tuning; scoring continues.

@@ -5,19 +5,16 @@ use std::borrow::Borrow;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use utoipa::ToSchema;
 
 use crate::experiment::{Verdict, takes_candidate};
 use crate::policy::lifecycle::VersionFacts;
 use crate::policy::{Params, PolicyStatus};
 
 /// A version of a policy.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    #[schema(example = "router-core")]
     pub id: String,
-    #[schema(value_type = String, example = "1.0.2")]
     pub version: Version,
     pub status: PolicyStatus,
     /// Epoch milliseconds, like all times here.
@@ -26,36 +23,26 @@ pub struct Policy {
     #[serde(default)]
     pub created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub notes: Option<String>,
     /// Written when the version is created, and never changed.
-    #[schema(value_type = Object)]
     pub params: Params,
     /// The version that was active when this one was proposed or written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub parent_version: Option<Version>,
     /// The version that this one replaced when it last became active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub previous_version: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false)]
     pub superseded_by: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub activated_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub activated_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub archived_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rejected_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rejected_by: Option<String>,
     /// The tuner does not change the policy. The flag is stored in the active version, and moves to
     /// the next active version.
@@ -65,42 +52,34 @@ pub struct Policy {
     pub pin: Pin,
     /// Expected change of the mean reward of a request, in units of reward (0 to 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub expected_gain: Option<f64>,
     /// The evidence for the tuner's decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
     pub evidence: Option<Json>,
     /// In an active version: the draft that a share of the units uses instead.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub candidate: Option<Candidate>,
     /// The effect of the version since it became active, once that is known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub verdict: Option<Verdict>,
     /// When it was rolled back because it was proven to be worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub rolled_back_at: Option<i64>,
     /// Fields that other programs added.
     #[serde(flatten)]
-    #[schema(ignore)]
     pub other: Map<String, Json>,
 }
 
 /// A draft that a share of the units uses instead of the active version, with everything that a
 /// component needs to use it, so that the component reads only one document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// The experiment's id, which determines the units that use the candidate.
     pub experiment: String,
-    #[schema(value_type = String, example = "1.0.3")]
     pub version: Version,
     /// The share of units that use it, 0 to 1.
     pub share: f64,
-    #[schema(value_type = Object)]
     pub params: Params,
 }
 
@@ -114,17 +93,14 @@ where
 }
 
 /// Why and by whom a policy is pinned, if known.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pin_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pinned_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pinned_at: Option<i64>,
 }
 

@@ -1,12 +1,11 @@
 //! The interval of a mean.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::capital::{Cells, Side};
 
 /// A range from `low` to `high`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
@@ -30,7 +29,7 @@ impl Interval {
 }
 
 /// An estimate and its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     pub estimate: f64,
     pub low: f64,

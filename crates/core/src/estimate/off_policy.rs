@@ -1,7 +1,6 @@
 //! Off-policy evaluation: what other weights would have earned, from the log of the used weights.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::capital::Cells;
 use super::interval::{Interval, mean_interval};
@@ -31,7 +30,7 @@ impl Default for Expected {
 
 /// Estimates of the mean reward with the proposed weights. They are between 0 and 1, except for `ips`,
 /// which may exceed 1 by chance.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OffPolicy {
     /// Inverse propensity scores: each reward counts proposed / propensity (Horvitz, Thompson,

@@ -1,7 +1,6 @@
 //! The metrics of two versions, side by side.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::estimate::{
     Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
@@ -11,7 +10,7 @@ use crate::stats::Samples;
 
 /// Control and candidate. The decision uses exactly these intervals: each end of an interval is
 /// wrong, at any look, with at most the probability `tail`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     /// Observations of the control.
@@ -21,23 +20,19 @@ pub struct Comparison {
     pub tail: f64,
     /// This and the following fields are absent until both versions have observations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub reward: Option<Compared>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub success_rate: Option<Compared>,
     /// In milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub p95_latency: Option<Ranges>,
     /// In US dollars, over the observations with a cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub cost_usd: Option<Compared>,
 }
 
 /// The mean of each version, and the candidate's minus the control's.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     pub control: Measured,
     pub candidate: Measured,
@@ -45,7 +40,7 @@ pub struct Compared {
 }
 
 /// A quantile of each version.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranges {
     pub control: Interval,
     pub candidate: Interval,

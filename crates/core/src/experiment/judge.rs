@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{Compared, Comparison, GuardConfig, Invalidated, Kind, Metric, STAGES};
 use crate::time::{HOUR_MS, MINUTE_MS};
@@ -38,7 +37,7 @@ pub enum Judgement {
 }
 
 /// A guardrail that is proven to be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breach {
     pub guardrail: Guardrail,
@@ -49,7 +48,7 @@ pub struct Breach {
 }
 
 /// A metric that must not get worse by more than a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Guardrail {
     Reward,

@@ -26,7 +26,6 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
-use utoipa::ToSchema;
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
@@ -37,9 +36,7 @@ pub use validity::{Invalidated, VersionStatuses};
 pub use verdict::{Effect, Promise, Promised, Verdict};
 
 /// Whether both versions are used at the same time.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Kind {
@@ -54,9 +51,7 @@ impl Kind {
 }
 
 /// The status of an experiment. Every status except the first two is final.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Status {

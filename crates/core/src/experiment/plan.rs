@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 use crate::estimate::Measured;
@@ -26,7 +25,6 @@ pub const STAGES: [f64; 3] = [0.10, 0.25, 0.50];
     Eq,
     Serialize,
     Deserialize,
-    ToSchema,
     Display,
     EnumString,
     IntoStaticStr,
@@ -75,7 +73,7 @@ fn unknown_metric(text: &str) -> UnknownVariant {
 }
 
 /// How much worse a candidate may be. A candidate that is proven to be worse is rolled back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Guardrails {
     /// How far the mean reward may fall, 0 to 1.
@@ -95,7 +93,7 @@ impl Default for Guardrails {
 }
 
 /// `guard` of the document `config/tuning`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GuardConfig {
     /// The probability that an experiment makes any wrong claim.

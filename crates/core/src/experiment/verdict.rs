@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
-use utoipa::ToSchema;
 
 use super::{Comparison, Kind};
 
 /// What a version did to reward, success, latency and cost, once that is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// Epoch milliseconds.
@@ -19,15 +18,12 @@ pub struct Verdict {
     pub effect: Effect,
     /// Absent if the proposal promised nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub promise: Option<Promise>,
     pub comparison: Comparison,
 }
 
 /// The effect on the mean reward.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Effect {
@@ -38,7 +34,7 @@ pub enum Effect {
 }
 
 /// The promised gain in mean reward, and whether the version delivered it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promise {
     /// The gain that the proposal expected.
     pub expected: f64,
@@ -46,9 +42,7 @@ pub struct Promise {
 }
 
 /// Whether a promise was kept.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase", const_into_str)]
 pub enum Promised {

@@ -4,12 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use super::Params;
 
 /// One leaf that was added, removed or changed. The path has dots, in the form that `--set` takes.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParamChange {
     pub path: String,

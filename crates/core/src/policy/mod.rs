@@ -14,7 +14,6 @@ mod version;
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
-use utoipa::ToSchema;
 
 pub use diff::{ParamChange, diff};
 pub use draw::{Arm, draw_arm, draw_index};
@@ -35,7 +34,6 @@ use crate::variants::UnknownVariant;
     Hash,
     Serialize,
     Deserialize,
-    ToSchema,
     Display,
     EnumString,
     IntoStaticStr,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
-use utoipa::ToSchema;
 
 use super::tiers::align;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
@@ -24,7 +23,6 @@ use crate::variants::UnknownVariant;
     Ord,
     Serialize,
     Deserialize,
-    ToSchema,
     Display,
     EnumString,
     IntoStaticStr,
@@ -84,7 +82,7 @@ fn unknown_window(text: &str) -> UnknownVariant {
 /// `n` counts documents. Every other figure describes the actions that the documents represent:
 /// each document is weighted by 1 / sampleRate. In a window without observations every figure is 0,
 /// and the cost is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStats {
     pub n: u64,

@@ -1,7 +1,6 @@
 //! The evidence for a decision, for the draft and the audit trail.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::checks::{self, Check};
 use super::standing::{ArmStanding, standings};
@@ -87,7 +86,7 @@ pub struct ArmEvidence {
 }
 
 /// The change of the mean reward that a proposal makes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     pub expected: f64,
     /// `low` and `high` are absent if an arm without enough observations changes its weight.

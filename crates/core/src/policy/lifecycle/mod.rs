@@ -21,7 +21,6 @@ mod tests;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 pub use refusal::Refusal;
 
@@ -40,13 +39,11 @@ pub const fn may_become(from: Option<PolicyStatus>, to: PolicyStatus) -> bool {
 }
 
 /// A version that changes from one status to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusChange {
-    #[schema(value_type = String)]
     pub version: Version,
     /// Absent if the version is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub from: Option<PolicyStatus>,
     pub to: PolicyStatus,
 }

@@ -1,0 +1,51 @@
+//! What all commands that change something share: their options, and what they print.
+
+use anyhow::Result;
+use clap::Args;
+use f0_learning::store::{ChangeError, Changed};
+use f0_learning_core::Clock;
+use f0_learning_core::intent::Intent;
+
+/// What a change is recorded with.
+#[derive(Debug, Args)]
+pub struct ChangeOptions {
+    /// The reason, for the audit trail
+    #[arg(long)]
+    reason: Option<String>,
+    /// The name of the actor, for the audit trail
+    #[arg(long, env = "USER", default_value = "cli")]
+    actor: String,
+}
+
+impl ChangeOptions {
+    pub fn intent(self) -> Intent {
+        let intent = Intent::new(self.actor, Clock::system().now());
+        Intent { reason: self.reason, ..intent }
+    }
+}
+
+/// Prints a change in a line.
+pub fn print(outcome: Result<Changed, ChangeError>) -> Result<()> {
+    let Changed { audit_id, entry, .. } = outcome?;
+    let id = &entry.id;
+    let named = |version: &Option<String>| version.clone().unwrap_or_default();
+    let replacing = match &entry.from {
+        Some(from) if entry.from != entry.to => format!(" and replaces {from}"),
+        _ => String::new(),
+    };
+    let done = match entry.action.as_str() {
+        "reject" => format!("rejected {id}@{}", named(&entry.from)),
+        "pin" => format!("pinned {id}: the tuner does not propose versions of it"),
+        "unpin" => format!("unpinned {id}: the tuner may propose versions of it"),
+        "experimentStart" => format!(
+            "started an A/B test of {id}@{} against {}; see `experiments show {}`",
+            named(&entry.to),
+            named(&entry.from),
+            named(&entry.experiment)
+        ),
+        "experimentEnd" => format!("stopped the experiment with {id}@{}", named(&entry.to)),
+        action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
+    };
+    say!("{done} (audit entry {audit_id})");
+    Ok(())
+}
