@@ -94,7 +94,7 @@ async fn only_what_the_tuner_made_and_as_it_made_it() {
     let mut by_hand = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
     by_hand.insert("createdBy".to_owned(), json!("ada"));
     put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(by_hand))).await;
-    assert!(activate(&checked).await.contains("made by ada"));
+    assert!(activate(&checked).await.contains("created by ada"));
     assert_eq!(statuses(&store, "router-core").await[&by_tuner.version], PolicyStatus::Draft);
 }
 
