@@ -96,7 +96,7 @@ async fn only_an_unchanged_draft_of_the_tuner_is_activated_automatically() {
     let mut by_hand = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
     by_hand.insert("createdBy".to_owned(), json!("ada"));
     put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(by_hand))).await;
-    assert!(activate(&checked).await.contains("made by ada"));
+    assert!(activate(&checked).await.contains("created by ada"));
     assert_eq!(statuses(&store, "router-core").await[&by_tuner.version], PolicyStatus::Draft);
 }
 

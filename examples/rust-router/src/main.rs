@@ -18,12 +18,13 @@ use f0_learning_client::{
 };
 
 use router::Router;
+use tracing_subscriber::filter::LevelFilter;
 
 const POLICY: &str = "router-core";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

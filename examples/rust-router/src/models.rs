@@ -22,7 +22,7 @@ pub fn call(arm: &str, request: u64) -> Response {
     };
     // A multiplication by an odd number spreads consecutive requests.
     let spread = request.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    if spread % fails_every == 0 {
+    if spread.is_multiple_of(fails_every) {
         return match spread % 2 {
             0 => Response {
                 outcome: Outcome::Timeout,
