@@ -170,7 +170,7 @@ async fn a_test_and_a_watch_from_the_command_line() {
     let off = ["policies", "activate", "router-core@1.0.2", "--yes", "--force", "--guard", "off"];
     terminal.ok(&off).await;
     let told = terminal.ok(&["guard"]).await;
-    assert!(told.contains("nothing is being tested or watched"), "{told}");
+    assert!(told.contains("no A/B test or watch is running"), "{told}");
     terminal.refused(&["policies", "history", "nobody"]).await;
     terminal.refused(&["experiments", "show", "nobody"]).await;
     assert_sound(&terminal.store, "router-core", "after a test and a watch").await;
