@@ -159,7 +159,7 @@ async fn tests_and_watches_are_run_from_the_command_line() {
     let off = ["policies", "activate", "router-core@1.0.2", "--yes", "--force", "--guard", "off"];
     terminal.ok(&off).await;
     let output = terminal.ok(&["guard"]).await;
-    assert!(output.contains("nothing is being tested or watched"), "{output}");
+    assert!(output.contains("no A/B test or watch is running"), "{output}");
     terminal.refused(&["policies", "history", "unknown"]).await;
     terminal.refused(&["experiments", "show", "unknown"]).await;
     assert_sound(&terminal.store, "router-core", "after a test and a watch").await;

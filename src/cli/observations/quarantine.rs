@@ -46,7 +46,7 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
         say!("and {} more", report.refused.len() - SHOWN);
     }
     for id in report.gone.iter().take(SHOWN) {
-        say!("{id} stays in quarantine: it is no longer in ops_observations");
+        say!("{id} stays in quarantine: the observation no longer exists");
     }
     say!(
         "{} requeued, {} of them scored; {} stay in quarantine",
