@@ -4,6 +4,7 @@
 //! `model` holds Firestore's semantics as pure functions, `engine` stores documents, and `service`
 //! implements the protocol. `service` depends on `engine`, and `engine` on `model`.
 
+mod ambient;
 mod codec;
 mod connection;
 mod engine;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tonic::Status;
-use uuid::Uuid;
 
+use crate::ambient;
 use crate::engine::{Engine, ReadSet};
 use crate::locks::lock;
 use crate::model::path::Database;
@@ -63,9 +63,9 @@ impl Transactions {
             }
             _ => Mode::ReadWrite(Arc::default()),
         };
-        let now = Instant::now();
+        let now = ambient::monotonic();
         let transaction = Transaction { database: database.clone(), mode, began: now, used: now };
-        let id = Uuid::new_v4().into_bytes().to_vec();
+        let id = ambient::random_id().into_bytes().to_vec();
         let mut open = lock(&self.open);
         open.retain(|_, transaction| !transaction.expired(now));
         open.insert(id.clone(), transaction.clone());
@@ -74,7 +74,7 @@ impl Transactions {
 
     /// Returns the open transaction with this id.
     pub fn get(&self, database: &Database, id: &[u8]) -> Result<Transaction, Status> {
-        let now = Instant::now();
+        let now = ambient::monotonic();
         let mut open = lock(&self.open);
         match open.get_mut(id) {
             Some(transaction) if transaction.database == *database && !transaction.expired(now) => {
@@ -96,7 +96,7 @@ impl Transactions {
 
     /// Records that the commit of an ended transaction failed.
     pub fn fail(&self, id: &[u8]) {
-        let now = Instant::now();
+        let now = ambient::monotonic();
         let mut failed = lock(&self.failed);
         failed.retain(|_, since| now.duration_since(*since) <= MAX_IDLE);
         failed.insert(id.to_vec(), now);

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
+use crate::ambient;
 use crate::model::time::Micros;
 
 /// The source of the current time: the system clock by default, or the clock of a simulation.
@@ -25,7 +26,7 @@ impl Clock {
 impl Default for Clock {
     fn default() -> Self {
         Self::from_micros(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let since = ambient::wall_clock().duration_since(UNIX_EPOCH);
             since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
         })
     }

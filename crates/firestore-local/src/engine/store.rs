@@ -21,6 +21,7 @@ use super::catalog::Catalog;
 use super::error::{OpenError, failed, internal};
 use super::overlay::Overlay;
 use super::schema::{DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META};
+use crate::ambient;
 use crate::locks::{read, write};
 use crate::model::time::Micros;
 
@@ -165,7 +166,7 @@ impl Opened {
             .open_read_only()
             .inspect_err(|error| tracing::error!(%error, "cannot reopen the store"))
             .ok();
-        self.read_only = Some(ReadOnly { cause, since: Instant::now() });
+        self.read_only = Some(ReadOnly { cause, since: ambient::monotonic() });
     }
 }
 
@@ -207,7 +208,7 @@ impl Disk {
         timeout: Duration,
         open: impl Fn() -> Result<Redb, DatabaseError>,
     ) -> Result<Redb, OpenError> {
-        let began = Instant::now();
+        let began = ambient::monotonic();
         loop {
             match open() {
                 Err(DatabaseError::DatabaseAlreadyOpen) if began.elapsed() < timeout => {

@@ -1,10 +1,10 @@
 //! GetDocument, CreateDocument, UpdateDocument, DeleteDocument.
 
 use tonic::Status;
-use uuid::Uuid;
 
 use super::selector::selector;
 use super::{Service, writes};
+use crate::ambient;
 use crate::model::field_path::{parse_mask, project};
 use crate::model::path::{DocumentName, Parent};
 use crate::proto::{
@@ -89,6 +89,6 @@ pub async fn delete(service: &Service, request: DeleteDocumentRequest) -> Result
 /// Twenty letters and digits, like the ids that Firestore generates.
 fn generated_id() -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let random = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+    let random = [ambient::random_id().into_bytes(), ambient::random_id().into_bytes()].concat();
     random.iter().take(20).map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])).collect()
 }

@@ -8,10 +8,10 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use uuid::Uuid;
 
 use super::writes::{self, write_result};
 use super::{Answers, Service};
+use crate::ambient;
 use crate::model::path::Database;
 use crate::proto::{WriteRequest, WriteResponse};
 
@@ -42,7 +42,7 @@ async fn serve(
     }
     let mut position: u64 = 0;
     let opened = WriteResponse {
-        stream_id: Uuid::new_v4().to_string(),
+        stream_id: ambient::random_id().to_string(),
         stream_token: token(position),
         ..WriteResponse::default()
     };
