@@ -189,7 +189,7 @@ async fn an_override_is_checked_before_anything_is_written() {
         (&["modelWeights.gpt-5=-0.4", "modelWeights.gemini=1.25"], "between 0 and 1"),
         (&["modelWeights.gpt-5=NaN"], "must be a number"),
         (&["cooldownMs=soon"], "cooldownMs is text, must be a number"),
-        (&["no.such.path=1"], "there is no \"no\""),
+        (&["no.such.path=1"], "in \"no\": params has no such map"),
         (&["cooldownMs=30000"], "nothing would change"),
         (&["cooldownMs"], "invalid assignment"),
         (&[], "--set PATH=VALUE"),
@@ -264,7 +264,7 @@ async fn names_that_are_none_are_one_line_errors() {
     }
     let long = "x".repeat(100_000);
     let told = terminal.refused(&["policies", "pin", "router-core", "--reason", &long]).await;
-    assert!(told.contains("reason is 100000 characters long"), "{told}");
+    assert!(told.contains("invalid reason: expected 1 to 500 characters, got 100000"), "{told}");
     let trail = terminal.store.trail("router-core", None).await.unwrap();
     assert_eq!(trail.len(), 1, "only the seed's");
 }
