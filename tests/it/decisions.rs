@@ -178,7 +178,7 @@ async fn an_override_is_checked_before_anything_is_written() {
         (&["modelWeights.gpt-5=-0.4", "modelWeights.gemini=1.25"], "between 0 and 1"),
         (&["modelWeights.gpt-5=NaN"], "must be a number"),
         (&["cooldownMs=soon"], "cooldownMs is text, must be a number"),
-        (&["no.such.path=1"], "there is no \"no\""),
+        (&["no.such.path=1"], "in \"no\": params has no such map"),
         (&["cooldownMs=30000"], "nothing would change"),
         (&["cooldownMs"], "invalid assignment"),
         (&[], "--set PATH=VALUE"),
