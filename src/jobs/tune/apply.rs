@@ -12,11 +12,11 @@ use crate::jobs::JobName;
 use crate::store::{AutoOutcome, NewDraft, ProposeOutcome, Result, StoreError, TUNER};
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
-use f0_learning_core::tuning::{Decision, LastDraft, Proposal, Reason, TuningInput, within_bounds};
+use f0_learning_core::tuning::{Assessment, Decision, LastDraft, Proposal, Reason, TuningInput};
 
 /// A decision about one policy, and what it was made from.
 pub(super) struct Plan {
-    pub input: TuningInput,
+    pub assessment: Assessment,
     pub memory: NextMemory,
     /// The recent versions, the latest first; read only for a change.
     pub versions: Vec<Policy>,
@@ -30,7 +30,8 @@ impl TuneJob {
         plan: Plan,
         flags: &FlagsState,
     ) -> Result<TuneOutcome> {
-        let Plan { input, memory, versions, decision } = plan;
+        let Plan { assessment, memory, versions, decision } = plan;
+        let input = assessment.input();
         if !self.remember(policy, &memory).await? {
             return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
         }
@@ -41,7 +42,7 @@ impl TuneJob {
             }
             Decision::Propose(proposal) => {
                 let weights = proposal.weights.clone();
-                let outcome = self.propose(policy, &versions, *proposal, &input).await?;
+                let outcome = self.propose(policy, &versions, *proposal, input).await?;
                 let draft = match &outcome {
                     TuneOutcome::Proposed { key, .. } => Some((key.clone(), weights)),
                     _ => None,
@@ -51,7 +52,7 @@ impl TuneJob {
         };
         match draft {
             Some((key, weights)) if flags.auto_activation_enabled() => {
-                self.activate(outcome, &input, key, &weights).await
+                self.activate(outcome, &assessment, key, &weights).await
             }
             _ => Ok(outcome),
         }
@@ -112,11 +113,12 @@ impl TuneJob {
     async fn activate(
         &mut self,
         outcome: TuneOutcome,
-        input: &TuningInput,
+        assessment: &Assessment,
         key: PolicyKey,
         weights: &BTreeMap<String, f64>,
     ) -> Result<TuneOutcome> {
-        let activated = if within_bounds(input, weights) {
+        let input = assessment.input();
+        let activated = if assessment.within_bounds(weights) {
             let most = input.config.max_auto_activations_per_day;
             self.store.auto_activate(&key, weights, most, input.as_of).await?
         } else {

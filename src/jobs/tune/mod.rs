@@ -2,7 +2,7 @@
 //! change.
 //!
 //! Load, decide, apply: `load` reads what a decision is based on and writes nothing; the decision
-//! is `f0_learning_core::tuning::decide`; `apply` stores the tuner's memory and the draft. The
+//! is `f0_learning_core::tuning::assess`, made once; `apply` stores the tuner's memory and the draft. The
 //! flags are read first, and again in the transaction that writes.
 
 mod apply;
@@ -20,7 +20,7 @@ use crate::store::{
 use apply::Plan;
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::tuning::{Decision, TuningConfig, decide};
+use f0_learning_core::tuning::{Decision, TuningConfig, assess};
 use load::{Configs, KeptTimelines, Loaded, last_draft};
 use report::unusable;
 pub use report::{TuneOutcome, TuneReport};
@@ -126,18 +126,19 @@ impl TuneJob {
             Ok(None) => return Ok(TuneOutcome::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let Loaded { mut input, memory } = self.load(policy, weights, bounds, configs, now).await?;
-        let mut decision = decide(&input);
-        let mut versions = Vec::new();
-        if matches!(decision, Decision::Propose(_)) {
-            // The last draft, and the size of the stored input, matter only to a change. The final
-            // decision must be made from exactly what is stored.
-            input.fit(DOCUMENT_BYTES);
-            versions = self.store.recent_versions(&policy.id).await?;
-            input.last_draft = last_draft(policy, &versions);
-            decision = decide(&input);
+        let Loaded { input, memory } = self.load(policy, weights, bounds, configs, now).await?;
+        let assessment = assess(input);
+        if let Some(reason) = assessment.reason() {
+            let decision = Decision::None(reason.clone());
+            let plan = Plan { assessment, memory, versions: Vec::new(), decision };
+            return self.apply(policy, plan, flags).await;
         }
-        self.apply(policy, Plan { input, memory, versions, decision }, flags).await
+        // The last draft, and the size of the stored input, matter only to a change. The decision
+        // must be made from exactly what is stored.
+        let mut assessment = assessment.fit(DOCUMENT_BYTES);
+        let versions = self.store.recent_versions(&policy.id).await?;
+        let decision = assessment.decide(last_draft(policy, &versions));
+        self.apply(policy, Plan { assessment, memory, versions, decision }, flags).await
     }
 }
 
