@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::ReconcileJob;
-use crate::store::{Item, Position, ReconcileState, Result, StoredItem};
-use f0_learning_core::observation::{MAX_TS, MIN_TS};
+use crate::store::{Invalid, Item, Position, ReconcileState, Result, StoredItem};
+use f0_learning_core::observation::{MAX_TS, MIN_TS, Origin};
 use f0_learning_core::sharding::{Layout, Shard};
 use f0_learning_core::time::DAY_MS;
 
@@ -21,6 +21,10 @@ pub(super) struct Known {
     pub horizon: i64,
     pub deep: bool,
     pub full: bool,
+    /// Whether all ids are compared, and not only as many as are due.
+    pub all_ids: bool,
+    /// Documents before this time were archived.
+    pub archived_before: Option<i64>,
 }
 
 impl Known {
@@ -43,6 +47,28 @@ impl Known {
         }
     }
 
+    /// The observation, invalid if it is older than what was archived: its reward may have been archived
+    /// too, so that it is unknown whether it was counted.
+    pub fn checked(&self, found: StoredItem) -> StoredItem {
+        let StoredItem { item, position, shard } = found;
+        let item = match item {
+            Item::Valid { observation, shard } => {
+                let component = Some(observation.component.clone());
+                let (id, ts) = (observation.id.clone(), Some(observation.ts));
+                match observation.check_archived(self.archived_before) {
+                    Ok(observation) => Item::Valid { observation, shard },
+                    Err(rejection) => {
+                        let origin = Origin { component, ts };
+                        let position = position.clone();
+                        Item::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
+                    }
+                }
+            }
+            invalid @ Item::Invalid(_) => invalid,
+        };
+        StoredItem { item, position, shard }
+    }
+
     /// Whether a range was examined before, when it had the same counts.
     pub fn remembers(&self, name: &str, print: &str) -> bool {
         self.state.settled.get(name).is_some_and(|remembered| remembered == print)
@@ -61,6 +87,7 @@ impl Known {
 }
 
 /// A pair of counts, as they are remembered.
+#[derive(PartialEq)]
 pub(super) struct Print {
     matches: bool,
     text: String,
@@ -80,9 +107,10 @@ pub(super) fn name_in(shard: Shard, name: &str) -> String {
 
 impl ReconcileJob {
     pub(super) async fn read_state(&self, now: i64, full: bool) -> Result<Known> {
-        // The state is read first: a change of layout changes it too, and then commits that are
-        // based on the old cursors are refused.
+        // The state is read first: a change of layout and retention change it too, and then commits that
+        // are based on the old cursors are refused.
         let state = self.store.reconcile_state().await?;
+        let archived_before = self.store.retention_state().await?.archived_before;
         let layout = self.store.layout().await?.layout;
         let mut horizon = now - self.options.lag_ms;
         let mut cursors = HashMap::new();
@@ -93,8 +121,9 @@ impl ReconcileJob {
             }
             cursors.insert(cursor.shard, cursor.position);
         }
+        let all_ids = full;
         let full = full || now - state.full_at >= 7 * DAY_MS;
         let deep = full || now - state.deep_at >= DAY_MS;
-        Ok(Known { now, state, layout, cursors, horizon, deep, full })
+        Ok(Known { now, state, layout, cursors, horizon, deep, full, all_ids, archived_before })
     }
 }

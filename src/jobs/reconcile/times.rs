@@ -39,20 +39,24 @@ impl ReconcileJob {
                 open.extend([high, low]);
                 continue;
             }
-            let left = self.read_through(known, shard, &range, stop, report).await?;
+            let found = self.read_through(known, shard, &range, stop, report).await?;
+            let left = self.store.count_range(shard, range.clone()).await?;
             if left.is_settled() == Some(true) || stop.is_cancelled() {
                 continue;
             }
-            // The rest are rewards without an observation; they are remembered by the hour.
+            // The rest are rewards without an observation at their time: it was deleted, or moved to
+            // another time. They are remembered by the hour, with the counts from before the range was
+            // read: an observation that was written since changes the counts, and is looked for.
             match halves(&range).filter(|_| is_long) {
                 Some((low, high)) => open.extend([high, low]),
-                None => remember(known, shard, &range, &left, report),
+                None if found > 0 => {}
+                None => remember(known, shard, &range, &counted, report),
             }
         }
         Ok(())
     }
 
-    /// Handles the observations in a range that are not accounted for, and counts it again.
+    /// Handles the observations in a range that are not accounted for, and returns how many there were.
     async fn read_through(
         &mut self,
         known: &mut Known,
@@ -60,18 +64,18 @@ impl ReconcileJob {
         range: &Range<f64>,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
-    ) -> Result<RangeCount> {
-        let mut after = None;
+    ) -> Result<usize> {
+        let (mut after, mut found) = (None, 0);
         loop {
             let page =
                 self.store.unaccounted(shard, range.clone(), after.as_ref(), late::PAGE).await?;
+            found += page.0.len();
             self.handle(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
-                break;
+                return Ok(found);
             }
         }
-        self.store.count_range(shard, range.clone()).await
     }
 }
 
@@ -82,10 +86,8 @@ fn remember(
     left: &RangeCount,
     report: &mut ReconcileReport,
 ) {
-    if left.orphans() > 0 {
-        report.orphans += left.orphans();
-        known.state.settled.insert(name_of(shard, range), left.fingerprint());
-    }
+    report.orphans += left.orphans();
+    known.state.settled.insert(name_of(shard, range), left.fingerprint());
 }
 
 /// The name of a range; the same in every pass, because ranges are halved at the same places.
