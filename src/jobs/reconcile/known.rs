@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::ReconcileJob;
-use crate::store::{Invalid, Item, Position, ReconcileState, Result, StoredItem};
-use f0_learning_core::observation::{MAX_TS, MIN_TS, Origin};
+use crate::store::{Item, Position, ReconcileState, Result, StoredItem};
+use f0_learning_core::observation::{MAX_TS, MIN_TS};
 use f0_learning_core::sharding::{Layout, Shard};
 use f0_learning_core::time::DAY_MS;
 
@@ -45,28 +45,6 @@ impl Known {
             Some(shard) => is_behind(self.cursors.get(&shard).and_then(Option::as_ref)),
             None => ts <= self.horizon || matches!(found.item, Item::Invalid(_)),
         }
-    }
-
-    /// The observation, invalid if it is older than what was archived: its reward may have been archived
-    /// too, so that it is unknown whether it was counted.
-    pub fn checked(&self, found: StoredItem) -> StoredItem {
-        let StoredItem { item, position, shard } = found;
-        let item = match item {
-            Item::Valid { observation, shard } => {
-                let component = Some(observation.component.clone());
-                let (id, ts) = (observation.id.clone(), Some(observation.ts));
-                match observation.check_archived(self.archived_before) {
-                    Ok(observation) => Item::Valid { observation, shard },
-                    Err(rejection) => {
-                        let origin = Origin { component, ts };
-                        let position = position.clone();
-                        Item::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
-                    }
-                }
-            }
-            invalid @ Item::Invalid(_) => invalid,
-        };
-        StoredItem { item, position, shard }
     }
 
     /// Whether a range was examined before, when it had the same counts.

@@ -57,7 +57,7 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let found = self.store.stored_items(&batch.ids).await?;
-        let found = found.into_iter().map(|found| known.checked(found)).collect();
+        let found = found.into_iter().map(|found| found.checked(known.archived_before)).collect();
         let found = self.members(known, &batch, found).await?;
         // A corrected one may be further ahead now.
         if reach(known, &found) != known.state.up_to {

@@ -237,7 +237,8 @@ impl ReconcileJob {
         found: Vec<StoredItem>,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let found = found.into_iter().map(|found| known.checked(found)).collect::<Vec<_>>();
+        let found =
+            found.into_iter().map(|found| found.checked(known.archived_before)).collect::<Vec<_>>();
         let (late, ahead): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| known.is_behind_cursors(found));
         let early: Vec<_> = ahead
