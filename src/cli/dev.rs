@@ -50,8 +50,12 @@ const SETTLE_MS: i64 = 1_000;
 const TUNE_OPTIONS: TuneOptions =
     TuneOptions { policies_ttl: Duration::from_secs(5), stats_ttl: Duration::from_secs(1) };
 
-const RECONCILE_OPTIONS: ReconcileOptions =
-    ReconcileOptions { recent_ms: 3 * HOUR_MS, deep_ms: 7 * 24 * HOUR_MS, lag_ms: 5_000 };
+const RECONCILE_OPTIONS: ReconcileOptions = ReconcileOptions {
+    recent_ms: 3 * HOUR_MS,
+    deep_ms: 7 * 24 * HOUR_MS,
+    lag_ms: 5_000,
+    compared: 50_000,
+};
 
 fn schedule() -> Schedule {
     Schedule::default()

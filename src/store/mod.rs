@@ -32,10 +32,10 @@ pub use records::{
     Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
 };
 pub use scoring::{
-    Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group, IdCount,
-    IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
-    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered,
-    VersionTally,
+    Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group,
+    IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
+    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, StoredReward,
+    Unordered, VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

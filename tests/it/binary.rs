@@ -151,6 +151,41 @@ fn import_stores_every_valid_line_and_reports_every_invalid_one() {
 }
 
 #[test]
+fn a_repeated_id_is_reported_by_line_and_every_other_line_is_imported() {
+    let server = firestore();
+    let address = server.address();
+    let environment = [("FIRESTORE_EMULATOR_HOST", address.as_str())];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("repeated.ndjson");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for line in 1..=1_200 {
+        // Lines 4 and 812 have the id of line 3, and differ in content.
+        let id = if matches!(line, 4 | 812) { 3 } else { line };
+        let observation = json!({
+            "id": format!("o{id}"), "ts": now() - line, "component": "c", "outcome": "success",
+            "durationMs": line,
+        });
+        writeln!(file, "{observation}").unwrap();
+    }
+    drop(file);
+    let output = run(&["observations", "import", path.to_str().unwrap()], &environment);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let expected = "1200 lines: 1198 imported, 0 existed before, 2 with a repeated id left out, \
+                    0 refused";
+    assert!(stdout.contains(expected), "{stdout}");
+    for line in [4, 812] {
+        let expected = format!("line {line}: left out: id o3 was given before at line 3");
+        assert!(stderr.contains(&expected), "{stderr}");
+    }
+    let listed = run(&["observations", "list", "--limit", "2000", "--json"], &environment);
+    let listed: Vec<Value> = serde_json::from_str(&text(&listed.stdout)).unwrap();
+    assert_eq!(listed.len(), 1_198);
+    let third = listed.iter().find(|it| it["id"] == "o3").unwrap();
+    assert_eq!(third["durationMs"], 3, "the first line with an id is the one that is imported");
+}
+
+#[test]
 fn serve_answers_on_its_port_and_stops_in_time_on_sigterm() {
     let server = firestore();
     let environment = [("SCORE_CRON", EACH_SECOND)];

@@ -5,7 +5,7 @@
 //!
 //! | invariant | tests |
 //! |---|---|
-//! | 1. each valid observation gets one reward and is counted once | [`races`] (crashes, concurrent workers), [`shards`] (shards, leases), [`reconcile`] (late observations), [`scoring`] (windows, bill), [`binary`] (`serve` and `dev` killed), [`effects`] (tallies of versions) |
+//! | 1. each valid observation gets one reward and is counted once | [`races`] (crashes, concurrent workers), [`shards`] (shards, leases), [`reconcile`] (late observations), [`once`] (documents that are written again), [`scoring`] (windows, bill), [`binary`] (`serve` and `dev` killed), [`effects`] (tallies of versions) |
 //! | 2. each invalid observation is quarantined with its reason | [`scoring`], [`reconcile`] |
 //! | 3. one version is active, and its params never change | [`transitions`], [`rivals`] (concurrent admins and tuner), [`experiment_races`] (with experiments and the guard), [`kills`] (the process killed) |
 //! | 4. a change and its audit entry are one commit | [`transitions`], [`rivals`], [`experiment_races`], [`kills`], [`tuning`]; `assert_sound` replays the trail in most other tests |
@@ -46,6 +46,7 @@ mod experiments_by_hand;
 mod jwt;
 mod kills;
 mod month;
+mod once;
 mod propensity;
 mod races;
 mod reconcile;

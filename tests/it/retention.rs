@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::collection;
 use f0_learning::archive::{Archive, Manifest, read_keys};
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
-use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, Store};
+use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::sharding::Shard;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
@@ -191,6 +192,116 @@ async fn a_document_that_changed_after_archiving_is_archived_again_before_deleti
         "it is archived again as it is now"
     );
     assert_eq!(archived(folder.path(), "observations")[&id], 2);
+}
+
+/// The statistics of versions reach further back than documents are kept.
+#[tokio::test]
+async fn observations_of_an_archived_time_are_not_counted_again() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let put_all = async || {
+        for n in 0..10 {
+            let observation = json!({
+                "ts": START + n, "component": "c", "outcome": "success", "durationMs": 1,
+                "policyVersion": "router-core@1.0.0",
+            });
+            put(&store, collection::OBSERVATIONS, &format!("o{n}"), fields(&observation)).await;
+        }
+    };
+    let key = "router-core@1.0.0".parse().unwrap();
+    let tally = async || store.version_tallies(&[key]).await.unwrap().remove(0).tally;
+    put_all().await;
+    score(&store, START + DAY_MS).await;
+    let now = START + 40 * DAY_MS;
+    retain(&store, folder.path(), now).await;
+    assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
+    let before = tally().await;
+
+    put_all().await;
+    score(&store, now).await;
+    let stop = CancellationToken::new();
+    let mut job = ReconcileJob::new(store.clone(), ReconcileOptions::default());
+    let report = job.pass(now, true, &stop).await.unwrap();
+    assert_eq!((report.scored, report.quarantined), (0, 10), "{report:?}");
+    assert_eq!(tally().await, before);
+    let entry = store.quarantined("o3").await.unwrap().unwrap();
+    let reason = entry["reason"].as_str().unwrap();
+    assert!(reason.contains("ts is older than what was archived"), "{reason}");
+    // Requeueing is refused with the same reason.
+    let filter = QuarantineFilter { ids: vec!["o3".to_owned()], ..Default::default() };
+    let report = job.requeue(&filter, now).await.unwrap();
+    assert_eq!((report.requeued, report.refused.len()), (0, 1), "{report:?}");
+    // What is newer than the archive is still scored, even if it is late.
+    record(&store, "c", Outcome::Success, 100.0, now - 20 * DAY_MS).await;
+    assert_eq!(job.pass(now, true, &stop).await.unwrap().scored, 1);
+}
+
+#[tokio::test]
+async fn an_import_of_an_archived_time_is_refused_with_the_reason() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let observation = json!({
+        "id": "o", "ts": START, "component": "c", "outcome": "success", "durationMs": 1,
+    });
+    let newer = json!({
+        "id": "newer", "ts": START + 35 * DAY_MS, "component": "c", "outcome": "success",
+        "durationMs": 1,
+    });
+    let path = folder.path().join("again.ndjson");
+    std::fs::write(&path, format!("{observation}\n{newer}\n")).unwrap();
+    put(&store, collection::OBSERVATIONS, "o", fields(&observation)).await;
+    score(&store, START + DAY_MS).await;
+    retain(&store, &folder.path().join("archive"), START + 40 * DAY_MS).await;
+    let output = run_on(&store, &["observations", "import", path.to_str().unwrap()], &[]).await;
+    assert!(!output.status.success());
+    let error = text(&output.stderr);
+    assert!(error.contains("line 1: refused: ts is older than what was archived"), "{error}");
+    assert!(text(&output.stdout).contains("2 lines: 1 imported"), "{}", text(&output.stdout));
+}
+
+/// Its reward is older than the observation, and alone shows that it was counted.
+#[tokio::test]
+async fn the_reward_of_an_observation_that_is_kept_is_kept() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let observation = |ts: i64| {
+        fields(&json!({ "ts": ts, "component": "c", "outcome": "success", "durationMs": 1 }))
+    };
+    put(&store, collection::OBSERVATIONS, "moved", observation(START)).await;
+    put(&store, collection::OBSERVATIONS, "old", observation(START)).await;
+    score(&store, START + DAY_MS).await;
+    put(&store, collection::OBSERVATIONS, "moved", observation(START + 20 * DAY_MS)).await;
+    let now = START + 40 * DAY_MS;
+    score(&store, now).await;
+    retain(&store, folder.path(), now).await;
+    assert!(document(&store, collection::REWARDS, "moved").await.is_some());
+    assert!(document(&store, collection::REWARDS, "old").await.is_none());
+    let mut job = ReconcileJob::new(store.clone(), ReconcileOptions::default());
+    let report = job.pass(now, true, &CancellationToken::new()).await.unwrap();
+    assert_eq!((report.scored, report.quarantined), (0, 0), "{report:?}");
+    retain(&store, folder.path(), START + 60 * DAY_MS).await;
+    assert_eq!(documents_left(&store, collection::REWARDS).await, 0);
+}
+
+/// A document that is written again while pages are read may be on two of them.
+#[tokio::test]
+async fn a_file_that_holds_a_document_twice_is_deleted_once() {
+    let store = seeded_store().await;
+    let id = record(&store, "c", Outcome::Success, 100.0, START).await;
+    let other = record(&store, "c", Outcome::Success, 100.0, START + 1).await;
+    let mut documents = OldDocuments::default();
+    let part = Part::Of(Shard::All);
+    let of = Archived::Observations;
+    store.read_old(of, part, START + 2, &mut documents, 1).await.unwrap();
+    let moved = json!({ "ts": START + 1, "component": "c", "outcome": "success", "durationMs": 1 });
+    put(&store, collection::OBSERVATIONS, &id, fields(&moved)).await;
+    store.read_old(of, part, START + 2, &mut documents, 10).await.unwrap();
+    let mut keys = documents.keys();
+    keys.sort_by(|a, b| a.id.cmp(&b.id));
+    keys.dedup_by(|a, b| a.id == b.id);
+    assert_eq!(keys.len(), documents.len(), "no document is in a file twice");
+    // A file that an earlier version announced may hold it twice.
+    let mut twice = documents.keys();
+    twice.extend(documents.keys());
+    store.delete_archived(of, &twice).await.unwrap();
+    assert!(document(&store, collection::OBSERVATIONS, &other).await.is_none());
 }
 
 /// `.ci/archive` reads this archive with DuckDB.

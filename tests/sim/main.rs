@@ -101,6 +101,8 @@ pub struct Tally {
     pub switched_off: u64,
     /// Decisions of an admin during which another admin decided.
     pub rivals: u64,
+    /// Observations that were set again with another time.
+    pub set_again: u64,
 }
 
 impl Tally {
@@ -114,6 +116,7 @@ impl Tally {
         self.activated += other.activated;
         self.switched_off += other.switched_off;
         self.rivals += other.rivals;
+        self.set_again += other.set_again;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -126,6 +129,7 @@ impl Tally {
             ("activations by the job", self.activated),
             ("passes switched off", self.switched_off),
             ("rival decisions", self.rivals),
+            ("observations set again", self.set_again),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -160,8 +164,8 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     println!(
         "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} crashes, {} passes \
          overtaken by another worker, {} versions of the policy, {} drafts and {} activations by \
-         the tune job, {} passes during which learning was disabled, {} competing decisions; {} \
-         seeds failed",
+         the tune job, {} passes during which learning was disabled, {} competing decisions, {} \
+         observations set again; {} seeds failed",
         tally.observations,
         tally.faults,
         tally.crashes,
@@ -171,6 +175,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.activated,
         tally.switched_off,
         tally.rivals,
+        tally.set_again,
         failed.len()
     );
     for error in failed.iter().take(20) {

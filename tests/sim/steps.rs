@@ -68,6 +68,7 @@ impl World {
             88..90 => self.rewards_change().await,
             90..92 => self.an_invalid_observation_is_repaired().await,
             92..94 => self.worker_restarts().await,
+            94..97 => self.observations_are_set_again().await,
             _ => self.time_passes(),
         }
     }
@@ -268,6 +269,44 @@ impl World {
         self.server.set_faults(Plan::default());
         self.workers.push(worker);
         format!("{job:?} pass, {fate:?}")
+    }
+
+    /// A component delivers observations again, with the time of the new delivery.
+    async fn observations_are_set_again(&mut self) -> String {
+        let quarantined = self.all(collection::QUARANTINE).await;
+        let stored = self.all(collection::OBSERVATIONS).await;
+        let valid: Vec<Observation> = self.truth.observations.values().flatten().cloned().collect();
+        let valid: Vec<_> = valid.iter().filter(|it| !quarantined.contains_key(&it.id)).collect();
+        if valid.is_empty() {
+            return "there is no observation to set again".to_owned();
+        }
+        let count = self.rng.random_range(1..8);
+        for _ in 0..count {
+            // The latest ones are the likeliest to be in a range that is not counted yet.
+            let recent = valid.len().saturating_sub(20);
+            let index = match self.rng.random_bool(0.7) {
+                true => self.rng.random_range(recent..valid.len()),
+                false => self.rng.random_range(0..valid.len()),
+            };
+            let id = &valid[index].id;
+            let now = self.now();
+            let ts = match self.rng.random_range(0..5) {
+                0 => now - self.rng.random_range(0..36_000_000),
+                _ => now - self.rng.random_range(0..20_000),
+            };
+            let mut again = stored[id].clone();
+            again.insert("ts".to_owned(), json!(ts));
+            if self.rng.random_bool(0.2) {
+                again.insert("shard".to_owned(), json!(self.rng.random_range(0..4)));
+            }
+            let again = Value::Object(again);
+            self.put(collection::OBSERVATIONS, id, &again).await;
+            let before = self.truth.observations[id].as_ref().map(|it| it.ts);
+            self.truth.earlier.entry(id.clone()).or_default().extend(before);
+            self.remember(id, &again);
+        }
+        self.tally.set_again += count;
+        format!("{count} observations are set again")
     }
 
     async fn worker_restarts(&mut self) -> String {

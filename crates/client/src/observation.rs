@@ -1,6 +1,8 @@
 //! Observations, as components write them.
 
+use f0_learning_core::names::{NameError, check_document_id};
 use f0_learning_core::observation::{Observation, Outcome, Rejection};
+use firestore_kit::tonic::Status;
 use firestore_kit::{Created, Db, value, write};
 use serde_json::{Map, Value as Json};
 
@@ -63,9 +65,11 @@ impl NewObservation {
         self
     }
 
-    /// The document to store, validated by the rules of scoring.
-    pub(crate) fn document(self, now: i64) -> Result<Map<String, Json>, Rejection> {
+    /// The document to store, validated by the rules of scoring, and its id by those of Firestore.
+    pub(crate) fn document(self, now: i64) -> Result<Map<String, Json>, RecordError> {
         let id = self.id.unwrap_or_else(random::id);
+        // An id with a slash would be the path of a document in another collection.
+        check_document_id(&id).map_err(|detail| RecordError::Id { id: id.clone(), detail })?;
         let mut document = Map::new();
         let mut put = |name: &str, value: Json| document.insert(name.to_owned(), value);
         put("id", Json::from(id.as_str()));
@@ -97,6 +101,8 @@ impl NewObservation {
 pub enum RecordError {
     #[error("invalid observation: {0}; scoring would quarantine it, correct the field")]
     Invalid(#[from] Rejection),
+    #[error("invalid id {id:?}: the id {detail}; nothing was written")]
+    Id { id: String, detail: NameError },
     #[error(transparent)]
     Firestore(#[from] firestore_kit::Error),
     #[error("cannot record the observation: the recorder is closed")]
@@ -107,7 +113,8 @@ pub enum RecordError {
 /// observations.
 ///
 /// # Errors
-/// [`RecordError::Invalid`] names the field that scoring would reject; nothing is written then.
+/// [`RecordError::Invalid`] names the field that scoring would reject, and [`RecordError::Id`] an id
+/// that Firestore does not accept; nothing is written then.
 pub async fn record_observation(
     db: &Db,
     observation: NewObservation,
@@ -120,17 +127,34 @@ pub async fn record_observation(
 }
 
 /// Creates observations, at most [`MAX_BATCH`](firestore_kit::MAX_BATCH) at a time. An existing
-/// observation with the same id is not changed.
+/// observation with the same id is not changed, and of two in the batch with the same id the first one
+/// is stored. One whose id Firestore does not accept as the id of a document is refused.
 pub async fn create_observations(
     db: &Db,
     batch: &[Map<String, Json>],
 ) -> firestore_kit::Result<Created> {
-    let write = |observation: &Map<String, Json>| {
+    let (mut writes, mut sent, mut refused) =
+        (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
+    for (index, observation) in batch.iter().enumerate() {
         let id = observation.get("id").and_then(Json::as_str).unwrap_or_default();
-        write::create(db.name(OBSERVATIONS, id), value::fields_from_json(observation))
-    };
-    let writes: Vec<_> = batch.iter().map(write).collect();
-    db.create_batch(OBSERVATIONS, &writes).await
+        match check_document_id(id) {
+            Ok(()) => {
+                let fields = value::fields_from_json(observation);
+                writes.push(write::create(db.name(OBSERVATIONS, id), fields));
+                sent.push(index);
+            }
+            Err(detail) => {
+                let message = format!("invalid id {id:?}: the id {detail}");
+                refused.push((index, Status::invalid_argument(message)));
+            }
+        }
+    }
+    let mut created = db.create_batch(OBSERVATIONS, &writes).await?;
+    // The answers are those to the writes that were sent.
+    created.existing_at.iter_mut().for_each(|index| *index = sent[*index]);
+    refused.extend(created.refused.into_iter().map(|(index, status)| (sent[index], status)));
+    refused.sort_by_key(|(index, _)| *index);
+    Ok(Created { refused, ..created })
 }
 
 /// The same for observations that must all be stored.

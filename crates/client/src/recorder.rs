@@ -125,8 +125,8 @@ impl Recorder {
     /// it out or a full queue dropped it.
     ///
     /// # Errors
-    /// [`RecordError::Invalid`] if scoring would reject it; [`RecordError::Closed`] after
-    /// [`close`](Self::close).
+    /// [`RecordError::Invalid`] if scoring would reject it; [`RecordError::Id`] if Firestore does not
+    /// accept its id; [`RecordError::Closed`] after [`close`](Self::close).
     pub async fn record(&self, observation: NewObservation) -> Result<bool, RecordError> {
         let Some(document) = self.prepare(observation)? else { return Ok(false) };
         match self.options.when_full {

@@ -1,6 +1,8 @@
 //! Batches of writes that Firestore applies independently. A batch may be sent again: a create does
 //! not change an existing document, and a delete of a missing document does nothing.
 
+use std::collections::HashMap;
+
 use firestore::gcloud_sdk::google::firestore::v1::{Write, write::Operation};
 use firestore::gcloud_sdk::tonic::{Code, Status};
 
@@ -21,15 +23,28 @@ pub struct Created {
     pub created: usize,
     /// Documents that existed before.
     pub existing: usize,
+    /// The indexes into the batch of those that existed before.
+    pub existing_at: Vec<usize>,
     /// Writes that Firestore refused permanently: the index into the batch, and the reason.
     pub refused: Vec<(usize, Status)>,
 }
 
 impl Db {
     /// Applies each write independently and returns their statuses in the same order. There may be
-    /// at most [`MAX_BATCH`] writes; those that fail transiently are retried separately.
+    /// at most [`MAX_BATCH`] writes; those that fail transiently are retried separately. Firestore
+    /// refuses a whole request with two writes of one document, so that the second one of a document
+    /// is sent after the first has been answered.
     pub async fn write_each(&self, target: &str, writes: &[Write]) -> Result<Vec<Status>> {
-        send_until_settled(&self.retry, writes, |batch| self.batch_write(target, batch)).await
+        let mut statuses = vec![Status::new(Code::Ok, ""); writes.len()];
+        for indexes in without_repetition(writes.iter().map(name_of)) {
+            let batch: Vec<_> = indexes.iter().map(|index| &writes[*index]).collect();
+            let send = |batch| self.batch_write(target, batch);
+            let answers = send_until_settled(&self.retry, &batch, send).await?;
+            for (index, status) in indexes.into_iter().zip(answers) {
+                statuses[index] = status;
+            }
+        }
+        Ok(statuses)
     }
 
     /// Creates each document that does not exist yet, by [`write_each`](Self::write_each).
@@ -39,7 +54,10 @@ impl Db {
         for (index, (status, write)) in statuses.into_iter().zip(writes).enumerate() {
             match status.code() {
                 Code::Ok => outcome.created += 1,
-                Code::AlreadyExists => outcome.existing += 1,
+                Code::AlreadyExists => {
+                    outcome.existing += 1;
+                    outcome.existing_at.push(index);
+                }
                 code if is_transient(code) => {
                     return Err(Error::rpc("create", name_of(write), status));
                 }
@@ -66,10 +84,10 @@ impl Db {
 
 /// Sends writes until each has succeeded or failed permanently, or the attempts are used up. Each
 /// retry sends only the writes that failed transiently.
-async fn send_until_settled<'a, W, F>(
+async fn send_until_settled<W: Copy, F>(
     retry: &Retry,
-    writes: &'a [W],
-    send: impl Fn(Vec<&'a W>) -> F,
+    writes: &[W],
+    send: impl Fn(Vec<W>) -> F,
 ) -> Result<Vec<Status>>
 where
     F: Future<Output = Result<Vec<Status>>>,
@@ -77,11 +95,11 @@ where
     if writes.is_empty() {
         return Ok(Vec::new());
     }
-    let mut statuses = send(writes.iter().collect()).await?;
+    let mut statuses = send(writes.to_vec()).await?;
     for round in 1..MAX_ROUNDS {
         let (open, retried): (Vec<_>, Vec<_>) = statuses
             .iter_mut()
-            .zip(writes)
+            .zip(writes.iter().copied())
             .filter(|(status, _)| is_transient(status.code()))
             .unzip();
         if open.is_empty() {
@@ -98,8 +116,24 @@ where
 fn name_of(write: &Write) -> &str {
     match &write.operation {
         Some(Operation::Update(document)) => &document.name,
+        Some(Operation::Delete(name)) => name,
         _ => "a document",
     }
+}
+
+/// The indexes of these names in groups, in their order: no name occurs twice in a group.
+fn without_repetition<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (index, name) in names.enumerate() {
+        let before = seen.entry(name).or_default();
+        if *before == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[*before].push(index);
+        *before += 1;
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -113,8 +147,7 @@ mod tests {
     /// of a write at an attempt.
     async fn send_six(status: impl Fn(usize, u8) -> Status) -> (Vec<Code>, Vec<Vec<u8>>) {
         let attempts = RefCell::new(Vec::new());
-        let send = |batch: Vec<&u8>| {
-            let batch: Vec<u8> = batch.into_iter().copied().collect();
+        let send = |batch: Vec<u8>| {
             attempts.borrow_mut().push(batch.clone());
             let attempt = attempts.borrow().len();
             ready(Ok(batch.into_iter().map(|write| status(attempt, write)).collect()))
@@ -122,6 +155,14 @@ mod tests {
         let statuses =
             send_until_settled(&Retry::default(), &[0, 1, 2, 3, 4, 5], send).await.unwrap();
         (statuses.iter().map(Status::code).collect(), attempts.into_inner())
+    }
+
+    #[test]
+    fn two_writes_of_one_document_are_never_in_one_request() {
+        let groups = |names: &[&str]| without_repetition(names.iter().copied());
+        assert_eq!(groups(&["a", "b", "a", "c", "a", "b"]), [vec![0, 1, 3], vec![2, 5], vec![4]]);
+        assert_eq!(groups(&["a", "b"]), [vec![0, 1]]);
+        assert!(groups(&[]).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

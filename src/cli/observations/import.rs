@@ -1,6 +1,7 @@
-//! `observations import`: a file of observations into Firestore. Invalid lines do not stop the
-//! import, and importing the same file again stores nothing twice.
+//! `observations import`: a file of observations into Firestore. Invalid lines and repeated ids do
+//! not stop the import, and importing the same file again stores nothing twice.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -29,6 +30,7 @@ struct Report {
     lines: u64,
     created: u64,
     existing: u64,
+    repeated: u64,
     refused: u64,
 }
 
@@ -45,12 +47,13 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     let bar = output::progress(bytes, "importing (bytes)");
     let report = import(store, reader, &bar).await?;
     bar.finish_and_clear();
+    let Report { lines, created, existing, repeated, refused } = report;
+    let repeated = match repeated {
+        0 => String::new(),
+        _ => format!(", {repeated} with a repeated id left out"),
+    };
     say!(
-        "{} lines: {} imported, {} existed before, {} refused",
-        report.lines,
-        report.created,
-        report.existing,
-        report.refused
+        "{lines} lines: {created} imported, {existing} existed before{repeated}, {refused} refused"
     );
     if report.refused > 0 {
         bail!("{} of {} lines were refused: see the errors above", report.refused, report.lines);
@@ -60,15 +63,20 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
 
 async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) -> Result<Report> {
     let mut report = Report::default();
+    let mut ids = Ids::default();
+    let rules = Rules { archived_before: store.retention_state().await?.archived_before };
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
     let mut under_way = JoinSet::new();
     while let Some(line) = next_line(&mut reader).context("cannot read the next line")? {
         report.lines += 1;
         bar.inc(line.as_ref().map_or(0, |text| text.len() as u64 + 1));
         let number = report.lines;
-        match line.and_then(|text| parse(number, &text)) {
+        match line.and_then(|text| rules.parse(number, &text)) {
             Ok(None) => {}
-            Ok(Some(observation)) => batch.push((number, observation)),
+            Ok(Some(observation)) => match ids.first_line_of(&observation, number) {
+                None => batch.push((number, observation)),
+                Some(first) => repeated(&mut report, bar, number, &observation, first),
+            },
             Err(error) => refuse(&mut report, bar, number, &error),
         }
         if batch.len() == MAX_BATCH {
@@ -91,25 +99,64 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
     Ok(report)
 }
 
-/// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError> {
-    if text.trim().is_empty() {
-        return Ok(None);
+/// What a line must satisfy.
+struct Rules {
+    /// Observations before this time are archived: importing them would count them again.
+    archived_before: Option<i64>,
+}
+
+impl Rules {
+    /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
+    fn parse(&self, number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let json: Json =
+            serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
+        let Json::Object(mut observation) = json else {
+            return Err(LineError::NotObject);
+        };
+        let id = match observation.get("id") {
+            None | Some(Json::Null) => line_id(number, text),
+            Some(Json::String(id)) => id.clone(),
+            Some(other) => return Err(LineError::IdType(other.clone())),
+        };
+        check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
+        observation.insert("id".to_owned(), Json::from(id.as_str()));
+        Observation::parse(&id, &observation)?.check_archived(self.archived_before)?;
+        Ok(Some(observation))
     }
-    let json: Json =
-        serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
-    let Json::Object(mut observation) = json else {
-        return Err(LineError::NotObject);
-    };
-    let id = match observation.get("id") {
-        None | Some(Json::Null) => line_id(number, text),
-        Some(Json::String(id)) => id.clone(),
-        Some(other) => return Err(LineError::IdType(other.clone())),
-    };
-    check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
-    observation.insert("id".to_owned(), Json::from(id.as_str()));
-    Observation::parse(&id, &observation)?;
-    Ok(Some(observation))
+}
+
+/// The line of each id in the file so far. An id is kept as a hash of 128 bits, so that a line takes
+/// the same memory however long its id is.
+#[derive(Default)]
+struct Ids(HashMap<u128, u64>);
+
+impl Ids {
+    /// The earlier line with this observation's id, if there is one.
+    fn first_line_of(&mut self, observation: &Map<String, Json>, number: u64) -> Option<u64> {
+        let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, id_of(observation).as_bytes()).as_u128();
+        let first = *self.0.entry(hash).or_insert(number);
+        (first != number).then_some(first)
+    }
+}
+
+fn id_of(observation: &Map<String, Json>) -> &str {
+    observation.get("id").and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Reports a line whose id an earlier line has: the earlier one is imported.
+fn repeated(
+    report: &mut Report,
+    bar: &ProgressBar,
+    number: u64,
+    observation: &Map<String, Json>,
+    first: u64,
+) {
+    report.repeated += 1;
+    let id = id_of(observation);
+    bar.suspend(|| eprintln!("line {number}: left out: id {id} was given before at line {first}"));
 }
 
 /// The id of a line without one: the same for the same line of the same file, so that an import
@@ -159,15 +206,37 @@ fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const GOOD: &str = r#"{"ts":1734000000000,"component":"a","outcome":"success","durationMs":1}"#;
 
     #[test]
     fn a_line_without_id_gets_the_same_one_at_every_import() {
-        let id = |number| parse(number, GOOD).unwrap().unwrap()["id"].clone();
+        let id = |number| RULES.parse(number, GOOD).unwrap().unwrap()["id"].clone();
         assert_eq!(id(1), id(1));
         assert_ne!(id(1), id(2), "the same line twice is two observations");
+    }
+
+    const RULES: Rules = Rules { archived_before: None };
+
+    #[test]
+    fn a_repeated_id_is_reported_with_its_first_line() {
+        let observation = |id: &str| json!({ "id": id }).as_object().unwrap().clone();
+        let mut ids = Ids::default();
+        assert_eq!(ids.first_line_of(&observation("x"), 3), None);
+        assert_eq!(ids.first_line_of(&observation("y"), 4), None);
+        assert_eq!(ids.first_line_of(&observation("x"), 812), Some(3));
+        assert_eq!(ids.first_line_of(&observation("x"), 813), Some(3));
+    }
+
+    #[test]
+    fn a_line_older_than_what_was_archived_is_refused() {
+        let rules = |archived_before| Rules { archived_before };
+        let error = rules(Some(1_734_000_000_001)).parse(1, GOOD).unwrap_err().to_string();
+        assert!(error.contains("ts is older than what was archived"), "{error}");
+        assert!(rules(Some(1_734_000_000_000)).parse(1, GOOD).is_ok());
     }
 
     #[test]
@@ -180,9 +249,9 @@ mod tests {
             (&GOOD.replace("success", "fine"), "outcome"),
             (&GOOD.replace(":1}", ":-1}"), "durationMs"),
         ] {
-            let error = parse(1, line).unwrap_err().to_string();
+            let error = RULES.parse(1, line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
-        assert_eq!(parse(1, "  "), Ok(None));
+        assert_eq!(RULES.parse(1, "  "), Ok(None));
     }
 }

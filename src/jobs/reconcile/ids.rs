@@ -8,6 +8,9 @@ use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, print_of};
 use crate::store::{Group, IdRange, Result};
 use f0_learning_core::sharding::Shard;
 
+/// Passes, one a day, in which the ids of all observations are compared once.
+const DAYS: u64 = 30;
+
 /// Bytes of an id that its place depends on: seven bits each, as ids are mostly ASCII.
 const DIGITS: u32 = 8;
 const BITS: u32 = 7;
@@ -30,9 +33,41 @@ impl ReconcileJob {
         let count = self.store.count_unsharded(shards).await?;
         // Observations that are left may be due later, and are looked for again. Rewards without
         // an observation stay as they are, and are remembered.
-        if count.0 < count.1 {
-            known.settle(name, print_of(count), stop);
+        let left = print_of(count);
+        if count.0 < count.1 && left == print {
+            known.settle(name, left, stop);
         }
+        Ok(())
+    }
+
+    /// Compares the ids of observations with those of rewards and quarantine, in the order of ids, and
+    /// handles those that are in neither. A pass continues where the last one stopped, and reads about
+    /// two documents for each observation: at most [`compared`](super::ReconcileOptions::compared) or a
+    /// thirtieth of all observations, and all of them if that was asked for.
+    pub(super) async fn compare_ids(
+        &mut self,
+        known: &mut Known,
+        stop: &CancellationToken,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        let mut left = match known.all_ids {
+            true => u64::MAX,
+            false => self.options.compared.max(self.store.count_observations().await? / DAYS),
+        };
+        // All of them are compared from the first one.
+        let compared = known.state.compared.clone().filter(|_| !known.all_ids);
+        let mut from = compared.map(|id| format!("{id}\0"));
+        while left > 0 && !stop.is_cancelled() {
+            let range = IdRange { from, until: None };
+            let (found, next) = self.store.found_by_id(&Group::Any, &range, late::PAGE).await?;
+            self.handle(known, found, report).await?;
+            left = left.saturating_sub(late::PAGE as u64);
+            from = next;
+            if from.is_none() {
+                break;
+            }
+        }
+        known.state.compared = from.map(|id| id.trim_end_matches('\0').to_owned());
         Ok(())
     }
 

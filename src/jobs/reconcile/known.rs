@@ -21,6 +21,10 @@ pub(super) struct Known {
     pub horizon: i64,
     pub deep: bool,
     pub full: bool,
+    /// Whether all ids are compared, and not only as many as are due.
+    pub all_ids: bool,
+    /// Documents before this time were archived.
+    pub archived_before: Option<i64>,
 }
 
 impl Known {
@@ -61,6 +65,7 @@ impl Known {
 }
 
 /// A pair of counts, as they are remembered.
+#[derive(PartialEq)]
 pub(super) struct Print {
     matches: bool,
     text: String,
@@ -80,9 +85,10 @@ pub(super) fn name_in(shard: Shard, name: &str) -> String {
 
 impl ReconcileJob {
     pub(super) async fn read_state(&self, now: i64, full: bool) -> Result<Known> {
-        // The state is read first: a change of layout changes it too, and then commits that are
-        // based on the old cursors are refused.
+        // The state is read first: a change of layout and retention change it too, and then commits that
+        // are based on the old cursors are refused.
         let state = self.store.reconcile_state().await?;
+        let archived_before = self.store.retention_state().await?.archived_before;
         let layout = self.store.layout().await?.layout;
         let mut horizon = now - self.options.lag_ms;
         let mut cursors = HashMap::new();
@@ -93,8 +99,9 @@ impl ReconcileJob {
             }
             cursors.insert(cursor.shard, cursor.position);
         }
+        let all_ids = full;
         let full = full || now - state.full_at >= 7 * DAY_MS;
         let deep = full || now - state.deep_at >= DAY_MS;
-        Ok(Known { now, state, layout, cursors, horizon, deep, full })
+        Ok(Known { now, state, layout, cursors, horizon, deep, full, all_ids, archived_before })
     }
 }

@@ -1,11 +1,15 @@
 //! Scores and counts late observations: announced in batches, so that every worker that completes
 //! a batch counts the same ones, once.
 
+use std::collections::HashMap;
+
 use super::{Known, ReconcileJob, ReconcileReport};
 use crate::jobs::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use crate::jobs::score::scored::Scored;
 use crate::jobs::score::write;
-use crate::store::{Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem};
+use crate::store::{
+    Announced, Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem,
+};
 
 /// Observations read together.
 pub(super) const PAGE: usize = LATE_AT_ONCE;
@@ -52,15 +56,17 @@ impl ReconcileJob {
         batch: LateBatch,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let mut found = self.store.stored_items(&batch.ids).await?;
-        found.retain(|found| is_still_late(known, found));
+        let found = self.store.stored_items(&batch.ids).await?;
+        let found = found.into_iter().map(|found| found.checked(known.archived_before)).collect();
+        let found = self.members(known, &batch, found).await?;
         // A corrected one may be further ahead now.
         if reach(known, &found) != known.state.up_to {
             self.announce(known, batch.clone(), &found).await?;
         }
         let items: Vec<Item> = found.into_iter().map(|found| found.item).collect();
         let items = Scored::all(&items, &batch.config);
-        write::all(&self.store, &items, &batch.config.version, known.now).await?;
+        let version = &batch.config.version;
+        let items = write::all(&self.store, items, Announced::Batch, version, known.now).await?;
         let mut rest = items.as_slice();
         loop {
             let taken = self.count(known, rest, &batch).await?;
@@ -73,6 +79,42 @@ impl ReconcileJob {
                 return Ok(());
             }
         }
+    }
+
+    /// The observations of a batch that it counts, of those that still exist. A crashed attempt may
+    /// have left rewards that are not counted:
+    ///
+    /// - an observation with such a reward is counted here even if it has moved ahead of the cursors,
+    ///   because they will skip it;
+    /// - the reward of one that was deleted or is invalid now is deleted, in a commit of the state.
+    async fn members(
+        &self,
+        known: &mut Known,
+        batch: &LateBatch,
+        found: Vec<StoredItem>,
+    ) -> Result<Vec<StoredItem>> {
+        let by_id: HashMap<&str, &StoredItem> =
+            found.iter().map(|found| (found.item.id(), found)).collect();
+        let is_plain = |id: &str| {
+            let found = by_id.get(id);
+            found
+                .is_some_and(|it| matches!(it.item, Item::Valid { .. }) && is_still_late(known, it))
+        };
+        let others: Vec<_> =
+            batch.ids.iter().map(String::as_str).filter(|id| !is_plain(id)).collect();
+        let mut own = self.store.rewards_of(&others).await?;
+        own.retain(|_, reward| known.state.owns(reward));
+        let is_valid =
+            |id: &str| by_id.get(id).is_some_and(|it| matches!(it.item, Item::Valid { .. }));
+        let left: Vec<_> = own.values().filter(|reward| !is_valid(&reward.id)).collect();
+        if !left.is_empty() {
+            let next = known.state.announcing(Some(batch.clone()));
+            known.state = self.store.announce_batch_without(&known.state, next, &left).await?;
+        }
+        let members = found
+            .into_iter()
+            .filter(|found| is_still_late(known, found) || own.contains_key(found.item.id()));
+        Ok(members.collect())
     }
 
     /// Counts as many items from the front as fit into one commit, and returns how many.

@@ -46,7 +46,10 @@ impl ReconcileJob {
         report: &mut RequeueReport,
     ) -> Result<()> {
         let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
-        let mut found = self.store.stored_items(&ids).await?;
+        let archived_before = self.store.retention_state().await?.archived_before;
+        let found = self.store.stored_items(&ids).await?;
+        let mut found: Vec<_> =
+            found.into_iter().map(|found| found.checked(archived_before)).collect();
         let mut freed: Vec<String> = Vec::new();
         for entry in entries {
             let at = found.iter().position(|found| found.item.id() == entry.id);

@@ -18,17 +18,30 @@ impl ReconcileJob {
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let mut open = vec![range];
-        while let Some(range) = open.pop() {
+        let mut open = vec![Step::Check(range)];
+        // What was found, and the names that were remembered, in the parts that are done.
+        let (mut found, mut names) = (0, Vec::new());
+        while let Some(step) = open.pop() {
+            let range = match step {
+                Step::Check(range) => range,
+                Step::Close { range, counted, found_before, names_before } => {
+                    if found == found_before && !stop.is_cancelled() {
+                        close(known, shard, &range, &counted, &mut names, names_before);
+                    }
+                    continue;
+                }
+            };
             if stop.is_cancelled() || range.start >= range.end {
                 continue;
             }
             let counted = self.store.count_range(shard, range.clone()).await?;
             report.ranges += 1;
             let settled = counted.is_settled();
-            if settled == Some(true)
-                || known.remembers(&name_of(shard, &range), &counted.fingerprint())
-            {
+            if settled == Some(true) {
+                continue;
+            }
+            if known.remembers(&name_of(shard, &range), &counted.fingerprint()) {
+                names.push(name_of(shard, &range));
                 continue;
             }
             // Reading a few observations costs no more than counting both halves.
@@ -36,23 +49,35 @@ impl ReconcileJob {
             let small = if is_long { SMALL / 4 } else { SMALL };
             let is_large = counted.observations.n > small || settled.is_none();
             if let Some((low, high)) = halves(&range).filter(|_| is_large) {
-                open.extend([high, low]);
+                if !is_long {
+                    let (found_before, names_before) = (found, names.len());
+                    open.push(Step::Close { range, counted, found_before, names_before });
+                }
+                open.extend([Step::Check(high), Step::Check(low)]);
                 continue;
             }
-            let left = self.read_through(known, shard, &range, stop, report).await?;
+            let found_here = self.read_through(known, shard, &range, stop, report).await?;
+            found += found_here;
+            let left = self.store.count_range(shard, range.clone()).await?;
             if left.is_settled() == Some(true) || stop.is_cancelled() {
                 continue;
             }
-            // The rest are rewards without an observation; they are remembered by the hour.
+            // The rest are rewards without an observation at their time: it was deleted, or moved to
+            // another time. They are remembered by the hour, with the counts from before the range was
+            // read: an observation that was written since changes the counts, and is looked for.
             match halves(&range).filter(|_| is_long) {
-                Some((low, high)) => open.extend([high, low]),
-                None => remember(known, shard, &range, &left, report),
+                Some((low, high)) => open.extend([Step::Check(high), Step::Check(low)]),
+                None if found_here > 0 => {}
+                None => {
+                    report.orphans += counted.orphans();
+                    names.push(remember(known, shard, &range, &counted));
+                }
             }
         }
         Ok(())
     }
 
-    /// Handles the observations in a range that are not accounted for, and counts it again.
+    /// Handles the observations in a range that are not accounted for, and returns how many there were.
     async fn read_through(
         &mut self,
         known: &mut Known,
@@ -60,32 +85,57 @@ impl ReconcileJob {
         range: &Range<f64>,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
-    ) -> Result<RangeCount> {
-        let mut after = None;
+    ) -> Result<usize> {
+        let (mut after, mut found) = (None, 0);
         loop {
             let page =
                 self.store.unaccounted(shard, range.clone(), after.as_ref(), late::PAGE).await?;
+            found += page.0.len();
             self.handle(known, page.0, report).await?;
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
-                break;
+                return Ok(found);
             }
         }
-        self.store.count_range(shard, range.clone()).await
     }
 }
 
-fn remember(
+/// What is left to do in a pass over ranges.
+enum Step {
+    Check(Range<f64>),
+    /// Both halves of a range have been checked.
+    Close {
+        range: Range<f64>,
+        counted: RangeCount,
+        found_before: usize,
+        names_before: usize,
+    },
+}
+
+/// Remembers a range of at most an hour in which nothing was found, so that the next pass need not
+/// cut it again. A full hour replaces its parts.
+fn close(
     known: &mut Known,
     shard: Shard,
     range: &Range<f64>,
-    left: &RangeCount,
-    report: &mut ReconcileReport,
+    counted: &RangeCount,
+    names: &mut Vec<String>,
+    names_before: usize,
 ) {
-    if left.orphans() > 0 {
-        report.orphans += left.orphans();
-        known.state.settled.insert(name_of(shard, range), left.fingerprint());
+    let parts = names.split_off(names_before.min(names.len()));
+    if is_an_hour(range) {
+        for name in parts {
+            known.state.settled.remove(&name);
+        }
     }
+    names.push(remember(known, shard, range, counted));
+}
+
+/// Remembers a range, and returns its name.
+fn remember(known: &mut Known, shard: Shard, range: &Range<f64>, counted: &RangeCount) -> String {
+    let name = name_of(shard, range);
+    known.state.settled.insert(name.clone(), counted.fingerprint());
+    name
 }
 
 /// The name of a range; the same in every pass, because ranges are halved at the same places.
@@ -101,6 +151,12 @@ fn name_of(shard: Shard, range: &Range<f64>) -> String {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn is_longer_than_an_hour(range: &Range<f64>) -> bool {
     range.start.is_finite() && range.end.is_finite() && range.end - range.start > HOUR_MS as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn is_an_hour(range: &Range<f64>) -> bool {
+    let hour = HOUR_MS as f64;
+    (range.end - range.start - hour).abs() < 0.5 && range.start % hour < 0.5
 }
 
 /// Two parts of a range, cut at a multiple of a power of two of milliseconds, so that passes at

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 pub use table::archive_table;
 
-use super::commit::{Commit, commit_or_reread};
+use super::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use super::{Job, JobError, JobName, JobReport, LogLine, PassContext};
 use crate::archive::{Archive, ArchiveError};
@@ -154,6 +154,10 @@ impl RetainJob {
                     }
                     let documents = self.read(archived, part, before).await?;
                     let Some(first) = documents.first_ts() else { break };
+                    state = match self.archive_before(state, before).await? {
+                        Some(state) => state,
+                        None => return Ok(report),
+                    };
                     let pending = self.stage(archived, &documents, first, state.sequence).await?;
                     state = match self.announce(&state, &pending).await? {
                         Some(state) => state,
@@ -165,6 +169,34 @@ impl RetainJob {
             }
         }
         Ok(report)
+    }
+
+    /// Stores how far documents are archived, before the first of them is deleted; `None` where another
+    /// worker archives.
+    async fn archive_before(
+        &self,
+        state: RetentionState,
+        before: i64,
+    ) -> Result<Option<RetentionState>, RetainError> {
+        let mut attempt = 1;
+        loop {
+            let commit = self.store.archive_before(&state, before);
+            let (stored, error) =
+                match commit_or_reread(commit, self.store.retention_state()).await? {
+                    Commit::Applied(state) => return Ok(Some(state)),
+                    Commit::Unknown { stored, error } => (stored, error),
+                };
+            if stored.sequence != state.sequence {
+                tracing::info!("another worker archives; leaving the work to it");
+                return Ok(None);
+            }
+            // Reconciliation has stored its state meanwhile.
+            if attempt == MAX_ATTEMPTS {
+                return Err(error.into());
+            }
+            self.store.pause(attempt).await;
+            attempt += 1;
+        }
     }
 
     /// The oldest documents of a part, of one day.

@@ -14,15 +14,18 @@ mod report;
 pub(super) mod scored;
 pub(super) mod write;
 
+use std::collections::HashMap;
+
 use tokio_util::sync::CancellationToken;
 
 use super::leases::{Leases, work_of};
 use super::{Job, JobName, PassContext};
 use crate::store::{
-    Cached, Changes, Chunk, POLICIES_TTL, Pending, Position, REWARD_CONFIG_TTL, Result, Store,
-    StoreError, StoredLayout,
+    Announced, Cached, Changes, Chunk, Cursor, Item, POLICIES_TTL, Pending, Position,
+    REWARD_CONFIG_TTL, Result, Store, StoreError, StoredLayout, StoredReward,
 };
 use count::Step;
+use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
@@ -253,7 +256,9 @@ impl ScoreJob {
         let mut chunk = match &cursor.pending {
             Some(pending) => {
                 tracing::info!(end = pending.end.ts_ms(), "completing a chunk announced before");
-                self.store.pending_chunk(&cursor, pending).await?
+                let chunk = self.store.pending_chunk(&cursor, pending).await?;
+                cursor = self.forget_moved(cursor, &chunk).await?;
+                chunk
             }
             None if pass.only_announced => return Ok(()),
             None => {
@@ -271,18 +276,43 @@ impl ScoreJob {
             }
             let reads_ahead = !pass.only_announced && chunk.full && !pass.stop.is_cancelled();
             let items = Scored::all(&chunk.items, &pending.config);
-            let (written, next) = tokio::join!(
-                write::all(&self.store, &items, &pending.config.version, pass.now),
+            let version = &pending.config.version;
+            let (items, next) = tokio::join!(
+                write::all(&self.store, items, Announced::Range, version, pass.now),
                 self.read_ahead(reads_ahead, shard, &pending.end, pass.now),
             );
-            written?;
-            let next = next?;
+            let (items, next) = (items?, next?);
             let announced = self.announcement(&next, pass.now).await?;
             let step = Step { items: &items, pending: &pending, announced, pass };
             cursor = self.count(cursor, step, report).await?;
             chunk = next;
         }
         Ok(())
+    }
+
+    /// Deletes the rewards that an earlier attempt at the announced range left behind for observations
+    /// that have since moved away, were deleted or became invalid. They are not counted, and with
+    /// their reward they would never be.
+    async fn forget_moved(&self, cursor: Cursor, chunk: &Chunk) -> Result<Cursor> {
+        let Some(pending) = cursor.pending.clone() else { return Ok(cursor) };
+        let rewards = self.store.announced_rewards(&cursor, &pending).await?;
+        if rewards.is_empty() {
+            return Ok(cursor);
+        }
+        let members: HashMap<&str, (&Observation, i64)> = chunk
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Valid { observation, shard } => Some((item.id(), (observation, *shard))),
+                Item::Invalid(_) => None,
+            })
+            .collect();
+        let is_member = |reward: &&StoredReward| {
+            let member = members.get(reward.id.as_str());
+            member.is_some_and(|(observation, shard)| reward.is_of_range(observation, *shard))
+        };
+        let moved: Vec<_> = rewards.iter().filter(|reward| !is_member(reward)).collect();
+        self.store.announce_without(cursor, &pending, &moved).await
     }
 
     async fn read(&self, shard: Shard, from: Option<&Position>, now: i64) -> Result<Chunk> {

@@ -1,61 +1,97 @@
 //! Writes the rewards of a chunk, in parallel batches, and its invalid items into quarantine.
 
+use std::collections::HashSet;
+
 use tokio::task::JoinSet;
 
 use super::scored::Scored;
-use crate::store::{Result, Store, StoreError};
-use firestore_kit::MAX_BATCH;
+use crate::store::{Announced, Result, Store, StoreError};
+use firestore_kit::{Created, MAX_BATCH};
 
 /// Batches that run at once. Firestore answers a batch of 500 in 100 to 300 ms, so that eight
 /// carry over ten thousand rewards a second; more would only queue, or exceed the ramp of 500/50/5
 /// that Firestore asks new traffic to keep.
 const IN_FLIGHT: usize = 8;
 
-/// Writes the rewards and the quarantine. Repeating it changes nothing.
-pub async fn all(
+/// Writes the rewards and the quarantine, and returns the items that this announcement counts: those
+/// that were not counted before, at another place. Repeating it changes nothing.
+pub async fn all<'a>(
     store: &Store,
-    items: &[Scored<'_>],
+    mut items: Vec<Scored<'a>>,
+    announced: Announced,
     config_version: &str,
     now: i64,
-) -> Result<()> {
-    rewards(store, items, config_version).await?;
-    let invalid: Vec<_> = items.iter().filter_map(Scored::invalid).collect();
-    store.quarantine(&invalid, now).await
+) -> Result<Vec<Scored<'a>>> {
+    let mut counted = rewards(store, &items, announced, config_version).await?;
+    counted.extend(scored_before(store, &items).await?);
+    let invalid: Vec<_> = items
+        .iter()
+        .filter_map(Scored::invalid)
+        .filter(|invalid| !counted.contains(&invalid.id))
+        .collect();
+    counted.extend(store.quarantine(&invalid, false, now).await?);
+    if !counted.is_empty() {
+        tracing::debug!(count = counted.len(), "written again after they were counted");
+        items.retain(|item| !counted.contains(item.id()));
+    }
+    Ok(items)
 }
 
-/// Creates the reward of each valid item; existing rewards are left as they are.
-async fn rewards(store: &Store, items: &[Scored<'_>], config_version: &str) -> Result<()> {
+/// The ids of the invalid items that were scored when they were valid: they stay counted as they were.
+async fn scored_before(store: &Store, items: &[Scored<'_>]) -> Result<HashSet<String>> {
+    let ids: Vec<_> =
+        items.iter().filter_map(Scored::invalid).map(|invalid| invalid.id.as_str()).collect();
+    Ok(store.rewards_of(&ids).await?.into_keys().collect())
+}
+
+/// Creates the reward of each valid item; existing rewards are left as they are. Returns the ids of
+/// those whose reward is of another announcement.
+async fn rewards(
+    store: &Store,
+    items: &[Scored<'_>],
+    announced: Announced,
+    config_version: &str,
+) -> Result<HashSet<String>> {
     let mut running = JoinSet::new();
     let valid: Vec<_> = items
         .iter()
         .filter_map(|item| match item {
-            Scored::Valid { observation, shard, reward } => Some((observation, *shard, reward)),
+            Scored::Valid { observation, shard, reward } => Some((*observation, *shard, reward)),
             Scored::Invalid(_) => None,
         })
         .collect();
-    for batch in valid.chunks(MAX_BATCH) {
+    let mut existing = Vec::new();
+    let mut finish = |outcome: Option<Result<_, _>>| -> Result<()> {
+        let Some(outcome) = outcome else { return Ok(()) };
+        let (from, created): (usize, Result<Created>) =
+            outcome.map_err(|panic: tokio::task::JoinError| StoreError::Task(panic.to_string()))?;
+        existing.extend(created?.existing_at.into_iter().map(|index| valid[from + index]));
+        Ok(())
+    };
+    for (number, batch) in valid.chunks(MAX_BATCH).enumerate() {
         if running.len() >= IN_FLIGHT {
             finish(running.join_next().await)?;
         }
         let writes: Vec<_> = batch
             .iter()
             .map(|(observation, shard, reward)| {
-                store.reward_write(observation, *shard, reward, config_version)
+                store.reward_write(observation, *shard, reward, config_version, announced)
             })
             .collect();
         let store = store.clone();
-        running.spawn(async move { store.create_rewards(&writes).await });
+        let from = number * MAX_BATCH;
+        running.spawn(async move { (from, store.create_rewards(&writes).await) });
     }
     while let Some(outcome) = running.join_next().await {
         finish(Some(outcome))?;
     }
-    Ok(())
-}
-
-fn finish(outcome: Option<Result<Result<usize>, tokio::task::JoinError>>) -> Result<()> {
-    match outcome {
-        None => Ok(()),
-        Some(Ok(written)) => written.map(|_| ()),
-        Some(Err(panic)) => Err(StoreError::Task(panic.to_string())),
-    }
+    let ids: Vec<_> = existing.iter().map(|(observation, ..)| observation.id.as_str()).collect();
+    let found = store.rewards_of(&ids).await?;
+    let counted_before = existing.iter().filter(|(observation, shard, _)| {
+        found.get(&observation.id).is_some_and(|reward| match announced {
+            Announced::Range => !reward.is_of_range(observation, *shard),
+            Announced::Batch => !reward.is_late(),
+        })
+    });
+    Ok(counted_before.map(|(observation, ..)| observation.id.clone()).collect())
 }

@@ -1,7 +1,9 @@
 //! `ops_state/retention`, and the documents that are old enough to be archived.
 
+use std::collections::HashSet;
+
 use firestore_kit::Timestamp;
-use firestore_kit::proto::Document;
+use firestore_kit::proto::{Document, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
@@ -62,6 +64,9 @@ pub struct RetentionState {
     /// Rises with every file and is part of its name.
     pub sequence: i64,
     pub pending: Option<PendingFile>,
+    /// Documents with a `ts` before this time, in epoch milliseconds, were archived. Whether an
+    /// observation before it was counted can no longer be read, so that none is counted any more.
+    pub archived_before: Option<i64>,
     update_time: Option<Timestamp>,
 }
 
@@ -69,6 +74,7 @@ pub struct RetentionState {
 #[derive(Debug, Default)]
 pub struct OldDocuments {
     documents: Vec<Document>,
+    ids: HashSet<String>,
     /// The position after which the next page starts.
     last: Option<Position>,
     pub bytes: usize,
@@ -136,7 +142,8 @@ impl Store {
         };
         let sequence =
             value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
-        Ok(RetentionState { sequence, pending, update_time: document.update_time })
+        let archived_before = value::as_int(fields, "archivedBefore");
+        Ok(RetentionState { sequence, pending, archived_before, update_time: document.update_time })
     }
 
     /// Stores that a file was written, or, without one, that the documents of the last one are deleted.
@@ -148,16 +155,46 @@ impl Store {
         state: &RetentionState,
         pending: Option<PendingFile>,
     ) -> Result<RetentionState> {
-        let sequence = state.sequence + 1;
-        let mut fields = value::fields([("sequence", value::int(sequence))]);
-        if let Some(pending) = &pending {
+        let next = RetentionState { pending, ..state.clone() };
+        self.replace_retention(state, next, Vec::new()).await
+    }
+
+    /// Stores that documents before this time are archived from now on, before the first of them is.
+    /// Reconciliation reads its state before it reads this time, and its state is changed in the same
+    /// commit: a batch that it announces with an earlier time is refused.
+    ///
+    /// # Errors
+    /// A conflict if another worker was first, or if reconciliation stored its state meanwhile.
+    pub async fn archive_before(&self, state: &RetentionState, ms: i64) -> Result<RetentionState> {
+        if state.archived_before >= Some(ms) {
+            return Ok(state.clone());
+        }
+        let late = self.reconcile_state().await?;
+        let next = RetentionState { archived_before: Some(ms), ..state.clone() };
+        self.replace_retention(state, next, vec![self.touch_reconcile(&late)]).await
+    }
+
+    async fn replace_retention(
+        &self,
+        state: &RetentionState,
+        mut next: RetentionState,
+        others: Vec<Write>,
+    ) -> Result<RetentionState> {
+        next.sequence = state.sequence + 1;
+        let mut fields = value::fields([("sequence", value::int(next.sequence))]);
+        if let Some(pending) = &next.pending {
             let json = serde_json::to_value(pending).unwrap_or_default();
             fields.insert("pending".to_owned(), value::from_json(&json));
         }
+        if let Some(ms) = next.archived_before {
+            fields.insert("archivedBefore".to_owned(), value::int(ms));
+        }
         let name = self.db.name(STATE, RETENTION);
-        let write = write::set_if_unchanged(name, fields, state.update_time);
-        let response = self.db.commit(STATE_PATH, vec![write]).await?;
-        Ok(RetentionState { sequence, pending, update_time: write::update_time(&response, 0) })
+        let mut writes = vec![write::set_if_unchanged(name, fields, state.update_time)];
+        writes.extend(others);
+        let response = self.db.commit(STATE_PATH, writes).await?;
+        next.update_time = write::update_time(&response, 0);
+        Ok(next)
     }
 
     /// The parts in which the documents of a collection are read. If observations are sharded, each
@@ -213,9 +250,26 @@ impl Store {
             // An observation whose time was changed since waits until that time is old enough.
             documents.retain(|document| (from..before).contains(&ts_of(document)));
         }
+        if archived == Archived::Rewards {
+            self.leave_counted(&mut documents).await?;
+        }
+        // One that was written again while pages were read may be on two of them.
+        documents.retain(|document| read.ids.insert(value::document_id(document).to_owned()));
         read.bytes += documents.iter().map(write::encoded_len).sum::<usize>();
         read.documents.extend(documents);
         Ok(more)
+    }
+
+    /// Leaves out the rewards of observations that are kept: an observation that was written again with a
+    /// later `ts` is older than its reward says, and only the reward shows that it was counted.
+    async fn leave_counted(&self, rewards: &mut Vec<Document>) -> Result<()> {
+        let ids = rewards.iter().map(value::document_id);
+        let names = ids.map(|id| self.db.name(OBSERVATIONS, id)).collect();
+        let kept = self.db.get_masked(names, &["ts"]).await?;
+        rewards.retain(|reward| {
+            !kept.contains_key(&self.db.name(OBSERVATIONS, value::document_id(reward)))
+        });
+        Ok(())
     }
 
     /// Deletes the documents of a file, each only if it is unchanged since it was archived. Returns

@@ -21,6 +21,7 @@ pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
 pub use quarantine::{QuarantineFilter, Quarantined};
 pub use ranges::{Counted, Group, IdCount, IdRange, RangeCount, Unordered};
 pub use reconcile::{LATE_AT_ONCE, LateBatch, ReconcileState};
+pub use rewards::{Announced, StoredReward};
 pub use series::ComponentSeries;
 pub use stats::ComponentStats;
 pub use versions::VersionTally;

@@ -262,6 +262,26 @@ pub struct StoredItem {
     pub shard: Option<i64>,
 }
 
+impl StoredItem {
+    /// The observation, invalid if it is older than what was archived: its reward may have been archived
+    /// too, so that it is unknown whether it was counted.
+    #[must_use]
+    pub fn checked(self, archived_before: Option<i64>) -> Self {
+        let Item::Valid { observation, shard } = self.item else { return self };
+        let origin =
+            Origin { component: Some(observation.component.clone()), ts: Some(observation.ts) };
+        let id = observation.id.clone();
+        let item = match observation.check_archived(archived_before) {
+            Ok(observation) => Item::Valid { observation, shard },
+            Err(rejection) => {
+                let position = self.position.clone();
+                Item::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
+            }
+        };
+        Self { item, ..self }
+    }
+}
+
 pub(in crate::store) fn stored_item(document: &Document) -> StoredItem {
     let shard = value::as_whole(&document.fields, "shard");
     StoredItem { item: parse(document), position: Position::of(document), shard }
@@ -284,9 +304,10 @@ fn parse(document: &Document) -> Item {
     }
 }
 
-/// When Firestore created the document; `i64::MAX` if that is unknown.
+/// When Firestore stored the document as it is; `i64::MAX` if that is unknown.
 fn written_ms(document: &Document) -> i64 {
-    document.create_time.as_ref().map_or(i64::MAX, value::epoch_millis)
+    let written = document.update_time.as_ref().or(document.create_time.as_ref());
+    written.map_or(i64::MAX, value::epoch_millis)
 }
 
 fn with_id(document: &Document) -> Map<String, Json> {

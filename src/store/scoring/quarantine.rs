@@ -1,15 +1,18 @@
 //! `ops_quarantine`: copies of observations that cannot be scored, with the reason.
 
+use std::collections::HashSet;
+
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::Invalid;
 use crate::store::scoring::ranges::Unordered;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::QUARANTINE};
-use firestore_kit::{Page, PageOrder, PageRequest, Query, value, write};
+use firestore_kit::{MAX_BATCH, Page, PageOrder, PageRequest, Query, value, write};
 
 /// An entry, without the copy of the document.
 #[derive(Clone, Debug, Serialize)]
@@ -43,8 +46,16 @@ const LISTED: &[&str] = &["ts", "component", "field", "reason"];
 const COPIED_AT_ONCE: usize = 4;
 
 impl Store {
-    /// Quarantines each observation that is not in quarantine already.
-    pub async fn quarantine(&self, rejected: &[&Invalid], now: i64) -> Result<()> {
+    /// Quarantines each observation that is not in quarantine already. `early` says that no cursor has
+    /// reached them, so that they are not counted yet. Returns the ids of those that were quarantined
+    /// and counted before, at another place.
+    pub async fn quarantine(
+        &self,
+        rejected: &[&Invalid],
+        early: bool,
+        now: i64,
+    ) -> Result<HashSet<String>> {
+        let mut existing: Vec<&Invalid> = Vec::new();
         for batch in rejected.chunks(COPIED_AT_ONCE) {
             let ids: Vec<_> = batch.iter().map(|rejected| rejected.id.as_str()).collect();
             let found = self.whole_observations(&ids).await?;
@@ -52,10 +63,12 @@ impl Store {
                 let document = found
                     .iter()
                     .find(|document| copy && value::document_id(document) == rejected.id);
-                self.quarantine_write(rejected, document, now)
+                self.quarantine_write(rejected, document, early, now)
             };
             let writes: Vec<_> = batch.iter().map(|rejected| write_of(rejected, true)).collect();
-            for (index, _) in self.db.create_batch(QUARANTINE, &writes).await?.refused {
+            let outcome = self.db.create_batch(QUARANTINE, &writes).await?;
+            existing.extend(outcome.existing_at.iter().map(|index| batch[*index]));
+            for (index, _) in outcome.refused {
                 // A document near the size or depth limit does not fit into another document. The
                 // entry is then created without the copy; the original is not deleted.
                 let write = write_of(batch[index], false);
@@ -66,7 +79,25 @@ impl Store {
                 }
             }
         }
-        Ok(())
+        if early {
+            return Ok(HashSet::new());
+        }
+        self.counted_elsewhere(&existing).await
+    }
+
+    /// The ids of those whose entry was written, and counted, when they were at another place.
+    async fn counted_elsewhere(&self, existing: &[&Invalid]) -> Result<HashSet<String>> {
+        let mut elsewhere = HashSet::new();
+        for some in existing.chunks(MAX_BATCH) {
+            let names = some.iter().map(|invalid| self.db.name(QUARANTINE, &invalid.id)).collect();
+            let found = self.db.get_masked(names, PLACE).await?;
+            let moved = some.iter().filter(|invalid| {
+                let entry = found.get(&self.db.name(QUARANTINE, &invalid.id));
+                entry.is_some_and(|entry| is_elsewhere(invalid, entry))
+            });
+            elsewhere.extend(moved.map(|invalid| invalid.id.clone()));
+        }
+        Ok(elsewhere)
     }
 
     /// The entries in quarantine, one page at a time, in the order of ids. Requested ids without an
@@ -118,7 +149,13 @@ impl Store {
         Ok(document.map(|document| value::fields_to_json(&document.fields)))
     }
 
-    fn quarantine_write(&self, rejected: &Invalid, document: Option<&Document>, now: i64) -> Write {
+    fn quarantine_write(
+        &self,
+        rejected: &Invalid,
+        document: Option<&Document>,
+        early: bool,
+        now: i64,
+    ) -> Write {
         let mut fields = value::fields([
             ("obsId", value::string(rejected.id.as_str())),
             ("ts", value::int(now)),
@@ -128,6 +165,9 @@ impl Store {
         ]);
         if let Some(component) = &rejected.origin.component {
             fields.insert("component".to_owned(), value::string(component.as_str()));
+        }
+        if early {
+            fields.insert("early".to_owned(), value::boolean(true));
         }
         // The time of the observation, by which ranges are counted and compared.
         if rejected.position.is_number() {
@@ -150,6 +190,25 @@ impl Store {
         }
         write::create(self.db.name(QUARANTINE, &rejected.id), fields)
     }
+}
+
+/// The fields that say where an observation was when it was quarantined.
+const PLACE: &[&str] = &["obsTs", "unordered", "shard", "early"];
+
+fn is_elsewhere(invalid: &Invalid, entry: &Document) -> bool {
+    let fields = &entry.fields;
+    if value::as_bool(fields, "early") == Some(true) {
+        return false;
+    }
+    let other_shard = value::as_int(fields, "shard").is_some_and(|shard| shard != invalid.shard);
+    let other_time = match fields.get("obsTs") {
+        Some(ts) => {
+            let then = Position { ts: ts.clone(), name: invalid.position.name.clone() };
+            !invalid.position.is_number() || then.compare(&invalid.position).is_ne()
+        }
+        None => invalid.position.is_number() && fields.contains_key("unordered"),
+    };
+    other_shard || other_time
 }
 
 fn entry(document: &Document) -> Quarantined {

@@ -15,8 +15,8 @@ use crate::store::scoring::stored_fields::OfShard;
 use f0_learning_core::sharding::{MAX_SHARDS, Shard, UNSHARDED};
 use firestore_kit::{Query, Sum, value};
 
-/// A count and the sum of the times: two sets of documents that agree in both almost certainly have
-/// the same times.
+/// A count and the sum of the times. Two sets of documents that agree in both have the same times,
+/// unless documents were deleted and as many created: a comparison of ids finds those.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counted {
     pub n: u64,
@@ -46,7 +46,7 @@ impl RangeCount {
         (self.rewards.n + self.quarantined.n).saturating_sub(self.observations.n)
     }
 
-    /// Identifies this state of the range, so that it is not examined twice.
+    /// Describes this state of the range, so that it is not examined twice.
     pub fn fingerprint(&self) -> String {
         let describe = |counted: &Counted| format!("{} {:?}", counted.n, counted.sum);
         [&self.observations, &self.rewards, &self.quarantined].map(describe).join(" ")
@@ -85,11 +85,14 @@ pub enum Group<'a> {
     Shard(Shard),
     /// Those that belong to none of these shards.
     Unsharded(&'a [Shard]),
+    /// All of them.
+    Any,
 }
 
 impl Group<'_> {
     fn contains(&self, document: &Document) -> bool {
         match self {
+            Self::Any => true,
             Self::Shard(_) => !document.fields.contains_key("ts"),
             Self::Unsharded(shards) => {
                 let number = value::as_whole(&document.fields, "shard");
@@ -224,14 +227,29 @@ impl Store {
         Ok(unaccounted.map(stored_item).collect())
     }
 
-    /// The ids of the documents that have a reward or a quarantine entry.
+    /// The ids of the documents that have a reward or a quarantine entry: a read for each, and another
+    /// one for those without a reward.
     async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
-        let names = documents
-            .iter()
-            .map(value::document_id)
-            .flat_map(|id| [REWARDS, QUARANTINE].map(|collection| self.db.name(collection, id)));
-        let found = self.db.get_many(names.collect()).await?;
-        Ok(found.values().map(|document| value::document_id(document).to_owned()).collect())
+        let mut accounted = HashSet::new();
+        for collection in [REWARDS, QUARANTINE] {
+            let names: Vec<_> = documents
+                .iter()
+                .map(value::document_id)
+                .filter(|id| !accounted.contains(*id))
+                .map(|id| self.db.name(collection, id))
+                .collect();
+            if names.is_empty() {
+                break;
+            }
+            let found = self.db.get_masked(names, &["ts"]).await?;
+            accounted.extend(found.values().map(|it| value::document_id(it).to_owned()));
+        }
+        Ok(accounted)
+    }
+
+    /// The number of all observations; one read for each 1,000.
+    pub async fn count_observations(&self) -> Result<u64> {
+        self.db.count(OBSERVATIONS, Query::of(OBSERVATIONS).build()).await
     }
 
     /// The number of observations of a shard that queries over times do not find, and how many of
@@ -297,7 +315,7 @@ impl Store {
         let count =
             |collection: &'static str, query: Query| self.db.count(collection, query.build());
         let (number, others) = match group {
-            Group::Shard(Shard::All) => (None, &[][..]),
+            Group::Any | Group::Shard(Shard::All) => (None, &[][..]),
             Group::Shard(Shard::One(number)) => (Some(i64::from(*number)), &[][..]),
             Group::Unsharded(shards) => (Some(UNSHARDED), *shards),
         };
@@ -312,7 +330,7 @@ impl Store {
         let (rewards, quarantined) = tokio::try_join!(accounting(REWARDS), accounting(QUARANTINE))?;
         let all = match group {
             Group::Shard(shard) => self.of_ids(OBSERVATIONS, range).of_shard(*shard),
-            Group::Unsharded(_) => self.of_ids(OBSERVATIONS, range),
+            Group::Any | Group::Unsharded(_) => self.of_ids(OBSERVATIONS, range),
         };
         let documents = count(OBSERVATIONS, all).await?;
         let mut sharded = 0;
@@ -335,7 +353,7 @@ impl Store {
         let query = self.of_ids(OBSERVATIONS, range).select(SCORED_FIELDS).ascending("__name__");
         let query = match group {
             Group::Shard(shard) => query.of_shard(*shard),
-            Group::Unsharded(_) => query,
+            Group::Any | Group::Unsharded(_) => query,
         };
         let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
         let full = documents.len() == limit;

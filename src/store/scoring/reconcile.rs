@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use crate::store::scoring::checkpoint::Changes;
 use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
+use crate::store::scoring::rewards::StoredReward;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
 use f0_learning_core::reward::RewardConfig;
@@ -49,6 +50,11 @@ pub struct ReconcileState {
     pub full_at: i64,
     /// The fingerprints, by name, of ranges whose counts permanently do not add up.
     pub settled: BTreeMap<String, String>,
+    /// The id up to which the last comparison of ids has come; `None` where the next one starts at the
+    /// first id.
+    pub compared: Option<String>,
+    /// Whether the announced batch is of a version that did not mark the rewards of late observations.
+    unmarked: bool,
     sequence: i64,
     update_time: Option<Timestamp>,
 }
@@ -57,7 +63,15 @@ impl ReconcileState {
     /// The same state with another announced batch, or none.
     #[must_use]
     pub fn announcing(&self, pending: Option<LateBatch>) -> Self {
-        Self { pending, ..self.clone() }
+        let unmarked = self.unmarked && pending.is_some();
+        Self { pending, unmarked, ..self.clone() }
+    }
+
+    /// Whether a reward of a member of the announced batch was written for this batch, and is not
+    /// counted yet. A member had no reward when the batch was announced, so that any other one was
+    /// counted by a cursor, which the observation moved in front of meanwhile.
+    pub fn owns(&self, reward: &StoredReward) -> bool {
+        reward.is_late() || self.unmarked
     }
 
     /// Whether both were read from the same state of the document.
@@ -101,6 +115,24 @@ impl Store {
         Ok(next)
     }
 
+    /// Announces `next` and deletes these rewards, which are not counted, in the same commit.
+    ///
+    /// # Errors
+    /// A conflict if another worker was first, or if one of the rewards changed.
+    pub async fn announce_batch_without(
+        &self,
+        state: &ReconcileState,
+        mut next: ReconcileState,
+        rewards: &[&StoredReward],
+    ) -> Result<ReconcileState> {
+        next.sequence = state.sequence + 1;
+        let mut writes = vec![self.reconcile_write(state, &next)];
+        writes.extend(rewards.iter().map(|reward| self.forget_write(reward)));
+        let response = self.db.commit("ops_state/reconcile and rewards", writes).await?;
+        next.update_time = write::update_time(&response, 0);
+        Ok(next)
+    }
+
     /// A write that only makes other workers read the state again.
     pub(in crate::store) fn touch_reconcile(&self, state: &ReconcileState) -> Write {
         let next = ReconcileState { sequence: state.sequence + 1, ..state.clone() };
@@ -134,12 +166,16 @@ fn encode(state: &ReconcileState) -> Fields {
     if let Some(position) = &state.up_to {
         fields.insert("upTo".to_owned(), super::cursor::encode_position(position));
     }
+    if let Some(id) = &state.compared {
+        fields.insert("compared".to_owned(), value::string(id.as_str()));
+    }
     if let Some(batch) = &state.pending {
         let config = serde_json::to_value(&batch.config).unwrap_or(Json::Null);
         let ids = Json::from(batch.ids.clone());
         let pending = value::fields([
             ("ids", value::from_json(&ids)),
             ("rewardConfig", value::from_json(&config)),
+            ("marked", value::boolean(!state.unmarked)),
         ]);
         fields.insert("pending".to_owned(), value::map(pending));
     }
@@ -151,7 +187,9 @@ fn decode(document: &Document) -> Result<ReconcileState> {
     let malformed = |detail: &str| {
         StoreError::decode("ops_state/reconcile", "the state of reconciliation", detail)
     };
-    let pending = match value::as_map(fields, "pending") {
+    let batch = value::as_map(fields, "pending");
+    let marked = batch.and_then(|batch| value::as_bool(batch, "marked")).unwrap_or(false);
+    let pending = match batch {
         None => None,
         Some(map) => Some(decode_batch(map).map_err(|detail| malformed(&detail))?),
     };
@@ -173,6 +211,8 @@ fn decode(document: &Document) -> Result<ReconcileState> {
         deep_at: value::as_int(fields, "deepAt").unwrap_or_default(),
         full_at: value::as_int(fields, "fullAt").unwrap_or_default(),
         settled: settled.collect(),
+        compared: value::as_str(fields, "compared"),
+        unmarked: batch.is_some() && !marked,
         sequence: value::as_int(fields, "sequence")
             .ok_or_else(|| malformed("sequence is missing"))?,
         update_time: document.update_time,

@@ -1,13 +1,63 @@
 //! `ops_rewards`: one document for each valid observation, with the id of the observation.
+//!
+//! A reward is also the record that its observation was counted, whatever is written to the
+//! observation later: its `ts`, its `shard` and `late` say which announcement it was written for.
 
-use firestore_kit::proto::Write;
+use std::collections::HashMap;
 
+use firestore_kit::Timestamp;
+use firestore_kit::proto::{Document, Write};
+
+use crate::store::scoring::cursor::{Cursor, Pending, Position};
+use crate::store::scoring::stored_fields::OfShard;
 use crate::store::{Result, StoreError};
-use crate::store::{Store, collection::REWARDS};
+use crate::store::{
+    Store,
+    collection::{OBSERVATIONS, REWARDS},
+};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::Reward;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::write;
+use firestore_kit::{Created, Query, write};
+
+/// Which kind of announcement a reward is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// The range of a cursor.
+    Range,
+    /// A batch of late observations.
+    Batch,
+}
+
+/// What a stored reward says about when its observation was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredReward {
+    pub id: String,
+    ts: i64,
+    shard: Option<i64>,
+    late: bool,
+    update_time: Option<Timestamp>,
+}
+
+impl StoredReward {
+    /// Whether it was written for a batch of late observations.
+    pub fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Whether it was written for the range of a cursor in which this observation is now. No cursor
+    /// passes a place twice. So a reward for the present range was left there by an attempt that
+    /// counted nothing, and any other reward was counted where the observation was before.
+    pub fn is_of_range(&self, observation: &Observation, shard: i64) -> bool {
+        !self.late && self.ts == observation.ts && self.shard.is_none_or(|own| own == shard)
+    }
+}
+
+/// The fields that [`StoredReward`] is read from.
+const IDENTITY: &[&str] = &["ts", "shard", "late"];
+
+/// Documents read or deleted in one request.
+const AT_ONCE: usize = 400;
 
 impl Store {
     /// The write that creates the reward of an observation, with the number of its shard.
@@ -17,6 +67,7 @@ impl Store {
         shard: i64,
         reward: &Reward,
         config_version: &str,
+        announced: Announced,
     ) -> Write {
         let details = &reward.details;
         let mut fields: Fields = value::fields([
@@ -39,6 +90,9 @@ impl Store {
         if let Some(version) = &observation.policy_version {
             fields.insert("policyVersion".to_owned(), value::string(version.as_str()));
         }
+        if announced == Announced::Batch {
+            fields.insert("late".to_owned(), value::boolean(true));
+        }
         write::create(self.db.name(REWARDS, &observation.id), fields)
     }
 
@@ -46,11 +100,90 @@ impl Store {
     ///
     /// # Errors
     /// Firestore refused one permanently: without its reward an observation cannot be counted.
-    pub async fn create_rewards(&self, writes: &[Write]) -> Result<usize> {
-        let outcome = self.db.create_batch(REWARDS, writes).await?;
-        match outcome.refused.into_iter().next() {
+    pub async fn create_rewards(&self, writes: &[Write]) -> Result<Created> {
+        let mut outcome = self.db.create_batch(REWARDS, writes).await?;
+        match outcome.refused.pop() {
             Some((_, status)) => Err(StoreError::rpc("create a reward in", REWARDS, status)),
-            None => Ok(outcome.created),
+            None => Ok(outcome),
         }
+    }
+
+    /// The rewards of these observations that exist, by id.
+    pub async fn rewards_of(&self, ids: &[&str]) -> Result<HashMap<String, StoredReward>> {
+        let mut found = HashMap::new();
+        for some in ids.chunks(AT_ONCE) {
+            let names = some.iter().map(|id| self.db.name(REWARDS, id)).collect();
+            for document in self.db.get_masked(names, IDENTITY).await?.into_values() {
+                let reward = stored_reward(&document);
+                found.insert(reward.id.clone(), reward);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rewards in the announced range of a cursor. They are not counted yet.
+    pub async fn announced_rewards(
+        &self,
+        cursor: &Cursor,
+        pending: &Pending,
+    ) -> Result<Vec<StoredReward>> {
+        let query = Query::of(REWARDS)
+            .select(IDENTITY)
+            .of_shard(cursor.shard)
+            .at_most("ts", pending.end.ts.clone())
+            .ascending("ts")
+            .ascending("__name__");
+        let query = match &cursor.position {
+            Some(position) => {
+                let id = position.name.rsplit('/').next().unwrap_or_default();
+                let name = self.db.name(REWARDS, id);
+                query.start_after(Position { name, ..position.clone() }.cursor_values())
+            }
+            None => query,
+        };
+        let documents = self.db.query_all(REWARDS, query.build()).await?;
+        let is_within = |document: &&Document| {
+            let name = self.db.name(OBSERVATIONS, value::document_id(document));
+            !Position { name, ..Position::of(document) }.is_after(&pending.end)
+        };
+        let rewards = documents.iter().filter(is_within).map(stored_reward);
+        Ok(rewards.filter(|reward| !reward.late).collect())
+    }
+
+    /// Announces the range again without these rewards, in commits that the cursor's next state is
+    /// part of: they are deleted only while the range is not counted. Returns the stored cursor.
+    ///
+    /// # Errors
+    /// A conflict if the cursor or one of the rewards changed since it was read.
+    pub async fn announce_without(
+        &self,
+        mut cursor: Cursor,
+        pending: &Pending,
+        rewards: &[&StoredReward],
+    ) -> Result<Cursor> {
+        for some in rewards.chunks(AT_ONCE) {
+            let deletes = some.iter().map(|reward| self.forget_write(reward)).collect();
+            cursor = self.announce_and(&cursor, pending.clone(), deletes).await?;
+        }
+        Ok(cursor)
+    }
+
+    /// The write that deletes a reward which is not counted.
+    pub(in crate::store) fn forget_write(&self, reward: &StoredReward) -> Write {
+        let name = self.db.name(REWARDS, &reward.id);
+        match reward.update_time {
+            Some(update_time) => write::delete_if_unchanged(name, update_time),
+            None => write::delete(name),
+        }
+    }
+}
+
+fn stored_reward(document: &Document) -> StoredReward {
+    StoredReward {
+        id: value::document_id(document).to_owned(),
+        ts: Position::of(document).ts_ms(),
+        shard: value::as_int(&document.fields, "shard"),
+        late: value::as_bool(&document.fields, "late").unwrap_or(false),
+        update_time: document.update_time,
     }
 }

@@ -7,6 +7,7 @@ use f0_learning_client::{
     Clock, NewObservation, Outcome, RecordError, Recorder, RecorderOptions, SamplingPolicy, choose,
     record_observation,
 };
+use firestore_kit::Query;
 use serde_json::json;
 
 use crate::support::{Local, NOW};
@@ -129,4 +130,45 @@ async fn an_invalid_observation_is_rejected_with_the_name_of_its_field() {
     assert!(matches!(error, RecordError::Invalid(_)), "{error}");
     assert!(error.to_string().contains("costUsd"), "{error}");
     assert_eq!(recorder.close().await.written, 0);
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_the_id_of_a_document_is_refused_by_name() {
+    let local = Local::start().await;
+    let recorder = start(&local, keep_all());
+    for id in ["a/b/c", "a/b", "", ".", "..", "__x__"] {
+        let observation = || NewObservation { id: Some(id.to_owned()), ..success() };
+        let error = recorder.record(observation()).await.unwrap_err();
+        assert!(matches!(error, RecordError::Id { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("invalid id {id:?}")), "{error}");
+        let error = record_observation(&local.db, observation(), NOW).await.unwrap_err();
+        assert!(matches!(error, RecordError::Id { .. }), "{error}");
+        let raw = json!({ "id": id, "ts": NOW, "component": "a" });
+        let good = json!({ "id": format!("good{}", id.len()), "ts": NOW, "component": "a" });
+        let batch = [raw, good].map(|it| it.as_object().unwrap().clone());
+        let created = f0_learning_client::create_observations(&local.db, &batch).await.unwrap();
+        assert_eq!(created.refused.len(), 1, "{created:?}");
+        assert_eq!(created.refused[0].0, 0, "{created:?}");
+        assert!(created.refused[0].1.message().contains("invalid id"), "{created:?}");
+    }
+    let report = recorder.close().await;
+    assert_eq!((report.written, report.failed), (0, 0));
+    let subcollection = Query::of("b").ascending("__name__").build();
+    assert_eq!(local.db.query_all("b", subcollection).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn an_id_twice_in_a_batch_is_stored_once_with_its_first_content() {
+    let local = Local::start().await;
+    let batch = [("x", 1), ("y", 2), ("x", 3), ("z", 4)].map(|(id, n)| {
+        json!({ "id": id, "ts": NOW, "component": "a", "durationMs": n })
+            .as_object()
+            .unwrap()
+            .clone()
+    });
+    let created = f0_learning_client::create_observations(&local.db, &batch).await.unwrap();
+    assert_eq!((created.created, created.existing, created.existing_at), (3, 1, vec![2]));
+    let stored: Vec<_> =
+        local.observations().await.into_iter().map(|it| it["durationMs"].clone()).collect();
+    assert_eq!(stored, [1, 2, 4]);
 }

@@ -89,6 +89,18 @@ impl Observation {
         }
         Err(RejectionReason::AheadOfWriting { minutes: ahead / MINUTE_MS }.at("ts"))
     }
+
+    /// Checks that `ts` is not before the time up to which documents were archived. Whether an
+    /// observation before it was counted can no longer be read.
+    ///
+    /// # Errors
+    /// A `ts` before `archived_before`.
+    pub fn check_archived(self, archived_before: Option<i64>) -> Result<Self, Rejection> {
+        match archived_before.filter(|before| self.ts < *before) {
+            None => Ok(self),
+            Some(before) => Err(RejectionReason::Archived { before }.at("ts")),
+        }
+    }
 }
 
 struct Document<'a, F>(&'a F);

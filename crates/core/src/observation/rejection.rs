@@ -30,6 +30,11 @@ pub enum RejectionReason {
          component's clock"
     )]
     AheadOfWriting { minutes: i64 },
+    #[error(
+        "is older than what was archived, must be at least {before}: its counts are kept, its \
+         documents are not, so that it would be counted twice"
+    )]
+    Archived { before: i64 },
     #[error("is {value}, must be success, failure or timeout")]
     UnknownOutcome { value: String },
     #[error("is {bytes} bytes long, must be at most {max}")]

@@ -13,6 +13,12 @@
 //! crash or with several workers: a second worker, or the next one after a crash, finds the
 //! announcement and completes the same set. An observation that appears in a range after its read
 //! time is late: it has no reward, and so it can be found. A cursor never moves back.
+//!
+//! An observation that is written again with another `ts` or shard may be a member of two ranges. It
+//! counts where it was first: a member whose reward is of another place was counted there, and is left
+//! out. A member that moved away after a crash, before its range was counted, has a reward that no one
+//! will count: the worker that completes the range deletes it, in a commit of the cursor, before it
+//! counts. So what a range leaves behind are rewards of what it counted.
 
 mod layout;
 mod position;
@@ -118,8 +124,19 @@ impl Store {
     /// A conflict ([`StoreError::is_conflict`](crate::store::StoreError::is_conflict)) if another
     /// worker was first.
     pub async fn announce(&self, cursor: &Cursor, pending: Pending) -> Result<Cursor> {
+        self.announce_and(cursor, pending, Vec::new()).await
+    }
+
+    /// The same, with other writes in the same commit.
+    pub(in crate::store) async fn announce_and(
+        &self,
+        cursor: &Cursor,
+        pending: Pending,
+        others: Vec<Write>,
+    ) -> Result<Cursor> {
         let next = Checkpoint { position: cursor.position.clone(), pending: Some(pending) };
-        let writes = vec![self.cursor_write(cursor, &next)];
+        let mut writes = vec![self.cursor_write(cursor, &next)];
+        writes.extend(others);
         let response = self.db.commit(&self.cursor_target(cursor), writes).await?;
         Ok(cursor.after(next, &response))
     }
