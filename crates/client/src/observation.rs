@@ -63,7 +63,8 @@ impl NewObservation {
         self
     }
 
-    /// The document to store, validated by the rules of scoring.
+    /// The document to store. Scoring would ignore an invalid optional field; here it is an error,
+    /// because the caller can correct it.
     pub(crate) fn document(self, now: i64) -> Result<Map<String, Json>, Rejection> {
         let id = self.id.unwrap_or_else(random::id);
         let mut document = Map::new();
@@ -88,14 +89,14 @@ impl NewObservation {
                 put(name, value);
             }
         }
-        Observation::parse(&id, &document)?;
+        Observation::parse_strictly(&id, &document)?;
         Ok(document)
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error("invalid observation: {0}; scoring would quarantine it, correct the field")]
+    #[error("invalid observation: {0}; scoring could not use the field, correct it")]
     Invalid(#[from] Rejection),
     #[error(transparent)]
     Firestore(#[from] firestore_kit::Error),

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
 use f0_learning_core::names::check_document_id;
-use f0_learning_core::observation::Observation;
+use f0_learning_core::observation::{Malformed, Observation};
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
@@ -30,6 +30,8 @@ struct Report {
     created: u64,
     existing: u64,
     refused: u64,
+    /// Imported lines with invalid optional fields, which scoring ignores.
+    malformed: u64,
 }
 
 type Numbered = (u64, Map<String, Json>);
@@ -52,6 +54,9 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
         report.existing,
         report.refused
     );
+    if report.malformed > 0 {
+        say!("{} lines have invalid optional fields, which scoring ignores", report.malformed);
+    }
     if report.refused > 0 {
         bail!("{} of {} lines were refused: see the errors above", report.refused, report.lines);
     }
@@ -68,7 +73,10 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
         let number = report.lines;
         match line.and_then(|text| parse(number, &text)) {
             Ok(None) => {}
-            Ok(Some(observation)) => batch.push((number, observation)),
+            Ok(Some((observation, malformed))) => {
+                report.malformed += u64::from(!malformed.is_empty());
+                batch.push((number, observation));
+            }
             Err(error) => refuse(&mut report, bar, number, &error),
         }
         if batch.len() == MAX_BATCH {
@@ -92,7 +100,7 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
 }
 
 /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError> {
+fn parse(number: u64, text: &str) -> Result<Option<(Map<String, Json>, Malformed)>, LineError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -108,8 +116,8 @@ fn parse(number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError
     };
     check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
     observation.insert("id".to_owned(), Json::from(id.as_str()));
-    Observation::parse(&id, &observation)?;
-    Ok(Some(observation))
+    let malformed = Observation::parse(&id, &observation)?.malformed;
+    Ok(Some((observation, malformed)))
 }
 
 /// The id of a line without one: the same for the same line of the same file, so that an import
@@ -165,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_line_without_id_gets_the_same_one_at_every_import() {
-        let id = |number| parse(number, GOOD).unwrap().unwrap()["id"].clone();
+        let id = |number| parse(number, GOOD).unwrap().unwrap().0["id"].clone();
         assert_eq!(id(1), id(1));
         assert_ne!(id(1), id(2), "the same line twice is two observations");
     }
@@ -178,11 +186,19 @@ mod tests {
             (r#"{"id":7}"#, "got 7"),
             (r#"{"id":"a/b"}"#, "slash"),
             (&GOOD.replace("success", "fine"), "outcome"),
-            (&GOOD.replace(":1}", ":-1}"), "durationMs"),
+            (&GOOD.replace(":1}", r#":1,"sampleRate":"1"}"#), "sampleRate"),
         ] {
             let error = parse(1, line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
         assert_eq!(parse(1, "  "), Ok(None));
+    }
+
+    #[test]
+    fn a_line_with_an_invalid_optional_field_is_imported_as_it_is() {
+        let line = GOOD.replace(":1}", r#":-1,"errorCode":{"code":503}}"#);
+        let (observation, malformed) = parse(1, &line).unwrap().unwrap();
+        assert_eq!(observation["errorCode"]["code"], 503);
+        assert_eq!(malformed.fields().collect::<Vec<_>>(), ["durationMs", "errorCode"]);
     }
 }

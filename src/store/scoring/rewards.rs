@@ -39,6 +39,10 @@ impl Store {
         if let Some(version) = &observation.policy_version {
             fields.insert("policyVersion".to_owned(), value::string(version.as_str()));
         }
+        if !observation.malformed.is_empty() {
+            let names: Vec<_> = observation.malformed.fields().collect();
+            fields.insert("malformed".to_owned(), value::from_json(&names.into()));
+        }
         write::create(self.db.name(REWARDS, &observation.id), fields)
     }
 

@@ -83,11 +83,14 @@ impl Series {
         }
     }
 
-    /// Counts a document that is not an observation in the windows of its `ts`; a document without `ts`
-    /// counts as one of now.
+    /// Counts a document that is not an observation in the windows and the timeline of its `ts`; a
+    /// document without `ts` counts as one of now.
     pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {
         self.advance(now);
         let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
+        if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
+            samples.reject();
+        }
         match self.windows.bucket_at(ts) {
             Some(bucket) => {
                 bucket.reject();
