@@ -79,6 +79,21 @@ impl Ledger {
         }
     }
 
+    /// Takes back that these documents were rejected; they were [loaded](Self::load) for.
+    pub fn release(&mut self, items: &[Scored<'_>], now: i64) {
+        for item in items {
+            let Scored::Valid { observation, .. } = item else { continue };
+            if let Some(component) = self.known.get_mut(&observation.component) {
+                component.series.release(observation.ts, now);
+            }
+            if let Some(name) = &observation.policy_version
+                && let Some(tally) = self.tally(name)
+            {
+                tally.release();
+            }
+        }
+    }
+
     fn reject(&mut self, invalid: &Invalid, now: i64) {
         if let Some(component) = &invalid.origin.component
             && let Some(known) = self.known.get_mut(component)

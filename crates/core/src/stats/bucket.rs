@@ -70,6 +70,11 @@ impl Bucket {
         add(&mut self.rejected, 1);
     }
 
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.rejected = self.rejected.saturating_sub(1);
+    }
+
     /// Exactly associative and commutative; an empty bucket changes nothing.
     pub fn merge(&mut self, other: &Self) {
         add(&mut self.n, other.n);

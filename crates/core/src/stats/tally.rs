@@ -66,6 +66,12 @@ impl Tally {
         self.samples.reject();
     }
 
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.bucket.release();
+        self.samples.release();
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.bucket.merge(&other.bucket);
         self.samples.merge(&other.samples);

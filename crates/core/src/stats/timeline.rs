@@ -57,6 +57,11 @@ impl Samples {
         self.rejected = self.rejected.saturating_add(1);
     }
 
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.rejected = self.rejected.saturating_sub(1);
+    }
+
     /// The number of observations.
     pub fn n(&self) -> u64 {
         whole_u64(self.reward.n().round())

@@ -211,6 +211,7 @@ fn an_arm_with_rejected_documents_still_loses_and_its_weight_goes_to_others() {
     (*raised.get_mut("gpt-5").unwrap(), *raised.get_mut("claude").unwrap()) = (0.55, 0.25);
     assert!(!within_bounds(&input, &raised), "a draft from before raises the arm");
     // It can still be proven to be worse itself.
+    input.arms.insert("claude".to_owned(), arm(900, 0.8));
     input.arms.insert("gpt-5".to_owned(), arm(900, 0.3));
     input.arms.get_mut("gpt-5").unwrap().samples.rejected = 765;
     assert!(proposal_of(&input, "gpt-5") < 0.5);

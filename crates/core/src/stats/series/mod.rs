@@ -100,6 +100,18 @@ impl Series {
         }
     }
 
+    /// A rejected document with this `ts` was released from quarantine.
+    pub fn release(&mut self, ts: i64, now: i64) {
+        self.advance(now);
+        let ts = ts.min(self.now + MAX_AHEAD_MS);
+        if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
+            samples.release();
+        }
+        if let Some(bucket) = self.windows.bucket_at(ts) {
+            bucket.release();
+        }
+    }
+
     /// Advances the time to `now`; observations that have left a window no longer count in it.
     pub fn advance(&mut self, now: i64) {
         let now = now.min(MAX_NOW);
