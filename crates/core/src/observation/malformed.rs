@@ -26,7 +26,7 @@ impl Malformed {
     }
 
     pub fn fields(self) -> impl Iterator<Item = &'static str> {
-        let is_set = move |(bit, _): &(usize, &'static str)| self.0 >> bit & 1 == 1;
+        let is_set = move |(bit, _): &(usize, &'static str)| (self.0 >> bit) & 1 == 1;
         Self::FIELDS.into_iter().enumerate().filter(is_set).map(|(_, field)| field)
     }
 

@@ -506,6 +506,7 @@ prop_compose! {
 prop_compose! {
     fn any_case()(weights in any_weights())(
         arms in prop::collection::vec(prop::option::of(any_arm()), weights.len()),
+        rejected in prop::collection::vec(prop_oneof![3 => Just(0), 1 => 0..200_u64], weights.len()),
         weights in Just(weights),
         config in any_bounds(),
         max_weight in 1.0..100.0_f64,
@@ -516,6 +517,9 @@ prop_compose! {
         let mut input = case(&[]);
         input.weights = weights.into_iter().enumerate().map(|(at, it)| (name(at), it)).collect();
         input.arms = arms.filter_map(|(at, it)| Some((name(at), it?))).collect();
+        for (arm, rejected) in input.arms.values_mut().zip(rejected) {
+            arm.samples.rejected = rejected;
+        }
         input.rewards.thresholds = Thresholds {
             min_acceptable: thresholds[0].max(thresholds[1]),
             retrain: thresholds[0].min(thresholds[1]),
@@ -549,6 +553,11 @@ proptest! {
                 prop_assert!(*to >= floor, "{arm}: {from} → {to}, floor {floor}");
             } else {
                 prop_assert!(*to >= from, "{arm}: {from} → {to}, floor {floor}");
+            }
+            let share = input.arms.get(arm).map_or(0.0, |it| it.samples.rejected_share());
+            if share > config.max_rejected_share {
+                let most = from.max(floor) + 1.0 / 1024.0;
+                prop_assert!(*to < most, "{arm} has {share} rejected: {from} → {to}");
             }
             largest_change = largest_change.max((to - from).abs());
         }
