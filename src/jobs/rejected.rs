@@ -1,6 +1,7 @@
-//! Invalid observations, by the component that sent them.
+//! Invalid observations and malformed fields, by the component that sent them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Deref;
 
 use super::score::scored::Scored;
@@ -17,19 +18,53 @@ impl Rejected {
     pub(super) fn count(&mut self, items: &[Scored<'_>]) -> u64 {
         let mut counted = 0;
         for invalid in items.iter().filter_map(Scored::invalid) {
-            self.count_one(invalid.origin.component.as_deref());
+            add(&mut self.0, invalid.origin.component.as_deref().unwrap_or_default(), 1);
             counted += 1;
         }
         counted
     }
+}
 
-    fn count_one(&mut self, component: Option<&str>) {
-        let name = component.unwrap_or_default();
-        if let Some(count) = self.0.get_mut(name) {
-            *count += 1;
-        } else if self.0.len() < MAX_NAMED {
-            self.0.insert(name.to_owned(), 1);
+fn add(counts: &mut BTreeMap<String, u64>, component: &str, count: u64) {
+    if let Some(counted) = counts.get_mut(component) {
+        *counted += count;
+    } else if counts.len() < MAX_NAMED {
+        counts.insert(component.to_owned(), count);
+    }
+}
+
+/// The malformed fields of valid observations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MalformedFields {
+    /// How many each component sent.
+    pub by_component: BTreeMap<String, u64>,
+    /// How often each field was malformed.
+    pub by_field: BTreeMap<&'static str, u64>,
+}
+
+impl MalformedFields {
+    pub(super) fn count(&mut self, items: &[Scored<'_>]) {
+        for item in items {
+            let Scored::Valid { observation, .. } = item else { continue };
+            if observation.malformed.is_empty() {
+                continue;
+            }
+            add(&mut self.by_component, &observation.component, observation.malformed.count());
+            for field in observation.malformed.fields() {
+                *self.by_field.entry(field).or_default() += 1;
+            }
         }
+    }
+}
+
+/// `; malformed fields: durationMs 3, errorCode 1`; nothing if there are none.
+impl fmt::Display for MalformedFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (field, count)) in self.by_field.iter().enumerate() {
+            let before = if index == 0 { "; malformed fields:" } else { "," };
+            write!(f, "{before} {field} {count}")?;
+        }
+        Ok(())
     }
 }
 
@@ -48,11 +83,11 @@ mod tests {
     #[test]
     fn components_are_named_up_to_a_bound_and_named_ones_are_still_counted() {
         let mut rejected = Rejected::default();
-        rejected.count_one(None);
+        add(&mut rejected.0, "", 1);
         for number in 0..2 * MAX_NAMED {
-            rejected.count_one(Some(&number.to_string()));
+            add(&mut rejected.0, &number.to_string(), 1);
         }
-        rejected.count_one(Some("0"));
+        add(&mut rejected.0, "0", 1);
         assert_eq!((rejected.len(), rejected[""], rejected["0"]), (MAX_NAMED, 1, 2));
     }
 }

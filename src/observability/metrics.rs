@@ -34,6 +34,7 @@ pub struct Metrics {
     ready: Gauge,
     refused: Counter<u64, AtomicU64>,
     rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
+    malformed: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
     orphans: Gauge,
     rolled_back: Counter<u64, AtomicU64>,
@@ -55,6 +56,10 @@ impl Default for Metrics {
         let rejected = Family::default();
         let help = "Invalid observations, by the component that sent them";
         registry.register("observations_rejected", help, rejected.clone());
+        let malformed = Family::default();
+        let help =
+            "Invalid optional fields of scored observations, by the component that sent them";
+        registry.register("observations_malformed", help, malformed.clone());
         let late = Counter::default();
         let help = "Late observations: behind the scoring cursors, and scored by reconciliation";
         registry.register("observations_late", help, late.clone());
@@ -71,6 +76,7 @@ impl Default for Metrics {
             ready,
             refused,
             rejected,
+            malformed,
             late,
             orphans,
             rolled_back,
@@ -99,6 +105,14 @@ impl Metrics {
         for (component, count) in by_component {
             let labels = ComponentLabels { component: component.clone() };
             self.rejected.get_or_create(&labels).inc_by(*count);
+        }
+    }
+
+    /// Adds invalid optional fields, by the component that sent them.
+    pub fn add_malformed(&self, by_component: &BTreeMap<String, u64>) {
+        for (component, count) in by_component {
+            let labels = ComponentLabels { component: component.clone() };
+            self.malformed.get_or_create(&labels).inc_by(*count);
         }
     }
 

@@ -7,7 +7,7 @@ use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
 use f0_learning::store::{AutoOutcome, ChangeError, ExperimentRequest, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{Experiment, FlagChanges};
-use f0_learning_core::experiment::{Effect, Kind, Promised, STAGES, Status};
+use f0_learning_core::experiment::{Effect, Guardrail, Kind, Promised, STAGES, Status};
 use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -98,6 +98,34 @@ async fn a_regression_is_rolled_back_with_its_evidence() {
     assert_eq!(verdict.effect, Effect::Worse);
     assert_eq!(verdict.promise.unwrap().kept, Promised::Broken);
     assert_eq!(guard(&store, now).await, [], "nothing is watched any more");
+}
+
+/// Half of its documents cannot be scored: those that failed, whose `sampleRate` is a text.
+#[tokio::test]
+async fn a_watched_version_whose_failing_half_is_rejected_is_rolled_back() {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    observe(&store, "1.0.0", 200, 10, START).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    let ts = START + 3 * HOUR_MS;
+    let invalid: Vec<_> = (0..100)
+        .map(|n| {
+            let document = json!({ "id": format!("bad{n}"), "ts": ts + n, "outcome": "failure",
+                "component": "router:gpt-5", "durationMs": 400, "sampleRate": "1",
+                "policyVersion": "router-core@1.0.1" });
+            document.as_object().unwrap().clone()
+        })
+        .collect();
+    f0_learning_client::create_all_observations(store.db(), &invalid).await.unwrap();
+    observe(&store, "1.0.1", 100, 1_000, ts).await;
+    let outcome = history(&store, "router-core", ts).await.unwrap().remove(0);
+    assert_eq!(outcome.verdict.unwrap().effect, Effect::Unclear, "it is not better so far");
+    let steps = guard(&store, START + 4 * HOUR_MS).await;
+    let [GuardAction::RolledBack(breach)] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!(breach.guardrail, Guardrail::RejectedShare);
+    assert_sound(&store, "router-core", "after a rollback by the guard").await;
+    let watch = only(&store, Kind::Watch).await;
+    assert!(watch.reason.unwrap().contains("rejected share"));
 }
 
 #[tokio::test]

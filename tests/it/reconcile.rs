@@ -217,12 +217,12 @@ async fn a_pass_that_finds_nothing_over_4000_observations_costs_at_most_25_reads
 async fn a_repaired_observation_leaves_quarantine_and_is_scored_once() {
     let store = seeded_store().await;
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
-    put_with(&store, "repaired", "durationMs", json!(-1)).await;
-    put_with(&store, "still-wrong", "durationMs", json!("fast")).await;
+    put_with(&store, "repaired", "sampleRate", json!(-1)).await;
+    put_with(&store, "still-wrong", "sampleRate", json!("all")).await;
     put_with(&store, "gone", "outcome", json!("maybe")).await;
     let now = START + 1_000;
     score(&store, now).await;
-    put_with(&store, "repaired", "durationMs", json!(1)).await;
+    put_with(&store, "repaired", "sampleRate", json!(1)).await;
     let db = store.db().clone().into_inner();
     let delete = db.fluent().delete().from(collection::OBSERVATIONS).document_id("gone");
     delete.execute().await.unwrap();
@@ -232,9 +232,9 @@ async fn a_repaired_observation_leaves_quarantine_and_is_scored_once() {
     assert_eq!((report.requeued, report.scored), (1, 1), "{report:?}");
     assert_eq!(report.gone, ["gone"]);
     assert_eq!(report.refused.len(), 1);
-    assert!(report.refused[0].1.contains("durationMs"), "{report:?}");
+    assert!(report.refused[0].1.contains("sampleRate"), "{report:?}");
     assert_eq!(store.quarantined("repaired").await.unwrap(), None);
-    assert_eq!(counted(&store).await, 2);
+    assert_eq!((counted(&store).await, rejected(&store).await), (2, 2), "of three rejected ones");
     let again = reconcile_job(&store).requeue(&filter, now).await.unwrap();
     assert_eq!((again.requeued, again.scored), (0, 0));
     reconcile(&store, now).await;
@@ -261,7 +261,7 @@ async fn an_observation_requeued_out_of_an_announced_batch_is_counted_once() {
     record(&store, "c", Outcome::Success, 100.0, START + 100).await;
     let now = START + 1_000;
     score(&store, now).await;
-    put_with(&store, "repaired", "durationMs", json!(-1)).await;
+    put_with(&store, "repaired", "sampleRate", json!(-1)).await;
     let config = store.reward_config().await.unwrap();
     let state = store.reconcile_state().await.unwrap();
     let batch = LateBatch { ids: vec!["repaired".to_owned()], config };
@@ -269,9 +269,9 @@ async fn an_observation_requeued_out_of_an_announced_batch_is_counted_once() {
     store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
     // It crashed after it wrote the quarantine entry.
     let quarantined =
-        json!({ "obsId": "repaired", "ts": now, "field": "durationMs", "reason": "-1" });
+        json!({ "obsId": "repaired", "ts": now, "field": "sampleRate", "reason": "-1" });
     put(&store, collection::QUARANTINE, "repaired", fields(&quarantined)).await;
-    put_with(&store, "repaired", "durationMs", json!(1)).await;
+    put_with(&store, "repaired", "sampleRate", json!(1)).await;
 
     let filter = QuarantineFilter { ids: vec!["repaired".to_owned()], ..Default::default() };
     let report = reconcile_job(&store).requeue(&filter, now).await.unwrap();

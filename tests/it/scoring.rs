@@ -3,7 +3,7 @@
 use f0_learning_core::time::HOUR_MS;
 use std::collections::BTreeMap;
 
-use crate::collection::OBSERVATIONS;
+use crate::collection::{self, OBSERVATIONS};
 use f0_learning::store::{DOCUMENT_BYTES, Store};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, fields, job, put, put_series, score, seeded_store};
+use crate::support::{START, document, fields, job, put, put_series, score, seeded_store};
 
 fn object(value: Value) -> Map<String, Value> {
     match value {
@@ -47,32 +47,15 @@ async fn invalid_observations_are_quarantined_and_block_no_others() {
     let store = seeded_store().await;
     let cases = [
         with("a-outcome", "outcome", json!("fine")),
-        with("b-duration", "durationMs", json!(-1)),
-        with("c-duration", "durationMs", json!("100")),
         with("d-component", "component", json!("")),
         with("e-component", "component", Value::Null),
-        with("f-cost", "costUsd", json!(-0.5)),
         with("g-rate", "sampleRate", json!(0)),
         with("h-rate", "sampleRate", json!(1.5)),
         with("h-share", "propensity", json!(0.0001)),
-        with("i-policy", "policyVersion", json!("router-core")),
-        with("j-tokens", "tokensIn", json!(1.5)),
         with("k-large", "outcome", json!({ "meta": "x".repeat(1_048_430) })),
     ];
-    let fields = [
-        "outcome",
-        "durationMs",
-        "durationMs",
-        "component",
-        "component",
-        "costUsd",
-        "sampleRate",
-        "sampleRate",
-        "propensity",
-        "policyVersion",
-        "tokensIn",
-        "outcome",
-    ];
+    let fields =
+        ["outcome", "component", "component", "sampleRate", "sampleRate", "propensity", "outcome"];
     write(&store, &cases).await;
     write(&store, &[observation("good"), with("double", "durationMs", json!(100.5))]).await;
     let report = score(&store, START).await;
@@ -93,13 +76,51 @@ async fn invalid_observations_are_quarantined_and_block_no_others() {
     assert_eq!((again.scored, again.quarantined), (0, 0));
 }
 
+#[tokio::test]
+async fn an_observation_with_invalid_optional_fields_is_scored_and_the_fields_are_named() {
+    let store = seeded_store().await;
+    let mut failed = with("failed", "errorCode", json!({ "code": 503 }));
+    failed.insert("outcome".to_owned(), json!("failure"));
+    failed.insert("durationMs".to_owned(), json!("slow"));
+    let mut missing = observation("missing");
+    missing.remove("durationMs");
+    let cases = [
+        (failed, vec!["durationMs", "errorCode"]),
+        (missing, vec!["durationMs"]),
+        (with("cost", "costUsd", json!(-0.5)), vec!["costUsd"]),
+        (with("policy", "policyVersion", json!("router-core")), vec!["policyVersion"]),
+        (with("shard", "shard", json!("3")), vec!["shard"]),
+        (with("tokens", "tokensIn", json!(1.5)), vec!["tokensIn"]),
+        (observation("good"), vec![]),
+    ];
+    let documents: Vec<_> = cases.iter().map(|(document, _)| document.clone()).collect();
+    write(&store, &documents).await;
+    let report = score(&store, START).await;
+    assert_eq!((report.scored, report.quarantined), (7, 0));
+    assert_eq!(report.malformed.by_component["c"], 7);
+    assert!(report.to_string().contains("durationMs 2, errorCode 1"), "{report}");
+    for (case, malformed) in &cases {
+        let id = case["id"].as_str().unwrap();
+        let reward = document(&store, collection::REWARDS, id).await.unwrap();
+        let expected = (!malformed.is_empty()).then(|| json!(malformed));
+        assert_eq!(reward.get("malformed"), expected.as_ref(), "{id}");
+        let penalty = reward["details"]["latencyPenalty"].as_f64().unwrap();
+        assert_eq!(penalty == 0.25, malformed.contains(&"durationMs"), "{id}: {penalty}");
+    }
+    let stats = store.stats_of(&["c".to_owned()], Window::OneHour).await.unwrap().remove(0).stats;
+    assert_eq!((stats.n, stats.rejected, stats.malformed), (7, 0, 7));
+    assert!((stats.success_rate - 6.0 / 7.0).abs() < 1e-9, "{stats:?}");
+    assert!((stats.p95_latency / 100.0 - 1.0).abs() < 0.02, "{stats:?}");
+}
+
 /// Values that JSON cannot hold or that a typed write would reject, as any client may write them.
 #[tokio::test]
 async fn malformed_documents_are_quarantined_with_the_field_named() {
     let store = seeded_store().await;
-    let lasting = |duration| {
-        let mut fields = fields(&json!({ "ts": START, "component": "c", "outcome": "success" }));
-        fields.insert("durationMs".to_owned(), duration);
+    let weighing = |rate| {
+        let mut fields = fields(&json!(observation("rate")));
+        fields.remove("id");
+        fields.insert("sampleRate".to_owned(), rate);
         fields
     };
     let mut deep = json!("bottom");
@@ -107,12 +128,12 @@ async fn malformed_documents_are_quarantined_with_the_field_named() {
         deep = json!({ "down": deep });
     }
     let mut deep = with("g-deep", "meta", deep);
-    deep.insert("costUsd".to_owned(), json!(-1));
+    deep.insert("outcome".to_owned(), json!(-1));
     for (id, fields) in [
-        ("a-nan", lasting(value::double(f64::NAN))),
-        ("b-infinite", lasting(value::double(f64::INFINITY))),
-        ("c-bytes", lasting(value::bytes(vec![1, 2]))),
-        ("d-map", lasting(value::map(fields(&json!({ "ms": 1 }))))),
+        ("a-nan", weighing(value::double(f64::NAN))),
+        ("b-infinite", weighing(value::double(f64::INFINITY))),
+        ("c-bytes", weighing(value::bytes(vec![1, 2]))),
+        ("d-map", weighing(value::map(fields(&json!({ "rate": 1 }))))),
         ("e-bare", fields(&json!({ "ts": START }))),
         ("f-id", fields(&json!(observation("another")))),
         ("g-deep", fields(&json!(deep))),
@@ -124,13 +145,13 @@ async fn malformed_documents_are_quarantined_with_the_field_named() {
     let report = score(&store, START).await;
     assert_eq!((report.scored, report.quarantined), (1, 7));
     for (id, field) in [
-        ("a-nan", "durationMs"),
-        ("b-infinite", "durationMs"),
-        ("c-bytes", "durationMs"),
-        ("d-map", "durationMs"),
+        ("a-nan", "sampleRate"),
+        ("b-infinite", "sampleRate"),
+        ("c-bytes", "sampleRate"),
+        ("d-map", "sampleRate"),
         ("e-bare", "component"),
         ("f-id", "id"),
-        ("g-deep", "costUsd"),
+        ("g-deep", "outcome"),
     ] {
         let entry = store.quarantined(id).await.unwrap().unwrap();
         assert_eq!(entry["field"], field, "{id}");

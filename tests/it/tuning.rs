@@ -8,6 +8,7 @@ use f0_learning_core::document::{FlagChanges, FlagsState, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::stats::Window;
 use f0_learning_core::time::HOUR_MS;
 use firestore_kit::value;
 use serde_json::json;
@@ -58,6 +59,34 @@ async fn the_kill_switch_stops_tuning_and_leaves_scoring_on() {
     assert_eq!(score(&store, START + 6_000).await.scored, 3);
     assert!(drafts(&store).await.is_empty());
     assert_eq!(actions(&store).await, ["flags"]);
+}
+
+/// The component of gpt-5 writes `errorCode` as a map when it fails, and that of gemini
+/// `sampleRate`.
+#[tokio::test]
+async fn an_arm_gains_nothing_by_failures_that_are_malformed_or_rejected() {
+    let store = seeded_store().await;
+    for (arm, spoiled) in [("gpt-5", "errorCode"), ("gemini", "sampleRate"), ("claude", "meta")] {
+        let documents = (0..400_i64).map(|n| {
+            let mut document = json!({ "id": format!("{arm}-{n}"), "ts": START + n,
+                "component": format!("router:{arm}"), "outcome": "success", "durationMs": 100 });
+            if n % 10 < 4 {
+                document["outcome"] = json!("failure");
+                document[spoiled] = json!({ "code": 503 });
+            }
+            document.as_object().unwrap().clone()
+        });
+        let documents: Vec<_> = documents.collect();
+        f0_learning_client::create_all_observations(store.db(), &documents).await.unwrap();
+    }
+    score(&store, START + 1_000).await;
+    let day = store.stats_of(&["router:gpt-5".to_owned()], Window::OneDay).await.unwrap().remove(0);
+    assert_eq!((day.stats.n, day.stats.malformed, day.stats.success_rate), (400, 160, 0.6));
+    let TuneReport::Decided(verdicts) = tune(&store, START + 2_000).await else { panic!() };
+    let TuneOutcome::NoChange(reason) = &verdicts[0].1 else { panic!("{verdicts:?}") };
+    assert_eq!(reason.code(), "rejected-share");
+    let text = reason.to_string();
+    assert!(text.starts_with("gemini has 160 of 400 documents rejected (40.0%)"), "{text}");
 }
 
 #[tokio::test]

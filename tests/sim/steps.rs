@@ -150,7 +150,7 @@ impl World {
     fn spoil(&mut self, observation: &mut Value) {
         let (field, value) = match self.rng.random_range(0..9) {
             0 => ("outcome", json!("maybe")),
-            1 => ("durationMs", json!(-1)),
+            1 => ("sampleRate", json!(-1)),
             2 => ("component", json!("")),
             3 => ("ts", Value::Null),
             4 => ("ts", json!("yesterday")),

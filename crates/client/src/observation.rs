@@ -65,7 +65,8 @@ impl NewObservation {
         self
     }
 
-    /// The document to store, validated by the rules of scoring, and its id by those of Firestore.
+    /// The document to store, its id checked by the rules of Firestore. Scoring would ignore an invalid
+    /// optional field; here it is an error, because the caller can correct it.
     pub(crate) fn document(self, now: i64) -> Result<Map<String, Json>, RecordError> {
         let id = self.id.unwrap_or_else(random::id);
         // An id with a slash would be the path of a document in another collection.
@@ -92,14 +93,14 @@ impl NewObservation {
                 put(name, value);
             }
         }
-        Observation::parse(&id, &document)?;
+        Observation::parse_strictly(&id, &document)?;
         Ok(document)
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error("invalid observation: {0}; scoring would quarantine it, correct the field")]
+    #[error("invalid observation: {0}; scoring could not use the field, correct it")]
     Invalid(#[from] Rejection),
     #[error("invalid id {id:?}: the id {detail}; nothing was written")]
     Id { id: String, detail: NameError },

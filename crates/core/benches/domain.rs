@@ -10,7 +10,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use f0_learning_core::observation::{Observation, Outcome};
+use f0_learning_core::observation::{Malformed, Observation, Outcome};
 use f0_learning_core::reward::{RewardConfig, score};
 use f0_learning_core::stats::{Series, Window};
 use f0_learning_core::time::MINUTE_MS;
@@ -33,7 +33,7 @@ fn observations(span_ms: i64) -> Vec<Observation> {
             ts: NOW - span_ms + span_ms * i as i64 / OBSERVATIONS as i64,
             component: "router:gpt-5".to_owned(),
             outcome: if failed { Outcome::Failure } else { Outcome::Success },
-            duration_ms: 20.0 * 1000_f64.powf(spread * spread),
+            duration_ms: Some(20.0 * 1000_f64.powf(spread * spread)),
             tokens_in: Some(150),
             tokens_out: Some(500),
             cost_usd: Some(0.001 + spread * 0.1),
@@ -41,6 +41,7 @@ fn observations(span_ms: i64) -> Vec<Observation> {
             error_code: None,
             sample_rate: if failed { 1.0 } else { 0.1 },
             propensity: None,
+            malformed: Malformed::default(),
         }
     };
     (0..OBSERVATIONS).map(observation).collect()

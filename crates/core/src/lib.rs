@@ -55,6 +55,7 @@
 //! # Ok::<(), f0_learning_core::observation::Rejection>(())
 //! ```
 
+mod appended;
 pub mod audit;
 pub(crate) mod bins;
 mod clock;

@@ -9,7 +9,8 @@ use f0_learning_core::experiment::{Comparison, Judgement, Status};
 use serde_json::json;
 
 use super::kind;
-use crate::cli::{format, output};
+use crate::cli::format::{self, UNKNOWN};
+use crate::cli::output;
 
 pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     let Some(experiment) = store.experiment(id).await? else {
@@ -47,11 +48,12 @@ fn head(it: &Experiment) {
     say!("  metric     {}, smallest gain that matters {}", it.metric.as_str(), it.guard.min_effect);
     let rails = it.guard.guardrails;
     say!(
-        "  guardrails reward -{}, success rate -{}, p95 x{}, cost x{}",
+        "  guardrails reward -{}, success rate -{}, p95 x{}, cost x{}, rejected share {}",
         rails.reward,
         rails.success_rate,
         rails.p95_latency,
-        rails.cost_usd
+        rails.cost_usd,
+        rails.rejected_share
     );
     say!("  started    {} by {}", format::time(it.started_at), it.started_by);
     if it.stage > 0 {
@@ -95,6 +97,14 @@ fn print(comparison: &Comparison) {
             format::interval(it.control, 0),
             format::interval(it.candidate, 0),
             String::new(),
+        ]);
+    }
+    if let Some(it) = comparison.rejected_share {
+        table.add_row([
+            "rejected share".to_owned(),
+            it.control.map_or_else(|| UNKNOWN.to_owned(), |it| format::measured(it, 4)),
+            format::measured(it.candidate, 4),
+            it.change.map_or_else(String::new, |it| format::difference(it, 4)),
         ]);
     }
     output::print(&table);

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
 use f0_learning_core::names::check_document_id;
-use f0_learning_core::observation::Observation;
+use f0_learning_core::observation::{Malformed, Observation};
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
@@ -32,6 +32,8 @@ struct Report {
     existing: u64,
     repeated: u64,
     refused: u64,
+    /// Imported lines with invalid optional fields, which scoring ignores.
+    malformed: u64,
 }
 
 type Numbered = (u64, Map<String, Json>);
@@ -47,7 +49,7 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     let bar = output::progress(bytes, "importing (bytes)");
     let report = import(store, reader, &bar).await?;
     bar.finish_and_clear();
-    let Report { lines, created, existing, repeated, refused } = report;
+    let Report { lines, created, existing, repeated, refused, malformed } = report;
     let repeated = match repeated {
         0 => String::new(),
         _ => format!(", {repeated} with a repeated id left out"),
@@ -55,8 +57,11 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     say!(
         "{lines} lines: {created} imported, {existing} existed before{repeated}, {refused} refused"
     );
-    if report.refused > 0 {
-        bail!("{} of {} lines were refused: see the errors above", report.refused, report.lines);
+    if malformed > 0 {
+        say!("{malformed} lines have invalid optional fields, which scoring ignores");
+    }
+    if refused > 0 {
+        bail!("{refused} of {lines} lines were refused: see the errors above");
     }
     Ok(())
 }
@@ -73,8 +78,11 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
         let number = report.lines;
         match line.and_then(|text| rules.parse(number, &text)) {
             Ok(None) => {}
-            Ok(Some(observation)) => match ids.first_line_of(&observation, number) {
-                None => batch.push((number, observation)),
+            Ok(Some((observation, malformed))) => match ids.first_line_of(&observation, number) {
+                None => {
+                    report.malformed += u64::from(!malformed.is_empty());
+                    batch.push((number, observation));
+                }
                 Some(first) => repeated(&mut report, bar, number, &observation, first),
             },
             Err(error) => refuse(&mut report, bar, number, &error),
@@ -107,7 +115,7 @@ struct Rules {
 
 impl Rules {
     /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-    fn parse(&self, number: u64, text: &str) -> Result<Option<Map<String, Json>>, LineError> {
+    fn parse(&self, number: u64, text: &str) -> Result<Option<(Map<String, Json>, Malformed)>, LineError> {
         if text.trim().is_empty() {
             return Ok(None);
         }
@@ -123,8 +131,9 @@ impl Rules {
         };
         check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
         observation.insert("id".to_owned(), Json::from(id.as_str()));
-        Observation::parse(&id, &observation)?.check_archived(self.archived_before)?;
-        Ok(Some(observation))
+        let parsed = Observation::parse(&id, &observation)?;
+        let parsed = parsed.check_archived(self.archived_before)?;
+        Ok(Some((observation, parsed.malformed)))
     }
 }
 
@@ -214,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_line_without_id_gets_the_same_one_at_every_import() {
-        let id = |number| RULES.parse(number, GOOD).unwrap().unwrap()["id"].clone();
+        let id = |number| RULES.parse(number, GOOD).unwrap().unwrap().0["id"].clone();
         assert_eq!(id(1), id(1));
         assert_ne!(id(1), id(2), "the same line twice is two observations");
     }
@@ -247,11 +256,19 @@ mod tests {
             (r#"{"id":7}"#, "got 7"),
             (r#"{"id":"a/b"}"#, "slash"),
             (&GOOD.replace("success", "fine"), "outcome"),
-            (&GOOD.replace(":1}", ":-1}"), "durationMs"),
+            (&GOOD.replace(":1}", r#":1,"sampleRate":"1"}"#), "sampleRate"),
         ] {
             let error = RULES.parse(1, line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
         assert_eq!(RULES.parse(1, "  "), Ok(None));
+    }
+
+    #[test]
+    fn a_line_with_an_invalid_optional_field_is_imported_as_it_is() {
+        let line = GOOD.replace(":1}", r#":-1,"errorCode":{"code":503}}"#);
+        let (observation, malformed) = RULES.parse(1, &line).unwrap().unwrap();
+        assert_eq!(observation["errorCode"]["code"], 503);
+        assert_eq!(malformed.fields().collect::<Vec<_>>(), ["durationMs", "errorCode"]);
     }
 }

@@ -207,6 +207,8 @@ pub struct Guardrails {
     p95_latency: f64,
     /// The largest ratio of the mean costs, candidate to control.
     cost_usd: f64,
+    /// The largest share of documents that may be rejected, 0 to 1, if it is more than the control's.
+    rejected_share: f64,
 }
 
 impl Default for Guardrails {
@@ -216,7 +218,7 @@ impl Default for Guardrails {
 }
 
 same_fields!(experiment::Guardrails => Guardrails {
-    reward, success_rate, p95_latency, cost_usd,
+    reward, success_rate, p95_latency, cost_usd, rejected_share,
 });
 
 /// A guardrail that is proven to be broken.
@@ -239,9 +241,12 @@ pub enum Guardrail {
     SuccessRate,
     P95Latency,
     CostUsd,
+    RejectedShare,
 }
 
-same_variants!(experiment::Guardrail => Guardrail { Reward, SuccessRate, P95Latency, CostUsd });
+same_variants!(experiment::Guardrail => Guardrail {
+    Reward, SuccessRate, P95Latency, CostUsd, RejectedShare,
+});
 
 /// Control and candidate side by side. Each end of each interval is wrong with the probability
 /// `tail`, however often it is looked at.
@@ -268,6 +273,34 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cost_usd: Option<Compared>,
+    /// The share of documents that could not be scored; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejected_share: Option<RejectedShare>,
+}
+
+/// The share of each version's documents that could not be scored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectedShare {
+    /// Absent if rejected documents were not counted yet when the control was observed, like `change`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    control: Option<Measured>,
+    candidate: Measured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    change: Option<Measured>,
+}
+
+impl From<experiment::RejectedShare> for RejectedShare {
+    fn from(found: experiment::RejectedShare) -> Self {
+        let experiment::RejectedShare { control, candidate, change } = found;
+        Self {
+            control: control.map(Into::into),
+            candidate: candidate.into(),
+            change: change.map(Into::into),
+        }
+    }
 }
 
 impl From<experiment::Comparison> for Comparison {
@@ -280,6 +313,7 @@ impl From<experiment::Comparison> for Comparison {
             success_rate,
             p95_latency,
             cost_usd,
+            rejected_share,
         } = comparison;
         Self {
             control_n,
@@ -289,6 +323,7 @@ impl From<experiment::Comparison> for Comparison {
             success_rate: success_rate.map(Into::into),
             p95_latency: p95_latency.map(Into::into),
             cost_usd: cost_usd.map(Into::into),
+            rejected_share: rejected_share.map(Into::into),
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct WindowStats {
     /// Documents of the component that could not be scored and are in quarantine.
     #[schema(required = false)]
     rejected: u64,
+    /// Optional fields of the `n` observations that were invalid, which are scored without them.
+    #[schema(required = false)]
+    malformed: u64,
     /// The number of actions that the `n` observations represent.
     population: f64,
     success_rate: f64,
@@ -81,6 +84,7 @@ impl From<stats::WindowStats> for WindowStats {
         let stats::WindowStats {
             n,
             rejected,
+            malformed,
             population,
             success_rate,
             failure_rate,
@@ -98,6 +102,7 @@ impl From<stats::WindowStats> for WindowStats {
         Self {
             n,
             rejected,
+            malformed,
             population,
             success_rate,
             failure_rate,

@@ -84,5 +84,12 @@ async fn so_far(
     let rate = guard.min_sample_rate;
     let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);
     let expected = policy.expected_gain;
-    Ok(Verdict::of(previous.to_string(), Kind::Watch, comparison, expected, now))
+    Ok(Verdict::of(
+        previous.to_string(),
+        Kind::Watch,
+        comparison,
+        guard.guardrails.rejected_share,
+        expected,
+        now,
+    ))
 }

@@ -73,6 +73,7 @@ impl ReconcileJob {
             let (done, left) = rest.split_at(taken);
             rest = left;
             let rejected = report.rejected.count(done);
+            report.malformed.count(done);
             report.quarantined += rejected;
             report.scored += done.len() as u64 - rejected;
             if rest.is_empty() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracing::Level;
 
-use crate::jobs::rejected::Rejected;
+use crate::jobs::rejected::{MalformedFields, Rejected};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 
@@ -16,6 +16,8 @@ pub struct ReconcileReport {
     pub quarantined: u64,
     /// The same by component.
     pub rejected: Rejected,
+    /// Invalid optional fields of the valid ones.
+    pub malformed: MalformedFields,
     /// Invalid observations ahead of the cursors that were quarantined now.
     pub early: u64,
     /// Rewards and quarantined documents without an observation. They are left as they are.
@@ -39,6 +41,7 @@ impl JobReport for ReconcileReport {
 
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
+        health.metrics().add_malformed(&self.malformed.by_component);
         health.metrics().add_late(self.scored);
         health.metrics().set_orphans(self.orphans);
     }
@@ -55,6 +58,7 @@ impl fmt::Display for ReconcileReport {
             self.orphans,
             self.ranges
         )?;
+        write!(f, "{}", self.malformed)?;
         if self.interrupted {
             f.write_str("; interrupted, the next pass continues")
         } else {

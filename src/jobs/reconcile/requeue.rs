@@ -1,6 +1,8 @@
 //! Releases documents from quarantine after a fix of the document or of the service.
 
-use super::{ReconcileJob, ReconcileReport};
+use super::{Known, ReconcileJob, ReconcileReport};
+use crate::jobs::commit::MAX_ATTEMPTS;
+use crate::jobs::score::scored::Scored;
 use crate::store::{Item, QuarantineFilter, Quarantined, Result};
 use firestore_kit::PageRequest;
 
@@ -51,6 +53,7 @@ impl ReconcileJob {
         let mut found: Vec<_> =
             found.into_iter().map(|found| found.checked(archived_before)).collect();
         let mut freed: Vec<String> = Vec::new();
+        let mut released = Vec::new();
         for entry in entries {
             let at = found.iter().position(|found| found.item.id() == entry.id);
             let Some(stored) = at.map(|at| found.swap_remove(at)) else {
@@ -61,6 +64,7 @@ impl ReconcileJob {
                 report.refused.push((entry.id.clone(), invalid.rejection.to_string()));
             } else if self.store.release(entry).await? {
                 freed.push(entry.id.clone());
+                released.push(stored);
             }
         }
         report.requeued += freed.len() as u64;
@@ -79,6 +83,44 @@ impl ReconcileJob {
         let scored_before = done.scored;
         self.handle(&mut known, open, &mut done).await?;
         report.scored += done.scored - scored_before;
+        // Ahead of the cursors, they were not counted as rejected yet.
+        released.retain(|found| known.is_behind_cursors(found));
+        let released: Vec<_> = released.into_iter().map(|found| found.item).collect();
+        self.count_released(&mut known, &released).await
+    }
+
+    /// Takes back that these documents were rejected, at most once: if the process dies before it, or
+    /// the answer is lost, their component has too many rejected documents rather than too few.
+    async fn count_released(&mut self, known: &mut Known, released: &[Item]) -> Result<()> {
+        let store = self.store.clone();
+        let config = self.config.get(known.now, store.reward_config()).await?;
+        let items = Scored::all(released, &config);
+        let mut rest = items.as_slice();
+        let mut attempt = 1;
+        while !rest.is_empty() {
+            let taken = self.ledger.load(&store, rest).await?;
+            self.ledger.release(&rest[..taken], known.now);
+            let changes = self.ledger.take_changes();
+            let same = known.state.clone();
+            match store.commit_reconcile(&known.state, same, changes, known.now).await {
+                Ok(state) => {
+                    known.state = state;
+                    self.ledger.committed(None);
+                    rest = &rest[taken..];
+                }
+                Err(error) if error.is_conflict() && attempt < MAX_ATTEMPTS => {
+                    self.ledger.forget();
+                    store.pause(attempt).await;
+                    known.state = store.reconcile_state().await?;
+                    attempt += 1;
+                }
+                Err(error) => {
+                    self.ledger.forget();
+                    tracing::warn!(%error, "released documents still count as rejected");
+                    return Ok(());
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -28,6 +28,7 @@ impl ScoreJob {
             let (done, left) = rest.split_at(taken);
             rest = left;
             let rejected = report.rejected.count(done);
+            report.malformed.count(done);
             report.quarantined += rejected;
             report.scored += done.len() as u64 - rejected;
             report.checkpoints += 1;

@@ -11,6 +11,7 @@ use crate::store::{Changes, ComponentSeries, Invalid, Result, Store, VersionTall
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::Reward;
+use f0_learning_core::stats::Tally;
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.
@@ -78,11 +79,31 @@ impl Ledger {
         }
     }
 
+    /// Takes back that these documents were rejected; they were [loaded](Self::load) for.
+    pub fn release(&mut self, items: &[Scored<'_>], now: i64) {
+        for item in items {
+            let Scored::Valid { observation, .. } = item else { continue };
+            if let Some(component) = self.known.get_mut(&observation.component) {
+                component.series.release(observation.ts, now);
+            }
+            if let Some(name) = &observation.policy_version
+                && let Some(tally) = self.tally(name)
+            {
+                tally.release();
+            }
+        }
+    }
+
     fn reject(&mut self, invalid: &Invalid, now: i64) {
         if let Some(component) = &invalid.origin.component
             && let Some(known) = self.known.get_mut(component)
         {
             let _ = known.series.reject(invalid.origin.ts, now);
+        }
+        if let Some(name) = &invalid.origin.policy_version
+            && let Some(tally) = self.tally(name)
+        {
+            tally.reject();
         }
     }
 
@@ -92,21 +113,26 @@ impl Ledger {
             let _ = component.series.record(observation, reward, now);
         }
         if let Some(name) = &observation.policy_version
-            && let Some(Some(version)) = self.versions.get_mut(name)
+            && let Some(tally) = self.tally(name)
         {
-            version.tally.add(observation, reward);
-            if !self.touched_versions.contains(name) {
-                self.touched_versions.insert(name.clone());
-            }
+            tally.add(observation, reward);
         }
+    }
+
+    /// The tally of a version, to be changed; `None` for a name that no version has.
+    fn tally(&mut self, name: &str) -> Option<&mut Tally> {
+        let version = self.versions.get_mut(name)?.as_mut()?;
+        if !self.touched_versions.contains(name) {
+            self.touched_versions.insert(name.to_owned());
+        }
+        Some(&mut version.tally)
     }
 
     /// Looks up the names in `policyVersion`, the most frequent first.
     async fn load_versions(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<()> {
         let mut unknown: HashMap<&str, usize> = HashMap::new();
         for item in items {
-            if let Scored::Valid { observation, .. } = item
-                && let Some(name) = &observation.policy_version
+            if let Some(name) = item.policy_version()
                 && !self.versions.contains_key(name)
             {
                 *unknown.entry(name).or_default() += 1;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracing::Level;
 
-use crate::jobs::rejected::Rejected;
+use crate::jobs::rejected::{MalformedFields, Rejected};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 
@@ -16,6 +16,8 @@ pub struct ScoreReport {
     pub quarantined: u64,
     /// The same by component.
     pub rejected: Rejected,
+    /// Invalid optional fields of the valid observations.
+    pub malformed: MalformedFields,
     /// Commits of statistics.
     pub checkpoints: u64,
     /// Components whose windows were renewed because time had passed.
@@ -34,6 +36,7 @@ impl JobReport for ScoreReport {
 
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
+        health.metrics().add_malformed(&self.malformed.by_component);
     }
 }
 
@@ -44,6 +47,7 @@ impl fmt::Display for ScoreReport {
             "{} observations scored, {} quarantined, {} checkpoints, {} components renewed",
             self.scored, self.quarantined, self.checkpoints, self.refreshed
         )?;
+        write!(f, "{}", self.malformed)?;
         if self.left_to_others > 0 {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;
         }

@@ -46,6 +46,14 @@ impl<'a> Scored<'a> {
         }
     }
 
+    /// The policy version that it names, if that can be read.
+    pub fn policy_version(&self) -> Option<&str> {
+        match self {
+            Self::Valid { observation, .. } => observation.policy_version.as_deref(),
+            Self::Invalid(invalid) => invalid.origin.policy_version.as_deref(),
+        }
+    }
+
     pub fn invalid(&self) -> Option<&'a Invalid> {
         match self {
             Self::Valid { .. } => None,

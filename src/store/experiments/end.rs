@@ -237,7 +237,8 @@ fn verdict_fields(
     let verdict = basis.comparison.filter(|_| !keeps).and_then(|comparison| {
         let against = experiment.control.to_string();
         let promised = candidate.expected_gain;
-        Verdict::of(against, experiment.kind, comparison.clone(), promised, now)
+        let most = experiment.guard.guardrails.rejected_share;
+        Verdict::of(against, experiment.kind, comparison.clone(), most, promised, now)
     });
     verdict.map_or_else(Fields::default, |verdict| {
         value::fields([("verdict", value::map(value::to_fields(&verdict)))])

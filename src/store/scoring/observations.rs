@@ -268,8 +268,11 @@ impl StoredItem {
     #[must_use]
     pub fn checked(self, archived_before: Option<i64>) -> Self {
         let Item::Valid { observation, shard } = self.item else { return self };
-        let origin =
-            Origin { component: Some(observation.component.clone()), ts: Some(observation.ts) };
+        let origin = Origin {
+            component: Some(observation.component.clone()),
+            ts: Some(observation.ts),
+            policy_version: observation.policy_version.clone(),
+        };
         let id = observation.id.clone();
         let item = match observation.check_archived(archived_before) {
             Ok(observation) => Item::Valid { observation, shard },

@@ -93,6 +93,10 @@ impl Store {
         if announced == Announced::Batch {
             fields.insert("late".to_owned(), value::boolean(true));
         }
+        if !observation.malformed.is_empty() {
+            let names: Vec<_> = observation.malformed.fields().collect();
+            fields.insert("malformed".to_owned(), value::from_json(&names.into()));
+        }
         write::create(self.db.name(REWARDS, &observation.id), fields)
     }
 

@@ -109,6 +109,7 @@ impl Store {
             ("policyVersion", value::string(version.key.to_string())),
             ("format", value::int(FORMAT)),
             ("n", value::int(i64::try_from(stats.n).unwrap_or(i64::MAX))),
+            ("rejected", value::int(i64::try_from(stats.rejected).unwrap_or(i64::MAX))),
             ("population", value::double(stats.population)),
             ("avgReward", value::double(stats.avg_reward)),
             ("successRate", value::double(stats.success_rate)),

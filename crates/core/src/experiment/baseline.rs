@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::appended::{self, Part};
 use crate::stats::{DecodeError, Samples};
 
 /// Must be raised whenever the stored layout changes.
@@ -25,7 +26,11 @@ struct Wire<T> {
 impl Baseline {
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: FORMAT, baseline: self };
-        postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
+        let mut bytes = postcard::to_allocvec(&wire)
+            .expect("integers and sequences of known length always encode");
+        let added = [&self.control, &self.candidate].map(|it| [it.rejected, it.uncounted]);
+        appended::append(&mut bytes, Part::Rejected, &added);
+        bytes
     }
 
     /// Reads the bytes that [`Baseline::encode`] wrote.
@@ -37,7 +42,13 @@ impl Baseline {
             Some(&FORMAT) | None => {}
             Some(&found) => return Err(DecodeError::Format { found }),
         }
-        let wire: Wire<Self> = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
-        Ok(wire.baseline)
+        let (Wire { mut baseline, .. }, added): (Wire<Self>, Option<[[u64; 2]; 2]>) =
+            appended::read(bytes, Part::Rejected).map_err(DecodeError::Encoding)?;
+        // An earlier version did not count what was rejected.
+        let unknown = [&baseline.control, &baseline.candidate].map(|it| [0, it.n()]);
+        let [control, candidate] = added.unwrap_or(unknown);
+        [baseline.control.rejected, baseline.control.uncounted] = control;
+        [baseline.candidate.rejected, baseline.candidate.uncounted] = candidate;
+        Ok(baseline)
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::{
     Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
 };
-use crate::number::whole_u64;
+use crate::number::{Lossy, whole_u64};
 use crate::stats::Samples;
 
 /// Control and candidate. The decision uses exactly these intervals: each end of an interval is
@@ -29,6 +29,32 @@ pub struct Comparison {
     /// In US dollars, over the observations with a cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<Compared>,
+    /// The share of documents that could not be scored; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_share: Option<RejectedShare>,
+}
+
+/// The share of each version's documents that could not be scored.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RejectedShare {
+    /// Absent if all that was observed of the control is from the time before rejected documents
+    /// were counted, like `change`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Measured>,
+    pub candidate: Measured,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Measured>,
+}
+
+impl Comparison {
+    /// Whether more than `most` of the candidate's documents were rejected, and more than of the
+    /// control's. The documents that are missing may be its failures: nothing is then claimed in its
+    /// favour.
+    pub fn is_incomplete(&self, most: f64) -> bool {
+        self.rejected_share.is_some_and(|it| {
+            it.candidate.estimate > most && it.change.is_none_or(|change| change.estimate > 0.0)
+        })
+    }
 }
 
 /// The mean of each version, and the candidate's minus the control's.
@@ -69,7 +95,24 @@ pub fn compare(
         success_rate: compared([&control.success, &candidate.success], max_weight, 1.0, tail),
         p95_latency: ranges.map(|(control, candidate)| Ranges { control, candidate }),
         cost_usd: compared([&control.cost, &candidate.cost], max_weight, most, tail),
+        rejected_share: rejected_share([control, candidate], tail),
     }
+}
+
+fn rejected_share(samples: [&Samples; 2], tail: f64) -> Option<RejectedShare> {
+    if samples.iter().all(|it| it.rejected == 0) {
+        return None;
+    }
+    let cells = samples.map(|it| {
+        let scored = it.documents().saturating_sub(it.rejected);
+        let points = [(1.0, 1.0, it.rejected.to_f64()), (1.0, 0.0, scored.to_f64())];
+        Cells::from_points(points.into_iter().filter(|(_, _, n)| *n > 0.0))
+    });
+    let [control, candidate] = &cells;
+    let at_candidate = Measured::of(candidate, 2.0 * tail, 1.0)?;
+    let both = compared_cells([control, candidate], 1.0, tail);
+    let (control, change) = both.map(|it| (it.control, it.change)).unzip();
+    Some(RejectedShare { control, candidate: at_candidate, change })
 }
 
 /// `samples` are those of the control and of the candidate.
@@ -80,11 +123,16 @@ fn compared<G: Grid>(
     tail: f64,
 ) -> Option<Compared> {
     let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(max_weight));
+    compared_cells([&control, &candidate], most, tail)
+}
+
+/// The same, of values that are divided by `most`.
+fn compared_cells([control, candidate]: [&Cells; 2], most: f64, tail: f64) -> Option<Compared> {
     // An interval has two ends, each of which may err with the probability `tail`.
     let alpha = 2.0 * tail;
     let of = |cells: &Cells| Measured::of(cells, alpha, most);
-    let (at_control, at_candidate) = (of(&control)?, of(&candidate)?);
-    let Interval { low, high } = difference(&candidate, &control, alpha).scaled(most);
+    let (at_control, at_candidate) = (of(control)?, of(candidate)?);
+    let Interval { low, high } = difference(candidate, control, alpha).scaled(most);
     let estimate = at_candidate.estimate - at_control.estimate;
     let change = Measured { estimate, low, high };
     Some(Compared { control: at_control, candidate: at_candidate, change })

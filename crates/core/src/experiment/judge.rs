@@ -55,6 +55,7 @@ pub enum Guardrail {
     SuccessRate,
     P95Latency,
     CostUsd,
+    RejectedShare,
 }
 
 impl fmt::Display for Breach {
@@ -75,6 +76,11 @@ impl fmt::Display for Breach {
             Guardrail::CostUsd => write!(
                 f,
                 "the mean cost is at least {proven:.2} times the control's; {allowed} times is allowed"
+            ),
+            Guardrail::RejectedShare => write!(
+                f,
+                "the rejected share, of documents that could not be scored, is at least {proven:.4} and \
+                 above the control's; {allowed} is allowed"
             ),
         }
     }
@@ -109,7 +115,8 @@ fn judge_watch(
     let known = comparison
         .reward
         .is_some_and(|it| it.change.high - it.change.low <= 2.0 * config.min_effect.max(1e-3));
-    match (long && known, is_over) {
+    let complete = !comparison.is_incomplete(config.guardrails.rejected_share);
+    match (long && known && complete, is_over) {
         (true, _) => Judgement::Passed,
         (_, true) => Judgement::Inconclusive,
         _ => Judgement::Continue,
@@ -130,7 +137,8 @@ fn judge_ab(
     let is_last = setting.stage + 1 >= STAGES.len();
     let lasted = now.saturating_sub(setting.stage_started_at);
     let long = lasted >= i64::from(config.stage_minutes) * MINUTE_MS;
-    let enough = long && comparison.candidate_n >= config.min_samples;
+    let complete = !comparison.is_incomplete(config.guardrails.rejected_share);
+    let enough = long && complete && comparison.candidate_n >= config.min_samples;
     let proven = gain.is_some_and(|gain| gain.low > 0.0 && gain.estimate >= config.min_effect);
     match (enough, is_last) {
         (true, true) if proven => Judgement::Success,
@@ -164,5 +172,11 @@ fn breach(config: &GuardConfig, comparison: &Comparison) -> Option<Breach> {
         .or_else(|| {
             let it = cost?;
             rose(Guardrail::CostUsd, it.control.high, it.candidate.low, rails.cost_usd)
+        })
+        .or_else(|| {
+            let it = comparison.rejected_share?;
+            let (allowed, proven) = (rails.rejected_share, it.candidate.low);
+            let is_broken = proven > allowed && it.change?.low > 0.0;
+            is_broken.then_some(Breach { guardrail: Guardrail::RejectedShare, allowed, proven })
         })
 }

@@ -29,7 +29,7 @@ use strum::{Display, IntoStaticStr};
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
-pub use compare::{Compared, Comparison, Ranges, compare};
+pub use compare::{Compared, Comparison, Ranges, RejectedShare, compare};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use validity::{Invalidated, VersionStatuses};

@@ -84,11 +84,19 @@ pub struct Guardrails {
     pub p95_latency: f64,
     /// The largest ratio of the mean cost to the control's.
     pub cost_usd: f64,
+    /// The largest share of documents that may be rejected, 0 to 1, if it is more than the control's.
+    pub rejected_share: f64,
 }
 
 impl Default for Guardrails {
     fn default() -> Self {
-        Self { reward: 0.02, success_rate: 0.02, p95_latency: 1.25, cost_usd: 1.25 }
+        Self {
+            reward: 0.02,
+            success_rate: 0.02,
+            p95_latency: 1.25,
+            cost_usd: 1.25,
+            rejected_share: 0.01,
+        }
     }
 }
 
@@ -142,9 +150,10 @@ pub struct GuardConfigError {
 impl GuardConfig {
     /// The most interval ends that the claims of one look are based on. A guardrail of reward or
     /// success uses one end; a guardrail of latency or cost uses two, the control's and the
-    /// candidate's. The claims "there is a gain" and "the gain is too small" use one each, and a
-    /// verdict on the reward uses two. Some of these nine are the same end, whatever the metric is.
-    const ENDS: f64 = 9.0;
+    /// candidate's; the guardrail of rejected documents uses two, the candidate's and that of the
+    /// change. The claims "there is a gain" and "the gain is too small" use one each, and a verdict on
+    /// the reward uses two. Some of these eleven are the same end, whatever the metric is.
+    const ENDS: f64 = 11.0;
 
     /// The probability of error of each end of each interval. A stage ignores what was observed
     /// before it, so that each stage makes its own claims and needs its own part of `alpha`.
@@ -169,6 +178,7 @@ impl GuardConfig {
             ("guardrails.successRate", rails.success_rate, 0.0, 1.0),
             ("guardrails.p95Latency", rails.p95_latency, 1.0, 1e6),
             ("guardrails.costUsd", rails.cost_usd, 1.0, 1e6),
+            ("guardrails.rejectedShare", rails.rejected_share, 0.0, 1.0),
             ("minEffect", self.min_effect, 0.0, 1.0),
             ("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0),
             ("minSamples", self.min_samples.to_f64(), 1.0, 1e12),

@@ -28,7 +28,7 @@ fn observe(samples: &mut Samples, truth: Truth, n: u64, random: &mut StdRng) {
         let success = random.random_bool(truth.success);
         let observation = Observation {
             component: "router:a".to_owned(),
-            duration_ms: truth.latency_ms * spread,
+            duration_ms: Some(truth.latency_ms * spread),
             cost_usd: Some(truth.cost_usd * spread),
             ..Observation::at(0, if success { Outcome::Success } else { Outcome::Failure })
         };
@@ -173,6 +173,11 @@ fn neutral() -> Comparison {
         success_rate: compared,
         p95_latency: Some(Ranges { control: range, candidate: range }),
         cost_usd: less,
+        rejected_share: Some(RejectedShare {
+            control: Some(Measured { estimate: 0.001, low: 0.0, high: 0.5 }),
+            candidate: Measured { estimate: 0.001, low: 0.0, high: 0.5 },
+            change: Some(Measured { estimate: 0.0, low: -0.5, high: 0.5 }),
+        }),
     }
 }
 
@@ -187,6 +192,10 @@ fn ends(it: &mut Comparison) -> Vec<&mut f64> {
     }
     let Ranges { control, candidate } = it.p95_latency.as_mut().unwrap();
     ends.extend([&mut control.low, &mut control.high, &mut candidate.low, &mut candidate.high]);
+    let RejectedShare { control, candidate, change } = it.rejected_share.as_mut().unwrap();
+    for measured in [control.as_mut().unwrap(), candidate, change.as_mut().unwrap()] {
+        ends.extend([&mut measured.low, &mut measured.high]);
+    }
     ends
 }
 
@@ -200,7 +209,8 @@ fn the_error_budget_covers_every_interval_end_that_a_claim_uses() {
                 Setting { kind, metric, stage: stages - 1, started_at: 0, stage_started_at: 0 };
             let claims = |comparison: Comparison| {
                 let judged = judge(&setting, &config, &comparison, 2 * HOUR_MS);
-                let verdict = Verdict::of("1.0.0", kind, comparison, Some(0.1), 0).unwrap();
+                let verdict = Verdict::of("1.0.0", kind, comparison, 0.01, Some(0.1), 0);
+                let verdict = verdict.unwrap();
                 (judged, verdict.effect, verdict.promise.map(|it| it.kept))
             };
             let none = claims(neutral());
@@ -228,14 +238,100 @@ fn a_verdict_compares_the_promise_with_the_outcome() {
     observe(&mut b, Truth { success: 0.97, ..USUAL }, 5_000, &mut random);
     let comparison = compare(&a, &b, 0.1, 1.0, 0.01);
     let verdict = |expected| {
-        let verdict = Verdict::of("1.0.0", Kind::Watch, comparison.clone(), expected, 1).unwrap();
+        let comparison = comparison.clone();
+        let verdict = Verdict::of("1.0.0", Kind::Watch, comparison, 0.01, expected, 1).unwrap();
         (verdict.effect, verdict.promise.map(|it| it.kept))
     };
     assert_eq!(verdict(Some(0.05)), (Effect::Better, Some(Promised::Kept)));
     assert_eq!(verdict(Some(0.5)), (Effect::Better, Some(Promised::Broken)));
     assert_eq!(verdict(None), (Effect::Better, None));
     let none = compare(&a, &Samples::default(), 0.1, 1.0, 0.01);
-    assert_eq!(Verdict::of("1.0.0", Kind::Watch, none, None, 1), None);
+    assert_eq!(Verdict::of("1.0.0", Kind::Watch, none, 0.01, None, 1), None);
+}
+
+/// A version succeeds in 90%; of the other's failures, most are rejected.
+fn rejecting(n: u64, rejected: u64) -> (Samples, Samples) {
+    let mut random = StdRng::seed_from_u64(5);
+    let (mut a, mut b) = (Samples::default(), Samples::default());
+    observe(&mut a, USUAL, n, &mut random);
+    observe(&mut b, Truth { success: 1.0, ..USUAL }, n - rejected, &mut random);
+    (0..rejected).for_each(|_| b.reject());
+    (a, b)
+}
+
+fn watch() -> Setting {
+    Setting {
+        kind: Kind::Watch,
+        metric: Metric::Reward,
+        stage: 0,
+        started_at: 0,
+        stage_started_at: 0,
+    }
+}
+
+#[test]
+fn a_watched_version_whose_failing_half_is_rejected_is_rolled_back() {
+    let (a, b) = rejecting(200, 100);
+    let config = GuardConfig::default();
+    let comparison = compare(&a, &b, 0.1, 1.0, config.tail(Kind::Watch));
+    assert!(comparison.reward.unwrap().change.estimate > 0.0, "what was scored looks better");
+    let Judgement::Breach(breach) = judge(&watch(), &config, &comparison, HOUR_MS) else {
+        panic!("{comparison:?}")
+    };
+    assert_eq!(breach.guardrail, Guardrail::RejectedShare);
+    assert!(breach.proven > 0.3 && breach.proven < 0.5, "{breach:?}");
+    assert!(breach.to_string().contains("rejected share"), "{breach}");
+    let verdict = Verdict::of("1.0.0", Kind::Watch, comparison, 0.01, Some(0.01), 0).unwrap();
+    assert_eq!(verdict.effect, Effect::Unclear);
+}
+
+#[test]
+fn a_version_that_rejects_as_much_as_its_control_breaks_no_guardrail() {
+    let config = GuardConfig::default();
+    let (mut a, mut b) = rejecting(400, 40);
+    (0..40).for_each(|_| a.reject());
+    let compared = |a: &Samples, b: &Samples| compare(a, b, 0.1, 1.0, config.tail(Kind::Watch));
+    let judged = |comparison: &Comparison| judge(&watch(), &config, comparison, HOUR_MS);
+    assert_eq!(judged(&compared(&a, &b)), Judgement::Continue);
+    // A few rejected documents prove nothing.
+    b = rejecting(200, 3).1;
+    let few = compared(&rejecting(200, 0).0, &b);
+    assert!(few.is_incomplete(0.01));
+    assert_eq!(judged(&few), Judgement::Continue);
+    // Rejected documents of the control were not counted: there is nothing to compare with.
+    a.uncounted = a.n();
+    a.rejected = 0;
+    let unknown = compared(&a, &rejecting(200, 100).1);
+    assert_eq!(unknown.rejected_share.unwrap().change, None);
+    assert!(unknown.is_incomplete(0.01));
+    assert_eq!(judged(&unknown), Judgement::Continue);
+}
+
+#[test]
+fn a_candidate_with_too_many_rejected_documents_neither_succeeds_nor_advances() {
+    let config = GuardConfig::default();
+    for stage in 0..STAGES.len() {
+        let setting = Setting { kind: Kind::Ab, stage, ..watch() };
+        let judged = |comparison: &Comparison| judge(&setting, &config, comparison, 2 * HOUR_MS);
+        let mut comparison = neutral();
+        let gain = Measured { estimate: 0.1, low: 0.05, high: 0.2 };
+        comparison.reward.as_mut().unwrap().change = gain;
+        let last = stage + 1 == STAGES.len();
+        let expected = if last { Judgement::Success } else { Judgement::NextStage };
+        assert_eq!(judged(&comparison), expected);
+        let rejected = comparison.rejected_share.as_mut().unwrap();
+        rejected.candidate.estimate = 0.02;
+        rejected.change.as_mut().unwrap().estimate = 0.019;
+        assert_eq!(judged(&comparison), Judgement::Continue);
+    }
+}
+
+#[test]
+fn a_baseline_of_the_version_before_is_read() {
+    let bytes = include_bytes!("../../tests/fixtures/rejected/baseline.1");
+    let baseline = Baseline::decode(bytes).unwrap();
+    assert_eq!((baseline.control.n(), baseline.control.documents()), (1_200, 0));
+    assert_eq!(baseline.encode()[..bytes.len()], *bytes, "earlier versions ignore the rest");
 }
 
 #[test]
@@ -243,6 +339,7 @@ fn a_baseline_decodes_from_its_own_bytes_and_rejects_others() {
     let mut random = StdRng::seed_from_u64(4);
     let mut baseline = Baseline::default();
     observe(&mut baseline.control, USUAL, 50, &mut random);
+    baseline.candidate.reject();
     assert_eq!(Baseline::decode(&baseline.encode()).unwrap(), baseline);
     assert!(Baseline::decode(&[9, 1, 2]).is_err());
     assert!(Baseline::decode(&[]).is_err());

@@ -55,17 +55,21 @@ pub enum Promised {
 }
 
 impl Verdict {
-    /// `None` until both versions have observations.
+    /// `None` until both versions have observations. A candidate whose documents were
+    /// [rejected](Comparison::is_incomplete) more often than `max_rejected_share` is not better.
     pub fn of(
         against: impl Into<String>,
         kind: Kind,
         comparison: Comparison,
+        max_rejected_share: f64,
         expected: Option<f64>,
         at: i64,
     ) -> Option<Self> {
         let change = comparison.reward?.change;
         let effect = match change {
-            _ if change.low > 0.0 => Effect::Better,
+            _ if change.low > 0.0 && !comparison.is_incomplete(max_rejected_share) => {
+                Effect::Better
+            }
             _ if change.high < 0.0 => Effect::Worse,
             _ => Effect::Unclear,
         };

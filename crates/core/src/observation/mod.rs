@@ -2,9 +2,11 @@
 //!
 //! [`Observation::parse`] is the only way to make one from a document, and it checks everything:
 //! numbers are finite and within their bounds, the outcome is known, the component is named. Code
-//! that takes an [`Observation`] need not check again. A document that fails is a [`Rejection`].
+//! that takes an [`Observation`] need not check again. A document that fails is a [`Rejection`]. An
+//! invalid optional field costs only itself ([`Malformed`]).
 
 mod fields;
+mod malformed;
 mod parse;
 mod rejection;
 #[cfg(test)]
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 pub use fields::{Fields, Scalar};
+pub use malformed::Malformed;
 pub use parse::{
     MAX_AHEAD_OF_WRITING_MS, MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS,
     MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_PROPENSITY, MIN_SAMPLE_RATE, MIN_TS, Origin,
@@ -79,7 +82,9 @@ pub struct Observation {
     pub ts: i64,
     pub component: String,
     pub outcome: Outcome,
-    pub duration_ms: f64,
+    /// `None` if it is missing or invalid; it is then in `malformed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +102,9 @@ pub struct Observation {
     /// arm by the weights of the policy alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propensity: Option<f64>,
+    /// The fields that were invalid.
+    #[serde(skip)]
+    pub malformed: Malformed,
 }
 
 impl Observation {
@@ -126,7 +134,7 @@ impl Observation {
             ts,
             component: "c".to_owned(),
             outcome,
-            duration_ms: 100.0,
+            duration_ms: Some(100.0),
             tokens_in: None,
             tokens_out: None,
             cost_usd: None,
@@ -134,6 +142,7 @@ impl Observation {
             error_code: None,
             sample_rate: 1.0,
             propensity: None,
+            malformed: Malformed::default(),
         }
     }
 }

@@ -3,10 +3,12 @@
 //! SDKs write numbers differently (JavaScript writes `234` as an integer and `234.5` as a double,
 //! Python either), so every number field accepts both.
 
+use super::malformed::Unusable;
 use super::rejection::quoted;
-use super::{Fields, Observation, Outcome, Rejection, RejectionReason, Scalar};
+use super::{Fields, Malformed, Observation, Outcome, Rejection, RejectionReason, Scalar};
 use crate::number::{Lossy, whole_i64, whole_u64};
 use crate::policy::PolicyKey;
+use crate::sharding::MAX_SHARDS;
 use crate::time::{HOUR_MS, MINUTE_MS};
 
 /// How far the `ts` of an observation may be after the time when Firestore stored the document. A
@@ -33,37 +35,66 @@ pub const MAX_ERROR_CODE_BYTES: usize = 1_500;
 
 impl Observation {
     /// Parses the document `id`. A field that is null counts as absent, and unknown fields (such as
-    /// `meta`) are ignored.
+    /// `meta`) are ignored. An invalid optional field costs only itself: the observation is without
+    /// it, and names it in `malformed`. Documents with invalid fields are often failures, so that
+    /// rejecting them would make their component look better than it is.
+    ///
+    /// # Errors
+    /// The first invalid field among those that an observation cannot be counted without: `id`,
+    /// `sampleRate`, `ts`, `component`, `outcome` and `propensity`. An invalid `sampleRate` or
+    /// `propensity` is not replaced by 1: nothing is known about how many actions the document
+    /// represents, and any number would favour some component.
+    pub fn parse(id: &str, fields: &impl Fields) -> Result<Self, Rejection> {
+        Self::read(id, fields).map(|(observation, _)| observation)
+    }
+
+    /// Parses a document that can still be corrected: any invalid field is an error.
     ///
     /// # Errors
     /// The first field that is invalid.
-    pub fn parse(id: &str, fields: &impl Fields) -> Result<Self, Rejection> {
+    pub fn parse_strictly(id: &str, fields: &impl Fields) -> Result<Self, Rejection> {
+        match Self::read(id, fields)? {
+            (_, Some(rejection)) => Err(rejection),
+            (observation, None) => Ok(observation),
+        }
+    }
+
+    /// The observation, and its first invalid optional field.
+    fn read(id: &str, fields: &impl Fields) -> Result<(Self, Option<Rejection>), Rejection> {
         let document = Document(fields);
         document.check_id(id)?;
         let sample_rate = document.within("sampleRate", MIN_SAMPLE_RATE, 1.0)?.unwrap_or(1.0);
-        Ok(Self {
+        let mut unusable = Unusable::default();
+        let mut observation = Self {
             id: id.to_owned(),
             ts: document.timestamp("ts")?,
             component: document.component("component")?.to_owned(),
             outcome: document.outcome("outcome")?,
-            duration_ms: document.duration("durationMs")?,
-            tokens_in: document.tokens("tokensIn")?,
-            tokens_out: document.tokens("tokensOut")?,
-            cost_usd: document.within("costUsd", 0.0, MAX_COST_USD)?,
-            policy_version: document.policy_version("policyVersion")?,
-            error_code: document.error_code("errorCode")?,
+            duration_ms: unusable.usable(document.duration("durationMs").map(Some)),
+            tokens_in: unusable.usable(document.tokens("tokensIn")),
+            tokens_out: unusable.usable(document.tokens("tokensOut")),
+            cost_usd: unusable.usable(document.within("costUsd", 0.0, MAX_COST_USD)),
+            policy_version: unusable.usable(document.policy_version("policyVersion")),
+            error_code: unusable.usable(document.error_code("errorCode")),
             propensity: document.propensity("propensity", sample_rate)?,
             sample_rate,
-        })
+            malformed: Malformed::default(),
+        };
+        // Shards are read where observations are stored; here `shard` is only checked.
+        unusable.usable(document.shard("shard"));
+        observation.malformed = unusable.fields;
+        Ok((observation, unusable.first))
     }
 }
 
-/// What is known of a document that is not an observation: its component and its time.
+/// What is known of a document that is not an observation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     pub component: Option<String>,
     /// Epoch milliseconds.
     pub ts: Option<i64>,
+    /// The policy version that it names, as `{id}@{version}`.
+    pub policy_version: Option<String>,
 }
 
 impl Origin {
@@ -72,6 +103,7 @@ impl Origin {
         Self {
             component: document.component("component").ok().map(str::to_owned),
             ts: document.timestamp("ts").ok(),
+            policy_version: document.policy_version("policyVersion").ok().flatten(),
         }
     }
 }
@@ -189,6 +221,14 @@ impl<'a, F: Fields> Document<'a, F> {
     fn tokens(&self, field: &'static str) -> Result<Option<u64>, Rejection> {
         match self.within(field, 0.0, MAX_TOKENS)? {
             Some(value) => Ok(Some(whole_u64(whole(field, value)?))),
+            None => Ok(None),
+        }
+    }
+
+    fn shard(&self, field: &'static str) -> Result<Option<()>, Rejection> {
+        let last = f64::from(MAX_SHARDS - 1);
+        match self.within(field, 0.0, last)? {
+            Some(value) => whole(field, value).map(|_| None),
             None => Ok(None),
         }
     }

@@ -30,8 +30,12 @@ fn parse(change: Value) -> Result<Observation, Rejection> {
     Observation::parse(ID, &document(change))
 }
 
+fn parse_strictly(change: Value) -> Result<Observation, Rejection> {
+    Observation::parse_strictly(ID, &document(change))
+}
+
 fn rejection(change: Value) -> String {
-    parse(change).unwrap_err().to_string()
+    parse_strictly(change).unwrap_err().to_string()
 }
 
 #[test]
@@ -42,7 +46,7 @@ fn the_documented_example_is_an_observation() {
         ts: 1_734_000_000_000,
         component: "router:gpt-5".to_owned(),
         outcome: Outcome::Success,
-        duration_ms: 234.0,
+        duration_ms: Some(234.0),
         tokens_in: Some(150),
         tokens_out: Some(500),
         cost_usd: Some(0.023),
@@ -50,6 +54,7 @@ fn the_documented_example_is_an_observation() {
         error_code: None,
         sample_rate: 1.0,
         propensity: None,
+        malformed: Malformed::default(),
     };
     assert_eq!(observation, expected);
 }
@@ -153,7 +158,7 @@ fn a_rejection_names_field_value_and_bound() {
 }
 
 #[test]
-fn nan_and_infinities_are_rejected() {
+fn nan_and_infinities_are_malformed() {
     struct Costs(f64);
     impl Fields for Costs {
         fn field(&self, name: &str) -> Option<Scalar<'_>> {
@@ -168,11 +173,13 @@ fn nan_and_infinities_are_rejected() {
         }
     }
     for cost in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let rejection = Observation::parse("a", &Costs(cost)).unwrap_err();
+        let observation = Observation::parse("a", &Costs(cost)).unwrap();
+        assert_eq!((observation.cost_usd, fields_of(&observation)), (None, vec!["costUsd"]));
+        let rejection = Observation::parse_strictly("a", &Costs(cost)).unwrap_err();
         assert_eq!(rejection.field, "costUsd");
     }
     let observation = Observation::parse("a", &Costs(1.0)).unwrap();
-    assert!(observation.duration_ms.is_sign_positive());
+    assert!(observation.duration_ms.unwrap().is_sign_positive());
 }
 
 #[test]
@@ -180,9 +187,76 @@ fn a_missing_required_field_is_named() {
     for field in ["ts", "component", "outcome", "durationMs"] {
         let mut fields = document(json!({}));
         fields.remove(field);
-        let rejection = Observation::parse(ID, &fields).unwrap_err();
+        let rejection = Observation::parse_strictly(ID, &fields).unwrap_err();
         assert_eq!(rejection, Rejection { field, reason: RejectionReason::Missing });
+        assert_eq!(Observation::parse(ID, &fields).is_err(), field != "durationMs");
     }
+}
+
+fn fields_of(observation: &Observation) -> Vec<&'static str> {
+    observation.malformed.fields().collect()
+}
+
+#[test]
+fn an_invalid_optional_field_costs_the_field_and_not_the_observation() {
+    let cases = [
+        ("durationMs", json!("234")),
+        ("durationMs", json!({"ms": 234})),
+        ("durationMs", json!([234])),
+        ("durationMs", json!(-1)),
+        ("durationMs", json!(1e300)),
+        ("durationMs", json!(true)),
+        ("durationMs", Value::Null),
+        ("costUsd", json!("0.01")),
+        ("costUsd", json!(-0.01)),
+        ("costUsd", json!([0.01])),
+        ("tokensIn", json!("150")),
+        ("tokensOut", json!(1.5)),
+        ("policyVersion", json!("router-core")),
+        ("policyVersion", json!({"id": "router-core"})),
+        ("errorCode", json!({"code": 503})),
+        ("errorCode", json!(["a"])),
+        ("errorCode", json!(true)),
+        ("errorCode", json!("x".repeat(1_501))),
+        ("shard", json!("3")),
+        ("shard", json!(-1)),
+        ("shard", json!(0.5)),
+        ("shard", json!(1_000)),
+    ];
+    for (field, value) in cases {
+        let observation = parse(json!({"outcome": "failure", field: value})).unwrap();
+        assert_eq!(fields_of(&observation), [field], "{value}");
+        assert_eq!(observation.outcome, Outcome::Failure);
+        // The observation is as if the field were absent.
+        let mut expected = parse(json!({"outcome": "failure", field: null})).unwrap();
+        expected.malformed = observation.malformed;
+        assert_eq!(observation, expected, "{field} {value}");
+        assert_eq!(parse_strictly(json!({field: value})).unwrap_err().field, field);
+    }
+    let both = json!({"errorCode": {"code": 503}, "durationMs": "slow"});
+    assert_eq!(fields_of(&parse(both).unwrap()), ["durationMs", "errorCode"]);
+    assert!(parse(json!({"meta": [[]], "shard": 999.0})).unwrap().malformed.is_empty());
+}
+
+/// Weight 1 would favour a component whose failures state an unreadable rate.
+#[test]
+fn an_observation_of_unknown_weight_is_rejected() {
+    for field in ["sampleRate", "propensity"] {
+        for value in
+            [json!("0.5"), json!(0), json!(-1), json!(2), json!({}), json!([1]), json!(true)]
+        {
+            assert_eq!(parse(json!({field: value})).unwrap_err().field, field, "{value}");
+        }
+    }
+}
+
+#[test]
+fn the_origin_of_a_rejected_document_is_what_can_be_read_of_it() {
+    let origin = Origin::of(&document(json!({"outcome": "fine"})));
+    assert_eq!(origin.component.as_deref(), Some("router:gpt-5"));
+    assert_eq!(origin.policy_version.as_deref(), Some("router-core@1.0.0"));
+    let origin = Origin::of(&document(json!({"component": 1, "policyVersion": 2, "ts": {}})));
+    assert_eq!(origin, Origin::default());
 }
 
 #[test]
@@ -227,8 +301,13 @@ proptest! {
             "tokensIn", "tokensOut", "costUsd", "policyVersion", "errorCode", "sampleRate"]),
         value in any_value(),
     ) {
-        if let Err(rejection) = parse(json!({field: value})) {
-            prop_assert_eq!(rejection.field, field);
+        match parse(json!({field: value})) {
+            Err(rejection) => prop_assert_eq!(rejection.field, field),
+            Ok(observation) => {
+                prop_assert!(fields_of(&observation).iter().all(|it| *it == field));
+                let strictly = parse_strictly(json!({field: value}));
+                prop_assert_eq!(strictly.is_ok(), observation.malformed.is_empty());
+            }
         }
     }
 }

@@ -33,16 +33,21 @@ pub struct RewardDetails {
 /// Scores an observation with a config that [`RewardConfig::validate`] accepts.
 ///
 /// An observation without a cost has no penalty for cost: a component without costs need not record
-/// them.
+/// them. If a cost was recorded but is invalid, the penalty for cost is the full one, and without a
+/// usable duration the penalty for latency is: nothing is gained by leaving a field unusable.
 pub fn score(config: &RewardConfig, observation: &Observation) -> Reward {
     let RewardConfig { weights, bounds, baseline, .. } = config;
     let (success_boost, error_penalty) = match observation.outcome {
         Outcome::Success => (weights.success, 0.0),
         Outcome::Failure | Outcome::Timeout => (0.0, weights.error),
     };
-    let latency_penalty = weights.latency * share(observation.duration_ms, bounds.max_latency_ms);
-    let cost_penalty =
-        observation.cost_usd.map_or(0.0, |cost| weights.cost * share(cost, bounds.max_cost_usd));
+    let latency = observation.duration_ms.map_or(1.0, |it| share(it, bounds.max_latency_ms));
+    let cost = match observation.cost_usd {
+        Some(cost) => share(cost, bounds.max_cost_usd),
+        None if observation.malformed.contains("costUsd") => 1.0,
+        None => 0.0,
+    };
+    let (latency_penalty, cost_penalty) = (weights.latency * latency, weights.cost * cost);
     let score = baseline + success_boost - latency_penalty - cost_penalty - error_penalty;
     Reward {
         score: score.clamp(0.0, 1.0),

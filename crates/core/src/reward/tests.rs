@@ -7,7 +7,7 @@ use super::*;
 fn observation(outcome: Outcome, duration_ms: f64, cost_usd: Option<f64>) -> Observation {
     Observation {
         component: "router:gpt-5".to_owned(),
-        duration_ms,
+        duration_ms: Some(duration_ms),
         cost_usd,
         ..Observation::at(1_734_000_000_000, outcome)
     }
@@ -49,6 +49,34 @@ fn a_penalty_does_not_grow_beyond_its_bound() {
 #[test]
 fn a_slow_failure_scores_zero() {
     assert_eq!(score_by_default(Outcome::Failure, 5000.0, None).score, 0.0);
+}
+
+/// What a document with these fields is scored with.
+fn score_of(fields: &serde_json::Value) -> Reward {
+    let mut document = serde_json::json!({"ts": 1_734_000_000_000_i64, "component": "a",
+        "outcome": "success", "durationMs": 100, "costUsd": 0.01});
+    let fields = fields.as_object().unwrap().clone();
+    document.as_object_mut().unwrap().extend(fields);
+    let observation = Observation::parse("a", document.as_object().unwrap()).unwrap();
+    score(&RewardConfig::default(), &observation)
+}
+
+#[test]
+fn without_a_usable_duration_the_latency_penalty_is_the_full_one() {
+    let slowest = score_of(&serde_json::json!({"durationMs": 4000}));
+    for value in [serde_json::json!(null), "fast".into(), (-1).into(), serde_json::json!({})] {
+        assert_eq!(score_of(&serde_json::json!({"durationMs": value})), slowest);
+    }
+}
+
+#[test]
+fn an_invalid_cost_has_the_full_penalty_and_an_absent_one_has_none() {
+    let dearest = score_of(&serde_json::json!({"costUsd": 0.1}));
+    for value in [serde_json::json!("0.01"), (-1).into(), serde_json::json!([1])] {
+        assert_eq!(score_of(&serde_json::json!({"costUsd": value})), dearest);
+    }
+    let free = score_of(&serde_json::json!({"costUsd": 0}));
+    assert_eq!(score_of(&serde_json::json!({"costUsd": null})), free);
 }
 
 #[test]

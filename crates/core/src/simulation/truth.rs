@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::observation::{Observation, Outcome};
+use crate::observation::{Malformed, Observation, Outcome};
 use crate::reward::{RewardConfig, score};
 
 /// How often an arm succeeds, how long its actions take (log-normal), and what they cost.
@@ -70,7 +70,7 @@ impl Action {
             ts,
             component: component.to_owned(),
             outcome: self.outcome,
-            duration_ms: self.duration_ms,
+            duration_ms: Some(self.duration_ms),
             tokens_in: None,
             tokens_out: None,
             cost_usd: Some(self.cost_usd),
@@ -78,6 +78,7 @@ impl Action {
             error_code: None,
             sample_rate,
             propensity: None,
+            malformed: Malformed::default(),
         }
     }
 

@@ -23,6 +23,11 @@ pub struct Bucket {
     n: u64,
     /// Documents that could not be scored; they do not count anywhere else here.
     rejected: u64,
+    /// Invalid fields of the observations. Not in the encoding of a bucket, but after it, so that
+    /// earlier versions can read what this one writes; see
+    /// `crate::appended`.
+    #[serde(skip)]
+    malformed: u64,
     success: u64,
     failure: u64,
     timeout: u64,
@@ -41,12 +46,15 @@ impl Bucket {
         let weight = observation.weight();
         let units = weight.units();
         add(&mut self.n, 1);
+        add(&mut self.malformed, observation.malformed.count());
         match observation.outcome {
             Outcome::Success => add(&mut self.success, units),
             Outcome::Failure => add(&mut self.failure, units),
             Outcome::Timeout => add(&mut self.timeout, units),
         }
-        self.latency.add(observation.duration_ms, weight);
+        if let Some(duration_ms) = observation.duration_ms {
+            self.latency.add(duration_ms, weight);
+        }
         self.reward.add(reward.score, weight);
         add_product(&mut self.reward_sum, weight, fixed(reward.score, SCORE_UNITS));
         if let Some(cost) = observation.cost_usd {
@@ -62,10 +70,16 @@ impl Bucket {
         add(&mut self.rejected, 1);
     }
 
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.rejected = self.rejected.saturating_sub(1);
+    }
+
     /// Exactly associative and commutative; an empty bucket changes nothing.
     pub fn merge(&mut self, other: &Self) {
         add(&mut self.n, other.n);
         add(&mut self.rejected, other.rejected);
+        add(&mut self.malformed, other.malformed);
         add(&mut self.success, other.success);
         add(&mut self.failure, other.failure);
         add(&mut self.timeout, other.timeout);
@@ -82,6 +96,19 @@ impl Bucket {
         self.n
     }
 
+    pub const fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Restores what is stored after the encoding.
+    pub fn set_malformed(&mut self, malformed: u64) {
+        self.malformed = malformed;
+    }
+
     /// The figures of the bucket, as those of a window that starts at `window_start`.
     pub fn stats(&self, window_start: i64) -> WindowStats {
         let population =
@@ -94,6 +121,7 @@ impl Bucket {
         WindowStats {
             n: self.n,
             rejected,
+            malformed: self.malformed,
             population,
             success_rate: rate(self.success),
             failure_rate: rate(self.failure),

@@ -8,6 +8,7 @@ use super::bucket::Bucket;
 use super::series::DecodeError;
 use super::timeline::Samples;
 use super::window::WindowStats;
+use crate::appended::{self, Part};
 use crate::estimate::ArmLog;
 use crate::observation::Observation;
 use crate::reward::Reward;
@@ -42,6 +43,14 @@ struct Wire<T> {
     tally: T,
 }
 
+/// What is stored after the tally.
+#[derive(Serialize, Deserialize)]
+struct Added {
+    malformed: u64,
+    rejected: u64,
+    uncounted: u64,
+}
+
 impl Tally {
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
         self.bucket.add(observation, reward);
@@ -49,6 +58,18 @@ impl Tally {
         if let Some(log) = self.rewards_of(&observation.component) {
             log.add(observation, reward.score);
         }
+    }
+
+    /// Counts a document that is not an observation.
+    pub fn reject(&mut self) {
+        self.bucket.reject();
+        self.samples.reject();
+    }
+
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.bucket.release();
+        self.samples.release();
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -107,7 +128,12 @@ impl Tally {
 
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: FORMAT, tally: self };
-        postcard::to_allocvec(&wire).expect("integers and sequences of known length always encode")
+        let mut bytes = postcard::to_allocvec(&wire)
+            .expect("integers and sequences of known length always encode");
+        let Samples { rejected, uncounted, .. } = self.samples;
+        let added = Added { malformed: self.bucket.malformed(), rejected, uncounted };
+        appended::append(&mut bytes, Part::Rejected, &added);
+        bytes
     }
 
     /// Reads the bytes that [`Tally::encode`] wrote.
@@ -119,8 +145,14 @@ impl Tally {
             Some(&FORMAT) | None => {}
             Some(&found) => return Err(DecodeError::Format { found }),
         }
-        let wire: Wire<Self> = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
-        Ok(wire.tally)
+        let (Wire { mut tally, .. }, added): (Wire<Self>, Option<Added>) =
+            appended::read(bytes, Part::Rejected).map_err(DecodeError::Encoding)?;
+        // An earlier version did not count what was rejected.
+        let unknown = Added { malformed: 0, rejected: 0, uncounted: tally.bucket.n() };
+        let Added { malformed, rejected, uncounted } = added.unwrap_or(unknown);
+        tally.bucket.set_malformed(malformed);
+        (tally.samples.rejected, tally.samples.uncounted) = (rejected, uncounted);
+        Ok(tally)
     }
 }
 
@@ -142,7 +174,7 @@ mod tests {
         for latency in latencies {
             let observation = Observation {
                 component: component(*latency),
-                duration_ms: *latency,
+                duration_ms: Some(*latency),
                 sample_rate: 0.5,
                 // Some observations state a propensity.
                 propensity: whole_u64(*latency).is_multiple_of(3).then_some(0.3),

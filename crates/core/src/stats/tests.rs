@@ -13,7 +13,7 @@ const NOW: i64 = 1_734_000_123_456;
 fn observation(ts: i64, outcome: Outcome, duration_ms: f64) -> Observation {
     Observation {
         component: "router:gpt-5".to_owned(),
-        duration_ms,
+        duration_ms: Some(duration_ms),
         tokens_in: Some(150),
         ..Observation::at(ts, outcome)
     }
@@ -92,6 +92,81 @@ fn rates_and_means_are_weighted_by_the_sample_rate() {
     assert!((stats.avg_cost_usd.unwrap() - 0.02).abs() < 1e-9);
     assert!((stats.p95_latency / 800.0 - 1.0).abs() <= Sketch::ALPHA);
     assert!((stats.tokens_in - 15_000.0).abs() < 0.01);
+}
+
+#[test]
+fn an_observation_without_a_usable_duration_counts_except_in_the_latencies() {
+    let document = serde_json::json!({"ts": NOW, "component": "c", "outcome": "failure",
+        "durationMs": "slow", "errorCode": {"code": 503}});
+    let invalid = Observation::parse("o", document.as_object().unwrap()).unwrap();
+    let mut series = Series::default();
+    record(&mut series, &observation(NOW, Outcome::Success, 800.0), NOW);
+    record(&mut series, &invalid, NOW);
+    let hour = series.window(Window::OneHour);
+    assert_eq!((hour.n, hour.malformed, hour.success_rate), (2, 2, 0.5));
+    assert!((hour.p50_latency / 800.0 - 1.0).abs() <= Sketch::ALPHA, "{hour:?}");
+    let samples = series.timeline().since(0);
+    assert!((samples.success.n() - 2.0).abs() < 1e-9 && (samples.latency.n() - 1.0).abs() < 1e-9);
+    let stored = Series::decode(&series.encode()).unwrap();
+    assert_eq!(stored, series);
+    assert_eq!(stored.window(Window::SevenDays).malformed, 2);
+}
+
+#[test]
+fn rejected_documents_are_a_share_of_the_documents_of_an_arm_as_long_as_its_evidence_counts() {
+    let mut series = Series::default();
+    for n in 0..30 {
+        record(&mut series, &observation(NOW - n * DAY_MS, Outcome::Success, 800.0), NOW);
+        let _ = series.reject(Some(NOW - n * DAY_MS), NOW);
+    }
+    let share = |series: &Series, days: i64| {
+        let samples = series.timeline().since(NOW - days * DAY_MS);
+        (samples.rejected, samples.documents(), samples.rejected_share())
+    };
+    assert_eq!(share(&series, 60), (30, 60, 0.5));
+    assert_eq!(share(&series, 3).2, 0.5);
+    let mut stored = Series::decode(&series.encode()).unwrap();
+    assert_eq!(stored, series);
+    stored.merge(&series);
+    assert_eq!(share(&stored, 60), (60, 120, 0.5));
+}
+
+/// Bytes that the version before wrote, which counted rejected documents in the windows only.
+#[test]
+fn a_series_of_the_version_before_is_read_and_its_rejected_documents_count() {
+    let bytes = include_bytes!("../../tests/fixtures/rejected/series.3");
+    let series = Series::decode(bytes).unwrap();
+    let [hour, day, week] = series.windows().map(|(_, stats)| stats.rejected);
+    assert_eq!([hour, day, week], [5, 8, 12]);
+    let samples = series.timeline().since(0);
+    assert_eq!((samples.n(), samples.rejected), (600, 12));
+    let day_of_evidence = series.timeline().since(series.now() - DAY_MS);
+    assert_eq!(day_of_evidence.rejected, 8);
+    assert_eq!(Series::decode(&series.encode()).unwrap(), series);
+}
+
+/// Both versions may run at the same time.
+#[test]
+fn the_version_before_reads_what_this_one_writes() {
+    let bytes = include_bytes!("../../tests/fixtures/rejected/series.3");
+    let written = Series::decode(bytes).unwrap().encode();
+    assert_eq!(written[..bytes.len()], *bytes, "what follows is ignored by earlier versions");
+    let bytes = include_bytes!("../../tests/fixtures/rejected/tally.4");
+    let written = Tally::decode(bytes).unwrap().encode();
+    assert_eq!(written[..bytes.len()], *bytes);
+}
+
+#[test]
+fn rejected_documents_of_a_version_are_a_share_of_what_was_observed_since_they_are_counted() {
+    let bytes = include_bytes!("../../tests/fixtures/rejected/tally.4");
+    let mut tally = Tally::decode(bytes).unwrap();
+    assert_eq!((tally.stats().n, tally.samples().documents()), (1_200, 0));
+    let more = observation(NOW, Outcome::Success, 800.0);
+    tally.add(&more, &score(&RewardConfig::default(), &more));
+    tally.reject();
+    let stored = Tally::decode(&tally.encode()).unwrap();
+    assert_eq!(stored, tally);
+    assert_eq!((stored.stats().rejected, stored.samples().rejected_share()), (1, 0.5));
 }
 
 #[test]

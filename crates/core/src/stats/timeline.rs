@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tiers::{Merge, Scale, Slot, Tiers};
 use crate::estimate::{Cost, Latency, RewardScore, Sample, Success};
+use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome, Weight};
 use crate::reward::Reward;
 use crate::time::{DAY_MS, HOUR_MS};
@@ -15,7 +16,17 @@ pub struct Samples {
     pub success: Sample<Success>,
     /// Of the observations with a cost.
     pub cost: Sample<Cost>,
+    /// Of the observations with a usable duration.
     pub latency: Sample<Latency>,
+    /// Documents that could not be scored. This and the next field are not in the encoding of the
+    /// samples, but after it, so that earlier versions can read what this one writes; see
+    /// `crate::appended`.
+    #[serde(skip)]
+    pub rejected: u64,
+    /// Observations from the time before rejected documents were counted; they say nothing about
+    /// their share.
+    #[serde(skip)]
+    pub uncounted: u64,
 }
 
 impl Samples {
@@ -33,9 +44,39 @@ impl Samples {
         self.reward.add(reward.score, weight);
         let success = observation.outcome == Outcome::Success;
         self.success.add(f64::from(u8::from(success)), weight);
-        self.latency.add(observation.duration_ms, weight);
+        if let Some(duration_ms) = observation.duration_ms {
+            self.latency.add(duration_ms, weight);
+        }
         if let Some(cost) = observation.cost_usd {
             self.cost.add(cost, weight);
+        }
+    }
+
+    /// Counts a document that is not an observation.
+    pub fn reject(&mut self) {
+        self.rejected = self.rejected.saturating_add(1);
+    }
+
+    /// A rejected document was released from quarantine.
+    pub fn release(&mut self) {
+        self.rejected = self.rejected.saturating_sub(1);
+    }
+
+    /// The number of observations.
+    pub fn n(&self) -> u64 {
+        whole_u64(self.reward.n().round())
+    }
+
+    /// The number of documents, rejected ones included, since rejected ones were counted.
+    pub fn documents(&self) -> u64 {
+        self.n().saturating_sub(self.uncounted).saturating_add(self.rejected)
+    }
+
+    /// The share of the documents that could not be scored; 0 without documents.
+    pub fn rejected_share(&self) -> f64 {
+        match self.documents() {
+            0 => 0.0,
+            documents => self.rejected.to_f64() / documents.to_f64(),
         }
     }
 
@@ -52,6 +93,8 @@ impl Samples {
         self.success.merge(&other.success);
         self.cost.merge(&other.cost);
         self.latency.merge(&other.latency);
+        self.rejected = self.rejected.saturating_add(other.rejected);
+        self.uncounted = self.uncounted.saturating_add(other.uncounted);
     }
 
     /// What was added since `earlier`, an earlier state of these samples.
@@ -62,6 +105,8 @@ impl Samples {
             success: self.success.since(&earlier.success),
             cost: self.cost.since(&earlier.cost),
             latency: self.latency.since(&earlier.latency),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            uncounted: self.uncounted.saturating_sub(earlier.uncounted),
         }
     }
 }
@@ -122,7 +167,9 @@ impl Timeline {
     /// first part is everything before the first cut. Each part comes with its number of buckets.
     pub fn parts(&self, since: i64, cuts: &[i64]) -> Vec<(usize, Sample<RewardScore>)> {
         let mut parts = vec![(0, Sample::default()); cuts.len() + 1];
-        for (start, samples) in self.buckets().filter(|(start, _)| *start >= since) {
+        // A bucket may hold only rejected documents.
+        let buckets = self.buckets().filter(|(_, samples)| !samples.reward.is_empty());
+        for (start, samples) in buckets.filter(|(start, _)| *start >= since) {
             let (buckets, sum) = &mut parts[cuts.partition_point(|cut| *cut <= start)];
             *buckets += 1;
             sum.merge(&samples.reward);
@@ -223,7 +270,9 @@ mod tests {
             for point in 0..=330_i32 {
                 for sample_rate in [1.0, 1e-6] {
                     let observation = Observation {
-                        duration_ms: (f64::from(point - 80) / 8.0).exp2().min(MAX_DURATION_MS),
+                        duration_ms: Some(
+                            (f64::from(point - 80) / 8.0).exp2().min(MAX_DURATION_MS),
+                        ),
                         cost_usd: Some((f64::from(point % 101 - 60) / 2.0).exp2().min(1e6)),
                         sample_rate,
                         ..Observation::at(NOW - age, Outcome::Success)
@@ -253,7 +302,7 @@ mod tests {
             let observation = Observation {
                 sample_rate: rng.random_range(0.01..1.0),
                 propensity: Some(rng.random_range(0.02..1.0)),
-                duration_ms: rng.random_range(2.0..10.0_f64).exp(),
+                duration_ms: Some(rng.random_range(2.0..10.0_f64).exp()),
                 ..Observation::at(NOW + n * DAY_MS / 400, Outcome::Success)
             };
             let reward = score(&RewardConfig::default(), &observation);

@@ -89,12 +89,16 @@ pub struct WindowStats {
     /// Documents of the component that could not be scored and are in quarantine.
     #[serde(default)]
     pub rejected: u64,
+    /// Optional fields of the `n` observations that were invalid, which are scored without them.
+    #[serde(default)]
+    pub malformed: u64,
     /// The number of actions that the `n` observations represent.
     pub population: f64,
     pub success_rate: f64,
     pub failure_rate: f64,
     pub timeout_rate: f64,
-    /// Within 1% of the true value, see [`super::Sketch`].
+    /// Of the observations with a usable duration. Within 1% of the true value, see
+    /// [`super::Sketch`].
     pub p50_latency: f64,
     pub p95_latency: f64,
     /// The mean over the observations with a cost.

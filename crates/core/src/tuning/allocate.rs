@@ -28,13 +28,15 @@ pub(super) fn destination(input: &TuningInput, arms: &[ArmStanding]) -> Result<V
 
 fn within(input: &TuningInput, arms: &[ArmStanding], step: f64) -> Result<Vec<f64>, Reason> {
     let floor = input.config.exploration_floor;
-    let currents: Vec<Current> =
-        arms.iter().map(|it| Current { weight: it.weight, capped: it.is_loser() }).collect();
-    let ranges = WeightRanges::new(&currents, floor, step)
-        .or_else(|| {
-            let free = |it: &Current| Current { capped: false, ..*it };
-            WeightRanges::new(&currents.iter().map(free).collect::<Vec<_>>(), floor, step)
-        })
+    let ranges = |may_rise: fn(&ArmStanding) -> bool| {
+        let current = |it: &ArmStanding| Current { weight: it.weight, capped: !may_rise(it) };
+        let currents: Vec<Current> = arms.iter().map(current).collect();
+        WeightRanges::new(&currents, floor, step)
+    };
+    // Weights that were written by hand may leave only losers to rise, or no arm at all.
+    let ranges = ranges(|it| !it.is_loser() && !it.is_incomplete)
+        .or_else(|| ranges(|it| !it.is_incomplete))
+        .or_else(|| ranges(|_| true))
         .ok_or(Reason::Infeasible { arms: arms.len(), floor, step })?;
     let target = target(arms, &ranges);
     let ranges = hold_others(arms, ranges);
@@ -95,9 +97,9 @@ fn hand_over(
 }
 
 /// The arms that gain the weight of a loser: the unbeaten arms that are proven to be better, or all
-/// unbeaten arms if there is none (the loser fails).
+/// unbeaten arms if there is none (the loser fails). Incomplete arms gain nothing.
 fn heirs(arms: &[ArmStanding], loser: &ArmStanding) -> Vec<usize> {
-    let unbeaten = |arm: &usize| !arms[*arm].is_loser();
+    let unbeaten = |arm: &usize| !arms[*arm].is_loser() && !arms[*arm].is_incomplete;
     let proven: Vec<usize> = loser.beaten_by.iter().copied().filter(unbeaten).collect();
     if proven.is_empty() { (0..arms.len()).filter(unbeaten).collect() } else { proven }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::standing::ArmStanding;
 use super::{PolicyTuning, TuningInput};
 use crate::estimate::{ArmLog, Cells, Side};
 use crate::number::Lossy;
@@ -45,6 +46,34 @@ pub(super) fn sample_rates(input: &TuningInput) -> Check {
         ),
     };
     Check { name: "minSampleRate".to_owned(), passed: Some(passed), detail }
+}
+
+/// Whether no arm has more rejected documents than `maxRejectedShare` allows. A failure keeps the arm
+/// from gaining weight.
+pub(super) fn rejected_share(input: &TuningInput, arms: &[ArmStanding]) -> Check {
+    /// The most arms that are named.
+    const NAMED: usize = 5;
+    let most = input.config.max_rejected_share;
+    let incomplete: Vec<_> = arms.iter().filter(|it| it.is_incomplete).collect();
+    let detail = if incomplete.is_empty() {
+        let documents: u64 = arms.iter().map(|it| it.n + it.rejected).sum();
+        let rejected: u64 = arms.iter().map(|it| it.rejected).sum();
+        format!("{rejected} of {documents} documents were rejected, no arm has more than {most}")
+    } else {
+        let named = incomplete.iter().take(NAMED).map(|it| {
+            let documents = it.n + it.rejected;
+            let share = it.rejected.to_f64() / documents.to_f64() * 100.0;
+            format!(
+                "{} has {} of {documents} documents rejected ({share:.1}%)",
+                it.arm, it.rejected
+            )
+        });
+        let named: Vec<_> = named.collect();
+        let more = incomplete.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more arms") } else { String::new() };
+        format!("{}{more}, and maxRejectedShare is {most}", named.join(", "))
+    };
+    Check { name: "rejectedShare".to_owned(), passed: Some(incomplete.is_empty()), detail }
 }
 
 /// The sample-ratio test: whether each arm gets its share of the actions that name the active version.

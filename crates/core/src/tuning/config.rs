@@ -65,6 +65,9 @@ pub struct PolicyTuning {
     /// Whether a failed sample-ratio check prevents comparisons. A component that does not follow its
     /// policy may send easy actions to one arm, which makes the comparison meaningless.
     pub sample_ratio_check: bool,
+    /// The largest share of an arm's documents that may be rejected. An arm above it is not compared in
+    /// its favour, because what is rejected is often what failed.
+    pub max_rejected_share: f64,
     /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
     /// on.
     pub max_auto_activations_per_day: u32,
@@ -84,6 +87,7 @@ impl Default for PolicyTuning {
             min_change: 0.01,
             min_gain: 0.005,
             sample_ratio_check: true,
+            max_rejected_share: 0.01,
             max_auto_activations_per_day: 4,
         }
     }
@@ -153,6 +157,7 @@ impl PolicyTuning {
         within("minSampleRate", self.min_sample_rate, MIN_SAMPLE_RATE, 1.0)?;
         within("minPropensity", self.min_propensity, MIN_PROPENSITY, 1.0)?;
         within("alpha", self.alpha, 1e-6, 0.5)?;
+        within("maxRejectedShare", self.max_rejected_share, 0.0, 1.0)?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {
             return Err(TuningConfigError::RetrainBelowStep { retrain, step });

@@ -87,6 +87,22 @@ impl Assessed {
     fn of(input: &TuningInput) -> Result<Self, Reason> {
         check(input)?;
         let standings = standings(input);
+        // If nothing is proposed, the reason names the arms that nothing could be said in favour of.
+        Self::from_standings(input, &standings).map_err(|reason| match reason {
+            Reason::TooFewSamples { .. }
+            | Reason::NothingProven { .. }
+            | Reason::AlreadyBest { .. }
+            | Reason::GainTooSmall { .. }
+                if standings.iter().any(|it| hides_enough(input, it)) =>
+            {
+                Reason::RejectedShare(checks::rejected_share(input, &standings).detail)
+            }
+            reason => reason,
+        })
+    }
+
+    fn from_standings(input: &TuningInput, standings: &[ArmStanding]) -> Result<Self, Reason> {
+        let standings = standings.to_vec();
         require_judged_arm(input, &standings)?;
         let target = allocate::weights(input, &standings)?;
         require_proof(input, &standings)?;
@@ -151,12 +167,18 @@ fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), R
     })
 }
 
+/// Whether an arm is incomplete and would be judged if all of its documents had been scored.
+fn hides_enough(input: &TuningInput, arm: &ArmStanding) -> bool {
+    arm.is_incomplete && arm.n.saturating_add(arm.rejected) >= input.config.min_samples
+}
+
 /// An arm below the floor is moved up to it without a proof, so that it gets observations.
 fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason> {
     if arms.iter().any(ArmStanding::is_loser) || is_below_floor(input, arms) {
         return Ok(());
     }
-    let leader = arms.iter().max_by(|a, b| a.p_best.total_cmp(&b.p_best));
+    let leader = arms.iter().filter(|it| !it.is_incomplete);
+    let leader = leader.max_by(|a, b| a.p_best.total_cmp(&b.p_best));
     Err(Reason::NothingProven {
         leader: leader.map_or_else(String::new, |it| it.arm.clone()),
         p_best: leader.map_or(0.0, |it| it.p_best),
@@ -182,11 +204,18 @@ fn are_within_bounds(
     weights: &BTreeMap<String, f64>,
 ) -> bool {
     let step = allocate::step(input, standings);
+    // Weights that were written by hand are rounded to steps.
+    let one_step = 1.0 / f64::from(super::WEIGHT_STEPS);
     let keeps = |it: &ArmStanding| {
         weights.get(&it.arm).is_some_and(|to| {
             // An arm that starts below the floor may need several steps to reach it.
             let floor = input.config.exploration_floor.min(it.weight);
-            *to >= floor && (to - it.weight).abs() <= step
+            // An incomplete arm rises at most to the floor, where it gets observations.
+            let most = match it.is_incomplete {
+                true => it.weight.max(input.config.exploration_floor) + one_step,
+                false => 1.0,
+            };
+            *to >= floor && *to <= most && (to - it.weight).abs() <= step
         })
     };
     check_weights(weights).is_ok()

@@ -12,7 +12,7 @@ use crate::hash::Fingerprint;
 
 /// The name of the rule that computes weights and evidence. It must change whenever the same input
 /// may lead to another result, even in the last digit.
-pub const RULE: &str = "elimination-4";
+pub const RULE: &str = "elimination-5";
 
 /// What was known of the arms when the tuner decided. Every interval holds at every look, and the
 /// decision is based on the same intervals.
@@ -55,6 +55,9 @@ pub struct ArmEvidence {
     pub weight: f64,
     pub proposed: f64,
     pub n: u64,
+    /// Documents that could not be scored.
+    #[serde(default)]
+    pub rejected: u64,
     /// Epoch milliseconds: older observations were ignored; 0 if none were.
     pub since: i64,
     /// How often the arm restarted in the period.
@@ -127,7 +130,11 @@ impl Evidence {
             gain: Gain { expected, low, high },
             differences,
             off_policy: estimated_from_log(input, proposed),
-            checks: vec![sample_ratio, checks::sample_rates(input)],
+            checks: vec![
+                sample_ratio,
+                checks::sample_rates(input),
+                checks::rejected_share(input, standings),
+            ],
             digest: digest(input),
         }
     }
@@ -219,6 +226,7 @@ impl ArmEvidence {
             weight: standing.weight,
             proposed,
             n: standing.n,
+            rejected: standing.rejected,
             since: memory.since,
             restarts: memory.restarts,
             alpha,

@@ -6,9 +6,10 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::PolicyTuning;
+use super::encoded;
 use super::memory::{ArmMemory, Memory};
+use crate::appended::{self, Part};
 use crate::estimate::{ArmLog, COARSER, Expected};
-use crate::number::whole_u64;
 use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
@@ -33,6 +34,7 @@ pub struct TuningInput {
     /// components to count them separately.
     pub routed: Option<BTreeMap<String, ArmLog>>,
     pub rewards: RewardConfig,
+    #[serde(with = "encoded::config")]
     pub config: PolicyTuning,
     /// The version of `config/tuning`.
     pub tuning_version: String,
@@ -40,6 +42,14 @@ pub struct TuningInput {
     pub last_draft: Option<LastDraft>,
     /// The time of the decision in epoch milliseconds.
     pub as_of: i64,
+}
+
+/// What is stored after the input.
+#[derive(Serialize, Deserialize)]
+struct Added {
+    max_rejected_share: f64,
+    /// By arm, if there are any.
+    rejected: BTreeMap<String, u64>,
 }
 
 /// The largest weight of an observation of these arms, if no product of sample rate and propensity is
@@ -66,7 +76,7 @@ pub struct LastDraft {
 impl ArmInput {
     /// The number of observations.
     pub fn n(&self) -> u64 {
-        whole_u64(self.samples.reward.n().round())
+        self.samples.n()
     }
 
     /// The observations in the timelines, of each arm since its last restart.
@@ -117,6 +127,12 @@ impl TuningInput {
         bytes.extend(
             postcard::to_allocvec(self).expect("numbers, texts and maps of them always encode"),
         );
+        let rejected = self.arms.iter().map(|(arm, it)| (arm.clone(), it.samples.rejected));
+        let added = Added {
+            max_rejected_share: self.config.max_rejected_share,
+            rejected: rejected.filter(|(_, rejected)| *rejected > 0).collect(),
+        };
+        appended::append(&mut bytes, Part::Rejected, &added);
         bytes
     }
 
@@ -126,7 +142,20 @@ impl TuningInput {
     /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
-            Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
+            Some((&FORMAT, rest)) => {
+                let (mut input, added): (Self, Option<Added>) =
+                    appended::read(rest, Part::Rejected).map_err(DecodeError::Encoding)?;
+                // Without it, the input was stored by a version that did not count rejected documents.
+                if let Some(added) = added {
+                    input.config.max_rejected_share = added.max_rejected_share;
+                    for (arm, rejected) in added.rejected {
+                        let known = input.arms.get_mut(&arm);
+                        let known = known.ok_or(DecodeError::Inconsistent("an arm is unknown"))?;
+                        known.samples.rejected = rejected;
+                    }
+                }
+                Ok(input)
+            }
             Some((&found, _)) => Err(DecodeError::Format { found }),
             None => Err(DecodeError::Inconsistent("they are empty")),
         }

@@ -13,6 +13,7 @@ pub mod budget;
 mod checks;
 mod config;
 mod decide;
+mod encoded;
 mod evidence;
 mod input;
 pub mod memory;

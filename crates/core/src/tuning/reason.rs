@@ -51,6 +51,9 @@ pub enum Reason {
     },
     /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
+    /// Too many documents of an arm were rejected, so that nothing can be said in its favour; the
+    /// detail of the failed check.
+    RejectedShare(String),
     /// The last draft proposes the same; its status.
     AlreadyProposed {
         version: Version,
@@ -73,6 +76,7 @@ impl Reason {
             Self::GainTooSmall { .. } => "gain-too-small",
             Self::NothingProven { .. } => "nothing-proven",
             Self::SampleRatio(_) => "sample-ratio",
+            Self::RejectedShare(_) => "rejected-share",
             Self::AlreadyProposed { .. } => "already-proposed",
         }
     }
@@ -104,6 +108,12 @@ impl fmt::Display for Reason {
                 f,
                 "{detail}: a component does not follow the policy, or does not record all actions; fix \
                  the component, or set sampleRatioCheck to false in config/tuning"
+            ),
+            Self::RejectedShare(detail) => write!(
+                f,
+                "{detail}: what could not be scored may be what failed, so that no weight moves in \
+                 favour of such an arm; `observations quarantined` shows why, correct the documents \
+                 and requeue them, or raise maxRejectedShare in config/tuning"
             ),
             Self::Infeasible { arms, floor, step } => write!(
                 f,

@@ -12,6 +12,11 @@ pub(super) struct ArmStanding {
     pub n: u64,
     pub restarts: u32,
     pub cells: Cells,
+    /// Documents that could not be scored since the last restart.
+    pub rejected: u64,
+    /// Whether more than `maxRejectedShare` of the documents were rejected. The arm is then not
+    /// compared in its favour: the documents that are missing may be its failures.
+    pub is_incomplete: bool,
     /// Whether the arm has enough observations.
     pub judged: bool,
     /// Whether it is proven to earn less than `thresholds.retrain`.
@@ -58,6 +63,10 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
                 expected_loss: 0.0,
                 reward: if judged { cells.mean() } else { 0.0 },
                 cells,
+                rejected: known.map_or(0, |it| it.samples.rejected),
+                is_incomplete: known.is_some_and(|it| {
+                    it.samples.rejected_share() > input.config.max_rejected_share
+                }),
             }
         })
         .collect();
@@ -66,7 +75,10 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
         all.iter_mut().for_each(|it| it.failing = false);
     }
     let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
-    let beliefs: Vec<Belief> = all.iter().map(|it| Belief::of(&it.cells)).collect();
+    // What is known of an incomplete arm is no reason to believe that it is the best.
+    let unknown = Cells::from_points([]);
+    let beliefs = all.iter().map(|it| if it.is_incomplete { &unknown } else { &it.cells });
+    let beliefs: Vec<Belief> = beliefs.map(Belief::of).collect();
     let average = average(input, &all);
     let believed = best(&beliefs);
     for ((standing, beaten_by), believed) in all.iter_mut().zip(beaten).zip(believed) {
@@ -88,6 +100,7 @@ fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usiz
         let alpha = budget::of_pair(input.config.alpha, all.len(), restarts);
         worse.judged
             && better.judged
+            && !better.is_incomplete
             && better.cells.mean() > worse.cells.mean()
             && is_greater(&better.cells, &worse.cells, 0.0, alpha)
     };
@@ -96,9 +109,9 @@ fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usiz
 
 /// The assumed mean reward of an arm without enough observations: the average of the judged arms, so
 /// that it neither loses nor gains traffic only because it is new. If the others do badly, it is
-/// assumed to be acceptable.
+/// assumed to be acceptable. Incomplete arms may do worse than they seem, and do not count.
 fn average(input: &TuningInput, all: &[ArmStanding]) -> f64 {
-    let judged = all.iter().filter(|it| it.judged);
+    let judged = all.iter().filter(|it| it.judged && !it.is_incomplete);
     let (weight, earned) = judged.fold((0.0, 0.0), |(weight, earned), it| {
         (weight + it.weight, earned + it.weight * it.reward)
     });

@@ -161,6 +161,89 @@ fn an_arm_that_fails_does_not_gain_from_a_worse_one() {
     assert!(weights["a"] <= 0.1 && weights["c"] > 0.1, "{weights:?}");
 }
 
+/// The true success rate of gpt-5 is 0.59, but its failures were rejected.
+fn rejecting_gpt() -> TuningInput {
+    let mut input =
+        case(&[("claude", 0.3, 900, 0.8), ("gemini", 0.2, 900, 0.8), ("gpt-5", 0.5, 1_102, 1.0)]);
+    input.arms.get_mut("gpt-5").unwrap().samples.rejected = 765;
+    input
+}
+
+#[test]
+fn an_arm_whose_failures_are_rejected_gains_nothing_and_the_reason_names_it() {
+    let mut input = rejecting_gpt();
+    let reason = reason(&input);
+    assert_eq!(reason.code(), "rejected-share");
+    let text = reason.to_string();
+    let counts = "gpt-5 has 765 of 1867 documents rejected (41.0%), and maxRejectedShare is 0.01";
+    assert!(text.starts_with(counts), "{text}");
+    // As if all of them were allowed.
+    input.config.max_rejected_share = 0.5;
+    assert!(proposal(&input).weights["gpt-5"] > 0.5);
+}
+
+#[test]
+fn one_rejected_document_does_not_keep_an_arm_from_gaining() {
+    let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    input.arms.get_mut("a").unwrap().samples.rejected = 1;
+    let proposal = proposal(&input);
+    assert!(proposal.weights["a"] > 0.5);
+    let check = &proposal.evidence.checks[2];
+    assert_eq!((check.name.as_str(), check.passed), ("rejectedShare", Some(true)));
+    assert!(check.detail.starts_with("1 of 1001 documents were rejected"), "{}", check.detail);
+}
+
+#[test]
+fn an_arm_with_rejected_documents_still_loses_and_its_weight_goes_to_others() {
+    let mut input = rejecting_gpt();
+    input.arms.insert("claude".to_owned(), arm(900, 0.2));
+    let before = input.weights.clone();
+    let proposal = proposal(&input);
+    assert!(proposal.weights["claude"] < before["claude"], "{:?}", proposal.weights);
+    assert!(proposal.weights["gemini"] > before["gemini"], "{:?}", proposal.weights);
+    assert!(proposal.weights["gpt-5"] <= before["gpt-5"], "{:?}", proposal.weights);
+    let gpt = proposal.evidence.arms.iter().find(|it| it.arm == "gpt-5").unwrap();
+    assert_eq!((gpt.n, gpt.rejected, gpt.beaten_by.len()), (1_102, 765, 0));
+    let check = &proposal.evidence.checks[2];
+    assert_eq!((check.name.as_str(), check.passed), ("rejectedShare", Some(false)));
+    assert!(proposal.notes.contains("the check rejectedShare failed: gpt-5 has 765 of"));
+    let mut raised = before;
+    (*raised.get_mut("gpt-5").unwrap(), *raised.get_mut("claude").unwrap()) = (0.55, 0.25);
+    assert!(!within_bounds(&input, &raised), "a draft from before raises the arm");
+    // It can still be proven to be worse itself.
+    input.arms.insert("claude".to_owned(), arm(900, 0.8));
+    input.arms.insert("gpt-5".to_owned(), arm(900, 0.3));
+    input.arms.get_mut("gpt-5").unwrap().samples.rejected = 765;
+    assert!(proposal_of(&input, "gpt-5") < 0.5);
+}
+
+fn proposal_of(input: &TuningInput, arm: &str) -> f64 {
+    proposal(input).weights[arm]
+}
+
+#[test]
+fn an_arm_with_almost_only_rejected_documents_is_named() {
+    let mut input = case(&[("a", 0.5, 20, 1.0), ("b", 0.5, 50, 0.5)]);
+    assert_eq!(reason(&input).code(), "too-few-samples");
+    input.arms.get_mut("a").unwrap().samples.rejected = 400;
+    assert!(reason(&input).to_string().starts_with("a has 400 of 420 documents rejected"));
+}
+
+/// Bytes that the version before wrote.
+#[test]
+fn an_input_of_the_version_before_is_read_and_decides_the_same() {
+    let bytes = include_bytes!("../../tests/fixtures/rejected/tuning-input.3");
+    let input = TuningInput::decode(bytes).unwrap();
+    assert_eq!(input.config, TuningConfig::default().policies["router-core"]);
+    assert_eq!(proposal(&input).weights["a"], 614.0 / 1024.0);
+    let written = input.encode();
+    assert_eq!(written[..bytes.len()], *bytes, "earlier versions ignore the rest");
+    assert_eq!(TuningInput::decode(&written).unwrap(), input);
+    let mut rejecting = rejecting_gpt();
+    rejecting.config.max_rejected_share = 0.2;
+    assert_eq!(TuningInput::decode(&rejecting.encode()).unwrap(), rejecting);
+}
+
 #[test]
 fn too_few_samples_are_listed_by_arm() {
     let reason = reason(&case(&[("a", 0.5, 99, 0.1), ("b", 0.5, 3, 0.9)]));
@@ -423,6 +506,7 @@ prop_compose! {
 prop_compose! {
     fn any_case()(weights in any_weights())(
         arms in prop::collection::vec(prop::option::of(any_arm()), weights.len()),
+        rejected in prop::collection::vec(prop_oneof![3 => Just(0), 1 => 0..200_u64], weights.len()),
         weights in Just(weights),
         config in any_bounds(),
         max_weight in 1.0..100.0_f64,
@@ -433,6 +517,9 @@ prop_compose! {
         let mut input = case(&[]);
         input.weights = weights.into_iter().enumerate().map(|(at, it)| (name(at), it)).collect();
         input.arms = arms.filter_map(|(at, it)| Some((name(at), it?))).collect();
+        for (arm, rejected) in input.arms.values_mut().zip(rejected) {
+            arm.samples.rejected = rejected;
+        }
         input.rewards.thresholds = Thresholds {
             min_acceptable: thresholds[0].max(thresholds[1]),
             retrain: thresholds[0].min(thresholds[1]),
@@ -466,6 +553,11 @@ proptest! {
                 prop_assert!(*to >= floor, "{arm}: {from} → {to}, floor {floor}");
             } else {
                 prop_assert!(*to >= from, "{arm}: {from} → {to}, floor {floor}");
+            }
+            let share = input.arms.get(arm).map_or(0.0, |it| it.samples.rejected_share());
+            if share > config.max_rejected_share {
+                let most = from.max(floor) + 1.0 / 1024.0;
+                prop_assert!(*to < most, "{arm} has {share} rejected: {from} → {to}");
             }
             largest_change = largest_change.max((to - from).abs());
         }

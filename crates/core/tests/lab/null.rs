@@ -239,7 +239,7 @@ fn history(seed: u64) -> Seen {
 fn observe(ts: i64, act: Act, rate: f64) -> (Observation, Reward) {
     let outcome = if act.value > 0 { Outcome::Success } else { Outcome::Failure };
     let observation = Observation {
-        duration_ms: DURATIONS[act.duration],
+        duration_ms: Some(DURATIONS[act.duration]),
         cost_usd: act.cost.map(|it| COSTS[it]),
         sample_rate: rate,
         ..worlds::observation(ts, outcome)

@@ -83,17 +83,32 @@ impl Series {
         }
     }
 
-    /// Counts a document that is not an observation in the windows of its `ts`; a document without `ts`
-    /// counts as one of now.
+    /// Counts a document that is not an observation in the windows and the timeline of its `ts`; a
+    /// document without `ts` counts as one of now.
     pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {
         self.advance(now);
         let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
+        if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
+            samples.reject();
+        }
         match self.windows.bucket_at(ts) {
             Some(bucket) => {
                 bucket.reject();
                 Placement::Counted
             }
             None => Placement::TooOld,
+        }
+    }
+
+    /// A rejected document with this `ts` was released from quarantine.
+    pub fn release(&mut self, ts: i64, now: i64) {
+        self.advance(now);
+        let ts = ts.min(self.now + MAX_AHEAD_MS);
+        if let Some(samples) = self.timeline.tiers_mut().bucket_at(ts) {
+            samples.release();
+        }
+        if let Some(bucket) = self.windows.bucket_at(ts) {
+            bucket.release();
         }
     }
 

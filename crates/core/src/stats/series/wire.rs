@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::{MAX_AHEAD_MS, MAX_NOW, Series};
+use crate::appended::{self, Part};
 use crate::estimate::COARSER;
 use crate::stats::bucket::Bucket;
 use crate::stats::tiers::{Slot, Tiers};
@@ -59,7 +60,13 @@ impl Series {
 
     /// The bytes to store, a few hundred for each bucket in use.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("integers and sequences of known length always encode")
+        let mut bytes = postcard::to_allocvec(self)
+            .expect("integers and sequences of known length always encode");
+        let added = Added::of(self);
+        if !added.is_zero() {
+            appended::append(&mut bytes, Part::Rejected, &added);
+        }
+        bytes
     }
 
     /// Reads the bytes that [`Series::encode`] wrote.
@@ -72,8 +79,62 @@ impl Series {
             Some(&FORMAT) | None => {}
             Some(&found) => return Err(DecodeError::Format { found }),
         }
-        let wire: Wire = postcard::from_bytes(bytes).map_err(DecodeError::Encoding)?;
-        Self::try_from(wire)
+        let (wire, added): (Wire, Option<Added>) =
+            appended::read(bytes, Part::Rejected).map_err(DecodeError::Encoding)?;
+        let mut series = Self::try_from(wire)?;
+        match added {
+            Some(added) => added.restore(&mut series)?,
+            None => series.count_rejected_of_windows(),
+        }
+        Ok(series)
+    }
+
+    /// An earlier version counted rejected documents in the windows only.
+    fn count_rejected_of_windows(&mut self) {
+        let rejected = self.windows.slots().iter().flatten();
+        for slot in rejected.filter(|slot| slot.bucket.rejected() > 0) {
+            if let Some(samples) = self.timeline.tiers_mut().bucket_at(slot.start) {
+                samples.rejected = samples.rejected.saturating_add(slot.bucket.rejected());
+            }
+        }
+    }
+}
+
+/// What is stored after the wire form: a number for each bucket, in the order of the buckets.
+#[derive(Serialize, Deserialize)]
+struct Added {
+    /// Malformed fields, by bucket of the windows.
+    malformed: Vec<u64>,
+    /// Rejected documents, by bucket of the timeline.
+    rejected: Vec<u64>,
+}
+
+impl Added {
+    fn of(series: &Series) -> Self {
+        let windows = series.windows.slots().iter().flatten();
+        let timeline = series.timeline.tiers().slots().iter().flatten();
+        Self {
+            malformed: windows.map(|slot| slot.bucket.malformed()).collect(),
+            rejected: timeline.map(|slot| slot.bucket.rejected).collect(),
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.malformed.iter().chain(&self.rejected).all(|it| *it == 0)
+    }
+
+    fn restore(self, series: &mut Series) -> Result<(), DecodeError> {
+        let timeline = series.timeline.tiers_mut();
+        if self.malformed.len() != series.windows.len() || self.rejected.len() != timeline.len() {
+            return Err(DecodeError::Inconsistent("a count belongs to no bucket"));
+        }
+        for (samples, rejected) in timeline.buckets_mut().zip(self.rejected) {
+            samples.rejected = rejected;
+        }
+        for (bucket, malformed) in series.windows.buckets_mut().zip(self.malformed) {
+            bucket.set_malformed(malformed);
+        }
+        Ok(())
     }
 }
 
