@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use super::checks::{self, Check};
 use super::evidence::{self, Evidence};
 use super::standing::{ArmStanding, standings};
-use super::{ArmChange, Decision, LastDraft, MAX_ARMS, Proposal, Reason, TuningInput};
+use super::{
+    ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Proposal, Reason, TuningInput,
+};
 use super::{allocate, notes};
 use crate::policy::check_weights;
 
@@ -65,6 +67,42 @@ impl Assessment {
         Decision::from(assessed.and_then(|it| it.propose(&self.input, last_draft)))
     }
 
+    /// Decides with all that was decided before: what was refused is not proposed again yet, the
+    /// last step must have been observed, and an open draft is renewed if its evidence has moved.
+    pub fn decide_after(&mut self, past: &Past) -> Decision {
+        let last = past.draft.as_ref().map(|it| it.last.clone());
+        self.input.last_draft = None;
+        let assessed = match &self.outcome {
+            Ok(assessed) => assessed,
+            Err(reason) => return Decision::None(reason.clone()),
+        };
+        if let Some(reason) = past.forbids(&self.input, &assessed.changes) {
+            self.input.last_draft = last;
+            return Decision::None(reason);
+        }
+        match assessed.propose(&self.input, last.as_ref()) {
+            // The draft that is renewed or replaced is not part of the input, so that the stored
+            // input leads to the same proposal.
+            Err(Reason::AlreadyProposed { version, status }) => {
+                let open = past.draft.as_ref().filter(|it| it.is_open());
+                let renewed = open.and_then(|draft| {
+                    let mut proposal = assessed.propose(&self.input, None).ok()?;
+                    let same = draft.last.weights == proposal.weights;
+                    proposal.renews = same.then(|| draft.last.version.clone());
+                    draft.has_moved(&proposal).then_some(proposal)
+                });
+                if renewed.is_none() {
+                    self.input.last_draft = last;
+                }
+                Decision::from(renewed.ok_or(Reason::AlreadyProposed { version, status }))
+            }
+            proposed => {
+                self.input.last_draft = last;
+                Decision::from(proposed)
+            }
+        }
+    }
+
     /// Whether these weights respect the current bounds, see [`within_bounds`]. `false` if nothing
     /// can be proposed.
     pub fn within_bounds(&self, weights: &BTreeMap<String, f64>) -> bool {
@@ -116,6 +154,7 @@ impl Assessed {
             notes: notes::write(input, &evidence, changes),
             changes: changes.clone(),
             evidence,
+            renews: None,
         })
     }
 }
@@ -145,9 +184,13 @@ fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), R
     if arms.iter().any(|it| it.judged) {
         return Ok(());
     }
+    let count = |it: &ArmStanding| {
+        let memory = input.arms.get(&it.arm).map(|it| it.memory).unwrap_or_default();
+        ArmCount { arm: it.arm.clone(), n: it.n, since: memory.since, restarts: memory.restarts }
+    };
     Err(Reason::TooFewSamples {
         min_samples: input.config.min_samples,
-        samples: arms.iter().map(|it| (it.arm.clone(), it.n)).collect(),
+        samples: arms.iter().map(count).collect(),
     })
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{MAX_ARMS, TuningConfigError};
+use super::{MAX_ARMS, Refused, TuningConfigError};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
+use crate::time::Utc;
 
 /// Why there is nothing to propose.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub enum Reason {
     /// No arm has enough observations to be judged; the number of each.
     TooFewSamples {
         min_samples: u64,
-        samples: Vec<(String, u64)>,
+        samples: Vec<ArmCount>,
     },
     /// No weights respect the floor and the step bound and add up to 1.
     Infeasible {
@@ -56,6 +57,36 @@ pub enum Reason {
         version: Version,
         status: PolicyStatus,
     },
+    /// The same direction was refused, and neither enough time has passed nor has the evidence
+    /// changed materially.
+    Vetoed {
+        policy: String,
+        version: Version,
+        how: Refused,
+        by: String,
+        /// Epoch milliseconds, like `until`.
+        at: i64,
+        until: i64,
+    },
+    /// The active version is a step of the tuner, and too few observations name it.
+    AwaitingFeedback {
+        version: Version,
+        have: u64,
+        need: u64,
+        /// Epoch milliseconds: when the tuner continues if no observation names it.
+        until: Option<i64>,
+    },
+}
+
+/// The observations of an arm, and since when they count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmCount {
+    pub arm: String,
+    pub n: u64,
+    /// Epoch milliseconds: older observations were ignored; 0 if none were.
+    pub since: i64,
+    /// How often the arm restarted in the period.
+    pub restarts: u32,
 }
 
 impl Reason {
@@ -74,6 +105,8 @@ impl Reason {
             Self::NothingProven { .. } => "nothing-proven",
             Self::SampleRatio(_) => "sample-ratio",
             Self::AlreadyProposed { .. } => "already-proposed",
+            Self::Vetoed { .. } => "vetoed",
+            Self::AwaitingFeedback { .. } => "awaiting-feedback",
         }
     }
 }
@@ -127,23 +160,64 @@ impl fmt::Display for Reason {
             Self::AlreadyProposed { version, status } => {
                 write!(f, "{version} already proposed the same and is {status}")
             }
+            Self::Vetoed { policy, version, how, by, at, until } => write!(
+                f,
+                "{by} {how} {version} at {}: the tuner does not move the weights in that direction \
+                 again before {}, unless the evidence changes materially; `policies pin {policy} \
+                 --reason WHY` keeps the tuner away for longer",
+                Utc(*at),
+                Utc(*until)
+            ),
+            Self::AwaitingFeedback { version, have, need, until } => {
+                write!(
+                    f,
+                    "awaiting feedback: {have} of {need} observations name the active version \
+                     {version} in policyVersion, and the next step waits for them"
+                )?;
+                match until {
+                    Some(until) => write!(f, "; if none does, it waits until {}", Utc(*until)),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
 
 /// `gpt-5 has 12, gemini has 3`; only the first few of many.
-struct Samples<'a>(&'a [(String, u64)]);
+struct Samples<'a>(&'a [ArmCount]);
 
 impl fmt::Display for Samples<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
-        for (i, (arm, n)) in self.0.iter().take(SHOWN).enumerate() {
+        for (i, it) in self.0.iter().take(SHOWN).enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{arm} has {n}")?;
+            let ArmCount { arm, n, since, restarts } = it;
+            write!(f, "{comma}{arm} has {n}{}", Since { since: *since, restarts: *restarts })?;
         }
         match self.0.len().checked_sub(SHOWN) {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// From when on an arm's observations count, and why; nothing if all count.
+pub(super) struct Since {
+    pub since: i64,
+    pub restarts: u32,
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, restarts } = self;
+        match (restarts, since) {
+            (1.., _) => write!(
+                f,
+                " (restarted at {}: its rewards changed, and older observations do not count)",
+                Utc(*since)
+            ),
+            (0, 1..) => write!(f, " (since {}: older observations do not count)", Utc(*since)),
+            _ => Ok(()),
         }
     }
 }
