@@ -45,25 +45,36 @@ impl Store {
         let trail: Vec<AuditEntry> = trail.into_iter().map(|it| it.entry).collect();
         let mut known: BTreeMap<Version, PastVersion> = BTreeMap::new();
         known.extend(versions.iter().filter_map(past_version));
-        let mut wanted: Vec<Version> = named_versions(&trail).collect();
-        wanted.extend(known.values().filter_map(|it| it.parent.clone()));
-        let mut seen: BTreeSet<Version> = known.keys().cloned().collect();
-        while let Some(version) = wanted.pop() {
-            if !seen.insert(version.clone()) {
+        let named: BTreeSet<Version> = named_versions(&trail).collect();
+        self.read_missing(id, &named, &mut known).await?;
+        let of_named = known.iter().filter(|(version, _)| named.contains(*version));
+        let parents = of_named.filter_map(|(_, it)| it.parent.clone()).collect();
+        self.read_missing(id, &parents, &mut known).await?;
+        let standing = refusals(&trail, TUNER, |version| known.get(version).cloned());
+        Ok(PastRefusals { standing, entries })
+    }
+
+    async fn read_missing(
+        &self,
+        id: &str,
+        wanted: &BTreeSet<Version>,
+        known: &mut BTreeMap<Version, PastVersion>,
+    ) -> Result<()> {
+        for version in wanted {
+            if known.contains_key(version) {
                 continue;
             }
-            let Ok(key) = PolicyKey::new(id, version) else { continue };
-            // A version that was deleted or corrupted by hand refuses nothing.
+            let Ok(key) = PolicyKey::new(id, version.clone()) else { continue };
             match self.policy(&key).await {
                 Ok(found) => known.extend(found.as_ref().and_then(past_version)),
+                // A version that was corrupted by hand refuses nothing.
                 Err(error) if error.concerns_one_document() => {
                     tracing::warn!(%error, "a refusal is ignored: its version cannot be read");
                 }
                 Err(error) => return Err(error),
             }
         }
-        let standing = refusals(&trail, TUNER, |version| known.get(version).cloned());
-        Ok(PastRefusals { standing, entries })
+        Ok(())
     }
 
     /// What the answer to a refusal says about the tuner; `None` if the policy is not tuned, or the

@@ -184,14 +184,15 @@ fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), R
     if arms.iter().any(|it| it.judged) {
         return Ok(());
     }
-    let count = |it: &ArmStanding| {
-        let memory = input.arms.get(&it.arm).map(|it| it.memory).unwrap_or_default();
-        ArmCount { arm: it.arm.clone(), n: it.n, since: memory.since, restarts: memory.restarts }
-    };
     Err(Reason::TooFewSamples {
         min_samples: input.config.min_samples,
-        samples: arms.iter().map(count).collect(),
+        samples: arms.iter().map(|it| count(input, it)).collect(),
     })
+}
+
+fn count(input: &TuningInput, it: &ArmStanding) -> ArmCount {
+    let memory = input.arms.get(&it.arm).map(|it| it.memory).unwrap_or_default();
+    ArmCount { arm: it.arm.clone(), n: it.n, since: memory.since, restarts: memory.restarts }
 }
 
 /// An arm below the floor is moved up to it without a proof, so that it gets observations.
@@ -204,6 +205,7 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
         leader: leader.map_or_else(String::new, |it| it.arm.clone()),
         p_best: leader.map_or(0.0, |it| it.p_best),
         observations: arms.iter().map(|it| it.n).sum(),
+        restarted: arms.iter().map(|it| count(input, it)).filter(|it| it.restarts > 0).collect(),
     })
 }
 

@@ -49,6 +49,8 @@ pub enum Reason {
         leader: String,
         p_best: f64,
         observations: u64,
+        /// The arms whose earlier observations do not count, because their rewards changed.
+        restarted: Vec<ArmCount>,
     },
     /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
@@ -128,11 +130,17 @@ impl fmt::Display for Reason {
             Self::TooFewSamples { min_samples, samples } => {
                 write!(f, "too few samples: an arm needs {min_samples}; {}", Samples(samples))
             }
-            Self::NothingProven { leader, p_best, observations } => write!(
-                f,
-                "nothing proven: after {observations} observations no arm is proven to be worse than \
-                 another; {leader} is the best with probability {p_best:.2}"
-            ),
+            Self::NothingProven { leader, p_best, observations, restarted } => {
+                write!(
+                    f,
+                    "nothing proven: after {observations} observations no arm is proven to be worse \
+                     than another; {leader} is the best with probability {p_best:.2}"
+                )?;
+                match restarted.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; {}", Samples(restarted)),
+                }
+            }
             Self::SampleRatio(detail) => write!(
                 f,
                 "{detail}: a component does not follow the policy, or does not record all actions; fix \
