@@ -377,6 +377,7 @@ async fn an_inconclusive_test_says_how_much_it_observed() {
 #[tokio::test]
 async fn a_pass_after_an_outage_says_since_when_an_arm_counts() {
     let store = learned_store(false).await;
+    put_arm(&store, "claude", 0.8, 1_000).await;
     let memory = json!({
         "policy": "router-core", "period": START / (30 * DAY_MS),
         "arms": { "gpt-5": { "since": START + HOUR_MS, "restarts": 1 } },
