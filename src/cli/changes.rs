@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use f0_learning::store::{ChangeError, Changed};
+use f0_learning::store::{ChangeError, Changed, Store};
 use f0_learning_core::Clock;
 use f0_learning_core::intent::Intent;
 
@@ -47,5 +47,18 @@ pub fn print(outcome: Result<Changed, ChangeError>) -> Result<()> {
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };
     say!("{done} (audit entry {audit_id})");
+    Ok(())
+}
+
+/// Prints a rollback, an override or a rejection, and what follows for the tuner.
+pub async fn print_refusal(store: &Store, outcome: Result<Changed, ChangeError>) -> Result<()> {
+    let note = match &outcome {
+        Ok(changed) => store.veto_note(&changed.entry).await,
+        Err(_) => None,
+    };
+    print(outcome)?;
+    if let Some(note) = note {
+        say!("{note}");
+    }
     Ok(())
 }

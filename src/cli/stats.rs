@@ -23,7 +23,10 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         return output::print_json(&all);
     }
     if all.is_empty() {
-        say!("no statistics: write observations and run `f0-learning score`");
+        say!(
+            "no statistics: no observation of the last 7 days was scored (older ones are in no \
+             window); write observations and run `f0-learning score`"
+        );
         return Ok(());
     }
     output::print(&table(&all));

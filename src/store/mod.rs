@@ -25,8 +25,8 @@ pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER};
 pub use policies::{
-    AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
-    ProposeOutcome, TunerMemory,
+    AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams,
+    PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
     Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,

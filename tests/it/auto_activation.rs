@@ -1,12 +1,15 @@
 //! Which drafts the tune job activates by itself, and which it leaves to an admin.
 
+use std::collections::BTreeSet;
+
 use crate::collection;
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
-use f0_learning::store::{AutoOutcome, ProposeOutcome, Store, TUNER};
+use f0_learning::store::{AutoLimits, AutoOutcome, ProposeOutcome, Store, TUNER};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::time::DAY_MS;
+use f0_learning_core::tuning::PolicyTuning;
 use serde_json::json;
 
 use crate::support::{
@@ -27,6 +30,11 @@ async fn ready_store() -> Store {
 async fn set_auto_activate(store: &Store, on: bool) {
     let changes = FlagChanges { auto_activate_policies: Some(on), ..FlagChanges::default() };
     store.set_flags(changes, &Intent::new("ada", START)).await.unwrap();
+}
+
+/// The limits by default.
+fn limits() -> AutoLimits {
+    AutoLimits::new(&PolicyTuning::default(), BTreeSet::new())
 }
 
 /// One pass, and what it did for `router-core`.
@@ -64,7 +72,7 @@ async fn automatic_activations_stop_at_the_daily_maximum() {
     let tuning = json!({
         "version": "2", "policies": { "router-core": {
             "component": "router:{arm}", "maxAutoActivationsPerDay": 1, "stepBound": 0.06,
-            "retrainStepBound": 0.06,
+            "retrainStepBound": 0.06, "minHoursBetweenSteps": 0,
         } },
     });
     put(&store, collection::CONFIG, "tuning", fields(&tuning)).await;
@@ -90,8 +98,9 @@ async fn only_an_unchanged_draft_of_the_tuner_is_activated_automatically() {
         AutoOutcome::AwaitingApproval(why) => why,
         AutoOutcome::Activated(changed) => panic!("{changed:?}"),
     };
-    let activate =
-        async |weights| left(store.auto_activate(&by_tuner, weights, 4, START).await.unwrap());
+    let activate = async |weights| {
+        left(store.auto_activate(&by_tuner, weights, &limits(), START).await.unwrap())
+    };
     assert!(activate(&other).await.contains("changed by hand"));
     let mut by_hand = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
     by_hand.insert("createdBy".to_owned(), json!("ada"));
@@ -112,12 +121,12 @@ async fn flags_or_a_pin_set_after_the_draft_still_stop_its_activation() {
         FlagChanges { enabled: Some(true), auto_activate_policies: Some(false) },
     ] {
         store.set_flags(changes, &ada()).await.unwrap();
-        let outcome = store.auto_activate(&key, &weights, 4, START).await.unwrap();
+        let outcome = store.auto_activate(&key, &weights, &limits(), START).await.unwrap();
         assert!(matches!(outcome, AutoOutcome::AwaitingApproval(_)), "{outcome:?}");
     }
     set_auto_activate(&store, true).await;
     store.pin("router-core", &ada()).await.unwrap();
-    let outcome = store.auto_activate(&key, &weights, 4, START).await.unwrap();
+    let outcome = store.auto_activate(&key, &weights, &limits(), START).await.unwrap();
     assert!(
         matches!(&outcome, AutoOutcome::AwaitingApproval(why) if why.contains("pinned")),
         "{outcome:?}"

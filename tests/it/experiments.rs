@@ -1,10 +1,12 @@
 //! Watches of activations, tests of drafts, and what the guard does with each.
 
+use std::collections::BTreeSet;
+
 use crate::collection;
 use f0_learning::jobs::guard::history::history;
 use f0_learning::jobs::guard::{GuardAction, GuardJob};
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
-use f0_learning::store::{AutoOutcome, ChangeError, ExperimentRequest, GUARD, Store};
+use f0_learning::store::{AutoLimits, AutoOutcome, ChangeError, ExperimentRequest, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{Experiment, FlagChanges};
 use f0_learning_core::experiment::{Effect, Guardrail, Kind, Promised, STAGES, Status};
@@ -12,6 +14,7 @@ use f0_learning_core::intent::{Intent, Watching};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use f0_learning_core::tuning::PolicyTuning;
 use serde_json::json;
 
 use crate::support::{
@@ -307,7 +310,8 @@ async fn a_policy_has_one_test_at_a_time_and_an_activation_supersedes_it() {
     let weights =
         [("gpt-5", 0.5), ("gemini", 0.25), ("claude", 0.25)].map(|(a, w)| (a.to_owned(), w));
     flags(&store, true, true).await;
-    let left = store.auto_activate(&other, &weights.into(), 4, START).await.unwrap();
+    let limits = AutoLimits::new(&PolicyTuning::default(), BTreeSet::new());
+    let left = store.auto_activate(&other, &weights.into(), &limits, START).await.unwrap();
     assert!(matches!(&left, AutoOutcome::AwaitingApproval(why) if why.contains("experiment")));
     // An admin's activation of another draft ends the test; the tested version stays a draft.
     store.activate(&other, false, &ada()).await.unwrap();

@@ -21,6 +21,7 @@
 //! | the HTTP API and its authentication | [`api`], [`credentials`] |
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
+//! | what people decide holds, and the reasons that they are given | [`people`] |
 //! | decisions of the tuner | [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
 //! | retention and archives | [`retention`], [`buckets`] |
@@ -47,6 +48,7 @@ mod jwt;
 mod kills;
 mod month;
 mod once;
+mod people;
 mod propensity;
 mod races;
 mod reconcile;

@@ -111,7 +111,8 @@ pub fn effectiveness(
     let activated = count(Action::Activate);
     let by_job = |it: &&&AuditEntry| it.is(Action::Activate) && jobs.contains(&it.actor.as_str());
     let auto_activated = within.iter().filter(by_job).count() as u64;
-    let proposed = count(Action::Propose);
+    let renewed = within.iter().filter(|entry| entry.is_renewal()).count() as u64;
+    let proposed = count(Action::Propose) - renewed;
     let days = ((until - since).to_f64() / DAY_MS.to_f64()).max(1.0);
     Effectiveness {
         since,
@@ -132,7 +133,7 @@ pub fn effectiveness(
 
 /// How long each decision of the period took; its proposal may be older than the period.
 fn decision_times(all: &[AuditEntry], within: &[&AuditEntry]) -> Vec<i64> {
-    let proposals = all.iter().filter(|entry| entry.is(Action::Propose));
+    let proposals = all.iter().filter(|entry| entry.is(Action::Propose) && !entry.is_renewal());
     let proposed: BTreeMap<&str, i64> =
         proposals.filter_map(|entry| Some((entry.to.as_deref()?, entry.ts))).collect();
     let decided = within.iter().filter_map(|entry| {

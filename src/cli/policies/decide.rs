@@ -49,8 +49,9 @@ pub async fn roll_back(store: &Store, policy: &str, change: ChangeOptions) -> Re
     let intent = change.intent();
     if policy.contains('@') {
         let key: PolicyKey = policy.parse()?;
-        changes::print(store.roll_back(&key.id, Some(&key.version), &intent).await)
+        let outcome = store.roll_back(&key.id, Some(&key.version), &intent).await;
+        changes::print_refusal(store, outcome).await
     } else {
-        changes::print(store.roll_back(policy, None, &intent).await)
+        changes::print_refusal(store, store.roll_back(policy, None, &intent).await).await
     }
 }

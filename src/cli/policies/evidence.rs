@@ -95,6 +95,9 @@ fn write(text: &mut String, evidence: &Evidence) -> std::fmt::Result {
 
 fn verdict(arm: &ArmEvidence) -> String {
     match (arm.judged, arm.failing, arm.beaten_by.as_slice()) {
+        (false, _, _) if arm.restarts > 0 => {
+            format!("  too few samples since {}: its rewards changed", format::time(arm.since))
+        }
         (false, _, _) => "  too few samples".to_owned(),
         (_, true, _) => "  failing".to_owned(),
         (_, _, []) => String::new(),

@@ -132,7 +132,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         }
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, change } => {
-            changes::print(store.reject(&version, &change.intent()).await)
+            changes::print_refusal(store, store.reject(&version, &change.intent()).await).await
         }
         Command::Pin { id, change } => changes::print(store.pin(&id, &change.intent()).await),
         Command::Unpin { id, change } => changes::print(store.unpin(&id, &change.intent()).await),

@@ -49,9 +49,9 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         ..parent.clone()
     };
     diff::print(&parent, &after);
-    changes::print(
-        store.override_policy(&options.id, &params, Some(&parent.version), &intent).await,
-    )
+    let expected = Some(&parent.version);
+    let outcome = store.override_policy(&options.id, &params, expected, &intent).await;
+    changes::print_refusal(store, outcome).await
 }
 
 fn read(path: &PathBuf) -> Result<Params> {

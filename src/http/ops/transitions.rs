@@ -139,9 +139,10 @@ pub(super) type Answer = Result<Json<ChangeView>, Problem>;
 
 pub(super) async fn answer(store: &Store, outcome: Result<Changed, ChangeError>) -> Answer {
     let Changed { audit_id, entry, replayed } = outcome?;
+    let note = store.veto_note(&entry).await;
     let AuditEntry { action, id, from, to, experiment, .. } = entry;
     let policy = changed(store, &id, to.as_deref().or(from.as_deref())).await.map(Into::into);
-    Ok(Json(ChangeView { audit_id, action, id, from, to, experiment, replayed, policy }))
+    Ok(Json(ChangeView { audit_id, action, id, from, to, experiment, replayed, note, policy }))
 }
 
 pub(super) fn key(id: &str, version: &Version) -> Result<PolicyKey, Problem> {

@@ -251,6 +251,11 @@ pub struct ChangeView {
     pub experiment: Option<String>,
     /// The Idempotency-Key was used before for this request: nothing was changed this time.
     pub replayed: bool,
+    /// What follows for the tuner, of a rollback, an override or a rejection: how long it does not
+    /// propose the same direction again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub note: Option<String>,
     /// The changed version as it is stored now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

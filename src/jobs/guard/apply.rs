@@ -3,7 +3,7 @@
 use super::{Evaluation, GuardAction, GuardJob};
 use crate::store::{ChangeError, GUARD};
 use f0_learning_core::document::{Experiment, FlagsState};
-use f0_learning_core::experiment::{Breach, Judgement, Kind, STAGES, Status};
+use f0_learning_core::experiment::{Breach, Comparison, Judgement, Kind, STAGES, Status};
 use f0_learning_core::intent::Intent;
 
 /// Why a candidate is activated, or an admin is asked to activate it.
@@ -74,10 +74,28 @@ impl GuardJob {
                 end(Status::NoGain, &why, None).await
             }
             Judgement::Inconclusive => {
-                let days = experiment.guard.max_days;
-                let why = format!("no difference was proven in {days} days");
+                let why = inconclusive(experiment, &comparison);
                 end(Status::Inconclusive, &why, None).await
             }
         }
     }
+}
+
+/// Why nothing was proven: how much was observed, and what to do if that is nothing.
+fn inconclusive(experiment: &Experiment, comparison: &Comparison) -> String {
+    let Experiment { control, candidate, policy, guard, .. } = experiment;
+    let days = guard.max_days;
+    let counts = [(control, comparison.control_n), (candidate, comparison.candidate_n)];
+    let [of_control, of_candidate] =
+        counts.map(|(version, n)| format!("{n} observations name {version}"));
+    let mut why = format!("no difference was proven in {days} days: {of_control}, {of_candidate}");
+    let unseen = counts.iter().filter(|(_, n)| *n == 0).map(|(version, _)| version);
+    let unseen: Vec<String> = unseen.map(|version| format!("{policy}@{version}")).collect();
+    if !unseen.is_empty() {
+        let names = unseen.join(" and ");
+        why += &format!(
+            "; let the components write {names} in policyVersion, see docs/integration.md"
+        );
+    }
+    why
 }

@@ -1,9 +1,13 @@
 //! What each activation of a policy promised, and the effect that it had.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use semver::Version;
 use serde::Serialize;
 
-use crate::store::{Result, Store};
+use crate::store::{GUARD, Result, Store};
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::{GuardConfig, Kind, Verdict, compare};
 use f0_learning_core::policy::PolicyStatus;
@@ -20,7 +24,7 @@ pub struct ActivationRecord {
     /// The proposal's expected gain in mean reward; absent without a proposal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promised: Option<Gain>,
-    /// Its effect; absent until it and the version that it replaced have been observed.
+    /// Its effect; absent until it and its parent have been observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// Whether the verdict is recorded and final.
@@ -29,8 +33,25 @@ pub struct ActivationRecord {
     pub rolled_back_at: Option<i64>,
 }
 
-/// The latest activations of a policy, newest first. Without a recorded verdict, the verdict is what
-/// is known now.
+/// When and how a version became active.
+struct Activation {
+    version: Version,
+    at: i64,
+    by: String,
+    /// Whether the version became active for the first time, or after a decision on new evidence,
+    /// and not because a rollback or a repair restored it.
+    is_new: bool,
+    /// The version that was active before.
+    replaced: Option<Version>,
+    /// When the guard rolled it back.
+    rolled_back_at: Option<i64>,
+    /// When another version became active.
+    until: Option<i64>,
+}
+
+/// The latest activations of a policy, newest first: one record for each, so that a version that
+/// became active twice has two. Without a recorded verdict, the verdict is what is known now, against
+/// the version that the proposal was made from.
 pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<ActivationRecord>> {
     let mut versions = store.recent_versions(id).await?;
     versions.extend(
@@ -38,54 +59,120 @@ pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<Activation
         store.standing_policies(id).await?.into_iter().filter(|it| it.activated_at.is_some()),
     );
     versions.retain(|it| it.activated_at.is_some());
-    versions.sort_by_key(|it| (std::cmp::Reverse(it.activated_at), it.version.clone()));
-    versions.dedup_by(|a, b| a.version == b.version);
+    let versions: BTreeMap<Version, Policy> =
+        versions.into_iter().map(|it| (it.version.clone(), it)).collect();
+    let trail = store.trail(id, None).await?;
+    let mut activations = activations(trail.iter().map(|it| &it.entry));
+    // An activation by hand is not in the audit trail.
+    let missing = |it: &&Policy| !activations.iter().any(|found| found.version == it.version);
+    let unrecorded: Vec<_> = versions.values().filter(missing).map(unrecorded).collect();
+    activations.extend(unrecorded);
+    activations.sort_by_key(|it| (Reverse(it.at), it.version.clone()));
     let rewards = store.reward_config().await?;
     let guard = store.tuning_config().await?.guard;
     let mut outcomes = Vec::new();
-    for policy in versions {
-        let so_far = match &policy.verdict {
+    for activation in activations {
+        let Some(policy) = versions.get(&activation.version) else { continue };
+        let recorded = policy.verdict.clone().filter(|it| activation.includes(it.at));
+        let known = match &recorded {
             Some(_) => None,
-            None => so_far(store, &policy, guard, rewards.bounds.max_cost_usd, now).await?,
+            None => {
+                so_far(store, policy, &activation, guard, rewards.bounds.max_cost_usd, now).await?
+            }
         };
-        outcomes.push(outcome(policy, so_far));
+        outcomes.push(outcome(policy, activation, recorded, known));
     }
     Ok(outcomes)
 }
 
-fn outcome(policy: Policy, so_far: Option<Verdict>) -> ActivationRecord {
-    let evidence = policy.evidence.map(serde_json::from_value::<Evidence>);
+/// The activations in the audit trail of a policy, in its order.
+fn activations<'a>(trail: impl Iterator<Item = &'a AuditEntry>) -> Vec<Activation> {
+    let mut found: Vec<Activation> = Vec::new();
+    for entry in trail {
+        let entered = entry.changes.iter().find(|change| {
+            change.to == PolicyStatus::Active && change.from != Some(PolicyStatus::Active)
+        });
+        let Some(entered) = entered else { continue };
+        for before in found.iter_mut().filter(|it| it.until.is_none()) {
+            before.until = Some(entry.ts);
+            if entry.is(Action::Rollback) && entry.actor == GUARD {
+                before.rolled_back_at = Some(entry.ts);
+            }
+        }
+        found.push(Activation {
+            version: entered.version.clone(),
+            at: entry.ts,
+            by: entry.actor.clone(),
+            is_new: !entry.is(Action::Rollback) && !entry.is(Action::Repair),
+            replaced: entry.from.as_deref().and_then(|it| it.parse().ok()),
+            rolled_back_at: None,
+            until: None,
+        });
+    }
+    found
+}
+
+fn unrecorded(policy: &Policy) -> Activation {
+    Activation {
+        version: policy.version.clone(),
+        at: policy.activated_at.unwrap_or_default(),
+        by: policy.activated_by.clone().unwrap_or_default(),
+        is_new: true,
+        replaced: policy.previous_version.clone(),
+        rolled_back_at: policy.rolled_back_at,
+        until: None,
+    }
+}
+
+impl Activation {
+    /// Whether the version was active from this activation on when its verdict was recorded.
+    fn includes(&self, at: i64) -> bool {
+        at <= self.until.unwrap_or(i64::MAX)
+    }
+}
+
+fn outcome(
+    policy: &Policy,
+    activation: Activation,
+    recorded: Option<Verdict>,
+    so_far: Option<Verdict>,
+) -> ActivationRecord {
+    let evidence = policy.evidence.clone().map(serde_json::from_value::<Evidence>);
     let promised = match evidence {
         Some(Ok(evidence)) => Some(evidence.gain),
         _ => policy.expected_gain.map(|expected| Gain { expected, low: None, high: None }),
     };
     ActivationRecord {
-        version: policy.version,
+        version: activation.version,
         status: policy.status,
-        activated_at: policy.activated_at.unwrap_or_default(),
-        activated_by: policy.activated_by.unwrap_or_default(),
+        activated_at: activation.at,
+        activated_by: activation.by,
         promised,
-        settled: policy.verdict.is_some(),
-        verdict: policy.verdict.or(so_far),
-        rolled_back_at: policy.rolled_back_at,
+        settled: recorded.is_some(),
+        verdict: recorded.or(so_far),
+        rolled_back_at: activation.rolled_back_at,
     }
 }
 
+/// What is known of the effect: against the parent, which the promise is about. A version without a
+/// parent is compared with the one that it replaced, unless a rollback or a repair restored it.
 async fn so_far(
     store: &Store,
     policy: &Policy,
+    activation: &Activation,
     guard: GuardConfig,
     max_cost_usd: f64,
     now: i64,
 ) -> Result<Option<Verdict>> {
-    let Some(previous) = &policy.previous_version else { return Ok(None) };
-    let samples = store.counted_of(&policy.id, previous, &policy.version).await?;
+    let replaced = activation.replaced.as_ref().filter(|_| activation.is_new);
+    let Some(against) = policy.parent_version.as_ref().or(replaced) else { return Ok(None) };
+    let samples = store.counted_of(&policy.id, against, &policy.version).await?;
     let tail = guard.tail(Kind::Watch);
     let rate = guard.min_sample_rate;
     let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);
     let expected = policy.expected_gain;
     Ok(Verdict::of(
-        previous.to_string(),
+        against.to_string(),
         Kind::Watch,
         comparison,
         guard.guardrails.rejected_share,

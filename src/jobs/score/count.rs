@@ -4,6 +4,7 @@ use super::scored::Scored;
 use super::{Pass, ScoreJob, ScoreReport};
 use crate::jobs::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use crate::store::{Checkpoint, Cursor, Pending, Position, Result, Store};
+use f0_learning_core::stats::Window;
 
 /// One step of a pass: the announced chunk to count, and the announcement of the next one.
 pub(super) struct Step<'a> {
@@ -29,6 +30,8 @@ impl ScoreJob {
             rest = left;
             let rejected = report.rejected.count(done);
             report.malformed.count(done);
+            let oldest = step.pass.now - Window::SevenDays.span_ms();
+            report.too_old += done.iter().filter(|it| it.is_older_than(oldest)).count() as u64;
             report.quarantined += rejected;
             report.scored += done.len() as u64 - rejected;
             report.checkpoints += 1;

@@ -12,6 +12,8 @@ use crate::observability::health::Health;
 pub struct ScoreReport {
     /// Valid observations that were scored and counted.
     pub scored: u64,
+    /// Those of them that are older than the longest window, and so in no window.
+    pub too_old: u64,
     /// Invalid observations.
     pub quarantined: u64,
     /// The same by component.
@@ -48,6 +50,13 @@ impl fmt::Display for ScoreReport {
             self.scored, self.quarantined, self.checkpoints, self.refreshed
         )?;
         write!(f, "{}", self.malformed)?;
+        if self.too_old > 0 {
+            write!(
+                f,
+                "; {} of them are older than 7 days by their ts, and so in no window of `stats`",
+                self.too_old
+            )?;
+        }
         if self.left_to_others > 0 {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;
         }

@@ -54,6 +54,11 @@ impl<'a> Scored<'a> {
         }
     }
 
+    /// Whether it is a valid observation with an earlier `ts`.
+    pub fn is_older_than(&self, oldest: i64) -> bool {
+        matches!(self, Self::Valid { observation, .. } if observation.ts < oldest)
+    }
+
     pub fn invalid(&self) -> Option<&'a Invalid> {
         match self {
             Self::Valid { .. } => None,

@@ -1,7 +1,7 @@
 //! Applies a decision: stores the tuner's memory, writes the draft, and activates it where the
 //! flags allow that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
@@ -9,7 +9,9 @@ use super::TuneJob;
 use super::load::NextMemory;
 use super::report::{TuneOutcome, unusable};
 use crate::jobs::JobName;
-use crate::store::{AutoOutcome, NewDraft, ProposeOutcome, Result, StoreError, TUNER};
+use crate::store::{
+    AutoLimits, AutoOutcome, ChangeError, NewDraft, ProposeOutcome, Result, StoreError, TUNER,
+};
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
 use f0_learning_core::tuning::{Assessment, Decision, LastDraft, Proposal, Reason, TuningInput};
@@ -20,7 +22,16 @@ pub(super) struct Plan {
     pub memory: NextMemory,
     /// The recent versions, the latest first; read only for a change.
     pub versions: Vec<Policy>,
+    /// The audit entries of the refusals that the decision took into account.
+    pub refusals: BTreeSet<String>,
     pub decision: Decision,
+}
+
+impl Plan {
+    pub fn new(assessment: Assessment, memory: NextMemory, decision: Decision) -> Self {
+        let (versions, refusals) = (Vec::new(), BTreeSet::new());
+        Self { assessment, memory, versions, refusals, decision }
+    }
 }
 
 impl TuneJob {
@@ -30,7 +41,7 @@ impl TuneJob {
         plan: Plan,
         flags: &FlagsState,
     ) -> Result<TuneOutcome> {
-        let Plan { assessment, memory, versions, decision } = plan;
+        let Plan { assessment, memory, versions, refusals, decision } = plan;
         let input = assessment.input();
         if !self.remember(policy, &memory).await? {
             return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
@@ -44,7 +55,9 @@ impl TuneJob {
                 let weights = proposal.weights.clone();
                 let outcome = self.propose(policy, &versions, *proposal, input).await?;
                 let draft = match &outcome {
-                    TuneOutcome::Proposed { key, .. } => Some((key.clone(), weights)),
+                    TuneOutcome::Proposed { key, .. } | TuneOutcome::Renewed { key, .. } => {
+                        Some((key.clone(), weights))
+                    }
                     _ => None,
                 };
                 (outcome, draft)
@@ -52,7 +65,7 @@ impl TuneJob {
         };
         match draft {
             Some((key, weights)) if flags.auto_activation_enabled() => {
-                self.activate(outcome, &assessment, key, &weights).await
+                self.activate(outcome, &assessment, refusals, key, &weights).await
             }
             _ => Ok(outcome),
         }
@@ -78,24 +91,17 @@ impl TuneJob {
         proposal: Proposal,
         input: &TuningInput,
     ) -> Result<TuneOutcome> {
+        if let Some(renewed) = &proposal.renews {
+            return self.renew(policy, renewed.clone(), &proposal, input).await;
+        }
         let taken = versions.iter().map(|version| &version.version);
         let version = next_free_patch(&policy.version, taken);
         let key = match PolicyKey::new(&policy.id, version) {
             Ok(key) => key,
             Err(error) => return Ok(unusable(&error)),
         };
-        let draft = NewDraft {
-            key: key.clone(),
-            parent: policy.version.clone(),
-            params: policy.params.with_model_weights(&proposal.weights),
-            notes: proposal.notes.clone(),
-            expected_gain: proposal.expected_gain,
-            evidence: serde_json::to_value(&proposal.evidence)
-                .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
-            decision: Some(input.encode()),
-            supersedes: open_drafts(policy, versions),
-            now: input.as_of,
-        };
+        let supersedes = open_drafts(policy, versions);
+        let draft = new_draft(policy, key.clone(), &proposal, input, supersedes)?;
         Ok(match self.store.propose(&draft).await? {
             ProposeOutcome::Proposed => TuneOutcome::Proposed {
                 key,
@@ -109,18 +115,42 @@ impl TuneJob {
         })
     }
 
+    /// Renews the evidence of the open draft with the same weights.
+    async fn renew(
+        &self,
+        policy: &Policy,
+        version: Version,
+        proposal: &Proposal,
+        input: &TuningInput,
+    ) -> Result<TuneOutcome> {
+        let key = match PolicyKey::new(&policy.id, version) {
+            Ok(key) => key,
+            Err(error) => return Ok(unusable(&error)),
+        };
+        let draft = new_draft(policy, key.clone(), proposal, input, Vec::new())?;
+        match self.store.renew_draft(&draft).await {
+            Ok(_) => Ok(TuneOutcome::Renewed { key, notes: proposal.notes.clone() }),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => {
+                tracing::info!(job = JobName::Tune.as_str(), %key, %refused, "not renewed");
+                Ok(TuneOutcome::Conflict("the open draft cannot be renewed"))
+            }
+        }
+    }
+
     /// Activates the tuner's own draft if it is within the current bounds.
     async fn activate(
         &mut self,
         outcome: TuneOutcome,
         assessment: &Assessment,
+        refusals: BTreeSet<String>,
         key: PolicyKey,
         weights: &BTreeMap<String, f64>,
     ) -> Result<TuneOutcome> {
         let input = assessment.input();
         let activated = if assessment.within_bounds(weights) {
-            let most = input.config.max_auto_activations_per_day;
-            self.store.auto_activate(&key, weights, most, input.as_of).await?
+            let limits = AutoLimits::new(&input.config, refusals);
+            self.store.auto_activate(&key, weights, &limits, input.as_of).await?
         } else {
             AutoOutcome::AwaitingApproval("it is beyond the bounds of config/tuning".to_owned())
         };
@@ -140,6 +170,27 @@ impl TuneJob {
             }
         })
     }
+}
+
+fn new_draft(
+    policy: &Policy,
+    key: PolicyKey,
+    proposal: &Proposal,
+    input: &TuningInput,
+    supersedes: Vec<Version>,
+) -> Result<NewDraft> {
+    Ok(NewDraft {
+        parent: policy.version.clone(),
+        params: policy.params.with_model_weights(&proposal.weights),
+        notes: proposal.notes.clone(),
+        expected_gain: proposal.expected_gain,
+        evidence: serde_json::to_value(&proposal.evidence)
+            .map_err(|error| StoreError::decode(key.to_string(), "evidence", error))?,
+        decision: Some(input.encode()),
+        supersedes,
+        now: input.as_of,
+        key,
+    })
 }
 
 /// The tuner's open drafts, which a new draft supersedes. Those of an earlier parent are among

@@ -8,10 +8,11 @@ use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::stats::Timeline;
+use f0_learning_core::stats::{Tally, Timeline};
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{
-    ArmInput, LastDraft, PolicyTuning, TuningConfig, TuningInput, max_weight,
+    ArmInput, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal, Step, TuningConfig,
+    TuningInput, max_weight,
 };
 
 /// The configuration of a pass.
@@ -24,6 +25,9 @@ pub(super) struct Configs {
 pub(super) struct Loaded {
     pub input: TuningInput,
     pub memory: NextMemory,
+    pub timelines: BTreeMap<String, Timeline>,
+    /// The observations that name the active version.
+    pub named: u64,
 }
 
 /// The tuner's memory of a policy, as it is stored and as this pass will store it.
@@ -74,12 +78,16 @@ impl TuneJob {
         let stored = self.store.tuner_memory(&policy.id).await?;
         let memory =
             NextMemory { next: stored.memory.advanced(&timelines, max_weight, now), stored };
+        let tally = match PolicyKey::new(&policy.id, policy.version.clone()) {
+            Ok(key) => Some(self.store.tally(&key).await?),
+            Err(_) => None,
+        };
         let input = TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory.next),
             max_weight,
-            routed: self.routed(policy, &weights, bounds).await?,
+            routed: tally.as_ref().and_then(|tally| routed(tally, &weights, bounds)),
             weights,
             rewards: configs.rewards.clone(),
             config: bounds.clone(),
@@ -87,7 +95,8 @@ impl TuneJob {
             last_draft: None,
             as_of: now,
         };
-        Ok(Loaded { input, memory })
+        let named = tally.map_or(0, |tally| tally.stats().n);
+        Ok(Loaded { input, memory, timelines, named })
     }
 
     async fn timelines(
@@ -119,47 +128,70 @@ impl TuneJob {
         kept.arms = timelines.len();
         Ok(timelines)
     }
-
-    /// By arm, the rewards of the observations that name the version; `None` where too many
-    /// components name it.
-    async fn routed(
-        &self,
-        policy: &Policy,
-        weights: &BTreeMap<String, f64>,
-        bounds: &PolicyTuning,
-    ) -> Result<Option<BTreeMap<String, ArmLog>>> {
-        let Ok(key) = PolicyKey::new(&policy.id, policy.version.clone()) else { return Ok(None) };
-        let tally = self.store.tally(&key).await?;
-        let Some(rewards) = tally.rewards() else { return Ok(None) };
-        let of = |arm: &String| {
-            let found = rewards.get(&bounds.component_of(arm)).cloned();
-            (arm.clone(), found.unwrap_or_default())
-        };
-        Ok(Some(weights.keys().map(of).collect()))
-    }
 }
 
-/// The tuner's last draft from the served version that is open or was refused. One that was rolled
-/// back counts as rejected: its evidence did not hold.
-pub(super) fn last_draft(policy: &Policy, versions: &[Policy]) -> Option<LastDraft> {
+/// By arm, the rewards of the observations that name the version; `None` where too many components
+/// name it.
+fn routed(
+    tally: &Tally,
+    weights: &BTreeMap<String, f64>,
+    bounds: &PolicyTuning,
+) -> Option<BTreeMap<String, ArmLog>> {
+    let rewards = tally.rewards()?;
+    let of = |arm: &String| {
+        let found = rewards.get(&bounds.component_of(arm)).cloned();
+        (arm.clone(), found.unwrap_or_default())
+    };
+    Some(weights.keys().map(of).collect())
+}
+
+/// The tuner's last draft from the served version that is open, or was rejected by hand at an
+/// unknown time. One that the tuner superseded was withdrawn, and one that was rejected or rolled
+/// back at a known time is among the refusals.
+fn last_draft(policy: &Policy, versions: &[Policy]) -> Option<PastDraft> {
     let last = versions
         .iter()
         .filter(|version| version.parent_version.as_ref() == Some(&policy.version))
-        .filter(|version| version.created_by == TUNER)
-        .filter(|version| status_as_draft(version).is_some())
+        .filter(|version| version.created_by == TUNER && awaits_or_was_refused(version))
         .max_by(|a, b| a.version.cmp(&b.version))?;
-    Some(LastDraft {
-        version: last.version.clone(),
-        weights: last.params.model_weights().ok()??,
-        status: status_as_draft(last)?,
+    let evidence = last.evidence.clone().map(serde_json::from_value::<Evidence>);
+    let candidate = policy.candidate.as_ref();
+    Some(PastDraft {
+        last: LastDraft {
+            version: last.version.clone(),
+            weights: last.params.model_weights().ok()??,
+            status: last.status,
+        },
+        evidence: evidence.and_then(std::result::Result::ok),
+        expected_gain: last.expected_gain,
+        is_tested: candidate.is_some_and(|it| it.version == last.version),
     })
 }
 
-/// `None` for a version that was activated and not rolled back.
-fn status_as_draft(version: &Policy) -> Option<PolicyStatus> {
+fn awaits_or_was_refused(version: &Policy) -> bool {
     match version.status {
-        status @ (PolicyStatus::Draft | PolicyStatus::Rejected) => Some(status),
-        PolicyStatus::Archived if version.rolled_back_at.is_some() => Some(PolicyStatus::Rejected),
-        _ => None,
+        PolicyStatus::Draft => true,
+        PolicyStatus::Rejected => version.superseded_by.is_none() && version.rejected_by.is_none(),
+        _ => false,
+    }
+}
+
+impl Loaded {
+    /// What was decided about the policy before, as far as the decision takes it into account.
+    pub fn past(&self, policy: &Policy, versions: &[Policy], refused: Vec<Refusal>) -> Past {
+        let Self { input, memory, timelines, named } = self;
+        let with_known = |it: Refusal| {
+            it.with_known(timelines, &memory.next, input.max_weight, input.config.alpha)
+        };
+        let active_since = policy.activated_at.filter(|_| policy.created_by == TUNER);
+        Past {
+            draft: last_draft(policy, versions),
+            refusals: refused.into_iter().map(with_known).collect(),
+            step: active_since.map(|active_since| Step {
+                version: policy.version.clone(),
+                active_since,
+                named: *named,
+            }),
+        }
     }
 }

@@ -21,7 +21,7 @@ use apply::Plan;
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::tuning::{Decision, TuningConfig, assess};
-use load::{Configs, KeptTimelines, Loaded, last_draft};
+use load::{Configs, KeptTimelines};
 use report::unusable;
 pub use report::{TuneOutcome, TuneReport};
 
@@ -126,19 +126,23 @@ impl TuneJob {
             Ok(None) => return Ok(TuneOutcome::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let Loaded { input, memory } = self.load(policy, weights, bounds, configs, now).await?;
-        let assessment = assess(input);
+        let loaded = self.load(policy, weights, bounds, configs, now).await?;
+        let assessment = assess(loaded.input.clone());
         if let Some(reason) = assessment.reason() {
             let decision = Decision::None(reason.clone());
-            let plan = Plan { assessment, memory, versions: Vec::new(), decision };
+            let plan = Plan::new(assessment, loaded.memory, decision);
             return self.apply(policy, plan, flags).await;
         }
         // The last draft, and the size of the stored input, matter only to a change. The decision
         // must be made from exactly what is stored.
         let mut assessment = assessment.fit(DOCUMENT_BYTES);
         let versions = self.store.recent_versions(&policy.id).await?;
-        let decision = assessment.decide(last_draft(policy, &versions));
-        self.apply(policy, Plan { assessment, memory, versions, decision }, flags).await
+        let hours = bounds.veto_hours;
+        let refused = self.store.past_refusals(&policy.id, hours, &versions, now).await?;
+        let past = loaded.past(policy, &versions, refused.standing);
+        let decision = assessment.decide_after(&past);
+        let plan = Plan::new(assessment, loaded.memory, decision);
+        self.apply(policy, Plan { versions, refusals: refused.entries, ..plan }, flags).await
     }
 }
 

@@ -27,6 +27,11 @@ pub enum TuneOutcome {
         /// Why the draft awaits approval although the flags let the job activate it.
         left: Option<String>,
     },
+    /// The open draft proposes the same weights, and its evidence was renewed.
+    Renewed {
+        key: PolicyKey,
+        notes: String,
+    },
     /// The flags let the job activate its draft.
     Activated {
         key: PolicyKey,
@@ -70,7 +75,7 @@ impl JobReport for TuneReport {
 impl TuneOutcome {
     fn level(&self) -> Level {
         match self {
-            Self::Proposed { .. } | Self::Activated { .. } => Level::INFO,
+            Self::Proposed { .. } | Self::Renewed { .. } | Self::Activated { .. } => Level::INFO,
             Self::Unusable(_) => Level::WARN,
             _ => Level::DEBUG,
         }
@@ -107,6 +112,9 @@ impl fmt::Display for TuneOutcome {
                     write!(f, "; awaiting approval: {why}")?;
                 }
                 write!(f, "\n{notes}")
+            }
+            Self::Renewed { key, notes } => {
+                write!(f, "renewed the evidence of {key}, which awaits approval\n{notes}")
             }
             Self::Activated { key, replaced, audit_id } => {
                 write!(f, "activated {key}")?;

@@ -1,15 +1,18 @@
 //! Activation by the tune job, if the flags allow it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::change::{ChangeError, ChangeResult, Changed};
-use crate::store::lifecycle::TUNER;
-use crate::store::{Result, Store};
+use crate::store::lifecycle::{OpenExperiment, PolicySnapshot, TUNER, policy_key};
+use crate::store::{AuditRecord, Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
+use f0_learning_core::experiment::Kind;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, lifecycle};
-use f0_learning_core::time::DAY_MS;
+use f0_learning_core::time::{DAY_MS, HOUR_MS};
+use f0_learning_core::tuning::{PolicyTuning, Step, refuses};
+use firestore_kit::Transaction;
 
 /// The outcome of an automatic activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,15 +22,90 @@ pub enum AutoOutcome {
     AwaitingApproval(String),
 }
 
+/// The limits of automatic activations, and the refusals that the decision took into account.
+#[derive(Clone, Debug)]
+pub struct AutoLimits {
+    pub max_per_day: u32,
+    /// Observations that must name a watched version before another replaces it.
+    pub min_samples: u64,
+    /// How long to wait instead if no observation names it.
+    pub min_hours: u32,
+    /// How long refusals hold.
+    pub veto_hours: u32,
+    /// The audit entries of the refusals that the decision took into account.
+    pub known: BTreeSet<String>,
+}
+
+impl AutoLimits {
+    pub fn new(config: &PolicyTuning, known: BTreeSet<String>) -> Self {
+        Self {
+            max_per_day: config.max_auto_activations_per_day,
+            min_samples: config.min_samples,
+            min_hours: config.min_hours_between_steps,
+            veto_hours: config.veto_hours,
+            known,
+        }
+    }
+}
+
 impl Store {
+    /// Requires that no version was refused since the decision was made.
+    async fn require_known_refusals(
+        &self,
+        id: &str,
+        limits: &AutoLimits,
+        now: i64,
+        transaction: &Transaction,
+    ) -> ChangeResult<()> {
+        let since = now - i64::from(limits.veto_hours) * HOUR_MS;
+        let entries = self.trail_in(id, since, transaction).await?;
+        let is_new = |it: &&AuditRecord| {
+            limits.veto_hours > 0
+                && refuses(&it.entry, TUNER)
+                && !limits.known.contains(&it.audit_id)
+        };
+        match entries.iter().find(is_new) {
+            None => Ok(()),
+            Some(AuditRecord { entry, .. }) => Err(ChangeError::LeftToPerson(format!(
+                "{} decided on {id} ({}) while the evidence was evaluated; the next pass decides \
+                 again",
+                entry.actor, entry.action
+            ))),
+        }
+    }
+
+    /// Requires that the watch of the active version has seen enough to judge it.
+    async fn require_seen_watch(
+        &self,
+        snapshot: &PolicySnapshot,
+        limits: &AutoLimits,
+        now: i64,
+    ) -> ChangeResult<()> {
+        let Some((serving, _)) = snapshot.serving() else { return Ok(()) };
+        let watches = |open: &&OpenExperiment| {
+            open.experiment.kind == Kind::Watch && open.experiment.candidate == *serving
+        };
+        let Some(watch) = snapshot.experiments.iter().find(watches) else { return Ok(()) };
+        // Counts only grow, so that they need not be read in the transaction.
+        let named = self.tally(&policy_key(&snapshot.id, serving)?).await?.stats().n;
+        let active_since = watch.experiment.started_at;
+        let step = Step { version: serving.clone(), active_since, named };
+        match step.awaited(limits.min_samples, limits.min_hours, now) {
+            None => Ok(()),
+            Some(reason) => Err(ChangeError::LeftToPerson(format!(
+                "the watch of {serving} has not seen enough: {reason}"
+            ))),
+        }
+    }
+
     /// Activates a draft of the tuner if its weights are still those that were checked against the
-    /// bounds. The transaction that writes also reads the flags, the pin, the draft, its parent and
-    /// the number of activations in the last 24 hours.
+    /// bounds. The transaction that writes also reads the flags, the pin, the draft, its parent,
+    /// the number of activations in the last 24 hours, and what people decided since.
     pub async fn auto_activate(
         &self,
         key: &PolicyKey,
         weights: &BTreeMap<String, f64>,
-        max_per_day: u32,
+        limits: &AutoLimits,
         now: i64,
     ) -> Result<AutoOutcome> {
         let intent = Intent::new(TUNER, now).because("autoActivatePolicies is on");
@@ -44,9 +122,11 @@ impl Store {
                 snapshot.require_no_test()?;
                 let (document, policy) = self.require_version(key, &transaction).await?;
                 require_unchanged(&policy, weights)?;
+                self.require_known_refusals(&key.id, limits, now, &transaction).await?;
+                self.require_seen_watch(&snapshot, limits, now).await?;
                 let since = now - DAY_MS;
                 let done = self.activations_since(&key.id, TUNER, since, &transaction).await?;
-                if done >= max_per_day as usize {
+                if done >= limits.max_per_day as usize {
                     return Err(ChangeError::LeftToPerson(format!(
                         "{done} versions of {} were activated automatically in the last 24 hours, \
                          and config/tuning allows no more",

@@ -8,12 +8,15 @@ mod override_by_hand;
 mod pin;
 mod propose;
 mod read;
+mod refusals;
+mod renew;
 mod transition;
 mod tuner;
 
-pub use auto_activate::AutoOutcome;
+pub use auto_activate::{AutoLimits, AutoOutcome};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::PolicyFilter;
+pub use refusals::PastRefusals;
 pub use tuner::TunerMemory;

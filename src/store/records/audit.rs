@@ -93,6 +93,18 @@ impl Store {
         Ok(trail)
     }
 
+    /// All changes of a policy since a time, the newest first, read in a transaction.
+    pub(in crate::store) async fn trail_in(
+        &self,
+        id: &str,
+        since: i64,
+        transaction: &Transaction,
+    ) -> Result<Vec<AuditRecord>> {
+        let filter = AuditFilter { since: Some(since), ..AuditFilter::of(id) };
+        let query = filter.query().descending("ts").build();
+        Ok(self.decode_trail(&self.db.query_in(AUDIT, query, transaction).await?))
+    }
+
     /// The number of activations of a policy by an actor since a time, read in a transaction.
     pub(in crate::store) async fn activations_since(
         &self,

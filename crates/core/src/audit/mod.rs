@@ -121,7 +121,15 @@ pub struct AuditEntry {
     pub evidence: Option<Json>,
 }
 
+/// The reason of an entry that renewed the evidence of an open draft.
+pub const RENEWED: &str = "evidence renewed";
+
 impl AuditEntry {
+    /// Whether the entry is a proposal that renewed the evidence of an open draft.
+    pub fn is_renewal(&self) -> bool {
+        self.is(Action::Propose) && self.reason.as_deref() == Some(RENEWED)
+    }
+
     /// Whether the entry records this action.
     pub fn is(&self, action: Action) -> bool {
         self.action == action.as_str()

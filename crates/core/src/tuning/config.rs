@@ -71,6 +71,38 @@ pub struct PolicyTuning {
     /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
     /// on.
     pub max_auto_activations_per_day: u32,
+    /// How long a refusal holds: a rollback, an override or a rejection. 0 turns it off.
+    #[serde(with = "outside_decisions")]
+    pub veto_hours: u32,
+    /// How long the next step waits if no observation names the active version.
+    #[serde(with = "outside_decisions")]
+    pub min_hours_between_steps: u32,
+}
+
+/// The default of `vetoHours` and `minHoursBetweenSteps`.
+const HOURS: u32 = 24;
+
+/// The most hours of both: 30 days.
+const MAX_HOURS: u32 = 720;
+
+/// Settings of the pace of tuning. They do not belong to the stored input of a decision, whose
+/// binary layout has no names of fields: they take no bytes there.
+mod outside_decisions {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(hours: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.serialize_u32(*hours),
+            false => serializer.serialize_unit(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        match deserializer.is_human_readable() {
+            true => u32::deserialize(deserializer),
+            false => <()>::deserialize(deserializer).map(|()| super::HOURS),
+        }
+    }
 }
 
 impl Default for PolicyTuning {
@@ -89,6 +121,8 @@ impl Default for PolicyTuning {
             sample_ratio_check: true,
             max_rejected_share: 0.01,
             max_auto_activations_per_day: 4,
+            veto_hours: HOURS,
+            min_hours_between_steps: HOURS,
         }
     }
 }
@@ -158,6 +192,9 @@ impl PolicyTuning {
         within("minPropensity", self.min_propensity, MIN_PROPENSITY, 1.0)?;
         within("alpha", self.alpha, 1e-6, 0.5)?;
         within("maxRejectedShare", self.max_rejected_share, 0.0, 1.0)?;
+        within("vetoHours", f64::from(self.veto_hours), 0.0, f64::from(MAX_HOURS))?;
+        let hours = f64::from(self.min_hours_between_steps);
+        within("minHoursBetweenSteps", hours, 0.0, f64::from(MAX_HOURS))?;
         let (retrain, step) = (self.retrain_step_bound, self.step_bound);
         if retrain < step {
             return Err(TuningConfigError::RetrainBelowStep { retrain, step });

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use super::checks::{self, Check};
 use super::evidence::{self, Evidence};
 use super::standing::{ArmStanding, standings};
-use super::{ArmChange, Decision, LastDraft, MAX_ARMS, Proposal, Reason, TuningInput};
+use super::{
+    ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Proposal, Reason, TuningInput,
+};
 use super::{allocate, notes};
 use crate::policy::check_weights;
 
@@ -63,6 +65,42 @@ impl Assessment {
         let last_draft = self.input.last_draft.as_ref();
         let assessed = self.outcome.as_ref().map_err(Clone::clone);
         Decision::from(assessed.and_then(|it| it.propose(&self.input, last_draft)))
+    }
+
+    /// Decides with all that was decided before: what was refused is not proposed again yet, the
+    /// last step must have been observed, and an open draft is renewed if its evidence has moved.
+    pub fn decide_after(&mut self, past: &Past) -> Decision {
+        let last = past.draft.as_ref().map(|it| it.last.clone());
+        self.input.last_draft = None;
+        let assessed = match &self.outcome {
+            Ok(assessed) => assessed,
+            Err(reason) => return Decision::None(reason.clone()),
+        };
+        if let Some(reason) = past.forbids(&self.input, &assessed.changes) {
+            self.input.last_draft = last;
+            return Decision::None(reason);
+        }
+        match assessed.propose(&self.input, last.as_ref()) {
+            // The draft that is renewed or replaced is not part of the input, so that the stored
+            // input leads to the same proposal.
+            Err(Reason::AlreadyProposed { version, status }) => {
+                let open = past.draft.as_ref().filter(|it| it.is_open());
+                let renewed = open.and_then(|draft| {
+                    let mut proposal = assessed.propose(&self.input, None).ok()?;
+                    let same = draft.last.weights == proposal.weights;
+                    proposal.renews = same.then(|| draft.last.version.clone());
+                    draft.has_moved(&proposal).then_some(proposal)
+                });
+                if renewed.is_none() {
+                    self.input.last_draft = last;
+                }
+                Decision::from(renewed.ok_or(Reason::AlreadyProposed { version, status }))
+            }
+            proposed => {
+                self.input.last_draft = last;
+                Decision::from(proposed)
+            }
+        }
     }
 
     /// Whether these weights respect the current bounds, see [`within_bounds`]. `false` if nothing
@@ -132,6 +170,7 @@ impl Assessed {
             notes: notes::write(input, &evidence, changes),
             changes: changes.clone(),
             evidence,
+            renews: None,
         })
     }
 }
@@ -163,13 +202,18 @@ fn require_judged_arm(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), R
     }
     Err(Reason::TooFewSamples {
         min_samples: input.config.min_samples,
-        samples: arms.iter().map(|it| (it.arm.clone(), it.n)).collect(),
+        samples: arms.iter().map(|it| count(input, it)).collect(),
     })
 }
 
 /// Whether an arm is incomplete and would be judged if all of its documents had been scored.
 fn hides_enough(input: &TuningInput, arm: &ArmStanding) -> bool {
     arm.is_incomplete && arm.n.saturating_add(arm.rejected) >= input.config.min_samples
+}
+
+fn count(input: &TuningInput, it: &ArmStanding) -> ArmCount {
+    let memory = input.arms.get(&it.arm).map(|it| it.memory).unwrap_or_default();
+    ArmCount { arm: it.arm.clone(), n: it.n, since: memory.since, restarts: memory.restarts }
 }
 
 /// An arm below the floor is moved up to it without a proof, so that it gets observations.
@@ -183,6 +227,7 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
         leader: leader.map_or_else(String::new, |it| it.arm.clone()),
         p_best: leader.map_or(0.0, |it| it.p_best),
         observations: arms.iter().map(|it| it.n).sum(),
+        restarted: arms.iter().map(|it| count(input, it)).filter(|it| it.restarts > 0).collect(),
     })
 }
 

@@ -18,6 +18,7 @@ mod evidence;
 mod input;
 pub mod memory;
 mod notes;
+mod past;
 mod projection;
 mod reason;
 mod standing;
@@ -27,6 +28,7 @@ mod weight_ranges;
 
 use std::collections::BTreeMap;
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use checks::Check;
@@ -34,7 +36,11 @@ pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError}
 pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
-pub use reason::Reason;
+pub use past::{
+    Known, Past, PastDraft, PastVersion, Refusal, Refused, Step, named_versions, refusals, refuses,
+    veto_note,
+};
+pub use reason::{ArmCount, Reason};
 
 /// The most arms of a tunable policy: with more, each share would be too small to collect evidence.
 pub const MAX_ARMS: usize = 200;
@@ -73,6 +79,8 @@ pub struct Proposal {
     pub evidence: Evidence,
     /// The proposal in plain text.
     pub notes: String,
+    /// The open draft with the same weights, whose evidence this renews.
+    pub renews: Option<Version>,
 }
 
 /// The change of the weight of one arm.

@@ -1,6 +1,7 @@
 //! A proposal in plain text, for the notes of a draft.
 
 use super::evidence::{ArmEvidence, Evidence};
+use super::reason::Since;
 use super::{ArmChange, TuningInput};
 
 /// The most arms that the notes describe; the evidence contains all of them.
@@ -67,8 +68,9 @@ fn sentence(input: &TuningInput, arm: &ArmEvidence, change: &ArmChange) -> Strin
         _ => {
             let min = input.config.min_samples;
             format!(
-                "too few samples: an arm needs {min}, this one has {n}; its mean reward is assumed \
+                "too few samples: an arm needs {min}, this one has {n}{}; its mean reward is assumed \
                  to be {:.2}",
+                Since { since: arm.since, restarts: arm.restarts },
                 arm.taken_at
             )
         }

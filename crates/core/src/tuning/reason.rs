@@ -4,9 +4,10 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{MAX_ARMS, TuningConfigError};
+use super::{MAX_ARMS, Refused, TuningConfigError};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
+use crate::time::Utc;
 
 /// Why there is nothing to propose.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub enum Reason {
     /// No arm has enough observations to be judged; the number of each.
     TooFewSamples {
         min_samples: u64,
-        samples: Vec<(String, u64)>,
+        samples: Vec<ArmCount>,
     },
     /// No weights respect the floor and the step bound and add up to 1.
     Infeasible {
@@ -48,6 +49,8 @@ pub enum Reason {
         leader: String,
         p_best: f64,
         observations: u64,
+        /// The arms whose earlier observations do not count, because their rewards changed.
+        restarted: Vec<ArmCount>,
     },
     /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
@@ -59,6 +62,36 @@ pub enum Reason {
         version: Version,
         status: PolicyStatus,
     },
+    /// The same direction was refused, and neither enough time has passed nor has the evidence
+    /// changed materially.
+    Vetoed {
+        policy: String,
+        version: Version,
+        how: Refused,
+        by: String,
+        /// Epoch milliseconds, like `until`.
+        at: i64,
+        until: i64,
+    },
+    /// The active version is a step of the tuner, and too few observations name it.
+    AwaitingFeedback {
+        version: Version,
+        have: u64,
+        need: u64,
+        /// Epoch milliseconds: when the tuner continues if no observation names it.
+        until: Option<i64>,
+    },
+}
+
+/// The observations of an arm, and since when they count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmCount {
+    pub arm: String,
+    pub n: u64,
+    /// Epoch milliseconds: older observations were ignored; 0 if none were.
+    pub since: i64,
+    /// How often the arm restarted in the period.
+    pub restarts: u32,
 }
 
 impl Reason {
@@ -78,6 +111,8 @@ impl Reason {
             Self::SampleRatio(_) => "sample-ratio",
             Self::RejectedShare(_) => "rejected-share",
             Self::AlreadyProposed { .. } => "already-proposed",
+            Self::Vetoed { .. } => "vetoed",
+            Self::AwaitingFeedback { .. } => "awaiting-feedback",
         }
     }
 }
@@ -99,11 +134,17 @@ impl fmt::Display for Reason {
             Self::TooFewSamples { min_samples, samples } => {
                 write!(f, "too few samples: an arm needs {min_samples}; {}", Samples(samples))
             }
-            Self::NothingProven { leader, p_best, observations } => write!(
-                f,
-                "nothing proven: after {observations} observations no arm is proven to be worse than \
-                 another; {leader} is the best with probability {p_best:.2}"
-            ),
+            Self::NothingProven { leader, p_best, observations, restarted } => {
+                write!(
+                    f,
+                    "nothing proven: after {observations} observations no arm is proven to be worse \
+                     than another; {leader} is the best with probability {p_best:.2}"
+                )?;
+                match restarted.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; {}", Samples(restarted)),
+                }
+            }
             Self::SampleRatio(detail) => write!(
                 f,
                 "{detail}: a component does not follow the policy, or does not record all actions; fix \
@@ -137,23 +178,64 @@ impl fmt::Display for Reason {
             Self::AlreadyProposed { version, status } => {
                 write!(f, "{version} already proposed the same and is {status}")
             }
+            Self::Vetoed { policy, version, how, by, at, until } => write!(
+                f,
+                "{by} {how} {version} at {}: the tuner does not move the weights in that direction \
+                 again before {}, unless the evidence changes materially; `policies pin {policy} \
+                 --reason WHY` keeps the tuner away for longer",
+                Utc(*at),
+                Utc(*until)
+            ),
+            Self::AwaitingFeedback { version, have, need, until } => {
+                write!(
+                    f,
+                    "awaiting feedback: {have} of {need} observations name the active version \
+                     {version} in policyVersion, and the next step waits for them"
+                )?;
+                match until {
+                    Some(until) => write!(f, "; if none does, it waits until {}", Utc(*until)),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
 
 /// `gpt-5 has 12, gemini has 3`; only the first few of many.
-struct Samples<'a>(&'a [(String, u64)]);
+struct Samples<'a>(&'a [ArmCount]);
 
 impl fmt::Display for Samples<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
-        for (i, (arm, n)) in self.0.iter().take(SHOWN).enumerate() {
+        for (i, it) in self.0.iter().take(SHOWN).enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{arm} has {n}")?;
+            let ArmCount { arm, n, since, restarts } = it;
+            write!(f, "{comma}{arm} has {n}{}", Since { since: *since, restarts: *restarts })?;
         }
         match self.0.len().checked_sub(SHOWN) {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// From when on an arm's observations count, and why; nothing if all count.
+pub(super) struct Since {
+    pub since: i64,
+    pub restarts: u32,
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { since, restarts } = self;
+        match (restarts, since) {
+            (1.., _) => write!(
+                f,
+                " (restarted at {}: its rewards changed, and older observations do not count)",
+                Utc(*since)
+            ),
+            (0, 1..) => write!(f, " (since {}: older observations do not count)", Utc(*since)),
+            _ => Ok(()),
         }
     }
 }

@@ -281,6 +281,126 @@ fn the_same_is_not_proposed_twice() {
     assert_eq!(text(PolicyStatus::Rejected), "1.0.1 already proposed the same and is rejected");
 }
 
+/// The "no" of ada to this proposal, at this time, with what was known of each arm.
+fn refusal(input: &TuningInput, proposal: &Proposal, at: i64) -> Refusal {
+    let measured = arm_evidence(input);
+    let known =
+        measured.into_iter().filter_map(|it| Some((it.arm, Known { n: it.n, reward: it.reward? })));
+    Refusal {
+        version: Version::new(1, 0, 1),
+        from: input.weights.clone(),
+        to: proposal.weights.clone(),
+        at,
+        by: "ada".to_owned(),
+        how: Refused::RolledBack,
+        known: known.collect(),
+    }
+}
+
+fn after(input: &TuningInput, past: &Past) -> Decision {
+    assess(input.clone()).decide_after(past)
+}
+
+#[test]
+fn a_refused_direction_is_proposed_again_after_the_stated_time() {
+    let input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let proposal = proposal(&input);
+    let refused = |hours: i64| {
+        let at = input.as_of - hours * crate::time::HOUR_MS;
+        Past { refusals: vec![refusal(&input, &proposal, at)], ..Past::default() }
+    };
+    let Decision::None(reason) = after(&input, &refused(23)) else { panic!("it was refused") };
+    assert_eq!(reason.code(), "vetoed");
+    assert!(reason.to_string().starts_with("ada rolled back 1.0.1 at 2024-12-11 "), "{reason}");
+    assert_eq!(after(&input, &refused(24)), Decision::Propose(Box::new(proposal.clone())));
+}
+
+#[test]
+fn a_refused_direction_is_proposed_again_when_the_evidence_changes_materially() {
+    let input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let refusal = refusal(&input, &proposal(&input), input.as_of);
+    let past = Past { refusals: vec![refusal], ..Past::default() };
+    let more = case(&[("a", 0.5, 520, 0.8), ("b", 0.5, 520, 0.5)]);
+    assert!(after(&more, &past).proposal().is_none(), "more of the same is not a change");
+    let changed = case(&[("a", 0.5, 520, 0.8), ("b", 0.5, 900, 0.2)]);
+    assert!(after(&changed, &past).proposal().is_some());
+}
+
+#[test]
+fn the_opposite_of_a_refused_direction_is_proposed() {
+    let input = case(&[("a", 0.5, 500, 0.5), ("b", 0.5, 500, 0.8)]);
+    let other = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let refusal = refusal(&input, &proposal(&other), input.as_of);
+    let past = Past { refusals: vec![refusal], ..Past::default() };
+    assert!(after(&input, &past).proposal().is_some());
+}
+
+#[test]
+fn a_step_without_feedback_is_not_followed_by_another() {
+    let input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let step = |named| {
+        let (version, active_since) = (Version::new(1, 0, 1), input.as_of);
+        Past { step: Some(Step { version, active_since, named }), ..Past::default() }
+    };
+    let Decision::None(reason) = after(&input, &step(99)) else { panic!("it has to wait") };
+    assert_eq!(reason.code(), "awaiting-feedback");
+    assert!(after(&input, &step(100)).proposal().is_some());
+}
+
+#[test]
+fn an_open_draft_is_renewed_only_if_its_evidence_moved() {
+    let input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]);
+    let before = proposal(&input);
+    let past = |is_tested, status| Past {
+        draft: Some(PastDraft {
+            last: LastDraft {
+                version: Version::new(1, 0, 1),
+                weights: before.weights.clone(),
+                status,
+            },
+            evidence: Some(before.evidence.clone()),
+            expected_gain: Some(before.expected_gain),
+            is_tested,
+        }),
+        ..Past::default()
+    };
+    let open = past(false, PolicyStatus::Draft);
+    let Decision::None(reason) = after(&input, &open) else { panic!("it is the same") };
+    assert_eq!(reason.code(), "already-proposed");
+    let moved = case(&[("a", 0.5, 600, 0.8), ("b", 0.5, 900, 0.6)]);
+    let mut assessment = assess(moved.clone());
+    let Decision::Propose(renewed) = assessment.decide_after(&open) else { panic!("it moved") };
+    assert_eq!(renewed.renews, Some(Version::new(1, 0, 1)));
+    // The stored input leads to the renewed evidence.
+    let stored = TuningInput::decode(&assessment.input().encode()).unwrap();
+    let replayed = proposal(&stored);
+    assert_eq!((replayed.evidence, replayed.notes), (renewed.evidence, renewed.notes));
+    assert!(after(&moved, &past(true, PolicyStatus::Draft)).proposal().is_none());
+    assert!(after(&moved, &past(false, PolicyStatus::Rejected)).proposal().is_none());
+}
+
+#[test]
+fn the_pace_of_tuning_takes_no_bytes_in_a_stored_decision() {
+    let mut input = case(&[("a", 0.5, 1, 0.8)]);
+    let before = input.encode();
+    input.config.veto_hours = 1;
+    input.config.min_hours_between_steps = 2;
+    assert_eq!(input.encode(), before);
+    assert_eq!(TuningInput::decode(&before).unwrap().config.veto_hours, 24);
+    let json = serde_json::to_value(&input.config).unwrap();
+    assert_eq!((&json["vetoHours"], &json["minHoursBetweenSteps"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn a_restarted_arm_is_named_with_the_time_of_its_restart() {
+    let mut input = case(&[("a", 0.5, 99, 0.1), ("b", 0.5, 0, 0.9)]);
+    let memory = memory::ArmMemory { since: 1_734_000_000_000, restarts: 1 };
+    input.arms.get_mut("b").unwrap().memory = memory;
+    let text = reason(&input).to_string();
+    let expected = "a has 99, b has 0 (restarted at 2024-12-12 10:40 UTC: its rewards changed";
+    assert!(text.contains(expected), "{text}");
+}
+
 #[test]
 fn new_evidence_leads_to_another_draft_whatever_the_status_of_the_last() {
     let before = proposal(&failing_gpt());
