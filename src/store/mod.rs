@@ -23,9 +23,9 @@ pub use change::{ChangeError, Changed, StaleDraft};
 pub use config::SeedReport;
 pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
-pub use lifecycle::{GUARD, TUNER};
+pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
+    ActiveVersions, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
     ProposeOutcome, TunerMemory,
 };
 pub use records::{

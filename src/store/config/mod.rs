@@ -60,7 +60,7 @@ impl Store {
             let flags = changes.over(&before);
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
-            merge(&mut fields, value::to_fields(&flags));
+            merge(&mut fields, value::to_fields(&flags)?);
             let mut entry = intent.entry(Action::Flags, FLAGS);
             entry.from = Some(before.to_string());
             entry.to = Some(FlagsState::Set(flags).to_string());
@@ -99,7 +99,7 @@ impl Store {
         config
             .validate()
             .map_err(|error| StoreError::decode(path, "a tuning configuration", error))?;
-        let write = write::set(self.db.name(CONFIG, TUNING), value::to_fields(config));
+        let write = write::set(self.db.name(CONFIG, TUNING), value::to_fields(config)?);
         self.db.commit(path, vec![write]).await?;
         Ok(())
     }

@@ -12,7 +12,7 @@ use firestore_kit::value::{self, Fields};
 use firestore_kit::{Query, Transaction};
 use semver::Version;
 
-use super::experiment::OpenExperiment;
+use super::experiment::{OpenExperiment, UnreadableExperiment};
 use super::policy::{document_id, pin_of};
 use crate::store::change::{ChangeError, ChangeResult};
 use crate::store::collection::{CONFIG, POLICIES};
@@ -24,6 +24,8 @@ pub(in crate::store) struct PolicySnapshot {
     /// The active versions, in the order of their versions.
     pub(in crate::store) active: Vec<(Version, Document)>,
     pub(in crate::store) experiments: Vec<OpenExperiment>,
+    /// The open experiments that cannot be read. A new active version ends them like the others.
+    pub(in crate::store) unreadable: Vec<UnreadableExperiment>,
     /// The guardrails of activations.
     pub(in crate::store) guard: GuardConfig,
 }
@@ -53,8 +55,16 @@ impl PolicySnapshot {
         Err(ChangeError::Pinned(self.id.clone(), reason))
     }
 
-    /// Requires that the policy is not in an A/B test.
+    /// Requires that the policy is not in an A/B test. An open experiment that cannot be read may be
+    /// one.
     pub(in crate::store) fn require_no_test(&self) -> ChangeResult<()> {
+        if let Some(unreadable) = self.unreadable.first() {
+            return Err(ChangeError::ExperimentUnreadable {
+                policy: self.id.clone(),
+                experiment: unreadable.id().to_owned(),
+                why: unreadable.error.to_string(),
+            });
+        }
         match self.test() {
             Some(test) => Err(ChangeError::ExperimentRuns {
                 policy: self.id.clone(),
@@ -100,9 +110,9 @@ impl Store {
             active.push((version, document));
         }
         active.sort_by(|a, b| a.0.cmp(&b.0));
-        let experiments = self.open_experiments_in(id, transaction).await?;
+        let (experiments, unreadable) = self.open_experiments_in(id, transaction).await?;
         let guard = self.guard_config(transaction).await?;
-        Ok(PolicySnapshot { id: id.to_owned(), active, experiments, guard })
+        Ok(PolicySnapshot { id: id.to_owned(), active, experiments, unreadable, guard })
     }
 
     /// The version that a change is about, with its document.

@@ -15,5 +15,5 @@ pub use auto_activate::AutoOutcome;
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
-pub use read::PolicyFilter;
+pub use read::{ActiveVersions, PolicyFilter};
 pub use tuner::TunerMemory;

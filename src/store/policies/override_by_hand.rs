@@ -85,7 +85,7 @@ impl Store {
             writes.push(write::create(name, fields));
             let action = Action::Override;
             let mut entry = transition_entry(&plan, action, id, intent);
-            writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
+            writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry)?);
             Ok(Decided { writes, entry })
         })
         .await

@@ -135,7 +135,7 @@ impl Store {
             }
         };
         let sequence =
-            value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
+            value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
         Ok(RetentionState { sequence, pending, update_time: document.update_time })
     }
 
