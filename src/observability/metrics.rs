@@ -36,6 +36,7 @@ pub struct Metrics {
     rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
     orphans: Gauge,
+    damaged: Gauge,
     rolled_back: Counter<u64, AtomicU64>,
 }
 
@@ -61,6 +62,9 @@ impl Default for Metrics {
         let orphans = Gauge::default();
         let help = "Rewards without an observation, as of the last reconciliation";
         registry.register("rewards_without_observation", help, orphans.clone());
+        let damaged = Gauge::default();
+        let help = "Stored documents that cannot be read; /readyz names them";
+        registry.register("damaged_documents", help, damaged.clone());
         let rolled_back = Counter::default();
         let help = "Versions that were rolled back because a guardrail was proven to be broken";
         registry.register("versions_taken_back", help, rolled_back.clone());
@@ -73,6 +77,7 @@ impl Default for Metrics {
             rejected,
             late,
             orphans,
+            damaged,
             rolled_back,
         }
     }
@@ -108,6 +113,10 @@ impl Metrics {
 
     pub fn set_orphans(&self, rewards: u64) {
         self.orphans.set(i64::try_from(rewards).unwrap_or(i64::MAX));
+    }
+
+    pub fn set_damaged(&self, documents: usize) {
+        self.damaged.set(i64::try_from(documents).unwrap_or(i64::MAX));
     }
 
     pub fn add_rolled_back(&self, versions: u64) {

@@ -94,6 +94,8 @@ pub enum ChangeError {
     Length(#[from] InvalidLength),
     #[error("the Idempotency-Key was used for another request; use a new one")]
     KeyReused,
+    #[error("{0}; nothing was changed")]
+    Outdated(&'static str),
     #[error("{0}")]
     SwitchedOff(FlagsState),
     #[error("{0}")]

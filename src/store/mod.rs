@@ -25,17 +25,17 @@ pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    ActiveVersions, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams, PolicyFilter,
-    ProposeOutcome, TunerMemory,
+    ActiveVersions, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams,
+    PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
     Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
 };
 pub use scoring::{
-    Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group, IdCount,
-    IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
-    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, Unordered,
-    VersionTally,
+    Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, ExpiredPage,
+    Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked, Pending, Position,
+    QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem,
+    StoredLayout, Unordered, Unparked, VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

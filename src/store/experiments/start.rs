@@ -3,10 +3,10 @@
 use firestore_kit::proto::{Document, Write};
 
 use super::read::state_id;
-use crate::store::{Result, Store};
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
 use crate::store::lifecycle::{CANDIDATE, PARAMS, new_experiment, patch};
+use crate::store::{Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment, Policy};
 use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric};

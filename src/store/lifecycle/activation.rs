@@ -15,8 +15,8 @@ use super::GUARD;
 use super::experiment::{OpenExperiment, ended_fields, new_experiment};
 use super::policy::{CANDIDATE, PIN_FIELDS, ROLLED_BACK_AT, patch};
 use super::snapshot::PolicySnapshot;
-use crate::store::{Result, Store};
 use crate::store::change::Decided;
+use crate::store::{Result, Store};
 
 impl Store {
     /// The writes of a plan that makes an existing document active.

@@ -3,7 +3,7 @@
 use f0_learning_client::decode_policy;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::policy::{EditError, Params, PolicyKey, PolicyStatus};
 use firestore_kit::proto::{Document, Write};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
@@ -120,6 +120,20 @@ pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
         Some((name.to_owned(), value.clone()))
     });
     pin.collect()
+}
+
+/// The params of a new version of a parent. Those that are as in the parent keep their type, also where
+/// JSON lacks it.
+pub(in crate::store) fn params_over(
+    parent: &Document,
+    params: &Params,
+) -> Result<Fields, EditError> {
+    let before = value::as_map(&parent.fields, PARAMS).cloned().unwrap_or_default();
+    value::over(&before, &params.0).map_err(|error| EditError::NotJson {
+        path: error.path,
+        kind: error.kind,
+        reference: value::document_id(parent).to_owned(),
+    })
 }
 
 /// The fields that reject a draft.

@@ -6,8 +6,7 @@ use f0_learning_core::document::{Experiment, Policy};
 use f0_learning_core::experiment::{GuardConfig, Kind};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use f0_learning_core::tuning::TuningConfig;
-use firestore_kit::proto::Document;
+use firestore_kit::proto::{Document, value::ValueType};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Query, Transaction};
 use semver::Version;
@@ -158,11 +157,20 @@ impl Store {
         let Some(document) = self.db.get_in(CONFIG, TUNING, transaction).await? else {
             return Ok(GuardConfig::default());
         };
-        let config: Option<TuningConfig> = value::from_fields(&document.fields).ok();
-        let valid = config.map(|config| config.guard).filter(|guard| guard.validate().is_ok());
-        if valid.is_none() {
-            tracing::error!("cannot read config/tuning: the default guardrails apply");
-        }
-        Ok(valid.unwrap_or_default())
+        // The entries of policies are read elsewhere.
+        let Some(guard) = document.fields.get("guard") else { return Ok(GuardConfig::default()) };
+        let fields = match guard.value_type.as_ref() {
+            Some(ValueType::MapValue(map)) => map.fields.clone(),
+            _ => Fields::default(),
+        };
+        let valid = value::from_fields(&fields).map_err(|error| error.to_string());
+        let valid = valid.and_then(|guard: GuardConfig| match guard.validate() {
+            Ok(()) => Ok(guard),
+            Err(error) => Err(error.to_string()),
+        });
+        Ok(valid.unwrap_or_else(|error| {
+            tracing::error!(error, "cannot read config/tuning guard: the defaults apply");
+            GuardConfig::default()
+        }))
     }
 }

@@ -91,7 +91,10 @@ mod tests {
             ("key", value::bytes(vec![1, 2])),
             ("most", value::double(f64::INFINITY)),
             ("doc", value::reference("projects/p/databases/d/documents/a/b".to_owned())),
-            ("nested", value::map(value::fields([("at", value::timestamp(value::from_epoch_micros(7)))]))),
+            (
+                "nested",
+                value::map(value::fields([("at", value::timestamp(value::from_epoch_micros(7)))])),
+            ),
             ("n", value::double(1.0)),
         ])
     }

@@ -286,10 +286,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         seed.deserialize(key).map(Some).map_err(|error| error.within(name))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, ReadError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         let Some((name, value)) = self.value.take() else {
             return Err(de::Error::custom("a value was read before its name"));
         };
@@ -413,10 +410,7 @@ mod tests {
         let wrong = json!({ "policies": { "a.b": { "stepBound": "wide" } } });
         assert_eq!(error(wrong).path, "policies.a.b.stepBound");
         let missing = json!({ "policies": { "p": {} } });
-        assert_eq!(
-            error(missing).to_string(),
-            "policies.p.stepBound: missing field `stepBound`"
-        );
+        assert_eq!(error(missing).to_string(), "policies.p.stepBound: missing field `stepBound`");
     }
 
     #[test]

@@ -129,7 +129,11 @@ impl Store {
     }
 
     /// The write that moves the cursor, refused if the cursor changed since it was read.
-    pub(in crate::store) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Result<Write> {
+    pub(in crate::store) fn cursor_write(
+        &self,
+        cursor: &Cursor,
+        next: &Checkpoint,
+    ) -> Result<Write> {
         self.encoded_write(cursor, next, false)
     }
 
