@@ -23,6 +23,8 @@
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | decisions of the tuner | [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
+//! | documents that cannot be read, and types that JSON lacks | [`damaged`] |
+//! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
 //!
@@ -37,12 +39,14 @@ mod buckets;
 mod collection;
 mod collector;
 mod credentials;
+mod damaged;
 mod decisions;
 mod deployment;
 mod effects;
 mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
+mod formats;
 mod jwt;
 mod kills;
 mod month;

@@ -13,7 +13,8 @@ use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
-/// Must be raised whenever the stored layout changes.
+/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
+/// each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 3;
 
 /// Everything that a decision depends on.
@@ -126,7 +127,7 @@ impl TuningInput {
     /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
-            Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
+            Some((3, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
             Some((&found, _)) => Err(DecodeError::Format { found }),
             None => Err(DecodeError::Inconsistent("they are empty")),
         }
