@@ -187,9 +187,11 @@ impl From<ChangeError> for Problem {
             | E::ExperimentOver(_)
             | E::ExperimentMoved(_)
             | E::ExperimentRuns { .. }
+            | E::ExperimentUnreadable { .. }
             | E::Pinned(..)
             | E::NotPinned(_)
             | E::SwitchedOff(_)
+            | E::Outdated(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {
                 E::Store(error) => return error.into(),

@@ -1,5 +1,6 @@
 //! Whether the service is ready: what `/readyz` answers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,17 +12,20 @@ use crate::observability::metrics::Metrics;
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
+    /// By job, the documents that cannot be read, and why.
+    damaged: Mutex<BTreeMap<&'static str, BTreeMap<String, String>>>,
     irregular_policies: Mutex<Vec<String>>,
     metrics: Metrics,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Starting,
-    Ready,
-    Failing(String),
-    Stopping,
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// By job, how its last pass ended. Each job answers for itself: the success of one does not hide
+    /// the failure of another.
+    jobs: BTreeMap<&'static str, Result<(), String>>,
+    /// Why Firestore could not be reached before the first pass.
+    unreachable: Option<String>,
+    stopping: bool,
 }
 
 /// The body of `/readyz`.
@@ -32,29 +36,43 @@ pub struct Readiness {
     /// Policies with several active versions, or none. They do not make the service unready: it
     /// serves the highest.
     pub policies: Vec<String>,
+    /// Documents that cannot be read, and why. They do not make the service unready either: the work
+    /// that needs them is left out, and all other work continues.
+    pub damaged: Vec<String>,
 }
 
 impl Health {
-    fn set(&self, next: State) {
-        let mut state = locked(&self.state);
-        if *state != State::Stopping {
-            *state = next;
-        }
-    }
-
     pub fn pass_succeeded(&self, job: &'static str) {
         self.metrics.pass(job, true);
-        self.set(State::Ready);
+        let mut state = locked(&self.state);
+        state.unreachable = None;
+        state.jobs.insert(job, Ok(()));
     }
 
     pub fn pass_failed(&self, job: &'static str, error: &dyn Display) {
         self.metrics.pass(job, false);
-        self.set(State::Failing(error.to_string()));
+        locked(&self.state).jobs.insert(job, Err(error.to_string()));
+    }
+
+    /// Another worker runs the job: its last failure here says nothing about it any more.
+    pub fn pass_skipped(&self, job: &'static str) {
+        let mut state = locked(&self.state);
+        if matches!(state.jobs.get(job), Some(Err(_))) {
+            state.jobs.remove(job);
+        }
     }
 
     /// Firestore could not be reached before the first pass.
     pub fn unreachable(&self, error: &dyn Display) {
-        self.set(State::Failing(error.to_string()));
+        locked(&self.state).unreachable = Some(error.to_string());
+    }
+
+    /// Replaces the documents that a job cannot read.
+    pub fn set_damaged(&self, job: &'static str, documents: &BTreeMap<String, String>) {
+        let mut damaged = locked(&self.damaged);
+        damaged.insert(job, documents.clone());
+        let all: BTreeSet<&String> = damaged.values().flat_map(BTreeMap::keys).collect();
+        self.metrics.set_damaged(all.len());
     }
 
     /// Replaces the policies to repair, each described in a sentence.
@@ -64,26 +82,46 @@ impl Health {
 
     /// The service is shutting down; no later state replaces this one.
     pub fn stopping(&self) {
-        self.set(State::Stopping);
+        locked(&self.state).stopping = true;
     }
 
     pub fn readiness(&self) -> Readiness {
-        let (ready, detail) = match &*locked(&self.state) {
-            State::Starting => (false, "no pass has ended yet".to_owned()),
-            State::Ready => (true, "the last pass succeeded".to_owned()),
-            State::Failing(error) => (false, format!("the last pass failed: {error}")),
-            State::Stopping => (false, "shutting down".to_owned()),
-        };
+        let (ready, detail) = locked(&self.state).readiness();
         let policies = locked(&self.irregular_policies).clone();
         let detail = match policies.len() {
             0 => detail,
             count => format!("{detail}; policies to repair: {count}"),
         };
-        Readiness { ready, detail, policies }
+        let damaged: BTreeMap<String, String> =
+            locked(&self.damaged).values().flatten().map(|(a, b)| (a.clone(), b.clone())).collect();
+        let detail = match damaged.len() {
+            0 => detail,
+            count => format!("{detail}; documents that cannot be read: {count}"),
+        };
+        let damaged = damaged.into_iter().map(|(document, why)| format!("{document}: {why}"));
+        Readiness { ready, detail, policies, damaged: damaged.collect() }
     }
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+}
+
+impl State {
+    fn readiness(&self) -> (bool, String) {
+        if self.stopping {
+            return (false, "shutting down".to_owned());
+        }
+        let failed = self.jobs.iter().filter_map(|(job, ended)| Some((job, ended.as_ref().err()?)));
+        let failed: Vec<_> = failed.map(|(job, error)| format!("{job}: {error}")).collect();
+        if !failed.is_empty() {
+            return (false, format!("the last pass failed: {}", failed.join("; ")));
+        }
+        match &self.unreachable {
+            Some(error) => (false, format!("cannot use Firestore: {error}")),
+            None if self.jobs.is_empty() => (false, "no pass has ended yet".to_owned()),
+            None => (true, "the last pass of each job succeeded".to_owned()),
+        }
     }
 }
 
@@ -102,7 +140,7 @@ mod tests {
         health.pass_succeeded("score");
         assert!(health.readiness().ready);
         health.pass_failed("score", &"refused");
-        assert_eq!(health.readiness().detail, "the last pass failed: refused");
+        assert_eq!(health.readiness().detail, "the last pass failed: score: refused");
         assert!(!health.readiness().ready);
         health.set_irregular_policies(vec!["router-core has no active version".to_owned()]);
         assert_eq!(health.readiness().policies, ["router-core has no active version"]);
@@ -110,5 +148,35 @@ mod tests {
         health.stopping();
         health.pass_succeeded("score");
         assert!(!health.readiness().ready);
+    }
+
+    #[test]
+    fn the_success_of_one_job_does_not_hide_the_failure_of_another() {
+        let health = Health::default();
+        health.pass_failed("tune", &"config/tuning guard.alpha");
+        health.pass_succeeded("score");
+        let readiness = health.readiness();
+        assert!(!readiness.ready && readiness.detail.contains("tune: config/tuning guard.alpha"));
+        health.pass_succeeded("tune");
+        assert!(health.readiness().ready);
+        health.pass_failed("guard", &"refused");
+        health.pass_skipped("guard");
+        assert!(health.readiness().ready, "another worker runs it");
+    }
+
+    #[test]
+    fn documents_that_cannot_be_read_are_named_and_counted_until_they_can() {
+        let health = Health::default();
+        health.pass_succeeded("score");
+        let damaged = BTreeMap::from([("ops_state/series|x".to_owned(), "format 99".to_owned())]);
+        health.set_damaged("score", &damaged);
+        health.set_damaged("reconcile", &damaged);
+        let readiness = health.readiness();
+        assert!(readiness.ready, "the other work continues");
+        assert_eq!(readiness.damaged, ["ops_state/series|x: format 99"]);
+        assert!(health.metrics().text(true).contains("f0_damaged_documents 1"));
+        health.set_damaged("score", &BTreeMap::new());
+        health.set_damaged("reconcile", &BTreeMap::new());
+        assert!(health.metrics().text(true).contains("f0_damaged_documents 0"));
     }
 }

@@ -37,6 +37,7 @@ pub struct Metrics {
     malformed: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
     orphans: Gauge,
+    damaged: Gauge,
     rolled_back: Counter<u64, AtomicU64>,
 }
 
@@ -66,6 +67,9 @@ impl Default for Metrics {
         let orphans = Gauge::default();
         let help = "Rewards without an observation, as of the last reconciliation";
         registry.register("rewards_without_observation", help, orphans.clone());
+        let damaged = Gauge::default();
+        let help = "Stored documents that cannot be read; /readyz names them";
+        registry.register("damaged_documents", help, damaged.clone());
         let rolled_back = Counter::default();
         let help = "Versions that were rolled back because a guardrail was proven to be broken";
         registry.register("versions_taken_back", help, rolled_back.clone());
@@ -79,6 +83,7 @@ impl Default for Metrics {
             malformed,
             late,
             orphans,
+            damaged,
             rolled_back,
         }
     }
@@ -122,6 +127,10 @@ impl Metrics {
 
     pub fn set_orphans(&self, rewards: u64) {
         self.orphans.set(i64::try_from(rewards).unwrap_or(i64::MAX));
+    }
+
+    pub fn set_damaged(&self, documents: usize) {
+        self.damaged.set(i64::try_from(documents).unwrap_or(i64::MAX));
     }
 
     pub fn add_rolled_back(&self, versions: u64) {

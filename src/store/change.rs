@@ -74,6 +74,11 @@ pub enum ChangeError {
         "{policy} already has the experiment {experiment}; stop that one or wait until it ends"
     )]
     ExperimentRuns { policy: String, experiment: String },
+    #[error(
+        "{policy} has the open experiment {experiment}, which cannot be read ({why}); end it with \
+         `experiments stop {experiment}`"
+    )]
+    ExperimentUnreadable { policy: String, experiment: String, why: String },
     #[error("invalid experiment: {0}")]
     Experiment(GuardConfigError),
     #[error(
@@ -89,6 +94,8 @@ pub enum ChangeError {
     Length(#[from] InvalidLength),
     #[error("the Idempotency-Key was used for another request; use a new one")]
     KeyReused,
+    #[error("{0}; nothing was changed")]
+    Outdated(&'static str),
     #[error("{0}")]
     SwitchedOff(FlagsState),
     #[error("{0}")]
@@ -183,7 +190,7 @@ impl Store {
                     }
                     match decide(transaction).await {
                         Ok(Decided { mut writes, entry }) => {
-                            writes.push(self.audit_write_as(&audit_id, &entry));
+                            writes.push(self.audit_write_as(&audit_id, &entry)?);
                             Ok((writes, Ok(Changed { audit_id, entry, replayed: false })))
                         }
                         // The transaction handles the errors of Firestore.

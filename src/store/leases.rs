@@ -47,7 +47,7 @@ impl Store {
     /// The lease of `work`; `None` if it was never taken.
     pub async fn lease(&self, work: &str) -> Result<Option<Lease>> {
         let document = self.db.get(STATE, &lease_id(work)).await?;
-        document.as_ref().map(decode).transpose()
+        Ok(document.as_ref().map(decode))
     }
 
     /// Takes or renews a lease that was read as `current`.
@@ -118,24 +118,26 @@ impl Store {
         let documents = self.db.query_all("ops_state by workerUntil", query).await?;
         let announced = |document: &Document| {
             let worker = value::as_str(&document.fields, "worker")?;
-            let until = value::as_int(&document.fields, "workerUntil")?;
+            let until = value::as_millis(&document.fields, "workerUntil")?;
             Some(WorkerAnnouncement { worker, until, update_time: document.update_time })
         };
         Ok(documents.iter().filter_map(announced).collect())
     }
 }
 
-fn decode(document: &Document) -> Result<Lease> {
+/// A lease that cannot be read has expired: nothing depends on a lease, and refusing it would stop the
+/// work for ever.
+fn decode(document: &Document) -> Lease {
     let fields = &document.fields;
     let holder = value::as_str(fields, "holder");
-    let (until, fence) = (value::as_int(fields, "until"), value::as_int(fields, "fence"));
+    let (until, fence) = (value::as_millis(fields, "until"), value::as_whole(fields, "fence"));
+    let update_time = document.update_time;
     match (holder, until, fence) {
-        (Some(holder), Some(until), Some(fence)) => {
-            Ok(Lease { holder, until, fence, update_time: document.update_time })
-        }
-        _ => {
-            let path = format!("{STATE}/{}", value::document_id(document));
-            Err(StoreError::decode(path, "a lease", "holder, until or fence is missing"))
+        (Some(holder), Some(until), Some(fence)) => Lease { holder, until, fence, update_time },
+        (_, _, fence) => {
+            let lease = value::document_id(document);
+            tracing::warn!(lease, "holder, until or fence cannot be read: the lease has expired");
+            Lease { holder: String::new(), until: 0, fence: fence.unwrap_or(0), update_time }
         }
     }
 }

@@ -23,19 +23,19 @@ pub use change::{ChangeError, Changed, StaleDraft};
 pub use config::SeedReport;
 pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
-pub use lifecycle::{GUARD, TUNER};
+pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft, OverrideParams,
-    PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
+    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft,
+    OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
     Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
 };
 pub use scoring::{
-    Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor, Group,
-    IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Pending, Position, QuarantineFilter,
-    Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, StoredReward,
-    Unordered, VersionTally,
+    Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,
+    ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked, Pending,
+    Position, QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem,
+    StoredLayout, StoredReward, Unordered, Unparked, VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

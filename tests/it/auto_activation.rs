@@ -33,7 +33,7 @@ async fn set_auto_activate(store: &Store, on: bool) {
 }
 
 /// The limits by default.
-fn limits() -> AutoLimits {
+pub fn limits() -> AutoLimits {
     AutoLimits::new(&PolicyTuning::default(), BTreeSet::new())
 }
 

@@ -24,6 +24,8 @@
 //! | what people decide holds, and the reasons that they are given | [`people`] |
 //! | decisions of the tuner | [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
+//! | documents that cannot be read, and types that JSON lacks | [`damaged`] |
+//! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
 //!
@@ -38,12 +40,14 @@ mod buckets;
 mod collection;
 mod collector;
 mod credentials;
+mod damaged;
 mod decisions;
 mod deployment;
 mod effects;
 mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
+mod formats;
 mod jwt;
 mod kills;
 mod month;

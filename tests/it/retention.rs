@@ -207,8 +207,8 @@ async fn observations_of_an_archived_time_are_not_counted_again() {
             put(&store, collection::OBSERVATIONS, &format!("o{n}"), fields(&observation)).await;
         }
     };
-    let key = "router-core@1.0.0".parse().unwrap();
-    let tally = async || store.version_tallies(&[key]).await.unwrap().remove(0).tally;
+    let key: f0_learning_core::policy::PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let tally = async || store.tally(&key).await.unwrap();
     put_all().await;
     score(&store, START + DAY_MS).await;
     let now = START + 40 * DAY_MS;

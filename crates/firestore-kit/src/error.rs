@@ -29,6 +29,9 @@ pub enum Error {
     // observation a second time.
     #[error("cannot read {document} as {expected}: {detail}; correct the document")]
     Decode { document: String, expected: &'static str, detail: String },
+
+    #[error("cannot encode a document: {detail}; nothing was written")]
+    Encode { detail: String },
 }
 
 /// What to do about a code, where that depends on the project and not on the call.
@@ -63,6 +66,16 @@ impl Error {
         Self::Decode { document: document.into(), expected, detail: detail.to_string() }
     }
 
+    /// The same for a field of the document: "cannot read `document` `path` as `expected`".
+    pub fn decode_at(
+        document: &str,
+        error: &crate::value::ReadError,
+        expected: &'static str,
+    ) -> Self {
+        let place = format!("{document} {}", error.path);
+        Self::decode(place.trim_end(), expected, &error.detail)
+    }
+
     /// The status code of the response, if Firestore sent one.
     pub fn code(&self) -> Option<Code> {
         match self {
@@ -93,8 +106,8 @@ impl Error {
     /// Whether the cause is one document or a few, so that the same work on other documents may
     /// succeed: one does not decode, is too large to be written, or was contended for too long.
     pub fn concerns_one_document(&self) -> bool {
-        let decode = matches!(self, Self::Decode { .. });
-        decode || self.is_conflict() || self.code() == Some(Code::InvalidArgument)
+        let coding = matches!(self, Self::Decode { .. } | Self::Encode { .. });
+        coding || self.is_conflict() || self.code() == Some(Code::InvalidArgument)
     }
 
     /// Whether the same call may succeed when it is repeated (see [`is_transient`]).

@@ -115,7 +115,11 @@ struct Rules {
 
 impl Rules {
     /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-    fn parse(&self, number: u64, text: &str) -> Result<Option<(Map<String, Json>, Malformed)>, LineError> {
+    fn parse(
+        &self,
+        number: u64,
+        text: &str,
+    ) -> Result<Option<(Map<String, Json>, Malformed)>, LineError> {
         if text.trim().is_empty() {
             return Ok(None);
         }

@@ -16,7 +16,13 @@ pub async fn run(
     json: bool,
 ) -> Result<()> {
     let all = store.policies(id).await?;
-    let irregular = irregular(&all);
+    let unreadable = store.unreadable_versions(id).await?;
+    let broken: Vec<_> = unreadable.iter().map(|version| version.policy.as_str()).collect();
+    let mut irregular = irregular(&all);
+    irregular.retain(|it| !broken.contains(&it.policy.as_str()));
+    for version in &unreadable {
+        eprintln!("warning: {version}");
+    }
     let shown: Vec<Policy> = all
         .into_iter()
         .filter(|policy| status.is_none_or(|status| policy.status == status))

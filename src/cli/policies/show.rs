@@ -38,8 +38,12 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     if !(1..=MAX_EFFECT_DAYS).contains(&days) {
         bail!("invalid --days: expected 1 to {MAX_EFFECT_DAYS}, got {days}");
     }
+    let unreadable = store.unreadable_versions(Some(id)).await?;
+    for version in &unreadable {
+        eprintln!("warning: {version}");
+    }
     let standing = store.standing_policies(id).await?;
-    if standing.is_empty() && store.recent_versions(id).await?.is_empty() {
+    if unreadable.is_empty() && standing.is_empty() && store.recent_versions(id).await?.is_empty() {
         bail!("unknown policy {id}: `policies list` shows all policies");
     }
     let effect = store.effectiveness(id, days, Clock::system().now()).await?;
@@ -57,6 +61,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     print_effect(&effect, days);
     match active.len() {
         1 => {}
+        _ if !unreadable.is_empty() => {}
         _ => {
             let mut known = standing.clone();
             // A policy without an active version and without drafts may still have old versions.

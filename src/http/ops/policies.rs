@@ -85,8 +85,10 @@ pub async fn show(
         return Err(Problem::bad_request(detail));
     }
     check_id(&id)?;
+    let unreadable = store.unreadable_versions(Some(&id)).await?;
     let policies = store.standing_policies(&id).await?;
-    if policies.is_empty() && store.recent_versions(&id).await?.is_empty() {
+    if unreadable.is_empty() && policies.is_empty() && store.recent_versions(&id).await?.is_empty()
+    {
         return Err(unknown(&id));
     }
     let effectiveness = store.effectiveness(&id, days, api.clock.now()).await?;
@@ -101,6 +103,7 @@ pub async fn show(
         active: active.into_iter().next_back().map(Into::into),
         also_active,
         drafts: drafts.into_iter().map(Into::into).collect(),
+        unreadable: unreadable.iter().map(ToString::to_string).collect(),
         effectiveness: effectiveness.into(),
         id,
     }))

@@ -14,6 +14,9 @@ pub struct Readiness {
     /// Policies with several active versions, or none. They do not make the service unready:
     /// components use the highest active version.
     policies: Vec<String>,
+    /// Documents that cannot be read, and why. They do not make the service unready: the work that
+    /// needs them is left out.
+    damaged: Vec<String>,
 }
 
-same_fields!(health::Readiness => Readiness { ready, detail, policies });
+same_fields!(health::Readiness => Readiness { ready, detail, policies, damaged });

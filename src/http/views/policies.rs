@@ -239,6 +239,9 @@ pub struct PolicyView {
     pub pin_reason: Option<String>,
     /// Versions that await a decision.
     pub drafts: Vec<Policy>,
+    /// Versions that cannot be read, and why. One that is active is still used by components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
     pub effectiveness: Effectiveness,
 }
 

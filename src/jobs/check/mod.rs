@@ -19,12 +19,17 @@ pub struct Irregularity {
     pub policy: String,
     /// The versions with status `active`; the highest is served.
     pub active: Vec<Version>,
+    /// The active versions that cannot be read, and why. They are among those above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// How many active versions each policy has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
     pub active: BTreeMap<String, Vec<Version>>,
+    /// By policy, the active versions that cannot be read, and why.
+    pub unreadable: BTreeMap<String, Vec<String>>,
     /// What the job has logged before and logs only once.
     known: Vec<Irregularity>,
 }
@@ -59,17 +64,29 @@ impl CheckReport {
     pub async fn take(store: &Store) -> Result<Self> {
         let ids = store.policy_ids().await?;
         let mut active: BTreeMap<_, Vec<_>> = ids.into_iter().map(|id| (id, Vec::new())).collect();
-        for policy in store.active_policies().await? {
+        let found = store.active_versions().await?;
+        for policy in found.readable {
             active.entry(policy.id).or_default().push(policy.version);
         }
-        Ok(Self { active, known: Vec::new() })
+        let mut unreadable: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for version in found.unreadable {
+            unreadable.entry(version.policy.clone()).or_default().push(version.to_string());
+            active.entry(version.policy).or_default().extend(version.version);
+        }
+        Ok(Self { active, unreadable, known: Vec::new() })
     }
 
     pub fn irregular(&self) -> Vec<Irregularity> {
-        let irregular = self.active.iter().filter(|(_, active)| active.len() != 1);
-        irregular
-            .map(|(policy, active)| Irregularity { policy: policy.clone(), active: active.clone() })
-            .collect()
+        let irregular = |(policy, active): (&String, &Vec<Version>)| {
+            let unreadable = self.unreadable.get(policy).cloned().unwrap_or_default();
+            let (policy, active) = (policy.clone(), active.clone());
+            (active.len() != 1 || !unreadable.is_empty()).then_some(Irregularity {
+                policy,
+                active,
+                unreadable,
+            })
+        };
+        self.active.iter().filter_map(irregular).collect()
     }
 }
 
@@ -96,6 +113,13 @@ impl fmt::Display for CheckReport {
 impl fmt::Display for Irregularity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = &self.policy;
+        if !self.unreadable.is_empty() {
+            let unreadable = self.unreadable.join("; ");
+            return write!(
+                f,
+                "{unreadable}; correct the document, or replace it with `policies rollback {policy}`"
+            );
+        }
         match self.active.iter().max() {
             None => write!(
                 f,
@@ -123,7 +147,7 @@ mod tests {
     fn an_irregular_policy_is_logged_once() {
         let versions = vec![Version::new(1, 0, 1), Version::new(1, 0, 2)];
         let active = BTreeMap::from([("router-core".to_owned(), versions)]);
-        let first = CheckReport { active, known: Vec::new() };
+        let first = CheckReport { active, ..CheckReport::default() };
         let [line] = first.log_lines().try_into().unwrap();
         assert_eq!(line.level, Level::ERROR);
         assert!(line.text.contains("1.0.2 is served"), "{line:?}");

@@ -45,10 +45,15 @@ impl GuardJob {
     /// # Errors
     /// What Firestore refused. Steps that were made before stay; the next pass makes the rest.
     pub async fn pass(&mut self, now: i64) -> Result<GuardReport> {
-        let open = self.store.open_experiments().await?;
+        let (open, unreadable) = self.store.all_open_experiments().await?;
+        let unreadable = unreadable.into_iter().map(|error| error.to_string());
+        let mut unreadable: Vec<String> = unreadable.collect();
         if open.is_empty() {
-            return Ok(GuardReport::default());
+            return Ok(GuardReport { outcomes: Vec::new(), unreadable });
         }
+        let active = self.store.active_versions().await?.unreadable.into_iter();
+        let concerned = active.filter(|it| open.iter().any(|open| open.policy == it.policy));
+        unreadable.extend(concerned.map(|version| version.to_string()));
         let flags = self.store.flags().await?;
         let store = self.store.clone();
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
@@ -65,7 +70,7 @@ impl GuardJob {
             };
             outcomes.push(GuardOutcome { experiment, action });
         }
-        Ok(GuardReport { outcomes })
+        Ok(GuardReport { outcomes, unreadable })
     }
 
     async fn step(

@@ -13,6 +13,8 @@ use f0_learning_core::experiment::{Breach, Kind, Status};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GuardReport {
     pub outcomes: Vec<GuardOutcome>,
+    /// The open experiments, and the active versions in one, that cannot be read, and why.
+    pub unreadable: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +49,15 @@ impl GuardReport {
 
 impl JobReport for GuardReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        self.outcomes.iter().map(|outcome| LogLine::new(outcome.action.level(), outcome)).collect()
+        let line = |outcome: &GuardOutcome| LogLine::new(outcome.action.level(), outcome);
+        let unreadable = self.unreadable.iter().map(|why| LogLine::new(Level::ERROR, why));
+        self.outcomes.iter().map(line).chain(unreadable).collect()
     }
 
     fn observe(&self, health: &Health) {
         health.metrics().add_rolled_back(self.rolled_back() as u64);
+        let damaged = self.unreadable.iter().map(|why| (why.clone(), "skipped".to_owned()));
+        health.set_damaged("guard", &damaged.collect());
     }
 }
 
@@ -67,8 +73,14 @@ impl GuardAction {
 
 impl fmt::Display for GuardReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for why in &self.unreadable {
+            writeln!(f, "skipped: {why}")?;
+        }
         if self.outcomes.is_empty() {
-            return f.write_str("no A/B test or watch is running");
+            return f.write_str(match self.unreadable.is_empty() {
+                true => "no A/B test or watch is running",
+                false => "no other A/B test or watch is running",
+            });
         }
         for (index, outcome) in self.outcomes.iter().enumerate() {
             let line = if index == 0 { "" } else { "\n" };

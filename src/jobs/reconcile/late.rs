@@ -69,7 +69,7 @@ impl ReconcileJob {
         let items = write::all(&self.store, items, Announced::Batch, version, known.now).await?;
         let mut rest = items.as_slice();
         loop {
-            let taken = self.count(known, rest, &batch).await?;
+            let taken = self.count(known, rest, &batch, report).await?;
             let (done, left) = rest.split_at(taken);
             rest = left;
             let rejected = report.rejected.count(done);
@@ -124,6 +124,7 @@ impl ReconcileJob {
         known: &mut Known,
         items: &[Scored<'_>],
         batch: &LateBatch,
+        report: &mut ReconcileReport,
     ) -> Result<usize> {
         let mut attempt = 1;
         loop {
@@ -135,6 +136,7 @@ impl ReconcileJob {
                 config: batch.config.clone(),
             });
             let next = known.state.announcing(pending.clone());
+            report.damaged.extend(self.ledger.damaged().map(|it| (it.document, it.why)));
             let changes = self.ledger.take_changes();
             let commit = self.store.commit_reconcile(&known.state, next, changes, known.now);
             let reread = self.store.reconcile_state();

@@ -105,6 +105,9 @@ impl ReconcileJob {
             }
             self.store.pause(conflicts).await;
         }
+        let unparked = self.store.unpark(now).await?;
+        report.damaged.extend(unparked.damaged.into_iter().map(|it| (it.document, it.why)));
+        report.merged = unparked.merged;
         Ok(report)
     }
 

@@ -1,10 +1,12 @@
 //! What a reconcile pass found and repaired.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tracing::Level;
 
 use crate::jobs::rejected::{MalformedFields, Rejected};
+use crate::jobs::score::damaged_lines;
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 
@@ -24,6 +26,10 @@ pub struct ReconcileReport {
     pub orphans: u64,
     /// Ranges that were counted.
     pub ranges: u64,
+    /// Why documents of statistics cannot be read, by document. What they should count is parked.
+    pub damaged: BTreeMap<String, String>,
+    /// The documents that could be read again, and have got their parked counts.
+    pub merged: Vec<String>,
     /// Whether the pass was stopped before its work was done.
     pub interrupted: bool,
 }
@@ -36,12 +42,16 @@ impl ReconcileReport {
 
 impl JobReport for ReconcileReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        vec![LogLine::new(if self.is_quiet() { Level::DEBUG } else { Level::INFO }, self)]
+        let quiet = self.is_quiet() && self.merged.is_empty();
+        let mut lines = vec![LogLine::new(if quiet { Level::DEBUG } else { Level::INFO }, self)];
+        lines.extend(damaged_lines(&self.damaged));
+        lines
     }
 
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
         health.metrics().add_malformed(&self.malformed.by_component);
+        health.set_damaged("reconcile", &self.damaged);
         health.metrics().add_late(self.scored);
         health.metrics().set_orphans(self.orphans);
     }
@@ -59,6 +69,9 @@ impl fmt::Display for ReconcileReport {
             self.ranges
         )?;
         write!(f, "{}", self.malformed)?;
+        for document in &self.merged {
+            write!(f, "; the parked counts were added to {document}")?;
+        }
         if self.interrupted {
             f.write_str("; interrupted, the next pass continues")
         } else {

@@ -44,7 +44,10 @@ impl<J: Job> Slot<J> {
     pub async fn tick(&mut self, environment: &Environment) {
         let (name, health) = (J::NAME.as_str(), &environment.health);
         match self.pass(environment).await {
-            Ok(None) => tracing::debug!(job = name, "skipped: another worker holds the lease"),
+            Ok(None) => {
+                health.pass_skipped(name);
+                tracing::debug!(job = name, "skipped: another worker holds the lease");
+            }
             Ok(Some(report)) => {
                 health.pass_succeeded(name);
                 report.observe(health);

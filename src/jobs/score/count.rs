@@ -25,7 +25,7 @@ impl ScoreJob {
         let mut rest = step.items;
         loop {
             let taken;
-            (cursor, taken) = self.count_some(cursor, rest, &step).await?;
+            (cursor, taken) = self.count_some(cursor, rest, &step, report).await?;
             let (done, left) = rest.split_at(taken);
             rest = left;
             let rejected = report.rejected.count(done);
@@ -50,6 +50,7 @@ impl ScoreJob {
         cursor: Cursor,
         items: &[Scored<'_>],
         step: &Step<'_>,
+        report: &mut ScoreReport,
     ) -> Result<(Cursor, usize)> {
         let (pending, now) = (step.pending, step.pass.now);
         let mut attempt = 1;
@@ -63,6 +64,7 @@ impl ScoreJob {
                 let position = items[..taken].last().map(|last| position(&self.store, last));
                 Checkpoint { position, pending: Some(pending.clone()) }
             };
+            report.damaged.extend(self.ledger.damaged().map(|it| (it.document, it.why)));
             let changes = self.ledger.take_changes();
             let commit = self.store.checkpoint(&cursor, next.clone(), changes, now);
             let reread = self.store.cursor(cursor.shard);

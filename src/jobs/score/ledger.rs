@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::scored::Scored;
-use crate::store::{Changes, ComponentSeries, Invalid, Result, Store, VersionTally};
+use crate::store::{Changes, ComponentSeries, Invalid, Parked, Result, Store, VersionTally};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::Reward;
@@ -59,6 +59,19 @@ impl Ledger {
 
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Forgets which names in `policyVersion` are not versions: they may have been created since. A
+    /// document that could not be read may have been corrected.
+    pub fn begin_pass(&mut self) {
+        self.versions.retain(|_, found| found.as_ref().is_some_and(|it| it.parked.is_none()));
+        self.known.retain(|_, series| series.parked.is_none());
+    }
+
+    /// The documents that cannot be read among those that were counted into.
+    pub fn damaged(&self) -> impl Iterator<Item = Parked> {
+        let series = self.known.values().filter_map(ComponentSeries::damage);
+        series.chain(self.versions.values().flatten().filter_map(VersionTally::damage))
     }
 
     /// Reads the series and tallies that the items need, and returns how many items from the front
@@ -146,7 +159,7 @@ impl Ledger {
         for (name, _) in unknown {
             self.versions.insert(name.to_owned(), None);
         }
-        for found in store.version_tallies(&keys).await? {
+        for found in store.tallies_to_count(&keys).await? {
             self.versions.insert(found.key.to_string(), Some(found));
         }
         Ok(())
@@ -193,7 +206,7 @@ impl Ledger {
             upto += 1;
         }
         let unknown: Vec<_> = unknown.into_iter().collect();
-        for component in store.series(&unknown).await? {
+        for component in store.series_to_count(&unknown).await? {
             self.known.insert(component.component.clone(), component);
         }
         Ok(upto)

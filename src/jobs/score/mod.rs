@@ -30,6 +30,7 @@ use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
 pub use report::ScoreReport;
+pub(super) use report::damaged_lines;
 use scored::Scored;
 
 /// How the job works; the defaults suit production.
@@ -70,6 +71,8 @@ pub struct ScoreJob {
     requested_layout: Cached<Layout>,
     active_layout: Cached<StoredLayout>,
     ledger: Ledger,
+    /// Whether counts were parked when a pass last looked: until none are, each pass names them.
+    counts_are_parked: bool,
 }
 
 /// What one pass hands down.
@@ -113,6 +116,7 @@ impl ScoreJob {
             requested_layout: Cached::new(POLICIES_TTL),
             active_layout: Cached::new(POLICIES_TTL),
             ledger: Ledger::default(),
+            counts_are_parked: false,
         }
     }
 
@@ -143,6 +147,7 @@ impl ScoreJob {
         progress: Progress<'_>,
     ) -> Result<ScoreReport> {
         let pass = Pass { now, only_announced: false, stop, progress };
+        self.ledger.begin_pass();
         let mut report = ScoreReport::default();
         let mut failed = None;
         let shards = self.layout(pass, &mut report).await?.shards();
@@ -167,6 +172,11 @@ impl ScoreJob {
         }
         if !stop.is_cancelled() {
             self.refresh(now, &mut report).await?;
+        }
+        if self.counts_are_parked || !report.damaged.is_empty() {
+            let parked = self.store.parked().await?;
+            self.counts_are_parked = !parked.is_empty();
+            report.damaged.extend(parked.into_iter().map(|it| (it.document, it.why)));
         }
         Ok(report)
     }
@@ -340,19 +350,34 @@ impl ScoreJob {
 
     /// Renews the windows that observations have left because time has passed.
     async fn refresh(&mut self, now: i64, report: &mut ScoreReport) -> Result<()> {
+        let mut last = None;
         loop {
-            let mut expired = self.store.expired_series(now, REFRESHED_AT_ONCE).await?;
-            if expired.is_empty() {
+            let page = self.store.expired_series(now, REFRESHED_AT_ONCE, last.as_ref()).await?;
+            // One that cannot be read keeps its windows until it can, and the others are renewed.
+            let damaged = page.damaged.iter().map(|(document, error)| {
+                let why = match error {
+                    StoreError::Decode { detail, .. } => detail.clone(),
+                    other => other.to_string(),
+                };
+                (document.clone(), why)
+            });
+            report.damaged.extend(damaged);
+            let mut page = page;
+            let mut expired = std::mem::take(&mut page.series);
+            if !expired.is_empty() {
+                let series = expired.iter_mut().collect();
+                match self.store.renew(Changes { series, versions: Vec::new() }, now).await {
+                    Ok(()) => report.refreshed += expired.len() as u64,
+                    // Another worker has renewed some of them; the next pass renews the rest.
+                    Err(error) if error.needs_reread() => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+                self.ledger.replace(expired);
+            }
+            if page.is_last() {
                 return Ok(());
             }
-            let changes = Changes { series: expired.iter_mut().collect(), versions: Vec::new() };
-            match self.store.renew(changes, now).await {
-                Ok(()) => report.refreshed += expired.len() as u64,
-                // Another worker has renewed some of them; the next pass renews the rest.
-                Err(error) if error.needs_reread() => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            self.ledger.replace(expired);
+            last = Some(page);
         }
     }
 }

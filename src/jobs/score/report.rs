@@ -1,5 +1,6 @@
 //! What a scoring pass did.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tracing::Level;
@@ -24,6 +25,8 @@ pub struct ScoreReport {
     pub checkpoints: u64,
     /// Components whose windows were renewed because time had passed.
     pub refreshed: u64,
+    /// Why documents of statistics cannot be read, by document. What they should count is parked.
+    pub damaged: BTreeMap<String, String>,
     /// Shards that were left to other workers.
     pub left_to_others: u64,
     /// Whether the pass was stopped before its work was done.
@@ -33,13 +36,25 @@ pub struct ScoreReport {
 impl JobReport for ScoreReport {
     fn log_lines(&self) -> Vec<LogLine> {
         let is_quiet = self.scored + self.quarantined == 0;
-        vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)]
+        let mut lines = vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)];
+        lines.extend(damaged_lines(&self.damaged));
+        lines
     }
 
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
         health.metrics().add_malformed(&self.malformed.by_component);
+        health.set_damaged("score", &self.damaged);
     }
+}
+
+/// A line in the log for each document that cannot be read.
+pub(in crate::jobs) fn damaged_lines(damaged: &BTreeMap<String, String>) -> Vec<LogLine> {
+    let line = |(document, why): (&String, &String)| {
+        let text = format!("{document} cannot be read: {why}");
+        LogLine::new(Level::ERROR, &text)
+    };
+    damaged.iter().map(line).collect()
 }
 
 impl fmt::Display for ScoreReport {
@@ -56,6 +71,9 @@ impl fmt::Display for ScoreReport {
                 "; {} of them are older than 7 days by their ts, and so in no window of `stats`",
                 self.too_old
             )?;
+        }
+        for (document, why) in &self.damaged {
+            write!(f, "\n{document} cannot be read ({why}); what it should count is parked\n")?;
         }
         if self.left_to_others > 0 {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;

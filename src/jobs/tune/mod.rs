@@ -10,12 +10,13 @@ mod load;
 pub mod replay;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Job, JobName, PassContext};
 use crate::store::{
-    Cached, DOCUMENT_BYTES, POLICIES_TTL, REWARD_CONFIG_TTL, Result, STATS_TTL, Store, StoreError,
+    ActiveVersions, Cached, DOCUMENT_BYTES, POLICIES_TTL, REWARD_CONFIG_TTL, Result, STATS_TTL,
+    Store, StoreError,
 };
 use apply::Plan;
 use f0_learning_core::document::{FlagsState, Policy};
@@ -45,7 +46,7 @@ pub struct TuneJob {
     options: TuneOptions,
     reward_config: Cached<RewardConfig>,
     tuning_config: Cached<TuningConfig>,
-    policies: Cached<Vec<Policy>>,
+    policies: Cached<ActiveVersions>,
     /// The timelines of the arms of each policy version.
     timelines: BTreeMap<String, KeptTimelines>,
 }
@@ -91,10 +92,27 @@ impl TuneJob {
         }
         let configs = self.configs(now).await?;
         let store = self.store.clone();
-        let active = self.policies.get(now, store.active_policies()).await?;
+        let active = self.policies.get(now, store.active_versions()).await?;
+        if active.readable.is_empty() || !active.unreadable.is_empty() {
+            // What is missing or cannot be read now may be there in the next pass.
+            self.policies.forget();
+        }
+        if !configs.tuning.refused.is_empty() {
+            self.tuning_config.forget();
+        }
         let mut outcomes = Vec::new();
-        for policy in served(&active) {
-            let outcome = self.tune(policy, &configs, &flags, now).await?;
+        for version in &active.unreadable {
+            outcomes.push((version.policy.clone(), unusable(version)));
+        }
+        let refused = configs.tuning.refused.iter();
+        outcomes.extend(refused.map(|(id, why)| (id.clone(), unusable(why))));
+        // A policy with an active version that cannot be read is not tuned from another one.
+        let skipped: BTreeSet<String> = outcomes.iter().map(|(id, _)| id.clone()).collect();
+        for policy in served(&active.readable).filter(|policy| !skipped.contains(&policy.id)) {
+            let outcome = match self.tune(policy, &configs, &flags, now).await {
+                Err(error) if error.concerns_one_document() => unusable(&error),
+                outcome => outcome?,
+            };
             if matches!(outcome, TuneOutcome::Conflict(_)) {
                 // The policies that are kept are out of date.
                 self.policies.forget();

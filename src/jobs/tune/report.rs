@@ -6,6 +6,7 @@ use semver::Version;
 use tracing::Level;
 
 use crate::jobs::{JobReport, LogLine};
+use crate::observability::health::Health;
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::Reason;
@@ -69,6 +70,15 @@ impl JobReport for TuneReport {
                 })
                 .collect(),
         }
+    }
+
+    fn observe(&self, health: &Health) {
+        let Self::Decided(outcomes) = self else { return };
+        let unusable = outcomes.iter().filter_map(|(policy, outcome)| match outcome {
+            TuneOutcome::Unusable(why) => Some((format!("policy {policy}"), why.clone())),
+            _ => None,
+        });
+        health.set_damaged("tune", &unusable.collect());
     }
 }
 

@@ -9,12 +9,13 @@ use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::Action;
-use f0_learning_core::document::{FlagChanges, FlagsState};
+use f0_learning_core::document::{FlagChanges, Flags, FlagsState};
 use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};
-use f0_learning_core::tuning::TuningConfig;
-use firestore_kit::value::{self, Fields};
+use f0_learning_core::tuning::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig};
+use firestore_kit::value::{self, Fields, ReadError};
 use firestore_kit::{Transaction, write};
 
 pub use seed::SeedReport;
@@ -31,8 +32,8 @@ impl Store {
         let Some(document) = self.db.get(CONFIG, SCORING).await? else {
             return Ok(Layout::default());
         };
-        let layout: Layout = value::from_fields(&document.fields)
-            .map_err(|error| StoreError::decode(path, "a layout of shards", error))?;
+        let layout: Layout = value::from_known_fields(&document.fields)
+            .map_err(|error| StoreError::decode_at(path, &error, "a layout of shards"))?;
         if layout.shards > MAX_SHARDS {
             let detail = format!("shards is {}, must be at most {MAX_SHARDS}", layout.shards);
             return Err(StoreError::decode(path, "a layout of shards", detail));
@@ -60,7 +61,7 @@ impl Store {
             let flags = changes.over(&before);
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
-            merge(&mut fields, value::to_fields(&flags));
+            merge(&mut fields, value::to_fields(&flags)?);
             let mut entry = intent.entry(Action::Flags, FLAGS);
             entry.from = Some(before.to_string());
             entry.to = Some(FlagsState::Set(flags).to_string());
@@ -81,13 +82,13 @@ impl Store {
         Ok(config)
     }
 
-    /// The bounds of tuning; the defaults if there is no document.
+    /// The bounds of tuning; the defaults if there is no document. A policy whose entry is invalid is
+    /// among the refused ones.
     pub async fn tuning_config(&self) -> Result<TuningConfig> {
-        let config: TuningConfig = self.config_document(TUNING, "a tuning configuration").await?;
-        config.validate().map_err(|error| {
-            StoreError::decode("config/tuning", "a tuning configuration", error)
-        })?;
-        Ok(config)
+        match self.db.get(CONFIG, TUNING).await? {
+            None => Ok(TuningConfig::default()),
+            Some(document) => read_tuning(&document.fields),
+        }
     }
 
     /// Replaces all of `config/tuning`: for setting up a project, not for changing a running one.
@@ -99,7 +100,7 @@ impl Store {
         config
             .validate()
             .map_err(|error| StoreError::decode(path, "a tuning configuration", error))?;
-        let write = write::set(self.db.name(CONFIG, TUNING), value::to_fields(config));
+        let write = write::set(self.db.name(CONFIG, TUNING), value::to_fields(config)?);
         self.db.commit(path, vec![write]).await?;
         Ok(())
     }
@@ -110,15 +111,73 @@ impl Store {
         expected: &'static str,
     ) -> Result<T> {
         let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
-        value::from_fields(&document.fields)
-            .map_err(|error| StoreError::decode(format!("config/{id}"), expected, error))
+        value::from_known_fields(&document.fields)
+            .map_err(|error| StoreError::decode_at(&format!("config/{id}"), &error, expected))
     }
+}
+
+const TUNING_CONFIG: &str = "a tuning configuration";
+
+/// Reads `config/tuning`, each policy's entry by itself.
+fn read_tuning(fields: &Fields) -> Result<TuningConfig> {
+    let mut rest = fields.clone();
+    let policies = rest.remove("policies");
+    let mut config: TuningConfig = value::from_known_fields(&rest)
+        .map_err(|error| StoreError::decode_at("config/tuning", &error, TUNING_CONFIG))?;
+    config.guard.validate().map_err(|error| {
+        StoreError::decode("config/tuning", TUNING_CONFIG, format!("guard.{error}"))
+    })?;
+    let Some(policies) = policies else { return Ok(config) };
+    let Some(ValueType::MapValue(policies)) = policies.value_type else {
+        let detail = "expected a map from policy id to settings";
+        return Err(StoreError::decode("config/tuning policies", TUNING_CONFIG, detail));
+    };
+    config.policies.clear();
+    for (id, entry) in policies.fields {
+        match read_policy_tuning(&id, entry) {
+            Ok(policy) => {
+                config.policies.insert(id, policy);
+            }
+            Err(error) => {
+                let error = error.within(&id).within("policies");
+                let error = StoreError::decode_at("config/tuning", &error, TUNING_CONFIG);
+                config.refused.insert(id, error.to_string());
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn read_policy_tuning(id: &str, entry: Value) -> Result<PolicyTuning, ReadError> {
+    let error = |path: &str, detail: String| ReadError { path: path.to_owned(), detail };
+    PolicyKey::check_id(id)
+        .map_err(|invalid| error("", format!("invalid policy id: {invalid}")))?;
+    let Some(ValueType::MapValue(entry)) = entry.value_type else {
+        return Err(error("", "expected a map of settings".to_owned()));
+    };
+    let policy: PolicyTuning = value::from_known_fields(&entry.fields)?;
+    // Without it, the arms of two policies could count the same observations.
+    if !entry.fields.contains_key("component") {
+        let detail =
+            format!("it is missing; set the component of an arm, as router:{ARM_PLACEHOLDER}");
+        return Err(error("component", detail));
+    }
+    policy.validate().map_err(|invalid| {
+        let text = invalid.to_string();
+        let (field, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        error(field, rest.to_owned())
+    })?;
+    Ok(policy)
 }
 
 pub(in crate::store) fn flags_of(document: Option<&Document>) -> FlagsState {
     let Some(document) = document else { return FlagsState::Missing };
-    value::from_fields(&document.fields)
-        .map_or_else(|error| FlagsState::Malformed(error.to_string()), FlagsState::Set)
+    let malformed = |error: ReadError| {
+        // Other programs may keep flags here; an unknown name matters only where one is missing.
+        let unknown = value::from_known_fields::<Flags>(&document.fields).err();
+        FlagsState::Malformed(unknown.unwrap_or(error).to_string())
+    };
+    value::from_fields(&document.fields).map_or_else(malformed, FlagsState::Set)
 }
 
 /// Merges `changes` into `fields`, map by map, so that unknown fields next to them are kept.
@@ -160,6 +219,54 @@ mod tests {
             "learning": { "enabled": true, "autoActivatePolicies": false, "other": 1 }, "more": 2,
         }));
         assert!(flags_of(Some(&set)).tuning_enabled());
+    }
+
+    fn read(json: Json) -> Result<TuningConfig> {
+        read_tuning(&document(json).fields)
+    }
+
+    #[test]
+    fn an_invalid_entry_of_config_tuning_refuses_only_its_policy() {
+        let config = read(serde_json::json!({ "version": "2", "policies": {
+            "good": { "component": "router:{arm}", "minSamples": 50.0 },
+            "typo": { "component": "a:{arm}", "stepBond": 0.2 },
+            "type": { "component": "b:{arm}", "stepBound": "wide" },
+            "range": { "component": "c:{arm}", "stepBound": 7 },
+            "bare": {}, "flat": 3,
+        }}))
+        .unwrap();
+        assert_eq!(config.policies.keys().collect::<Vec<_>>(), ["good"]);
+        assert_eq!(config.policies["good"].min_samples, 50);
+        let refused = |id: &str, expected: &str| {
+            let found = &config.refused[id];
+            assert!(found.contains(expected), "{id}: {found}");
+        };
+        refused("typo", "config/tuning policies.typo.stepBond");
+        refused("typo", "did you mean `stepBound`?");
+        refused("type", "config/tuning policies.type.stepBound");
+        refused("range", "config/tuning policies.range.stepBound");
+        refused("bare", "config/tuning policies.bare.component");
+        refused("flat", "config/tuning policies.flat");
+    }
+
+    #[test]
+    fn an_error_outside_the_policies_names_its_path() {
+        let error = |json| read(json).unwrap_err().to_string();
+        let typo = error(serde_json::json!({ "guard": { "guardrails": { "rewards": 0.1 } } }));
+        assert!(typo.contains("config/tuning guard.guardrails.rewards"), "{typo}");
+        let range = error(serde_json::json!({ "guard": { "alpha": 7 } }));
+        assert!(range.contains("guard.alpha is 7"), "{range}");
+        assert!(error(serde_json::json!({ "policy": {} })).contains("did you mean `policies`?"));
+        assert_eq!(read(serde_json::json!({})).unwrap(), TuningConfig::default());
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_named() {
+        let typo = document(serde_json::json!({
+            "learning": { "enabld": true, "autoActivatePolicies": false },
+        }));
+        let FlagsState::Malformed(why) = flags_of(Some(&typo)) else { panic!("malformed") };
+        assert!(why.contains("learning.enabld") && why.contains("`enabled`"), "{why}");
     }
 
     #[test]

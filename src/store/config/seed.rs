@@ -1,11 +1,16 @@
 //! The initial documents of a new project. Existing documents are never overwritten.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Map, Value as Json};
 
+use crate::store::change::{ChangeError, Decided};
 use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG, collection::POLICIES};
 use f0_learning_core::audit::{Action, AuditEntry};
+use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 use firestore_kit::Repeat;
@@ -35,39 +40,82 @@ impl Store {
             let path = format!("{collection}/{id}");
             let mut seed: Map<String, Json> = serde_json::from_str(text)
                 .map_err(|error| StoreError::decode(path.as_str(), "a seed document", error))?;
-            let entry = match collection {
-                POLICIES => {
-                    seed.insert("createdAt".to_owned(), Json::from(now));
-                    Some(seed_entry(id, now).map_err(|error| {
-                        StoreError::decode(path.as_str(), "a seed document", error)
-                    })?)
+            if collection == POLICIES {
+                seed.insert("createdAt".to_owned(), Json::from(now));
+                let entry = seed_entry(id, now)
+                    .map_err(|error| StoreError::decode(path.as_str(), "a seed document", error))?;
+                let fields = value::fields_from_json(&seed);
+                match self.seed_policy(id, &fields, &entry, now).await? {
+                    None => report.created.push(path),
+                    Some(existing) => report.existing.push(existing),
                 }
-                _ => None,
-            };
+                continue;
+            }
             let fields = value::fields_from_json(&seed);
-            let created = self.create_with_entry(collection, id, &fields, entry.as_ref()).await?;
+            let created = self.create_once(collection, id, &fields).await?;
             if created { &mut report.created } else { &mut report.existing }.push(path);
         }
         Ok(report)
     }
 
-    /// Creates a document with its audit entry, if it has one; `false` if the document exists.
-    async fn create_with_entry(
+    /// Creates the first version of a policy with its audit entry. Returns what exists instead: the
+    /// document, or another active version, even one that cannot be read.
+    async fn seed_policy(
+        &self,
+        name: &str,
+        fields: &value::Fields,
+        entry: &AuditEntry,
+        now: i64,
+    ) -> Result<Option<String>> {
+        let existing = Mutex::new(None);
+        let (target, found) = (format!("{POLICIES}/{name}"), &existing);
+        let intent = Intent::new(&entry.actor, now);
+        let outcome = self
+            .change(&target, &intent, |transaction| async move {
+                let mut documents: Vec<_> =
+                    self.db.get_in(POLICIES, name, &transaction).await?.into_iter().collect();
+                let active = PolicyStatus::Active;
+                documents
+                    .extend(self.documents_with_status(&entry.id, active, &transaction).await?);
+                if let Some(document) = documents.first() {
+                    let path = self.db.short_name(&document.name).to_owned();
+                    *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(path);
+                    return Err(ChangeError::Outdated("a version exists"));
+                }
+                let write = write::create(self.db.name(POLICIES, name), fields.clone());
+                Ok(Decided { writes: vec![write], entry: entry.clone() })
+            })
+            .await;
+        match outcome {
+            Ok(_) => Ok(None),
+            Err(ChangeError::Outdated(_)) => {
+                let existing = existing.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Ok(Some(existing.unwrap_or(target)))
+            }
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => Err(StoreError::Encode { detail: refused.to_string() }),
+        }
+    }
+
+    /// Creates a document; `false` if it exists. A document that an attempt of this call created,
+    /// although its answer was lost, counts as created.
+    async fn create_once(
         &self,
         collection: &str,
         id: &str,
         fields: &value::Fields,
-        entry: Option<&AuditEntry>,
     ) -> Result<bool> {
         let path = format!("{collection}/{id}");
+        let attempted = AtomicBool::new(false);
+        let attempted = &attempted;
         self.db
             .in_transaction(&path, Repeat::Idempotent, |transaction| async move {
-                if self.db.get_in(collection, id, &transaction).await?.is_some() {
-                    return Ok((Vec::new(), false));
+                if let Some(found) = self.db.get_in(collection, id, &transaction).await? {
+                    let ours = attempted.load(Ordering::Relaxed) && found.fields == *fields;
+                    return Ok((Vec::new(), ours));
                 }
-                let mut writes = vec![write::create(self.db.name(collection, id), fields.clone())];
-                writes.extend(entry.map(|entry| self.audit_write(entry)));
-                Ok((writes, true))
+                attempted.store(true, Ordering::Relaxed);
+                Ok((vec![write::create(self.db.name(collection, id), fields.clone())], true))
             })
             .await
     }

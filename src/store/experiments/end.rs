@@ -75,9 +75,9 @@ impl Store {
                 Status::Stopped => require_open(&snapshot, experiment)?,
                 _ => require_unchanged(&snapshot, experiment)?,
             };
-            let mut entry = end_entry(experiment, status, why, basis, intent);
+            let mut entry = end_entry(experiment, status, why, basis, intent)?;
             let mut writes =
-                vec![patch(&open.document, end_fields(status, why, basis, intent), &[])];
+                vec![patch(&open.document, end_fields(status, why, basis, intent)?, &[])];
             if experiment.kind == Kind::Ab {
                 writes.extend(clear_candidate(&snapshot));
             }
@@ -94,7 +94,7 @@ impl Store {
                 fields.extend(rejected_fields(intent));
             }
             if status != Status::Stopped {
-                fields.extend(verdict_fields(experiment, &policy, basis, intent.now));
+                fields.extend(verdict_fields(experiment, &policy, basis, intent.now)?);
             }
             if !fields.is_empty() {
                 writes.push(patch(&document, fields, &[]));
@@ -121,7 +121,8 @@ impl Store {
             let basis = Basis { comparison: Some(comparison), breach: Some(breach) };
             let why = breach.to_string();
             let open = require_serving(&snapshot, experiment)?;
-            let end = patch(&open.document, end_fields(Status::Breached, &why, basis, intent), &[]);
+            let fields = end_fields(Status::Breached, &why, basis, intent)?;
+            let end = patch(&open.document, fields, &[]);
             let (document, policy) = self.control_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
             let plan =
@@ -129,17 +130,18 @@ impl Store {
             // It ends here as breached, and not as superseded by the activation.
             snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
             let mut decided =
-                self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent);
+                self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent)?;
             let candidate = readable(self.candidate_of(experiment, &transaction).await)?;
-            let mut fields = candidate.map_or_else(Fields::default, |(_, candidate)| {
-                verdict_fields(experiment, &candidate, basis, intent.now)
-            });
+            let mut fields = match candidate {
+                Some((_, candidate)) => verdict_fields(experiment, &candidate, basis, intent.now)?,
+                None => Fields::default(),
+            };
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
             let candidate = policy_key(&experiment.policy, &experiment.candidate)?;
             decided.add_to(&self.db.name(POLICIES, &candidate.to_string()), fields);
             decided.writes.push(end);
             decided.entry.experiment = Some(experiment.id.clone());
-            decided.entry.evidence = evidence(basis);
+            decided.entry.evidence = evidence(basis)?;
             Ok(decided)
         })
         .await
@@ -164,7 +166,8 @@ impl Store {
             let basis = Basis { comparison: Some(comparison), breach: None };
             let why = "the candidate is proven to be better";
             let open = require_serving(&snapshot, experiment)?;
-            let end = patch(&open.document, end_fields(Status::Passed, why, basis, intent), &[]);
+            let fields = end_fields(Status::Passed, why, basis, intent)?;
+            let end = patch(&open.document, fields, &[]);
             let (document, policy) = self.candidate_of(experiment, &transaction).await?;
             let refused = |refusal| ChangeError::Refused { name: policy.name(), refusal };
             // Its parent may be stale: it was compared with the active version.
@@ -172,11 +175,11 @@ impl Store {
                 .map_err(refused)?;
             snapshot.experiments.retain(|open| open.experiment.id != experiment.id);
             let mut decided =
-                self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent);
-            let fields = verdict_fields(experiment, &policy, basis, intent.now);
+                self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent)?;
+            let fields = verdict_fields(experiment, &policy, basis, intent.now)?;
             decided.add_to(&document.name, fields);
             decided.writes.push(end);
-            decided.entry.evidence = evidence(basis);
+            decided.entry.evidence = evidence(basis)?;
             Ok(decided)
         })
         .await
@@ -212,15 +215,20 @@ fn readable(found: ChangeResult<(Document, Policy)>) -> ChangeResult<Option<(Doc
     }
 }
 
-fn end_fields(status: Status, why: &str, basis: Basis<'_>, intent: &Intent) -> Fields {
+fn end_fields(
+    status: Status,
+    why: &str,
+    basis: Basis<'_>,
+    intent: &Intent,
+) -> Result<Fields, StoreError> {
     let mut fields = ended_fields(status, why, intent);
     if let Some(comparison) = basis.comparison {
-        fields.insert("comparison".to_owned(), value::map(value::to_fields(comparison)));
+        fields.insert("comparison".to_owned(), value::map(value::to_fields(comparison)?));
     }
     if let Some(breach) = basis.breach {
-        fields.insert("breach".to_owned(), value::map(value::to_fields(&breach)));
+        fields.insert("breach".to_owned(), value::map(value::to_fields(&breach)?));
     }
-    fields
+    Ok(fields)
 }
 
 /// The verdict to record on the candidate, if there is one. The proven verdict of a test is worth
@@ -230,7 +238,7 @@ fn verdict_fields(
     candidate: &Policy,
     basis: Basis<'_>,
     now: i64,
-) -> Fields {
+) -> Result<Fields, StoreError> {
     let proven =
         candidate.verdict.as_ref().is_some_and(|verdict| verdict.effect != Effect::Unclear);
     let keeps = proven && experiment.kind == Kind::Watch && basis.breach.is_none();
@@ -240,13 +248,14 @@ fn verdict_fields(
         let most = experiment.guard.guardrails.rejected_share;
         Verdict::of(against, experiment.kind, comparison.clone(), most, promised, now)
     });
-    verdict.map_or_else(Fields::default, |verdict| {
-        value::fields([("verdict", value::map(value::to_fields(&verdict)))])
+    Ok(match verdict {
+        Some(verdict) => value::fields([("verdict", value::map(value::to_fields(&verdict)?))]),
+        None => Fields::default(),
     })
 }
 
-fn evidence(basis: Basis<'_>) -> Option<serde_json::Value> {
-    serde_json::to_value(basis.comparison?).ok()
+fn evidence(basis: Basis<'_>) -> Result<Option<serde_json::Value>, StoreError> {
+    basis.comparison.map(value::encoded).transpose()
 }
 
 fn end_entry(
@@ -255,12 +264,12 @@ fn end_entry(
     why: &str,
     basis: Basis<'_>,
     intent: &Intent,
-) -> AuditEntry {
+) -> Result<AuditEntry, StoreError> {
     let mut entry = intent.entry(Action::ExperimentEnd, &experiment.policy);
     entry.from = Some(experiment.control.to_string());
     entry.to = Some(experiment.candidate.to_string());
     entry.reason = Some(format!("{}: {why}", status.as_str()));
     entry.experiment = Some(experiment.id.clone());
-    entry.evidence = evidence(basis);
-    entry
+    entry.evidence = evidence(basis)?;
+    Ok(entry)
 }

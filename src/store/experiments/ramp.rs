@@ -33,7 +33,7 @@ impl Store {
                 snapshot.active.iter().find(|(version, _)| *version == experiment.control);
             let (_, document) = control.ok_or_else(|| moved(experiment))?;
             let key = policy_key(&experiment.policy, &experiment.candidate)?;
-            let (_, draft) = self.require_version(&key, &transaction).await?;
+            let (of_draft, draft) = self.require_version(&key, &transaction).await?;
             if draft.status != PolicyStatus::Draft {
                 return Err(moved(experiment));
             }
@@ -47,17 +47,17 @@ impl Store {
                 ("stage", value::int(i64::try_from(stage).unwrap_or(i64::MAX))),
                 ("share", value::double(share)),
                 ("stageStartedAt", value::int(intent.now)),
-                ("comparison", value::map(value::to_fields(comparison))),
+                ("comparison", value::map(value::to_fields(comparison)?)),
             ]);
             let mut entry = intent.entry(Action::ExperimentRamp, &experiment.policy);
             entry.from = Some(format!("{:.0}%", experiment.share * 100.0));
             entry.to = Some(format!("{:.0}%", share * 100.0));
             entry.experiment = Some(experiment.id.clone());
-            entry.evidence = serde_json::to_value(comparison).ok();
+            entry.evidence = Some(value::encoded(comparison)?);
             let writes = vec![
                 patch(&open.document, fields, &[]),
                 self.baseline_write(&experiment.id, counted),
-                patch(document, candidate_fields(&candidate), &[]),
+                patch(document, candidate_fields(&candidate, &of_draft)?, &[]),
             ];
             Ok(Decided { writes, entry })
         })
@@ -77,13 +77,13 @@ impl Store {
             let open = require_serving(&snapshot, experiment)?;
             let fields = value::fields([
                 ("status", value::string(Status::Succeeded.as_str())),
-                ("comparison", value::map(value::to_fields(comparison))),
+                ("comparison", value::map(value::to_fields(comparison)?)),
             ]);
             let mut entry = intent.entry(Action::ExperimentSuccess, &experiment.policy);
             entry.from = Some(experiment.control.to_string());
             entry.to = Some(experiment.candidate.to_string());
             entry.experiment = Some(experiment.id.clone());
-            entry.evidence = serde_json::to_value(comparison).ok();
+            entry.evidence = Some(value::encoded(comparison)?);
             Ok(Decided { writes: vec![patch(&open.document, fields, &[])], entry })
         })
         .await

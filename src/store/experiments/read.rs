@@ -41,13 +41,23 @@ impl Store {
         Ok(self.decode_readable_experiments(&self.db.query_all(EXPERIMENTS, query).await?))
     }
 
-    /// The open experiments, oldest first.
+    /// The open experiments that can be read, oldest first.
     pub async fn open_experiments(&self) -> Result<Vec<Experiment>> {
+        Ok(self.all_open_experiments().await?.0)
+    }
+
+    /// The open experiments, oldest first, and why others cannot be read.
+    pub async fn all_open_experiments(&self) -> Result<(Vec<Experiment>, Vec<StoreError>)> {
         let query = Query::of(EXPERIMENTS).equal("open", value::boolean(true)).build();
-        let mut open =
-            self.decode_readable_experiments(&self.db.query_all(EXPERIMENTS, query).await?);
+        let (mut open, mut unreadable) = (Vec::new(), Vec::new());
+        for document in &self.db.query_all(EXPERIMENTS, query).await? {
+            match self.decode_experiment(document) {
+                Ok(experiment) => open.push(experiment),
+                Err(error) => unreadable.push(error),
+            }
+        }
         open.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
-        Ok(open)
+        Ok((open, unreadable))
     }
 
     /// All that was counted of control and candidate, and the status of both.

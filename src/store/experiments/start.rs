@@ -1,12 +1,12 @@
 //! The start of an A/B test. A watch starts with an activation (see `store::lifecycle`).
 
-use firestore_kit::proto::Write;
+use firestore_kit::proto::{Document, Write};
 
 use super::read::state_id;
-use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
-use crate::store::lifecycle::{CANDIDATE, new_experiment, patch};
+use crate::store::lifecycle::{CANDIDATE, PARAMS, new_experiment, patch};
+use crate::store::{Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment, Policy};
 use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Metric};
@@ -58,7 +58,7 @@ impl Store {
         let target = format!("an experiment with {candidate}");
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(&candidate.id, &transaction).await?;
-            let (_, draft) = self.require_version(candidate, &transaction).await?;
+            let (of_draft, draft) = self.require_version(candidate, &transaction).await?;
             snapshot.require_no_test()?;
             let (control, document) = match snapshot.active.as_slice() {
                 [active] => active,
@@ -91,9 +91,9 @@ impl Store {
             entry.to = Some(candidate.version.to_string());
             entry.experiment = Some(experiment.id.clone());
             let writes = vec![
-                self.create_experiment(&experiment),
+                self.create_experiment(&experiment)?,
                 self.baseline_write(&experiment.id, &counted),
-                patch(document, candidate_fields(&named), &[]),
+                patch(document, candidate_fields(&named, &of_draft)?, &[]),
             ];
             Ok(Decided { writes, entry })
         })
@@ -109,7 +109,7 @@ impl Store {
     }
 }
 
-fn require_testable(draft: &Policy) -> Result<(), Refusal> {
+fn require_testable(draft: &Policy) -> std::result::Result<(), Refusal> {
     let facts = draft.facts();
     if draft.status != PolicyStatus::Draft {
         return Err(Refusal::WrongStatus {
@@ -122,7 +122,10 @@ fn require_testable(draft: &Policy) -> Result<(), Refusal> {
     facts.params.map_err(Refusal::Params)
 }
 
-/// The field of the active version with its candidate.
-pub(super) fn candidate_fields(candidate: &Candidate) -> Fields {
-    value::fields([(CANDIDATE, value::map(value::to_fields(candidate)))])
+/// The field of the active version with its candidate. Its params are those of the draft's document,
+/// with the types that they have there.
+pub(super) fn candidate_fields(candidate: &Candidate, draft: &Document) -> Result<Fields> {
+    let mut fields = value::to_fields(candidate)?;
+    fields.extend(draft.fields.get(PARAMS).map(|params| (PARAMS.to_owned(), params.clone())));
+    Ok(value::fields([(CANDIDATE, value::map(fields))]))
 }

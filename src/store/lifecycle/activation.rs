@@ -15,8 +15,8 @@ use super::GUARD;
 use super::experiment::{OpenExperiment, ended_fields, new_experiment};
 use super::policy::{CANDIDATE, PIN_FIELDS, ROLLED_BACK_AT, patch};
 use super::snapshot::PolicySnapshot;
-use crate::store::Store;
 use crate::store::change::Decided;
+use crate::store::{Result, Store};
 
 impl Store {
     /// The writes of a plan that makes an existing document active.
@@ -27,7 +27,7 @@ impl Store {
         document: &Document,
         action: Action,
         intent: &Intent,
-    ) -> Decided {
+    ) -> Result<Decided> {
         let mut writes = archive_writes(snapshot, plan, intent.now);
         let mut fields = activation_fields(snapshot, plan, intent);
         fields.extend(snapshot.pin());
@@ -42,8 +42,8 @@ impl Store {
         let cleared: &[&str] = if confirmed { &[CANDIDATE] } else { &[CANDIDATE, ROLLED_BACK_AT] };
         writes.push(patch(document, fields, cleared));
         let mut entry = transition_entry(plan, action, &snapshot.id, intent);
-        writes.extend(self.experiments_after(snapshot, plan, action, intent, &mut entry));
-        Decided { writes, entry }
+        writes.extend(self.experiments_after(snapshot, plan, action, intent, &mut entry)?);
+        Ok(Decided { writes, entry })
     }
 
     /// The writes to experiments that a transition requires: open ones end, and a new active version
@@ -56,8 +56,8 @@ impl Store {
         action: Action,
         intent: &Intent,
         entry: &mut AuditEntry,
-    ) -> Vec<Write> {
-        let Some(activated) = activated_version(plan) else { return Vec::new() };
+    ) -> Result<Vec<Write>> {
+        let Some(activated) = activated_version(plan) else { return Ok(Vec::new()) };
         let is_new = [Action::Activate, Action::Override].contains(&action);
         // A repair that keeps the watched version active does not end the watch.
         let ends = |open: &&OpenExperiment| {
@@ -77,19 +77,23 @@ impl Store {
                 patch(&open.document, ended_fields(status, &why, intent), &[])
             })
             .collect();
+        writes.extend(snapshot.unreadable.iter().map(|open| {
+            let why = format!("{action}: {activated} became active; {}", open.error);
+            patch(&open.document, ended_fields(Status::Superseded, &why, intent), &[])
+        }));
         if !is_new {
-            return writes;
+            return Ok(writes);
         }
         match (intent.watching, &plan.replaced) {
             (Watching::Off, _) => entry.guard = Some("off".to_owned()),
             (Watching::On, Some(replaced)) if replaced != activated => {
-                let (id, write) = self.start_watch(snapshot, [replaced, activated], intent);
+                let (id, write) = self.start_watch(snapshot, [replaced, activated], intent)?;
                 entry.experiment = Some(id);
                 writes.push(write);
             }
             _ => {}
         }
-        writes
+        Ok(writes)
     }
 
     /// The write that starts to watch an activation, and the id of the new experiment.
@@ -98,10 +102,10 @@ impl Store {
         snapshot: &PolicySnapshot,
         versions: [&Version; 2],
         intent: &Intent,
-    ) -> (String, Write) {
+    ) -> Result<(String, Write)> {
         let watch = new_experiment(Kind::Watch, &snapshot.id, versions, snapshot.guard, intent);
         let watch = Experiment { started_by: GUARD.to_owned(), ..watch };
-        (watch.id.clone(), self.create_experiment(&watch))
+        Ok((watch.id.clone(), self.create_experiment(&watch)?))
     }
 }
 
@@ -116,12 +120,43 @@ impl PolicySnapshot {
         let tests = |open: &&OpenExperiment| {
             open.experiment.kind == Kind::Ab && open.experiment.candidate == *rejected
         };
-        let Some(open) = self.experiments.iter().find(tests) else { return Vec::new() };
+        let Some(open) = self.experiments.iter().find(tests) else {
+            return self.end_unreadable_test_of(rejected, intent, entry);
+        };
         entry.experiment = Some(open.experiment.id.clone());
         let why = format!("{}: {rejected} was rejected", Action::Reject);
         let mut writes =
             vec![patch(&open.document, ended_fields(Status::Stopped, &why, intent), &[])];
         writes.extend(clear_candidate(self));
+        writes
+    }
+
+    /// The same for a test that cannot be read: the active version names its draft.
+    fn end_unreadable_test_of(
+        &self,
+        rejected: &Version,
+        intent: &Intent,
+        entry: &mut AuditEntry,
+    ) -> Vec<Write> {
+        let rejected = rejected.to_string();
+        let candidates = self.active.iter().filter_map(|(_, document)| {
+            let candidate = value::as_map(&document.fields, CANDIDATE)?;
+            let version = value::as_str(candidate, "version")?;
+            (version == rejected).then(|| value::as_str(candidate, "experiment"))
+        });
+        let tests: Vec<Option<String>> = candidates.collect();
+        if tests.is_empty() {
+            return Vec::new();
+        }
+        let mut writes: Vec<Write> = clear_candidate(self).collect();
+        for open in &self.unreadable {
+            if tests.iter().flatten().any(|test| test == open.id()) {
+                entry.experiment = Some(open.id().to_owned());
+                let why = format!("{}: {rejected} was rejected; {}", Action::Reject, open.error);
+                let fields = ended_fields(Status::Stopped, &why, intent);
+                writes.push(patch(&open.document, fields, &[]));
+            }
+        }
         writes
     }
 }

@@ -18,6 +18,18 @@ pub(in crate::store) struct OpenExperiment {
     pub document: Document,
 }
 
+/// An open experiment that cannot be read, with its document.
+pub(in crate::store) struct UnreadableExperiment {
+    pub document: Document,
+    pub error: StoreError,
+}
+
+impl UnreadableExperiment {
+    pub(in crate::store) fn id(&self) -> &str {
+        value::document_id(&self.document)
+    }
+}
+
 impl Store {
     pub(in crate::store) fn decode_experiment(&self, document: &Document) -> Result<Experiment> {
         let name = self.db.short_name(&document.name);
@@ -40,22 +52,26 @@ impl Store {
         &self,
         policy: &str,
         transaction: &Transaction,
-    ) -> Result<Vec<OpenExperiment>> {
+    ) -> Result<(Vec<OpenExperiment>, Vec<UnreadableExperiment>)> {
         let query = Query::of(EXPERIMENTS)
             .equal("policy", value::string(policy))
             .equal("open", value::boolean(true))
             .build();
         let documents = self.db.query_in(EXPERIMENTS, query, transaction).await?;
-        let decoded = documents.into_iter().filter_map(|document| {
-            let experiment = self.decode_experiment(&document).ok()?;
-            Some(OpenExperiment { experiment, document })
-        });
-        Ok(decoded.collect())
+        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+        for document in documents {
+            match self.decode_experiment(&document) {
+                Ok(experiment) => readable.push(OpenExperiment { experiment, document }),
+                Err(error) => unreadable.push(UnreadableExperiment { document, error }),
+            }
+        }
+        Ok((readable, unreadable))
     }
 
     /// The write that creates an experiment.
-    pub(in crate::store) fn create_experiment(&self, experiment: &Experiment) -> Write {
-        write::create(self.db.name(EXPERIMENTS, &experiment.id), value::to_fields(experiment))
+    pub(in crate::store) fn create_experiment(&self, experiment: &Experiment) -> Result<Write> {
+        let fields = value::to_fields(experiment)?;
+        Ok(write::create(self.db.name(EXPERIMENTS, &experiment.id), fields))
     }
 }
 

@@ -3,7 +3,7 @@
 use f0_learning_client::decode_policy;
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::policy::{EditError, Params, PolicyKey, PolicyStatus};
 use firestore_kit::proto::{Document, Write};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
@@ -11,7 +11,7 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use crate::store::change::{ChangeError, ChangeResult};
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 
 /// The fields of a pin.
 pub(in crate::store) const PIN_FIELDS: [&str; 4] = ["pinned", "pinReason", "pinnedBy", "pinnedAt"];
@@ -21,6 +21,9 @@ pub(in crate::store) const ROLLED_BACK_AT: &str = "rolledBackAt";
 
 /// The field of an active version with the candidate of its A/B test.
 pub(in crate::store) const CANDIDATE: &str = "candidate";
+
+/// The field of a version with its params.
+pub(in crate::store) const PARAMS: &str = "params";
 
 pub(in crate::store) fn document_id(id: &str, version: &Version) -> String {
     format!("{id}@{version}")
@@ -32,6 +35,50 @@ pub(in crate::store) fn has_status(document: Option<&Document>, status: PolicySt
         .is_some_and(|found| found == status.as_str())
 }
 
+/// A version whose document cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableVersion {
+    /// The policy's id.
+    pub policy: String,
+    /// The document's id.
+    pub name: String,
+    /// The document's status, if that can be read.
+    pub status: Option<PolicyStatus>,
+    pub version: Option<Version>,
+    pub why: String,
+}
+
+impl std::fmt::Display for UnreadableVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, why, .. } = self;
+        match self.status {
+            Some(status) => write!(f, "{name} is {status} but cannot be read: {why}"),
+            None => write!(f, "{name} cannot be read: {why}"),
+        }
+    }
+}
+
+impl UnreadableVersion {
+    fn of(document: &Document, error: StoreError) -> Self {
+        let name = value::document_id(document).to_owned();
+        let text = |field| value::as_str(&document.fields, field);
+        let (id, version) = name.split_once('@').unwrap_or((&name, ""));
+        let why = match error {
+            StoreError::Decode { detail, .. } => detail,
+            other => other.to_string(),
+        };
+        Self {
+            policy: text("id").unwrap_or_else(|| id.to_owned()),
+            status: text("status").and_then(|status| status.parse().ok()),
+            version: text("version")
+                .and_then(|version| version.parse().ok())
+                .or_else(|| version.parse().ok()),
+            name,
+            why,
+        }
+    }
+}
+
 impl Store {
     pub(in crate::store) fn decode_policy(&self, document: &Document) -> Result<Policy> {
         decode_policy(document)
@@ -40,11 +87,26 @@ impl Store {
     /// Decodes the documents that can be decoded and logs the others: one that was corrupted by hand
     /// must not hide the rest. Reading it by name returns its error.
     pub(in crate::store) fn decode_readable_policies(&self, documents: &[Document]) -> Vec<Policy> {
-        let decode = |document| {
-            let policy = self.decode_policy(document);
-            policy.inspect_err(|error| tracing::error!(%error, "skipping a policy version")).ok()
-        };
-        documents.iter().filter_map(decode).collect()
+        let (readable, unreadable) = self.decode_policies(documents);
+        for version in unreadable {
+            tracing::error!(policy = version.policy, "skipping a policy version: {version}");
+        }
+        readable
+    }
+
+    /// The versions that can be read, and those that cannot.
+    pub(in crate::store) fn decode_policies(
+        &self,
+        documents: &[Document],
+    ) -> (Vec<Policy>, Vec<UnreadableVersion>) {
+        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+        for document in documents {
+            match self.decode_policy(document) {
+                Ok(policy) => readable.push(policy),
+                Err(error) => unreadable.push(UnreadableVersion::of(document, error)),
+            }
+        }
+        (readable, unreadable)
     }
 }
 
@@ -58,6 +120,20 @@ pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
         Some((name.to_owned(), value.clone()))
     });
     pin.collect()
+}
+
+/// The params of a new version of a parent. Those that are as in the parent keep their type, also where
+/// JSON lacks it.
+pub(in crate::store) fn params_over(
+    parent: &Document,
+    params: &Params,
+) -> Result<Fields, EditError> {
+    let before = value::as_map(&parent.fields, PARAMS).cloned().unwrap_or_default();
+    value::over(&before, &params.0).map_err(|error| EditError::NotJson {
+        path: error.path,
+        kind: error.kind,
+        reference: value::document_id(parent).to_owned(),
+    })
 }
 
 /// The fields that reject a draft.

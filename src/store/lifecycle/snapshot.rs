@@ -6,13 +6,12 @@ use f0_learning_core::document::{Experiment, Policy};
 use f0_learning_core::experiment::{GuardConfig, Kind};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use f0_learning_core::tuning::TuningConfig;
-use firestore_kit::proto::Document;
+use firestore_kit::proto::{Document, value::ValueType};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Query, Transaction};
 use semver::Version;
 
-use super::experiment::OpenExperiment;
+use super::experiment::{OpenExperiment, UnreadableExperiment};
 use super::policy::{document_id, pin_of};
 use crate::store::change::{ChangeError, ChangeResult};
 use crate::store::collection::{CONFIG, POLICIES};
@@ -24,6 +23,8 @@ pub(in crate::store) struct PolicySnapshot {
     /// The active versions, in the order of their versions.
     pub(in crate::store) active: Vec<(Version, Document)>,
     pub(in crate::store) experiments: Vec<OpenExperiment>,
+    /// The open experiments that cannot be read. A new active version ends them like the others.
+    pub(in crate::store) unreadable: Vec<UnreadableExperiment>,
     /// The guardrails of activations.
     pub(in crate::store) guard: GuardConfig,
 }
@@ -53,8 +54,16 @@ impl PolicySnapshot {
         Err(ChangeError::Pinned(self.id.clone(), reason))
     }
 
-    /// Requires that the policy is not in an A/B test.
+    /// Requires that the policy is not in an A/B test. An open experiment that cannot be read may be
+    /// one.
     pub(in crate::store) fn require_no_test(&self) -> ChangeResult<()> {
+        if let Some(unreadable) = self.unreadable.first() {
+            return Err(ChangeError::ExperimentUnreadable {
+                policy: self.id.clone(),
+                experiment: unreadable.id().to_owned(),
+                why: unreadable.error.to_string(),
+            });
+        }
         match self.test() {
             Some(test) => Err(ChangeError::ExperimentRuns {
                 policy: self.id.clone(),
@@ -100,9 +109,9 @@ impl Store {
             active.push((version, document));
         }
         active.sort_by(|a, b| a.0.cmp(&b.0));
-        let experiments = self.open_experiments_in(id, transaction).await?;
+        let (experiments, unreadable) = self.open_experiments_in(id, transaction).await?;
         let guard = self.guard_config(transaction).await?;
-        Ok(PolicySnapshot { id: id.to_owned(), active, experiments, guard })
+        Ok(PolicySnapshot { id: id.to_owned(), active, experiments, unreadable, guard })
     }
 
     /// The version that a change is about, with its document.
@@ -148,11 +157,20 @@ impl Store {
         let Some(document) = self.db.get_in(CONFIG, TUNING, transaction).await? else {
             return Ok(GuardConfig::default());
         };
-        let config: Option<TuningConfig> = value::from_fields(&document.fields).ok();
-        let valid = config.map(|config| config.guard).filter(|guard| guard.validate().is_ok());
-        if valid.is_none() {
-            tracing::error!("cannot read config/tuning: the default guardrails apply");
-        }
-        Ok(valid.unwrap_or_default())
+        // The entries of policies are read elsewhere.
+        let Some(guard) = document.fields.get("guard") else { return Ok(GuardConfig::default()) };
+        let fields = match guard.value_type.as_ref() {
+            Some(ValueType::MapValue(map)) => map.fields.clone(),
+            _ => Fields::default(),
+        };
+        let valid = value::from_fields(&fields).map_err(|error| error.to_string());
+        let valid = valid.and_then(|guard: GuardConfig| match guard.validate() {
+            Ok(()) => Ok(guard),
+            Err(error) => Err(error.to_string()),
+        });
+        Ok(valid.unwrap_or_else(|error| {
+            tracing::error!(error, "cannot read config/tuning guard: the defaults apply");
+            GuardConfig::default()
+        }))
     }
 }

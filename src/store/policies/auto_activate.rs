@@ -135,7 +135,7 @@ impl Store {
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent))
+                Ok(self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent)?)
             })
             .await;
         match outcome {

@@ -17,6 +17,6 @@ pub use auto_activate::{AutoLimits, AutoOutcome};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
-pub use read::PolicyFilter;
+pub use read::{ActiveVersions, PolicyFilter};
 pub use refusals::PastRefusals;
 pub use tuner::TunerMemory;

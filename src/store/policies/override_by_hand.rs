@@ -7,8 +7,8 @@ use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
 use crate::store::lifecycle::{
-    PolicySnapshot, activation_fields, archive_writes, check_policy_id, document_id, policy_key,
-    transition_entry,
+    PARAMS, PolicySnapshot, activation_fields, archive_writes, check_policy_id, document_id,
+    params_over, policy_key, transition_entry,
 };
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
@@ -75,17 +75,18 @@ impl Store {
             let parent_policy = self.decode_policy(document)?;
             let refused = |source| ChangeError::Params { name: parent_policy.name(), source };
             let params = params.over(&parent_policy).map_err(refused)?;
+            let params = params_over(document, &params).map_err(refused)?;
             let version = self.free_version(id, parent, &transaction).await?;
             let key = policy_key(id, &version)?;
             let plan = lifecycle::override_with(&snapshot.versions(), &key.version)
                 .map_err(|refusal| ChangeError::Refused { name: id.to_owned(), refusal })?;
             let mut writes = archive_writes(&snapshot, &plan, intent.now);
-            let fields = new_version_fields(&snapshot, &plan, &key, parent, &params, intent);
+            let fields = new_version_fields(&snapshot, &plan, &key, parent, params, intent);
             let name = self.db.name(POLICIES, &document_id(id, &key.version));
             writes.push(write::create(name, fields));
             let action = Action::Override;
             let mut entry = transition_entry(&plan, action, id, intent);
-            writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry));
+            writes.extend(self.experiments_after(&snapshot, &plan, action, intent, &mut entry)?);
             Ok(Decided { writes, entry })
         })
         .await
@@ -97,7 +98,7 @@ fn new_version_fields(
     plan: &Plan,
     key: &PolicyKey,
     parent: &Version,
-    params: &Params,
+    params: Fields,
     intent: &Intent,
 ) -> Fields {
     let mut fields = activation_fields(snapshot, plan, intent);
@@ -107,7 +108,7 @@ fn new_version_fields(
         ("createdAt", value::int(intent.now)),
         ("createdBy", value::string(intent.actor.as_str())),
         ("parentVersion", value::string(parent.to_string())),
-        ("params", value::map(value::fields_from_json(&params.0))),
+        (PARAMS, value::map(params)),
     ]));
     let reason = intent.reason.as_deref().unwrap_or("no reason was given");
     let notes = format!("Overridden by hand from {parent}: {reason}");

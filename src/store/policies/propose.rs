@@ -4,16 +4,20 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 use serde_json::Value as Json;
 
+use crate::store::change::{ChangeError, ChangeResult, Decided};
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, flags_of};
-use crate::store::lifecycle::{CANDIDATE, TUNER, document_id, has_status, pin_of};
-use crate::store::{Result, Store};
+use crate::store::lifecycle::{
+    CANDIDATE, PARAMS, TUNER, document_id, has_status, params_over, pin_of,
+};
+use crate::store::{Result, Store, StoreError};
 use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::FlagsState;
+use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{Params, PolicyKey, PolicyStatus};
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{Repeat, Timestamp, write};
+use firestore_kit::{Timestamp, Transaction, write};
 
 /// A draft that the tune job wants to write.
 #[derive(Clone, Debug)]
@@ -48,67 +52,72 @@ impl Store {
     /// Writes a draft with its audit entry and rejects the drafts it supersedes, in one transaction
     /// that reads the flags and the parent again.
     pub async fn propose(&self, draft: &NewDraft) -> Result<ProposeOutcome> {
-        self.db
-            .in_transaction(
-                "a proposal in ops_policies",
-                Repeat::Aborted,
-                |transaction| async move {
-                    let flags_name = self.db.name(CONFIG, FLAGS);
-                    let parent_name = self.version_name(draft, &draft.parent);
-                    let draft_name = self.db.name(POLICIES, &draft.key.to_string());
-                    let superseded: Vec<_> = draft
-                        .supersedes
-                        .iter()
-                        .map(|version| (version, self.version_name(draft, version)))
-                        .collect();
-                    let mut names =
-                        vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
-                    names.extend(superseded.iter().map(|(_, name)| name.clone()));
-                    let found = self.db.get_many_in(names, &transaction).await?;
+        let intent = Intent::new(TUNER, draft.now);
+        let target = "a proposal in ops_policies";
+        let proposed = self
+            .change(target, &intent, |transaction| async move {
+                self.decide_proposal(draft, &transaction).await
+            })
+            .await;
+        match proposed {
+            Ok(_) => Ok(ProposeOutcome::Proposed),
+            Err(ChangeError::SwitchedOff(flags)) => Ok(ProposeOutcome::SwitchedOff(flags)),
+            Err(ChangeError::Pinned(..)) => Ok(ProposeOutcome::Pinned),
+            Err(ChangeError::Outdated(why)) => Ok(ProposeOutcome::Conflict(why)),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => Err(StoreError::Encode { detail: format!("{}: {refused}", draft.key) }),
+        }
+    }
 
-                    let flags = flags_of(found.get(&flags_name));
-                    if !flags.tuning_enabled() {
-                        return Ok((Vec::new(), ProposeOutcome::SwitchedOff(flags)));
-                    }
-                    let parent = found.get(&parent_name);
-                    if parent.is_some_and(|parent| !pin_of(&parent.fields).is_empty()) {
-                        return Ok((Vec::new(), ProposeOutcome::Pinned));
-                    }
-                    if !has_status(parent, PolicyStatus::Active) {
-                        let outcome = ProposeOutcome::Conflict("another version became active");
-                        return Ok((Vec::new(), outcome));
-                    }
-                    if draft.supersedes.iter().any(|version| is_tested(parent, version)) {
-                        return Ok((
-                            Vec::new(),
-                            ProposeOutcome::Conflict("the open draft is tested"),
-                        ));
-                    }
-                    if found.contains_key(&draft_name) {
-                        let outcome = ProposeOutcome::Conflict("the version number was taken");
-                        return Ok((Vec::new(), outcome));
-                    }
-                    let mut writes = vec![
-                        write::create(draft_name, draft_fields(draft)),
-                        self.audit_write(&proposal_entry(draft)),
-                    ];
-                    writes.extend(
-                        draft.decision.clone().map(|input| self.decision_write(&draft.key, input)),
-                    );
-                    for (version, name) in superseded {
-                        let superseded = found.get(&name);
-                        if !has_status(superseded, PolicyStatus::Draft) {
-                            let outcome = ProposeOutcome::Conflict("the open draft was decided on");
-                            return Ok((Vec::new(), outcome));
-                        }
-                        let update_time = superseded.and_then(|document| document.update_time);
-                        writes.push(supersede_write(name, draft, update_time.unwrap_or_default()));
-                        writes.push(self.audit_write(&supersede_entry(draft, version)));
-                    }
-                    Ok((writes, ProposeOutcome::Proposed))
-                },
-            )
-            .await
+    async fn decide_proposal(
+        &self,
+        draft: &NewDraft,
+        transaction: &Transaction,
+    ) -> ChangeResult<Decided> {
+        let flags_name = self.db.name(CONFIG, FLAGS);
+        let parent_name = self.version_name(draft, &draft.parent);
+        let draft_name = self.db.name(POLICIES, &draft.key.to_string());
+        let superseded: Vec<_> = draft
+            .supersedes
+            .iter()
+            .map(|version| (version, self.version_name(draft, version)))
+            .collect();
+        let mut names = vec![flags_name.clone(), parent_name.clone(), draft_name.clone()];
+        names.extend(superseded.iter().map(|(_, name)| name.clone()));
+        let found = self.db.get_many_in(names, transaction).await?;
+
+        let flags = flags_of(found.get(&flags_name));
+        if !flags.tuning_enabled() {
+            return Err(ChangeError::SwitchedOff(flags));
+        }
+        let parent = found.get(&parent_name);
+        if let Some(pin) = parent.map(|parent| pin_of(&parent.fields)).filter(|it| !it.is_empty()) {
+            let reason = value::as_str(&pin, "pinReason").unwrap_or_default();
+            return Err(ChangeError::Pinned(draft.key.id.clone(), reason));
+        }
+        let Some(parent) = parent.filter(|it| has_status(Some(it), PolicyStatus::Active)) else {
+            return Err(ChangeError::Outdated("another version became active"));
+        };
+        if draft.supersedes.iter().any(|version| is_tested(parent, version)) {
+            return Err(ChangeError::Outdated("the open draft is tested"));
+        }
+        if found.contains_key(&draft_name) {
+            return Err(ChangeError::Outdated("the version number was taken"));
+        }
+        let params = params_over(parent, &draft.params)
+            .map_err(|source| ChangeError::Params { name: draft.key.to_string(), source })?;
+        let mut writes = vec![write::create(draft_name, draft_fields(draft, params))];
+        writes.extend(draft.decision.clone().map(|input| self.decision_write(&draft.key, input)));
+        for (version, name) in superseded {
+            let superseded = found.get(&name);
+            if !has_status(superseded, PolicyStatus::Draft) {
+                return Err(ChangeError::Outdated("the open draft was decided on"));
+            }
+            let update_time = superseded.and_then(|document| document.update_time);
+            writes.push(supersede_write(name, draft, update_time.unwrap_or_default()));
+            writes.push(self.audit_write(&supersede_entry(draft, version))?);
+        }
+        Ok(Decided { writes, entry: proposal_entry(draft) })
     }
 
     fn version_name(&self, draft: &NewDraft, version: &Version) -> String {
@@ -117,13 +126,13 @@ impl Store {
 }
 
 /// Whether the active version names this draft as its candidate.
-fn is_tested(active: Option<&Document>, draft: &Version) -> bool {
-    let candidate = active.and_then(|document| value::as_map(&document.fields, CANDIDATE));
+fn is_tested(active: &Document, draft: &Version) -> bool {
+    let candidate = value::as_map(&active.fields, CANDIDATE);
     let version = candidate.and_then(|fields| value::as_str(fields, "version"));
     version.is_some_and(|version| version == draft.to_string())
 }
 
-fn draft_fields(draft: &NewDraft) -> Fields {
+fn draft_fields(draft: &NewDraft, params: Fields) -> Fields {
     value::fields([
         ("id", value::string(draft.key.id.as_str())),
         ("version", value::string(draft.key.version.to_string())),
@@ -134,7 +143,7 @@ fn draft_fields(draft: &NewDraft) -> Fields {
         ("parentVersion", value::string(draft.parent.to_string())),
         ("expectedGain", value::double(draft.expected_gain)),
         ("evidence", value::from_json(&draft.evidence)),
-        ("params", value::map(value::fields_from_json(&draft.params.0))),
+        (PARAMS, value::map(params)),
     ])
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use semver::Version;
 
 use crate::store::collection::POLICIES;
-use crate::store::lifecycle::document_id;
+use crate::store::lifecycle::{UnreadableVersion, document_id};
 use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -14,6 +14,14 @@ use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value};
 /// The number of a policy's latest versions that count as recent.
 pub(in crate::store) const RECENT_VERSIONS: usize = 20;
 
+/// The active versions of all policies, in the order of id and version.
+#[derive(Clone, Debug, Default)]
+pub struct ActiveVersions {
+    pub readable: Vec<Policy>,
+    /// Those that cannot be read. They are active all the same: components may have read them before.
+    pub unreadable: Vec<UnreadableVersion>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct PolicyFilter {
     pub id: Option<String>,
@@ -21,12 +29,29 @@ pub struct PolicyFilter {
 }
 
 impl Store {
-    /// The active versions of all policies, in the order of id and version.
+    /// The active versions of all policies that can be read, in the order of id and version.
     pub async fn active_policies(&self) -> Result<Vec<Policy>> {
+        Ok(self.active_versions().await?.readable)
+    }
+
+    /// The active versions of all policies, also those that cannot be read.
+    pub async fn active_versions(&self) -> Result<ActiveVersions> {
         let query =
             Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
         let documents = self.db.query_all(POLICIES, query.build()).await?;
-        Ok(sorted(self.decode_readable_policies(&documents)))
+        let (readable, mut unreadable) = self.decode_policies(&documents);
+        unreadable.sort_by(|a, b| (&a.policy, &a.name).cmp(&(&b.policy, &b.name)));
+        Ok(ActiveVersions { readable: sorted(readable), unreadable })
+    }
+
+    /// The versions of every policy, or of one, that cannot be read.
+    pub async fn unreadable_versions(&self, id: Option<&str>) -> Result<Vec<UnreadableVersion>> {
+        let documents = self.db.query_all(POLICIES, Query::of(POLICIES).build()).await?;
+        // A document may be wrong about its policy: its own id counts, too.
+        let is_of = |version: &UnreadableVersion| {
+            id.is_none_or(|id| version.policy == id || version.name.starts_with(&format!("{id}@")))
+        };
+        Ok(self.decode_policies(&documents).1.into_iter().filter(is_of).collect())
     }
 
     /// Every version of every policy, or of one, in the order of id and version.

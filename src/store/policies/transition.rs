@@ -38,7 +38,7 @@ impl Store {
                     &document,
                     Action::Activate,
                     intent,
-                )),
+                )?),
                 Err(refusal @ Refusal::StaleParent { .. }) => {
                     Err(self.stale(&snapshot, &policy, refusal, &transaction).await?)
                 }
@@ -87,7 +87,7 @@ impl Store {
             };
             let plan = lifecycle::roll_back(&snapshot.versions(), &policy.facts())
                 .map_err(|refusal| snapshot.refused(Some(&policy.version), refusal))?;
-            Ok(self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent))
+            Ok(self.decide_activation(&snapshot, &plan, &document, Action::Rollback, intent)?)
         })
         .await
     }
@@ -113,7 +113,7 @@ impl Store {
             let kept = snapshot.serving().map(|(_, document)| document);
             let document = last.as_ref().map(|(document, _)| document).or(kept);
             let document = document.ok_or_else(|| ChangeError::UnknownPolicy(id.to_owned()))?;
-            Ok(self.decide_activation(&snapshot, &plan, document, Action::Repair, intent))
+            Ok(self.decide_activation(&snapshot, &plan, document, Action::Repair, intent)?)
         })
         .await
     }

@@ -40,7 +40,7 @@ impl Store {
     /// A conflict if another worker was first.
     pub async fn remember(&self, policy: &str, before: &TunerMemory, next: &Memory) -> Result<()> {
         let id = memory_id(policy);
-        let mut fields = value::to_fields(next);
+        let mut fields = value::to_fields(next)?;
         fields.insert("policy".to_owned(), value::string(policy));
         let write = write::set_if_unchanged(self.db.name(STATE, &id), fields, before.update_time);
         self.db.commit(&format!("{STATE}/{id}"), vec![write]).await?;

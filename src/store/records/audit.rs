@@ -59,12 +59,12 @@ pub struct AuditRecord {
 
 impl Store {
     /// The write that creates an entry; it belongs in the commit of the change.
-    pub(in crate::store) fn audit_write(&self, entry: &AuditEntry) -> Write {
+    pub(in crate::store) fn audit_write(&self, entry: &AuditEntry) -> Result<Write> {
         self.audit_write_as(&random_id(), entry)
     }
 
-    pub(in crate::store) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Write {
-        write::create(self.db.name(AUDIT, id), value::to_fields(entry))
+    pub(in crate::store) fn audit_write_as(&self, id: &str, entry: &AuditEntry) -> Result<Write> {
+        Ok(write::create(self.db.name(AUDIT, id), value::to_fields(entry)?))
     }
 
     /// The latest entries that match, newest first.

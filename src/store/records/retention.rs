@@ -141,8 +141,8 @@ impl Store {
             }
         };
         let sequence =
-            value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
-        let archived_before = value::as_int(fields, "archivedBefore");
+            value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
+        let archived_before = value::as_whole(fields, "archivedBefore");
         Ok(RetentionState { sequence, pending, archived_before, update_time: document.update_time })
     }
 
@@ -171,7 +171,7 @@ impl Store {
         }
         let late = self.reconcile_state().await?;
         let next = RetentionState { archived_before: Some(ms), ..state.clone() };
-        self.replace_retention(state, next, vec![self.touch_reconcile(&late)]).await
+        self.replace_retention(state, next, vec![self.touch_reconcile(&late)?]).await
     }
 
     async fn replace_retention(

@@ -27,18 +27,20 @@ impl Store {
         let new = self.cursors(&to.shards()).await?;
         let mut writes = vec![self.layout_write(from, to)];
         // Reconciliation must not continue with the old layout.
-        writes.push(self.touch_reconcile(&late));
+        writes.push(self.touch_reconcile(&late)?);
         let is_new = |cursor: &&Cursor| new.iter().any(|other| other.shard == cursor.shard);
         let retired = old.iter().filter(|cursor| !is_new(cursor));
-        writes.extend(retired.map(|cursor| self.retire_write(cursor)));
+        for cursor in retired {
+            writes.push(self.retire_write(cursor)?);
+        }
         // A cursor of both layouts must be unchanged since it had no announced range.
         let unannounced = |cursor: &Cursor| {
             old.iter().find(|other| other.shard == cursor.shard).cloned().unwrap_or(cursor.clone())
         };
-        writes.extend(new.iter().map(|cursor| {
+        for cursor in &new {
             let next = Checkpoint { position: position.clone(), pending: None };
-            self.cursor_write(&unannounced(cursor), &next)
-        }));
+            writes.push(self.cursor_write(&unannounced(cursor), &next)?);
+        }
         self.db.commit("ops_state/layout and the cursors", writes).await?;
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Store {
         changes: Changes<'_>,
         now: i64,
     ) -> Result<Cursor> {
-        let anchor = self.cursor_write(cursor, &next);
+        let anchor = self.cursor_write(cursor, &next)?;
         let target = format!("{} and statistics", self.cursor_target(cursor));
         let response = self.commit_counts(&target, Some(anchor), changes, now).await?;
         Ok(cursor.after(next, &response))
@@ -58,7 +58,7 @@ impl Store {
         let mut indexes = Vec::with_capacity(series.len());
         for component in &mut series {
             let index = writes.len();
-            writes.extend(self.series_writes(component, now));
+            writes.extend(self.series_writes(component, now)?);
             // A series without buckets, now and before, has no document and no windows.
             indexes.push((index < writes.len()).then_some(index));
         }

@@ -215,7 +215,7 @@ fn entry(document: &Document) -> Quarantined {
     let text = |name| value::as_str(&document.fields, name);
     Quarantined {
         id: value::document_id(document).to_owned(),
-        ts: value::as_int(&document.fields, "ts").unwrap_or_default(),
+        ts: value::as_millis(&document.fields, "ts").unwrap_or_default(),
         component: text("component"),
         field: text("field").unwrap_or_default(),
         reason: text("reason").unwrap_or_default(),

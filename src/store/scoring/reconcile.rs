@@ -108,7 +108,7 @@ impl Store {
             next.settled.pop_first();
         }
         next.sequence = state.sequence + 1;
-        let anchor = self.reconcile_write(state, &next);
+        let anchor = self.reconcile_write(state, &next)?;
         let target = "ops_state/reconcile and statistics";
         let response = self.commit_counts(target, Some(anchor), changes, now).await?;
         next.update_time = write::update_time(&response, 0);
@@ -126,7 +126,7 @@ impl Store {
         rewards: &[&StoredReward],
     ) -> Result<ReconcileState> {
         next.sequence = state.sequence + 1;
-        let mut writes = vec![self.reconcile_write(state, &next)];
+        let mut writes = vec![self.reconcile_write(state, &next)?];
         writes.extend(rewards.iter().map(|reward| self.forget_write(reward)));
         let response = self.db.commit("ops_state/reconcile and rewards", writes).await?;
         next.update_time = write::update_time(&response, 0);
@@ -134,13 +134,14 @@ impl Store {
     }
 
     /// A write that only makes other workers read the state again.
-    pub(in crate::store) fn touch_reconcile(&self, state: &ReconcileState) -> Write {
+    pub(in crate::store) fn touch_reconcile(&self, state: &ReconcileState) -> Result<Write> {
         let next = ReconcileState { sequence: state.sequence + 1, ..state.clone() };
         self.reconcile_write(state, &next)
     }
 
-    fn reconcile_write(&self, state: &ReconcileState, next: &ReconcileState) -> Write {
-        write::set_if_unchanged(self.db.name(STATE, RECONCILE), encode(next), state.update_time)
+    fn reconcile_write(&self, state: &ReconcileState, next: &ReconcileState) -> Result<Write> {
+        let name = self.db.name(STATE, RECONCILE);
+        Ok(write::set_if_unchanged(name, encode(next)?, state.update_time))
     }
 
     /// The observations with these ids that exist, in the order of the ids.
@@ -152,7 +153,7 @@ impl Store {
     }
 }
 
-fn encode(state: &ReconcileState) -> Fields {
+fn encode(state: &ReconcileState) -> Result<Fields> {
     let settled = state
         .settled
         .iter()
@@ -170,7 +171,7 @@ fn encode(state: &ReconcileState) -> Fields {
         fields.insert("compared".to_owned(), value::string(id.as_str()));
     }
     if let Some(batch) = &state.pending {
-        let config = serde_json::to_value(&batch.config).unwrap_or(Json::Null);
+        let config = value::encoded(&batch.config)?;
         let ids = Json::from(batch.ids.clone());
         let pending = value::fields([
             ("ids", value::from_json(&ids)),
@@ -179,7 +180,7 @@ fn encode(state: &ReconcileState) -> Fields {
         ]);
         fields.insert("pending".to_owned(), value::map(pending));
     }
-    fields
+    Ok(fields)
 }
 
 fn decode(document: &Document) -> Result<ReconcileState> {
@@ -208,12 +209,12 @@ fn decode(document: &Document) -> Result<ReconcileState> {
     Ok(ReconcileState {
         pending,
         up_to,
-        deep_at: value::as_int(fields, "deepAt").unwrap_or_default(),
-        full_at: value::as_int(fields, "fullAt").unwrap_or_default(),
+        deep_at: value::as_millis(fields, "deepAt").unwrap_or_default(),
+        full_at: value::as_millis(fields, "fullAt").unwrap_or_default(),
         settled: settled.collect(),
         compared: value::as_str(fields, "compared"),
         unmarked: batch.is_some() && !marked,
-        sequence: value::as_int(fields, "sequence")
+        sequence: value::as_whole(fields, "sequence")
             .ok_or_else(|| malformed("sequence is missing"))?,
         update_time: document.update_time,
     })

@@ -3,7 +3,7 @@
 //! observations that the cursors say.
 
 use firestore_kit::Timestamp;
-use firestore_kit::proto::{Document, Write};
+use firestore_kit::proto::{Document, Value, Write};
 
 use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
@@ -11,7 +11,8 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Query, id_part, value, write};
 
-/// The version of the encoding. A reader refuses any other.
+/// The version of the document. A reader reads every version up to this one: the bytes name their own
+/// format.
 const FORMAT: i64 = 3;
 
 /// The series of a component, and the windows that have a document in `ops_stats`.
@@ -22,8 +23,27 @@ pub struct ComponentSeries {
     /// The size when last encoded, in bytes: roughly its share of the next commit.
     pub weight: usize,
     shown: Vec<Window>,
+    /// Why the stored series cannot be read. This one then holds what was counted since, in a document
+    /// of its own (see `store::scoring::parked`).
+    pub parked: Option<String>,
     /// The update time of the stored document; `None` if there is none.
     pub(in crate::store) update_time: Option<Timestamp>,
+}
+
+/// Series whose windows have expired.
+#[derive(Debug, Default)]
+pub struct ExpiredPage {
+    pub series: Vec<ComponentSeries>,
+    /// The documents that cannot be read, and why.
+    pub damaged: Vec<(String, StoreError)>,
+    /// The position of the next page, if there may be one.
+    last: Option<Vec<Value>>,
+}
+
+impl ExpiredPage {
+    pub fn is_last(&self) -> bool {
+        self.last.is_none()
+    }
 }
 
 impl ComponentSeries {
@@ -33,12 +53,13 @@ impl ComponentSeries {
             series: Series::default(),
             weight: 0,
             shown: Vec::new(),
+            parked: None,
             update_time: None,
         }
     }
 }
 
-fn state_id(component: &str) -> String {
+pub(in crate::store) fn state_id(component: &str) -> String {
     format!("series|{}", id_part(component))
 }
 
@@ -58,15 +79,58 @@ impl Store {
             .collect()
     }
 
-    /// Up to `limit` series with a window that has changed only because time passed.
-    pub async fn expired_series(&self, now: i64, limit: usize) -> Result<Vec<ComponentSeries>> {
-        let query = Query::of(STATE)
+    /// The series of these components to count into: where the stored one cannot be read, what was
+    /// counted since.
+    pub async fn series_to_count(&self, components: &[&str]) -> Result<Vec<ComponentSeries>> {
+        let name = |component: &&str| self.db.name(STATE, &state_id(component));
+        let found = self.db.get_many(components.iter().map(name).collect()).await?;
+        let mut series = Vec::with_capacity(components.len());
+        for component in components {
+            series.push(match found.get(&name(component)) {
+                None => ComponentSeries::new(component),
+                Some(document) => match self.decode_series(document) {
+                    Ok(found) => found,
+                    Err(StoreError::Decode { detail, .. }) => {
+                        self.parked_series(component, detail).await?
+                    }
+                    Err(error) => return Err(error),
+                },
+            });
+        }
+        Ok(series)
+    }
+
+    /// Up to `limit` series with a window that has changed only because time passed, after those of the
+    /// last page.
+    pub async fn expired_series(
+        &self,
+        now: i64,
+        limit: usize,
+        after: Option<&ExpiredPage>,
+    ) -> Result<ExpiredPage> {
+        let mut query = Query::of(STATE)
             .at_most("nextChange", value::int(now))
             .ascending("nextChange")
-            .limit(limit)
-            .build();
-        let documents = self.db.query_all("ops_state by nextChange", query).await?;
-        documents.iter().map(|document| self.decode_series(document)).collect()
+            .ascending("__name__")
+            .limit(limit);
+        if let Some(last) = after.and_then(|page| page.last.clone()) {
+            query = query.start_after(last);
+        }
+        let documents = self.db.query_all("ops_state by nextChange", query.build()).await?;
+        let last = documents.last().filter(|_| documents.len() == limit).and_then(|document| {
+            let next_change = document.fields.get("nextChange")?.clone();
+            Some(vec![next_change, value::reference(document.name.clone())])
+        });
+        let (mut series, mut damaged) = (Vec::new(), Vec::new());
+        for document in &documents {
+            match self.decode_series(document) {
+                Ok(found) => series.push(found),
+                Err(error) => {
+                    damaged.push((self.db.short_name(&document.name).to_owned(), error));
+                }
+            }
+        }
+        Ok(ExpiredPage { series, damaged, last })
     }
 
     /// The writes that store a component's series and its windows as of `now`. The first write is that
@@ -76,8 +140,11 @@ impl Store {
         &self,
         component: &mut ComponentSeries,
         now: i64,
-    ) -> Vec<Write> {
+    ) -> Result<Vec<Write>> {
         component.series.advance(now);
+        if component.parked.is_some() {
+            return Ok(vec![self.parked_series_write(component, now)]);
+        }
         let windows = component.series.windows();
         let filled = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);
         let filled = filled.map(|(window, _)| *window).collect();
@@ -86,12 +153,12 @@ impl Store {
         writes.extend(self.series_write(component, now));
         for (window, stats) in windows {
             if component.shown.contains(&window) {
-                writes.push(stats_write(self, &component.component, window, &stats, now));
+                writes.push(stats_write(self, &component.component, window, &stats, now)?);
             } else if shown_before.contains(&window) {
                 writes.push(stats_delete(self, &component.component, window));
             }
         }
-        writes
+        Ok(writes)
     }
 
     fn series_write(&self, component: &mut ComponentSeries, now: i64) -> Option<Write> {
@@ -113,13 +180,18 @@ impl Store {
         Some(write::set_if_unchanged(name, fields, component.update_time))
     }
 
-    fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
+    pub(in crate::store) fn decode_series(&self, document: &Document) -> Result<ComponentSeries> {
         let malformed = |detail: &str| {
             StoreError::decode(self.db.short_name(&document.name), "a component's series", detail)
         };
         let fields = &document.fields;
-        if value::as_int(fields, "format") != Some(FORMAT) {
-            return Err(malformed("this version of the service cannot read its format"));
+        match value::as_whole(fields, "format") {
+            Some(..=FORMAT) => {}
+            Some(format) => {
+                let detail = format!("format {format} is of a later version of the service");
+                return Err(malformed(&detail));
+            }
+            None => return Err(malformed("format is missing")),
         }
         let component =
             value::as_str(fields, "component").ok_or_else(|| malformed("component is missing"))?;
@@ -136,6 +208,7 @@ impl Store {
             series,
             weight: encoded.len(),
             shown,
+            parked: None,
             update_time: document.update_time,
         })
     }

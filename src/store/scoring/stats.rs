@@ -30,10 +30,11 @@ pub(in crate::store) fn stats_write(
     window: Window,
     stats: &WindowStats,
     now: i64,
-) -> Write {
+) -> Result<Write> {
     let document =
         ComponentStats { component: component.to_owned(), window, ts: now, stats: stats.clone() };
-    write::set(store.db.name(STATS, &stats_id(component, window)), value::to_fields(&document))
+    let name = store.db.name(STATS, &stats_id(component, window));
+    Ok(write::set(name, value::to_fields(&document)?))
 }
 
 pub(in crate::store) fn stats_delete(store: &Store, component: &str, window: Window) -> Write {

@@ -18,7 +18,8 @@ use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::stats::Tally;
 use firestore_kit::{value, write};
 
-/// The version of the encoding. A reader refuses any other.
+/// The version of the document. A reader reads every version up to this one: the bytes name their own
+/// format.
 const FORMAT: i64 = 4;
 
 /// A version and everything that was counted of it.
@@ -28,26 +29,52 @@ pub struct VersionTally {
     pub tally: Tally,
     /// The size when last encoded, in bytes.
     pub weight: usize,
+    /// Why the stored tally cannot be read. This one then holds what was counted since, in a document of
+    /// its own (see `store::scoring::parked`).
+    pub parked: Option<String>,
     /// The update time of the stored document; `None` if there is none.
     pub(in crate::store) update_time: Option<Timestamp>,
 }
 
-fn state_id(key: &PolicyKey) -> String {
+impl VersionTally {
+    pub(in crate::store) fn new(key: &PolicyKey) -> Self {
+        let (tally, parked) = (Tally::default(), None);
+        Self { key: key.clone(), tally, weight: 0, parked, update_time: None }
+    }
+}
+
+pub(in crate::store) fn state_id(key: &PolicyKey) -> String {
     format!("version|{key}")
 }
 
 impl Store {
-    /// The tallies of the versions among `keys` that exist.
-    pub async fn version_tallies(&self, keys: &[PolicyKey]) -> Result<Vec<VersionTally>> {
-        let found = self.versions_with_tallies(keys).await?;
-        Ok(found.into_iter().map(|(_, tally)| tally).collect())
+    /// The tallies of the versions among `keys` that exist, to count into: where the stored one cannot
+    /// be read, what was counted since.
+    pub async fn tallies_to_count(&self, keys: &[PolicyKey]) -> Result<Vec<VersionTally>> {
+        let mut tallies = Vec::new();
+        for (_, key, tally) in self.stored_tallies(keys).await? {
+            tallies.push(match tally {
+                Ok(tally) => tally,
+                Err(StoreError::Decode { detail, .. }) => self.parked_tally(&key, detail).await?,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(tallies)
     }
 
-    /// The same, each with the policy document of its version.
+    /// The tallies of the versions among `keys` that exist, each with the policy document of its version.
     pub(in crate::store) async fn versions_with_tallies(
         &self,
         keys: &[PolicyKey],
     ) -> Result<Vec<(Document, VersionTally)>> {
+        let found = self.stored_tallies(keys).await?;
+        found.into_iter().map(|(document, _, tally)| Ok((document, tally?))).collect()
+    }
+
+    async fn stored_tallies(
+        &self,
+        keys: &[PolicyKey],
+    ) -> Result<Vec<(Document, PolicyKey, Result<VersionTally>)>> {
         let policies = keys.iter().map(|key| self.db.name(POLICIES, &key.to_string()));
         let states = keys.iter().map(|key| self.db.name(STATE, &state_id(key)));
         let mut found = self.db.get_many(policies.chain(states).collect()).await?;
@@ -57,17 +84,20 @@ impl Store {
                 continue;
             };
             let tally = match found.get(&self.db.name(STATE, &state_id(key))) {
-                Some(document) => self.decode_tally(key, document)?,
-                None => VersionTally {
-                    key: key.clone(),
-                    tally: Tally::default(),
-                    weight: 0,
-                    update_time: None,
-                },
+                Some(document) => self.decode_tally(key, document),
+                None => Ok(VersionTally::new(key)),
             };
-            existing.push((version, tally));
+            existing.push((version, key.clone(), tally));
         }
         Ok(existing)
+    }
+
+    /// The stored tally of a version; an empty one if there is none.
+    pub(in crate::store) async fn stored_tally(&self, key: &PolicyKey) -> Result<VersionTally> {
+        match self.db.get(STATE, &state_id(key)).await? {
+            Some(document) => self.decode_tally(key, &document),
+            None => Ok(VersionTally::new(key)),
+        }
     }
 
     /// Everything that was counted of a version; empty if no observation names it.
@@ -102,6 +132,9 @@ impl Store {
 
     /// The write of a tally. The figures next to it are for people who read the document.
     pub(in crate::store) fn tally_write(&self, version: &mut VersionTally) -> Write {
+        if version.parked.is_some() {
+            return self.parked_tally_write(version);
+        }
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
         let stats = version.tally.stats();
@@ -123,12 +156,21 @@ impl Store {
         write::set_if_unchanged(name, fields, version.update_time)
     }
 
-    fn decode_tally(&self, key: &PolicyKey, document: &Document) -> Result<VersionTally> {
+    pub(in crate::store) fn decode_tally(
+        &self,
+        key: &PolicyKey,
+        document: &Document,
+    ) -> Result<VersionTally> {
         let malformed = |detail: &str| {
             StoreError::decode(self.db.short_name(&document.name), "a version's tally", detail)
         };
-        if value::as_int(&document.fields, "format") != Some(FORMAT) {
-            return Err(malformed("this version of the service cannot read its format"));
+        match value::as_whole(&document.fields, "format") {
+            Some(..=FORMAT) => {}
+            Some(format) => {
+                let detail = format!("format {format} is of a later version of the service");
+                return Err(malformed(&detail));
+            }
+            None => return Err(malformed("format is missing")),
         }
         let encoded = value::as_bytes(&document.fields, "tally");
         let encoded = encoded.ok_or_else(|| malformed("tally is missing"))?;
@@ -137,6 +179,7 @@ impl Store {
             key: key.clone(),
             tally,
             weight: encoded.len(),
+            parked: None,
             update_time: document.update_time,
         })
     }

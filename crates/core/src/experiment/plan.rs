@@ -139,7 +139,7 @@ impl Default for GuardConfig {
 
 /// A field of [`GuardConfig`] that is out of range.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("guard {field} is {value}, must be between {min} and {max}")]
+#[error("{field} is {value}, must be between {min} and {max}")]
 pub struct GuardConfigError {
     pub field: &'static str,
     pub value: f64,

@@ -36,6 +36,11 @@ pub enum EditError {
     TooDeep,
     #[error("{path} is an array that contains an array, which Firestore cannot store")]
     NestedArray { path: String },
+    #[error(
+        "cannot replace {path}: it is {kind} in {reference}, which JSON cannot express; leave it as it \
+         is, or set it to null"
+    )]
+    NotJson { path: String, kind: &'static str, reference: String },
     #[error("Firestore cannot store {path:?}: the field name {source}")]
     FieldName { path: String, source: NameError },
 }

@@ -64,14 +64,14 @@ impl Default for RewardConfig {
 /// A field of [`RewardConfig`] that is invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum RewardConfigError {
-    #[error("reward_config has an empty version: set one, because every reward records it")]
+    #[error("config/reward_config has an empty version: set one, because every reward records it")]
     NoVersion,
-    #[error("reward_config {field} is {value}, must be between {min} and {max}")]
+    #[error("config/reward_config {field} is {value}, must be between {min} and {max}")]
     OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
-    #[error("reward_config {field} is {value}, must be positive and finite")]
+    #[error("config/reward_config {field} is {value}, must be positive and finite")]
     NotPositive { field: &'static str, value: f64 },
     #[error(
-        "reward_config thresholds.retrain is {retrain}, above thresholds.minAcceptable \
+        "config/reward_config thresholds.retrain is {retrain}, above thresholds.minAcceptable \
          {min_acceptable}: must be at most that"
     )]
     RetrainAboveAcceptable { retrain: f64, min_acceptable: f64 },

@@ -101,19 +101,19 @@ fn an_invalid_config_names_the_field() {
     };
     assert_eq!(
         error(|it| it.weights.cost = -1.0),
-        "reward_config weights.cost is -1, must be between 0 and 1000"
+        "config/reward_config weights.cost is -1, must be between 0 and 1000"
     );
     assert_eq!(
         error(|it| it.baseline = f64::NAN),
-        "reward_config baseline is NaN, must be between 0 and 1"
+        "config/reward_config baseline is NaN, must be between 0 and 1"
     );
     assert_eq!(
         error(|it| it.bounds.max_latency_ms = 0.0),
-        "reward_config bounds.maxLatencyMs is 0, must be positive and finite"
+        "config/reward_config bounds.maxLatencyMs is 0, must be positive and finite"
     );
     assert_eq!(
         error(|it| it.thresholds.retrain = 0.6),
-        "reward_config thresholds.retrain is 0.6, above thresholds.minAcceptable 0.55: \
+        "config/reward_config thresholds.retrain is 0.6, above thresholds.minAcceptable 0.55: \
          must be at most that"
     );
     assert!(error(|it| it.version = " ".to_owned()).contains("empty version"));

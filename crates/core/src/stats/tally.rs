@@ -13,7 +13,8 @@ use crate::estimate::ArmLog;
 use crate::observation::Observation;
 use crate::reward::Reward;
 
-/// Must be raised whenever the stored layout changes.
+/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
+/// each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 4;
 
 /// The most components that are counted separately. A policy routes over fewer arms. If more components
@@ -142,8 +143,9 @@ impl Tally {
     /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.first() {
-            Some(&FORMAT) | None => {}
+            Some(4) => {}
             Some(&found) => return Err(DecodeError::Format { found }),
+            None => return Err(DecodeError::Inconsistent("they are empty")),
         }
         let (Wire { mut tally, .. }, added): (Wire<Self>, Option<Added>) =
             appended::read(bytes, Part::Rejected).map_err(DecodeError::Encoding)?;

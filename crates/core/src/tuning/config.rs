@@ -22,6 +22,9 @@ pub struct TuningConfig {
     pub policies: BTreeMap<String, PolicyTuning>,
     /// The limits of watches and A/B tests of all policies.
     pub guard: GuardConfig,
+    /// By policy id, why an entry cannot be read. These policies are not tuned; the others are.
+    #[serde(skip)]
+    pub refused: BTreeMap<String, String>,
 }
 
 impl Default for TuningConfig {
@@ -32,6 +35,7 @@ impl Default for TuningConfig {
             version: "1.0.0".to_owned(),
             policies: BTreeMap::from([("router-core".to_owned(), router)]),
             guard: GuardConfig::default(),
+            refused: BTreeMap::new(),
         }
     }
 }
@@ -130,19 +134,19 @@ impl Default for PolicyTuning {
 /// A field of [`TuningConfig`] that is invalid.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum TuningConfigError {
-    #[error("tuning component is {0:?}, must contain {ARM_PLACEHOLDER} exactly once")]
+    #[error("component is {0:?}, must contain {ARM_PLACEHOLDER} exactly once")]
     Component(String),
-    #[error("tuning {field} is {value}, must be between {min} and {max}")]
+    #[error("{field} is {value}, must be between {min} and {max}")]
     OutOfRange { field: &'static str, value: f64, min: f64, max: f64 },
-    #[error("tuning minSamples is 0, must be at least 1")]
+    #[error("minSamples is 0, must be at least 1")]
     NoSamples,
-    #[error("tuning retrainStepBound is {retrain}, must be at least stepBound, {step}")]
+    #[error("retrainStepBound is {retrain}, must be at least stepBound, {step}")]
     RetrainBelowStep { retrain: f64, step: f64 },
-    #[error("tuning policies contains the invalid policy id {id:?}")]
+    #[error("policies contains the invalid policy id {id:?}")]
     PolicyId { id: String, source: PolicyKeyError },
-    #[error("tuning {0}")]
+    #[error("guard.{0}")]
     Guard(#[from] GuardConfigError),
-    #[error("tuning of policy {id} is invalid")]
+    #[error("policies.{id}.{source}")]
     Policy { id: String, source: Box<TuningConfigError> },
 }
 

@@ -14,7 +14,8 @@ use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
-/// Must be raised whenever the stored layout changes.
+/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
+/// each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 3;
 
 /// Everything that a decision depends on.
@@ -142,7 +143,7 @@ impl TuningInput {
     /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
-            Some((&FORMAT, rest)) => {
+            Some((3, rest)) => {
                 let (mut input, added): (Self, Option<Added>) =
                     appended::read(rest, Part::Rejected).map_err(DecodeError::Encoding)?;
                 // Without it, the input was stored by a version that did not count rejected documents.

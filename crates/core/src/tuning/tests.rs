@@ -569,15 +569,15 @@ fn an_invalid_config_names_the_field() {
         change(&mut config);
         config.validate().unwrap_err().to_string()
     };
-    assert_eq!(error(|it| it.min_samples = 0), "tuning minSamples is 0, must be at least 1");
+    assert_eq!(error(|it| it.min_samples = 0), "minSamples is 0, must be at least 1");
     assert_eq!(
         error(|it| it.exploration_floor = -0.1),
-        "tuning explorationFloor is -0.1, must be between 0 and 0.5"
+        "explorationFloor is -0.1, must be between 0 and 0.5"
     );
-    assert_eq!(error(|it| it.alpha = 0.0), "tuning alpha is 0, must be between 0.000001 and 0.5");
+    assert_eq!(error(|it| it.alpha = 0.0), "alpha is 0, must be between 0.000001 and 0.5");
     assert_eq!(
         error(|it| it.retrain_step_bound = 0.05),
-        "tuning retrainStepBound is 0.05, must be at least stepBound, 0.1"
+        "retrainStepBound is 0.05, must be at least stepBound, 0.1"
     );
     assert!(error(|it| it.component = "router".to_owned()).contains("exactly once"));
 }

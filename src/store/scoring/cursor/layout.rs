@@ -23,7 +23,7 @@ impl Store {
         let Some(document) = self.db.get(STATE, LAYOUT).await? else {
             return Ok(StoredLayout::default());
         };
-        let shards = value::as_int(&document.fields, "shards");
+        let shards = value::as_whole(&document.fields, "shards");
         let shards = shards.and_then(|shards| u32::try_from(shards).ok());
         let Some(shards) = shards.filter(|shards| *shards <= MAX_SHARDS) else {
             let detail = format!("shards must be a whole number from 0 to {MAX_SHARDS}");

@@ -135,7 +135,7 @@ impl Store {
         others: Vec<Write>,
     ) -> Result<Cursor> {
         let next = Checkpoint { position: cursor.position.clone(), pending: Some(pending) };
-        let mut writes = vec![self.cursor_write(cursor, &next)];
+        let mut writes = vec![self.cursor_write(cursor, &next)?];
         writes.extend(others);
         let response = self.db.commit(&self.cursor_target(cursor), writes).await?;
         Ok(cursor.after(next, &response))
@@ -146,20 +146,24 @@ impl Store {
     }
 
     /// The write that moves the cursor, refused if the cursor changed since it was read.
-    pub(in crate::store) fn cursor_write(&self, cursor: &Cursor, next: &Checkpoint) -> Write {
+    pub(in crate::store) fn cursor_write(
+        &self,
+        cursor: &Cursor,
+        next: &Checkpoint,
+    ) -> Result<Write> {
         self.encoded_write(cursor, next, false)
     }
 
     /// The write that retires the cursor where it is, refused if it changed since it was read.
-    pub(in crate::store) fn retire_write(&self, cursor: &Cursor) -> Write {
+    pub(in crate::store) fn retire_write(&self, cursor: &Cursor) -> Result<Write> {
         let next = Checkpoint { position: cursor.position.clone(), pending: None };
         self.encoded_write(cursor, &next, true)
     }
 
-    fn encoded_write(&self, cursor: &Cursor, next: &Checkpoint, retired: bool) -> Write {
-        let fields = wire::encode(next, cursor.sequence + 1, retired);
+    fn encoded_write(&self, cursor: &Cursor, next: &Checkpoint, retired: bool) -> Result<Write> {
+        let fields = wire::encode(next, cursor.sequence + 1, retired)?;
         let name = self.db.name(STATE, &cursor_id(cursor.shard));
-        write::set_if_unchanged(name, fields, cursor.update_time)
+        Ok(write::set_if_unchanged(name, fields, cursor.update_time))
     }
 }
 

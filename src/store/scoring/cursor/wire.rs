@@ -9,7 +9,7 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 
-pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Fields {
+pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Result<Fields> {
     let mut fields = value::fields([("sequence", value::int(sequence))]);
     if retired {
         fields.insert("retired".to_owned(), value::boolean(true));
@@ -18,7 +18,7 @@ pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) 
         fields.insert("position".to_owned(), encode_position(position));
     }
     if let Some(pending) = &next.pending {
-        let config = serde_json::to_value(&pending.config).unwrap_or(Json::Null);
+        let config = value::encoded(&pending.config)?;
         let pending = value::fields([
             ("end", encode_position(&pending.end)),
             ("readTime", value::timestamp(pending.read_time)),
@@ -26,7 +26,7 @@ pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) 
         ]);
         fields.insert("pending".to_owned(), value::map(pending));
     }
-    fields
+    Ok(fields)
 }
 
 pub(in crate::store) fn encode_position(position: &Position) -> Value {
@@ -55,7 +55,7 @@ pub(in crate::store) fn decode(shard: Shard, document: &Document) -> Result<Curs
         Some(map) => Some(decode_pending(map).map_err(|detail| malformed(&detail))?),
     };
     let sequence =
-        value::as_int(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
+        value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
     let retired = value::as_bool(fields, "retired").unwrap_or(false);
     Ok(Cursor { shard, position, pending, sequence, retired, update_time: document.update_time })
 }
@@ -105,7 +105,7 @@ mod tests {
                 config: RewardConfig::default(),
             }),
         };
-        let document = Document { fields: encode(&next, 7, false), ..Document::default() };
+        let document = Document { fields: encode(&next, 7, false).unwrap(), ..Document::default() };
         let cursor = decode(Shard::All, &document).unwrap();
         assert_eq!(
             (cursor.position, cursor.pending, cursor.sequence),

@@ -1,6 +1,9 @@
 //! Firestore values: short constructors, readers, and the conversion to and from JSON, for documents
 //! that are read rarely.
 
+mod carry;
+mod read;
+
 use std::collections::HashMap;
 
 use firestore::gcloud_sdk::google::firestore::v1::{
@@ -8,8 +11,11 @@ use firestore::gcloud_sdk::google::firestore::v1::{
 };
 use prost_types::Timestamp;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value as Json};
+
+use crate::error::{Error, Result};
+pub use carry::{NotJson, over};
+pub use read::{ReadError, from_fields, from_known_fields};
 
 /// The fields of a document or of a map value.
 pub type Fields = HashMap<String, Value>;
@@ -95,6 +101,14 @@ pub fn as_whole(fields: &Fields, name: &str) -> Option<i64> {
     }
 }
 
+/// A time in epoch milliseconds, stored as a whole number or as a Timestamp.
+pub fn as_millis(fields: &Fields, name: &str) -> Option<i64> {
+    match fields.get(name)?.value_type.as_ref()? {
+        ValueType::TimestampValue(time) => Some(epoch_millis(time)),
+        _ => as_whole(fields, name),
+    }
+}
+
 /// A number, stored as an integer or as a double.
 pub fn as_number(fields: &Fields, name: &str) -> Option<f64> {
     match fields.get(name)?.value_type.as_ref()? {
@@ -159,17 +173,23 @@ pub fn to_json(value: &Value) -> Json {
     }
 }
 
-/// The fields of a value that serializes as a JSON object; none for any other value.
-pub fn to_fields(value: &impl Serialize) -> Fields {
-    match serde_json::to_value(value) {
-        Ok(Json::Object(object)) => fields_from_json(&object),
-        _ => Fields::new(),
+/// The fields of a value that serializes as a JSON object.
+///
+/// # Errors
+/// Any other value: it must not be stored as an empty document.
+pub fn to_fields(value: &impl Serialize) -> Result<Fields> {
+    match encoded(value)? {
+        Json::Object(object) => Ok(fields_from_json(&object)),
+        other => Err(Error::Encode { detail: format!("expected a map, got {other}") }),
     }
 }
 
-/// Deserializes a value from the JSON of these fields.
-pub fn from_fields<T: DeserializeOwned>(fields: &Fields) -> Result<T, serde_json::Error> {
-    serde_json::from_value(Json::Object(fields_to_json(fields)))
+/// The JSON of a value that is to be stored.
+///
+/// # Errors
+/// The value does not serialize.
+pub fn encoded(value: &impl Serialize) -> Result<Json> {
+    serde_json::to_value(value).map_err(|error| Error::Encode { detail: error.to_string() })
 }
 
 pub fn fields_to_json(fields: &Fields) -> Map<String, Json> {
@@ -217,6 +237,15 @@ mod tests {
         let back = to_json(&from_json(&json));
         assert_eq!(back, json);
         assert!(back["one"].is_f64(), "1.0 stays a double");
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_map_is_refused_instead_of_stored_empty() {
+        let error = to_fields(&7).unwrap_err().to_string();
+        assert!(error.contains("expected a map, got 7"), "{error}");
+        let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!(to_fields(&keys).is_err());
+        assert_eq!(to_fields(&serde_json::json!({ "a": 1 })).unwrap().len(), 1);
     }
 
     #[test]
