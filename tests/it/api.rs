@@ -37,7 +37,7 @@ async fn every_transition_answers_with_the_new_state_and_its_audit_id() {
 
     let stale = json!({ "id": "router-core", "version": "1.0.2" });
     let problem = service.post("/ops/policies/activate", &stale).await.problem(409);
-    assert!(problem.contains("gpt-5 0.6 to 0.5") && problem.contains("force"), "{problem}");
+    assert!(problem.contains("gpt-5 0.6 → 0.5") && problem.contains("force"), "{problem}");
     let rejected = service.post("/ops/policies/reject", &stale).await.ok();
     assert_eq!(rejected["policy"]["status"], "rejected");
     service.post("/ops/policies/reject", &stale).await.problem(409);

@@ -66,7 +66,7 @@ async fn drafts_are_activated_rejected_and_rolled_back_from_the_command_line() {
     let stale = ["policies", "activate", "router-core@1.0.2", "--yes"];
     let error = terminal.refused(&stale).await;
     assert_eq!(error.lines().count(), 1, "{error}");
-    assert!(error.contains("modelWeights.gpt-5 0.6 to 0.5"), "{error}");
+    assert!(error.contains("modelWeights.gpt-5 0.6 → 0.5"), "{error}");
     terminal.ok(&[&stale[..], &["--force"]].concat()).await;
     assert_eq!(terminal.status("1.0.2").await, PolicyStatus::Active);
 
