@@ -105,7 +105,7 @@ async fn a_draft_with_a_stale_parent_is_refused_with_the_difference_unless_force
     store.activate(&first, false, &ada()).await.unwrap();
     let refused = store.activate(&second, false, &ada()).await.unwrap_err();
     let error = refused.to_string();
-    for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 to 0.5"]
+    for part in ["1.0.0 is no longer the active version", "1.0.1 is", "by ada", "gpt-5 0.6 → 0.5"]
     {
         assert!(error.contains(part), "{part} in {error}");
     }
