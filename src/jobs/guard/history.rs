@@ -47,6 +47,8 @@ struct Activation {
     rolled_back_at: Option<i64>,
     /// When another version became active.
     until: Option<i64>,
+    /// Whether the version had been active before.
+    is_repeated: bool,
 }
 
 /// The latest activations of a policy, newest first: one record for each, so that a version that
@@ -107,6 +109,7 @@ fn activations<'a>(trail: impl Iterator<Item = &'a AuditEntry>) -> Vec<Activatio
             replaced: entry.from.as_deref().and_then(|it| it.parse().ok()),
             rolled_back_at: None,
             until: None,
+            is_repeated: found.iter().any(|it| it.version == entered.version),
         });
     }
     found
@@ -121,13 +124,15 @@ fn unrecorded(policy: &Policy) -> Activation {
         replaced: policy.previous_version.clone(),
         rolled_back_at: policy.rolled_back_at,
         until: None,
+        is_repeated: false,
     }
 }
 
 impl Activation {
-    /// Whether the version was active from this activation on when its verdict was recorded.
+    /// Whether a verdict of this time is about this activation. That of an A/B test is recorded
+    /// before the first one.
     fn includes(&self, at: i64) -> bool {
-        at <= self.until.unwrap_or(i64::MAX)
+        at <= self.until.unwrap_or(i64::MAX) && (at >= self.at || !self.is_repeated)
     }
 }
 
