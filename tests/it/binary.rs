@@ -179,7 +179,7 @@ fn a_repeated_id_is_reported_by_line_and_every_other_line_is_imported() {
         assert!(stderr.contains(&expected), "{stderr}");
     }
     let listed = run(&["observations", "list", "--limit", "2000", "--json"], &environment);
-    let listed: Vec<Value> = serde_json::from_str(&text(&listed.stdout)).unwrap();
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&text(&listed.stdout)).unwrap();
     assert_eq!(listed.len(), 1_198);
     let third = listed.iter().find(|it| it["id"] == "o3").unwrap();
     assert_eq!(third["durationMs"], 3, "the first line with an id is the one that is imported");

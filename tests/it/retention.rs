@@ -11,6 +11,7 @@ use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::sharding::Shard;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use rand::rngs::StdRng;
@@ -207,8 +208,9 @@ async fn observations_of_an_archived_time_are_not_counted_again() {
             put(&store, collection::OBSERVATIONS, &format!("o{n}"), fields(&observation)).await;
         }
     };
-    let key = "router-core@1.0.0".parse().unwrap();
-    let tally = async || store.version_tallies(&[key]).await.unwrap().remove(0).tally;
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let keys = [key];
+    let tally = async || store.version_tallies(&keys).await.unwrap().remove(0).tally;
     put_all().await;
     score(&store, START + DAY_MS).await;
     let now = START + 40 * DAY_MS;
