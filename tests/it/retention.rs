@@ -233,6 +233,8 @@ async fn observations_of_an_archived_time_are_not_counted_again() {
     let report = job.requeue(&filter, now).await.unwrap();
     assert_eq!((report.requeued, report.refused.len()), (0, 1), "{report:?}");
     // What is newer than the archive is still scored, even if it is late.
+    record(&store, "c", Outcome::Success, 100.0, now - DAY_MS).await;
+    score(&store, now).await;
     record(&store, "c", Outcome::Success, 100.0, now - 20 * DAY_MS).await;
     assert_eq!(job.pass(now, true, &stop).await.unwrap().scored, 1);
 }
