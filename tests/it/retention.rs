@@ -11,6 +11,7 @@ use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::sharding::Shard;
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use rand::rngs::StdRng;
@@ -207,7 +208,7 @@ async fn observations_of_an_archived_time_are_not_counted_again() {
             put(&store, collection::OBSERVATIONS, &format!("o{n}"), fields(&observation)).await;
         }
     };
-    let key: f0_learning_core::policy::PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
     let tally = async || store.tally(&key).await.unwrap();
     put_all().await;
     score(&store, START + DAY_MS).await;
@@ -231,6 +232,8 @@ async fn observations_of_an_archived_time_are_not_counted_again() {
     let report = job.requeue(&filter, now).await.unwrap();
     assert_eq!((report.requeued, report.refused.len()), (0, 1), "{report:?}");
     // What is newer than the archive is still scored, even if it is late.
+    record(&store, "c", Outcome::Success, 100.0, now - DAY_MS).await;
+    score(&store, now).await;
     record(&store, "c", Outcome::Success, 100.0, now - 20 * DAY_MS).await;
     assert_eq!(job.pass(now, true, &stop).await.unwrap().scored, 1);
 }
