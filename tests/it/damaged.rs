@@ -119,8 +119,8 @@ async fn a_late_observation_of_a_damaged_series_is_parked_too() {
     score(&store, START + 10 * MINUTE_MS).await;
     let garbage = value::bytes(vec![200, 1, 2]);
     let before = set(&store, collection::STATE, "series|bad", "series", garbage).await;
-    record(&store, "bad", Outcome::Success, 100.0, START + 5).await;
-    record(&store, "next", Outcome::Success, 100.0, START + 5).await;
+    record(&store, "bad", Outcome::Success, 100.0, START - 5).await;
+    record(&store, "next", Outcome::Success, 100.0, START - 5).await;
     let report = reconcile(&store, START + 20 * MINUTE_MS).await;
     assert_eq!((report.scored, report.damaged.len()), (2, 1), "{report:?}");
     assert_eq!(counted(&store, "next").await, 1);

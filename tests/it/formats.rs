@@ -134,7 +134,8 @@ async fn observe(store: &Store, n: i64, ts: i64) {
 async fn furnished_store(folder: &Path) -> Store {
     let store = seeded_store().await;
     let config = json!({ "version": "2.0.0", "policies": {
-        "router-core": { "component": "router:{arm}", "minSampleRate": 0.5 },
+        "router-core": { "component": "router:{arm}", "minSampleRate": 0.5,
+            "minPropensity": 0.3, "sampleRatioCheck": false },
         "other": { "component": "other:{arm}", "stepBound": 0.1 },
     }});
     put(&store, collection::CONFIG, "tuning", value::fields_from_json(config.as_object().unwrap()))
