@@ -278,7 +278,7 @@ fn another_format_is_rejected_by_its_number() {
     let mut bytes = busy_week().encode();
     bytes[0] = 9;
     assert!(matches!(Series::decode(&bytes), Err(DecodeError::Format { found: 9 })));
-    assert!(matches!(Series::decode(&[]), Err(DecodeError::Encoding(_))));
+    assert!(matches!(Series::decode(&[]), Err(DecodeError::Inconsistent(_))));
 }
 
 proptest! {
