@@ -107,6 +107,9 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
     Ok(report)
 }
 
+/// The observation of a line, and its invalid optional fields.
+type Line = (Map<String, Json>, Malformed);
+
 /// What a line must satisfy.
 struct Rules {
     /// Observations before this time are archived: importing them would count them again.
@@ -115,11 +118,7 @@ struct Rules {
 
 impl Rules {
     /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-    fn parse(
-        &self,
-        number: u64,
-        text: &str,
-    ) -> Result<Option<(Map<String, Json>, Malformed)>, LineError> {
+    fn parse(&self, number: u64, text: &str) -> Result<Option<Line>, LineError> {
         if text.trim().is_empty() {
             return Ok(None);
         }
