@@ -66,16 +66,6 @@ impl Error {
         Self::Decode { document: document.into(), expected, detail: detail.to_string() }
     }
 
-    /// The same for a field of the document: "cannot read `document` `path` as `expected`".
-    pub fn decode_at(
-        document: &str,
-        error: &crate::value::ReadError,
-        expected: &'static str,
-    ) -> Self {
-        let place = format!("{document} {}", error.path);
-        Self::decode(place.trim_end(), expected, &error.detail)
-    }
-
     /// The status code of the response, if Firestore sent one.
     pub fn code(&self) -> Option<Code> {
         match self {

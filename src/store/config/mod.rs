@@ -33,7 +33,7 @@ impl Store {
             return Ok(Layout::default());
         };
         let layout: Layout = value::from_known_fields(&document.fields)
-            .map_err(|error| StoreError::decode_at(path, &error, "a layout of shards"))?;
+            .map_err(|error| error.of_document(path, "a layout of shards"))?;
         if layout.shards > MAX_SHARDS {
             let detail = format!("shards is {}, must be at most {MAX_SHARDS}", layout.shards);
             return Err(StoreError::decode(path, "a layout of shards", detail));
@@ -112,7 +112,7 @@ impl Store {
     ) -> Result<T> {
         let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
         value::from_known_fields(&document.fields)
-            .map_err(|error| StoreError::decode_at(&format!("config/{id}"), &error, expected))
+            .map_err(|error| error.of_document(&format!("config/{id}"), expected))
     }
 }
 
@@ -123,7 +123,7 @@ fn read_tuning(fields: &Fields) -> Result<TuningConfig> {
     let mut rest = fields.clone();
     let policies = rest.remove("policies");
     let mut config: TuningConfig = value::from_known_fields(&rest)
-        .map_err(|error| StoreError::decode_at("config/tuning", &error, TUNING_CONFIG))?;
+        .map_err(|error| error.of_document("config/tuning", TUNING_CONFIG))?;
     config.guard.validate().map_err(|error| {
         StoreError::decode("config/tuning", TUNING_CONFIG, format!("guard.{error}"))
     })?;
@@ -140,7 +140,7 @@ fn read_tuning(fields: &Fields) -> Result<TuningConfig> {
             }
             Err(error) => {
                 let error = error.within(&id).within("policies");
-                let error = StoreError::decode_at("config/tuning", &error, TUNING_CONFIG);
+                let error = error.of_document("config/tuning", TUNING_CONFIG);
                 config.refused.insert(id, error.to_string());
             }
         }

@@ -12,6 +12,7 @@ use serde::de::{
 };
 
 use super::{Fields, epoch_millis, to_json};
+use crate::error::Error;
 
 /// Why a document cannot be read, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub struct ReadError {
 }
 
 impl ReadError {
+    /// The error of a whole call: "cannot read `document` `path` as `expected`".
+    pub fn of_document(&self, document: &str, expected: &'static str) -> Error {
+        let place = format!("{document} {}", self.path);
+        Error::decode(place.trim_end(), expected, &self.detail)
+    }
+
     fn at(path: &str, detail: impl Into<String>) -> Self {
         Self { path: path.to_owned(), detail: detail.into() }
     }
