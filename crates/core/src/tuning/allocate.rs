@@ -28,9 +28,15 @@ pub(super) fn destination(input: &TuningInput, arms: &[ArmStanding]) -> Result<V
 
 fn within(input: &TuningInput, arms: &[ArmStanding], step: f64) -> Result<Vec<f64>, Reason> {
     let floor = input.config.exploration_floor;
-    let currents: Vec<Current> =
-        arms.iter().map(|it| Current { weight: it.weight, capped: it.is_loser() }).collect();
+    let currents: Vec<Current> = arms
+        .iter()
+        .map(|it| Current { weight: it.weight, capped: it.is_loser() || !it.gains })
+        .collect();
     let ranges = WeightRanges::new(&currents, floor, step)
+        .or_else(|| {
+            let free = |it: &ArmStanding| Current { weight: it.weight, capped: !it.gains };
+            WeightRanges::new(&arms.iter().map(free).collect::<Vec<_>>(), floor, step)
+        })
         .or_else(|| {
             let free = |it: &Current| Current { capped: false, ..*it };
             WeightRanges::new(&currents.iter().map(free).collect::<Vec<_>>(), floor, step)
@@ -95,9 +101,10 @@ fn hand_over(
 }
 
 /// The arms that gain the weight of a loser: the unbeaten arms that are proven to be better, or all
-/// unbeaten arms if there is none (the loser fails).
+/// unbeaten arms if there is none (the loser fails). An arm that must not gain weight is not among
+/// them.
 fn heirs(arms: &[ArmStanding], loser: &ArmStanding) -> Vec<usize> {
-    let unbeaten = |arm: &usize| !arms[*arm].is_loser();
+    let unbeaten = |arm: &usize| !arms[*arm].is_loser() && arms[*arm].gains;
     let proven: Vec<usize> = loser.beaten_by.iter().copied().filter(unbeaten).collect();
     if proven.is_empty() { (0..arms.len()).filter(unbeaten).collect() } else { proven }
 }

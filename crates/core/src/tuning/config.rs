@@ -65,6 +65,9 @@ pub struct PolicyTuning {
     /// Whether a failed sample-ratio check prevents comparisons. A component that does not follow its
     /// policy may send easy actions to one arm, which makes the comparison meaningless.
     pub sample_ratio_check: bool,
+    /// The arms whose scale of durations and costs is right although it differs from that of the
+    /// other arms, or from before; see [`super::Signals`].
+    pub confirmed_scales: Vec<String>,
     /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
     /// on.
     pub max_auto_activations_per_day: u32,
@@ -84,6 +87,7 @@ impl Default for PolicyTuning {
             min_change: 0.01,
             min_gain: 0.005,
             sample_ratio_check: true,
+            confirmed_scales: Vec::new(),
             max_auto_activations_per_day: 4,
         }
     }

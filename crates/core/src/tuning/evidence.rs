@@ -12,7 +12,7 @@ use crate::hash::Fingerprint;
 
 /// The name of the rule that computes weights and evidence. It must change whenever the same input
 /// may lead to another result, even in the last digit.
-pub const RULE: &str = "elimination-4";
+pub const RULE: &str = "elimination-5";
 
 /// What was known of the arms when the tuner decided. Every interval holds at every look, and the
 /// decision is based on the same intervals.
@@ -127,7 +127,10 @@ impl Evidence {
             gain: Gain { expected, low, high },
             differences,
             off_policy: estimated_from_log(input, proposed),
-            checks: vec![sample_ratio, checks::sample_rates(input)],
+            checks: [sample_ratio, checks::sample_rates(input)]
+                .into_iter()
+                .chain(checks::of_observations(input))
+                .collect(),
             digest: digest(input),
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::PolicyTuning;
 use super::memory::{ArmMemory, Memory};
+use super::{PolicyTuning, Signals, format3};
 use crate::estimate::{ArmLog, COARSER, Expected};
 use crate::number::whole_u64;
 use crate::policy::PolicyStatus;
@@ -14,7 +14,7 @@ use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
 /// Must be raised whenever the stored layout changes.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// Everything that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct TuningInput {
     pub last_draft: Option<LastDraft>,
     /// The time of the decision in epoch milliseconds.
     pub as_of: i64,
+    /// What else is known of the observations.
+    pub signals: Signals,
 }
 
 /// The largest weight of an observation of these arms, if no product of sample rate and propensity is
@@ -127,6 +129,7 @@ impl TuningInput {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
             Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
+            Some((&format3::FORMAT, rest)) => format3::decode(rest).map_err(DecodeError::Encoding),
             Some((&found, _)) => Err(DecodeError::Format { found }),
             None => Err(DecodeError::Inconsistent("they are empty")),
         }

@@ -14,6 +14,7 @@ mod checks;
 mod config;
 mod decide;
 mod evidence;
+mod format3;
 mod input;
 pub mod memory;
 mod notes;
@@ -28,7 +29,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use checks::Check;
+pub use checks::{
+    COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
+    UnmatchedComponent, of_observations,
+};
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};

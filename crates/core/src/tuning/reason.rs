@@ -4,7 +4,7 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{MAX_ARMS, TuningConfigError};
+use super::{MAX_ARMS, TuningConfigError, TuningInput, checks};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
 
@@ -19,6 +19,11 @@ pub enum Reason {
     InvalidWeights(ParamsError),
     SingleArm {
         arm: String,
+    },
+    /// All other arms have the weight 0.
+    OthersAtZero {
+        arm: String,
+        at_zero: Vec<String>,
     },
     TooManyArms {
         arms: usize,
@@ -51,6 +56,11 @@ pub enum Reason {
     },
     /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
+    /// A reason, and what the observations leave out or make incomparable.
+    Noted {
+        reason: Box<Reason>,
+        notes: Vec<String>,
+    },
     /// The last draft proposes the same; its status.
     AlreadyProposed {
         version: Version,
@@ -59,13 +69,36 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Adds what the observations leave out, if the reason is about them.
+    #[must_use]
+    pub(super) fn noted(self, input: &TuningInput) -> Self {
+        let is_about_observations = matches!(
+            self,
+            Self::TooFewSamples { .. }
+                | Self::NothingProven { .. }
+                | Self::SampleRatio(_)
+                | Self::AlreadyBest { .. }
+                | Self::GainTooSmall { .. }
+        );
+        if !is_about_observations {
+            return self;
+        }
+        // The reason itself counts the observations of each arm.
+        let counts = matches!(self, Self::TooFewSamples { .. });
+        match checks::notes(input, !counts) {
+            notes if notes.is_empty() => self,
+            notes => Self::Noted { reason: Box::new(self), notes },
+        }
+    }
+
     /// A fixed name, for metrics and log fields.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Noted { reason, .. } => reason.code(),
             Self::InvalidConfig(_) => "invalid-config",
             Self::InvalidThresholds(_) => "invalid-thresholds",
             Self::InvalidWeights(_) => "invalid-weights",
-            Self::SingleArm { .. } => "single-arm",
+            Self::SingleArm { .. } | Self::OthersAtZero { .. } => "single-arm",
             Self::TooManyArms { .. } => "too-many-arms",
             Self::TooFewSamples { .. } => "too-few-samples",
             Self::Infeasible { .. } => "infeasible",
@@ -89,6 +122,12 @@ impl fmt::Display for Reason {
             Self::SingleArm { arm } => {
                 write!(f, "{arm} is the only arm: there is no other to compare it with")
             }
+            Self::OthersAtZero { arm, at_zero } => write!(
+                f,
+                "{arm} is the only arm with a weight above 0; {} at 0, and an arm at 0 stays at 0 until \
+                 an admin gives it a weight, for example with `policies override`",
+                Subjects(at_zero)
+            ),
             Self::TooManyArms { arms } => {
                 write!(f, "too many arms: at most {MAX_ARMS} are supported, the policy has {arms}")
             }
@@ -105,6 +144,10 @@ impl fmt::Display for Reason {
                 "{detail}: a component does not follow the policy, or does not record all actions; fix \
                  the component, or set sampleRatioCheck to false in config/tuning"
             ),
+            Self::Noted { reason, notes } => {
+                write!(f, "{reason}")?;
+                notes.iter().try_for_each(|note| write!(f, "; {note}"))
+            }
             Self::Infeasible { arms, floor, step } => write!(
                 f,
                 "no valid weights: {arms} arms cannot all have at least {floor} and change by at most \
@@ -127,6 +170,18 @@ impl fmt::Display for Reason {
             Self::AlreadyProposed { version, status } => {
                 write!(f, "{version} already proposed the same and is {status}")
             }
+        }
+    }
+}
+
+/// `gemini and claude are`, `claude is`.
+struct Subjects<'a>(&'a [String]);
+
+impl fmt::Display for Subjects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [one] => write!(f, "{one} is"),
+            many => write!(f, "{} are", many.join(", ")),
         }
     }
 }

@@ -25,6 +25,7 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         tuning_version: "1.0.0".to_owned(),
         last_draft: None,
         as_of: 1_734_000_000_000,
+        signals: Signals::default(),
     }
 }
 
