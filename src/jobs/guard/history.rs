@@ -79,7 +79,8 @@ async fn so_far(
     now: i64,
 ) -> Result<Option<Verdict>> {
     let Some(previous) = &policy.previous_version else { return Ok(None) };
-    let samples = store.counted_of(&policy.id, previous, &policy.version).await?;
+    let counted = store.counted_of(&policy.id, previous, &policy.version).await?;
+    let samples = counted.comparable();
     let tail = guard.tail(Kind::Watch);
     let rate = guard.min_sample_rate;
     let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);

@@ -10,7 +10,7 @@ use super::scored::Scored;
 use crate::store::{Changes, ComponentSeries, Invalid, Result, Store, VersionTally};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
-use f0_learning_core::reward::Reward;
+use f0_learning_core::reward::{Reward, RewardConfig, ScoredUnder};
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.
@@ -68,11 +68,14 @@ impl Ledger {
         Ok(taken)
     }
 
-    /// Counts items that were [loaded](Self::load) for.
-    pub fn fold(&mut self, items: &[Scored<'_>], now: i64) {
+    /// Counts items that were [loaded](Self::load) for, and that were scored under `config`.
+    pub fn fold(&mut self, items: &[Scored<'_>], config: &RewardConfig, now: i64) {
+        let under = ScoredUnder::new(config, now);
         for item in items {
             match item {
-                Scored::Valid { observation, reward, .. } => self.record(observation, reward, now),
+                Scored::Valid { observation, reward, .. } => {
+                    self.record(observation, reward, &under, now);
+                }
                 Scored::Invalid(invalid) => self.reject(invalid, now),
             }
         }
@@ -86,14 +89,26 @@ impl Ledger {
         }
     }
 
-    fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) {
+    fn record(
+        &mut self,
+        observation: &Observation,
+        reward: &Reward,
+        under: &ScoredUnder,
+        now: i64,
+    ) {
         if let Some(component) = self.known.get_mut(&observation.component) {
+            if under.replace(&mut component.scored_under) {
+                component.series.restart_rewards();
+            }
             // An observation older than the longest window is in no window; it only has a reward.
             let _ = component.series.record(observation, reward, now);
         }
         if let Some(name) = &observation.policy_version
             && let Some(Some(version)) = self.versions.get_mut(name)
         {
+            if under.replace(&mut version.scored_under) {
+                version.tally.restart_rewards();
+            }
             version.tally.add(observation, reward);
             if !self.touched_versions.contains(name) {
                 self.touched_versions.insert(name.clone());
@@ -209,7 +224,6 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use f0_learning_core::observation::Outcome;
-    use f0_learning_core::reward::RewardConfig;
     use f0_learning_core::stats::Window;
     use serde_json::json;
 
@@ -226,7 +240,8 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.known.insert("c".to_owned(), ComponentSeries::new("c"));
         ledger.touched.insert("c".to_owned());
-        ledger.fold(&Scored::all(&items, &RewardConfig::default()), ts);
+        let config = RewardConfig::default();
+        ledger.fold(&Scored::all(&items, &config), &config, ts);
         let changes = ledger.take_changes();
         let windows = changes.series[0].series.windows();
         assert!(windows.iter().any(|(window, stats)| *window == Window::SevenDays && stats.n == 1));

@@ -2,7 +2,7 @@
 
 use firestore_kit::proto::Write;
 
-use super::read::state_id;
+use super::read::{SCORED_UNDER_FIELDS, state_id};
 use crate::store::Store;
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
@@ -101,10 +101,15 @@ impl Store {
     }
 
     pub(in crate::store) fn baseline_write(&self, experiment: &str, baseline: &Baseline) -> Write {
-        let fields = value::fields([
+        let mut fields = value::fields([
             ("experiment", value::string(experiment)),
             ("baseline", value::bytes(baseline.encode())),
         ]);
+        for (stamp, field) in baseline.scored_under.iter().zip(SCORED_UNDER_FIELDS) {
+            if let Some(stamp) = stamp {
+                fields.insert(field.to_owned(), value::map(value::to_fields(stamp)));
+            }
+        }
         write::set(self.db.name(STATE, &state_id(experiment)), fields)
     }
 }

@@ -20,6 +20,7 @@ pub mod memory;
 mod notes;
 mod projection;
 mod reason;
+pub mod rewards;
 mod standing;
 #[cfg(test)]
 mod tests;

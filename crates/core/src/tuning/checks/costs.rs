@@ -19,7 +19,10 @@ fn shares(input: &TuningInput) -> Vec<(&String, f64)> {
     let share = |arm: &String| {
         let samples = &input.arms.get(arm)?.samples;
         let n = samples.success.n();
-        (n >= MIN_OBSERVATIONS).then(|| (samples.cost.n() / n).min(1.0))
+        (n >= MIN_OBSERVATIONS).then(|| {
+            // An empty sum is -0.
+            (samples.cost.n() / n).min(1.0) + 0.0
+        })
     };
     let used = input.weights.iter().filter(|(_, weight)| **weight > 0.0);
     used.filter_map(|(arm, _)| Some((arm, share(arm)?))).collect()

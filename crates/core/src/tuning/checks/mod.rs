@@ -4,6 +4,8 @@ mod components;
 mod costs;
 mod scales;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
