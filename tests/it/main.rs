@@ -21,7 +21,7 @@
 //! | the HTTP API and its authentication | [`api`], [`credentials`] |
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
-//! | decisions of the tuner | [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
+//! | decisions of the tuner | [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
@@ -40,6 +40,7 @@ mod credentials;
 mod decisions;
 mod deployment;
 mod effects;
+mod evidence;
 mod experiment_races;
 mod experiments;
 mod experiments_by_hand;

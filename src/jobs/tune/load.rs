@@ -6,7 +6,6 @@ use super::TuneJob;
 use crate::store::{Cached, ComponentSeries, Result, StoreError, TUNER, TunerMemory};
 use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
-use f0_learning_core::number::whole_u64;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::reward::{RewardConfig, ScoredUnder};
 use f0_learning_core::stats::Timeline;
@@ -158,9 +157,7 @@ impl TuneJob {
         let (tally, scored_under) = self.store.stamped_tally(&key).await?;
         let Some(rewards) = tally.rewards() else { return Ok(Routed::default()) };
         let arms: Vec<String> = weights.keys().map(|arm| bounds.component_of(arm)).collect();
-        let n =
-            |log: &ArmLog| whole_u64(log.chosen(1.0).map(|it| it.rewards.n()).sum::<f64>().round());
-        let counted = rewards.iter().map(|(component, log)| (component.as_str(), n(log)));
+        let counted = rewards.iter().map(|(component, log)| (component.as_str(), log.n()));
         let unmatched = Unmatched::of(counted, &arms);
         let is_latest = latest.is_none() || ScoredUnder::is_same(scored_under.as_ref(), latest);
         if !is_latest {
