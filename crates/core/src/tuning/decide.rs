@@ -161,7 +161,17 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
         leader: leader.map_or_else(String::new, |it| it.arm.clone()),
         p_best: leader.map_or(0.0, |it| it.p_best),
         observations: arms.iter().map(|it| it.n).sum(),
+        unnamed: unnamed(input, arms),
     })
+}
+
+/// The observations that cannot be compared; 0 if there are only a few, for example those from the
+/// hour in which an arm restarted.
+fn unnamed(input: &TuningInput, arms: &[ArmStanding]) -> u64 {
+    /// The share of observations that is worth a mention.
+    const MANY: u64 = 20;
+    evidence::within_versions(input, arms)
+        .map_or(0, |it| if it.unnamed * MANY > it.named + it.unnamed { it.unnamed } else { 0 })
 }
 
 /// Whether an arm is below the floor by a step or more: a smaller change cannot be written.

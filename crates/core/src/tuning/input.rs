@@ -6,6 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::PolicyTuning;
+use super::blocks::Blocks;
 use super::memory::{ArmMemory, Memory};
 use crate::estimate::{ArmLog, COARSER, Expected};
 use crate::number::whole_u64;
@@ -14,7 +15,10 @@ use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
 /// Must be raised whenever the stored layout changes.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
+
+/// The format before, which ended before `blocks`.
+const WITHOUT_BLOCKS: u8 = 3;
 
 /// Everything that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct TuningInput {
     pub last_draft: Option<LastDraft>,
     /// The time of the decision in epoch milliseconds.
     pub as_of: i64,
+    /// What was counted of each version, which arms are compared by; `None` for a decision that was
+    /// stored by an earlier rule, which compared them by `arms`.
+    pub blocks: Option<Blocks>,
 }
 
 /// The largest weight of an observation of these arms, if no product of sample rate and propensity is
@@ -95,7 +102,7 @@ impl TuningInput {
     }
 
     /// Reduces the input to at most `most` bytes, if possible: it keeps observations at fewer weights,
-    /// which makes estimates less certain, and finally drops the log. A decision must be made after
+    /// which makes estimates less certain, and finally drops the logs. A decision must be made after
     /// this, so that the stored input leads to the same decision. Returns whether the input changed.
     pub fn fit(&mut self, most: usize) -> bool {
         for (done, points) in COARSER.into_iter().enumerate() {
@@ -105,28 +112,42 @@ impl TuningInput {
             self.arms.values_mut().for_each(|it| it.samples.coarsen(points));
             let logs = self.routed.iter_mut().flat_map(BTreeMap::values_mut);
             logs.for_each(|it| it.coarsen(points));
+            self.blocks.iter_mut().for_each(|it| it.coarsen(points));
         }
         if self.encode().len() > most {
             self.routed = None;
+        }
+        if self.encode().len() > most && self.blocks.is_some() {
+            self.blocks = Some(Blocks::default());
         }
         true
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT];
+        let format = if self.blocks.is_some() { FORMAT } else { WITHOUT_BLOCKS };
+        let mut bytes = vec![format];
         bytes.extend(
             postcard::to_allocvec(self).expect("numbers, texts and maps of them always encode"),
         );
+        if format == WITHOUT_BLOCKS {
+            // The last byte is the absence of the last field.
+            bytes.pop();
+        }
         bytes
     }
 
-    /// Reads the bytes that [`TuningInput::encode`] wrote.
+    /// Reads the bytes that [`TuningInput::encode`] wrote, also those of the format before.
     ///
     /// # Errors
     /// Any other bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        const ABSENT: u8 = 0;
         match bytes.split_first() {
             Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(DecodeError::Encoding),
+            Some((&WITHOUT_BLOCKS, rest)) => {
+                let bytes: Vec<u8> = rest.iter().copied().chain([ABSENT]).collect();
+                postcard::from_bytes(&bytes).map_err(DecodeError::Encoding)
+            }
             Some((&found, _)) => Err(DecodeError::Format { found }),
             None => Err(DecodeError::Inconsistent("they are empty")),
         }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{Block, Blocks, Mark};
 use super::budget::{PERIOD_MS, period_of};
 use crate::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::stats::Timeline;
@@ -24,6 +25,18 @@ pub struct Memory {
     pub period: i64,
     /// All observations of an arm that is not listed count.
     pub arms: BTreeMap<String, ArmMemory>,
+    /// By time, what was counted of each version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<i64, Mark>,
+    /// The time of the mark from which an arm that restarted is compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, i64>,
+    /// The time of the mark from which all arms are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<i64>,
+    /// The time of the mark from which all arms are compared in the next period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_base: Option<i64>,
 }
 
 /// What the tuner remembers about one arm.
@@ -51,6 +64,13 @@ const CUTS: [i64; 7] = [1, 2, 4, 8, 24, 72, 168];
 /// are recent.
 const MIN_BUCKETS: usize = 3;
 
+/// With more versions, all arms restart: only so many are read.
+const MAX_VERSIONS: usize = 48;
+
+/// The most bytes of all marks together. A document holds a million, and a mark is stored with two
+/// characters a byte.
+const MARKS_BYTES: usize = 300_000;
+
 /// The most restarts in a period. An arm that changes more often is judged by its average.
 const MAX_RESTARTS: u32 = 20;
 
@@ -60,17 +80,22 @@ impl Memory {
     }
 
     /// The memory after a pass at `now`; `max_weight` is the largest weight of an observation.
+    /// `versions` must have been counted at least as far as `timelines`.
     #[must_use]
     pub fn advanced(
         &self,
         timelines: &BTreeMap<String, Timeline>,
+        versions: &BTreeMap<String, Block>,
         max_weight: f64,
         now: i64,
     ) -> Self {
         let mut next = self.clone();
         let period = period_of(now);
-        if period > self.period {
+        let is_new_period = period > self.period;
+        if is_new_period {
             next.period = period;
+            next.base = next.next_base;
+            next.next_base = None;
             let oldest = (period - 1) * PERIOD_MS;
             // All observations of an unlisted arm count; from now on it is listed, so that the
             // oldest do not.
@@ -79,18 +104,67 @@ impl Memory {
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts: 0 });
             }
             next.arms.retain(|arm, _| timelines.contains_key(arm));
+            next.starts.retain(|_, start| Some(*start) > next.base);
         }
+        let base = next.base.and_then(|at| next.marks.get(&at)).cloned().unwrap_or_default();
+        let is_full = base.grown(versions) > MAX_VERSIONS;
+        let mut restarted = Vec::new();
         for (arm, timeline) in timelines {
             let memory = next.of(arm);
             if memory.restarts < MAX_RESTARTS
-                && has_changed(timeline, memory.since, max_weight, now)
+                && (is_full || has_changed(timeline, memory.since, max_weight, now))
             {
                 let since = (now.div_euclid(HOUR_MS) + 1) * HOUR_MS;
                 let restarts = memory.restarts + 1;
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts });
+                restarted.push(arm.clone());
+            } else if memory.restarts > 0 && !is_new_period && !next.starts.contains_key(arm) {
+                // It restarted before marks were kept.
+                restarted.push(arm.clone());
             }
         }
+        next.mark(restarted, is_full, versions, timelines.len(), now);
         next
+    }
+
+    /// Keeps what is counted now, if an arm restarted or the period has no mark yet.
+    fn mark(
+        &mut self,
+        restarted: Vec<String>,
+        is_full: bool,
+        versions: &BTreeMap<String, Block>,
+        arms: usize,
+        now: i64,
+    ) {
+        if restarted.is_empty() && self.next_base.is_some() {
+            return;
+        }
+        // At most one mark for each arm, and two for all.
+        self.marks.insert(now, Mark::of(versions, MARKS_BYTES / (arms + 2)));
+        if is_full && restarted.len() == arms {
+            self.base = Some(now);
+        }
+        self.starts.extend(restarted.into_iter().map(|arm| (arm, now)));
+        self.next_base.get_or_insert(now);
+        let (starts, kept) = (&self.starts, [self.base, self.next_base]);
+        self.marks.retain(|at, _| kept.contains(&Some(*at)) || starts.values().any(|it| it == at));
+    }
+
+    /// What these arms are compared by.
+    pub fn blocks<'a>(
+        &self,
+        arms: impl IntoIterator<Item = &'a String>,
+        versions: BTreeMap<String, Block>,
+    ) -> Blocks {
+        let start = |arm: &'a String| {
+            let start = self.starts.get(arm).copied().max(self.base)?;
+            Some((arm.clone(), start))
+        };
+        let starts: BTreeMap<String, i64> = arms.into_iter().filter_map(start).collect();
+        let is_used = |at: &i64| starts.values().any(|it| it == at);
+        let marks = self.marks.iter().filter(|(at, _)| is_used(at));
+        let marks = marks.map(|(at, mark)| (*at, mark.clone())).collect();
+        Blocks { versions, marks, starts }
     }
 }
 
@@ -151,7 +225,7 @@ mod tests {
 
     fn look(memory: &Memory, timeline: Timeline, hours: i64) -> Memory {
         let timelines = BTreeMap::from([("a".to_owned(), timeline)]);
-        memory.advanced(&timelines, 1.0, START + hours * HOUR_MS)
+        memory.advanced(&timelines, &BTreeMap::new(), 1.0, START + hours * HOUR_MS)
     }
 
     #[test]
@@ -178,7 +252,8 @@ mod tests {
     #[test]
     fn a_new_period_resets_restarts_and_ignores_observations_before_the_previous_period() {
         let memory = ArmMemory { since: START + HOUR_MS, restarts: 3 };
-        let memory = Memory { period: 660, arms: BTreeMap::from([("a".to_owned(), memory)]) };
+        let arms = BTreeMap::from([("a".to_owned(), memory)]);
+        let memory = Memory { period: 660, arms, ..Memory::default() };
         let next = look(&memory, timeline(1, 5, |_| 7), 24 * 30);
         assert_eq!((next.period, next.of("a").restarts), (661, 0));
         assert_eq!(next.of("a").since, START + HOUR_MS, "the period before still counts");

@@ -9,6 +9,7 @@
 //! step bound (`tests::a_proposal_respects_every_bound`).
 
 mod allocate;
+pub mod blocks;
 pub mod budget;
 mod checks;
 mod config;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use checks::Check;
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{Assessment, assess, decide, within_bounds};
-pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};
+pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Within, arm_evidence, rule};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
 pub use reason::Reason;
 

@@ -1,5 +1,6 @@
 //! The standing of the arms: what is known of each, and which arms are proven to be better.
 
+use super::blocks::Compared;
 use super::{ArmInput, TuningInput, budget};
 use crate::estimate::{Belief, Cells, Side, best, is_greater};
 
@@ -65,7 +66,10 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
     if all.iter().all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
     }
-    let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
+    let compared = Compared::of(input);
+    let compared = compared.as_ref();
+    let beaten: Vec<Vec<usize>> =
+        (0..arms).map(|arm| better_than(input, compared, &all, arm)).collect();
     let beliefs: Vec<Belief> = all.iter().map(|it| Belief::of(&it.cells)).collect();
     let average = average(input, &all);
     let believed = best(&beliefs);
@@ -80,18 +84,36 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
     all
 }
 
-fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usize> {
+fn better_than(
+    input: &TuningInput,
+    compared: Option<&Compared<'_>>,
+    all: &[ArmStanding],
+    arm: usize,
+) -> Vec<usize> {
     let worse = &all[arm];
     let better = |other: &usize| {
         let better = &all[*other];
         let restarts = [better.restarts, worse.restarts];
         let alpha = budget::of_pair(input.config.alpha, all.len(), restarts);
-        worse.judged
-            && better.judged
-            && better.cells.mean() > worse.cells.mean()
-            && is_greater(&better.cells, &worse.cells, 0.0, alpha)
+        *other != arm && worse.judged && better.judged && is_better(compared, better, worse, alpha)
     };
     (0..all.len()).filter(better).collect()
+}
+
+fn is_better(
+    compared: Option<&Compared<'_>>,
+    better: &ArmStanding,
+    worse: &ArmStanding,
+    alpha: f64,
+) -> bool {
+    match compared {
+        Some(compared) => compared.contrast([&better.arm, &worse.arm]).is_positive(alpha),
+        // A stored decision of the rule before.
+        None => {
+            better.cells.mean() > worse.cells.mean()
+                && is_greater(&better.cells, &worse.cells, 0.0, alpha)
+        }
+    }
 }
 
 /// The assumed mean reward of an arm without enough observations: the average of the judged arms, so

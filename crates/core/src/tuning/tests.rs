@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use semver::Version;
 
+use super::blocks::{Block, Blocks};
 use super::*;
 use crate::estimate::{ArmLog, Sample};
 use crate::number::{Lossy, whole_u64};
@@ -25,6 +26,22 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         tuning_version: "1.0.0".to_owned(),
         last_draft: None,
         as_of: 1_734_000_000_000,
+        blocks: Some(Blocks {
+            versions: [(VERSION.to_owned(), block(arms))].into(),
+            ..Blocks::default()
+        }),
+    }
+}
+
+const VERSION: &str = "1.0.0";
+
+/// The same observations, as they name one version whose weights they follow.
+fn block(arms: &[(&str, f64, u64, f64)]) -> Block {
+    let total: u64 = arms.iter().map(|it| it.2).sum();
+    let share = |n: u64| n.to_f64() / total.max(1).to_f64();
+    Block {
+        weights: arms.iter().map(|it| (it.0.to_owned(), share(it.2))).collect(),
+        logs: arms.iter().map(|it| (it.0.to_owned(), log(&[(None, it.2, it.3)]))).collect(),
     }
 }
 

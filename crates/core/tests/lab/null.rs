@@ -225,7 +225,7 @@ fn history(seed: u64) -> Seen {
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         let max_weight = tuning::max_weight(&timelines, truth.rate);
-        memory = memory.advanced(&timelines, max_weight, now);
+        memory = memory.advanced(&timelines, &BTreeMap::new(), max_weight, now);
         let input = input(ArmInput::of_all(&timelines, &memory), max_weight, now);
         seen.proposal |= matches!(decide(&input), Decision::Propose(_));
         record_misses(&input, &truth.means, &mut seen.missed);

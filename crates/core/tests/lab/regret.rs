@@ -141,7 +141,7 @@ fn history(truth: &Truth, change: usize, is_bounded: bool, seed: u64) -> Outcome
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         let max_weight = max_weight(&timelines, 1.0);
-        memory = memory.advanced(&timelines, max_weight, now);
+        memory = memory.advanced(&timelines, &BTreeMap::new(), max_weight, now);
         let input = TuningInput {
             weights: arms.iter().cloned().zip(weights.iter().copied()).collect(),
             max_weight,

@@ -48,5 +48,6 @@ pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
         tuning_version: String::new(),
         last_draft: None,
         as_of: now,
+        blocks: None,
     }
 }
