@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::TuneJob;
+use super::{TuneJob, TuneOptions};
 use crate::store::{Cached, ComponentSeries, Result, StoreError, TUNER, TunerMemory};
 use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::stats::Timeline;
+use f0_learning_core::tuning::blocks::{Block, Logs};
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{
     ArmInput, LastDraft, PolicyTuning, TuningConfig, TuningInput, max_weight,
 };
+use semver::Version;
 
 /// The configuration of a pass.
 pub(super) struct Configs {
@@ -36,7 +38,15 @@ pub(super) struct NextMemory {
 #[derive(Debug)]
 pub(super) struct KeptTimelines {
     pub arms: usize,
-    timelines: Cached<BTreeMap<String, Timeline>>,
+    known: Cached<Known>,
+    versions: Cached<Vec<(Version, BTreeMap<String, f64>)>>,
+}
+
+/// What was counted of the arms, over time and by version.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    timelines: BTreeMap<String, Timeline>,
+    versions: BTreeMap<String, Block>,
 }
 
 impl TuneJob {
@@ -69,17 +79,18 @@ impl TuneJob {
         configs: &Configs,
         now: i64,
     ) -> Result<Loaded> {
-        let timelines = self.timelines(policy, &weights, bounds, now).await?;
+        let Known { timelines, versions } = self.known(policy, &weights, bounds, now).await?;
         let max_weight = max_weight(&timelines, bounds.least_probability());
         let stored = self.store.tuner_memory(&policy.id).await?;
-        let memory =
-            NextMemory { next: stored.memory.advanced(&timelines, max_weight, now), stored };
+        let next = stored.memory.advanced(&timelines, &versions, max_weight, now);
+        let memory = NextMemory { next, stored };
         let input = TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
             arms: ArmInput::of_all(&timelines, &memory.next),
             max_weight,
             routed: self.routed(policy, &weights, bounds).await?,
+            blocks: Some(memory.next.blocks(weights.keys(), versions)),
             weights,
             rewards: configs.rewards.clone(),
             config: bounds.clone(),
@@ -90,19 +101,21 @@ impl TuneJob {
         Ok(Loaded { input, memory })
     }
 
-    async fn timelines(
+    async fn known(
         &mut self,
         policy: &Policy,
         weights: &BTreeMap<String, f64>,
         bounds: &PolicyTuning,
         now: i64,
-    ) -> Result<BTreeMap<String, Timeline>> {
-        let ttl = self.options.stats_ttl;
-        let kept = self
-            .timelines
-            .entry(policy.name())
-            .or_insert_with(|| KeptTimelines { arms: 0, timelines: Cached::new(ttl) });
+    ) -> Result<Known> {
+        let TuneOptions { stats_ttl, policies_ttl } = self.options;
+        let kept = self.timelines.entry(policy.name()).or_insert_with(|| KeptTimelines {
+            arms: 0,
+            known: Cached::new(stats_ttl),
+            versions: Cached::new(policies_ttl),
+        });
         let store = self.store.clone();
+        let versions = kept.versions.get(now, store.weights_of_versions(&policy.id)).await?;
         let load = async {
             let arms: BTreeMap<String, &String> =
                 weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
@@ -113,11 +126,19 @@ impl TuneJob {
                 let arm = arms.get(&found.component)?;
                 Some(((*arm).clone(), found.series.timeline().clone()))
             };
-            Ok::<_, StoreError>(found.into_iter().filter_map(named).collect())
+            let timelines = found.into_iter().filter_map(named).collect();
+            // Read after the timelines: an arm that restarts is compared from here on.
+            let counted = store.tallies(&policy.id, versions.iter().map(|it| &it.0)).await?;
+            let block = |(version, weights): &(Version, BTreeMap<String, f64>)| {
+                let logs = arms_of(counted.get(version)?.rewards()?, &arms);
+                Some((version.to_string(), Block { weights: weights.clone(), logs }))
+            };
+            let versions = versions.iter().filter_map(block).collect();
+            Ok::<_, StoreError>(Known { timelines, versions })
         };
-        let timelines: BTreeMap<_, _> = kept.timelines.get(now, load).await?;
-        kept.arms = timelines.len();
-        Ok(timelines)
+        let known: Known = kept.known.get(now, load).await?;
+        kept.arms = known.timelines.len();
+        Ok(known)
     }
 
     /// By arm, the rewards of the observations that name the version; `None` where too many
@@ -137,6 +158,15 @@ impl TuneJob {
         };
         Ok(Some(weights.keys().map(of).collect()))
     }
+}
+
+/// The rewards of components, by the name of the arm that each belongs to.
+fn arms_of(rewards: &Logs, arms: &BTreeMap<String, &String>) -> Logs {
+    let of = |(component, log): (&String, &ArmLog)| {
+        let arm = arms.get(component)?;
+        Some(((*arm).clone(), log.clone()))
+    };
+    rewards.iter().filter_map(of).collect()
 }
 
 /// The tuner's last draft from the served version that is open or was refused. One that was rolled

@@ -106,23 +106,13 @@ impl Contrast {
     /// Adds a block: the actions of both arms, and the logs of all other arms. A block in which one of
     /// the arms cannot be drawn says nothing about their difference.
     pub fn add<'a>(&mut self, pair: [Drawn<'_>; 2], others: impl Iterator<Item = &'a ArmLog>) {
-        if pair.iter().any(|it| it.weight <= 0.0) || pair.iter().all(|it| it.log.is_empty()) {
+        if pair.iter().any(|it| it.weight <= 0.0) {
             return;
         }
         let others = others.flat_map(|log| log.chosen(1.0)).flat_map(|it| it.rewards.points());
         let others = merged(others.map(|(weight, _, n)| (weight, n)));
         let inverse = pair.map(|it| largest_inverse(it, self.limits.least_propensity));
         self.blocks.push(Block { arms: pair.map(cells), others, inverse });
-    }
-
-    /// Whether no action of either arm is known.
-    pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
-    }
-
-    /// The number of blocks in which both arms were used.
-    pub fn blocks(&self) -> usize {
-        self.blocks.iter().filter(|it| it.arms.iter().all(|arm| !arm.is_empty())).count()
     }
 
     /// The difference of the means within blocks, each block weighted by its actions; `None` if no
