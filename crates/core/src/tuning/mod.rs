@@ -35,6 +35,7 @@ pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Within, arm_evidence, rule};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
 pub use reason::Reason;
+pub use standing::proofs;
 
 /// The most arms of a tunable policy: with more, each share would be too small to collect evidence.
 pub const MAX_ARMS: usize = 200;

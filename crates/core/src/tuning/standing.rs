@@ -32,9 +32,22 @@ impl ArmStanding {
     }
 }
 
-pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
+/// Each arm that is proven to earn more than another, with that other.
+pub fn proofs(input: &TuningInput) -> Vec<[String; 2]> {
+    let all = known(input);
+    let beaten = all_beaten(input, &all).into_iter().enumerate();
+    let named = |(worse, by): (usize, Vec<usize>)| {
+        by.into_iter()
+            .map(|better| [better, worse].map(|it| all[it].arm.clone()))
+            .collect::<Vec<_>>()
+    };
+    beaten.flat_map(named).collect()
+}
+
+/// What is known of each arm by itself.
+fn known(input: &TuningInput) -> Vec<ArmStanding> {
     let arms = input.weights.len();
-    let mut all: Vec<ArmStanding> = input
+    input
         .weights
         .iter()
         .map(|(arm, weight)| {
@@ -61,15 +74,22 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
                 cells,
             }
         })
-        .collect();
+        .collect()
+}
+
+/// For each arm, the arms that are proven to earn more.
+fn all_beaten(input: &TuningInput, all: &[ArmStanding]) -> Vec<Vec<usize>> {
+    let compared = Compared::of(input);
+    (0..all.len()).map(|arm| better_than(input, compared.as_ref(), all, arm)).collect()
+}
+
+pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
+    let mut all = known(input);
     // If all arms fail, there is no better arm to move weight to.
     if all.iter().all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
     }
-    let compared = Compared::of(input);
-    let compared = compared.as_ref();
-    let beaten: Vec<Vec<usize>> =
-        (0..arms).map(|arm| better_than(input, compared, &all, arm)).collect();
+    let beaten = all_beaten(input, &all);
     let beliefs: Vec<Belief> = all.iter().map(|it| Belief::of(&it.cells)).collect();
     let average = average(input, &all);
     let believed = best(&beliefs);
