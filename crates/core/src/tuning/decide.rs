@@ -221,7 +221,7 @@ fn require_worthwhile(
     }
     // The bound on a step also bounds its gain, so the gain after all steps is compared.
     let destination = allocate::destination(input, arms)?;
-    let gain = evidence::expected_gain(arms, &destination);
+    let gain = evidence::expected_gain(input, arms, &destination);
     if gain < min_gain && !is_below_floor(input, arms) {
         return Err(Reason::GainTooSmall { gain, min_gain });
     }

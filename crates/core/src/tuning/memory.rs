@@ -260,4 +260,54 @@ mod tests {
         let later = look(&memory, timeline(1, 5, |_| 7), 24 * 60);
         assert_eq!(later.of("a").since, START + PERIOD_MS);
     }
+    /// A version that `n` observations of the arm name.
+    fn version(n: u32) -> BTreeMap<String, Block> {
+        let mut log = crate::estimate::ArmLog::default();
+        (0..n).for_each(|_| log.add(&Observation::at(0, Outcome::Success), 1.0));
+        let weights = BTreeMap::from([("a".to_owned(), 1.0)]);
+        let logs = BTreeMap::from([("a".to_owned(), log)]);
+        BTreeMap::from([("1.0.0".to_owned(), Block { weights, logs })])
+    }
+
+    #[test]
+    fn a_restart_keeps_what_was_counted_until_then_of_each_version() {
+        let drop = |hour| if hour < 20 { 9 } else { 4 };
+        let mut memory = Memory::default();
+        for hours in 1..40_u32 {
+            let now = START + i64::from(hours) * HOUR_MS;
+            let timelines = BTreeMap::from([("a".to_owned(), timeline(hours.into(), 100, drop))]);
+            memory = memory.advanced(&timelines, &version(hours), 1.0, now);
+        }
+        let start = memory.starts["a"];
+        let seen = u32::try_from((start - START) / HOUR_MS).unwrap();
+        assert!((21..24).contains(&seen), "{seen}");
+        assert_eq!(memory.marks[&start].grown(&version(seen)), 0);
+        assert_eq!(memory.marks[&start].grown(&version(seen + 1)), 1);
+        assert_eq!(memory.marks.len(), 2, "one of the restart, one of the period");
+    }
+
+    #[test]
+    fn a_new_period_compares_what_was_counted_since_the_previous_one() {
+        let at = |memory: &Memory, period: i64, n: u32| {
+            let now = period * PERIOD_MS + HOUR_MS;
+            memory.advanced(&BTreeMap::new(), &version(n), 1.0, now)
+        };
+        let first = at(&Memory::default(), 660, 1);
+        assert_eq!(first.base, None);
+        let second = at(&first, 661, 2);
+        assert_eq!((second.base, second.marks.len()), (first.next_base, 2));
+        let third = at(&second, 662, 3);
+        assert_eq!(third.base, second.next_base);
+        assert_eq!(third.marks[&third.base.unwrap()].grown(&version(2)), 0);
+        assert_eq!(at(&third, 662, 9), third, "a memory changes only if something happened");
+    }
+
+    #[test]
+    fn an_arm_that_restarted_before_marks_were_kept_is_compared_from_now_on() {
+        let arms = BTreeMap::from([("a".to_owned(), ArmMemory { since: START, restarts: 1 })]);
+        let memory = Memory { period: 660, arms, ..Memory::default() };
+        let next = look(&memory, timeline(2, 5, |_| 7), 2);
+        assert_eq!(next.starts.get("a"), Some(&(START + 2 * HOUR_MS)));
+        assert_eq!(look(&next, timeline(3, 5, |_| 7), 3), next);
+    }
 }

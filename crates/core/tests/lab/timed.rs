@@ -10,18 +10,16 @@ use std::f64::consts::TAU;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use f0_learning_core::estimate::ArmLog;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Series;
 use f0_learning_core::time::HOUR_MS;
-use f0_learning_core::tuning::blocks::Block;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{ArmInput, TuningInput, proofs};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::worlds::{self, START, pick};
+use crate::worlds::{self, START, Versions, pick};
 
 const HOURS: i64 = 30 * 24;
 const THREADS: u64 = 2;
@@ -98,7 +96,7 @@ fn shares(world: World, weights: Weights, histories: u64, first: u64) -> [f64; 2
 fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
     let mut random = StdRng::seed_from_u64(seed);
     let mut series = [Series::default(), Series::default()];
-    let mut versions: BTreeMap<String, Block> = BTreeMap::new();
+    let (arms, mut versions) = (ARMS.map(str::to_owned), Versions::default());
     let (mut memory, mut wrong) = (Memory::default(), [false; 2]);
     let mut shock = 0.0;
     for hour in 0..HOURS {
@@ -122,35 +120,28 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
             Weights::Follow => (5.0 + 4.0 * day).round() as i32,
         };
         let share = f64::from(tenths) / 10.0;
-        // Versions of equal weights are one block, so that one stands for all of them.
-        let version = versions.entry(format!("1.0.{tenths}")).or_insert_with(|| Block {
-            weights: ARMS.map(str::to_owned).into_iter().zip([share, 1.0 - share]).collect(),
-            logs: ARMS.map(|it| (it.to_owned(), ArmLog::default())).into(),
-        });
+        let shares = [share, 1.0 - share];
         for n in 0..(ACTIONS * busy) as i64 {
-            let arm = pick(&[share, 1.0 - share], &mut random);
+            let arm = pick(&shares, &mut random);
             let is_success = random.random_bool(success);
             let outcome = if is_success { Outcome::Success } else { Outcome::Failure };
             let observation = worlds::observation(START + hour * HOUR_MS + n, outcome);
             let reward = score(&RewardConfig::default(), &observation);
             let reward = Reward { score: f64::from(u8::from(is_success)), ..reward };
             let _ = series[arm].record(&observation, &reward, observation.ts);
-            version.logs.get_mut(ARMS[arm]).unwrap().add(&observation, reward.score);
+            versions.add(&arms, &shares, arm, (&observation, reward.score));
         }
         let now = START + (hour + 1) * HOUR_MS - 1;
         series.iter_mut().for_each(|it| it.advance(now));
-        let timelines: BTreeMap<String, _> = ARMS
-            .iter()
-            .zip(&series)
-            .map(|(arm, it)| ((*arm).to_owned(), it.timeline().clone()))
-            .collect();
-        memory = memory.advanced(&timelines, &versions, 1.0, now);
+        let timelines: BTreeMap<String, _> =
+            arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
+        memory = memory.advanced(&timelines, versions.counted(), 1.0, now);
         let pooled = worlds::input(ArmInput::of_all(&timelines, &memory), now);
         if !wrong[0] {
             wrong[0] = !proofs(&pooled).is_empty();
         }
         if !wrong[1] {
-            let blocks = Some(memory.blocks(pooled.weights.keys(), versions.clone()));
+            let blocks = versions.blocks(&memory, &arms);
             wrong[1] = !proofs(&TuningInput { blocks, ..pooled }).is_empty();
         }
         if wrong == [true; 2] {
