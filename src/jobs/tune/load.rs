@@ -130,7 +130,7 @@ impl TuneJob {
             // Read after the timelines: an arm that restarts is compared from here on.
             let counted = store.tallies(&policy.id, versions.iter().map(|it| &it.0)).await?;
             let block = |(version, weights): &(Version, BTreeMap<String, f64>)| {
-                let logs = arms_of(counted.get(version)?.rewards()?, &arms);
+                let logs = logs(counted.get(version)?.rewards()?, weights, bounds);
                 Some((version.to_string(), Block { weights: weights.clone(), logs }))
             };
             let versions = versions.iter().filter_map(block).collect();
@@ -160,13 +160,11 @@ impl TuneJob {
     }
 }
 
-/// The rewards of components, by the name of the arm that each belongs to.
-fn arms_of(rewards: &Logs, arms: &BTreeMap<String, &String>) -> Logs {
-    let of = |(component, log): (&String, &ArmLog)| {
-        let arm = arms.get(component)?;
-        Some(((*arm).clone(), log.clone()))
-    };
-    rewards.iter().filter_map(of).collect()
+/// The rewards of a version's arms, also of those that the active version does not have: they are
+/// actions of that version as well.
+fn logs(rewards: &Logs, weights: &BTreeMap<String, f64>, bounds: &PolicyTuning) -> Logs {
+    let of = |arm: &String| Some((arm.clone(), rewards.get(&bounds.component_of(arm))?.clone()));
+    weights.keys().filter_map(of).collect()
 }
 
 /// The tuner's last draft from the served version that is open or was refused. One that was rolled

@@ -31,7 +31,7 @@ pub struct Blocks {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Block {
     pub weights: BTreeMap<String, f64>,
-    /// The rewards of the observations that name the version.
+    /// The rewards of the observations that name the version, of all arms that it has weights for.
     pub logs: Logs,
 }
 
@@ -186,8 +186,18 @@ impl<'a> Compared<'a> {
         Some(Self { blocks, limits, since })
     }
 
+    /// Whether the first arm is proven to earn more than the second.
+    pub(super) fn is_better(&self, pair: [&str; 2], alpha: f64) -> bool {
+        // Other arms do not matter to a difference of 0.
+        self.contrast_among(pair, |_| false).is_positive(alpha)
+    }
+
     /// What is known of the first arm's reward minus the second's.
     pub(super) fn contrast(&self, pair: [&str; 2]) -> Contrast {
+        self.contrast_among(pair, |arm| !pair.contains(&arm))
+    }
+
+    fn contrast_among(&self, pair: [&str; 2], is_other: impl Fn(&str) -> bool) -> Contrast {
         let mut contrast = Contrast::new(self.limits);
         let start = pair.map(|arm| self.blocks.start(arm)).into_iter().max().flatten();
         let none = ArmLog::default();
@@ -196,7 +206,7 @@ impl<'a> Compared<'a> {
                 log: block.logs.get(arm).unwrap_or(&none),
                 weight: block.weights.get(arm).copied().unwrap_or_default(),
             });
-            let others = block.logs.iter().filter(|(arm, _)| !pair.contains(&arm.as_str()));
+            let others = block.logs.iter().filter(|(arm, _)| is_other(arm.as_str()));
             contrast.add(drawn, others.map(|(_, log)| log));
         }
         contrast

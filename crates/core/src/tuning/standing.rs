@@ -127,7 +127,7 @@ fn is_better(
     alpha: f64,
 ) -> bool {
     match compared {
-        Some(compared) => compared.contrast([&better.arm, &worse.arm]).is_positive(alpha),
+        Some(compared) => compared.is_better([&better.arm, &worse.arm], alpha),
         // A stored decision of the rule before.
         None => {
             better.cells.mean() > worse.cells.mean()
