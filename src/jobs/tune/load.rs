@@ -115,7 +115,10 @@ impl TuneJob {
             versions: Cached::new(policies_ttl),
         });
         let store = self.store.clone();
-        let versions = kept.versions.get(now, store.weights_of_versions(&policy.id)).await?;
+        let mut versions = kept.versions.get(now, store.weights_of_versions(&policy.id)).await?;
+        if !versions.iter().any(|(version, _)| *version == policy.version) {
+            versions.push((policy.version.clone(), weights.clone()));
+        }
         let load = async {
             let arms: BTreeMap<String, &String> =
                 weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
