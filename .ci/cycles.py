@@ -46,7 +46,7 @@ def module_of(file: Path, src: Path) -> tuple:
 
 
 def absolute(path: tuple, module: tuple, modules) -> tuple | None:
-    """The path from the root of the crate; none where it leads out of the crate."""
+    """The path from the root of the crate; None if it leads out of the crate."""
     if path[0] == "crate":
         return path[1:]
     if path[0] in ("super", "self"):

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::appended::{self, Part};
 use crate::stats::{DecodeError, Samples};
 
-/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
-/// each number before, and adds fixtures of it to `tests/formats.rs`.
+/// The format that is written. A changed layout gets the next number, and the change keeps a reader
+/// for each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 1;
 
 /// The samples of both versions at the start of a stage. Only later observations are compared:

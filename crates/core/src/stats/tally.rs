@@ -13,8 +13,8 @@ use crate::estimate::ArmLog;
 use crate::observation::Observation;
 use crate::reward::Reward;
 
-/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
-/// each number before, and adds fixtures of it to `tests/formats.rs`.
+/// The format that is written. A changed layout gets the next number, and the change keeps a reader
+/// for each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 4;
 
 /// The most components that are counted separately. A policy routes over fewer arms. If more components

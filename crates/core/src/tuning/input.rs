@@ -14,8 +14,8 @@ use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
 use crate::stats::{DecodeError, Samples, Timeline};
 
-/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
-/// each number before, and adds fixtures of it to `tests/formats.rs`.
+/// The format that is written. A changed layout gets the next number, and the change keeps a reader
+/// for each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 3;
 
 /// Everything that a decision depends on.

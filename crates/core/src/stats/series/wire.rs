@@ -10,8 +10,8 @@ use crate::stats::bucket::Bucket;
 use crate::stats::tiers::{Slot, Tiers};
 use crate::stats::timeline::{Samples, Timeline};
 
-/// The format that is written. Whoever changes the layout gives it the next number, keeps a reader for
-/// each number before, and adds fixtures of it to `tests/formats.rs`.
+/// The format that is written. A changed layout gets the next number, and the change keeps a reader
+/// for each number before, and adds fixtures of it to `tests/formats.rs`.
 const FORMAT: u8 = 3;
 
 #[derive(Deserialize)]
