@@ -13,7 +13,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Part {
     /// Rejected documents and malformed fields.
     Rejected = 1,
+    /// What else is known of a decision's observations, and settings about them.
+    Signals = 2,
 }
+
+/// The parts after a value.
+#[derive(Default)]
+pub(crate) struct Parts(Vec<Numbered>);
 
 #[derive(Serialize, Deserialize)]
 struct Numbered {
@@ -21,27 +27,50 @@ struct Numbered {
     bytes: Vec<u8>,
 }
 
-/// Appends a part to encoded bytes; at most once for each encoding.
-pub(crate) fn append<T: Serialize>(encoded: &mut Vec<u8>, part: Part, value: &T) {
-    const ENCODES: &str = "numbers, texts and sequences of known length always encode";
-    let bytes = postcard::to_allocvec(value).expect(ENCODES);
-    let parts = [Numbered { number: part as u8, bytes }];
-    encoded.extend(postcard::to_allocvec(parts.as_slice()).expect(ENCODES));
+const ENCODES: &str = "numbers, texts and sequences of known length always encode";
+
+impl Parts {
+    #[must_use]
+    pub(crate) fn with<T: Serialize>(mut self, part: Part, value: &T) -> Self {
+        let bytes = postcard::to_allocvec(value).expect(ENCODES);
+        self.0.push(Numbered { number: part as u8, bytes });
+        self
+    }
+
+    /// Appends the parts to encoded bytes; at most once for each encoding.
+    pub(crate) fn append_to(&self, encoded: &mut Vec<u8>) {
+        encoded.extend(postcard::to_allocvec(&self.0).expect(ENCODES));
+    }
+
+    /// A part, if it was appended.
+    pub(crate) fn get<P: DeserializeOwned>(
+        &self,
+        part: Part,
+    ) -> Result<Option<P>, postcard::Error> {
+        let found = self.0.iter().find(|it| it.number == part as u8);
+        found.map(|it| postcard::from_bytes(&it.bytes)).transpose()
+    }
 }
 
-/// Reads a value and the part that was appended to it, if any.
+/// Appends a single part.
+pub(crate) fn append<T: Serialize>(encoded: &mut Vec<u8>, part: Part, value: &T) {
+    Parts::default().with(part, value).append_to(encoded);
+}
+
+/// Reads a value and what was appended to it.
+pub(crate) fn read_parts<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Parts), postcard::Error> {
+    let (value, rest) = postcard::take_from_bytes(bytes)?;
+    let parts = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
+    Ok((value, Parts(parts)))
+}
+
+/// Reads a value and one part that was appended to it, if any.
 pub(crate) fn read<T: DeserializeOwned, P: DeserializeOwned>(
     bytes: &[u8],
     part: Part,
 ) -> Result<(T, Option<P>), postcard::Error> {
-    let (value, rest) = postcard::take_from_bytes(bytes)?;
-    if rest.is_empty() {
-        return Ok((value, None));
-    }
-    let parts: Vec<Numbered> = postcard::from_bytes(rest)?;
-    let found = parts.iter().find(|it| it.number == part as u8);
-    let found = found.map(|it| postcard::from_bytes(&it.bytes)).transpose()?;
-    Ok((value, found))
+    let (value, parts) = read_parts(bytes)?;
+    Ok((value, parts.get(part)?))
 }
 
 #[cfg(test)]

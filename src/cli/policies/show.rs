@@ -1,11 +1,13 @@
 //! `policies show`.
 
 use anyhow::{Result, bail};
+use f0_learning::jobs::tune::TuneJob;
 use f0_learning::store::{MAX_EFFECT_DAYS, Store};
 use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
 use f0_learning_core::effectiveness::{Activation, Earned, Effectiveness};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::tuning::{Check, of_observations};
 use serde_json::json;
 
 use crate::cli::format::{self, UNKNOWN};
@@ -46,17 +48,26 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     if unreadable.is_empty() && standing.is_empty() && store.recent_versions(id).await?.is_empty() {
         bail!("unknown policy {id}: `policies list` shows all policies");
     }
-    let effect = store.effectiveness(id, days, Clock::system().now()).await?;
-    if json {
-        return output::print_json(&json!({ "policies": standing, "effectiveness": effect }));
-    }
+    let now = Clock::system().now();
+    let effect = store.effectiveness(id, days, now).await?;
     let active: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Active).collect();
+    let checks = match active.as_slice() {
+        [active] => checks(store, active, now).await,
+        _ => Vec::new(),
+    };
+    if json {
+        let shown = json!({ "policies": standing, "effectiveness": effect, "checks": checks });
+        return output::print_json(&shown);
+    }
     for policy in &standing {
         say_part!("{}", describe(policy)?);
         if policy.status == PolicyStatus::Draft {
             print_stale(policy, &active);
         }
         say!();
+    }
+    for check in checks.iter().filter(|check| check.passed == Some(false)) {
+        say!("check {} FAILED: {}", check.name, check.detail);
     }
     print_effect(&effect, days);
     match active.len() {
@@ -71,6 +82,17 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The checks of the observations behind the active version; none if the policy is not tuned.
+async fn checks(store: &Store, active: &Policy, now: i64) -> Vec<Check> {
+    match TuneJob::new(store.clone()).look(active, now).await {
+        Ok(input) => input.map(|input| of_observations(&input)).unwrap_or_default(),
+        Err(error) => {
+            eprintln!("warning: cannot check the observations: {error}");
+            Vec::new()
+        }
+    }
 }
 
 fn print_stale(draft: &Policy, active: &[&Policy]) {

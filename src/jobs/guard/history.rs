@@ -171,7 +171,8 @@ async fn so_far(
 ) -> Result<Option<Verdict>> {
     let replaced = activation.replaced.as_ref().filter(|_| activation.is_new);
     let Some(against) = policy.parent_version.as_ref().or(replaced) else { return Ok(None) };
-    let samples = store.counted_of(&policy.id, against, &policy.version).await?;
+    let counted = store.counted_of(&policy.id, against, &policy.version).await?;
+    let samples = counted.comparable();
     let tail = guard.tail(Kind::Watch);
     let rate = guard.min_sample_rate;
     let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);

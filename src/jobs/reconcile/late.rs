@@ -130,7 +130,7 @@ impl ReconcileJob {
         loop {
             let taken = self.ledger.load(&self.store, items).await?;
             let (done, left) = items.split_at(taken);
-            self.ledger.fold(done, known.now);
+            self.ledger.fold(done, &batch.config, known.now);
             let pending = (!left.is_empty()).then(|| LateBatch {
                 ids: left.iter().map(|item| item.id().to_owned()).collect(),
                 config: batch.config.clone(),

@@ -56,7 +56,7 @@ impl ScoreJob {
         let mut attempt = 1;
         loop {
             let taken = self.ledger.load(&self.store, items).await?;
-            self.ledger.fold(&items[..taken], now);
+            self.ledger.fold(&items[..taken], &pending.config, now);
             let next = if taken == items.len() {
                 let position = Some(pending.end.clone());
                 Checkpoint { position, pending: step.announced.clone() }

@@ -10,8 +10,7 @@ use super::scored::Scored;
 use crate::store::{Changes, ComponentSeries, Invalid, Parked, Result, Store, VersionTally};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
-use f0_learning_core::reward::Reward;
-use f0_learning_core::stats::Tally;
+use f0_learning_core::reward::{Reward, RewardConfig, ScoredUnder};
 
 /// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
 /// it is folded; beyond this a chunk is counted in several commits.
@@ -82,11 +81,14 @@ impl Ledger {
         Ok(taken)
     }
 
-    /// Counts items that were [loaded](Self::load) for.
-    pub fn fold(&mut self, items: &[Scored<'_>], now: i64) {
+    /// Counts items that were [loaded](Self::load) for, and that were scored under `config`.
+    pub fn fold(&mut self, items: &[Scored<'_>], config: &RewardConfig, now: i64) {
+        let under = ScoredUnder::new(config, now);
         for item in items {
             match item {
-                Scored::Valid { observation, reward, .. } => self.record(observation, reward, now),
+                Scored::Valid { observation, reward, .. } => {
+                    self.record(observation, reward, &under, now);
+                }
                 Scored::Invalid(invalid) => self.reject(invalid, now),
             }
         }
@@ -100,9 +102,9 @@ impl Ledger {
                 component.series.release(observation.ts, now);
             }
             if let Some(name) = &observation.policy_version
-                && let Some(tally) = self.tally(name)
+                && let Some(version) = self.version(name)
             {
-                tally.release();
+                version.tally.release();
             }
         }
     }
@@ -114,31 +116,43 @@ impl Ledger {
             let _ = known.series.reject(invalid.origin.ts, now);
         }
         if let Some(name) = &invalid.origin.policy_version
-            && let Some(tally) = self.tally(name)
+            && let Some(version) = self.version(name)
         {
-            tally.reject();
+            version.tally.reject();
         }
     }
 
-    fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) {
+    fn record(
+        &mut self,
+        observation: &Observation,
+        reward: &Reward,
+        under: &ScoredUnder,
+        now: i64,
+    ) {
         if let Some(component) = self.known.get_mut(&observation.component) {
+            if under.replace(&mut component.scored_under) {
+                component.series.restart_rewards();
+            }
             // An observation older than the longest window is in no window; it only has a reward.
             let _ = component.series.record(observation, reward, now);
         }
         if let Some(name) = &observation.policy_version
-            && let Some(tally) = self.tally(name)
+            && let Some(version) = self.version(name)
         {
-            tally.add(observation, reward);
+            if under.replace(&mut version.scored_under) {
+                version.tally.restart_rewards();
+            }
+            version.tally.add(observation, reward);
         }
     }
 
-    /// The tally of a version, to be changed; `None` for a name that no version has.
-    fn tally(&mut self, name: &str) -> Option<&mut Tally> {
+    /// A version, whose tally is to be changed; `None` for a name that no version has.
+    fn version(&mut self, name: &str) -> Option<&mut VersionTally> {
         let version = self.versions.get_mut(name)?.as_mut()?;
         if !self.touched_versions.contains(name) {
             self.touched_versions.insert(name.to_owned());
         }
-        Some(&mut version.tally)
+        Some(version)
     }
 
     /// Looks up the names in `policyVersion`, the most frequent first.
@@ -248,7 +262,6 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use f0_learning_core::observation::Outcome;
-    use f0_learning_core::reward::RewardConfig;
     use f0_learning_core::stats::Window;
     use serde_json::json;
 
@@ -265,7 +278,8 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.known.insert("c".to_owned(), ComponentSeries::new("c"));
         ledger.touched.insert("c".to_owned());
-        ledger.fold(&Scored::all(&items, &RewardConfig::default()), ts);
+        let config = RewardConfig::default();
+        ledger.fold(&Scored::all(&items, &config), &config, ts);
         let changes = ledger.take_changes();
         let windows = changes.series[0].series.windows();
         assert!(windows.iter().any(|(window, stats)| *window == Window::SevenDays && stats.n == 1));

@@ -7,12 +7,13 @@ use crate::store::{Cached, ComponentSeries, Result, StoreError, TUNER, TunerMemo
 use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::reward::{RewardConfig, ScoredUnder};
 use f0_learning_core::stats::{Tally, Timeline};
 use f0_learning_core::tuning::memory::Memory;
+use f0_learning_core::tuning::rewards::{self, Stamps};
 use f0_learning_core::tuning::{
-    ArmInput, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal, Step, TuningConfig,
-    TuningInput, max_weight,
+    ArmInput, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal, Shift, Signals, Step,
+    TuningConfig, TuningInput, Unmatched, max_weight,
 };
 
 /// The configuration of a pass.
@@ -40,7 +41,15 @@ pub(super) struct NextMemory {
 #[derive(Debug)]
 pub(super) struct KeptTimelines {
     pub arms: usize,
-    timelines: Cached<BTreeMap<String, Timeline>>,
+    known: Cached<KnownArms>,
+}
+
+/// What was counted of the arms of a policy version.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownArms {
+    timelines: BTreeMap<String, Timeline>,
+    /// The configs that the rewards of the arms were scored under.
+    scored_under: Stamps,
 }
 
 impl TuneJob {
@@ -73,76 +82,106 @@ impl TuneJob {
         configs: &Configs,
         now: i64,
     ) -> Result<Loaded> {
-        let timelines = self.timelines(policy, &weights, bounds, now).await?;
+        let KnownArms { timelines, scored_under } =
+            self.known_arms(policy, &weights, bounds, now).await?;
         let max_weight = max_weight(&timelines, bounds.least_probability());
         let stored = self.store.tuner_memory(&policy.id).await?;
-        let memory =
-            NextMemory { next: stored.memory.advanced(&timelines, max_weight, now), stored };
         let tally = match PolicyKey::new(&policy.id, policy.version.clone()) {
-            Ok(key) => Some(self.store.tally(&key).await?),
+            Ok(key) => Some(self.store.stamped_tally(&key).await?),
             Err(_) => None,
         };
+        let next = stored.memory.advanced(&timelines, max_weight, now).restarted(&scored_under);
+        let memory = NextMemory { next, stored };
+        let mut arms = ArmInput::of_all(&timelines, &memory.next);
+        let shifts = timelines.iter().map(|(arm, timeline)| {
+            (arm.clone(), Shift::within(timeline, memory.next.of(arm).since))
+        });
+        let shifts = shifts.filter(|(_, shifts)| !shifts.is_empty()).collect();
+        let reward_restart = rewards::leave_out(&mut arms, &scored_under, now);
+        let latest = rewards::latest(&scored_under);
+        let Routed { routed, unmatched } = tally
+            .as_ref()
+            .map(|tally| Routed::of(tally, &weights, bounds, latest))
+            .unwrap_or_default();
         let input = TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
-            arms: ArmInput::of_all(&timelines, &memory.next),
+            arms,
             max_weight,
-            routed: tally.as_ref().and_then(|tally| routed(tally, &weights, bounds)),
+            routed,
             weights,
             rewards: configs.rewards.clone(),
             config: bounds.clone(),
             tuning_version: configs.tuning.version.clone(),
             last_draft: None,
             as_of: now,
+            signals: Signals { unmatched, reward_restart, shifts },
         };
-        let named = tally.map_or(0, |tally| tally.stats().n);
+        let named = tally.map_or(0, |(tally, _)| tally.stats().n);
         Ok(Loaded { input, memory, timelines, named })
     }
 
-    async fn timelines(
+    async fn known_arms(
         &mut self,
         policy: &Policy,
         weights: &BTreeMap<String, f64>,
         bounds: &PolicyTuning,
         now: i64,
-    ) -> Result<BTreeMap<String, Timeline>> {
+    ) -> Result<KnownArms> {
         let ttl = self.options.stats_ttl;
         let kept = self
             .timelines
             .entry(policy.name())
-            .or_insert_with(|| KeptTimelines { arms: 0, timelines: Cached::new(ttl) });
+            .or_insert_with(|| KeptTimelines { arms: 0, known: Cached::new(ttl) });
         let store = self.store.clone();
         let load = async {
             let arms: BTreeMap<String, &String> =
                 weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
             let components: Vec<&str> = arms.keys().map(String::as_str).collect();
             let found = store.series(&components).await?;
-            let named = |mut found: ComponentSeries| {
-                found.series.advance(now);
-                let arm = arms.get(&found.component)?;
-                Some(((*arm).clone(), found.series.timeline().clone()))
-            };
-            Ok::<_, StoreError>(found.into_iter().filter_map(named).collect())
+            let mut known = KnownArms::default();
+            for ComponentSeries { component, mut series, scored_under, .. } in found {
+                series.advance(now);
+                let Some(arm) = arms.get(&component) else { continue };
+                known.timelines.insert((*arm).clone(), series.timeline().clone());
+                known.scored_under.extend(scored_under.map(|stamp| ((*arm).clone(), stamp)));
+            }
+            Ok::<_, StoreError>(known)
         };
-        let timelines: BTreeMap<_, _> = kept.timelines.get(now, load).await?;
-        kept.arms = timelines.len();
-        Ok(timelines)
+        let known = kept.known.get(now, load).await?;
+        kept.arms = known.timelines.len();
+        Ok(known)
     }
 }
 
-/// By arm, the rewards of the observations that name the version; `None` where too many components
-/// name it.
-fn routed(
-    tally: &Tally,
-    weights: &BTreeMap<String, f64>,
-    bounds: &PolicyTuning,
-) -> Option<BTreeMap<String, ArmLog>> {
-    let rewards = tally.rewards()?;
-    let of = |arm: &String| {
-        let found = rewards.get(&bounds.component_of(arm)).cloned();
-        (arm.clone(), found.unwrap_or_default())
-    };
-    Some(weights.keys().map(of).collect())
+/// The observations that name the active version.
+#[derive(Debug, Default)]
+struct Routed {
+    /// By arm; `None` where too many components name the version.
+    routed: Option<BTreeMap<String, ArmLog>>,
+    unmatched: Unmatched,
+}
+
+impl Routed {
+    /// The rewards in the tally of the version; none while they are not of the `latest` config.
+    fn of(
+        (tally, scored_under): &(Tally, Option<ScoredUnder>),
+        weights: &BTreeMap<String, f64>,
+        bounds: &PolicyTuning,
+        latest: Option<&ScoredUnder>,
+    ) -> Self {
+        let Some(rewards) = tally.rewards() else { return Self::default() };
+        let arms: Vec<String> = weights.keys().map(|arm| bounds.component_of(arm)).collect();
+        let counted = rewards.iter().map(|(component, log)| (component.as_str(), log.n()));
+        let unmatched = Unmatched::of(counted, &arms);
+        let is_latest = latest.is_none() || ScoredUnder::is_same(scored_under.as_ref(), latest);
+        let of = |arm: &String| {
+            let found = rewards.get(&bounds.component_of(arm)).cloned();
+            (arm.clone(), found.unwrap_or_default())
+        };
+        let routed = is_latest.then(|| weights.keys().map(of).collect());
+        Self { routed, unmatched }
+    }
 }
 
 /// The tuner's last draft from the served version that is open, or was rejected by hand at an

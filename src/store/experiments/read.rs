@@ -7,13 +7,17 @@ use semver::Version;
 
 use crate::store::Store;
 use crate::store::collection::{EXPERIMENTS, STATE};
+use crate::store::scoring::stored_fields::scored_under;
 use crate::store::{Result, StoreError};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Baseline, Kind, VersionStatuses};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use f0_learning_core::stats::Samples;
 use firestore_kit::Query;
 use firestore_kit::value;
+
+/// The fields next to a baseline: the configs that the rewards of control and candidate were scored
+/// under.
+pub(super) const SCORED_UNDER_FIELDS: [&str; 2] = ["controlScoredUnder", "candidateScoredUnder"];
 
 /// The most experiments that a list returns.
 const LISTED: usize = 200;
@@ -63,7 +67,7 @@ impl Store {
     /// All that was counted of control and candidate, and the status of both.
     pub async fn counted(&self, experiment: &Experiment) -> Result<(Baseline, VersionStatuses)> {
         let Experiment { policy, control, candidate, kind, .. } = experiment;
-        let [(control, of_control), (candidate, of_candidate)] =
+        let (counted, [of_control, of_candidate]) =
             self.versions_of(policy, [control, candidate]).await?;
         // Only the version that components receive, or that may be rolled back to, must decode.
         let statuses = match kind {
@@ -76,7 +80,7 @@ impl Store {
                 candidate: of_candidate.and_then(|document| status_of(&document)),
             },
         };
-        Ok((Baseline { control, candidate }, statuses))
+        Ok((counted, statuses))
     }
 
     fn readable_status(&self, document: &Document) -> Option<PolicyStatus> {
@@ -94,8 +98,7 @@ impl Store {
         control: &Version,
         candidate: &Version,
     ) -> Result<Baseline> {
-        let [(control, _), (candidate, _)] = self.versions_of(policy, [control, candidate]).await?;
-        Ok(Baseline { control, candidate })
+        Ok(self.versions_of(policy, [control, candidate]).await?.0)
     }
 
     /// The same, with the documents of the versions that exist.
@@ -103,7 +106,7 @@ impl Store {
         &self,
         policy: &str,
         versions: [&Version; 2],
-    ) -> Result<[(Samples, Option<Document>); 2]> {
+    ) -> Result<(Baseline, [Option<Document>; 2])> {
         let key = |version: &Version| {
             PolicyKey::new(policy, version.clone())
                 .map_err(|error| StoreError::decode(policy, "a policy id", error))
@@ -114,16 +117,21 @@ impl Store {
             .await?
             .into_iter()
             .map(|(document, version)| {
-                (version.key, (version.tally.samples().clone(), Some(document)))
+                let samples = version.tally.samples().clone();
+                (version.key, (samples, version.scored_under, Some(document)))
             })
             .collect();
-        Ok(keys.map(|key| found.remove(&key).unwrap_or_default()))
+        let [control, candidate] = keys.map(|key| found.remove(&key).unwrap_or_default());
+        let scored_under = [control.1, candidate.1];
+        let counted = Baseline { control: control.0, candidate: candidate.0, scored_under };
+        Ok((counted, [control.2, candidate.2]))
     }
 
     /// The samples to compare: all of `counted`, or, for an A/B test, those since its stage started.
+    /// Without rewards, if those of the versions were scored under different configs.
     pub async fn compared(&self, experiment: &Experiment, counted: &Baseline) -> Result<Baseline> {
         if experiment.kind == Kind::Watch {
-            return Ok(counted.clone());
+            return Ok(counted.clone().comparable());
         }
         let id = state_id(&experiment.id);
         let malformed = |detail: &dyn std::fmt::Display| {
@@ -132,11 +140,11 @@ impl Store {
         let document = self.db.get(STATE, &id).await?.ok_or_else(|| malformed(&"it is missing"))?;
         let baseline = value::as_bytes(&document.fields, "baseline");
         let baseline = baseline.ok_or_else(|| malformed(&"baseline is missing"))?;
-        let before = Baseline::decode(baseline).map_err(|error| malformed(&error))?;
-        Ok(Baseline {
-            control: counted.control.since(&before.control),
-            candidate: counted.candidate.since(&before.candidate),
-        })
+        let mut before = Baseline::decode(baseline).map_err(|error| malformed(&error))?;
+        for (stamp, field) in before.scored_under.iter_mut().zip(SCORED_UNDER_FIELDS) {
+            *stamp = scored_under(&document.fields, field).map_err(|detail| malformed(&detail))?;
+        }
+        Ok(counted.since(&before).comparable())
     }
 
     fn decode_readable_experiments(&self, documents: &[Document]) -> Vec<Experiment> {

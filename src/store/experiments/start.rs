@@ -2,10 +2,11 @@
 
 use firestore_kit::proto::{Document, Write};
 
-use super::read::state_id;
+use super::read::{SCORED_UNDER_FIELDS, state_id};
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
 use crate::store::lifecycle::{CANDIDATE, PARAMS, new_experiment, patch};
+use crate::store::scoring::stored_fields::stamp_value;
 use crate::store::{Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment, Policy};
@@ -101,10 +102,15 @@ impl Store {
     }
 
     pub(in crate::store) fn baseline_write(&self, experiment: &str, baseline: &Baseline) -> Write {
-        let fields = value::fields([
+        let mut fields = value::fields([
             ("experiment", value::string(experiment)),
             ("baseline", value::bytes(baseline.encode())),
         ]);
+        for (stamp, field) in baseline.scored_under.iter().zip(SCORED_UNDER_FIELDS) {
+            if let Some(stamp) = stamp {
+                fields.insert(field.to_owned(), stamp_value(stamp));
+            }
+        }
         write::set(self.db.name(STATE, &state_id(experiment)), fields)
     }
 }

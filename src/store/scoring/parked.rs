@@ -12,9 +12,11 @@ use firestore_kit::{Query, value, write};
 use crate::store::collection::STATE;
 use crate::store::scoring::checkpoint::Changes;
 use crate::store::scoring::series::{self, ComponentSeries};
+use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::scoring::versions::{self, VersionTally};
 use crate::store::{DOCUMENT_BYTES, Result, Store, StoreError};
 use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::reward::{LeftOut, ScoredUnder};
 use f0_learning_core::stats::{Series, Tally};
 
 /// The field by which the parked documents are found: the id of the document that cannot be read.
@@ -75,6 +77,7 @@ impl Store {
         let id = parked_id(&series::state_id(component));
         if let Some(document) = self.db.get(STATE, &id).await? {
             parked.series = self.decode_parked(&document, "series", Series::decode)?;
+            parked.scored_under = self.parked_stamp(&document)?;
             parked.update_time = document.update_time;
         }
         Ok(parked)
@@ -90,9 +93,16 @@ impl Store {
         let id = parked_id(&versions::state_id(key));
         if let Some(document) = self.db.get(STATE, &id).await? {
             parked.tally = self.decode_parked(&document, "tally", Tally::decode)?;
+            parked.scored_under = self.parked_stamp(&document)?;
             parked.update_time = document.update_time;
         }
         Ok(parked)
+    }
+
+    fn parked_stamp(&self, document: &Document) -> Result<Option<ScoredUnder>> {
+        scored_under(&document.fields, SCORED_UNDER).map_err(|detail| {
+            StoreError::decode(self.db.short_name(&document.name), "parked counts", detail)
+        })
     }
 
     fn decode_parked<T, E: ToString>(
@@ -118,13 +128,14 @@ impl Store {
         let id = series::state_id(&component.component);
         let encoded = component.series.encode_within(DOCUMENT_BYTES);
         component.weight = encoded.len();
-        let fields = value::fields([
+        let mut fields = value::fields([
             (PARKED, value::string(id.as_str())),
             ("component", value::string(component.component.as_str())),
             ("parkedAt", value::int(now)),
             ("why", value::string(component.parked.clone().unwrap_or_default())),
             ("series", value::bytes(encoded)),
         ]);
+        fields.extend(scored_under_field(component.scored_under.as_ref()));
         let name = self.db.name(STATE, &parked_id(&id));
         write::set_if_unchanged(name, fields, component.update_time)
     }
@@ -134,12 +145,13 @@ impl Store {
         let id = versions::state_id(&version.key);
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
-        let fields = value::fields([
+        let mut fields = value::fields([
             (PARKED, value::string(id.as_str())),
             ("policyVersion", value::string(version.key.to_string())),
             ("why", value::string(version.parked.clone().unwrap_or_default())),
             ("tally", value::bytes(encoded)),
         ]);
+        fields.extend(scored_under_field(version.scored_under.as_ref()));
         let name = self.db.name(STATE, &parked_id(&id));
         write::set_if_unchanged(name, fields, version.update_time)
     }
@@ -186,12 +198,17 @@ impl Store {
         let removal = write::delete_if_unchanged(parked.name.clone(), update_time);
         let target = self.db.short_name(&parked.name).to_owned();
         if let Some(component) = value::as_str(fields, "component") {
-            let counted = self.decode_parked(parked, "series", Series::decode)?;
+            let mut counted = self.decode_parked(parked, "series", Series::decode)?;
             let [mut stored] = self
                 .series(&[&component])
                 .await?
                 .try_into()
                 .map_err(|_| StoreError::decode(&target, "parked counts", "no component"))?;
+            match ScoredUnder::join(&mut stored.scored_under, self.parked_stamp(parked)?) {
+                LeftOut::Nothing => {}
+                LeftOut::Stored => stored.series.restart_rewards(),
+                LeftOut::Joined => counted.restart_rewards(),
+            }
             stored.series.merge(&counted);
             let changes = Changes { series: vec![&mut stored], versions: Vec::new() };
             self.commit_counts(&target, Some(removal), changes, now).await?;
@@ -200,8 +217,13 @@ impl Store {
         let Some(version) = value::as_str(fields, "policyVersion") else { return Ok(None) };
         let key: PolicyKey =
             version.parse().map_err(|error| StoreError::decode(&target, "parked counts", error))?;
-        let counted = self.decode_parked(parked, "tally", Tally::decode)?;
+        let mut counted = self.decode_parked(parked, "tally", Tally::decode)?;
         let mut stored = self.stored_tally(&key).await?;
+        match ScoredUnder::join(&mut stored.scored_under, self.parked_stamp(parked)?) {
+            LeftOut::Nothing => {}
+            LeftOut::Stored => stored.tally.restart_rewards(),
+            LeftOut::Joined => counted.restart_rewards(),
+        }
         stored.tally.merge(&counted);
         let changes = Changes { series: Vec::new(), versions: vec![&mut stored] };
         self.commit_counts(&target, Some(removal), changes, now).await?;

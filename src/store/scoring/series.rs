@@ -6,8 +6,10 @@ use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Value, Write};
 
 use crate::store::scoring::stats::{stats_delete, stats_write};
+use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
 use crate::store::{Result, StoreError};
+use f0_learning_core::reward::ScoredUnder;
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Query, id_part, value, write};
 
@@ -22,6 +24,8 @@ pub struct ComponentSeries {
     pub series: Series,
     /// The size when last encoded, in bytes: roughly its share of the next commit.
     pub weight: usize,
+    /// The config that the rewards in the timeline were scored under.
+    pub scored_under: Option<ScoredUnder>,
     shown: Vec<Window>,
     /// Why the stored series cannot be read. This one then holds what was counted since, in a document
     /// of its own (see `store::scoring::parked`).
@@ -52,6 +56,7 @@ impl ComponentSeries {
             component: component.to_owned(),
             series: Series::default(),
             weight: 0,
+            scored_under: None,
             shown: Vec::new(),
             parked: None,
             update_time: None,
@@ -170,13 +175,14 @@ impl Store {
         let encoded = component.series.encode_within(DOCUMENT_BYTES);
         component.weight = encoded.len();
         let shown: Vec<_> = component.shown.iter().map(|window| window.as_str()).collect();
-        let fields = value::fields([
+        let mut fields = value::fields([
             ("component", value::string(component.component.as_str())),
             ("format", value::int(FORMAT)),
             ("nextChange", value::int(next_change)),
             ("windows", value::string(shown.join(","))),
             ("series", value::bytes(encoded)),
         ]);
+        fields.extend(scored_under_field(component.scored_under.as_ref()));
         Some(write::set_if_unchanged(name, fields, component.update_time))
     }
 
@@ -207,6 +213,8 @@ impl Store {
             component,
             series,
             weight: encoded.len(),
+            scored_under: scored_under(fields, SCORED_UNDER)
+                .map_err(|detail| malformed(&detail))?,
             shown,
             parked: None,
             update_time: document.update_time,

@@ -1,9 +1,11 @@
-//! The fields of stored documents for the parser of observations, and queries of one shard.
+//! The fields of stored documents for the parser of observations, queries of one shard, and the
+//! field that says which config rewards were scored under.
 
 use f0_learning_core::observation::{Fields as ObservationFields, Scalar};
+use f0_learning_core::reward::ScoredUnder;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::Query;
-use firestore_kit::proto::value::ValueType;
+use firestore_kit::proto::{Value, value::ValueType};
 use firestore_kit::value::{self, Fields};
 
 /// Queries over the documents of one shard.
@@ -43,4 +45,32 @@ impl ObservationFields for StoredFields<'_> {
             Some(_) => Scalar::Other("an unknown kind of value"),
         })
     }
+}
+
+/// The field of a statistic with the config that its rewards were scored under. Releases that do
+/// not know it ignore it.
+pub(in crate::store) const SCORED_UNDER: &str = "scoredUnder";
+
+pub(in crate::store) fn scored_under_field(stamp: Option<&ScoredUnder>) -> Option<(String, Value)> {
+    stamp.map(|stamp| (SCORED_UNDER.to_owned(), stamp_value(stamp)))
+}
+
+pub(in crate::store) fn stamp_value(stamp: &ScoredUnder) -> Value {
+    let ScoredUnder { version, fingerprint, since, replaced } = stamp;
+    let mut fields = value::fields([
+        ("version", value::string(version)),
+        ("fingerprint", value::string(fingerprint)),
+        ("since", value::int(*since)),
+    ]);
+    fields.extend(replaced.iter().map(|it| ("replaced".to_owned(), value::string(it))));
+    value::map(fields)
+}
+
+/// The stamp in a field; `None` if there is none.
+pub(in crate::store) fn scored_under(
+    fields: &Fields,
+    field: &str,
+) -> Result<Option<ScoredUnder>, String> {
+    let Some(map) = value::as_map(fields, field) else { return Ok(None) };
+    value::from_fields(map).map(Some).map_err(|error| format!("{field}: {error}"))
 }

@@ -11,10 +11,12 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
 use crate::store::collection::{POLICIES, STATE};
+use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store};
 use crate::store::{Result, StoreError};
 use f0_learning_core::effectiveness::Earned;
 use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::reward::ScoredUnder;
 use f0_learning_core::stats::Tally;
 use firestore_kit::{value, write};
 
@@ -27,6 +29,8 @@ const FORMAT: i64 = 4;
 pub struct VersionTally {
     pub key: PolicyKey,
     pub tally: Tally,
+    /// The config that the rewards in its samples were scored under.
+    pub scored_under: Option<ScoredUnder>,
     /// The size when last encoded, in bytes.
     pub weight: usize,
     /// Why the stored tally cannot be read. This one then holds what was counted since, in a document of
@@ -38,8 +42,14 @@ pub struct VersionTally {
 
 impl VersionTally {
     pub(in crate::store) fn new(key: &PolicyKey) -> Self {
-        let (tally, parked) = (Tally::default(), None);
-        Self { key: key.clone(), tally, weight: 0, parked, update_time: None }
+        Self {
+            key: key.clone(),
+            tally: Tally::default(),
+            scored_under: None,
+            weight: 0,
+            parked: None,
+            update_time: None,
+        }
     }
 }
 
@@ -102,9 +112,17 @@ impl Store {
 
     /// Everything that was counted of a version; empty if no observation names it.
     pub async fn tally(&self, key: &PolicyKey) -> Result<Tally> {
+        Ok(self.stamped_tally(key).await?.0)
+    }
+
+    /// The same, with the config that the rewards in its samples were scored under.
+    pub async fn stamped_tally(&self, key: &PolicyKey) -> Result<(Tally, Option<ScoredUnder>)> {
         match self.db.get(STATE, &state_id(key)).await? {
-            Some(document) => Ok(self.decode_tally(key, &document)?.tally),
-            None => Ok(Tally::default()),
+            Some(document) => {
+                let found = self.decode_tally(key, &document)?;
+                Ok((found.tally, found.scored_under))
+            }
+            None => Ok((Tally::default(), None)),
         }
     }
 
@@ -152,6 +170,7 @@ impl Store {
         if let Some(cost) = stats.avg_cost_usd {
             fields.insert("avgCostUsd".to_owned(), value::double(cost));
         }
+        fields.extend(scored_under_field(version.scored_under.as_ref()));
         let name = self.db.name(STATE, &state_id(&version.key));
         write::set_if_unchanged(name, fields, version.update_time)
     }
@@ -178,6 +197,8 @@ impl Store {
         Ok(VersionTally {
             key: key.clone(),
             tally,
+            scored_under: scored_under(&document.fields, SCORED_UNDER)
+                .map_err(|detail| malformed(&detail))?,
             weight: encoded.len(),
             parked: None,
             update_time: document.update_time,

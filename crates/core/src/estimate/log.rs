@@ -53,6 +53,12 @@ impl ArmLog {
         self.drawn.is_empty() && self.stated.is_empty()
     }
 
+    /// The number of observations.
+    pub fn n(&self) -> u64 {
+        let stated: f64 = self.stated.values().map(Sample::n).sum();
+        whole_u64((self.drawn.n() + stated).round())
+    }
+
     /// Whether any observation stated a propensity.
     pub fn is_stated(&self) -> bool {
         !self.stated.is_empty()

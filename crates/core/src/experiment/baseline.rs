@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::appended::{self, Part};
+use crate::estimate::Sample;
+use crate::reward::ScoredUnder;
 use crate::stats::{DecodeError, Samples};
 
 /// The format that is written. A changed layout gets the next number, and the change keeps a reader
@@ -16,6 +18,10 @@ const FORMAT: u8 = 1;
 pub struct Baseline {
     pub control: Samples,
     pub candidate: Samples,
+    /// The configs that the rewards of control and candidate were scored under; stored beside the
+    /// encoded samples.
+    #[serde(skip)]
+    pub scored_under: [Option<ScoredUnder>; 2],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -25,6 +31,41 @@ struct Wire<T> {
 }
 
 impl Baseline {
+    /// What was counted since `before`, an earlier state. If rewards started again in between, all of
+    /// them are later.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let of = |at: usize, now: &Samples, then: &Samples| {
+            let stamps = [&before.scored_under[at], &self.scored_under[at]].map(Option::as_ref);
+            let mut since = now.since(then);
+            if ScoredUnder::has_restarted(stamps[0], stamps[1]) {
+                since.reward = now.reward.clone();
+            }
+            since
+        };
+        Self {
+            control: of(0, &self.control, &before.control),
+            candidate: of(1, &self.candidate, &before.candidate),
+            scored_under: self.scored_under.clone(),
+        }
+    }
+
+    /// Whether the rewards of both versions were scored under one config.
+    pub fn has_comparable_rewards(&self) -> bool {
+        let [control, candidate] = &self.scored_under;
+        ScoredUnder::is_same(control.as_ref(), candidate.as_ref())
+    }
+
+    /// The samples to compare: without rewards if they are of different configs.
+    #[must_use]
+    pub fn comparable(mut self) -> Self {
+        if !self.has_comparable_rewards() {
+            self.control.reward = Sample::default();
+            self.candidate.reward = Sample::default();
+        }
+        self
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: FORMAT, baseline: self };
         let mut bytes = postcard::to_allocvec(&wire)

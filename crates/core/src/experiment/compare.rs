@@ -88,8 +88,8 @@ pub fn compare(
     let p95 = |samples: &Samples| quantile_interval(&samples.latency, max_weight, 0.95, 2.0 * tail);
     let ranges = p95(control).zip(p95(candidate));
     Comparison {
-        control_n: whole_u64(control.reward.n().round()),
-        candidate_n: whole_u64(candidate.reward.n().round()),
+        control_n: whole_u64(control.success.n().round()),
+        candidate_n: whole_u64(candidate.success.n().round()),
         tail,
         reward: compared([&control.reward, &candidate.reward], max_weight, 1.0, tail),
         success_rate: compared([&control.success, &candidate.success], max_weight, 1.0, tail),

@@ -8,7 +8,7 @@ use super::*;
 use crate::estimate::{Interval, Measured};
 use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome};
-use crate::reward::{RewardConfig, score};
+use crate::reward::{RewardConfig, ScoredUnder, score};
 use crate::stats::Samples;
 use crate::time::HOUR_MS;
 
@@ -62,7 +62,7 @@ fn run(kind: Kind, candidate: Truth, per_hour: u64, seed: u64) -> (Judgement, u6
             Judgement::NextStage => {
                 setting.stage += 1;
                 setting.stage_started_at = hour * HOUR_MS;
-                base = Baseline { control: a.clone(), candidate: b.clone() };
+                base = Baseline { control: a.clone(), candidate: b.clone(), ..Baseline::default() };
             }
             end => return (end, seen),
         }
@@ -332,6 +332,39 @@ fn a_baseline_of_the_version_before_is_read() {
     let baseline = Baseline::decode(bytes).unwrap();
     assert_eq!((baseline.control.n(), baseline.control.documents()), (1_200, 0));
     assert_eq!(baseline.encode()[..bytes.len()], *bytes, "earlier versions ignore the rest");
+}
+
+/// The rewards of control and candidate belong to one `reward_config`; everything else does not
+/// depend on it.
+#[test]
+fn rewards_of_different_configs_are_not_compared() {
+    let mut random = StdRng::seed_from_u64(5);
+    let [a, b] =
+        [(0, "1.0.0", None), (9, "1.1.0", Some("1.0.0"))].map(|(since, version, replaced)| {
+            let replaced = replaced.map(str::to_owned);
+            let (version, fingerprint) = (version.to_owned(), version.to_owned());
+            ScoredUnder { version, fingerprint, since, replaced }
+        });
+    let mut counted = Baseline::default();
+    observe(&mut counted.control, USUAL, 2_000, &mut random);
+    observe(&mut counted.candidate, Truth { success: 0.5, ..USUAL }, 2_000, &mut random);
+    let compared = |counted: &Baseline| {
+        let it = counted.clone().comparable();
+        compare(&it.control, &it.candidate, 0.1, 1.0, 0.01)
+    };
+    let before = compared(&counted);
+    assert!(before.reward.is_some());
+    counted.scored_under = [Some(a.clone()), Some(b.clone())];
+    let after = compared(&counted);
+    assert_eq!(Comparison { reward: before.reward, ..after.clone() }, before);
+    assert_eq!(after.reward, None);
+    // A restart between two stages leaves out nothing that was counted since.
+    let earlier = Baseline { scored_under: [Some(a.clone()), Some(a)], ..counted.clone() };
+    counted.scored_under = [Some(b.clone()), Some(b)];
+    let since = counted.since(&earlier);
+    let rewards = |it: &Baseline| [it.control.reward.clone(), it.candidate.reward.clone()];
+    assert_eq!(rewards(&since), rewards(&counted));
+    assert!(since.control.success.is_empty() && since.candidate.latency.is_empty());
 }
 
 #[test]

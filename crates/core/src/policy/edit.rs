@@ -1,6 +1,8 @@
 //! Editing params by hand: assignments to paths, and the checks that params must pass before they
 //! are written.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -24,6 +26,13 @@ pub enum EditError {
     NoParent { path: String, rest: String },
     #[error("{path} is {found}, must be {expected} as it is in {reference}")]
     Type { path: String, found: &'static str, expected: &'static str, reference: String },
+    #[error("cannot remove the arm {arm:?}: modelWeights has only {}", known.join(", "))]
+    UnknownArm { arm: String, known: Vec<String> },
+    #[error(
+        "without {}, modelWeights add up to {sum:.6}, must be 1: set the remaining weights as well, for \
+         example in proportion: {}", removed.join(", "), Assignments(example)
+    )]
+    RemovedArm { removed: Vec<String>, sum: f64, example: Vec<(String, f64)> },
     #[error("modelWeights is missing, and {reference} routes by it")]
     WeightsDropped { reference: String },
     #[error("nothing would change")]
@@ -58,7 +67,7 @@ pub fn parse_assignment(text: &str) -> Result<(String, Value), EditError> {
 }
 
 impl Params {
-    /// A copy with `value` at `path`. Dots separate the names of nested maps. Names may contain dots
+    /// A copy with `value` at `path`; the value null removes an arm. Dots separate the names of nested maps. Names may contain dots
     /// themselves: the longest existing name is used. A new name may be added at the top level and
     /// as an arm.
     pub fn set(&self, path: &str, value: Value) -> Result<Self, EditError> {
@@ -72,7 +81,9 @@ impl Params {
     pub fn check_override(&self, parent: &Self, reference: &str) -> Result<(), EditError> {
         self.check_storable()?;
         check_types("", &parent.0, &self.0, reference)?;
-        self.model_weights()?;
+        if let Err(error) = self.model_weights() {
+            return Err(self.removed_arm(parent).unwrap_or_else(|| error.into()));
+        }
         if parent.0.contains_key(MODEL_WEIGHTS) && !self.0.contains_key(MODEL_WEIGHTS) {
             return Err(EditError::WeightsDropped { reference: reference.to_owned() });
         }
@@ -80,6 +91,20 @@ impl Params {
             return Err(EditError::NoChange);
         }
         Ok(())
+    }
+
+    /// What to say if the weights do not add up to 1 because arms of `parent` were removed.
+    fn removed_arm(&self, parent: &Self) -> Option<EditError> {
+        let Err(ParamsError::Sum { sum }) = self.model_weights() else { return None };
+        let before = parent.0.get(MODEL_WEIGHTS)?.as_object()?;
+        let after = self.0.get(MODEL_WEIGHTS)?.as_object()?;
+        let removed: Vec<String> =
+            before.keys().filter(|arm| !after.contains_key(*arm)).cloned().collect();
+        if removed.is_empty() {
+            return None;
+        }
+        let weights = after.iter().filter_map(|(arm, weight)| Some((arm, weight.as_f64()?)));
+        Some(EditError::RemovedArm { removed, sum, example: in_proportion(weights) })
     }
 
     fn check_storable(&self) -> Result<(), EditError> {
@@ -98,6 +123,17 @@ fn put(
     rest: &str,
     value: Value,
 ) -> Result<(), EditError> {
+    let in_weights =
+        whole.strip_suffix(rest).is_some_and(|it| it.trim_end_matches('.') == MODEL_WEIGHTS);
+    if in_weights && value.is_null() {
+        return match object.remove(rest) {
+            Some(_) => Ok(()),
+            None => {
+                let known = object.keys().cloned().collect();
+                Err(EditError::UnknownArm { arm: rest.to_owned(), known })
+            }
+        };
+    }
     if object.contains_key(rest) {
         object.insert(rest.to_owned(), value);
         return Ok(());
@@ -115,6 +151,40 @@ fn put(
     }
     object.insert(rest.to_owned(), value);
     Ok(())
+}
+
+/// The same weights, scaled so that they add up to 1, in thousandths; empty if all are 0. The last
+/// arm above 0 gets what rounding leaves.
+fn in_proportion<'a>(weights: impl Iterator<Item = (&'a String, f64)>) -> Vec<(String, f64)> {
+    let weights: Vec<(&String, f64)> = weights.collect();
+    let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let Some(last) = weights.iter().rposition(|(_, weight)| *weight > 0.0) else {
+        return Vec::new();
+    };
+    let mut left = 1_000.0;
+    let mut scaled: Vec<(String, f64)> = Vec::new();
+    for (at, (arm, weight)) in weights.iter().enumerate() {
+        let part = if at == last { left } else { (weight / sum * 1_000.0).round().min(left) };
+        left -= part;
+        scaled.push(((*arm).clone(), part / 1_000.0));
+    }
+    scaled
+}
+
+/// `modelWeights.gpt-5=0.6, modelWeights.gemini=0.4`, as arguments of `--set` or entries of `set`.
+struct Assignments<'a>(&'a [(String, f64)]);
+
+impl fmt::Display for Assignments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("give the whole weight to arms that remain");
+        }
+        for (at, (arm, weight)) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{MODEL_WEIGHTS}.{arm}={weight}")?;
+        }
+        Ok(())
+    }
 }
 
 fn join(prefix: &str, key: &str) -> String {
@@ -216,6 +286,33 @@ mod tests {
             missing,
             EditError::NoParent { path: "latency".to_owned(), rest: "targetMs".to_owned() }
         );
+    }
+
+    #[test]
+    fn null_removes_an_arm_and_the_remaining_weights_must_add_up_to_1() {
+        let removed = router().set("modelWeights.gpt-4.1", json!(null)).unwrap();
+        assert_eq!(removed.0["modelWeights"], json!({"claude": 0.4}));
+        let error = removed.check_override(&router(), "router-core@1.0.0").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "without gpt-4.1, modelWeights add up to 0.400000, must be 1: set the remaining weights \
+             as well, for example in proportion: modelWeights.claude=1"
+        );
+        let whole = removed.set("modelWeights.claude", json!(1)).unwrap();
+        whole.check_override(&router(), "router-core@1.0.0").unwrap();
+        let unknown = router().set("modelWeights.gpt-9", json!(null)).unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "cannot remove the arm \"gpt-9\": modelWeights has only claude, gpt-4.1"
+        );
+        let last = whole.set("modelWeights.claude", json!(null)).unwrap();
+        let error = last.check_override(&router(), "router-core@1.0.0").unwrap_err();
+        assert_eq!(error, EditError::Params(ParamsError::NoArms));
+        // Elsewhere, null is a value.
+        assert_eq!(router().set("region", json!(null)).unwrap().0["region"], json!(null));
+        let thirds = ["a", "b", "c"].map(str::to_owned);
+        let scaled = in_proportion(thirds.iter().map(|arm| (arm, 0.2)));
+        assert_eq!(scaled.iter().map(|it| it.1).collect::<Vec<_>>(), [0.333, 0.333, 0.334]);
     }
 
     #[test]

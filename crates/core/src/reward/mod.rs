@@ -5,10 +5,12 @@
 //! `score = clamp01(baseline + successBoost - latencyPenalty - costPenalty - errorPenalty)`
 
 mod config;
+mod scored_under;
 
 use serde::{Deserialize, Serialize};
 
 pub use config::{RewardBounds, RewardConfig, RewardConfigError, RewardWeights, Thresholds};
+pub use scored_under::{LeftOut, ScoredUnder};
 
 use crate::observation::{Observation, Outcome};
 

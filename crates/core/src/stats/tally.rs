@@ -9,7 +9,7 @@ use super::series::DecodeError;
 use super::timeline::Samples;
 use super::window::WindowStats;
 use crate::appended::{self, Part};
-use crate::estimate::ArmLog;
+use crate::estimate::{ArmLog, Sample};
 use crate::observation::Observation;
 use crate::reward::Reward;
 
@@ -86,6 +86,13 @@ impl Tally {
                 }
             }
         }
+    }
+
+    /// Leaves out the rewards in the samples, because they are of another config than those that
+    /// follow. Everything else is kept.
+    pub fn restart_rewards(&mut self) {
+        self.samples.reward = Sample::default();
+        self.rewards = Some(BTreeMap::new());
     }
 
     fn rewards_of(&mut self, component: &str) -> Option<&mut ArmLog> {

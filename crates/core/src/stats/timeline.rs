@@ -177,6 +177,11 @@ impl Timeline {
         parts
     }
 
+    /// Leaves out all rewards, and keeps success, cost and latency.
+    pub(super) fn restart_rewards(&mut self) {
+        self.0.buckets_mut().for_each(|samples| samples.reward = Sample::default());
+    }
+
     pub(super) fn coarsen(&mut self, points: u16) {
         self.0.buckets_mut().for_each(|samples| samples.coarsen(points));
     }

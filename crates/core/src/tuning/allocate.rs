@@ -34,8 +34,8 @@ fn within(input: &TuningInput, arms: &[ArmStanding], step: f64) -> Result<Vec<f6
         WeightRanges::new(&currents, floor, step)
     };
     // Weights that were written by hand may leave only losers to rise, or no arm at all.
-    let ranges = ranges(|it| !it.is_loser() && !it.is_incomplete)
-        .or_else(|| ranges(|it| !it.is_incomplete))
+    let ranges = ranges(|it| !it.is_loser() && !it.is_incomplete && it.gains)
+        .or_else(|| ranges(|it| !it.is_incomplete && it.gains))
         .or_else(|| ranges(|_| true))
         .ok_or(Reason::Infeasible { arms: arms.len(), floor, step })?;
     let target = target(arms, &ranges);
@@ -97,9 +97,11 @@ fn hand_over(
 }
 
 /// The arms that gain the weight of a loser: the unbeaten arms that are proven to be better, or all
-/// unbeaten arms if there is none (the loser fails). Incomplete arms gain nothing.
+/// unbeaten arms if there is none (the loser fails). An incomplete arm and one that must not gain
+/// weight are not among them.
 fn heirs(arms: &[ArmStanding], loser: &ArmStanding) -> Vec<usize> {
-    let unbeaten = |arm: &usize| !arms[*arm].is_loser() && !arms[*arm].is_incomplete;
+    let unbeaten =
+        |arm: &usize| !arms[*arm].is_loser() && !arms[*arm].is_incomplete && arms[*arm].gains;
     let proven: Vec<usize> = loser.beaten_by.iter().copied().filter(unbeaten).collect();
     if proven.is_empty() { (0..arms.len()).filter(unbeaten).collect() } else { proven }
 }

@@ -72,6 +72,9 @@ pub struct PolicyTuning {
     /// The largest share of an arm's documents that may be rejected. An arm above it is not compared in
     /// its favour, because what is rejected is often what failed.
     pub max_rejected_share: f64,
+    /// The arms whose scale of durations and costs is right although it differs from that of the
+    /// other arms, or from before; see [`super::Signals`].
+    pub confirmed_scales: Vec<String>,
     /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
     /// on.
     pub max_auto_activations_per_day: u32,
@@ -124,6 +127,7 @@ impl Default for PolicyTuning {
             min_gain: 0.005,
             sample_ratio_check: true,
             max_rejected_share: 0.01,
+            confirmed_scales: Vec::new(),
             max_auto_activations_per_day: 4,
             veto_hours: HOURS,
             min_hours_between_steps: HOURS,

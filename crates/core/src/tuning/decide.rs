@@ -123,6 +123,10 @@ struct Assessed {
 
 impl Assessed {
     fn of(input: &TuningInput) -> Result<Self, Reason> {
+        Self::without_notes(input).map_err(|reason| reason.noted(input))
+    }
+
+    fn without_notes(input: &TuningInput) -> Result<Self, Reason> {
         check(input)?;
         let standings = standings(input);
         // If nothing is proposed, the reason names the arms that nothing could be said in favour of.
@@ -192,6 +196,18 @@ fn check(input: &TuningInput) -> Result<(), Reason> {
     match input.weights.len() {
         arms if arms > MAX_ARMS => Err(Reason::TooManyArms { arms }),
         1 => Err(Reason::SingleArm { arm: input.weights.keys().cloned().collect() }),
+        _ => require_used_arms(input),
+    }
+}
+
+/// Arms at 0 stay at 0, so that at least two others are needed to move weight.
+fn require_used_arms(input: &TuningInput) -> Result<(), Reason> {
+    let (used, unused): (Vec<_>, Vec<_>) = input.weights.iter().partition(|(_, it)| **it > 0.0);
+    match used.as_slice() {
+        [(arm, _)] => Err(Reason::OthersAtZero {
+            arm: (*arm).clone(),
+            at_zero: unused.into_iter().map(|(arm, _)| arm.clone()).collect(),
+        }),
         _ => Ok(()),
     }
 }
@@ -216,7 +232,7 @@ fn count(input: &TuningInput, it: &ArmStanding) -> ArmCount {
     ArmCount { arm: it.arm.clone(), n: it.n, since: memory.since, restarts: memory.restarts }
 }
 
-/// An arm below the floor is moved up to it without a proof, so that it gets observations.
+/// An arm above 0 and below the floor is moved up to it without a proof, so that it gets observations.
 fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason> {
     if arms.iter().any(ArmStanding::is_loser) || is_below_floor(input, arms) {
         return Ok(());
@@ -231,10 +247,11 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
     })
 }
 
-/// Whether an arm is below the floor by a step or more: a smaller change cannot be written.
+/// Whether an arm above 0 is below the floor by a step or more: a smaller change cannot be written.
 fn is_below_floor(input: &TuningInput, arms: &[ArmStanding]) -> bool {
     let step = 1.0 / f64::from(super::WEIGHT_STEPS);
-    arms.iter().any(|it| it.weight + step <= input.config.exploration_floor)
+    let floor = input.config.exploration_floor;
+    arms.iter().any(|it| it.weight > 0.0 && it.weight + step <= floor)
 }
 
 /// Whether weights respect the bounds as they are now. Weights that were drafted under other bounds,
@@ -260,7 +277,8 @@ fn are_within_bounds(
                 true => it.weight.max(input.config.exploration_floor) + one_step,
                 false => 1.0,
             };
-            *to >= floor && *to <= most && (to - it.weight).abs() <= step
+            let stays_unused = it.weight > 0.0 || *to == 0.0;
+            stays_unused && *to >= floor && *to <= most && (to - it.weight).abs() <= step
         })
     };
     check_weights(weights).is_ok()

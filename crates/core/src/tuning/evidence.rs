@@ -130,11 +130,14 @@ impl Evidence {
             gain: Gain { expected, low, high },
             differences,
             off_policy: estimated_from_log(input, proposed),
-            checks: vec![
+            checks: [
                 sample_ratio,
                 checks::sample_rates(input),
                 checks::rejected_share(input, standings),
-            ],
+            ]
+            .into_iter()
+            .chain(checks::of_observations(input))
+            .collect(),
             digest: digest(input),
         }
     }

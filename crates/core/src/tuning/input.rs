@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::PolicyTuning;
 use super::encoded;
 use super::memory::{ArmMemory, Memory};
-use crate::appended::{self, Part};
+use super::{PolicyTuning, Signals};
+use crate::appended::{self, Part, Parts};
 use crate::estimate::{ArmLog, COARSER, Expected};
 use crate::policy::PolicyStatus;
 use crate::reward::RewardConfig;
@@ -43,6 +43,9 @@ pub struct TuningInput {
     pub last_draft: Option<LastDraft>,
     /// The time of the decision in epoch milliseconds.
     pub as_of: i64,
+    /// What else is known of the observations; stored after the input.
+    #[serde(skip)]
+    pub signals: Signals,
 }
 
 /// What is stored after the input.
@@ -133,7 +136,11 @@ impl TuningInput {
             max_rejected_share: self.config.max_rejected_share,
             rejected: rejected.filter(|(_, rejected)| *rejected > 0).collect(),
         };
-        appended::append(&mut bytes, Part::Rejected, &added);
+        let signals = (&self.signals, &self.config.confirmed_scales);
+        Parts::default()
+            .with(Part::Rejected, &added)
+            .with(Part::Signals, &signals)
+            .append_to(&mut bytes);
         bytes
     }
 
@@ -144,16 +151,21 @@ impl TuningInput {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match bytes.split_first() {
             Some((3, rest)) => {
-                let (mut input, added): (Self, Option<Added>) =
-                    appended::read(rest, Part::Rejected).map_err(DecodeError::Encoding)?;
+                let (mut input, parts): (Self, Parts) =
+                    appended::read_parts(rest).map_err(DecodeError::Encoding)?;
                 // Without it, the input was stored by a version that did not count rejected documents.
-                if let Some(added) = added {
+                if let Some(added) =
+                    parts.get::<Added>(Part::Rejected).map_err(DecodeError::Encoding)?
+                {
                     input.config.max_rejected_share = added.max_rejected_share;
                     for (arm, rejected) in added.rejected {
                         let known = input.arms.get_mut(&arm);
                         let known = known.ok_or(DecodeError::Inconsistent("an arm is unknown"))?;
                         known.samples.rejected = rejected;
                     }
+                }
+                if let Some(found) = parts.get(Part::Signals).map_err(DecodeError::Encoding)? {
+                    (input.signals, input.config.confirmed_scales) = found;
                 }
                 Ok(input)
             }

@@ -24,6 +24,9 @@ pub struct Memory {
     pub period: i64,
     /// All observations of an arm that is not listed count.
     pub arms: BTreeMap<String, ArmMemory>,
+    /// By arm, when its rewards last started again because `config/reward_config` changed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards_since: BTreeMap<String, i64>,
 }
 
 /// What the tuner remembers about one arm.
@@ -79,6 +82,7 @@ impl Memory {
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts: 0 });
             }
             next.arms.retain(|arm, _| timelines.contains_key(arm));
+            next.rewards_since.retain(|arm, _| timelines.contains_key(arm));
         }
         for (arm, timeline) in timelines {
             let memory = next.of(arm);
@@ -178,7 +182,8 @@ mod tests {
     #[test]
     fn a_new_period_resets_restarts_and_ignores_observations_before_the_previous_period() {
         let memory = ArmMemory { since: START + HOUR_MS, restarts: 3 };
-        let memory = Memory { period: 660, arms: BTreeMap::from([("a".to_owned(), memory)]) };
+        let arms = BTreeMap::from([("a".to_owned(), memory)]);
+        let memory = Memory { period: 660, arms, ..Memory::default() };
         let next = look(&memory, timeline(1, 5, |_| 7), 24 * 30);
         assert_eq!((next.period, next.of("a").restarts), (661, 0));
         assert_eq!(next.of("a").since, START + HOUR_MS, "the period before still counts");

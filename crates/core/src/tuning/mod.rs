@@ -21,6 +21,7 @@ mod notes;
 mod past;
 mod projection;
 mod reason;
+pub mod rewards;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,10 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-pub use checks::Check;
+pub use checks::{
+    COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
+    UnmatchedComponent, of_observations,
+};
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{MAX_ARMS, Refused, TuningConfigError};
+use super::{MAX_ARMS, Refused, TuningConfigError, TuningInput, checks};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
 use crate::time::Utc;
@@ -20,6 +20,11 @@ pub enum Reason {
     InvalidWeights(ParamsError),
     SingleArm {
         arm: String,
+    },
+    /// All other arms have the weight 0.
+    OthersAtZero {
+        arm: String,
+        at_zero: Vec<String>,
     },
     TooManyArms {
         arms: usize,
@@ -57,6 +62,11 @@ pub enum Reason {
     /// Too many documents of an arm were rejected, so that nothing can be said in its favour; the
     /// detail of the failed check.
     RejectedShare(String),
+    /// A reason, and what the observations leave out or make incomparable.
+    Noted {
+        reason: Box<Reason>,
+        notes: Vec<String>,
+    },
     /// The last draft proposes the same; its status.
     AlreadyProposed {
         version: Version,
@@ -95,13 +105,36 @@ pub struct ArmCount {
 }
 
 impl Reason {
+    /// Adds what the observations leave out, if the reason is about them.
+    #[must_use]
+    pub(super) fn noted(self, input: &TuningInput) -> Self {
+        let is_about_observations = matches!(
+            self,
+            Self::TooFewSamples { .. }
+                | Self::NothingProven { .. }
+                | Self::SampleRatio(_)
+                | Self::AlreadyBest { .. }
+                | Self::GainTooSmall { .. }
+        );
+        if !is_about_observations {
+            return self;
+        }
+        // The reason itself counts the observations of each arm.
+        let counts = matches!(self, Self::TooFewSamples { .. });
+        match checks::notes(input, !counts) {
+            notes if notes.is_empty() => self,
+            notes => Self::Noted { reason: Box::new(self), notes },
+        }
+    }
+
     /// A fixed name, for metrics and log fields.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Noted { reason, .. } => reason.code(),
             Self::InvalidConfig(_) => "invalid-config",
             Self::InvalidThresholds(_) => "invalid-thresholds",
             Self::InvalidWeights(_) => "invalid-weights",
-            Self::SingleArm { .. } => "single-arm",
+            Self::SingleArm { .. } | Self::OthersAtZero { .. } => "single-arm",
             Self::TooManyArms { .. } => "too-many-arms",
             Self::TooFewSamples { .. } => "too-few-samples",
             Self::Infeasible { .. } => "infeasible",
@@ -128,6 +161,12 @@ impl fmt::Display for Reason {
             Self::SingleArm { arm } => {
                 write!(f, "{arm} is the only arm: there is no other to compare it with")
             }
+            Self::OthersAtZero { arm, at_zero } => write!(
+                f,
+                "{arm} is the only arm with a weight above 0; {} at 0, and an arm at 0 stays at 0 until \
+                 an admin gives it a weight, for example with `policies override`",
+                Subjects(at_zero)
+            ),
             Self::TooManyArms { arms } => {
                 write!(f, "too many arms: at most {MAX_ARMS} are supported, the policy has {arms}")
             }
@@ -156,6 +195,10 @@ impl fmt::Display for Reason {
                  favour of such an arm; `observations quarantined` shows why, correct the documents \
                  and requeue them, or raise maxRejectedShare in config/tuning"
             ),
+            Self::Noted { reason, notes } => {
+                write!(f, "{reason}")?;
+                notes.iter().try_for_each(|note| write!(f, "; {note}"))
+            }
             Self::Infeasible { arms, floor, step } => write!(
                 f,
                 "no valid weights: {arms} arms cannot all have at least {floor} and change by at most \
@@ -197,6 +240,18 @@ impl fmt::Display for Reason {
                     None => Ok(()),
                 }
             }
+        }
+    }
+}
+
+/// `gemini and claude are`, `claude is`.
+struct Subjects<'a>(&'a [String]);
+
+impl fmt::Display for Subjects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [one] => write!(f, "{one} is"),
+            many => write!(f, "{} are", many.join(", ")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The standing of the arms: what is known of each, and which arms are proven to be better.
 
-use super::{ArmInput, TuningInput, budget};
+use super::{ArmInput, TuningInput, budget, checks};
 use crate::estimate::{Belief, Cells, Side, best, is_greater};
 
 /// The facts about an arm that a decision depends on.
@@ -23,6 +23,9 @@ pub(super) struct ArmStanding {
     pub failing: bool,
     /// The indexes of the judged arms that are proven to earn more.
     pub beaten_by: Vec<usize>,
+    /// Whether it may gain weight: an arm at 0 stays at 0, and an arm whose rewards may look better
+    /// than they are gains nothing by them.
+    pub gains: bool,
     pub p_best: f64,
     pub expected_loss: f64,
     /// The assumed mean reward: the observed mean if the arm is judged, otherwise the average of the
@@ -50,7 +53,8 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
             let restarts = known.map_or(0, |it| it.memory.restarts);
             let alpha = budget::of_interval(input.config.alpha, arms, restarts);
             let retrain = input.rewards.thresholds.retrain;
-            let failing = judged && cells.refutes(Side::Below, retrain, alpha / 2.0);
+            let failing =
+                *weight > 0.0 && judged && cells.refutes(Side::Below, retrain, alpha / 2.0);
             ArmStanding {
                 arm: arm.clone(),
                 weight: *weight,
@@ -59,6 +63,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
                 judged,
                 failing,
                 beaten_by: Vec::new(),
+                gains: *weight > 0.0,
                 p_best: 0.0,
                 expected_loss: 0.0,
                 reward: if judged { cells.mean() } else { 0.0 },
@@ -71,7 +76,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
         })
         .collect();
     // If all arms fail, there is no better arm to move weight to.
-    if all.iter().all(|it| it.failing) {
+    if all.iter().filter(|it| it.weight > 0.0).all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
     }
     let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
@@ -89,7 +94,21 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
             standing.reward = average;
         }
     }
+    restrict(input, &mut all);
     all
+}
+
+/// An arm that cannot gain weight beats no other, because there is no weight to move to it; an arm
+/// at 0 has no weight to lose.
+fn restrict(input: &TuningInput, all: &mut [ArmStanding]) {
+    let holds = checks::holds(input);
+    for standing in all.iter_mut() {
+        standing.gains &= holds.iter().all(|it| it.arm != standing.arm);
+    }
+    let gains: Vec<bool> = all.iter().map(|it| it.gains).collect();
+    for standing in all.iter_mut() {
+        standing.beaten_by.retain(|arm| gains[*arm] && standing.weight > 0.0);
+    }
 }
 
 fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usize> {

@@ -12,7 +12,7 @@ use crate::reward::{RewardConfig, Thresholds};
 use crate::stats::Samples;
 
 /// An input with these arms: name, weight, observations, mean reward.
-fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
+pub(super) fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
     TuningInput {
         policy_id: "router-core".to_owned(),
         parent: Version::new(1, 0, 0),
@@ -25,11 +25,12 @@ fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         tuning_version: "1.0.0".to_owned(),
         last_draft: None,
         as_of: 1_734_000_000_000,
+        signals: Signals::default(),
     }
 }
 
 /// `n` rewards of 0 and 1 whose mean is as near to `mean` as possible.
-fn arm(n: u64, mean: f64) -> ArmInput {
+pub(super) fn arm(n: u64, mean: f64) -> ArmInput {
     let mut samples = Samples::default();
     let ones = whole_u64((n.to_f64() * mean).round());
     for index in 0..n {
@@ -41,14 +42,14 @@ fn arm(n: u64, mean: f64) -> ArmInput {
     ArmInput { memory: memory::ArmMemory::default(), samples }
 }
 
-fn proposal(input: &TuningInput) -> Proposal {
+pub(super) fn proposal(input: &TuningInput) -> Proposal {
     match decide(input) {
         Decision::Propose(proposal) => *proposal,
         Decision::None(reason) => panic!("{reason}"),
     }
 }
 
-fn reason(input: &TuningInput) -> Reason {
+pub(super) fn reason(input: &TuningInput) -> Reason {
     match decide(input) {
         Decision::Propose(proposal) => panic!("{}", proposal.notes),
         Decision::None(reason) => reason,
@@ -414,17 +415,107 @@ fn new_evidence_leads_to_another_draft_whatever_the_status_of_the_last() {
 
 #[test]
 fn an_arm_below_the_floor_moves_up_to_it_without_a_proof() {
-    let input = case(&[("a", 0.9, 500, 0.6), ("b", 0.1, 500, 0.6), ("c", 0.0, 0, 0.0)]);
+    let input = case(&[("a", 0.89, 500, 0.6), ("b", 0.1, 500, 0.6), ("c", 0.01, 0, 0.0)]);
     let weights = proposal(&input).weights;
     assert!(weights["c"] >= 0.05, "{weights:?}");
 }
 
 #[test]
 fn arms_that_cannot_all_reach_the_floor_move_towards_it() {
-    let arms = [("a", 1.0, 500, 0.45), ("b", 0.0, 0, 0.0), ("c", 0.0, 0, 0.0), ("d", 0.0, 0, 0.0)];
+    let arms =
+        [("a", 0.997, 500, 0.45), ("b", 0.001, 0, 0.0), ("c", 0.001, 0, 0.0), ("d", 0.001, 0, 0.0)];
     let weights = proposal(&case(&arms)).weights;
-    assert_eq!(weights["a"], 922.0 / 1024.0);
+    assert_eq!(weights["a"], 919.0 / 1024.0);
     assert!(["b", "c", "d"].iter().all(|arm| weights[*arm] >= 33.0 / 1024.0), "{weights:?}");
+}
+
+#[test]
+fn an_arm_at_0_neither_gains_nor_is_a_reason_to_move_weight() {
+    // The best arm was set to 0 by hand, and the others earn the same.
+    let input = case(&[("a", 0.6, 900, 0.6), ("b", 0.4, 900, 0.6), ("c", 0.0, 900, 0.95)]);
+    assert_eq!(reason(&input).code(), "nothing-proven");
+    // One of the others is proven to be worse.
+    let input = case(&[("a", 0.6, 900, 0.8), ("b", 0.4, 900, 0.5), ("c", 0.0, 900, 0.95)]);
+    let weights = proposal(&input).weights;
+    assert_eq!(weights["c"], 0.0);
+    assert!(weights["a"] > 0.6 && weights["b"] < 0.4, "{weights:?}");
+    // An arm at 0 that fails does not make the steps larger.
+    let input = case(&[("a", 0.5, 900, 0.8), ("b", 0.5, 900, 0.48), ("c", 0.0, 900, 0.0)]);
+    assert_eq!(proposal(&input).weights["b"], 410.0 / 1024.0);
+    // The floor of 0.05 leaves room for 20 arms; arms at 0 need none.
+    let names: Vec<String> = (0..40).map(|n| format!("z{n:02}")).collect();
+    let zeros = names.iter().map(|name| (name.as_str(), 0.0, 0, 0.0));
+    let arms: Vec<_> =
+        [("a", 0.5, 900, 0.8), ("b", 0.5, 900, 0.5)].into_iter().chain(zeros).collect();
+    assert!(proposal(&case(&arms)).weights["b"] < 0.5);
+}
+
+#[test]
+fn a_single_arm_above_0_is_not_tuned() {
+    let input = case(&[("a", 1.0, 500, 0.1), ("b", 0.0, 500, 0.9)]);
+    assert_eq!(reason(&input).code(), "single-arm");
+    let text = reason(&input).to_string();
+    assert!(text.starts_with("a is the only arm with a weight above 0; b is at 0"), "{text}");
+}
+
+#[test]
+fn an_arm_at_0_that_is_not_used_follows_the_weights() {
+    let mut input = case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5), ("c", 0.0, 0, 0.0)]);
+    let used = |n| {
+        logs(&[
+            ("a", log(&[(None, 500, 0.8)])),
+            ("b", log(&[(None, 500, 0.5)])),
+            ("c", log(&[(None, n, 0.5)])),
+        ])
+    };
+    input.routed = used(0);
+    let found = proposal(&input);
+    assert_eq!(found.evidence.checks[0].passed, Some(true), "{}", found.evidence.checks[0].detail);
+    assert!(found.evidence.off_policy.is_some());
+    input.routed = used(200);
+    assert_eq!(reason(&input).code(), "sample-ratio");
+}
+
+#[test]
+fn an_input_of_format_3_is_still_read() {
+    let mut input = failing_gpt();
+    input.routed = logs(&[("gpt-5", log(&[(None, 5, 0.2)]))]);
+    // Format 3 had no `confirmedScales` and no signals.
+    let mut bytes = vec![3];
+    bytes.extend(
+        postcard::to_allocvec(&(
+            &input.policy_id,
+            &input.parent,
+            &input.weights,
+            &input.arms,
+            input.max_weight,
+            &input.routed,
+            &input.rewards,
+        ))
+        .unwrap(),
+    );
+    let it = &input.config;
+    bytes.extend(
+        postcard::to_allocvec(&(
+            &it.component,
+            it.alpha,
+            it.min_samples,
+            it.min_sample_rate,
+            it.min_propensity,
+            it.step_bound,
+            it.retrain_step_bound,
+            it.exploration_floor,
+            it.min_change,
+            it.min_gain,
+            it.sample_ratio_check,
+            it.max_auto_activations_per_day,
+        ))
+        .unwrap(),
+    );
+    bytes.extend(
+        postcard::to_allocvec(&(&input.tuning_version, &input.last_draft, input.as_of)).unwrap(),
+    );
+    assert_eq!(TuningInput::decode(&bytes).unwrap(), input);
 }
 
 /// If each proposal is activated and the evidence stays the same, tuning ends, and no step is worse.
@@ -669,7 +760,9 @@ proptest! {
             let from = before[arm];
             prop_assert_eq!((to * 1024.0).fract(), 0.0);
             prop_assert!((to - from).abs() <= step, "{arm}: {from} → {to}, step {step}");
-            if from >= floor {
+            if from == 0.0 {
+                prop_assert_eq!(*to, 0.0, "{}", arm);
+            } else if from >= floor {
                 prop_assert!(*to >= floor, "{arm}: {from} → {to}, floor {floor}");
             } else {
                 prop_assert!(*to >= from, "{arm}: {from} → {to}, floor {floor}");
@@ -683,6 +776,29 @@ proptest! {
         }
         prop_assert!(largest_change > 0.0 && largest_change >= config.min_change);
         prop_assert!(within_bounds(&input, after));
+    }
+
+    /// Whatever is observed, and however often its proposals are activated.
+    #[test]
+    fn the_tuner_never_moves_an_arm_off_0(mut input in any_case(), zeros in 1_usize..4) {
+        // The weights of the first arms go to the last.
+        let names: Vec<String> = input.weights.keys().cloned().collect();
+        let (zeros, rest) = names.split_at(zeros.min(names.len() - 1));
+        let moved: f64 = zeros.iter().filter_map(|arm| input.weights.insert(arm.clone(), 0.0)).sum();
+        *input.weights.get_mut(&rest[rest.len() - 1]).unwrap() += moved;
+        for _ in 0..3 {
+            let Decision::Propose(proposal) = decide(&input) else { return Ok(()) };
+            for arm in zeros {
+                prop_assert_eq!(proposal.weights[arm], 0.0);
+            }
+            prop_assert!(within_bounds(&input, &proposal.weights));
+            let mut off = proposal.weights.clone();
+            let (from, step) = (&rest[rest.len() - 1], 1.0 / 1024.0);
+            off.insert(zeros[0].clone(), step);
+            *off.get_mut(from).unwrap() -= step;
+            prop_assert!(!within_bounds(&input, &off));
+            input.weights = proposal.weights;
+        }
     }
 
     #[test]

@@ -27,17 +27,19 @@ pub(super) fn to_weight(steps: u16) -> f64 {
 impl WeightRanges {
     /// `None` if no weights within the ranges add up to 1.
     ///
-    /// An arm below the floor (written by hand, or new) moves up to it, by at most the step. If the
-    /// other arms cannot give that much at once, it moves as near to the floor as they allow.
+    /// An arm at 0 stays at 0: a person has decided that it is not used. An arm above 0 and below the
+    /// floor (written by hand) moves up to it, by at most the step. If the other arms cannot give that
+    /// much at once, it moves as near to the floor as they allow.
     pub(super) fn new(arms: &[Current], floor: f64, step: f64) -> Option<Self> {
-        if arms.len().to_f64() * floor > 1.0 {
+        let used = arms.iter().filter(|arm| arm.weight > 0.0).count();
+        if used.to_f64() * floor > 1.0 {
             return None;
         }
         let mut low: Vec<u16> = arms.iter().map(|arm| lowest(arm.weight, floor, step)).collect();
         let high = arms.iter().zip(&low).map(|(arm, low)| {
             let high = highest(arm.weight, step);
             let cap = if arm.capped { last_up_to(|it| to_weight(it) <= arm.weight) } else { high };
-            high.min(cap).max(*low)
+            if arm.weight > 0.0 { high.min(cap).max(*low) } else { 0 }
         });
         let high: Vec<u16> = high.collect();
         lower_rising_arms(&mut low, arms, floor);
@@ -46,7 +48,9 @@ impl WeightRanges {
 }
 
 fn lowest(weight: f64, floor: f64, step: f64) -> u16 {
-    if weight >= floor {
+    if weight <= 0.0 {
+        0
+    } else if weight >= floor {
         first_from(|it| to_weight(it) >= floor && weight - to_weight(it) <= step)
     } else {
         first_from(|it| to_weight(it) >= floor).min(highest(weight, step))
@@ -74,7 +78,7 @@ fn lower_rising_arms(low: &mut [u16], arms: &[Current], floor: f64) {
     let least: Vec<u16> = arms
         .iter()
         .zip(&*low)
-        .map(|(arm, low)| match arm.weight < floor {
+        .map(|(arm, low)| match arm.weight > 0.0 && arm.weight < floor {
             true => first_from(|it| to_weight(it) >= arm.weight).min(*low),
             false => *low,
         })

@@ -125,7 +125,7 @@ fn simulate(kind: Kind, candidate: Truth, seed: u64) -> (Judgement, u64) {
             Judgement::NextStage => {
                 setting.stage += 1;
                 setting.stage_started_at = now;
-                base = Baseline { control: a.clone(), candidate: b.clone() };
+                base = Baseline { control: a.clone(), candidate: b.clone(), ..Baseline::default() };
             }
             end => return (end, seen),
         }

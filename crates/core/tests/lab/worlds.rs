@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::simulation::{Action, Scenario};
-use f0_learning_core::tuning::{ArmInput, PolicyTuning, TuningInput, budget};
+use f0_learning_core::tuning::{ArmInput, PolicyTuning, Signals, TuningInput, budget};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -48,5 +48,6 @@ pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
         tuning_version: String::new(),
         last_draft: None,
         as_of: now,
+        signals: Signals::default(),
     }
 }

@@ -83,6 +83,12 @@ impl Series {
         }
     }
 
+    /// Leaves out the rewards in the timeline, because they are of another config than those that
+    /// follow. Everything else is kept, and so are the windows, which describe what happened.
+    pub fn restart_rewards(&mut self) {
+        self.timeline.restart_rewards();
+    }
+
     /// Counts a document that is not an observation in the windows and the timeline of its `ts`; a
     /// document without `ts` counts as one of now.
     pub fn reject(&mut self, ts: Option<i64>, now: i64) -> Placement {

@@ -1,5 +1,12 @@
 //! Checks of the data before arms are compared.
 
+mod components;
+mod costs;
+mod scales;
+mod signals;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +16,11 @@ use super::{PolicyTuning, TuningInput};
 use crate::estimate::{ArmLog, Cells, Side};
 use crate::number::Lossy;
 
+pub use components::{Unmatched, UnmatchedComponent};
+pub use costs::COST_SHARE_MARGIN;
+pub use scales::{Quantity, SCALE_FACTOR, Shift};
+pub use signals::{RewardRestart, Signals};
+
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,6 +29,39 @@ pub struct Check {
     /// Absent if there was nothing to check.
     pub passed: Option<bool>,
     pub detail: String,
+}
+
+/// An arm that cannot gain weight, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    pub arm: String,
+    pub why: String,
+}
+
+/// The arms whose rewards may look better than they are.
+pub(super) fn holds(input: &TuningInput) -> Vec<Hold> {
+    let mut holds = costs::holds(input);
+    holds.extend(scales::holds(input));
+    holds
+}
+
+/// The checks of the observations, independent of any proposal.
+pub fn of_observations(input: &TuningInput) -> Vec<Check> {
+    vec![
+        components::matched(input),
+        components::observed(input),
+        costs::stated(input),
+        scales::consistent(input),
+    ]
+}
+
+/// What the observations leave out or make incomparable, for a reason not to propose.
+pub(super) fn notes(input: &TuningInput, with_unobserved: bool) -> Vec<String> {
+    let restart = input.signals.reward_restart.as_ref().map(RewardRestart::note);
+    let [unmatched, unobserved] = components::notes(input);
+    let unobserved = unobserved.filter(|_| with_unobserved);
+    let holds = holds(input).into_iter().map(|it| it.why);
+    restart.into_iter().chain(unmatched).chain(unobserved).chain(holds).collect()
 }
 
 /// The probability, over all looks, that the check fails although each action was routed by the
