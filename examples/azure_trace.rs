@@ -37,6 +37,9 @@ const TIMEOUT_MS: f64 = 20_000.0;
 
 const BUNDLED: [&str; 2] = ["AzureLLMInferenceTrace_code.csv", "AzureLLMInferenceTrace_conv.csv"];
 
+/// The version whose weights the shares of [`ARMS`] are: the tuner compares arms within versions.
+const SEEDED_VERSION: &str = "router-core@1.0.0";
+
 /// An arm of `router-core`: its share of requests, and its factors of duration and cost.
 struct Arm {
     name: &'static str,
@@ -207,6 +210,7 @@ fn observation(file: &Path, request: &Request, shift: i64, router: bool) -> Valu
         "tokensIn": request.context_tokens,
         "tokensOut": request.generated_tokens,
         "costUsd": cost * dearer,
+        "policyVersion": router.then_some(SEEDED_VERSION),
     })
 }
 

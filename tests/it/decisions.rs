@@ -103,7 +103,7 @@ async fn a_proposal_shows_its_evidence_and_replays_to_the_same_decision() {
         "0.600 → 0.501      1000",
         "worse than claude, gemini",
         "gemini earns +0.350",
-        "check sampleRatio skipped",
+        "check sampleRatio passed",
         "├",
     ] {
         assert!(shown.contains(part), "{part} in {shown}");

@@ -85,6 +85,7 @@ async fn operate(store: &Store, rng: &mut StdRng) -> bool {
         _ => {
             put_arm(store, "gpt-5", rng.random_range(0.3..0.9), 1_000).await;
             put_arm(store, "gemini", rng.random_range(0.3..0.9), 1_000).await;
+            put_arm(store, "claude", 0.6, 1_000).await;
             let options = TuneOptions { policies_ttl: Duration::ZERO, stats_ttl: Duration::ZERO };
             match TuneJob::with_options(store.clone(), options).pass(START).await {
                 Ok(_) => true,

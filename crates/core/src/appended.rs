@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Rejected = 1,
     /// What else is known of a decision's observations, and settings about them.
     Signals = 2,
+    /// What was counted of each version of a policy.
+    Blocks = 3,
 }
 
 /// The parts after a value.

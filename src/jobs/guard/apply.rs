@@ -35,7 +35,8 @@ impl GuardJob {
                 Ok(GuardAction::RolledBack(breach))
             }
             Judgement::Breach(breach) => {
-                let intent = Intent::new(GUARD, now).because(breach.to_string());
+                let why = experiment.kind.qualified(breach);
+                let intent = Intent::new(GUARD, now).because(why);
                 self.store.roll_back_breached(experiment, breach, &comparison, &intent).await?;
                 Ok(GuardAction::RolledBack(breach))
             }
@@ -66,7 +67,8 @@ impl GuardJob {
                 Ok(GuardAction::AwaitingApproval)
             }
             Judgement::Passed => {
-                end(Status::Passed, "its effect is known and within the bounds", None).await
+                let why = experiment.kind.qualified("its effect is known and within the bounds");
+                end(Status::Passed, &why, None).await
             }
             Judgement::NoGain => {
                 let least = experiment.guard.min_effect;
@@ -74,7 +76,7 @@ impl GuardJob {
                 end(Status::NoGain, &why, None).await
             }
             Judgement::Inconclusive => {
-                let why = inconclusive(experiment, &comparison);
+                let why = experiment.kind.qualified(inconclusive(experiment, &comparison));
                 end(Status::Inconclusive, &why, None).await
             }
         }

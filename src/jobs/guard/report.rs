@@ -97,7 +97,11 @@ impl fmt::Display for GuardOutcome {
             Kind::Ab => "tested against",
             Kind::Watch => "watched against",
         };
-        write!(f, "{policy}@{candidate}, {doing} {control}: {}", self.action)
+        let action = match &self.action {
+            GuardAction::RolledBack(_) => kind.qualified(&self.action),
+            action => action.to_string(),
+        };
+        write!(f, "{policy}@{candidate}, {doing} {control}: {action}")
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::TuneJob;
+use super::{TuneJob, TuneOptions};
 use crate::store::{Cached, ComponentSeries, Result, StoreError, TUNER, TunerMemory};
 use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::reward::{RewardConfig, ScoredUnder};
 use f0_learning_core::stats::{Tally, Timeline};
+use f0_learning_core::tuning::blocks::{Block, Logs};
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::rewards::{self, Stamps};
 use f0_learning_core::tuning::{
     ArmInput, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal, Shift, Signals, Step,
     TuningConfig, TuningInput, Unmatched, max_weight,
 };
+use semver::Version;
 
 /// The configuration of a pass.
 pub(super) struct Configs {
@@ -42,14 +44,17 @@ pub(super) struct NextMemory {
 pub(super) struct KeptTimelines {
     pub arms: usize,
     known: Cached<KnownArms>,
+    versions: Cached<Vec<(Version, BTreeMap<String, f64>)>>,
 }
 
-/// What was counted of the arms of a policy version.
+/// What was counted of the arms of a policy version, over time and by version.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownArms {
     timelines: BTreeMap<String, Timeline>,
     /// The configs that the rewards of the arms were scored under.
     scored_under: Stamps,
+    /// The versions whose rewards were scored under the latest config.
+    versions: BTreeMap<String, Block>,
 }
 
 impl TuneJob {
@@ -82,7 +87,7 @@ impl TuneJob {
         configs: &Configs,
         now: i64,
     ) -> Result<Loaded> {
-        let KnownArms { timelines, scored_under } =
+        let KnownArms { timelines, scored_under, versions } =
             self.known_arms(policy, &weights, bounds, now).await?;
         let max_weight = max_weight(&timelines, bounds.least_probability());
         let stored = self.store.tuner_memory(&policy.id).await?;
@@ -90,7 +95,8 @@ impl TuneJob {
             Ok(key) => Some(self.store.stamped_tally(&key).await?),
             Err(_) => None,
         };
-        let next = stored.memory.advanced(&timelines, max_weight, now).restarted(&scored_under);
+        let next = stored.memory.advanced(&timelines, &versions, max_weight, now);
+        let next = next.restarted(&scored_under);
         let memory = NextMemory { next, stored };
         let mut arms = ArmInput::of_all(&timelines, &memory.next);
         let shifts = timelines.iter().map(|(arm, timeline)| {
@@ -109,6 +115,7 @@ impl TuneJob {
             arms,
             max_weight,
             routed,
+            blocks: Some(memory.next.blocks(weights.keys(), versions)),
             weights,
             rewards: configs.rewards.clone(),
             config: bounds.clone(),
@@ -128,12 +135,17 @@ impl TuneJob {
         bounds: &PolicyTuning,
         now: i64,
     ) -> Result<KnownArms> {
-        let ttl = self.options.stats_ttl;
-        let kept = self
-            .timelines
-            .entry(policy.name())
-            .or_insert_with(|| KeptTimelines { arms: 0, known: Cached::new(ttl) });
+        let TuneOptions { stats_ttl, policies_ttl } = self.options;
+        let kept = self.timelines.entry(policy.name()).or_insert_with(|| KeptTimelines {
+            arms: 0,
+            known: Cached::new(stats_ttl),
+            versions: Cached::new(policies_ttl),
+        });
         let store = self.store.clone();
+        let mut versions = kept.versions.get(now, store.weights_of_versions(&policy.id)).await?;
+        if !versions.iter().any(|(version, _)| *version == policy.version) {
+            versions.push((policy.version.clone(), weights.clone()));
+        }
         let load = async {
             let arms: BTreeMap<String, &String> =
                 weights.keys().map(|arm| (bounds.component_of(arm), arm)).collect();
@@ -146,6 +158,21 @@ impl TuneJob {
                 known.timelines.insert((*arm).clone(), series.timeline().clone());
                 known.scored_under.extend(scored_under.map(|stamp| ((*arm).clone(), stamp)));
             }
+            // Read after the timelines: an arm that restarts is compared from here on.
+            let counted = store.tallies(&policy.id, versions.iter().map(|it| &it.0)).await?;
+            let latest = rewards::latest(&known.scored_under);
+            let block = |(version, weights): &(Version, BTreeMap<String, f64>)| {
+                let tally = counted.get(version)?;
+                let stamp = tally.scored_under.as_ref();
+                if latest.is_some() && !ScoredUnder::is_same(stamp, latest) {
+                    return None;
+                }
+                let logs = logs(tally.tally.rewards()?, weights, bounds);
+                let rewards_since = stamp.filter(|it| it.replaced.is_some()).map(|it| it.since);
+                let weights = weights.clone();
+                Some((version.to_string(), Block { weights, logs, rewards_since }))
+            };
+            known.versions = versions.iter().filter_map(block).collect();
             Ok::<_, StoreError>(known)
         };
         let known = kept.known.get(now, load).await?;
@@ -182,6 +209,13 @@ impl Routed {
         let routed = is_latest.then(|| weights.keys().map(of).collect());
         Self { routed, unmatched }
     }
+}
+
+/// The rewards of a version's arms, also of those that the active version does not have: they are
+/// actions of that version as well.
+fn logs(rewards: &Logs, weights: &BTreeMap<String, f64>, bounds: &PolicyTuning) -> Logs {
+    let of = |arm: &String| Some((arm.clone(), rewards.get(&bounds.component_of(arm))?.clone()));
+    weights.keys().filter_map(of).collect()
 }
 
 /// The tuner's last draft from the served version that is open, or was rejected by hand at an

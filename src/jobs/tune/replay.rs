@@ -1,7 +1,7 @@
 //! Repeats the decision of a proposal, from the input that is stored with it.
 
 use f0_learning_core::document::Policy;
-use f0_learning_core::tuning::{Decision, Proposal, RULE, TuningInput, decide};
+use f0_learning_core::tuning::{Decision, Proposal, TuningInput, decide, rule};
 use firestore_kit::value;
 
 /// The differences between the stored version and what its decision results in now; empty if they
@@ -20,8 +20,9 @@ fn differences(policy: &Policy, input: &TuningInput, proposal: &Proposal) -> Vec
             found.push(format!("{what} differs: {detail}"));
         }
     };
-    let rule = policy.evidence.as_ref().and_then(|it| it["rule"].as_str()).unwrap_or("none");
-    compare("the rule", rule == RULE, format!("stored {rule}, now {RULE}"));
+    let stored = policy.evidence.as_ref().and_then(|it| it["rule"].as_str()).unwrap_or("none");
+    let now = rule(input);
+    compare("the rule", stored == now, format!("stored {stored}, now {now}"));
     compare(
         "the policy",
         policy.id == input.policy_id && policy.parent_version.as_ref() == Some(&input.parent),

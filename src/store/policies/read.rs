@@ -1,6 +1,6 @@
 //! Reading policy versions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
@@ -21,6 +21,11 @@ pub struct ActiveVersions {
     /// Those that cannot be read. They are active all the same: components may have read them before.
     pub unreadable: Vec<UnreadableVersion>,
 }
+/// The number of a policy's latest versions that arms are compared within.
+const COMPARED_VERSIONS: usize = 64;
+
+/// The weight of each arm.
+type Weights = BTreeMap<String, f64>;
 
 #[derive(Clone, Debug, Default)]
 pub struct PolicyFilter {
@@ -102,6 +107,18 @@ impl Store {
     /// A policy's latest versions, newest first.
     pub async fn recent_versions(&self, id: &str) -> Result<Vec<Policy>> {
         Ok(self.decode_readable_policies(&self.db.query_all(POLICIES, recent(id).build()).await?))
+    }
+
+    /// The weights of a policy's latest versions, newest first; versions without valid weights are left
+    /// out.
+    pub async fn weights_of_versions(&self, id: &str) -> Result<Vec<(Version, Weights)>> {
+        let fields = ["id", "version", "status", "params"];
+        let query = Query::of(POLICIES).equal("id", value::string(id)).descending("createdAt");
+        let query = query.select(&fields).limit(COMPARED_VERSIONS);
+        let found =
+            self.decode_readable_policies(&self.db.query_all(POLICIES, query.build()).await?);
+        let of = |policy: Policy| Some((policy.version, policy.params.model_weights().ok()??));
+        Ok(found.into_iter().filter_map(of).collect())
     }
 
     /// The ids of all policies. Skips from one id to the next: one read for each policy, independent

@@ -126,26 +126,45 @@ impl Store {
         }
     }
 
-    /// The rewards of these versions of a policy; versions that no observation names are left out.
-    pub async fn earned<'a>(
+    /// Everything that was counted of these versions of a policy; versions that no observation names,
+    /// or whose counts cannot be read, are left out.
+    pub async fn tallies<'a>(
         &self,
         id: &str,
         versions: impl IntoIterator<Item = &'a Version>,
-    ) -> Result<BTreeMap<Version, Earned>> {
+    ) -> Result<BTreeMap<Version, VersionTally>> {
         let keys: Vec<_> = versions
             .into_iter()
             .filter_map(|version| PolicyKey::new(id, version.clone()).ok())
             .collect();
         let names = keys.iter().map(|key| self.db.name(STATE, &state_id(key))).collect();
         let found = self.db.get_many(names).await?;
-        let mut earned = BTreeMap::new();
+        let mut tallies = BTreeMap::new();
         for key in keys {
             if let Some(document) = found.get(&self.db.name(STATE, &state_id(&key))) {
-                let stats = self.decode_tally(&key, document)?.tally.stats();
-                earned.extend(Earned::of(&stats).map(|rewards| (key.version, rewards)));
+                match self.decode_tally(&key, document) {
+                    Ok(tally) => {
+                        tallies.insert(key.version, tally);
+                    }
+                    // The counts of one version say nothing about the others.
+                    Err(error) => tracing::warn!(%error, "a version's counts are left out"),
+                }
             }
         }
-        Ok(earned)
+        Ok(tallies)
+    }
+
+    /// The rewards of these versions of a policy; versions that no observation names are left out.
+    pub async fn earned<'a>(
+        &self,
+        id: &str,
+        versions: impl IntoIterator<Item = &'a Version>,
+    ) -> Result<BTreeMap<Version, Earned>> {
+        let tallies = self.tallies(id, versions).await?;
+        let earned = tallies
+            .into_iter()
+            .filter_map(|(version, it)| Some((version, Earned::of(&it.tally.stats())?)));
+        Ok(earned.collect())
     }
 
     /// The write of a tally. The figures next to it are for people who read the document.

@@ -8,8 +8,8 @@ use f0_learning::jobs::tune::{TuneJob, TuneReport};
 use f0_learning::store::Store;
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::observation::{Observation, Outcome};
-use f0_learning_core::reward::{self, RewardConfig};
-use f0_learning_core::stats::{Placement, Series};
+use f0_learning_core::reward::{self, Reward, RewardConfig};
+use f0_learning_core::stats::{Placement, Series, Tally};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::Connection;
 use firestore_kit::value::{self, Fields};
@@ -127,6 +127,28 @@ pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
         assert_eq!(series.record(&observation, &reward, START), Placement::Counted);
     }
     put_series(store, &component, &series).await;
+    put_tally(store, arm, &observation, avg_reward, n).await;
+}
+
+/// Counts the same rewards for `router-core@1.0.0`, as if each of three arms had been drawn with the
+/// propensity 1/3. The rewards that were put for other arms stay.
+async fn put_tally(store: &Store, arm: &str, observation: &Observation, reward: f64, n: u64) {
+    let id = "version|router-core@1.0.0";
+    let stored = document(store, collection::STATE, id).await.unwrap_or_default();
+    let mut arms = stored.get("arms").and_then(Value::as_object).cloned().unwrap_or_default();
+    arms.insert(arm.to_owned(), json!({ "reward": reward, "n": n }));
+    let mut tally = Tally::default();
+    for (arm, put) in &arms {
+        let component = format!("router:{arm}");
+        let observation =
+            Observation { component, propensity: Some(1.0 / 3.0), ..observation.clone() };
+        let usual = reward::score(&RewardConfig::default(), &observation);
+        let reward = Reward { score: put["reward"].as_f64().unwrap(), ..usual };
+        (0..put["n"].as_u64().unwrap()).for_each(|_| tally.add(&observation, &reward));
+    }
+    let mut stored = fields(&json!({ "format": 4, "arms": arms }));
+    stored.insert("tally".to_owned(), value::bytes(tally.encode()));
+    put(store, collection::STATE, id, stored).await;
 }
 
 /// A component's series, as scoring would have left it at `START`.

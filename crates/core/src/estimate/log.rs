@@ -43,6 +43,20 @@ impl ArmLog {
         }
     }
 
+    /// What was added since `earlier`, an earlier state of this log.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let none = Sample::default();
+        let of = |(point, sample): (&u16, &Sample<RewardScore>)| {
+            let more = sample.since(earlier.stated.get(point).unwrap_or(&none));
+            (!more.is_empty()).then_some((*point, more))
+        };
+        Self {
+            drawn: self.drawn.since(&earlier.drawn),
+            stated: self.stated.iter().filter_map(of).collect(),
+        }
+    }
+
     /// See [`Sample::coarsen`].
     pub fn coarsen(&mut self, points: u16) {
         self.drawn.coarsen(points);

@@ -10,6 +10,7 @@
 //!
 //! - [`mean_interval`] and [`quantile_interval`] return the interval of one mean or quantile.
 //! - [`difference()`] and [`is_greater`] compare two means.
+//! - [`Contrast`] compares two arms within blocks of fixed probabilities, whatever changes in time.
 //! - [`off_policy()`] estimates what other weights would have earned.
 //! - [`best`] returns the probability of each mean to be the highest.
 //!
@@ -21,6 +22,7 @@
 //! should be.
 
 mod capital;
+mod contrast;
 mod difference;
 mod interval;
 mod log;
@@ -30,6 +32,7 @@ mod quantile;
 mod sample;
 
 pub use capital::{Cells, Side};
+pub use contrast::{Contrast, Drawn, Limits};
 pub use difference::{difference, is_greater};
 pub use interval::{Interval, Measured, mean_interval};
 pub use log::{ArmLog, Chosen};

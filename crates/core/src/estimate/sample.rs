@@ -39,6 +39,12 @@ pub(super) fn weight_point(index: u16) -> f64 {
     QUARTERS[usize::from(index % 4)] * f64::from(1_u32 << (index / 4))
 }
 
+/// The lowest point that is at least `weight`.
+pub(super) fn weight_point_from(weight: f64) -> f64 {
+    let (index, share) = place_weight(weight);
+    weight_point(if share > 0 { index + 1 } else { index })
+}
+
 /// How many points of the weights are merged into one to make a sample smaller: one point remains for
 /// each doubling, one for four doublings, or only the first and the last.
 pub const COARSER: [u16; 3] = [4, 16, WEIGHTS - 1];

@@ -24,6 +24,8 @@ mod tests;
 mod validity;
 mod verdict;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
@@ -47,6 +49,14 @@ pub enum Kind {
 impl Kind {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
+    }
+
+    /// A result with what it is based on, unless both versions were compared at the same time.
+    pub fn qualified(self, result: impl fmt::Display) -> String {
+        match self {
+            Self::Ab => result.to_string(),
+            Self::Watch => format!("{result} (before against after, without controls)"),
+        }
     }
 }
 

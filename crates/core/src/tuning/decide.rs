@@ -244,7 +244,17 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
         p_best: leader.map_or(0.0, |it| it.p_best),
         observations: arms.iter().map(|it| it.n).sum(),
         restarted: arms.iter().map(|it| count(input, it)).filter(|it| it.restarts > 0).collect(),
+        unnamed: unnamed(input, arms),
     })
+}
+
+/// The observations that cannot be compared; 0 if there are only a few, for example those from the
+/// hour in which an arm restarted.
+fn unnamed(input: &TuningInput, arms: &[ArmStanding]) -> u64 {
+    /// The share of observations that is worth a mention.
+    const MANY: u64 = 20;
+    evidence::within_versions(input, arms)
+        .map_or(0, |it| if it.unnamed * MANY > it.named + it.unnamed { it.unnamed } else { 0 })
 }
 
 /// Whether an arm above 0 is below the floor by a step or more: a smaller change cannot be written.
@@ -303,7 +313,7 @@ fn require_worthwhile(
     }
     // The bound on a step also bounds its gain, so the gain after all steps is compared.
     let destination = allocate::destination(input, arms)?;
-    let gain = evidence::expected_gain(arms, &destination);
+    let gain = evidence::expected_gain(input, arms, &destination);
     if gain < min_gain && !is_below_floor(input, arms) {
         return Err(Reason::GainTooSmall { gain, min_gain });
     }

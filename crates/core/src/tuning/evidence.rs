@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Compared;
 use super::checks::{self, Check};
 use super::standing::{ArmStanding, standings};
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
@@ -10,9 +11,15 @@ use crate::estimate::{
 };
 use crate::hash::Fingerprint;
 
-/// The name of the rule that computes weights and evidence. It must change whenever the same input
-/// may lead to another result, even in the last digit.
-pub const RULE: &str = "elimination-5";
+/// The name of the rule that computes weights and evidence from an input. It must change whenever the
+/// same input may lead to another result, even in the last digit.
+pub fn rule(input: &TuningInput) -> &'static str {
+    match input.blocks {
+        Some(_) => "elimination-6",
+        // It compared all observations of an arm, whatever the version.
+        None => "elimination-5",
+    }
+}
 
 /// What was known of the arms when the tuner decided. Every interval holds at every look, and the
 /// decision is based on the same intervals.
@@ -20,7 +27,7 @@ pub const RULE: &str = "elimination-5";
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     pub as_of: i64,
-    /// The [`RULE`] that decided.
+    /// The [`rule`] that decided.
     pub rule: String,
     /// The version of `config/tuning`.
     pub tuning_version: String,
@@ -37,6 +44,9 @@ pub struct Evidence {
     /// For each pair of an arm that loses weight and an arm that gains weight, how much more the
     /// latter earns.
     pub differences: Vec<Difference>,
+    /// How arms were compared; absent if an earlier rule decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_versions: Option<Within>,
     /// The estimated reward of the proposed weights from the log of the active version; absent if the
     /// log is not sufficient.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +107,16 @@ pub struct Gain {
     pub high: Option<f64>,
 }
 
+/// The basis of comparisons: actions are compared only with others of the same version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Within {
+    /// The observations of the arms that name a version of the policy.
+    pub named: u64,
+    /// Those that do not, which cannot be compared.
+    pub unnamed: u64,
+}
+
 /// How much more one arm earns than another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -116,12 +136,12 @@ impl Evidence {
         proposed: &[f64],
         sample_ratio: Check,
     ) -> Self {
-        let expected = expected_gain(standings, proposed);
+        let expected = expected_gain(input, standings, proposed);
         let (differences, low, high) = differences(input, standings, proposed);
         let arms = standings.iter().zip(proposed);
         Self {
             as_of: input.as_of,
-            rule: RULE.to_owned(),
+            rule: rule(input).to_owned(),
             tuning_version: input.tuning_version.clone(),
             reward_version: input.rewards.version.clone(),
             period: budget::period_of(input.as_of),
@@ -129,6 +149,7 @@ impl Evidence {
             arms: arms.map(|(it, to)| ArmEvidence::of(input, standings, it, *to)).collect(),
             gain: Gain { expected, low, high },
             differences,
+            within_versions: within_versions(input, standings),
             off_policy: estimated_from_log(input, proposed),
             checks: [
                 sample_ratio,
@@ -149,51 +170,107 @@ pub fn arm_evidence(input: &TuningInput) -> Vec<ArmEvidence> {
     all.iter().map(|it| ArmEvidence::of(input, &all, it, it.weight)).collect()
 }
 
-pub(super) fn expected_gain(standings: &[ArmStanding], proposed: &[f64]) -> f64 {
-    standings.iter().zip(proposed).map(|(it, to)| (to - it.weight) * it.reward).sum()
+/// The expected rise of the mean reward. Two judged arms differ by what they differed by within versions;
+/// otherwise their assumed mean rewards are compared.
+pub(super) fn expected_gain(
+    input: &TuningInput,
+    standings: &[ArmStanding],
+    proposed: &[f64],
+) -> f64 {
+    let Some(compared) = Compared::of(input) else {
+        return standings.iter().zip(proposed).map(|(it, to)| (to - it.weight) * it.reward).sum();
+    };
+    let gain = |Flow { from, to, weight }: Flow<'_>| {
+        let within = compared.contrast([&to.arm, &from.arm]).estimate();
+        let within = within.filter(|_| from.judged && to.judged);
+        weight * within.unwrap_or(to.reward - from.reward)
+    };
+    flows(standings, proposed).map(gain).sum()
 }
 
-/// The differences behind a proposal, and the bounds of its gain. The weight that an arm loses is
-/// divided among the arms that gain, in proportion to what they gain. The bounds of the gain are the
-/// weighted sums of the bounds of the differences.
+/// A part of the weight that moves from one arm to another.
+struct Flow<'a> {
+    from: &'a ArmStanding,
+    to: &'a ArmStanding,
+    weight: f64,
+}
+
+/// The weight that an arm loses is divided among the arms that gain, in proportion to what they gain.
+fn flows<'a>(
+    standings: &'a [ArmStanding],
+    proposed: &[f64],
+) -> impl Iterator<Item = Flow<'a>> + use<'a> {
+    // A change of less than a step only rounds a weight that was written by hand.
+    let step = 1.0 / f64::from(WEIGHT_STEPS);
+    let moved = |(it, to): (&'a ArmStanding, &f64)| (it, to - it.weight);
+    let moved: Vec<(&ArmStanding, f64)> =
+        standings.iter().zip(proposed).map(moved).filter(|(_, by)| by.abs() >= step).collect();
+    let gains: Vec<_> = moved.iter().filter(|(_, by)| *by > 0.0).copied().collect();
+    let gained: f64 = gains.iter().map(|(_, by)| by).sum();
+    let losses = moved.into_iter().filter(|(_, by)| *by < 0.0);
+    losses.flat_map(move |(from, loss)| {
+        let of =
+            |(to, gain): &(&'a ArmStanding, f64)| Flow { from, to, weight: -loss * gain / gained };
+        gains.iter().map(of).collect::<Vec<_>>()
+    })
+}
+
+/// The differences behind a proposal, and the bounds of its gain: the weighted sums of the bounds of
+/// the differences.
 fn differences(
     input: &TuningInput,
     standings: &[ArmStanding],
     proposed: &[f64],
 ) -> (Vec<Difference>, Option<f64>, Option<f64>) {
-    // A change of less than a step only rounds a weight that was written by hand.
-    let step = 1.0 / f64::from(WEIGHT_STEPS);
-    let moved = |it: &ArmStanding, to: f64| Some(to - it.weight).filter(|it| it.abs() >= step);
-    let moved: Vec<f64> =
-        standings.iter().zip(proposed).map(|(it, to)| moved(it, *to).unwrap_or_default()).collect();
-    let gained: f64 = moved.iter().filter(|it| **it > 0.0).sum();
+    let compared = Compared::of(input);
     let mut found = Vec::new();
     let (mut low, mut high) = (Some(0.0), Some(0.0));
-    for (worse, loss) in moved.iter().enumerate().filter(|(_, it)| **it < 0.0) {
-        for (better, gain) in moved.iter().enumerate().filter(|(_, it)| **it > 0.0) {
-            let (better, worse) = (&standings[better], &standings[worse]);
-            if !better.judged || !worse.judged {
-                (low, high) = (None, None);
-                continue;
-            }
-            let restarts = [better.restarts, worse.restarts];
-            let alpha = budget::of_pair(input.config.alpha, standings.len(), restarts);
-            // The opposite claim has a budget of its own, so that each end may err with `alpha`.
-            let interval = difference(&better.cells, &worse.cells, 2.0 * alpha);
-            let flow = -loss * gain / gained;
-            low = low.map(|sum| sum + flow * interval.low);
-            high = high.map(|sum| sum + flow * interval.high);
-            found.push(Difference {
-                better: better.arm.clone(),
-                worse: worse.arm.clone(),
-                estimate: better.cells.mean() - worse.cells.mean(),
-                low: interval.low,
-                high: interval.high,
-                alpha,
-            });
+    for Flow { from: worse, to: better, weight: flow } in flows(standings, proposed) {
+        if !better.judged || !worse.judged {
+            (low, high) = (None, None);
+            continue;
         }
+        let restarts = [better.restarts, worse.restarts];
+        let alpha = budget::of_pair(input.config.alpha, standings.len(), restarts);
+        let known = match &compared {
+            Some(compared) => {
+                let contrast = compared.contrast([&better.arm, &worse.arm]);
+                contrast.estimate().map(|it| (it, contrast.interval(alpha)))
+            }
+            // The opposite claim has a budget of its own, so that each end may err with `alpha`.
+            None => Some((
+                better.cells.mean() - worse.cells.mean(),
+                difference(&better.cells, &worse.cells, 2.0 * alpha),
+            )),
+        };
+        let Some((estimate, interval)) = known else {
+            (low, high) = (None, None);
+            continue;
+        };
+        low = low.map(|sum| sum + flow * interval.low);
+        high = high.map(|sum| sum + flow * interval.high);
+        found.push(Difference {
+            better: better.arm.clone(),
+            worse: worse.arm.clone(),
+            estimate,
+            low: interval.low,
+            high: interval.high,
+            alpha,
+        });
     }
     (found, low, high)
+}
+
+/// `None` if an earlier rule decides.
+pub(super) fn within_versions(input: &TuningInput, standings: &[ArmStanding]) -> Option<Within> {
+    let compared = Compared::of(input)?;
+    let (mut named, mut unnamed) = (0, 0);
+    for arm in standings {
+        let n = compared.n(&arm.arm);
+        named += n;
+        unnamed += arm.n.saturating_sub(n);
+    }
+    Some(Within { named, unnamed })
 }
 
 fn estimated_from_log(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy> {

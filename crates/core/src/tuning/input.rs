@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Blocks;
 use super::encoded;
 use super::memory::{ArmMemory, Memory};
 use super::{PolicyTuning, Signals};
@@ -46,6 +47,10 @@ pub struct TuningInput {
     /// What else is known of the observations; stored after the input.
     #[serde(skip)]
     pub signals: Signals,
+    /// What was counted of each version, which arms are compared by; `None` for a decision that was
+    /// stored by an earlier rule, which compared them by `arms`. Stored after the input.
+    #[serde(skip)]
+    pub blocks: Option<Blocks>,
 }
 
 /// What is stored after the input.
@@ -109,7 +114,7 @@ impl TuningInput {
     }
 
     /// Reduces the input to at most `most` bytes, if possible: it keeps observations at fewer weights,
-    /// which makes estimates less certain, and finally drops the log. A decision must be made after
+    /// which makes estimates less certain, and finally drops the logs. A decision must be made after
     /// this, so that the stored input leads to the same decision. Returns whether the input changed.
     pub fn fit(&mut self, most: usize) -> bool {
         for (done, points) in COARSER.into_iter().enumerate() {
@@ -119,9 +124,13 @@ impl TuningInput {
             self.arms.values_mut().for_each(|it| it.samples.coarsen(points));
             let logs = self.routed.iter_mut().flat_map(BTreeMap::values_mut);
             logs.for_each(|it| it.coarsen(points));
+            self.blocks.iter_mut().for_each(|it| it.coarsen(points));
         }
         if self.encode().len() > most {
             self.routed = None;
+        }
+        if self.encode().len() > most && self.blocks.is_some() {
+            self.blocks = Some(Blocks::default());
         }
         true
     }
@@ -137,10 +146,12 @@ impl TuningInput {
             rejected: rejected.filter(|(_, rejected)| *rejected > 0).collect(),
         };
         let signals = (&self.signals, &self.config.confirmed_scales);
-        Parts::default()
-            .with(Part::Rejected, &added)
-            .with(Part::Signals, &signals)
-            .append_to(&mut bytes);
+        let parts = Parts::default().with(Part::Rejected, &added).with(Part::Signals, &signals);
+        let parts = match &self.blocks {
+            Some(blocks) => parts.with(Part::Blocks, blocks),
+            None => parts,
+        };
+        parts.append_to(&mut bytes);
         bytes
     }
 
@@ -167,6 +178,7 @@ impl TuningInput {
                 if let Some(found) = parts.get(Part::Signals).map_err(DecodeError::Encoding)? {
                     (input.signals, input.config.confirmed_scales) = found;
                 }
+                input.blocks = parts.get(Part::Blocks).map_err(DecodeError::Encoding)?;
                 Ok(input)
             }
             Some((&found, _)) => Err(DecodeError::Format { found }),

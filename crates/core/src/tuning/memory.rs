@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{Block, Blocks, Mark};
 use super::budget::{PERIOD_MS, period_of};
 use crate::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::stats::Timeline;
@@ -27,6 +28,18 @@ pub struct Memory {
     /// By arm, when its rewards last started again because `config/reward_config` changed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rewards_since: BTreeMap<String, i64>,
+    /// By time, what was counted of each version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<i64, Mark>,
+    /// The time of the mark from which an arm that restarted is compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, i64>,
+    /// The time of the mark from which all arms are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<i64>,
+    /// The time of the mark from which all arms are compared in the next period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_base: Option<i64>,
 }
 
 /// What the tuner remembers about one arm.
@@ -54,6 +67,13 @@ const CUTS: [i64; 7] = [1, 2, 4, 8, 24, 72, 168];
 /// are recent.
 const MIN_BUCKETS: usize = 3;
 
+/// With more versions, all arms restart: only so many are read.
+const MAX_VERSIONS: usize = 48;
+
+/// The most bytes of all marks together. A document holds a million, and a mark is stored with two
+/// characters a byte.
+const MARKS_BYTES: usize = 300_000;
+
 /// The most restarts in a period. An arm that changes more often is judged by its average.
 const MAX_RESTARTS: u32 = 20;
 
@@ -63,17 +83,22 @@ impl Memory {
     }
 
     /// The memory after a pass at `now`; `max_weight` is the largest weight of an observation.
+    /// `versions` must have been counted at least as far as `timelines`.
     #[must_use]
     pub fn advanced(
         &self,
         timelines: &BTreeMap<String, Timeline>,
+        versions: &BTreeMap<String, Block>,
         max_weight: f64,
         now: i64,
     ) -> Self {
         let mut next = self.clone();
         let period = period_of(now);
-        if period > self.period {
+        let is_new_period = period > self.period;
+        if is_new_period {
             next.period = period;
+            next.base = next.next_base;
+            next.next_base = None;
             let oldest = (period - 1) * PERIOD_MS;
             // All observations of an unlisted arm count; from now on it is listed, so that the
             // oldest do not.
@@ -83,18 +108,67 @@ impl Memory {
             }
             next.arms.retain(|arm, _| timelines.contains_key(arm));
             next.rewards_since.retain(|arm, _| timelines.contains_key(arm));
+            next.starts.retain(|_, start| Some(*start) > next.base);
         }
+        let base = next.base.and_then(|at| next.marks.get(&at)).cloned().unwrap_or_default();
+        let is_full = base.grown(versions) > MAX_VERSIONS;
+        let mut restarted = Vec::new();
         for (arm, timeline) in timelines {
             let memory = next.of(arm);
             if memory.restarts < MAX_RESTARTS
-                && has_changed(timeline, memory.since, max_weight, now)
+                && (is_full || has_changed(timeline, memory.since, max_weight, now))
             {
                 let since = (now.div_euclid(HOUR_MS) + 1) * HOUR_MS;
                 let restarts = memory.restarts + 1;
                 next.arms.insert(arm.clone(), ArmMemory { since, restarts });
+                restarted.push(arm.clone());
+            } else if memory.restarts > 0 && !is_new_period && !next.starts.contains_key(arm) {
+                // It restarted before marks were kept.
+                restarted.push(arm.clone());
             }
         }
+        next.mark(restarted, is_full, versions, timelines.len(), now);
         next
+    }
+
+    /// Keeps what is counted now, if an arm restarted or the period has no mark yet.
+    fn mark(
+        &mut self,
+        restarted: Vec<String>,
+        is_full: bool,
+        versions: &BTreeMap<String, Block>,
+        arms: usize,
+        now: i64,
+    ) {
+        if restarted.is_empty() && self.next_base.is_some() {
+            return;
+        }
+        // At most one mark for each arm, and two for all.
+        self.marks.insert(now, Mark::of(versions, MARKS_BYTES / (arms + 2)));
+        if is_full && restarted.len() == arms {
+            self.base = Some(now);
+        }
+        self.starts.extend(restarted.into_iter().map(|arm| (arm, now)));
+        self.next_base.get_or_insert(now);
+        let (starts, kept) = (&self.starts, [self.base, self.next_base]);
+        self.marks.retain(|at, _| kept.contains(&Some(*at)) || starts.values().any(|it| it == at));
+    }
+
+    /// What these arms are compared by.
+    pub fn blocks<'a>(
+        &self,
+        arms: impl IntoIterator<Item = &'a String>,
+        versions: BTreeMap<String, Block>,
+    ) -> Blocks {
+        let start = |arm: &'a String| {
+            let start = self.starts.get(arm).copied().max(self.base)?;
+            Some((arm.clone(), start))
+        };
+        let starts: BTreeMap<String, i64> = arms.into_iter().filter_map(start).collect();
+        let is_used = |at: &i64| starts.values().any(|it| it == at);
+        let marks = self.marks.iter().filter(|(at, _)| is_used(at));
+        let marks = marks.map(|(at, mark)| (*at, mark.clone())).collect();
+        Blocks { versions, marks, starts }
     }
 }
 
@@ -155,7 +229,7 @@ mod tests {
 
     fn look(memory: &Memory, timeline: Timeline, hours: i64) -> Memory {
         let timelines = BTreeMap::from([("a".to_owned(), timeline)]);
-        memory.advanced(&timelines, 1.0, START + hours * HOUR_MS)
+        memory.advanced(&timelines, &BTreeMap::new(), 1.0, START + hours * HOUR_MS)
     }
 
     #[test]
@@ -189,5 +263,55 @@ mod tests {
         assert_eq!(next.of("a").since, START + HOUR_MS, "the period before still counts");
         let later = look(&memory, timeline(1, 5, |_| 7), 24 * 60);
         assert_eq!(later.of("a").since, START + PERIOD_MS);
+    }
+    /// A version that `n` observations of the arm name.
+    fn version(n: u32) -> BTreeMap<String, Block> {
+        let mut log = crate::estimate::ArmLog::default();
+        (0..n).for_each(|_| log.add(&Observation::at(0, Outcome::Success), 1.0));
+        let weights = BTreeMap::from([("a".to_owned(), 1.0)]);
+        let logs = BTreeMap::from([("a".to_owned(), log)]);
+        BTreeMap::from([("1.0.0".to_owned(), Block { weights, logs, rewards_since: None })])
+    }
+
+    #[test]
+    fn a_restart_keeps_what_was_counted_until_then_of_each_version() {
+        let drop = |hour| if hour < 20 { 9 } else { 4 };
+        let mut memory = Memory::default();
+        for hours in 1..40_u32 {
+            let now = START + i64::from(hours) * HOUR_MS;
+            let timelines = BTreeMap::from([("a".to_owned(), timeline(hours.into(), 100, drop))]);
+            memory = memory.advanced(&timelines, &version(hours), 1.0, now);
+        }
+        let start = memory.starts["a"];
+        let seen = u32::try_from((start - START) / HOUR_MS).unwrap();
+        assert!((21..24).contains(&seen), "{seen}");
+        assert_eq!(memory.marks[&start].grown(&version(seen)), 0);
+        assert_eq!(memory.marks[&start].grown(&version(seen + 1)), 1);
+        assert_eq!(memory.marks.len(), 2, "one of the restart, one of the period");
+    }
+
+    #[test]
+    fn a_new_period_compares_what_was_counted_since_the_previous_one() {
+        let at = |memory: &Memory, period: i64, n: u32| {
+            let now = period * PERIOD_MS + HOUR_MS;
+            memory.advanced(&BTreeMap::new(), &version(n), 1.0, now)
+        };
+        let first = at(&Memory::default(), 660, 1);
+        assert_eq!(first.base, None);
+        let second = at(&first, 661, 2);
+        assert_eq!((second.base, second.marks.len()), (first.next_base, 2));
+        let third = at(&second, 662, 3);
+        assert_eq!(third.base, second.next_base);
+        assert_eq!(third.marks[&third.base.unwrap()].grown(&version(2)), 0);
+        assert_eq!(at(&third, 662, 9), third, "a memory changes only if something happened");
+    }
+
+    #[test]
+    fn an_arm_that_restarted_before_marks_were_kept_is_compared_from_now_on() {
+        let arms = BTreeMap::from([("a".to_owned(), ArmMemory { since: START, restarts: 1 })]);
+        let memory = Memory { period: 660, arms, ..Memory::default() };
+        let next = look(&memory, timeline(2, 5, |_| 7), 2);
+        assert_eq!(next.starts.get("a"), Some(&(START + 2 * HOUR_MS)));
+        assert_eq!(look(&next, timeline(3, 5, |_| 7), 3), next);
     }
 }

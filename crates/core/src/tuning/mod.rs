@@ -9,6 +9,7 @@
 //! step bound (`tests::a_proposal_respects_every_bound`).
 
 mod allocate;
+pub mod blocks;
 pub mod budget;
 mod checks;
 mod config;
@@ -38,13 +39,14 @@ pub use checks::{
 };
 pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{Assessment, assess, decide, within_bounds};
-pub use evidence::{ArmEvidence, Difference, Evidence, Gain, RULE, arm_evidence};
+pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Within, arm_evidence, rule};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};
 pub use past::{
     Known, Past, PastDraft, PastVersion, Refusal, Refused, Step, named_versions, refusals, refuses,
     veto_note,
 };
 pub use reason::{ArmCount, Reason};
+pub use standing::proofs;
 
 /// The most arms of a tunable policy: with more, each share would be too small to collect evidence.
 pub const MAX_ARMS: usize = 200;

@@ -1,7 +1,7 @@
 //! A proposal in plain text, for the notes of a draft.
 
 use super::evidence::{ArmEvidence, Evidence};
-use super::reason::Since;
+use super::reason::{Grouped, Since};
 use super::{ArmChange, TuningInput};
 
 /// The most arms that the notes describe; the evidence contains all of them.
@@ -26,8 +26,19 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     notes += &format!(" Expected mean reward {now:.3} → {:.3} ({gain:+.3}", now + gain);
     notes += &match evidence.gain.low {
         Some(low) => format!(", at least {low:+.3})."),
+        None if evidence.within_versions.is_some() => {
+            ", lower bound unknown: an arm that changes has \
+             too few observations that name a version)."
+                .to_owned()
+        }
         None => ", lower bound unknown: an arm that changes has too few observations).".to_owned(),
     };
+    if let Some(within) = evidence.within_versions.filter(|_| !evidence.differences.is_empty()) {
+        notes += &format!(
+            " Arms are compared within versions, by {} observations that name one.",
+            Grouped(within.named)
+        );
+    }
     notes += &match &evidence.off_policy {
         Some(it) => format!(
             " By the log of {}, these weights would have earned {:.3} ({:.3}–{:.3}), as certain as \

@@ -56,6 +56,8 @@ pub enum Reason {
         observations: u64,
         /// The arms whose earlier observations do not count, because their rewards changed.
         restarted: Vec<ArmCount>,
+        /// The observations that cannot be compared, because they name no version of the policy.
+        unnamed: u64,
     },
     /// The arms' shares of the actions contradict the weights; the detail of the failed check.
     SampleRatio(String),
@@ -173,15 +175,23 @@ impl fmt::Display for Reason {
             Self::TooFewSamples { min_samples, samples } => {
                 write!(f, "too few samples: an arm needs {min_samples}; {}", Samples(samples))
             }
-            Self::NothingProven { leader, p_best, observations, restarted } => {
+            Self::NothingProven { leader, p_best, observations, restarted, unnamed } => {
                 write!(
                     f,
                     "nothing proven: after {observations} observations no arm is proven to be worse \
                      than another; {leader} is the best with probability {p_best:.2}"
                 )?;
-                match restarted.is_empty() {
-                    true => Ok(()),
-                    false => write!(f, "; {}", Samples(restarted)),
+                if !restarted.is_empty() {
+                    write!(f, "; {}", Samples(restarted))?;
+                }
+                match unnamed {
+                    0 => Ok(()),
+                    unnamed => write!(
+                        f,
+                        "; arms are compared within versions, and {} observations name no \
+                         policyVersion of this policy: record it with each observation",
+                        Grouped(*unnamed)
+                    ),
                 }
             }
             Self::SampleRatio(detail) => write!(
@@ -253,6 +263,21 @@ impl fmt::Display for Subjects<'_> {
             [one] => write!(f, "{one} is"),
             many => write!(f, "{} are", many.join(", ")),
         }
+    }
+}
+
+/// `1,200`.
+pub(super) struct Grouped(pub u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            let left = digits.len() - at;
+            let comma = if at > 0 && left.is_multiple_of(3) { "," } else { "" };
+            write!(f, "{comma}{digit}")?;
+        }
+        Ok(())
     }
 }
 

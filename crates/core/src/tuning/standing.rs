@@ -1,5 +1,6 @@
 //! The standing of the arms: what is known of each, and which arms are proven to be better.
 
+use super::blocks::Compared;
 use super::{ArmInput, TuningInput, budget, checks};
 use crate::estimate::{Belief, Cells, Side, best, is_greater};
 
@@ -39,9 +40,22 @@ impl ArmStanding {
     }
 }
 
-pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
+/// Each arm that is proven to earn more than another, with that other.
+pub fn proofs(input: &TuningInput) -> Vec<[String; 2]> {
+    let all = known(input);
+    let beaten = all_beaten(input, &all).into_iter().enumerate();
+    let named = |(worse, by): (usize, Vec<usize>)| {
+        by.into_iter()
+            .map(|better| [better, worse].map(|it| all[it].arm.clone()))
+            .collect::<Vec<_>>()
+    };
+    beaten.flat_map(named).collect()
+}
+
+/// What is known of each arm by itself.
+fn known(input: &TuningInput) -> Vec<ArmStanding> {
     let arms = input.weights.len();
-    let mut all: Vec<ArmStanding> = input
+    input
         .weights
         .iter()
         .map(|(arm, weight)| {
@@ -74,12 +88,22 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
                 }),
             }
         })
-        .collect();
+        .collect()
+}
+
+/// For each arm, the arms that are proven to earn more.
+fn all_beaten(input: &TuningInput, all: &[ArmStanding]) -> Vec<Vec<usize>> {
+    let compared = Compared::of(input);
+    (0..all.len()).map(|arm| better_than(input, compared.as_ref(), all, arm)).collect()
+}
+
+pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
+    let mut all = known(input);
     // If all arms fail, there is no better arm to move weight to.
     if all.iter().filter(|it| it.weight > 0.0).all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
     }
-    let beaten: Vec<Vec<usize>> = (0..arms).map(|arm| better_than(input, &all, arm)).collect();
+    let beaten = all_beaten(input, &all);
     // What is known of an incomplete arm is no reason to believe that it is the best.
     let unknown = Cells::from_points([]);
     let beliefs = all.iter().map(|it| if it.is_incomplete { &unknown } else { &it.cells });
@@ -111,19 +135,40 @@ fn restrict(input: &TuningInput, all: &mut [ArmStanding]) {
     }
 }
 
-fn better_than(input: &TuningInput, all: &[ArmStanding], arm: usize) -> Vec<usize> {
+fn better_than(
+    input: &TuningInput,
+    compared: Option<&Compared<'_>>,
+    all: &[ArmStanding],
+    arm: usize,
+) -> Vec<usize> {
     let worse = &all[arm];
     let better = |other: &usize| {
         let better = &all[*other];
         let restarts = [better.restarts, worse.restarts];
         let alpha = budget::of_pair(input.config.alpha, all.len(), restarts);
-        worse.judged
+        *other != arm
+            && worse.judged
             && better.judged
             && !better.is_incomplete
-            && better.cells.mean() > worse.cells.mean()
-            && is_greater(&better.cells, &worse.cells, 0.0, alpha)
+            && is_better(compared, better, worse, alpha)
     };
     (0..all.len()).filter(better).collect()
+}
+
+fn is_better(
+    compared: Option<&Compared<'_>>,
+    better: &ArmStanding,
+    worse: &ArmStanding,
+    alpha: f64,
+) -> bool {
+    match compared {
+        Some(compared) => compared.is_better([&better.arm, &worse.arm], alpha),
+        // A stored decision of the rule before.
+        None => {
+            better.cells.mean() > worse.cells.mean()
+                && is_greater(&better.cells, &worse.cells, 0.0, alpha)
+        }
+    }
 }
 
 /// The assumed mean reward of an arm without enough observations: the average of the judged arms, so

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use semver::Version;
 
+use super::blocks::{Block, Blocks};
 use super::*;
 use crate::estimate::{ArmLog, Sample};
 use crate::number::{Lossy, whole_u64};
@@ -26,6 +27,23 @@ pub(super) fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         last_draft: None,
         as_of: 1_734_000_000_000,
         signals: Signals::default(),
+        blocks: Some(Blocks {
+            versions: [(VERSION.to_owned(), block(arms))].into(),
+            ..Blocks::default()
+        }),
+    }
+}
+
+const VERSION: &str = "1.0.0";
+
+/// The same observations, as they name one version whose weights they follow.
+fn block(arms: &[(&str, f64, u64, f64)]) -> Block {
+    let total: u64 = arms.iter().map(|it| it.2).sum();
+    let share = |n: u64| n.to_f64() / total.max(1).to_f64();
+    Block {
+        weights: arms.iter().map(|it| (it.0.to_owned(), share(it.2))).collect(),
+        logs: arms.iter().map(|it| (it.0.to_owned(), log(&[(None, it.2, it.3)]))).collect(),
+        ..Block::default()
     }
 }
 
@@ -616,6 +634,104 @@ fn a_stored_input_leads_to_the_same_decision() {
     assert_eq!(decide(&kept), decide(&input));
     assert!(TuningInput::decode(&[9, 1, 2]).unwrap_err().to_string().contains("format 9"));
     assert!(TuningInput::decode(&input.encode()[..20]).is_err());
+}
+
+#[test]
+fn an_input_without_blocks_is_decided_by_the_rule_of_its_time() {
+    let input = TuningInput { blocks: None, ..case(&[("a", 0.5, 500, 0.8), ("b", 0.5, 500, 0.5)]) };
+    let stored = input.encode();
+    assert_eq!(stored[0], 3);
+    let read = TuningInput::decode(&stored).unwrap();
+    assert_eq!(read, input);
+    let found = proposal(&read);
+    assert_eq!(found.evidence.rule, "elimination-5");
+    assert_eq!(found.evidence.within_versions, None);
+    assert!(!found.notes.contains("version"), "{}", found.notes.replace("log of", ""));
+}
+
+/// Two versions: each weight, and for each arm the observations with their mean.
+fn versions(blocks: [[(f64, u64, f64); 2]; 2]) -> TuningInput {
+    let [first, second] = blocks;
+    let n = |arm: usize| first[arm].1 + second[arm].1;
+    let earned = |(_, n, mean): (f64, u64, f64)| n.to_f64() * mean;
+    let mean = |arm: usize| (earned(first[arm]) + earned(second[arm])) / n(arm).to_f64();
+    let mut input = case(&[("a", 0.5, n(0), mean(0)), ("b", 0.5, n(1), mean(1))]);
+    let of = |version: [(f64, u64, f64); 2]| Block {
+        weights: [("a".to_owned(), version[0].0), ("b".to_owned(), version[1].0)].into(),
+        logs: [("a", version[0]), ("b", version[1])]
+            .map(|(arm, (_, n, mean))| (arm.to_owned(), log(&[(None, n, mean)])))
+            .into(),
+        rewards_since: None,
+    };
+    let versions = [("1.0.0".to_owned(), of(first)), ("1.0.1".to_owned(), of(second))].into();
+    input.blocks = Some(Blocks { versions, ..Blocks::default() });
+    input
+}
+
+/// By day `a` had most of the actions, at night `b`: pooled, `a` succeeds in 81% and `b` in 27%.
+#[test]
+fn equal_arms_that_were_used_at_different_times_are_not_told_apart() {
+    let input = versions([[(0.9, 900, 0.9), (0.1, 100, 0.9)], [(0.1, 100, 0.2), (0.9, 900, 0.2)]]);
+    assert_eq!(proofs(&input), Vec::<[String; 2]>::new());
+    // The mean of `b` is below the retrain threshold, but no arm would do better at the same time.
+    assert_eq!(reason(&input).code(), "gain-too-small");
+    let pooled = TuningInput { blocks: None, ..input };
+    assert_eq!(proofs(&pooled), [["a".to_owned(), "b".to_owned()]], "the rule before was fooled");
+}
+
+#[test]
+fn differences_within_several_versions_add_up_to_a_proof() {
+    let input =
+        versions([[(0.6, 240, 0.8), (0.4, 160, 0.65)], [(0.4, 160, 0.6), (0.6, 240, 0.45)]]);
+    let proposal = proposal(&input);
+    let difference = &proposal.evidence.differences[0];
+    assert!((difference.estimate - 0.15).abs() < 1e-9 && difference.low > 0.0, "{difference:?}");
+    assert!(
+        proposal
+            .notes
+            .contains("Arms are compared within versions, by 800 observations that name one."),
+        "{}",
+        proposal.notes
+    );
+    assert_eq!(proposal.evidence.rule, "elimination-5");
+}
+
+#[test]
+fn observations_that_name_no_version_are_not_compared_and_the_reason_counts_them() {
+    let mut input = case(&[("a", 0.5, 600, 0.9), ("b", 0.5, 600, 0.3)]);
+    input.rewards.thresholds.retrain = 0.1;
+    input.blocks = Some(Blocks::default());
+    let text = reason(&input).to_string();
+    assert!(text.contains("1,200 observations name no policyVersion"), "{text}");
+}
+
+/// What was counted before an arm restarted is not compared, also if it is later read again.
+#[test]
+fn what_was_counted_before_a_restart_is_not_compared() {
+    let mut input = case(&[("a", 0.5, 500, 0.9), ("b", 0.5, 500, 0.5)]);
+    let counted = input.blocks.clone().unwrap().versions;
+    let memory = memory::Memory {
+        marks: [(7, blocks::Mark::of(&counted, 1_000_000))].into(),
+        starts: [("b".to_owned(), 7)].into(),
+        ..memory::Memory::default()
+    };
+    let json = serde_json::to_value(&memory).unwrap();
+    assert_eq!(serde_json::from_value::<memory::Memory>(json).unwrap(), memory);
+    input.blocks = Some(memory.blocks(input.weights.keys(), counted.clone()));
+    assert_eq!(proofs(&input), Vec::<[String; 2]>::new());
+    // What is counted afterwards is.
+    let mut more = counted.clone();
+    let after = block(&[("a", 0.5, 600, 0.3), ("b", 0.5, 600, 0.8)]);
+    let version = more.get_mut(VERSION).unwrap();
+    version.logs.iter_mut().for_each(|(arm, log)| log.merge(&after.logs[arm]));
+    input.blocks = Some(memory.blocks(input.weights.keys(), more.clone()));
+    assert_eq!(proofs(&input), [["b".to_owned(), "a".to_owned()]]);
+    assert_eq!(TuningInput::decode(&input.encode()).unwrap(), input);
+    // A mark that does not fit keeps only the names of the versions.
+    let marks = [(7, blocks::Mark::of(&counted, 0))].into();
+    let memory = memory::Memory { marks, ..memory };
+    input.blocks = Some(memory.blocks(input.weights.keys(), more));
+    assert_eq!(proofs(&input), Vec::<[String; 2]>::new());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo test -p f0-learning-core --test lab                  # a few histories
 //! cargo test -p f0-learning-core --release --test lab -- null 10000 [FIRST]
+//! cargo test -p f0-learning-core --release --test lab -- null-worlds 10000 [FIRST]
 //! cargo test -p f0-learning-core --release --test lab -- guard [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- regret [RUNS]
@@ -12,6 +13,9 @@
 //! proposal, and those in which an interval missed the truth at any look. For comparison it counts
 //! the histories in which a rule that does not account for repeated looks called any arm different:
 //! the Mann-Whitney test at 98%, which Kayenta uses for metrics.
+//!
+//! `null-worlds`: equal arms in worlds that swing with the hour or the week, with shocks and with
+//! traffic that moves, with weights held and moving: the histories in which a difference was proven.
 //!
 //! `guard`: versions that are worse, better or equal, activated or tested: how each experiment ends,
 //! and after how many observations.
@@ -35,6 +39,7 @@ mod kayenta;
 mod null;
 mod regret;
 mod samples;
+mod timed;
 mod worlds;
 
 use std::process::ExitCode;
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("guard") => guard::run(number(1).unwrap_or(100)),
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
+        Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),

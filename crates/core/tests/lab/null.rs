@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::kayenta;
-use crate::worlds::{self, START, pick};
+use crate::worlds::{self, START, Versions, pick};
 
 const HOURS: i64 = 30 * 24;
 const THREADS: u64 = 2;
@@ -208,6 +208,7 @@ fn history(seed: u64) -> Seen {
     let mut series: Vec<Series> = vec![Series::default(); count];
     let mut counts = vec![vec![0_u64; VALUES.len()]; count];
     let (mut memory, mut seen) = (Memory::default(), Seen::default());
+    let (mut versions, weights) = (Versions::default(), vec![1.0 / count as f64; count]);
     for hour in 0..HOURS {
         for arm in 0..count {
             for n in 0..each {
@@ -217,6 +218,7 @@ fn history(seed: u64) -> Seen {
                     counts[arm][act.value] += 1;
                     let (observation, reward) = observe(START + hour * HOUR_MS + n, act, rate);
                     let _ = series[arm].record(&observation, &reward, observation.ts);
+                    versions.add(&arms, &weights, arm, (&observation, reward.score));
                 }
             }
         }
@@ -225,8 +227,10 @@ fn history(seed: u64) -> Seen {
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         let max_weight = tuning::max_weight(&timelines, truth.rate);
-        memory = memory.advanced(&timelines, max_weight, now);
-        let input = input(ArmInput::of_all(&timelines, &memory), max_weight, now);
+        memory = memory.advanced(&timelines, versions.counted(), max_weight, now);
+        let mut input = input(ArmInput::of_all(&timelines, &memory), max_weight, now);
+        input.blocks = versions.blocks(&memory, &arms);
+        input.config.min_sample_rate = truth.rate;
         seen.proposal |= matches!(decide(&input), Decision::Propose(_));
         record_misses(&input, &truth.means, &mut seen.missed);
         let different = |arm: &usize| kayenta::calls_different(&counts[0], &counts[*arm]);

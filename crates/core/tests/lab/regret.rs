@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
-use crate::worlds::{self, START};
+use crate::worlds::{self, START, Versions};
 
 /// Scenarios with the hour of a sudden change, from which the regret is also reported separately.
 const SCENARIOS: [(&str, usize); 5] = [
@@ -127,6 +127,7 @@ fn history(truth: &Truth, change: usize, is_bounded: bool, seed: u64) -> Outcome
     let mut weights = vec![1.0 / count as f64; count];
     let mut series = vec![Series::default(); count];
     let (mut memory, mut outcome) = (Memory::default(), Outcome::default());
+    let mut versions = Versions::default();
     for (hour, success) in truth.iter().enumerate() {
         let (best, start) = (success.iter().copied().fold(0.0, f64::max), hour as i64 * HOUR_MS);
         for n in 0..BATCH as i64 {
@@ -135,17 +136,19 @@ fn history(truth: &Truth, change: usize, is_bounded: bool, seed: u64) -> Outcome
             outcome.after += if hour >= change { best - success[arm] } else { 0.0 };
             let (observation, reward) = act(START + start + n, random.random_bool(success[arm]));
             let _ = series[arm].record(&observation, &reward, observation.ts);
+            versions.add(&arms, &weights, arm, (&observation, reward.score));
         }
         let now = START + start + HOUR_MS - 1;
         series.iter_mut().for_each(|it| it.advance(now));
         let timelines: BTreeMap<_, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         let max_weight = max_weight(&timelines, 1.0);
-        memory = memory.advanced(&timelines, max_weight, now);
+        memory = memory.advanced(&timelines, versions.counted(), max_weight, now);
         let input = TuningInput {
             weights: arms.iter().cloned().zip(weights.iter().copied()).collect(),
             max_weight,
             config: tuning(is_bounded),
+            blocks: versions.blocks(&memory, &arms),
             ..worlds::input(ArmInput::of_all(&timelines, &memory), now)
         };
         if let Decision::Propose(proposal) = decide(&input) {

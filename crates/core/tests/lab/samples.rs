@@ -13,14 +13,14 @@ use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Samples;
 use f0_learning_core::time::HOUR_MS;
-use f0_learning_core::tuning::memory::ArmMemory;
+use f0_learning_core::tuning::memory::{ArmMemory, Memory};
 use f0_learning_core::tuning::{
     ArmInput, Decision, PolicyTuning, TuningInput, arm_evidence, decide,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::worlds::{self, START};
+use crate::worlds::{self, START, Versions};
 
 const ARMS: [usize; 4] = [2, 3, 5, 10];
 const GAPS: [f64; 3] = [0.03, 0.06, 0.12];
@@ -124,7 +124,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
     let names: Vec<String> = (0..truth.len()).map(|arm| format!("arm-{arm:02}")).collect();
     let mut weights = vec![1.0 / truth.len() as f64; truth.len()];
     let mut samples = vec![Samples::default(); truth.len()];
-    let mut observations = 0;
+    let (mut observations, mut versions) = (0, Versions::default());
     // A proof at any look is final.
     let mut out = vec![false; truth.len()];
     for hour in 1..=MOST_HOURS {
@@ -136,6 +136,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
             let reward = score(&RewardConfig::default(), &observation);
             let reward = Reward { score: f64::from(u8::from(is_success)), ..reward };
             samples[arm].add(&observation, &reward);
+            versions.add(&names, &weights, arm, (&observation, reward.score));
         }
         observations += BATCH * truth.len();
         let arm =
@@ -143,6 +144,7 @@ fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
         let arms: BTreeMap<_, _> = names.iter().cloned().zip(samples.iter().map(arm)).collect();
         let input = TuningInput {
             weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
+            blocks: versions.blocks(&Memory::default(), &names),
             config: PolicyTuning {
                 alpha: 2.0 * ERROR,
                 exploration_floor: 0.0,

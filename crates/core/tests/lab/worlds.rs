@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::simulation::{Action, Scenario};
+use f0_learning_core::tuning::blocks::{Block, Blocks};
+use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{ArmInput, PolicyTuning, Signals, TuningInput, budget};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -33,6 +35,33 @@ pub fn observation(ts: i64, outcome: Outcome) -> Observation {
     Observation { cost_usd: None, ..action.observation("", ts, 1.0) }
 }
 
+/// What is counted of each version. Versions with equal weights are one block, so that one stands for
+/// all of them.
+#[derive(Debug, Default)]
+pub struct Versions(BTreeMap<String, Block>);
+
+impl Versions {
+    /// The logs of the version with these weights, in the order of `arms`.
+    pub fn add(&mut self, arms: &[String], weights: &[f64], arm: usize, act: (&Observation, f64)) {
+        let shares: Vec<String> = weights.iter().map(f64::to_string).collect();
+        let block = self.0.entry(shares.join(" ")).or_insert_with(|| Block {
+            weights: arms.iter().cloned().zip(weights.iter().copied()).collect(),
+            ..Block::default()
+        });
+        let (observation, reward) = act;
+        block.logs.entry(arms[arm].clone()).or_default().add(observation, reward);
+    }
+
+    pub fn counted(&self) -> &BTreeMap<String, Block> {
+        &self.0
+    }
+
+    /// What the arms are compared by.
+    pub fn blocks(&self, memory: &Memory, arms: &[String]) -> Option<Blocks> {
+        Some(memory.blocks(arms, self.0.clone()))
+    }
+}
+
 /// The input of a decision on arms with equal weights and without sampling.
 pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
     let weight = 1.0 / arms.len() as f64;
@@ -49,5 +78,6 @@ pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
         last_draft: None,
         as_of: now,
         signals: Signals::default(),
+        blocks: None,
     }
 }
