@@ -133,9 +133,10 @@ pub async fn run(options: Options) -> Result<()> {
     worker.add(CheckJob::new(store.clone())).await?;
     worker.start().await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
+    let end = shutdown::requested()?;
     say!("\nrunning; press Ctrl-C to stop\n");
 
-    shutdown::requested().await?;
+    end.await;
     health.stopping();
     if let Some(demo) = demo {
         demo.stop().await;

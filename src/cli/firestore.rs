@@ -31,9 +31,10 @@ pub async fn run(options: Options) -> Result<()> {
         .data_dir(options.data)
         .meter_addr(options.meter_addr)
         .faults(Plan::of_argument(options.faults.as_deref())?);
+    let end = shutdown::requested()?;
     let server = builder.start().await?;
     say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
-    shutdown::requested().await?;
+    end.await;
     stop(server).await;
     Ok(())
 }

@@ -64,17 +64,16 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let api =
         Api::with_client_address(health.clone(), Clock::system(), credentials, client_address);
+    let end = shutdown::requested()?;
     let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}: set PORT to a free port"))?;
     tracing::info!(address = %server.address(), project = connection.project, "serving");
 
-    let end = shutdown::requested();
     tokio::pin!(end);
     let store = tokio::select! {
         store = reach(&connection, &health) => store,
-        ended = &mut end => {
-            ended?;
+        () = &mut end => {
             server.shutdown().await;
             return Ok(());
         }
@@ -99,7 +98,7 @@ pub async fn run(options: Options) -> Result<()> {
         worker.add(retain).await?;
     }
     worker.start().await?;
-    end.await?;
+    end.await;
     tracing::info!("stopping: finishing the current passes");
     health.stopping();
     if !worker.shutdown(shutdown::PATIENCE).await {

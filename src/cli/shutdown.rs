@@ -13,21 +13,27 @@ pub const PATIENCE: Duration = Duration::from_secs(8);
 pub fn token() -> CancellationToken {
     let stop = CancellationToken::new();
     let signalled = stop.clone();
-    tokio::spawn(async move {
-        if requested().await.is_ok() {
+    if let Ok(requested) = requested() {
+        tokio::spawn(async move {
+            requested.await;
             signalled.cancel();
-        }
-    });
+        });
+    }
     stop
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn requested() -> std::io::Result<()> {
+/// Registers for SIGTERM and SIGINT at once, so that none of them ends the process from here on. The
+/// future waits for the first.
+///
+/// # Errors
+/// The operating system refuses the registration.
+pub fn requested() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

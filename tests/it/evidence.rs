@@ -79,6 +79,8 @@ async fn put_config(store: &Store, id: &str, change: impl FnOnce(&mut Value)) {
 #[tokio::test]
 async fn an_arm_that_a_person_set_to_0_stays_at_0() {
     let store = seeded_store().await;
+    // The override says no to a lower weight of `gpt-5`, too.
+    put_config(&store, "tuning", |it| it["policies"]["router-core"]["vetoHours"] = json!(0)).await;
     let zero = [
         ("modelWeights.claude", json!(0)),
         ("modelWeights.gpt-5", json!(0.7)),
@@ -144,9 +146,9 @@ async fn an_arm_does_not_win_by_leaving_out_its_costs() {
     // The missing penalty would be proven quickly.
     put_config(&store, "reward_config", |it| it["weights"]["cost"] = json!(0.4)).await;
     let costly = |component| Arm { cost_usd: Some(0.1), ..Arm::of(component) };
-    act(&store, Arm { cost_usd: None, ..Arm::of("router:claude") }, "0.9.0", 250, START).await;
-    act(&store, costly("router:gpt-5"), "0.9.0", 250, START).await;
-    act(&store, costly("router:gemini"), "0.9.0", 250, START).await;
+    act(&store, Arm { cost_usd: None, ..Arm::of("router:claude") }, "1.0.0", 150, START).await;
+    act(&store, costly("router:gpt-5"), "1.0.0", 600, START).await;
+    act(&store, costly("router:gemini"), "1.0.0", 250, START).await;
     score(&store, START + MINUTE_MS).await;
     let text = outcome(&store, START + MINUTE_MS).await;
     assert!(text.contains("no change"), "{text}");
@@ -157,9 +159,9 @@ async fn an_arm_does_not_win_by_leaving_out_its_costs() {
 async fn an_arm_in_other_units_gains_nothing_until_its_scale_is_confirmed() {
     let store = seeded_store().await;
     let slow = |component| Arm { duration_ms: 3_600.0, ..Arm::of(component) };
-    act(&store, Arm { duration_ms: 3.6, ..Arm::of("router:claude") }, "0.9.0", 250, START).await;
-    act(&store, slow("router:gpt-5"), "0.9.0", 250, START).await;
-    act(&store, slow("router:gemini"), "0.9.0", 250, START).await;
+    act(&store, Arm { duration_ms: 3.6, ..Arm::of("router:claude") }, "1.0.0", 150, START).await;
+    act(&store, slow("router:gpt-5"), "1.0.0", 600, START).await;
+    act(&store, slow("router:gemini"), "1.0.0", 250, START).await;
     score(&store, START + MINUTE_MS).await;
     let text = outcome(&store, START + MINUTE_MS).await;
     assert!(text.contains("no change"), "{text}");
@@ -172,9 +174,11 @@ async fn an_arm_in_other_units_gains_nothing_until_its_scale_is_confirmed() {
     assert!(text.contains("drafted"), "{text}");
 }
 
-fn heavier_latency(config: &mut Value) {
-    config["version"] = json!("1.1.0");
-    config["weights"]["latency"] = json!(1.0);
+fn heavier_latency(weight: f64) -> impl FnOnce(&mut Value) {
+    move |config| {
+        config["version"] = json!("1.1.0");
+        config["weights"]["latency"] = json!(weight);
+    }
 }
 
 /// A neutral version is watched while the weight of latency in `reward_config` rises.
@@ -185,7 +189,7 @@ async fn a_neutral_version_is_not_rolled_back_because_reward_config_changed() {
     observe(&store, "1.0.0", 300, 10, START).await;
     store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
     observe(&store, "1.0.1", 30, 10, START + 3 * HOUR_MS).await;
-    put_config(&store, "reward_config", heavier_latency).await;
+    put_config(&store, "reward_config", heavier_latency(1.0)).await;
     observe(&store, "1.0.1", 300, 10, START + 4 * HOUR_MS).await;
     let steps = guard(&store, START + 5 * HOUR_MS).await;
     assert_eq!(format!("{steps:?}"), "[NoChange]");
@@ -209,27 +213,24 @@ async fn the_tuner_does_not_pool_rewards_of_two_reward_configs() {
     act(&store, arm("router:gpt-5"), "1.0.0", 20, START).await;
     score(&store, START + MINUTE_MS).await;
     outcome(&store, START + MINUTE_MS).await;
-    put_config(&store, "reward_config", heavier_latency).await;
+    put_config(&store, "reward_config", heavier_latency(0.5)).await;
     act(&store, arm("router:gpt-5"), "1.0.0", 200, START + HOUR_MS).await;
     score(&store, START + 2 * HOUR_MS).await;
     let text = outcome(&store, START + 2 * HOUR_MS).await;
     for part in [
         "no change: ",
         "reward evidence restarted at 2026-05-28 22:26 UTC because reward_config changed from \
-         1.0.0 to 1.1.0; no rewards under 1.1.0 yet: gemini",
+         1.0.0 to 1.1.0; no rewards under 1.1.0 yet: claude, gemini",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let memory = store.tuner_memory("router-core").await.unwrap().memory;
     assert_eq!((memory.of("gpt-5").restarts, memory.of("gemini").restarts), (1, 0));
     // With rewards of the new config, arms are compared again, and a replay decides the same.
-    act(&store, arm("router:gemini"), "1.0.0", 150, START + 3 * HOUR_MS).await;
+    act(&store, arm("router:gemini"), "1.0.0", 250, START + 3 * HOUR_MS).await;
+    act(&store, arm("router:gpt-5"), "1.0.0", 400, START + 3 * HOUR_MS).await;
     let fast = Arm { duration_ms: 100.0, ..Arm::of("router:claude") };
-    act(&store, fast, "1.0.0", 250, START + 3 * HOUR_MS).await;
-    put_config(&store, "tuning", |it| {
-        it["policies"]["router-core"]["sampleRatioCheck"] = json!(false);
-    })
-    .await;
+    act(&store, fast, "1.0.0", 150, START + 3 * HOUR_MS).await;
     score(&store, START + 4 * HOUR_MS).await;
     let text = outcome(&store, START + 4 * HOUR_MS).await;
     assert!(text.contains("drafted"), "{text}");
@@ -237,7 +238,7 @@ async fn the_tuner_does_not_pool_rewards_of_two_reward_configs() {
     let found = policies.iter().find(|it| it.status == PolicyStatus::Draft).unwrap();
     let evidence: Evidence = serde_json::from_value(found.evidence.clone().unwrap()).unwrap();
     let n: Vec<u64> = evidence.arms.iter().map(|it| it.n).collect();
-    assert_eq!(n, [250, 150, 200], "only rewards of 1.1.0 count");
+    assert_eq!(n, [150, 250, 600], "only rewards of 1.1.0 count");
     let success = evidence.arms[2].success_rate.unwrap();
     assert!((success.estimate - 0.9).abs() < 0.01, "{success:?}");
     let key = PolicyKey::new(&found.id, found.version.clone()).unwrap();

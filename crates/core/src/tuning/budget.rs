@@ -31,6 +31,11 @@ pub const fn period_of(now: i64) -> i64 {
     now.div_euclid(PERIOD_MS)
 }
 
+/// Whether a time is the start of a period, as for arms that did not restart in it.
+pub const fn is_start_of_period(ms: i64) -> bool {
+    ms.rem_euclid(PERIOD_MS) == 0
+}
+
 /// The probability of error for the claim that one arm is better than another. `restarts` are those
 /// of both arms in this period.
 pub fn of_pair(alpha: f64, arms: usize, restarts: [u32; 2]) -> f64 {

@@ -12,7 +12,7 @@ use super::standing::{ArmStanding, standings};
 use super::{
     ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Proposal, Reason, TuningInput,
 };
-use super::{allocate, notes};
+use super::{allocate, budget, notes};
 use crate::policy::check_weights;
 
 /// Whether the evidence supports a change of weights, and which.
@@ -243,9 +243,14 @@ fn require_proof(input: &TuningInput, arms: &[ArmStanding]) -> Result<(), Reason
         leader: leader.map_or_else(String::new, |it| it.arm.clone()),
         p_best: leader.map_or(0.0, |it| it.p_best),
         observations: arms.iter().map(|it| it.n).sum(),
-        restarted: arms.iter().map(|it| count(input, it)).filter(|it| it.restarts > 0).collect(),
+        restarted: arms.iter().map(|it| count(input, it)).filter(has_changed).collect(),
         unnamed: unnamed(input, arms),
     })
+}
+
+/// Whether an arm restarted because its rewards changed, and not only with a new `reward_config`.
+fn has_changed(arm: &ArmCount) -> bool {
+    arm.restarts > 0 && !budget::is_start_of_period(arm.since)
 }
 
 /// The observations that cannot be compared; 0 if there are only a few, for example those from the

@@ -4,7 +4,7 @@ use std::fmt;
 
 use semver::Version;
 
-use super::{MAX_ARMS, Refused, TuningConfigError, TuningInput, checks};
+use super::{MAX_ARMS, Refused, TuningConfigError, TuningInput, budget, checks};
 use crate::policy::{ParamsError, PolicyStatus};
 use crate::reward::RewardConfigError;
 use crate::time::Utc;
@@ -309,12 +309,12 @@ impl fmt::Display for Since {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { since, restarts } = self;
         match (restarts, since) {
-            (1.., _) => write!(
+            (1.., _) if !budget::is_start_of_period(*since) => write!(
                 f,
                 " (restarted at {}: its rewards changed, and older observations do not count)",
                 Utc(*since)
             ),
-            (0, 1..) => write!(f, " (since {}: older observations do not count)", Utc(*since)),
+            (_, 1..) => write!(f, " (since {}: older observations do not count)", Utc(*since)),
             _ => Ok(()),
         }
     }

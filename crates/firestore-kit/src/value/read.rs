@@ -289,8 +289,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     ) -> Result<Option<K::Value>, ReadError> {
         self.value = self.left.pop();
         let Some((name, _)) = self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, ReadError> = name.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|error| error.within(name))
+        seed.deserialize(Key(name)).map(Some).map_err(|error| error.within(name))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
@@ -303,6 +302,54 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.left.len())
+    }
+}
+
+/// The name of a field. Firestore has names of text only, so a number is read from its digits.
+struct Key<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = ReadError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.0.parse() {
+            Ok(number) => visitor.visit_i64(number),
+            Err(_) => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.0.parse() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        let text: StrDeserializer<'_, ReadError> = self.0.into_deserializer();
+        text.deserialize_enum(name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -391,6 +438,16 @@ mod tests {
             ("samples", value::double(100.0)),
             ("createdAt", created_at),
         ])
+    }
+
+    #[test]
+    fn the_numbers_that_a_map_is_keyed_by_are_read_back() {
+        let by_time = BTreeMap::from([(-7_i64, 1), (1_780_000_000_000, 2)]);
+        let fields = value::to_fields(&by_time).unwrap();
+        assert_eq!(value::from_fields::<BTreeMap<i64, i32>>(&fields), Ok(by_time));
+        let other = value::fields([("soon", value::int(1))]);
+        let error = value::from_fields::<BTreeMap<i64, i32>>(&other).unwrap_err();
+        assert_eq!(error.path, "soon");
     }
 
     #[test]
