@@ -1,5 +1,6 @@
 //! Samples: the observations, kept such that the capital of any constant bet can be computed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -106,6 +107,17 @@ impl<G: Grid> Sample<G> {
         self.add_portion(value, weight, |mass| mass);
     }
 
+    /// Adds `n` observations with the same value and the weight 1.
+    pub fn add_times(&mut self, value: f64, n: u64) {
+        let (point, share) = G::place(value);
+        for (point, share) in [(point, SHARES - share), (point + 1, share)] {
+            let mass = n.saturating_mul(WEIGHT_SHARES * share);
+            if mass > 0 {
+                self.mass.add(point, mass);
+            }
+        }
+    }
+
     /// Adds only a portion of each part of the observation's mass.
     pub(super) fn add_portion(&mut self, value: f64, weight: Weight, portion: impl Fn(u64) -> u64) {
         let (point, share) = G::place(value);
@@ -173,6 +185,36 @@ impl<G: Grid> Sample<G> {
     /// The number of observations, independent of their weights.
     pub fn n(&self) -> f64 {
         self.points().map(|(_, _, n)| n).sum()
+    }
+}
+
+impl Sample<Latency> {
+    /// The bin of the quantile `share`; `None` without observations.
+    pub fn bin_of(&self, share: f64) -> Option<u16> {
+        let mut by_bin = BTreeMap::<u16, f64>::new();
+        for (number, mass) in self.mass.iter() {
+            let (class, bin) = (number / Latency::POINTS, number % Latency::POINTS);
+            *by_bin.entry(bin).or_default() += weight_point(class) * mass.to_f64();
+        }
+        let total: f64 = by_bin.values().sum();
+        let mut up_to = 0.0;
+        by_bin.into_iter().find_map(|(bin, mass)| {
+            up_to += mass;
+            (up_to >= share * total).then_some(bin)
+        })
+    }
+
+    /// The same durations, divided so that those in the bin `from` move to the bin `to`. The edges of
+    /// bins have a constant ratio, so that every duration moves by whole bins.
+    #[must_use]
+    pub fn moved(&self, from: u16, to: u16) -> Self {
+        let mut moved = Bins::default();
+        for (number, mass) in self.mass.iter() {
+            let (class, bin) = (number / Latency::POINTS, number % Latency::POINTS);
+            let bin = (bin + to).saturating_sub(from).min(Latency::LAST);
+            moved.add(class * Latency::POINTS + bin, mass);
+        }
+        Self { mass: moved, grid: PhantomData }
     }
 }
 
@@ -294,6 +336,8 @@ pub struct Latency;
 impl Latency {
     const LOWEST: f64 = -10.0;
     const LAST: u16 = 320;
+    /// A bin in the middle of the range.
+    pub const MIDDLE: u16 = 160;
 }
 
 impl Grid for Latency {

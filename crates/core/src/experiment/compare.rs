@@ -1,9 +1,13 @@
 //! The metrics of two versions, side by side.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
+use super::controls::{Controls, OtherComponent, Shift, ratio};
 use crate::estimate::{
-    Cells, Cost, Grid, Interval, Measured, Sample, difference, quantile_interval,
+    Cells, Cost, Grid, Interval, Measured, Sample, difference, mean_interval, quantile_interval,
 };
 use crate::number::{Lossy, whole_u64};
 use crate::stats::Samples;
@@ -32,6 +36,10 @@ pub struct Comparison {
     /// The share of documents that could not be scored; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_share: Option<RejectedShare>,
+    /// What other components did at the same time, if both versions were not used at the same time;
+    /// absent if no other component was observed before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controls: Option<Controls>,
 }
 
 /// The share of each version's documents that could not be scored.
@@ -47,6 +55,45 @@ pub struct RejectedShare {
 }
 
 impl Comparison {
+    /// The change of the mean reward: where there are controls, every value that the change itself or
+    /// the change beyond theirs allows.
+    pub fn change_of_reward(&self) -> Option<Measured> {
+        let change = self.reward?.change;
+        let beyond = self.controls.and_then(|it| it.reward).map(|it| it.beyond);
+        Some(beyond.map_or(change, |beyond| Measured {
+            low: change.low.min(beyond.low),
+            high: change.high.max(beyond.high),
+            ..beyond
+        }))
+    }
+
+    /// A result with what it is based on, unless both versions were used at the same time.
+    pub fn qualified(&self, kind: Kind, result: impl fmt::Display) -> String {
+        match kind {
+            Kind::Ab => result.to_string(),
+            Kind::Watch => format!("{result} ({})", self.basis()),
+        }
+    }
+
+    /// What a watch is based on.
+    pub fn basis(&self) -> String {
+        let Some(controls) = self.controls else {
+            return "before against after, without controls: no other component was observed before \
+                    and after"
+                .to_owned();
+        };
+        let others = match controls.components {
+            1 => "1 other component".to_owned(),
+            n => format!("{n} other components"),
+        };
+        match controls.reward.or(controls.success_rate) {
+            Some(Shift { others: Measured { low, high, .. }, .. }) => format!(
+                "before against after; {others} changed by {low:.2}–{high:.2} at the same time"
+            ),
+            None => format!("before against after; {others} at the same time"),
+        }
+    }
+
     /// Whether more than `most` of the candidate's documents were rejected, and more than of the
     /// control's. The documents that are missing may be its failures: nothing is then claimed in its
     /// favour.
@@ -82,21 +129,96 @@ pub fn compare(
     min_sample_rate: f64,
     tail: f64,
 ) -> Comparison {
-    let max_weight = control.success.max_weight().max(candidate.success.max_weight());
-    let max_weight = max_weight.max(1.0 / min_sample_rate);
-    let most = Cost::point_from(max_cost_usd);
-    let p95 = |samples: &Samples| quantile_interval(&samples.latency, max_weight, 0.95, 2.0 * tail);
-    let ranges = p95(control).zip(p95(candidate));
+    compare_beyond(control, candidate, &[], max_cost_usd, min_sample_rate, tail)
+}
+
+/// The same for samples of different times, with other components as controls.
+pub fn compare_beyond(
+    control: &Samples,
+    candidate: &Samples,
+    others: &[OtherComponent],
+    max_cost_usd: f64,
+    min_sample_rate: f64,
+    tail: f64,
+) -> Comparison {
+    let sides = Sides::of([control, candidate], max_cost_usd, min_sample_rate);
     Comparison {
         control_n: whole_u64(control.success.n().round()),
         candidate_n: whole_u64(candidate.success.n().round()),
         tail,
-        reward: compared([&control.reward, &candidate.reward], max_weight, 1.0, tail),
-        success_rate: compared([&control.success, &candidate.success], max_weight, 1.0, tail),
-        p95_latency: ranges.map(|(control, candidate)| Ranges { control, candidate }),
-        cost_usd: compared([&control.cost, &candidate.cost], max_weight, most, tail),
+        reward: sides.reward(tail),
+        success_rate: sides.success_rate(tail),
+        p95_latency: sides.p95_latency(tail),
+        cost_usd: sides.cost_usd(tail),
         rejected_share: rejected_share([control, candidate], tail),
+        controls: Controls::of(&sides, others, tail),
     }
+}
+
+/// The samples of control and candidate, to be compared with any probability of error.
+pub(super) struct Sides<'a> {
+    samples: [&'a Samples; 2],
+    reward: [Cells; 2],
+    success: [Cells; 2],
+    cost: [Cells; 2],
+    most: f64,
+    max_weight: f64,
+}
+
+impl<'a> Sides<'a> {
+    fn of(samples: [&'a Samples; 2], max_cost_usd: f64, min_sample_rate: f64) -> Self {
+        let weights = samples.map(|it| it.success.max_weight());
+        let max_weight = weights[0].max(weights[1]).max(1.0 / min_sample_rate);
+        let most = Cost::point_from(max_cost_usd);
+        Self {
+            samples,
+            reward: samples.map(|it| cells(&it.reward, 1.0, max_weight)),
+            success: samples.map(|it| cells(&it.success, 1.0, max_weight)),
+            cost: samples.map(|it| cells(&it.cost, most, max_weight)),
+            most,
+            max_weight,
+        }
+    }
+
+    pub fn reward(&self, tail: f64) -> Option<Compared> {
+        compared(&self.reward, 1.0, tail)
+    }
+
+    pub fn success_rate(&self, tail: f64) -> Option<Compared> {
+        compared(&self.success, 1.0, tail)
+    }
+
+    fn cost_usd(&self, tail: f64) -> Option<Compared> {
+        compared(&self.cost, self.most, tail)
+    }
+
+    fn p95_latency(&self, tail: f64) -> Option<Ranges> {
+        let [control, candidate] = self
+            .samples
+            .map(|it| quantile_interval(&it.latency, self.max_weight, 0.95, 2.0 * tail));
+        let (control, candidate) = control.zip(candidate)?;
+        Some(Ranges { control, candidate })
+    }
+
+    /// The factors by which the candidate's 95th percentile of durations may differ.
+    pub fn latency_ratio(&self, tail: f64) -> Option<Interval> {
+        let Ranges { control, candidate } = self.p95_latency(tail)?;
+        Some(ratio(candidate, control))
+    }
+
+    /// The factors by which the candidate's mean cost may differ.
+    pub fn cost_ratio(&self, tail: f64) -> Option<Interval> {
+        let [control, candidate] = &self.cost;
+        if control.is_empty() || candidate.is_empty() {
+            return None;
+        }
+        let [control, candidate] = [control, candidate].map(|it| mean_interval(it, 2.0 * tail));
+        Some(ratio(candidate, control))
+    }
+}
+
+fn cells<G: Grid>(sample: &Sample<G>, most: f64, max_weight: f64) -> Cells {
+    Cells::scaled(sample, most).within(max_weight)
 }
 
 fn rejected_share(samples: [&Samples; 2], tail: f64) -> Option<RejectedShare> {
@@ -108,26 +230,14 @@ fn rejected_share(samples: [&Samples; 2], tail: f64) -> Option<RejectedShare> {
         let points = [(1.0, 1.0, it.rejected.to_f64()), (1.0, 0.0, scored.to_f64())];
         Cells::from_points(points.into_iter().filter(|(_, _, n)| *n > 0.0))
     });
-    let [control, candidate] = &cells;
-    let at_candidate = Measured::of(candidate, 2.0 * tail, 1.0)?;
-    let both = compared_cells([control, candidate], 1.0, tail);
+    let at_candidate = Measured::of(&cells[1], 2.0 * tail, 1.0)?;
+    let both = compared(&cells, 1.0, tail);
     let (control, change) = both.map(|it| (it.control, it.change)).unzip();
     Some(RejectedShare { control, candidate: at_candidate, change })
 }
 
-/// `samples` are those of the control and of the candidate.
-fn compared<G: Grid>(
-    samples: [&Sample<G>; 2],
-    max_weight: f64,
-    most: f64,
-    tail: f64,
-) -> Option<Compared> {
-    let [control, candidate] = samples.map(|it| Cells::scaled(it, most).within(max_weight));
-    compared_cells([&control, &candidate], most, tail)
-}
-
-/// The same, of values that are divided by `most`.
-fn compared_cells([control, candidate]: [&Cells; 2], most: f64, tail: f64) -> Option<Compared> {
+/// Of the control and the candidate; their values are divided by `most`.
+fn compared([control, candidate]: &[Cells; 2], most: f64, tail: f64) -> Option<Compared> {
     // An interval has two ends, each of which may err with the probability `tail`.
     let alpha = 2.0 * tail;
     let of = |cells: &Cells| Measured::of(cells, alpha, most);

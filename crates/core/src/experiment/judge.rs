@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compared, Comparison, GuardConfig, Invalidated, Kind, Metric, STAGES};
+use super::{
+    Compared, Comparison, GuardConfig, Invalidated, Kind, Metric, RatioShift, STAGES, Shift,
+};
 use crate::time::{HOUR_MS, MINUTE_MS};
 
 /// The state of an experiment when it is judged.
@@ -153,25 +155,37 @@ fn judge_ab(
 /// The first guardrail that is proven to be broken.
 fn breach(config: &GuardConfig, comparison: &Comparison) -> Option<Breach> {
     let rails = &config.guardrails;
-    let fell = |guardrail, compared: Option<Compared>, allowed: f64| {
-        let proven = -compared?.change.high;
+    let controls = comparison.controls;
+    let fell = |guardrail, compared: Option<Compared>, shift: Option<Shift>, allowed: f64| {
+        let change = compared?.change.high;
+        let proven = -shift.map_or(change, |it| change.max(it.beyond.high));
         (proven > allowed).then_some(Breach { guardrail, allowed, proven })
     };
-    let rose = |guardrail, control: f64, candidate: f64, allowed: f64| {
-        let proven = candidate / control;
-        (candidate > allowed * control).then_some(Breach { guardrail, allowed, proven })
-    };
+    let rose =
+        |guardrail, [control, candidate]: [f64; 2], shift: Option<RatioShift>, allowed: f64| {
+            let ratio = candidate / control;
+            let is_broken = candidate > allowed * control;
+            let is_beyond = shift.is_none_or(|it| it.beyond.low > allowed);
+            let proven = shift.map_or(ratio, |it| ratio.min(it.beyond.low));
+            (is_broken && is_beyond).then_some(Breach { guardrail, allowed, proven })
+        };
+    let (of_reward, of_success) = controls.map_or((None, None), |it| (it.reward, it.success_rate));
+    let (of_latency, of_cost) = controls.map_or((None, None), |it| (it.p95_latency, it.cost_usd));
     let latency = comparison.p95_latency;
     let cost = comparison.cost_usd;
-    fell(Guardrail::Reward, comparison.reward, rails.reward)
-        .or_else(|| fell(Guardrail::SuccessRate, comparison.success_rate, rails.success_rate))
+    fell(Guardrail::Reward, comparison.reward, of_reward, rails.reward)
+        .or_else(|| {
+            fell(Guardrail::SuccessRate, comparison.success_rate, of_success, rails.success_rate)
+        })
         .or_else(|| {
             let it = latency?;
-            rose(Guardrail::P95Latency, it.control.high, it.candidate.low, rails.p95_latency)
+            let ends = [it.control.high, it.candidate.low];
+            rose(Guardrail::P95Latency, ends, of_latency, rails.p95_latency)
         })
         .or_else(|| {
             let it = cost?;
-            rose(Guardrail::CostUsd, it.control.high, it.candidate.low, rails.cost_usd)
+            let ends = [it.control.high, it.candidate.low];
+            rose(Guardrail::CostUsd, ends, of_cost, rails.cost_usd)
         })
         .or_else(|| {
             let it = comparison.rejected_share?;

@@ -7,7 +7,7 @@
 //!   [stages](STAGES).
 //! - A **watch** follows a version that was activated for all units at once, and compares it with
 //!   the version that it replaced. Comparing before with after is weaker, because other conditions
-//!   may have changed as well.
+//!   may have changed as well. [Other components](Controls) show by how much.
 //!
 //! [`compare()`] measures both versions, and [`judge()`] decides what follows: continue, the next
 //! stage, or an end. Either kind ends early when a [guardrail](Guardrail) is proven to be broken.
@@ -17,6 +17,7 @@
 mod assign;
 mod baseline;
 mod compare;
+mod controls;
 mod judge;
 mod plan;
 #[cfg(test)]
@@ -24,14 +25,13 @@ mod tests;
 mod validity;
 mod verdict;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
-pub use compare::{Compared, Comparison, Ranges, RejectedShare, compare};
+pub use compare::{Compared, Comparison, Ranges, RejectedShare, compare, compare_beyond};
+pub use controls::{Controls, MAX_COMPONENTS, OtherComponent, RatioShift, Shift};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use validity::{Invalidated, VersionStatuses};
@@ -49,14 +49,6 @@ pub enum Kind {
 impl Kind {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
-    }
-
-    /// A result with what it is based on, unless both versions were compared at the same time.
-    pub fn qualified(self, result: impl fmt::Display) -> String {
-        match self {
-            Self::Ab => result.to_string(),
-            Self::Watch => format!("{result} (before against after, without controls)"),
-        }
     }
 }
 

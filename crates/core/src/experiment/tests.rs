@@ -178,6 +178,7 @@ fn neutral() -> Comparison {
             candidate: Measured { estimate: 0.001, low: 0.0, high: 0.5 },
             change: Some(Measured { estimate: 0.0, low: -0.5, high: 0.5 }),
         }),
+        controls: None,
     }
 }
 

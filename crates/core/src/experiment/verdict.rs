@@ -65,7 +65,7 @@ impl Verdict {
         expected: Option<f64>,
         at: i64,
     ) -> Option<Self> {
-        let change = comparison.reward?.change;
+        let change = comparison.change_of_reward()?;
         let effect = match change {
             _ if change.low > 0.0 && !comparison.is_incomplete(max_rejected_share) => {
                 Effect::Better

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::histogram::RewardHistogram;
 use super::sketch::Sketch;
+use super::timeline::Samples;
 use super::window::WindowStats;
 use crate::number::{Lossy, whole_u64};
 use crate::observation::{Observation, Outcome, Weight, units_to_f64};
@@ -107,6 +108,28 @@ impl Bucket {
     /// Restores what is stored after the encoding.
     pub fn set_malformed(&mut self, malformed: u64) {
         self.malformed = malformed;
+    }
+
+    /// The rewards and successes as samples, without cost and latency; `None` if some observation
+    /// represents more than one action, because a bucket does not keep the weight of each.
+    pub fn samples(&self) -> Option<Samples> {
+        let one = Weight::ONE.units();
+        let population = self.success.saturating_add(self.failure).saturating_add(self.timeout);
+        if self.n == 0 || population != self.n.saturating_mul(one) {
+            return None;
+        }
+        let mut samples = Samples::default();
+        samples.success.add_times(1.0, self.success / one);
+        samples.success.add_times(0.0, (population - self.success) / one);
+        // The histogram rounds scores, the sum does not.
+        let rounded =
+            self.reward.scores().map(|(score, units)| score * units.to_f64()).sum::<f64>();
+        let exact = weighted(self.reward_sum) / SCORE_UNITS;
+        let error = exact / self.n.to_f64() - rounded / population.to_f64();
+        for (score, units) in self.reward.scores() {
+            samples.reward.add_times((score + error).clamp(0.0, 1.0), units / one);
+        }
+        Some(samples)
     }
 
     /// The figures of the bucket, as those of a window that starts at `window_start`.

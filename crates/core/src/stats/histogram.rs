@@ -29,6 +29,11 @@ impl RewardHistogram {
         self.bins.merge(&other.bins);
     }
 
+    /// Each score that was observed, and its weight.
+    pub(super) fn scores(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.bins.iter().map(|(bin, units)| (f64::from(bin) / f64::from(Self::STEPS), units))
+    }
+
     /// The smallest score such that the scores up to it have the share `q` of the weight.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.bins.quantile(q).map(|bin| f64::from(bin) / f64::from(Self::STEPS))

@@ -81,6 +81,16 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         &self.slots
     }
 
+    /// The start, the end and the content of each bucket, the oldest first. A bucket at the end of a
+    /// tier contains only what has left the shorter tier.
+    pub fn spans(&self) -> impl Iterator<Item = (i64, i64, &B)> {
+        (0..3_usize).rev().flat_map(move |tier| {
+            let next = tier.checked_sub(1).map_or(i64::MAX, |shorter| self.starts[shorter]);
+            let of = move |slot: &Slot<B>| slot.start.saturating_add(S::STEPS[tier]).min(next);
+            self.slots[tier].iter().map(move |slot| (slot.start, of(slot), &slot.bucket))
+        })
+    }
+
     pub fn buckets_mut(&mut self) -> impl Iterator<Item = &mut B> {
         self.slots.iter_mut().flatten().map(|slot| &mut slot.bucket)
     }

@@ -5,6 +5,7 @@
 //! cargo test -p f0-learning-core --release --test lab -- null 10000 [FIRST]
 //! cargo test -p f0-learning-core --release --test lab -- null-worlds 10000 [FIRST]
 //! cargo test -p f0-learning-core --release --test lab -- guard [RUNS]
+//! cargo test -p f0-learning-core --release --test lab -- shocks [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- regret [RUNS]
 //! ```
@@ -19,6 +20,9 @@
 //!
 //! `guard`: versions that are worse, better or equal, activated or tested: how each experiment ends,
 //! and after how many observations.
+//!
+//! `shocks`: activated versions while everything changes at the same time, watched with other
+//! components as controls and without: how many are rolled back, and after how many observations.
 //!
 //! `samples`: how many observations are needed to prove which arm is the best, compared with A/B tests
 //! of the same error.
@@ -39,6 +43,7 @@ mod kayenta;
 mod null;
 mod regret;
 mod samples;
+mod shocks;
 mod timed;
 mod worlds;
 
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Some("guard") => guard::run(number(1).unwrap_or(100)),
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
+        Some("shocks") => shocks::run(number(1).unwrap_or(100)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::bucket::Bucket;
 use super::tiers::{Merge, Scale, Tiers};
-use super::timeline::Timeline;
+use super::timeline::{Samples, Timeline};
 use super::window::{Window, WindowStats};
 use crate::observation::Observation;
 use crate::reward::Reward;
@@ -136,6 +136,30 @@ impl Series {
 
     pub const fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// The samples since `at`. An hour that began before is included from its next five minutes on, as
+    /// long as it is kept in such steps, without cost and latency.
+    pub fn since(&self, at: i64) -> Samples {
+        let mut sum = Samples::default();
+        let mut began = at;
+        for (start, end, samples) in self.timeline.spans().filter(|(_, end, _)| *end > at) {
+            if start < at {
+                began = end;
+            } else {
+                sum.merge(samples);
+            }
+        }
+        if self.timeline.max_weight() > 1.0 {
+            return sum;
+        }
+        let minutes = &self.windows.slots()[Window::OneHour as usize];
+        for slot in minutes.iter().filter(|slot| (at..began).contains(&slot.start)) {
+            if let Some(samples) = slot.bucket.samples() {
+                sum.merge(&samples);
+            }
+        }
+        sum
     }
 
     pub fn is_empty(&self) -> bool {
