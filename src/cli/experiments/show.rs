@@ -5,7 +5,7 @@ use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{Comparison, Judgement, Status};
+use f0_learning_core::experiment::{Comparison, Controls, Judgement, Kind, Status};
 use serde_json::json;
 
 use super::kind;
@@ -33,6 +33,9 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     if let Some(comparison) = comparison {
         say!();
         print(&comparison);
+        if experiment.kind == Kind::Watch {
+            say!("\n{}", comparison.basis());
+        }
     }
     if let Some(judgement) = judgement {
         say!("\n{}", next_step(experiment.status, &judgement));
@@ -106,6 +109,30 @@ fn print(comparison: &Comparison) {
             format::measured(it.candidate, 4),
             it.change.map_or_else(String::new, |it| format::difference(it, 4)),
         ]);
+    }
+    output::print(&table);
+    if let Some(controls) = &comparison.controls {
+        print_controls(controls);
+    }
+}
+
+/// What other components did at the same time.
+fn print_controls(controls: &Controls) {
+    let Controls { components, before_n, after_n, .. } = controls;
+    say!("\nother components: {components}, {before_n} observations before and {after_n} after");
+    let mut table = output::table(&["", "change of the others", "change beyond theirs"]);
+    let means = [("reward", controls.reward), ("success rate", controls.success_rate)];
+    for (name, shift) in means {
+        let Some(it) = shift else { continue };
+        let [others, beyond] = [it.others, it.beyond].map(|it| format::difference(it, 4));
+        table.add_row([name.to_owned(), others, beyond]);
+    }
+    let ratios =
+        [("p95 ms, factor", controls.p95_latency), ("cost usd, factor", controls.cost_usd)];
+    for (name, shift) in ratios {
+        let Some(it) = shift else { continue };
+        let [others, beyond] = [it.others, it.beyond].map(|it| format::interval(it, 2));
+        table.add_row([name.to_owned(), others, beyond]);
     }
     output::print(&table);
 }

@@ -277,7 +277,78 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejected_share: Option<RejectedShare>,
+    /// What other components did at the same time; absent in an A/B test, and in a watch if no other
+    /// component was observed before and after the activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    controls: Option<Controls>,
 }
+
+/// What other components did at the same time: the controls of a watch.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Controls {
+    components: u64,
+    /// Their observations before the activation ...
+    before_n: u64,
+    /// ... and after it.
+    after_n: u64,
+    /// Absent, like the following, if it was not observed both before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reward: Option<Shift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    success_rate: Option<Shift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    p95_latency: Option<RatioShift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cost_usd: Option<RatioShift>,
+}
+
+impl From<experiment::Controls> for Controls {
+    fn from(controls: experiment::Controls) -> Self {
+        let experiment::Controls {
+            components,
+            before_n,
+            after_n,
+            reward,
+            success_rate,
+            p95_latency,
+            cost_usd,
+        } = controls;
+        Self {
+            components,
+            before_n,
+            after_n,
+            reward: reward.map(Into::into),
+            success_rate: success_rate.map(Into::into),
+            p95_latency: p95_latency.map(Into::into),
+            cost_usd: cost_usd.map(Into::into),
+        }
+    }
+}
+
+/// By how much the mean changed in other components, and how much more it changed in the version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Shift {
+    others: Measured,
+    /// The change of the version minus that of the others.
+    beyond: Measured,
+}
+
+same_fields!(experiment::Shift => Shift { others, beyond });
+
+/// By what factor it changed in other components, and by what further factor in the version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RatioShift {
+    others: Interval,
+    beyond: Interval,
+}
+
+same_fields!(experiment::RatioShift => RatioShift { others, beyond });
 
 /// The share of each version's documents that could not be scored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -314,6 +385,7 @@ impl From<experiment::Comparison> for Comparison {
             p95_latency,
             cost_usd,
             rejected_share,
+            controls,
         } = comparison;
         Self {
             control_n,
@@ -324,6 +396,7 @@ impl From<experiment::Comparison> for Comparison {
             p95_latency: p95_latency.map(Into::into),
             cost_usd: cost_usd.map(Into::into),
             rejected_share: rejected_share.map(Into::into),
+            controls: controls.map(Into::into),
         }
     }
 }

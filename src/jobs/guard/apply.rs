@@ -35,7 +35,7 @@ impl GuardJob {
                 Ok(GuardAction::RolledBack(breach))
             }
             Judgement::Breach(breach) => {
-                let why = experiment.kind.qualified(breach);
+                let why = comparison.qualified(experiment.kind, breach);
                 let intent = Intent::new(GUARD, now).because(why);
                 self.store.roll_back_breached(experiment, breach, &comparison, &intent).await?;
                 Ok(GuardAction::RolledBack(breach))
@@ -67,7 +67,8 @@ impl GuardJob {
                 Ok(GuardAction::AwaitingApproval)
             }
             Judgement::Passed => {
-                let why = experiment.kind.qualified("its effect is known and within the bounds");
+                let why = "its effect is known and within the bounds";
+                let why = comparison.qualified(experiment.kind, why);
                 end(Status::Passed, &why, None).await
             }
             Judgement::NoGain => {
@@ -76,7 +77,8 @@ impl GuardJob {
                 end(Status::NoGain, &why, None).await
             }
             Judgement::Inconclusive => {
-                let why = experiment.kind.qualified(inconclusive(experiment, &comparison));
+                let why = inconclusive(experiment, &comparison);
+                let why = comparison.qualified(experiment.kind, why);
                 end(Status::Inconclusive, &why, None).await
             }
         }

@@ -1,8 +1,11 @@
 //! Evaluates an experiment: what was observed of its versions, and what follows.
 
+use super::others::{Activated, others};
 use crate::store::{Result, Store};
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{Baseline, Comparison, Judgement, compare, judge};
+use f0_learning_core::experiment::{
+    Baseline, Comparison, Judgement, Kind, OtherComponent, compare_beyond, judge,
+};
 use f0_learning_core::reward::RewardConfig;
 
 /// What is known of an experiment at a moment.
@@ -20,16 +23,47 @@ pub async fn evaluate(
     rewards: &RewardConfig,
     now: i64,
 ) -> Result<Evaluation> {
+    evaluate_with(store, experiment, rewards, |_| true, now).await
+}
+
+/// The same for the next step. Other components are read only where something follows: they can only
+/// keep a claim from being made.
+pub(super) async fn evaluate_step(
+    store: &Store,
+    experiment: &Experiment,
+    rewards: &RewardConfig,
+    now: i64,
+) -> Result<Evaluation> {
+    let is_step = |judgement: &Judgement| *judgement != Judgement::Continue;
+    evaluate_with(store, experiment, rewards, is_step, now).await
+}
+
+async fn evaluate_with(
+    store: &Store,
+    experiment: &Experiment,
+    rewards: &RewardConfig,
+    needs_controls: impl Fn(&Judgement) -> bool,
+    now: i64,
+) -> Result<Evaluation> {
     let (counted, statuses) = store.counted(experiment).await?;
     let samples = store.compared(experiment, &counted).await?;
     let most = rewards.bounds.max_cost_usd;
     let (rate, tail) = (experiment.guard.min_sample_rate, experiment.tail());
-    let comparison = compare(&samples.control, &samples.candidate, most, rate, tail);
-    let invalidated =
-        statuses.invalidated(experiment.kind, &experiment.control, &experiment.candidate);
-    let judgement = invalidated.map_or_else(
-        || judge(&experiment.setting(), &experiment.guard, &comparison, now),
-        Judgement::Invalidated,
-    );
+    let compared = |others: &[OtherComponent]| {
+        compare_beyond(&samples.control, &samples.candidate, others, most, rate, tail)
+    };
+    let Experiment { kind, policy, control, candidate, started_at, .. } = experiment;
+    let invalidated = statuses.invalidated(*kind, control, candidate);
+    let judged = |comparison: &Comparison| match &invalidated {
+        Some(why) => Judgement::Invalidated(why.clone()),
+        None => judge(&experiment.setting(), &experiment.guard, comparison, now),
+    };
+    let mut comparison = compared(&[]);
+    let mut judgement = judged(&comparison);
+    if *kind == Kind::Watch && needs_controls(&judgement) {
+        let activated = Activated { policy, control, candidate, at: *started_at };
+        comparison = compared(&others(store, &activated, now).await?);
+        judgement = judged(&comparison);
+    }
     Ok(Evaluation { comparison, judgement, counted })
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::Serialize;
 
+use super::others::{Activated, others};
 use crate::store::{GUARD, Result, Store};
 use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Policy;
-use f0_learning_core::experiment::{GuardConfig, Kind, Verdict, compare};
+use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Verdict, compare_beyond};
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::tuning::{Evidence, Gain};
 
@@ -175,7 +176,19 @@ async fn so_far(
     let samples = counted.comparable();
     let tail = guard.tail(Kind::Watch);
     let rate = guard.min_sample_rate;
-    let comparison = compare(&samples.control, &samples.candidate, max_cost_usd, rate, tail);
+    let activated = Activated {
+        policy: &policy.id,
+        control: against,
+        candidate: &policy.version,
+        at: activation.at,
+    };
+    // What others did since a version was replaced says nothing about it.
+    let others = match activation.until {
+        None => others(store, &activated, now).await?,
+        Some(_) => Vec::new(),
+    };
+    let Baseline { control, candidate, .. } = &samples;
+    let comparison = compare_beyond(control, candidate, &others, max_cost_usd, rate, tail);
     let expected = policy.expected_gain;
     Ok(Verdict::of(
         against.to_string(),

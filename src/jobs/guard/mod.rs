@@ -7,13 +7,15 @@
 mod apply;
 mod evaluate;
 pub mod history;
+mod others;
 mod report;
 
 use super::{Job, JobName, PassContext};
 use crate::store::{Cached, ChangeError, GUARD, REWARD_CONFIG_TTL, Result, Store, StoreError};
+use evaluate::evaluate_step;
 pub use evaluate::{Evaluation, evaluate};
 use f0_learning_core::document::{Experiment, FlagsState};
-use f0_learning_core::experiment::Status;
+use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
 pub use report::{GuardAction, GuardOutcome, GuardReport};
@@ -59,16 +61,16 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let action = match self.step(&experiment, &rewards, &flags, now).await {
-                Ok(action) => action,
+            let (action, basis) = match self.step(&experiment, &rewards, &flags, now).await {
+                Ok(taken) => taken,
                 Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
                     return Err(error);
                 }
                 // Another change came first, the step is forbidden, or a document cannot be read.
                 // The other experiments are still evaluated, and the next pass tries again.
-                Err(refused) => GuardAction::Skipped(refused.to_string()),
+                Err(refused) => (GuardAction::Skipped(refused.to_string()), None),
             };
-            outcomes.push(GuardOutcome { experiment, action });
+            outcomes.push(GuardOutcome { experiment, action, basis });
         }
         Ok(GuardReport { outcomes, unreadable })
     }
@@ -79,9 +81,13 @@ impl GuardJob {
         rewards: &RewardConfig,
         flags: &FlagsState,
         now: i64,
-    ) -> std::result::Result<GuardAction, ChangeError> {
-        match evaluate(&self.store, experiment, rewards, now).await {
-            Ok(evaluation) => self.apply(experiment, evaluation, flags, now).await,
+    ) -> std::result::Result<(GuardAction, Option<String>), ChangeError> {
+        match evaluate_step(&self.store, experiment, rewards, now).await {
+            Ok(evaluation) => {
+                let is_watch = experiment.kind == Kind::Watch;
+                let basis = is_watch.then(|| evaluation.comparison.basis());
+                Ok((self.apply(experiment, evaluation, flags, now).await?, basis))
+            }
             // Another version of the service may be able to read the counts. The experiment waits
             // for it until its time is over.
             Err(error @ StoreError::Decode { .. })
@@ -91,7 +97,7 @@ impl GuardJob {
                 let intent = Intent::new(GUARD, now);
                 let why = error.to_string();
                 self.store.end_experiment(experiment, status, &why, None, None, &intent).await?;
-                Ok(GuardAction::Ended(status))
+                Ok((GuardAction::Ended(status), None))
             }
             Err(error) => Err(error.into()),
         }

@@ -21,6 +21,8 @@ pub struct GuardReport {
 pub struct GuardOutcome {
     pub experiment: Experiment,
     pub action: GuardAction,
+    /// What a watch is based on, if it was evaluated.
+    pub basis: Option<String>,
 }
 
 /// What was done about one experiment.
@@ -97,9 +99,9 @@ impl fmt::Display for GuardOutcome {
             Kind::Ab => "tested against",
             Kind::Watch => "watched against",
         };
-        let action = match &self.action {
-            GuardAction::RolledBack(_) => kind.qualified(&self.action),
-            action => action.to_string(),
+        let action = match (&self.action, &self.basis) {
+            (action @ GuardAction::RolledBack(_), Some(basis)) => format!("{action} ({basis})"),
+            (action, _) => action.to_string(),
         };
         write!(f, "{policy}@{candidate}, {doing} {control}: {action}")
     }

@@ -119,7 +119,7 @@ impl Store {
             let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             snapshot.require_unpinned()?;
             let basis = Basis { comparison: Some(comparison), breach: Some(breach) };
-            let why = experiment.kind.qualified(breach);
+            let why = comparison.qualified(experiment.kind, breach);
             let open = require_serving(&snapshot, experiment)?;
             let fields = end_fields(Status::Breached, &why, basis, intent)?;
             let end = patch(&open.document, fields, &[]);

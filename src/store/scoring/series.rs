@@ -105,6 +105,23 @@ impl Store {
         Ok(series)
     }
 
+    /// The first `limit` components in the order of their names, without those whose series cannot be
+    /// read.
+    pub async fn first_series(&self, limit: usize) -> Result<Vec<ComponentSeries>> {
+        let name = |id: &str| value::reference(self.db.name(STATE, id));
+        let query = Query::of(STATE)
+            .at_least("__name__", name("series|"))
+            .below("__name__", name("series}"))
+            .ascending("__name__")
+            .limit(limit);
+        let documents = self.db.query_all("ops_state by name", query.build()).await?;
+        let decode = |document| {
+            let found = self.decode_series(document);
+            found.inspect_err(|error| tracing::debug!(%error, "a component is left out")).ok()
+        };
+        Ok(documents.iter().filter_map(decode).collect())
+    }
+
     /// Up to `limit` series with a window that has changed only because time passed, after those of the
     /// last page.
     pub async fn expired_series(

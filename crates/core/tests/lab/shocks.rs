@@ -17,10 +17,10 @@ use rand::rngs::StdRng;
 const PASS_MS: i64 = 10 * MINUTE_MS;
 const PASS_ACTIONS: usize = 50;
 /// How long everything was observed before the activation, which is not at a full hour.
-const BEFORE_MS: i64 = 3 * DAY_MS;
+const BEFORE_MS: i64 = 2 * DAY_MS;
 const ACTIVATED: i64 = 20_000 * DAY_MS + 25 * MINUTE_MS;
 /// How long a version is watched.
-const WATCHED_MS: i64 = 2 * DAY_MS;
+const WATCHED_MS: i64 = DAY_MS;
 
 /// The usual success rates of other components, and their actions as a share of the version's.
 const OTHERS: [(f64, f64); 8] = [
