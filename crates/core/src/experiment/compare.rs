@@ -88,7 +88,7 @@ impl Comparison {
         };
         match controls.reward.or(controls.success_rate) {
             Some(Shift { others: Measured { low, high, .. }, .. }) => format!(
-                "before against after; {others} changed by {low:.2}–{high:.2} at the same time"
+                "before against after; {others} changed by {low:+.2} to {high:+.2} at the same time"
             ),
             None => format!("before against after; {others} at the same time"),
         }

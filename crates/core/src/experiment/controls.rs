@@ -378,3 +378,245 @@ fn splits(tail: f64) -> impl Iterator<Item = (f64, f64)> {
         ((tail * kept).min(0.5), 1.0 / (needed * BEGINNINGS).max(2.0))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::experiment::{
+        Comparison, Effect, GuardConfig, Judgement, Kind, Metric, Setting, Verdict, compare,
+        compare_beyond, judge,
+    };
+    use crate::observation::{Observation, Outcome};
+    use crate::reward::{RewardConfig, score};
+    use crate::time::HOUR_MS;
+
+    const AT: i64 = 20_000 * DAY_MS + 25 * MINUTE_MS;
+    const TAIL: f64 = 0.05 / 11.0;
+
+    /// What is observed: the success rate, the duration and the cost.
+    #[derive(Clone, Copy)]
+    struct World {
+        success: f64,
+        latency_ms: f64,
+        cost_usd: f64,
+    }
+
+    const USUAL: World = World { success: 0.9, latency_ms: 400.0, cost_usd: 0.01 };
+
+    fn succeeding(success: f64) -> World {
+        World { success, ..USUAL }
+    }
+
+    fn observed(world: World, n: usize, random: &mut StdRng) -> Samples {
+        let mut samples = Samples::default();
+        for _ in 0..n {
+            let spread = random.random_range(0.5..1.5);
+            let success = random.random_bool(world.success);
+            let observation = Observation {
+                duration_ms: Some(world.latency_ms * spread),
+                cost_usd: Some(world.cost_usd * spread),
+                ..Observation::at(0, if success { Outcome::Success } else { Outcome::Failure })
+            };
+            samples.add(&observation, &score(&RewardConfig::default(), &observation));
+        }
+        samples
+    }
+
+    /// Four components that become `after`, of which the first has three times its traffic then if it
+    /// `moves`.
+    fn others(
+        after: impl Fn(World) -> World,
+        moves: bool,
+        random: &mut StdRng,
+    ) -> Vec<OtherComponent> {
+        let of = |(number, success): (usize, f64)| {
+            let usual = World { success, cost_usd: 0.01 * success, ..USUAL };
+            let n = if moves && number == 0 { 6_000 } else { 2_000 };
+            OtherComponent {
+                anchor: observed(usual, 1_000, random),
+                before: observed(usual, 3_000, random),
+                after: observed(after(usual), n, random),
+            }
+        };
+        [0.5, 0.7, 0.8, 0.95].into_iter().enumerate().map(of).collect()
+    }
+
+    fn judged(comparison: &Comparison) -> Judgement {
+        let setting = Setting {
+            kind: Kind::Watch,
+            metric: Metric::Reward,
+            stage: 0,
+            started_at: 0,
+            stage_started_at: 0,
+        };
+        judge(&setting, &GuardConfig::default(), comparison, HOUR_MS)
+    }
+
+    /// The comparison of a version with the usual one, without and with controls.
+    fn both(
+        version: World,
+        after: impl Fn(World) -> World,
+        moves: bool,
+        seed: u64,
+    ) -> [Comparison; 2] {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (a, b) = (observed(USUAL, 4_000, &mut random), observed(version, 1_500, &mut random));
+        let others = others(after, moves, &mut random);
+        let alone = compare(&a, &b, 0.1, 1.0, TAIL);
+        [alone, compare_beyond(&a, &b, &others, 0.1, 1.0, TAIL)]
+    }
+
+    fn falling(by: f64) -> impl Fn(World) -> World {
+        move |it| World { success: it.success - by, ..it }
+    }
+
+    #[test]
+    fn a_version_that_falls_with_all_others_is_not_rolled_back() {
+        for seed in 0..4 {
+            let [alone, beyond] = both(succeeding(0.7), falling(0.2), seed % 2 == 1, seed);
+            assert!(matches!(judged(&alone), Judgement::Breach(_)), "{alone:?}");
+            assert_eq!(judged(&beyond), Judgement::Continue, "{beyond:?}");
+            let controls = beyond.controls.unwrap();
+            assert_eq!((controls.components, controls.before_n), (4, 12_000));
+            let shift = controls.success_rate.unwrap();
+            assert!(shift.others.low < -0.2 && shift.others.high > -0.2, "{shift:?}");
+            assert!(shift.beyond.low < 0.0 && shift.beyond.high > 0.0, "{shift:?}");
+            assert!(beyond.basis().contains("4 other components changed by -0."));
+        }
+    }
+
+    #[test]
+    fn a_version_that_falls_further_than_all_others_is_rolled_back() {
+        for seed in 0..2 {
+            for by in [0.0, 0.1] {
+                let [_, beyond] = both(succeeding(0.5), falling(by), false, seed);
+                let Judgement::Breach(breach) = judged(&beyond) else { panic!("{beyond:?}") };
+                assert!(breach.proven < 0.4 - by, "{breach:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn latency_and_cost_are_measured_beyond_the_factor_of_all_others() {
+        let slower = |it: World| World { latency_ms: it.latency_ms * 2.0, ..it };
+        let dearer = |it: World| World { cost_usd: it.cost_usd * 1.6, ..it };
+        let version = World { latency_ms: 800.0, ..USUAL };
+        let [alone, beyond] = both(version, slower, false, 1);
+        assert!(matches!(judged(&alone), Judgement::Breach(_)));
+        assert_eq!(judged(&beyond), Judgement::Continue, "{beyond:?}");
+        let [alone, beyond] = both(dearer(USUAL), dearer, false, 2);
+        assert!(matches!(judged(&alone), Judgement::Breach(_)));
+        assert_eq!(judged(&beyond), Judgement::Continue, "{beyond:?}");
+        let by_itself =
+            [World { latency_ms: 1_000.0, ..USUAL }, World { cost_usd: 0.025, ..USUAL }];
+        for version in by_itself {
+            let [_, beyond] = both(version, |it| it, false, 3);
+            assert!(matches!(judged(&beyond), Judgement::Breach(_)), "{beyond:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_rises_with_all_others_is_not_better() {
+        let verdict = |it: Comparison| {
+            Verdict::of("1.0.0", Kind::Watch, it, 0.01, Some(0.05), 0).unwrap().effect
+        };
+        let [alone, beyond] = both(succeeding(0.95), falling(-0.05), false, 5);
+        assert_eq!((verdict(alone), verdict(beyond)), (Effect::Better, Effect::Unclear));
+        let [_, beyond] = both(succeeding(0.99), falling(0.05), false, 6);
+        assert_eq!(verdict(beyond), Effect::Better);
+    }
+
+    /// Traffic that moves to a component with a low success rate is not a fall.
+    #[test]
+    fn a_changed_share_of_the_traffic_is_not_a_shift() {
+        let [_, beyond] = both(USUAL, |it| it, true, 7);
+        let shift = beyond.controls.unwrap().success_rate.unwrap().others;
+        assert!(shift.estimate.abs() < 0.02 && shift.low < 0.0 && shift.high > 0.0, "{shift:?}");
+    }
+
+    #[test]
+    fn a_comparison_that_was_stored_without_controls_is_read() {
+        let [alone, beyond] = both(USUAL, |it| it, false, 8);
+        let mut stored = serde_json::to_value(&beyond).unwrap();
+        assert_eq!(serde_json::from_value::<Comparison>(stored.clone()).unwrap(), beyond);
+        stored.as_object_mut().unwrap().remove("controls");
+        assert_eq!(serde_json::from_value::<Comparison>(stored).unwrap(), alone);
+        assert!(alone.qualified(Kind::Watch, "worse").contains("without controls"));
+        assert_eq!(alone.qualified(Kind::Ab, "worse"), "worse");
+    }
+
+    fn record(series: &mut Series, ts: i64, now: i64) {
+        let observation = Observation::at(ts, Outcome::Success);
+        let _ = series.record(&observation, &score(&RewardConfig::default(), &observation), now);
+    }
+
+    #[test]
+    fn the_hour_of_the_activation_counts_from_the_next_five_minutes_on() {
+        let mut series = Series::default();
+        let minutes = (AT - 3 * HOUR_MS..AT + 20 * MINUTE_MS).step_by(60_000);
+        minutes.for_each(|ts| record(&mut series, ts, ts));
+        let now = AT + 20 * MINUTE_MS;
+        let of = |series: &Series, at, now| OtherComponent::of(series, i64::MIN, at, now);
+        let found = of(&series, AT, now).unwrap();
+        // 21:25 to 22:00 is part of an hour, and so are 25 minutes before the activation.
+        assert_eq!(count(&found.anchor) + count(&found.before), 155);
+        assert_eq!(count(&found.after), 20);
+        assert!(count(&found.anchor) >= 38 && count(&found.before) >= 60);
+        // An hour later those minutes are part of an hour, of which some is earlier.
+        (now..AT + 2 * HOUR_MS).step_by(60_000).for_each(|ts| record(&mut series, ts, ts));
+        assert_eq!(count(&of(&series, AT, AT + 2 * HOUR_MS).unwrap().after), 85);
+    }
+
+    #[test]
+    fn a_component_that_is_not_observed_after_the_activation_is_awaited_for_ten_minutes() {
+        let mut series = Series::default();
+        (AT - 3 * HOUR_MS..AT - 1).step_by(60_000).for_each(|ts| record(&mut series, ts, ts));
+        let of = |now| OtherComponent::of(&series, i64::MIN, AT, now);
+        assert!(of(AT + 10 * MINUTE_MS).is_none());
+        let awaited = of(AT + 9 * MINUTE_MS).unwrap();
+        let mut random = StdRng::seed_from_u64(9);
+        let (a, b) =
+            (observed(USUAL, 500, &mut random), observed(succeeding(0.3), 200, &mut random));
+        let comparison = compare_beyond(&a, &b, &[awaited], 0.1, 1.0, TAIL);
+        assert_eq!(judged(&comparison), Judgement::Continue, "{comparison:?}");
+        let early = OtherComponent::of(&series, AT - HOUR_MS, AT, AT);
+        assert!(early.is_none(), "there is no anchor and less than an hour");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        /// Every division of the error uses at most all of it.
+        #[test]
+        fn a_split_of_the_error_is_a_valid_product(tail in 1e-6..0.2_f64) {
+            let capital = |error: f64| 1.0 / error;
+            let mut kept = UNSTAKED;
+            for (of_version, of_shift) in splits(tail) {
+                prop_assert!(of_version <= 0.5 && of_shift <= 0.5);
+                // The first gambler has what is needed at every shift that the second has not refuted.
+                prop_assert!(capital(of_version) * kept >= capital(tail) * (1.0 - 1e-9) || tail * kept > 0.5);
+                kept = UNSTAKED + (1.0 - UNSTAKED) * capital(of_shift) / BEGINNINGS;
+            }
+            prop_assert!(kept >= capital(tail) * (1.0 - 1e-9), "a refuted shift needs no more");
+        }
+
+        #[test]
+        fn the_interval_beyond_others_is_wider_than_their_own_and_contains_the_truth(
+            fall in 0.0..0.3_f64, shock in 0.0..0.3_f64, moves: bool, seed: u64,
+        ) {
+            let [alone, beyond] = both(succeeding(0.9 - fall), falling(shock), moves, seed);
+            let shift = beyond.controls.unwrap().success_rate.unwrap();
+            prop_assert!(shift.others.low <= -shock && -shock <= shift.others.high, "{shift:?}");
+            let truth = shock - fall;
+            prop_assert!(shift.beyond.low <= truth && truth <= shift.beyond.high, "{shift:?}");
+            let width = |it: Measured| it.high - it.low;
+            let change = alone.success_rate.unwrap().change;
+            prop_assert!(width(change) <= width(shift.beyond));
+            prop_assert_eq!(alone.reward, beyond.reward);
+        }
+    }
+}
