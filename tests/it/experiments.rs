@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::collection;
 use f0_learning::jobs::guard::history::history;
-use f0_learning::jobs::guard::{GuardAction, GuardJob};
+use f0_learning::jobs::guard::{GuardAction, GuardJob, evaluate};
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
 use f0_learning::store::{AutoLimits, AutoOutcome, ChangeError, ExperimentRequest, GUARD, Store};
 use f0_learning_client::{NewObservation, record_observation};
@@ -129,6 +129,78 @@ async fn a_watched_version_whose_failing_half_is_rejected_is_rolled_back() {
     assert_sound(&store, "router-core", "after a rollback by the guard").await;
     let watch = only(&store, Kind::Watch).await;
     assert!(watch.reason.unwrap().contains("rejected share"));
+}
+
+/// Records and scores observations of four components that no policy concerns, of which one in
+/// `failure_every` fails.
+async fn observe_others(store: &Store, failure_every: u32, ts: i64) {
+    let mut documents = Vec::new();
+    for component in ["search", "mail", "login", "billing"] {
+        for n in 0..120 {
+            let failed = n % failure_every == 0;
+            let document = json!({ "id": format!("{component}{ts}-{n}"), "ts": ts + i64::from(n),
+                "component": component, "outcome": if failed { "failure" } else { "success" },
+                "durationMs": 400, "costUsd": 0.01 });
+            documents.push(document.as_object().unwrap().clone());
+        }
+    }
+    f0_learning_client::create_all_observations(store.db(), &documents).await.unwrap();
+    score(store, ts + MINUTE_MS).await;
+}
+
+/// A store in which version 1.0.1 replaced 1.0.0, and of 1.0.1 and of all other components one in so
+/// many observations fails; before, one in ten.
+async fn shocked_store(of_version: u32, of_others: u32) -> Store {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    observe(&store, "1.0.0", 200, 10, START).await;
+    observe_others(&store, 10, START).await;
+    observe_others(&store, 10, START + HOUR_MS).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    observe(&store, "1.0.1", 200, of_version, START + 3 * HOUR_MS).await;
+    observe_others(&store, of_others, START + 3 * HOUR_MS).await;
+    store
+}
+
+#[tokio::test]
+async fn a_watched_version_that_falls_with_all_other_components_is_not_rolled_back() {
+    let store = shocked_store(2, 2).await;
+    let now = START + 4 * HOUR_MS;
+    assert_eq!(guard(&store, now).await, [GuardAction::NoChange]);
+    let watch = only(&store, Kind::Watch).await;
+    let rewards = store.reward_config().await.unwrap();
+    let found = evaluate(&store, &watch, &rewards, now).await.unwrap().comparison;
+    let controls = found.controls.unwrap();
+    assert_eq!((controls.components, controls.after_n), (4, 480), "{controls:?}");
+    assert!(found.success_rate.unwrap().change.high < -0.02, "{found:?}");
+    assert!(controls.success_rate.unwrap().beyond.high > 0.0, "{controls:?}");
+    let shown = history(&store, "router-core", now).await.unwrap().remove(0);
+    let verdict = shown.verdict.unwrap();
+    assert_eq!((verdict.effect, verdict.comparison.controls), (Effect::Unclear, Some(controls)));
+}
+
+#[tokio::test]
+async fn a_watched_version_that_falls_further_than_other_components_is_rolled_back() {
+    let store = shocked_store(1, 8).await;
+    let steps = guard(&store, START + 4 * HOUR_MS).await;
+    assert!(matches!(steps.as_slice(), [GuardAction::RolledBack(_)]), "{steps:?}");
+    assert_sound(&store, "router-core", "after a rollback by the guard").await;
+    let watch = only(&store, Kind::Watch).await;
+    let reason = watch.reason.unwrap();
+    assert!(reason.contains("4 other components changed by"), "{reason}");
+    assert_eq!(watch.comparison.unwrap().controls.unwrap().components, 4);
+    let trail = store.trail("router-core", None).await.unwrap();
+    assert_eq!(trail.last().unwrap().entry.reason.as_ref(), Some(&reason));
+}
+
+#[tokio::test]
+async fn a_watch_without_other_components_says_that_it_has_no_controls() {
+    let store = regressed_store().await;
+    // An arm of the policy is not a control, nor is a component that the version names.
+    guard(&store, START + 4 * HOUR_MS).await;
+    let watch = only(&store, Kind::Watch).await;
+    assert!(watch.reason.unwrap().contains("without controls"));
+    assert_eq!(watch.comparison.unwrap().controls, None);
 }
 
 #[tokio::test]

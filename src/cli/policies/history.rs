@@ -5,7 +5,7 @@ use f0_learning::jobs::guard::history::{ActivationRecord, history};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::estimate::Measured;
-use f0_learning_core::experiment::{Compared, Verdict};
+use f0_learning_core::experiment::{Compared, Kind, Verdict};
 use f0_learning_core::policy::PolicyKey;
 
 use crate::cli::format::{self, UNKNOWN};
@@ -76,5 +76,10 @@ fn summary(record: &ActivationRecord) -> String {
         .map_or(String::new(), |promise| format!(", promise {}", promise.kept.as_str()));
     let settled = if record.settled { "" } else { " so far" };
     let back = if record.rolled_back_at.is_some() { ", rolled back" } else { "" };
-    format!("{}{promise}{settled}{back}", verdict.effect.as_str())
+    let controls = match (verdict.kind, verdict.comparison.controls) {
+        (Kind::Ab, _) => String::new(),
+        (Kind::Watch, None) => ", without controls".to_owned(),
+        (Kind::Watch, Some(controls)) => format!(", {} controls", controls.components),
+    };
+    format!("{}{promise}{settled}{controls}{back}", verdict.effect.as_str())
 }
