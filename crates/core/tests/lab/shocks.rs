@@ -20,7 +20,7 @@ const PASS_ACTIONS: usize = 50;
 const BEFORE_MS: i64 = 2 * DAY_MS;
 const ACTIVATED: i64 = 20_000 * DAY_MS + 25 * MINUTE_MS;
 /// How long a version is watched.
-const WATCHED_MS: i64 = DAY_MS;
+const WATCHED_MS: i64 = 8 * HOUR_MS;
 
 /// The usual success rates of other components, and their actions as a share of the version's.
 const OTHERS: [(f64, f64); 8] = [
