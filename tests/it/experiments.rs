@@ -154,11 +154,11 @@ async fn shocked_store(of_version: u32, of_others: u32) -> Store {
     let store = seeded_store().await;
     let key = draft(&store, "1.0.1", "1.0.0").await;
     observe(&store, "1.0.0", 200, 10, START).await;
-    observe_others(&store, 10, START).await;
+    observe_others(&store, 10, START + 2 * MINUTE_MS).await;
     observe_others(&store, 10, START + HOUR_MS).await;
     store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
     observe(&store, "1.0.1", 200, of_version, START + 3 * HOUR_MS).await;
-    observe_others(&store, of_others, START + 3 * HOUR_MS).await;
+    observe_others(&store, of_others, START + 3 * HOUR_MS + 2 * MINUTE_MS).await;
     store
 }
 

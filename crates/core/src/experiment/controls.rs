@@ -63,7 +63,7 @@ impl OtherComponent {
     /// the version was activated, and after that.
     pub fn of(series: &Series, since: i64, at: i64, now: i64) -> Option<Self> {
         let since = since.max(at.saturating_sub(MAX_BEFORE_MS));
-        let within = |(start, end, _): &(i64, i64, &Samples)| *start >= since && *end <= at;
+        let within = |(_, end, _): &(i64, i64, &Samples)| *end > since && *end <= at;
         let n: u64 = series.timeline().spans().filter(within).map(|(_, _, it)| count(it)).sum();
         let mut found = Self { after: series.since(at), ..Self::default() };
         for (_, _, samples) in series.timeline().spans().filter(within) {
