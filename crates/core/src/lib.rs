@@ -57,6 +57,7 @@
 
 mod appended;
 pub mod audit;
+pub mod belief;
 pub(crate) mod bins;
 mod clock;
 pub mod document;
