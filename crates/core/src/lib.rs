@@ -70,6 +70,7 @@ pub mod names;
 mod number;
 pub mod observation;
 pub mod policy;
+pub mod replay;
 pub mod reward;
 pub mod sampling;
 pub mod sharding;

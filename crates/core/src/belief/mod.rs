@@ -192,7 +192,6 @@ pub fn allocate_with(settings: &Settings, input: &BeliefInput, before: &BeliefSt
         held: &held,
         next: &want,
         means: &means,
-        traffic: traffic(&history),
         recent: publish::recent(settings, &state, input.now),
     };
     let expected_gain = moved.gain();
@@ -237,6 +236,17 @@ pub fn allocate_with(settings: &Settings, input: &BeliefInput, before: &BeliefSt
     }
 }
 
+/// The probability of each arm to have the highest mean, if no arm changes: Thompson's rule without
+/// random draws.
+pub fn probability_best(arms: &[Sums]) -> Vec<f64> {
+    let prior = Prior::of(arms, 2.0);
+    let of = |it: &Sums| {
+        let (a, b) = prior.posterior(*it);
+        vec![best::Component { weight: 1.0, a, b }]
+    };
+    best::best(&arms.iter().map(of).collect::<Vec<_>>())
+}
+
 fn belief(mixture: &Mixture) -> ArmBelief {
     let (mean, far) = (best::mean(mixture), 1.96 * best::deviation(mixture));
     ArmBelief {
@@ -270,15 +280,6 @@ fn sharpened(chances: &[f64], sharpness: f64) -> Vec<f64> {
         true => powers.into_iter().map(|it| it / sum).collect(),
         false => bounds::equal(chances.len()),
     }
-}
-
-/// Observations an hour, over the last day with data.
-fn traffic(history: &History) -> f64 {
-    let end = history.cells.last().map_or(0.0, |it| it.at);
-    let recent = history.cells.partition_point(|it| it.at < end - 24.0);
-    let n: f64 = history.arms.iter().flat_map(|row| &row[recent..]).map(|it| it.n).sum();
-    let hours: f64 = history.cells[recent..].iter().map(|it| history::hours(it.from, it.to)).sum();
-    if hours > 0.0 { n / hours } else { 0.0 }
 }
 
 /// The segment of an arm that the state remembers. If a bucket contains its start, what was discarded

@@ -16,8 +16,6 @@ pub(super) struct Move<'a> {
     pub next: &'a [f64],
     /// The expected mean reward of each arm.
     pub means: &'a [f64],
-    /// Actions an hour.
-    pub traffic: f64,
     pub recent: f64,
 }
 
@@ -28,17 +26,12 @@ impl Move<'_> {
         weights.zip(self.means).map(|((next, held), mean)| (next - held) * mean).sum()
     }
 
+    /// Whether the move gains enough, or gives an arm so much more traffic that it is worth the
+    /// observations. Recent versions make both harder.
     pub fn is_worth_a_version(&self, settings: &Settings) -> bool {
         let patience = 1.0 + self.recent;
-        if self.gain() * self.traffic * settings.horizon_hours > settings.switch_cost * patience
-            && settings.switch_cost > 0.0
-        {
-            return true;
-        }
-        self.held.iter().zip(self.next).any(|(held, next)| {
-            let least = (settings.move_share * held.max(*next))
-                .clamp(settings.move_least, settings.move_most);
-            (next - held).abs() >= (least * patience).min(0.5)
-        })
+        let rise = self.next.iter().zip(self.held).map(|(next, held)| next - held);
+        self.gain() >= settings.min_gain * patience
+            || rise.fold(0.0, f64::max) >= (settings.min_rise * patience).min(0.5)
     }
 }

@@ -41,18 +41,11 @@ pub struct Settings {
     pub trend_scale: f64,
     /// ... in a segment of at least this many hours.
     pub trend_hours: f64,
-    /// A version is published if the reward that it is expected to gain within `horizon_hours`
-    /// exceeds this.
-    pub switch_cost: f64,
-    /// How long new weights are expected to last.
-    pub horizon_hours: f64,
-    /// A version is also published if the weight of an arm changes by this share of the larger of its
-    /// old and new weights, ...
-    pub move_share: f64,
-    /// ... but not for less than this, ...
-    pub move_least: f64,
-    /// ... and always from this on. Both rise with the number of recent versions.
-    pub move_most: f64,
+    /// A version is published if the mean reward is expected to rise by this ...
+    pub min_gain: f64,
+    /// ... or if the weight of an arm rises by this, which is worth its observations. Both grow with
+    /// the number of recent versions.
+    pub min_rise: f64,
     /// After how many hours a version counts half as recent.
     pub patience_hours: f64,
 }
@@ -79,11 +72,8 @@ impl Default for Settings {
             trend_odds: 0.05,
             trend_scale: 0.001,
             trend_hours: 48.0,
-            switch_cost: 0.0,
-            horizon_hours: 24.0,
-            move_share: 0.5,
-            move_least: 0.001,
-            move_most: 0.05,
+            min_gain: 1e-4,
+            min_rise: 0.1,
             patience_hours: 24.0,
         }
     }

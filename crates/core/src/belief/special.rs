@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_approximation_agrees_with_the_continued_fraction() {
-        for (a, b) in [(15.0, 15.0), (40.0, 16.0), (16.0, 300.0), (900.0, 100.0)] {
+        for (a, b) in [(15.0_f64, 15.0_f64), (40.0, 16.0), (16.0, 300.0), (900.0, 100.0)] {
             let (mean, sd) = (a / (a + b), (a * b / (a + b + 1.0)).sqrt() / (a + b));
             for z in [-4.0, -2.0, -1.0, -0.1, 0.0, 0.5, 1.5, 3.0] {
                 let x: f64 = mean + z * sd;
