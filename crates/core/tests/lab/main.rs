@@ -7,6 +7,7 @@
 //! cargo test -p f0-learning-core --release --test lab -- guard [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- regret [RUNS]
+//! cargo test -p f0-learning-core --release --test lab -- allocation [RUNS [WORLDS [LEARNERS [LIMITS]]]]
 //! ```
 //!
 //! `null`: arms that do not differ, evaluated each hour for 30 days. It counts the histories with a
@@ -34,6 +35,7 @@
     reason = "counts of a lab are far below 2^31"
 )]
 
+mod allocation;
 mod guard;
 mod kayenta;
 mod null;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
+        Some("allocation") => allocation::run(&arguments[1..]),
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),
         // The test runner passes filters and flags of its own, which are ignored.

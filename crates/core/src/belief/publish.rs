@@ -1,0 +1,37 @@
+//! Lazy moves: whether wanted weights are worth a version.
+
+use super::settings::Settings;
+use super::state::BeliefState;
+
+/// How many versions are recent at `now`: each counts half after `patience_hours`.
+pub(super) fn recent(settings: &Settings, state: &BeliefState, now: i64) -> f64 {
+    let hours = super::history::hours(state.last_version, now).max(0.0);
+    state.recent_versions * libm::exp2(-hours / settings.patience_hours)
+}
+
+/// What a move changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move<'a> {
+    pub held: &'a [f64],
+    pub next: &'a [f64],
+    /// The expected mean reward of each arm.
+    pub means: &'a [f64],
+    pub recent: f64,
+}
+
+impl Move<'_> {
+    /// The expected rise of the mean reward.
+    pub fn gain(&self) -> f64 {
+        let weights = self.next.iter().zip(self.held);
+        weights.zip(self.means).map(|((next, held), mean)| (next - held) * mean).sum()
+    }
+
+    /// Whether the move gains enough, or gives an arm so much more traffic that it is worth the
+    /// observations. Recent versions make both harder.
+    pub fn is_worth_a_version(&self, settings: &Settings) -> bool {
+        let patience = 1.0 + self.recent;
+        let rise = self.next.iter().zip(self.held).map(|(next, held)| next - held);
+        self.gain() >= settings.min_gain * patience
+            || rise.fold(0.0, f64::max) >= (settings.min_rise * patience).min(0.5)
+    }
+}
