@@ -192,6 +192,7 @@ impl From<ChangeError> for Problem {
             | E::NotPinned(_)
             | E::SwitchedOff(_)
             | E::Outdated(_)
+            | E::Renewed(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {
                 E::Store(error) => return error.into(),

@@ -58,6 +58,8 @@ pub enum ChangeError {
          again"
     )]
     Moved { id: String, expected: String, found: String },
+    #[error("the draft {0} was renewed since it was shown; look at it again, nothing was changed")]
+    Renewed(String),
     #[error("cannot roll back {0}: it has no earlier version; name the version to activate")]
     NothingBefore(String),
     #[error("{0} is pinned: {1}; unpin it first")]

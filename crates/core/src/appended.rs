@@ -17,6 +17,8 @@ pub(crate) enum Part {
     Signals = 2,
     /// What was counted of each version of a policy.
     Blocks = 3,
+    /// What weights are believed from.
+    Belief = 4,
 }
 
 /// The parts after a value.

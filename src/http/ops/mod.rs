@@ -152,6 +152,6 @@ impl Key {
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;
-        Intent { actor, actor_name, reason, key, watching: intent::Watching::On, now }
+        Intent { actor_name, reason, key, ..Intent::new(actor, now) }
     }
 }

@@ -41,8 +41,11 @@ impl TuneJob {
         plan: Plan,
         flags: &FlagsState,
     ) -> Result<TuneOutcome> {
-        let Plan { assessment, memory, versions, refusals, decision } = plan;
+        let Plan { assessment, mut memory, versions, refusals, decision } = plan;
         let input = assessment.input();
+        if let Some(belief) = assessment.belief() {
+            memory.next.belief = belief.clone();
+        }
         if !self.remember(policy, &memory).await? {
             return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
         }

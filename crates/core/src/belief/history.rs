@@ -21,7 +21,7 @@ pub struct Sums {
 }
 
 /// The rewards of one arm from `from` up to `to`, in epoch milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     pub from: i64,
     pub to: i64,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Settings;
 use super::history::Sums;
 
 /// The number of the format; a changed layout gets the next, and keeps a reader for this one.
@@ -57,6 +58,19 @@ pub enum StateError {
 }
 
 impl BeliefState {
+    /// Counts a version that became active at `at`, unless it was counted.
+    pub fn published(&mut self, settings: &Settings, at: i64) {
+        if at > self.last_version {
+            self.recent_versions = super::publish::recent(settings, self, at) + 1.0;
+            self.last_version = at;
+        }
+    }
+
+    /// Whether nothing was remembered yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend(postcard::to_allocvec(self).expect("numbers and texts always encode"));

@@ -122,6 +122,11 @@ impl Policy {
         }
     }
 
+    /// The digest of the evidence that a draft is based on.
+    pub fn evidence_digest(&self) -> Option<&str> {
+        self.evidence.as_ref()?.get("digest")?.as_str()
+    }
+
     /// The facts that transitions of the life cycle depend on.
     pub fn facts(&self) -> VersionFacts {
         VersionFacts {

@@ -8,12 +8,16 @@ use super::{Options, Rule};
 use crate::belief::{
     ArmInput, BeliefInput, BeliefState, Bucket, Limits, Ranges, Sums, allocate, probability_best,
 };
+use crate::number::Lossy;
 use crate::observation::{Malformed, Observation, Outcome};
 use crate::reward::{Reward, RewardConfig, score};
 use crate::stats::Series;
 use crate::time::HOUR_MS;
+use crate::tuning::blocks::Block;
 use crate::tuning::memory::Memory;
-use crate::tuning::{self, Decision, PolicyTuning, TuningInput, budget, decide, max_weight};
+use crate::tuning::{
+    self, Decision, PolicyTuning, Signals, TuningInput, budget, decide, max_weight,
+};
 
 /// The start of a period of the budget, so that results do not depend on the wall clock.
 const START: i64 = 687 * budget::PERIOD_MS;
@@ -124,8 +128,12 @@ struct Proof {
     memory: Memory,
     config: PolicyTuning,
     sample_rate: f64,
-    /// By batch, until they arrive.
-    pending: BTreeMap<usize, Vec<(usize, f64)>>,
+    /// The weights that the next batch is drawn by.
+    held: Vec<f64>,
+    /// By batch until they arrive: the weights, and the arm and the reward of each request.
+    pending: BTreeMap<usize, (Vec<f64>, Vec<(usize, f64)>)>,
+    /// What was counted for each vector of weights: versions with equal weights are one block.
+    versions: BTreeMap<String, Block>,
 }
 
 impl Proof {
@@ -144,7 +152,9 @@ impl Proof {
             memory: Memory::default(),
             config,
             sample_rate: options.sample_rate,
+            held: vec![1.0 / arms.len().to_f64(); arms.len()],
             pending: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 
@@ -169,13 +179,20 @@ impl Proof {
 
 impl Decider for Proof {
     fn record(&mut self, batch: usize, rewards: Vec<(usize, f64)>) {
-        self.pending.insert(batch, rewards);
+        self.pending.insert(batch, (self.held.clone(), rewards));
     }
 
     fn observe(&mut self, batch: usize, _: &[Sums], now: usize) {
         let observation = self.observation(at(batch));
         let scored = score(&RewardConfig::default(), &observation);
-        for (arm, reward) in self.pending.remove(&batch).unwrap_or_default() {
+        let (weights, rewards) = self.pending.remove(&batch).unwrap_or_default();
+        let name: Vec<String> = weights.iter().map(f64::to_string).collect();
+        let block = self.versions.entry(name.join(" ")).or_insert_with(|| Block {
+            weights: self.names.iter().cloned().zip(weights).collect(),
+            ..Block::default()
+        });
+        for (arm, reward) in rewards {
+            block.logs.entry(self.names[arm].clone()).or_default().add(&observation, reward);
             let reward = Reward { score: reward, ..scored.clone() };
             let _ = self.series[arm].record(&observation, &reward, at(now + 1) - 1);
         }
@@ -191,7 +208,7 @@ impl Decider for Proof {
             .zip(self.series.iter().map(|it| it.timeline().clone()))
             .collect();
         let max_weight = max_weight(&timelines, self.sample_rate);
-        self.memory = self.memory.advanced(&timelines, max_weight, as_of);
+        self.memory = self.memory.advanced(&timelines, &self.versions, max_weight, as_of);
         let input = TuningInput {
             policy_id: "replay".to_owned(),
             parent: Version::new(1, 0, 0),
@@ -204,10 +221,15 @@ impl Decider for Proof {
             tuning_version: String::new(),
             last_draft: None,
             as_of,
+            signals: Signals::default(),
+            blocks: Some(self.memory.blocks(&self.names, self.versions.clone())),
+            belief: None,
         };
+        self.held = held.to_vec();
         match decide(&input) {
             Decision::Propose(proposal) => {
-                Some(self.names.iter().map(|name| proposal.weights[name]).collect())
+                self.held = self.names.iter().map(|name| proposal.weights[name]).collect();
+                Some(self.held.clone())
             }
             Decision::None(_) => None,
         }

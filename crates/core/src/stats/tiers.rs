@@ -73,6 +73,14 @@ impl<S: Scale, B: Merge> Tiers<S, B> {
         Ok(Self { starts, slots, scale: PhantomData })
     }
 
+    /// From when to when each bucket reaches, the oldest first.
+    pub fn spans(&self) -> impl Iterator<Item = (i64, i64, &B)> {
+        let tiers = self.slots.iter().zip(S::STEPS).rev();
+        tiers.flat_map(|(slots, step)| {
+            slots.iter().map(move |it| (it.start, it.start + step, &it.bucket))
+        })
+    }
+
     pub fn start(&self, tier: usize) -> i64 {
         self.starts[tier]
     }

@@ -163,6 +163,11 @@ impl Timeline {
         self.0.slots().iter().rev().flatten().map(|slot| (slot.start, &slot.bucket))
     }
 
+    /// From when to when each bucket reaches, and its samples, the oldest first.
+    pub fn spans(&self) -> impl Iterator<Item = (i64, i64, &Samples)> {
+        self.0.spans()
+    }
+
     /// The rewards of the buckets from `since` on, divided at each of `cuts`, which must be sorted. The
     /// first part is everything before the first cut. Each part comes with its number of buckets.
     pub fn parts(&self, since: i64, cuts: &[i64]) -> Vec<(usize, Sample<RewardScore>)> {
