@@ -22,7 +22,7 @@
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
-//! | decisions of the tuner | [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
+//! | decisions of the tuner | [`allocation`] (by belief), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`] |
 //! | what earlier versions stored | [`formats`] |
@@ -33,6 +33,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
+mod allocation;
 mod api;
 mod auto_activation;
 mod binary;

@@ -290,9 +290,8 @@ fn open(history: &mut History, arm: usize, known: &ArmState) -> Segment {
         let cell = history.cells[at];
         if known.since > cell.from && known.since < cell.to {
             let data = &mut history.arms[arm][at];
-            let discarded = known.discarded.iter().find(|(from, _)| *from == cell.from);
-            *data = match discarded {
-                Some((_, sums)) => *data - *sums,
+            *data = match known.discarded.get(&cell.from) {
+                Some(sums) => *data - *sums,
                 None => {
                     let kept = history::hours(known.since, cell.to);
                     data.scaled(kept / history::hours(cell.from, cell.to))

@@ -40,7 +40,7 @@ pub struct ArmState {
     pub suspect: Option<i64>,
     /// Rewards before `since` in larger buckets that may later contain it, by the start of the bucket.
     /// They are subtracted then, so that merged buckets do not mix segments.
-    pub discarded: Vec<(i64, Sums)>,
+    pub discarded: BTreeMap<i64, Sums>,
     /// The rule itself lowered the weight to 0, so that it may raise it again. Another arm at 0 was
     /// put there by a person and stays there.
     pub lowered: bool,
