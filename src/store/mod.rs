@@ -29,7 +29,8 @@ pub use policies::{
     OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
-    Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
+    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
+    PendingFile, RetentionState,
 };
 pub use scoring::{
     Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,

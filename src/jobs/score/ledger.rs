@@ -70,8 +70,8 @@ impl Ledger {
 
     /// The documents that cannot be read among those that were counted into.
     pub fn damaged(&self) -> impl Iterator<Item = Parked> {
-        let series = self.known.values().filter_map(ComponentSeries::damage);
-        series.chain(self.versions.values().flatten().filter_map(VersionTally::damage))
+        let series = self.known.values().flat_map(ComponentSeries::damage);
+        series.chain(self.versions.values().flatten().flat_map(VersionTally::damage))
     }
 
     /// Reads the series and tallies that the items need, and returns how many items from the front
