@@ -345,3 +345,98 @@ async fn the_binary_writes_an_archive_for_other_engines() {
     assert!(report.contains("6040 documents archived"), "{report}");
     assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
 }
+
+/// The scoring path rejects what is older than the archive, as reconciliation does: the same id was
+/// counted once, and its reward was archived and deleted.
+#[tokio::test]
+async fn an_observation_of_an_archived_time_ahead_of_the_cursor_is_not_counted_again() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let observe = async |ts: i64| {
+        let observation = json!({
+            "ts": ts, "component": "c", "outcome": "success", "durationMs": 1,
+            "policyVersion": "router-core@1.0.0",
+        });
+        put(&store, collection::OBSERVATIONS, "o", fields(&observation)).await;
+    };
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let counted = async || store.tally(&key).await.unwrap().stats().n;
+    observe(START).await;
+    score(&store, START + DAY_MS).await;
+    let now = START + 45 * DAY_MS;
+    retain(&store, folder.path(), now).await;
+    assert_eq!(documents_left(&store, collection::REWARDS).await, 0);
+    // Delivered again with a later time, ahead of the cursor, and before the end of the archive.
+    observe(START + 5 * DAY_MS).await;
+    assert_eq!(score(&store, now).await.scored, 0);
+    assert_eq!(counted().await, 1);
+    let entry = store.quarantined("o").await.unwrap().unwrap();
+    assert!(entry["reason"].as_str().unwrap().contains("older than what was archived"));
+    record(&store, "c", Outcome::Success, 100.0, now - DAY_MS).await;
+    assert_eq!(score(&store, now).await.scored, 1, "what is newer is scored");
+}
+
+/// A range is completed as it was announced: its rewards are counted even if `archivedBefore` has risen
+/// since, because another worker may have written them.
+#[tokio::test]
+async fn a_range_announced_before_archiving_is_completed_as_announced() {
+    let store = seeded_store().await;
+    for n in 0..6 {
+        record(&store, "c", Outcome::Success, 100.0, START + n).await;
+    }
+    let stop = CancellationToken::new();
+    for polls in 1..300 {
+        let mut job = crate::support::job(&store, 100);
+        if crash_after(polls, job.pass(START + DAY_MS, &stop, &|_| ())).await.is_some()
+            || store.counts().await.unwrap().0 > 0
+        {
+            break;
+        }
+    }
+    let state = store.retention_state().await.unwrap();
+    store.archive_before(&state, START + DAY_MS).await.unwrap();
+    score(&store, START + DAY_MS).await;
+    let stats = store.all_stats(None).await.unwrap();
+    let week = stats.iter().find(|it| it.window == f0_learning_core::stats::Window::SevenDays);
+    let counted = week.map_or((0, 0), |it| (it.stats.n, it.stats.rejected));
+    let (rewards, quarantined) = store.counts().await.unwrap();
+    assert_eq!(counted, (rewards, quarantined), "what has a reward is counted");
+    assert_eq!(counted.0 + counted.1, 6);
+}
+
+/// A worker stalls between reading an observation and counting it, for longer than the reward that
+/// shows that it was counted before is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stalls_while_a_reward_is_archived_does_not_count_again() {
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let now = START + 45 * DAY_MS;
+    let observation = |ts: i64| {
+        fields(&json!({
+            "ts": ts, "component": "c", "outcome": "success", "durationMs": 1,
+            "policyVersion": "router-core@1.0.0",
+        }))
+    };
+    let mut stalled_at_all = 0;
+    for polls in 0..60 {
+        let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+        put(&store, collection::OBSERVATIONS, "o", observation(START)).await;
+        score(&store, START + DAY_MS).await;
+        put(&store, collection::OBSERVATIONS, "o", observation(now - DAY_MS)).await;
+        let stop = CancellationToken::new();
+        let mut job = crate::support::job(&store, 100);
+        let mut pass = Box::pin(job.pass(now, &stop, &|_| ()));
+        if crash_after(polls, &mut pass).await.is_some() {
+            break;
+        }
+        stalled_at_all += 1;
+        // Deleted by hand while the worker stalls, so that its reward may be archived.
+        let db = store.db().clone().into_inner();
+        let collection = collection::OBSERVATIONS;
+        db.fluent().delete().from(collection).document_id("o").execute().await.unwrap();
+        retain(&store, folder.path(), now).await;
+        pass.await.unwrap();
+        score(&store, now).await;
+        let tally = store.tally(&key).await.unwrap().stats().n;
+        assert_eq!(tally, 1, "stalled after {polls} polls");
+    }
+    assert!(stalled_at_all > 5, "{stalled_at_all}");
+}
