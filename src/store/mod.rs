@@ -20,6 +20,7 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
+pub use collection::remedy;
 pub use config::SeedReport;
 pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::collection;
 use f0_learning::archive::{Archive, Manifest, read_keys};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
-use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
+use f0_learning::jobs::retain::{
+    RetainJob, RetainOptions, RetainReport, archive_table, archived_documents,
+};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::PolicyKey;
@@ -439,4 +441,61 @@ async fn a_worker_that_stalls_while_a_reward_is_archived_does_not_count_again() 
         assert_eq!(tally, 1, "stalled after {polls} polls");
     }
     assert!(stalled_at_all > 5, "{stalled_at_all}");
+}
+
+/// The documents in the files of a table, with their types.
+fn documents_in(folder: &Path, table: &str) -> BTreeMap<String, firestore_kit::value::Fields> {
+    let files = files(&folder.join(table), ".parquet").into_iter();
+    let read =
+        files.flat_map(|file| archived_documents(std::fs::read(file).unwrap().into()).unwrap());
+    read.map(|(key, fields)| (key.id, fields)).collect()
+}
+
+#[tokio::test]
+async fn values_that_json_lacks_survive_the_archive() {
+    use firestore_kit::value;
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let plain = fields(&json!({
+        "ts": START, "component": "c", "outcome": "success", "durationMs": 1.0,
+        "params": { "list": [1, 1.0, "x", null] },
+    }));
+    let mut typed = plain.clone();
+    let params = value::fields([
+        ("until", value::timestamp(firestore_kit::Timestamp { seconds: 5, nanos: 123_456_000 })),
+        ("salt", value::bytes(vec![0, 255])),
+        ("limit", value::double(f64::NEG_INFINITY)),
+        ("owner", value::reference("projects/p/databases/d/documents/users/ada".to_owned())),
+    ]);
+    typed.insert("params".to_owned(), value::map(params));
+    let mut invalid = typed.clone();
+    invalid.insert("outcome".to_owned(), value::bytes(vec![1]));
+    let all = [("plain", plain), ("typed", typed), ("invalid", invalid)];
+    for (id, fields) in &all {
+        put(&store, collection::OBSERVATIONS, id, fields.clone()).await;
+    }
+    score(&store, START + DAY_MS).await;
+    retain(&store, folder.path(), START + 60 * DAY_MS).await;
+    let read = documents_in(folder.path(), "observations");
+    for (id, fields) in &all {
+        assert_eq!(read[*id], *fields, "{id}");
+    }
+    let entries = documents_in(folder.path(), "quarantine");
+    let copy = value::as_map(&entries["invalid"], "document").unwrap();
+    assert_eq!(*copy, all[2].1);
+}
+
+/// A file of an earlier version has the column `document` alone.
+#[tokio::test]
+async fn a_file_without_typed_documents_is_read() {
+    let text = r#"{"ts":5,"component":"c","durationMs":1.5,"meta":{"a":[1,null]}}"#;
+    let key = f0_learning_core::document::DocumentKey { id: "o".to_owned(), ts: 5, updated: 6 };
+    let values = f0_learning::archive::Values::Text(vec![Some(text.to_owned())]);
+    let column = f0_learning::archive::Column { name: "document", values };
+    let table = f0_learning::archive::Table { keys: vec![key], columns: vec![column] };
+    let folder = TempDir::new().unwrap();
+    let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
+    let manifest = archive.stage(&table, "staging/a", "observations/a.parquet").await.unwrap();
+    archive.settle("staging/a", &manifest).await.unwrap();
+    let read = documents_in(folder.path(), "observations");
+    assert_eq!(read["o"], fields(&serde_json::from_str(text).unwrap()));
 }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Part {
     /// Rejected documents and malformed fields.
     Rejected = 1,
+    /// Documents that name no version of a policy.
+    Unversioned = 9,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -21,7 +23,8 @@ struct Numbered {
     bytes: Vec<u8>,
 }
 
-/// Appends a part to encoded bytes; at most once for each encoding.
+/// Appends a part to encoded bytes, in a list of its own: an earlier version that reads only the first
+/// list ignores the others.
 pub(crate) fn append<T: Serialize>(encoded: &mut Vec<u8>, part: Part, value: &T) {
     const ENCODES: &str = "numbers, texts and sequences of known length always encode";
     let bytes = postcard::to_allocvec(value).expect(ENCODES);
@@ -34,14 +37,15 @@ pub(crate) fn read<T: DeserializeOwned, P: DeserializeOwned>(
     bytes: &[u8],
     part: Part,
 ) -> Result<(T, Option<P>), postcard::Error> {
-    let (value, rest) = postcard::take_from_bytes(bytes)?;
-    if rest.is_empty() {
-        return Ok((value, None));
+    let (value, mut rest) = postcard::take_from_bytes(bytes)?;
+    while !rest.is_empty() {
+        let (parts, after): (Vec<Numbered>, _) = postcard::take_from_bytes(rest)?;
+        if let Some(found) = parts.iter().find(|it| it.number == part as u8) {
+            return Ok((value, Some(postcard::from_bytes(&found.bytes)?)));
+        }
+        rest = after;
     }
-    let parts: Vec<Numbered> = postcard::from_bytes(rest)?;
-    let found = parts.iter().find(|it| it.number == part as u8);
-    let found = found.map(|it| postcard::from_bytes(&it.bytes)).transpose()?;
-    Ok((value, found))
+    Ok((value, None))
 }
 
 #[cfg(test)]
@@ -56,6 +60,16 @@ mod tests {
         append(&mut bytes, Part::Rejected, &300_u64);
         assert_eq!(read(&bytes), ((7, "text".to_owned()), Some(300)));
         assert_eq!(postcard::from_bytes::<(u64, String)>(&bytes).unwrap(), (7, "text".to_owned()));
+    }
+
+    #[test]
+    fn each_of_several_appended_parts_is_read() {
+        let mut bytes = postcard::to_allocvec(&7_u64).unwrap();
+        append(&mut bytes, Part::Rejected, &300_u64);
+        append(&mut bytes, Part::Unversioned, &400_u64);
+        assert_eq!(read::<u64, u64>(&bytes, Part::Rejected).unwrap(), (7, Some(300)));
+        assert_eq!(read::<u64, u64>(&bytes, Part::Unversioned).unwrap(), (7, Some(400)));
+        assert_eq!(postcard::from_bytes::<u64>(&bytes).unwrap(), 7);
     }
 
     #[test]

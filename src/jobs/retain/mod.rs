@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use uuid::Uuid;
 
-pub use table::archive_table;
+pub use table::{archive_table, archived_documents};
 
 use super::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use super::reconcile::{ReconcileJob, ReconcileOptions};

@@ -96,39 +96,39 @@ impl Ledger {
     pub fn release(&mut self, items: &[Scored<'_>], now: i64) {
         for item in items {
             let Scored::Valid { observation, .. } = item else { continue };
+            let tally = observation.policy_version.as_deref().and_then(|name| self.tally(name));
+            let is_versioned = tally.map(Tally::release).is_some();
             if let Some(component) = self.known.get_mut(&observation.component) {
                 component.series.release(observation.ts, now);
-            }
-            if let Some(name) = &observation.policy_version
-                && let Some(tally) = self.tally(name)
-            {
-                tally.release();
+                if !is_versioned {
+                    component.series.release_unversioned(observation.ts, now);
+                }
             }
         }
     }
 
     fn reject(&mut self, invalid: &Invalid, now: i64) {
+        let tally = invalid.origin.policy_version.as_deref().and_then(|name| self.tally(name));
+        let is_versioned = tally.map(Tally::reject).is_some();
         if let Some(component) = &invalid.origin.component
             && let Some(known) = self.known.get_mut(component)
         {
             let _ = known.series.reject(invalid.origin.ts, now);
-        }
-        if let Some(name) = &invalid.origin.policy_version
-            && let Some(tally) = self.tally(name)
-        {
-            tally.reject();
+            if !is_versioned {
+                known.series.add_unversioned(invalid.origin.ts, now);
+            }
         }
     }
 
     fn record(&mut self, observation: &Observation, reward: &Reward, now: i64) {
+        let tally = observation.policy_version.as_deref().and_then(|name| self.tally(name));
+        let is_versioned = tally.map(|tally| tally.add(observation, reward)).is_some();
         if let Some(component) = self.known.get_mut(&observation.component) {
             // An observation older than the longest window is in no window; it only has a reward.
             let _ = component.series.record(observation, reward, now);
-        }
-        if let Some(name) = &observation.policy_version
-            && let Some(tally) = self.tally(name)
-        {
-            tally.add(observation, reward);
+            if !is_versioned {
+                component.series.add_unversioned(Some(observation.ts), now);
+            }
         }
     }
 
