@@ -57,7 +57,8 @@ impl MissingCosts {
     fn of(control: &Samples, candidate: &Samples) -> Option<Self> {
         let share = |samples: &Samples| {
             let n = samples.success.n();
-            (n >= KNOWN_FROM).then(|| (samples.cost.n() / n).clamp(0.0, 1.0))
+            // An empty sum is -0.
+            (n >= KNOWN_FROM).then(|| (samples.cost.n() / n).min(1.0) + 0.0)
         };
         let (control, candidate) = (share(control)?, share(candidate)?);
         (control - candidate > COST_SHARE_MARGIN).then_some(Self { control, candidate })
