@@ -20,6 +20,7 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
+pub use collection::remedy;
 pub use config::SeedReport;
 pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
@@ -29,7 +30,8 @@ pub use policies::{
     OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
-    Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
+    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
+    PendingFile, RetentionState,
 };
 pub use scoring::{
     Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,

@@ -24,7 +24,7 @@
 //! | what people decide holds, and the reasons that they are given | [`people`] |
 //! | decisions of the tuner | [`allocation`] (by belief), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
-//! | documents that cannot be read, and types that JSON lacks | [`damaged`] |
+//! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
@@ -64,6 +64,7 @@ mod scoring;
 mod sharded_indexes;
 mod shards;
 mod specification;
+mod state_damage;
 mod support;
 mod trace;
 mod transitions;

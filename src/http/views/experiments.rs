@@ -277,7 +277,21 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejected_share: Option<RejectedShare>,
+    /// Present if the candidate states a cost for fewer of its observations than the control: it is then
+    /// not better in reward or cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    missing_costs: Option<MissingCosts>,
 }
+
+/// The share of each version's observations that state a cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MissingCosts {
+    control: f64,
+    candidate: f64,
+}
+
+same_fields!(experiment::MissingCosts => MissingCosts { control, candidate });
 
 /// The share of each version's documents that could not be scored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -314,6 +328,7 @@ impl From<experiment::Comparison> for Comparison {
             p95_latency,
             cost_usd,
             rejected_share,
+            missing_costs,
         } = comparison;
         Self {
             control_n,
@@ -324,6 +339,7 @@ impl From<experiment::Comparison> for Comparison {
             p95_latency: p95_latency.map(Into::into),
             cost_usd: cost_usd.map(Into::into),
             rejected_share: rejected_share.map(Into::into),
+            missing_costs: missing_costs.map(Into::into),
         }
     }
 }

@@ -59,7 +59,9 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let action = match self.step(&experiment, &rewards, &flags, now).await {
+            let mut unversioned = 0;
+            let step = self.step(&experiment, &rewards, &flags, &mut unversioned, now);
+            let action = match step.await {
                 Ok(action) => action,
                 Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
                     return Err(error);
@@ -68,7 +70,7 @@ impl GuardJob {
                 // The other experiments are still evaluated, and the next pass tries again.
                 Err(refused) => GuardAction::Skipped(refused.to_string()),
             };
-            outcomes.push(GuardOutcome { experiment, action });
+            outcomes.push(GuardOutcome { experiment, action, unversioned });
         }
         Ok(GuardReport { outcomes, unreadable })
     }
@@ -78,10 +80,14 @@ impl GuardJob {
         experiment: &Experiment,
         rewards: &RewardConfig,
         flags: &FlagsState,
+        unversioned: &mut u64,
         now: i64,
     ) -> std::result::Result<GuardAction, ChangeError> {
         match evaluate(&self.store, experiment, rewards, now).await {
-            Ok(evaluation) => self.apply(experiment, evaluation, flags, now).await,
+            Ok(evaluation) => {
+                *unversioned = evaluation.unversioned;
+                self.apply(experiment, evaluation, flags, now).await
+            }
             // Another version of the service may be able to read the counts. The experiment waits
             // for it until its time is over.
             Err(error @ StoreError::Decode { .. })

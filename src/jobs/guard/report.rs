@@ -4,6 +4,7 @@ use std::fmt;
 
 use tracing::Level;
 
+use super::apply::unversioned_note;
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use f0_learning_core::document::Experiment;
@@ -21,6 +22,8 @@ pub struct GuardReport {
 pub struct GuardOutcome {
     pub experiment: Experiment,
     pub action: GuardAction,
+    /// Documents of the policy's components in the last 7 days that name no version.
+    pub unversioned: u64,
 }
 
 /// What was done about one experiment.
@@ -101,7 +104,11 @@ impl fmt::Display for GuardOutcome {
             GuardAction::RolledBack(_) => kind.qualified(&self.action),
             action => action.to_string(),
         };
-        write!(f, "{policy}@{candidate}, {doing} {control}: {action}")
+        write!(f, "{policy}@{candidate}, {doing} {control}: {action}")?;
+        match self.unversioned {
+            0 => Ok(()),
+            n => write!(f, "; {}", unversioned_note(n)),
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{EditError, Params, PolicyKey, PolicyStatus};
 use firestore_kit::proto::{Document, Write};
 use firestore_kit::value::{self, Fields};
-use firestore_kit::write;
+use firestore_kit::{Unreadable, write};
 use semver::Version;
 use serde_json::Value as Json;
 
 use crate::store::change::{ChangeError, ChangeResult};
+use crate::store::collection::{POLICIES, remedy};
 use crate::store::{Result, Store, StoreError};
 
 /// The fields of a pin.
@@ -58,7 +59,18 @@ impl std::fmt::Display for UnreadableVersion {
     }
 }
 
+impl From<UnreadableVersion> for Unreadable {
+    fn from(version: UnreadableVersion) -> Self {
+        Self { document: format!("{POLICIES}/{}", version.name), why: version.why }
+    }
+}
+
 impl UnreadableVersion {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        remedy(POLICIES)
+    }
+
     fn of(document: &Document, error: StoreError) -> Self {
         let name = value::document_id(document).to_owned();
         let text = |field| value::as_str(&document.fields, field);

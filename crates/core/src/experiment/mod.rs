@@ -31,7 +31,9 @@ use strum::{Display, IntoStaticStr};
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
-pub use compare::{Compared, Comparison, Ranges, RejectedShare, compare};
+pub use compare::{
+    COST_SHARE_MARGIN, Compared, Comparison, MissingCosts, Ranges, RejectedShare, compare,
+};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use validity::{Invalidated, VersionStatuses};
