@@ -1,6 +1,6 @@
 //! Values as JSON that keeps every type: each value is an object with its type as the only key, with the
 //! names of the REST API of Firestore, as in `{"integerValue": "7"}`. A Timestamp is its seconds and
-//! nanoseconds, bytes are in hexadecimal, and NaN and the infinities are their bits.
+//! nanoseconds, bytes are in hexadecimal, and doubles that JSON does not keep are their bits.
 
 use firestore::gcloud_sdk::google::firestore::v1::{ArrayValue, MapValue, Value, value::ValueType};
 use firestore::gcloud_sdk::google::r#type::LatLng;
@@ -10,16 +10,37 @@ use serde_json::{Map, Value as Json, json};
 use super::Fields;
 
 /// Whether [`fields_to_json`](super::fields_to_json) loses a type: JSON lacks Timestamps, references,
-/// bytes, points, NaN and the infinities.
+/// bytes, points, NaN, the infinities, and some doubles in the last place.
 pub fn exceeds_json(fields: &Fields) -> bool {
     fields.values().any(exceeds)
+}
+
+/// Whether the parser of JSON reads back the same number: for speed, it may err in the last place.
+fn survives_json(number: f64) -> bool {
+    let read = serde_json::to_string(&number).and_then(|text| serde_json::from_str::<f64>(&text));
+    read.is_ok_and(|read| read.to_bits() == number.to_bits())
+}
+
+/// A number, or its bits where JSON does not keep it.
+fn exact(number: f64) -> Json {
+    match survives_json(number) {
+        true => json!(number),
+        false => json!(format!("{:016x}", number.to_bits())),
+    }
+}
+
+fn number_of(json: &Json) -> Option<f64> {
+    match json.as_str() {
+        Some(bits) => Some(f64::from_bits(u64::from_str_radix(bits, 16).ok()?)),
+        None => json.as_f64(),
+    }
 }
 
 fn exceeds(value: &Value) -> bool {
     match value.value_type.as_ref() {
         Some(ValueType::ArrayValue(array)) => array.values.iter().any(exceeds),
         Some(ValueType::MapValue(map)) => exceeds_json(&map.fields),
-        Some(ValueType::DoubleValue(number)) => !number.is_finite(),
+        Some(ValueType::DoubleValue(number)) => !survives_json(*number),
         Some(
             ValueType::NullValue(_)
             | ValueType::BooleanValue(_)
@@ -48,13 +69,7 @@ fn typed(value: &Value) -> Result<Json, String> {
         Some(ValueType::NullValue(_)) => json!({ "nullValue": null }),
         Some(ValueType::BooleanValue(flag)) => json!({ "booleanValue": flag }),
         Some(ValueType::IntegerValue(number)) => json!({ "integerValue": number.to_string() }),
-        Some(ValueType::DoubleValue(number)) if number.is_finite() => {
-            json!({ "doubleValue": number })
-        }
-        // The bits, because there are many NaN.
-        Some(ValueType::DoubleValue(number)) => {
-            json!({ "doubleValue": format!("{:016x}", number.to_bits()) })
-        }
+        Some(ValueType::DoubleValue(number)) => json!({ "doubleValue": exact(*number) }),
         Some(ValueType::TimestampValue(time)) => {
             json!({ "timestampValue": { "seconds": time.seconds, "nanos": time.nanos } })
         }
@@ -62,7 +77,8 @@ fn typed(value: &Value) -> Result<Json, String> {
         Some(ValueType::BytesValue(data)) => json!({ "bytesValue": hex::encode(data) }),
         Some(ValueType::ReferenceValue(name)) => json!({ "referenceValue": name }),
         Some(ValueType::GeoPointValue(point)) => {
-            json!({ "geoPointValue": { "latitude": point.latitude, "longitude": point.longitude } })
+            let (latitude, longitude) = (exact(point.latitude), exact(point.longitude));
+            json!({ "geoPointValue": { "latitude": latitude, "longitude": longitude } })
         }
         Some(ValueType::ArrayValue(array)) => {
             let values = array.values.iter().map(typed).collect::<Result<Vec<_>, _>>()?;
@@ -98,17 +114,12 @@ fn untyped(json: &Json) -> Result<Value, String> {
 
 /// `None` where the content is not of the kind.
 fn of_kind(kind: &str, content: &Json) -> Option<Result<ValueType, String>> {
-    let number = |name: &str| content.get(name)?.as_f64();
+    let number = |name: &str| number_of(content.get(name)?);
     Some(Ok(match kind {
         "nullValue" => ValueType::NullValue(0),
         "booleanValue" => ValueType::BooleanValue(content.as_bool()?),
         "integerValue" => ValueType::IntegerValue(content.as_str()?.parse().ok()?),
-        "doubleValue" => match content.as_str() {
-            Some(bits) => {
-                ValueType::DoubleValue(f64::from_bits(u64::from_str_radix(bits, 16).ok()?))
-            }
-            None => ValueType::DoubleValue(content.as_f64()?),
-        },
+        "doubleValue" => ValueType::DoubleValue(number_of(content)?),
         "timestampValue" => {
             let seconds = content.get("seconds")?.as_i64()?;
             let nanos = i32::try_from(content.get("nanos")?.as_i64()?).ok()?;
