@@ -121,6 +121,9 @@ impl Decider for Belief {
     }
 }
 
+/// The arm and the reward of each request of a batch.
+type Drawn = Vec<(usize, f64)>;
+
 /// [`crate::tuning`] with its statistics and memory.
 struct Proof {
     names: Vec<String>,
@@ -131,7 +134,7 @@ struct Proof {
     /// The weights that the next batch is drawn by.
     held: Vec<f64>,
     /// By batch until they arrive: the weights, and the arm and the reward of each request.
-    pending: BTreeMap<usize, (Vec<f64>, Vec<(usize, f64)>)>,
+    pending: BTreeMap<usize, (Vec<f64>, Drawn)>,
     /// What was counted for each vector of weights: versions with equal weights are one block.
     versions: BTreeMap<String, Block>,
 }
@@ -193,7 +196,7 @@ impl Decider for Proof {
         });
         for (arm, reward) in rewards {
             block.logs.entry(self.names[arm].clone()).or_default().add(&observation, reward);
-            let reward = Reward { score: reward, ..scored.clone() };
+            let reward = Reward { score: reward, ..scored };
             let _ = self.series[arm].record(&observation, &reward, at(now + 1) - 1);
         }
     }

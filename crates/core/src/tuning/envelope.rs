@@ -211,7 +211,8 @@ mod tests {
         fn put(envelope: &mut Envelope, arm: &str, min: f64, max: f64) {
             envelope.arms.insert(arm.to_owned(), WeightRange { min, max });
         }
-        let cases: [(fn(&mut Envelope), &str); 8] = [
+        type Change = fn(&mut Envelope);
+        let cases: [(Change, &str); 8] = [
             (|it| put(it, "a", 0.5, 0.4), "must not be above"),
             (|it| put(it, "a", 0.0, 0.2), "no weights fit"),
             (|it| put(it, "a", 0.0, 1.5), "the maximum of a is 1.5"),
