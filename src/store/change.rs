@@ -18,6 +18,7 @@ use f0_learning_core::experiment::GuardConfigError;
 use f0_learning_core::intent::{Intent, InvalidLength};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{EditError, ParamChange, PolicyKeyError};
+use f0_learning_core::tuning::envelope::EnvelopeError;
 use firestore_kit::value::Fields;
 use firestore_kit::{Repeat, Transaction};
 
@@ -90,6 +91,10 @@ pub enum ChangeError {
     NoMinEffect,
     #[error("missing reason: a pin must say why the policy is not to be tuned")]
     NoReason,
+    #[error("cannot approve an envelope of {0}: {1}")]
+    Envelope(String, EnvelopeError),
+    #[error("{0} has no envelope; `policies envelope approve {0}` approves one")]
+    NoEnvelope(String),
     #[error("missing flag: set learning.enabled or learning.autoActivatePolicies")]
     NoFlag,
     #[error(transparent)]

@@ -6,6 +6,7 @@ pub const REWARDS: &str = "ops_rewards";
 pub const STATS: &str = "ops_stats";
 pub const AUDIT: &str = "ops_audit";
 pub const EXPERIMENTS: &str = "ops_experiments";
+pub const ENVELOPES: &str = "ops_envelopes";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const STATE: &str = "ops_state";
 pub const CONFIG: &str = "config";

@@ -3,13 +3,14 @@
 
 use f0_learning::jobs::tune::replay::replay;
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
-use f0_learning::store::{ChangeError, Store};
+use f0_learning::store::{ChangeError, EnvelopeTerms, Store};
 use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{FlagChanges, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::time::HOUR_MS;
+use f0_learning_core::tuning::envelope::WeightRange;
 use serde_json::{Value, json};
 
 use crate::collection;
@@ -182,4 +183,106 @@ async fn a_proof_is_required_where_config_says_so() {
     let outcome = hour(&store, 0, &[("gpt-5", 6), ("gemini", 8), ("claude", 7)]).await;
     let TuneOutcome::NoChange(reason) = &outcome else { panic!("{outcome:?}") };
     assert!(reason.to_string().contains("nothing proven"), "{reason}");
+}
+
+fn arm_range(min: f64, max: f64) -> WeightRange {
+    WeightRange { min, max }
+}
+
+/// Approves an envelope around the active version, with auto-activation on.
+async fn approve(store: &Store, terms: EnvelopeTerms) {
+    let changes = FlagChanges { auto_activate_policies: Some(true), ..FlagChanges::default() };
+    store.set_flags(changes, &ada()).await.unwrap();
+    store.approve_envelope("router-core", &terms, &ada()).await.unwrap();
+}
+
+#[tokio::test]
+async fn within_an_envelope_the_tuner_publishes_and_outside_it_drafts() {
+    let store = believing_store(|policy| policy["maxAutoActivationsPerDay"] = json!(1)).await;
+    let arms = [("gpt-5".to_owned(), arm_range(0.4, 0.7))].into();
+    approve(&store, EnvelopeTerms { arms, step_bound: 0.1, ..EnvelopeTerms::default() }).await;
+    let rates = [("gpt-5", 2), ("gemini", 9), ("claude", 5)];
+    for number in 0..5 {
+        hour(&store, number, &rates).await;
+    }
+    let held = active(&store).await;
+    assert!((weight(&held, "gpt-5") - 0.4).abs() < 2e-3, "the minimum holds: {:?}", held.params);
+    let notes = held.notes.clone().unwrap_or_default();
+    assert!(notes.contains("gpt-5 is at its approved minimum 0.400"), "{notes}");
+    let shown = store.envelope("router-core").await.unwrap().unwrap();
+    assert_eq!((shown.number, shown.parent.as_str(), shown.frozen), (1, "1.0.0", None));
+    // More than config/tuning allows in a day, and each with an audit entry of its own.
+    let trail = store.trail("router-core", None).await.unwrap();
+    let by_tuner = trail.iter().filter(|it| it.entry.action == "activate").count();
+    assert!(by_tuner >= 2, "{by_tuner}");
+    assert!(trail.iter().any(|it| it.entry.action == "envelopeApprove"));
+    // Frozen, it only drafts.
+    let frozen = Intent::new("ada", START + 5 * HOUR_MS).because("holidays");
+    store.freeze_envelope("router-core", &frozen).await.unwrap();
+    let version = held.version.clone();
+    let outcome = hour(&store, 6, &[("gpt-5", 0), ("gemini", 9), ("claude", 9)]).await;
+    assert!(outcome.to_string().contains("frozen: holidays"), "{outcome}");
+    assert_eq!(active(&store).await.version, version);
+    assert_sound(&store, "router-core", "after an envelope").await;
+}
+
+#[tokio::test]
+async fn an_envelope_allows_so_many_versions_an_hour_and_expires() {
+    let store = believing_store(|policy| policy["minHoursBetweenSteps"] = json!(0)).await;
+    let terms = EnvelopeTerms { hours: 3, versions_a_day: 2, ..EnvelopeTerms::default() };
+    approve(&store, terms).await;
+    let rates = [("gpt-5", 2), ("gemini", 9), ("claude", 5)];
+    let mut refusals = Vec::new();
+    for number in 0..6 {
+        refusals.push(hour(&store, number, &rates).await.to_string());
+    }
+    let refusals = refusals.join("\n");
+    assert!(
+        refusals.contains("in the last 24 hours, and the envelope allows no more"),
+        "{refusals}"
+    );
+    assert!(refusals.contains("envelope router-core@1 expired"), "{refusals}");
+}
+
+#[tokio::test]
+async fn a_spent_regret_budget_leaves_versions_to_people() {
+    let store = believing_store(|_| ()).await;
+    let budget = EnvelopeTerms { regret_budget: Some(5.0), ..EnvelopeTerms::default() };
+    approve(&store, budget).await;
+    let outcome = hour(&store, 0, &[("gpt-5", 2), ("gemini", 9), ("claude", 5)]).await.to_string();
+    assert!(outcome.contains("the regret budget of envelope router-core@1 is spent"), "{outcome}");
+    assert_eq!(active(&store).await.version.to_string(), "1.0.0");
+}
+
+#[tokio::test]
+async fn a_holdback_stays_on_its_version_while_others_are_published() {
+    let store = believing_store(|_| ()).await;
+    approve(&store, EnvelopeTerms { holdback: 0.1, ..EnvelopeTerms::default() }).await;
+    hour(&store, 0, &[("gpt-5", 2), ("gemini", 9), ("claude", 5)]).await;
+    let published = active(&store).await;
+    assert_eq!(published.version.to_string(), "1.0.1");
+    let units: Vec<String> = (0..2_000).map(|unit| format!("user-{unit}")).collect();
+    let held = units.iter().filter(|it| published.choose(it).0.to_string() == "1.0.0").count();
+    assert!((150..=250).contains(&held), "{held} of 2,000 units stay");
+    let (_, params) =
+        published.choose(units.iter().find(|it| published.choose(it).0.patch == 0).unwrap());
+    assert_eq!(params.model_weights().unwrap().unwrap()["gpt-5"], 0.6);
+    // The field moves with a rollback, and ends with the next envelope.
+    store.roll_back("router-core", None, &ada()).await.unwrap();
+    assert!(active(&store).await.holdback.is_some());
+    store.approve_envelope("router-core", &EnvelopeTerms::default(), &ada()).await.unwrap();
+    assert_eq!(active(&store).await.holdback, None);
+    assert_sound(&store, "router-core", "after a holdback").await;
+}
+
+#[tokio::test]
+async fn an_envelope_that_no_weights_respect_is_refused() {
+    let store = believing_store(|_| ()).await;
+    let arms = [("gpt-6".to_owned(), arm_range(0.0, 0.5))].into();
+    let terms = EnvelopeTerms { arms, ..EnvelopeTerms::default() };
+    let refused = store.approve_envelope("router-core", &terms, &ada()).await.unwrap_err();
+    assert!(refused.to_string().contains("gpt-6 is not an arm"), "{refused}");
+    let freeze = ada().because("no reason to");
+    let refused = store.freeze_envelope("router-core", &freeze).await.unwrap_err();
+    assert!(refused.to_string().contains("router-core has no envelope"), "{refused}");
 }

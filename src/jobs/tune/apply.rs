@@ -132,7 +132,7 @@ impl TuneJob {
         };
         let draft = new_draft(policy, key.clone(), proposal, input, Vec::new())?;
         match self.store.renew_draft(&draft).await {
-            Ok(_) => Ok(TuneOutcome::Renewed { key, notes: proposal.notes.clone() }),
+            Ok(_) => Ok(TuneOutcome::Renewed { key, notes: proposal.notes.clone(), left: None }),
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => {
                 tracing::info!(job = JobName::Tune.as_str(), %key, %refused, "not renewed");
@@ -167,10 +167,13 @@ impl TuneJob {
                 AutoOutcome::AwaitingApproval(why),
                 TuneOutcome::Proposed { key, supersedes, notes, .. },
             ) => TuneOutcome::Proposed { key, supersedes, notes, left: Some(why) },
-            (AutoOutcome::AwaitingApproval(why), outcome) => {
-                tracing::info!(job = JobName::Tune.as_str(), %key, why, "the draft awaits approval");
-                outcome
+            (AutoOutcome::AwaitingApproval(why), TuneOutcome::Renewed { key, notes, .. }) => {
+                TuneOutcome::Renewed { key, notes, left: Some(why) }
             }
+            (AutoOutcome::AwaitingApproval(left), TuneOutcome::NoChange(_)) => {
+                TuneOutcome::AwaitingApproval { key, left }
+            }
+            (AutoOutcome::AwaitingApproval(_), outcome) => outcome,
         })
     }
 }

@@ -109,9 +109,14 @@ impl TuneJob {
             .as_ref()
             .map(|tally| Routed::of(tally, &weights, bounds, latest))
             .unwrap_or_default();
-        let belief = (bounds.allocation == Allocation::Belief).then(|| {
+        let by_belief = bounds.allocation == Allocation::Belief;
+        let envelope = match by_belief {
+            true => self.store.envelope(&policy.id).await?.filter(|it| it.closed(now).is_none()),
+            false => None,
+        };
+        let belief = by_belief.then(|| {
             let made_by_tuner = policy.activated_at.filter(|_| policy.created_by == TUNER);
-            Basis::new(&timelines, memory.stored.memory.belief.clone(), made_by_tuner, None)
+            Basis::new(&timelines, memory.stored.memory.belief.clone(), made_by_tuner, envelope)
         });
         let input = TuningInput {
             policy_id: policy.id.clone(),

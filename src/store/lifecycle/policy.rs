@@ -23,6 +23,9 @@ pub(in crate::store) const ROLLED_BACK_AT: &str = "rolledBackAt";
 /// The field of an active version with the candidate of its A/B test.
 pub(in crate::store) const CANDIDATE: &str = "candidate";
 
+/// The field of an active version with the version that a share of the units stays on.
+pub(in crate::store) const HOLDBACK: &str = "holdback";
+
 /// The field of a version with its params.
 pub(in crate::store) const PARAMS: &str = "params";
 
@@ -132,6 +135,12 @@ pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
         Some((name.to_owned(), value.clone()))
     });
     pin.collect()
+}
+
+/// The holdback among these fields, to move it to another version; empty if there is none.
+pub(in crate::store) fn holdback_of(fields: &Fields) -> Fields {
+    let found = fields.get(HOLDBACK).map(|value| (HOLDBACK.to_owned(), value.clone()));
+    found.into_iter().collect()
 }
 
 /// The params of a new version of a parent. Those that are as in the parent keep their type, also where

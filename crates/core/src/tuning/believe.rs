@@ -12,6 +12,7 @@ use crate::belief::{
     self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
 };
 use crate::stats::{Samples, Timeline};
+use crate::time::DAY_MS;
 
 /// What weights are believed from. It is stored with the decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,12 @@ pub struct BeliefEvidence {
     /// The number of the envelope that the weights respect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<u32>,
+    /// Why a person has to approve the weights although they are within the envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<String>,
+    /// The bounds of the envelope that keep weights from moving further.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub binding: Vec<String>,
 }
 
 impl Basis {
@@ -107,6 +114,52 @@ pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Opti
     Some(Allocation { state, ..found })
 }
 
+/// The reward that the actions of the last seven days lost against the arm that is believed to be the
+/// best now.
+fn lost_in_a_week(input: &TuningInput, basis: &Basis, allocation: &Allocation) -> f64 {
+    let since = input.as_of - 7 * DAY_MS;
+    let means = allocation.arms.values().map(|it| it.mean);
+    let best = means.fold(0.0, f64::max);
+    let lost = |(arm, buckets): (&String, &Vec<Bucket>)| {
+        let mean = allocation.arms.get(arm).map_or(best, |it| it.mean);
+        let recent = buckets.iter().filter(|it| it.from >= since);
+        recent.map(|it| it.sums.n).sum::<f64>() * (best - mean)
+    };
+    basis.buckets.iter().map(lost).sum()
+}
+
+/// Why weights by belief are only drafted, although the envelope is open: the budget is spent.
+pub(super) fn spent(input: &TuningInput, allocation: &Allocation) -> Option<String> {
+    let basis = input.belief.as_ref()?;
+    let envelope = basis.envelope.as_ref()?;
+    let budget = envelope.regret_budget?;
+    let lost = lost_in_a_week(input, basis, allocation);
+    (lost > budget).then(|| {
+        let Envelope { policy, number, .. } = envelope;
+        format!(
+            "the regret budget of envelope {policy}@{number} is spent: {lost:.1} of {budget} in the \
+             last 7 days"
+        )
+    })
+}
+
+/// The arms whose approved maximum keeps them from more traffic, or whose minimum from less.
+pub(super) fn binding(input: &TuningInput, proposed: &BTreeMap<String, f64>) -> Vec<String> {
+    let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+    let Some(envelope) = envelope else { return Vec::new() };
+    /// A step of a weight.
+    const STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
+    let bound = |(arm, to): (&String, &f64)| {
+        let (min, max) = envelope.range(arm);
+        match (max < 1.0 && *to > max - STEP, min > envelope.floor && *to < min + STEP) {
+            (true, _) => Some(format!("{arm} is at its approved maximum {max:.3}")),
+            (_, true) => Some(format!("{arm} is at its approved minimum {min:.3}")),
+            _ => None,
+        }
+    };
+    proposed.iter().filter_map(bound).collect()
+}
+
 /// An arm above 0 keeps at least one step, so that only people take an arm out.
 fn floor(input: &TuningInput) -> f64 {
     let of_envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref()).map(|it| it.floor);
@@ -144,6 +197,8 @@ impl BeliefEvidence {
             common_deviation: allocation.common_deviation,
             dispersion: allocation.dispersion,
             envelope: envelope.map(|it| it.number),
+            spent: spent(input, allocation),
+            binding: binding(input, &allocation.weights),
         }
     }
 

@@ -43,6 +43,9 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     };
     if evidence.belief.is_some() {
         notes += &proofs(evidence);
+        let belief = evidence.belief.iter();
+        let limits = belief.flat_map(|it| it.spent.iter().chain(&it.binding));
+        limits.for_each(|it| notes += &format!(" Limit: {it}."));
     }
     if let Some(within) = evidence.within_versions.filter(|_| !evidence.differences.is_empty()) {
         notes += &format!(
