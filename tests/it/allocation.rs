@@ -286,3 +286,34 @@ async fn an_envelope_that_no_weights_respect_is_refused() {
     let refused = store.freeze_envelope("router-core", &freeze).await.unwrap_err();
     assert!(refused.to_string().contains("router-core has no envelope"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_holdback_that_is_proven_to_earn_more_freezes_the_envelope() {
+    let store = believing_store(|policy| policy["minHoursBetweenSteps"] = json!(0)).await;
+    approve(&store, EnvelopeTerms { holdback: 0.1, ..EnvelopeTerms::default() }).await;
+    hour(&store, 0, &[("gpt-5", 2), ("gemini", 9), ("claude", 5)]).await;
+    // What was published fails for a reason that the weights do not show, and the holdback does not.
+    let act = async |version: &str, n: i64, of_ten: i64, start: i64| {
+        for number in 0..n {
+            let good = number % 10 < of_ten;
+            let observation = NewObservation {
+                ts: Some(start + number),
+                policy_version: Some(format!("router-core@{version}")),
+                ..NewObservation::new(
+                    "router:gemini",
+                    if good { Outcome::Success } else { Outcome::Failure },
+                    200.0,
+                )
+            };
+            record_observation(store.db(), observation, start).await.unwrap();
+        }
+    };
+    act("1.0.0", 300, 9, START + HOUR_MS).await;
+    act("1.0.1", 300, 3, START + HOUR_MS + 1_000).await;
+    let outcome = hour(&store, 2, &[("gpt-5", 2), ("gemini", 9), ("claude", 5)]).await.to_string();
+    assert!(outcome.contains("the holdback on 1.0.0 is proven to earn more"), "{outcome}");
+    let frozen = store.envelope("router-core").await.unwrap().unwrap().frozen.unwrap();
+    assert!(frozen.contains("proven to earn more than what was published"), "{frozen}");
+    assert_eq!(active(&store).await.version.to_string(), "1.0.1");
+    assert_sound(&store, "router-core", "after a freeze").await;
+}

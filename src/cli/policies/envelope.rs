@@ -76,7 +76,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             Some(envelope) if json => print_json(&envelope),
             Some(envelope) => {
                 print(&envelope);
-                Ok(())
+                print_holdback(store, &envelope).await
             }
             None => bail!("{id} has no envelope: `policies envelope approve {id}` approves one"),
         },
@@ -115,6 +115,30 @@ impl Approve {
             hours: self.days.saturating_mul(24),
         }
     }
+}
+
+async fn print_holdback(store: &Store, envelope: &Envelope) -> Result<()> {
+    let Some(counted) = store.holdback_counts(envelope).await? else { return Ok(()) };
+    let rewards = store.reward_config().await?;
+    let tuning = store.tuning_config().await?;
+    let config = tuning.policies.get(&envelope.policy).cloned().unwrap_or_default();
+    let compared = envelope.compare(&counted, &rewards, &config);
+    let n = (compared.control_n, compared.candidate_n);
+    match compared.reward {
+        Some(reward) => say!(
+            "mean reward of the holdback {:.3} (n = {}), of what was published {:.3} (n = {}): \
+             {:+.3} ({:+.3}–{:+.3})",
+            reward.control.estimate,
+            n.0,
+            reward.candidate.estimate,
+            n.1,
+            reward.change.estimate,
+            reward.change.low,
+            reward.change.high
+        ),
+        None => say!("holdback: {} observations; published: {} observations", n.0, n.1),
+    }
+    Ok(())
 }
 
 fn print(it: &Envelope) {

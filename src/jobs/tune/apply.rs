@@ -13,6 +13,7 @@ use crate::store::{
     AutoLimits, AutoOutcome, ChangeError, NewDraft, ProposeOutcome, Result, StoreError, TUNER,
 };
 use f0_learning_core::document::{FlagsState, Policy};
+use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
 use f0_learning_core::tuning::{Assessment, Decision, LastDraft, Proposal, Reason, TuningInput};
 
@@ -151,7 +152,9 @@ impl TuneJob {
         weights: &BTreeMap<String, f64>,
     ) -> Result<TuneOutcome> {
         let input = assessment.input();
-        let activated = if assessment.within_bounds(weights) {
+        let activated = if let Some(why) = self.holdback_verdict(input).await? {
+            AutoOutcome::AwaitingApproval(why)
+        } else if assessment.within_bounds(weights) {
             let limits = AutoLimits::new(&input.config, refusals);
             self.store.auto_activate(&key, weights, &limits, input.as_of).await?
         } else {
@@ -175,6 +178,25 @@ impl TuneJob {
             }
             (AutoOutcome::AwaitingApproval(_), outcome) => outcome,
         })
+    }
+}
+
+impl TuneJob {
+    /// Compares what was published under the envelope with its holdback, and freezes the envelope if the
+    /// holdback is proven to be better. Returns why nothing is published then.
+    async fn holdback_verdict(&self, input: &TuningInput) -> Result<Option<String>> {
+        let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+        let Some(envelope) = envelope.filter(|it| it.holdback > 0.0) else { return Ok(None) };
+        let Some(counted) = self.store.holdback_counts(envelope).await? else { return Ok(None) };
+        let Some(why) = envelope.beaten_by_holdback(&counted, &input.rewards, &input.config) else {
+            return Ok(None);
+        };
+        let intent = Intent::new(TUNER, input.as_of).because(why.as_str());
+        match self.store.freeze_envelope(&input.policy_id, &intent).await {
+            Ok(_) => Ok(Some(why)),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => Ok(Some(refused.to_string())),
+        }
     }
 }
 

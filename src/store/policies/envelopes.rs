@@ -8,9 +8,11 @@ use firestore_kit::value::{self, Fields};
 use firestore_kit::{Transaction, write};
 use semver::Version;
 
+use super::holdback::{BASELINE, BASELINE_SCORED_UNDER};
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::ENVELOPES;
 use crate::store::lifecycle::{HOLDBACK, check_policy_id, frozen, patch};
+use crate::store::scoring::stored_fields::stamp_value;
 use crate::store::{Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Holdback, Policy};
@@ -80,7 +82,14 @@ impl Store {
             let number = u32::try_from(number).unwrap_or(1);
             let envelope = envelope(policy, number, version, &active, terms, intent)
                 .map_err(|error| ChangeError::Envelope(policy.to_owned(), error))?;
-            let fields = value::to_fields(&envelope)?;
+            let mut fields = value::to_fields(&envelope)?;
+            if envelope.holdback > 0.0 {
+                // Counts only grow, so that they need not be read in the transaction.
+                let baseline = self.holdback_baseline(policy, version).await?;
+                fields.insert(BASELINE.to_owned(), value::bytes(baseline.encode()));
+                let stamp = baseline.scored_under[0].as_ref().map(stamp_value);
+                fields.extend(stamp.map(|it| (BASELINE_SCORED_UNDER.to_owned(), it)));
+            }
             let mut entry = intent.entry(Action::EnvelopeApprove, policy);
             entry.evidence = serde_json::to_value(&envelope).ok();
             let writes = vec![

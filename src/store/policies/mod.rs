@@ -5,6 +5,7 @@
 mod auto_activate;
 mod effectiveness;
 mod envelopes;
+mod holdback;
 mod override_by_hand;
 mod pin;
 mod propose;

@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::PolicyTuning;
+use crate::experiment::{Baseline, Comparison, compare};
+use crate::reward::RewardConfig;
 use crate::time::{DAY_MS, HOUR_MS};
 
 /// The approved range of a policy's weights, `{policy}@{number}` of `ops_envelopes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Envelope {
     pub policy: String,
     /// Counted from 1.
@@ -128,6 +131,38 @@ impl Envelope {
         (now >= self.expires_at).then(|| {
             let at = crate::time::Utc(self.expires_at);
             format!("envelope {policy}@{number} expired at {at}")
+        })
+    }
+
+    /// The holdback, as control, and what was published since, as candidate.
+    pub fn compare(
+        &self,
+        counted: &Baseline,
+        rewards: &RewardConfig,
+        config: &PolicyTuning,
+    ) -> Comparison {
+        compare(
+            &counted.control,
+            &counted.candidate,
+            rewards.bounds.max_cost_usd,
+            config.min_sample_rate,
+            config.alpha / 2.0,
+        )
+    }
+
+    /// Why the holdback is proven to earn more than what was published; `None` while it is not.
+    pub fn beaten_by_holdback(
+        &self,
+        counted: &Baseline,
+        rewards: &RewardConfig,
+        config: &PolicyTuning,
+    ) -> Option<String> {
+        let change = self.compare(counted, rewards, config).reward?.change;
+        (change.high < 0.0).then(|| {
+            format!(
+                "the holdback on {} is proven to earn more than what was published: {:.3} ({:.3}–{:.3})",
+                self.parent, -change.estimate, -change.high, -change.low
+            )
         })
     }
 
