@@ -1,6 +1,7 @@
 //! `simulate`: the whole loop in virtual time, on an embedded Firestore, against arms with known
-//! true rewards.
+//! true rewards; or the rules of allocation on a table of rewards (`--replay`).
 
+mod replay;
 mod result;
 mod setup;
 mod svg;
@@ -38,9 +39,15 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    replay: replay::Options,
 }
 
 pub async fn run(options: Options) -> Result<()> {
+    if let Some(path) = &options.replay.replay {
+        let Options { seed, json, ref svg, .. } = options;
+        return replay::run(path, &options.replay, seed, svg.as_deref(), json);
+    }
     let Some(name) = &options.scenario else {
         list();
         return Ok(());

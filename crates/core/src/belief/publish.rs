@@ -16,6 +16,8 @@ pub(super) struct Move<'a> {
     pub next: &'a [f64],
     /// The expected mean reward of each arm.
     pub means: &'a [f64],
+    /// Which arms may have risen above the leader.
+    pub risers: &'a [bool],
     pub recent: f64,
 }
 
@@ -30,8 +32,11 @@ impl Move<'_> {
     /// observations. Recent versions make both harder.
     pub fn is_worth_a_version(&self, settings: &Settings) -> bool {
         let patience = 1.0 + self.recent;
-        let rise = self.next.iter().zip(self.held).map(|(next, held)| next - held);
+        let rises = self.next.iter().zip(self.held).map(|(next, held)| next - held);
         self.gain() >= settings.min_gain * patience
-            || rise.fold(0.0, f64::max) >= (settings.min_rise * patience).min(0.5)
+            || rises.zip(self.risers).any(|(rise, is_riser)| {
+                let least = if *is_riser { settings.min_riser } else { settings.min_rise };
+                rise >= (least * patience).min(0.5)
+            })
     }
 }

@@ -5,6 +5,7 @@
 //! hour, but keeps the same limits.
 
 mod learners;
+pub mod pace;
 mod rivals;
 mod worlds;
 
@@ -243,6 +244,8 @@ fn settings(text: &str) -> Settings {
             "trend_scale" => settings.trend_scale = value,
             "trend_hours" => settings.trend_hours = value,
             "gain" => settings.min_gain = value,
+            "riser" => settings.min_riser = value,
+            "rise_after" => settings.rise_after = value,
             "minrise" => settings.min_rise = value,
             "patience" => settings.patience_hours = value,
             "prior" => settings.prior_size = value,
