@@ -18,6 +18,7 @@ use crate::cli::output;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Replay of your own data")]
+#[group(skip)]
 pub struct Options {
     /// Replay a table in which every request has a reward for every arm (CSV or NDJSON)
     #[arg(long, value_name = "FILE", conflicts_with = "scenario")]

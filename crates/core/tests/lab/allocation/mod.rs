@@ -11,7 +11,7 @@ mod worlds;
 
 use std::process::ExitCode;
 
-use f0_learning_core::belief::{BeliefState, Settings, Sums};
+use f0_learning_core::belief::{Settings, Sums};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -227,7 +227,7 @@ fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64,
     lost
 }
 
-/// Unused by tables: the settings that a learner named `belief:KEY=VALUE` changes.
+/// The settings of a learner named `belief:KEY=VALUE`, to compare others than the usual ones.
 fn settings(text: &str) -> Settings {
     let mut settings = Settings::default();
     for (key, value) in text.split(':').skip(1).filter_map(|it| it.split_once('=')) {
@@ -253,9 +253,4 @@ fn settings(text: &str) -> Settings {
         }
     }
     settings
-}
-
-/// The state of `belief` at the start.
-fn fresh() -> BeliefState {
-    BeliefState::default()
 }
