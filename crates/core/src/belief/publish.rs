@@ -9,6 +9,9 @@ pub(super) fn recent(settings: &Settings, state: &BeliefState, now: i64) -> f64 
     state.recent_versions * libm::exp2(-hours / settings.patience_hours)
 }
 
+/// An arm is starved of observations if its weight would rise by this multiple.
+const STARVED: f64 = 3.0;
+
 /// What a move changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move<'a> {
@@ -34,8 +37,13 @@ impl Move<'_> {
         let patience = 1.0 + self.recent;
         let rises = self.next.iter().zip(self.held).map(|(next, held)| next - held);
         self.gain() >= settings.min_gain * patience
-            || rises.zip(self.risers).any(|(rise, is_riser)| {
-                let least = if *is_riser { settings.min_riser } else { settings.min_rise };
+            || rises.zip(self.held).zip(self.risers).any(|((rise, held), is_riser)| {
+                let is_starved = rise > STARVED * held;
+                let least = match (is_riser, is_starved) {
+                    (true, _) => settings.min_riser,
+                    (false, true) => settings.min_starved,
+                    (false, false) => settings.min_rise,
+                };
                 rise >= (least * patience).min(0.5)
             })
     }

@@ -46,6 +46,9 @@ pub struct Settings {
     /// ... or if the weight of an arm rises by this, which is worth its observations. Both grow with
     /// the number of recent versions.
     pub min_rise: f64,
+    /// The same of an arm whose weight would be several times as large: at its current weight it would
+    /// take long to learn that it is good.
+    pub min_starved: f64,
     /// The same of an arm that may have risen above the leader: a few more observations settle it.
     pub min_riser: f64,
     /// After how many hours a version counts half as recent.
@@ -76,6 +79,7 @@ impl Default for Settings {
             trend_hours: 48.0,
             min_gain: 5e-5,
             min_rise: 0.12,
+            min_starved: 0.03,
             min_riser: 0.02,
             patience_hours: 48.0,
         }

@@ -244,6 +244,7 @@ fn settings(text: &str) -> Settings {
             "trend_scale" => settings.trend_scale = value,
             "trend_hours" => settings.trend_hours = value,
             "gain" => settings.min_gain = value,
+            "starved" => settings.min_starved = value,
             "riser" => settings.min_riser = value,
             "rise_after" => settings.rise_after = value,
             "minrise" => settings.min_rise = value,
