@@ -79,7 +79,7 @@ impl Default for Settings {
             trend_hours: 48.0,
             min_gain: 5e-5,
             min_rise: 0.12,
-            min_starved: 0.03,
+            min_starved: 0.12,
             min_riser: 0.02,
             patience_hours: 48.0,
         }

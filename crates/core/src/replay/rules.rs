@@ -176,7 +176,7 @@ impl Decider for Proof {
         let observation = self.observation(at(batch));
         let scored = score(&RewardConfig::default(), &observation);
         for (arm, reward) in self.pending.remove(&batch).unwrap_or_default() {
-            let reward = Reward { score: reward, ..scored.clone() };
+            let reward = Reward { score: reward, ..scored };
             let _ = self.series[arm].record(&observation, &reward, at(now + 1) - 1);
         }
     }
