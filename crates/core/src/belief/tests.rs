@@ -141,10 +141,7 @@ proptest! {
         for arm in after.arms.values_mut() {
             arm.buckets.push(bucket(70, 1, (0.0, 0.0)));
         }
-        let (before, after) = (pass(&before), pass(&after));
-        for (a, b) in before.want.values().zip(after.want.values()) {
-            prop_assert!((a - b).abs() <= 1.5 / 1024.0, "{} {}", a, b);
-        }
+        prop_assert_eq!(pass(&before), pass(&after));
     }
 
     #[test]
@@ -177,9 +174,7 @@ proptest! {
     #[test]
     fn the_state_survives_its_encoding(arms in arms()) {
         let state = pass(&input(arms)).state;
-        prop_assert_eq!(BeliefState::decode(&state.encode()).unwrap(), state.clone());
-        let json = serde_json::to_string(&state).unwrap();
-        prop_assert_eq!(serde_json::from_str::<BeliefState>(&json).unwrap(), state);
+        prop_assert_eq!(BeliefState::decode(&state.encode()).unwrap(), state);
     }
 }
 

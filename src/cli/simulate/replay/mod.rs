@@ -117,7 +117,8 @@ fn rewards(path: Option<&Path>) -> Result<RewardConfig> {
 
 fn setup(table: &Table, options: &Options) -> Result<Replay> {
     let usual = PolicyTuning::default();
-    let equal = 1.0 / table.arms().len() as f64;
+    let arms = u32::try_from(table.arms().len()).unwrap_or(u32::MAX);
+    let equal = 1.0 / f64::from(arms);
     let floor = options.floor.unwrap_or_else(|| usual.exploration_floor.min(0.5 * equal));
     ensure!(
         (0.0..=equal).contains(&floor),
