@@ -54,13 +54,18 @@ impl Store {
             }
             counted.candidate.merge(&samples);
         }
-        counted.scored_under[1].clone_from(&counted.scored_under[0]);
-        before.scored_under[1].clone_from(&before.scored_under[0]);
+        for state in [&mut counted, &mut before] {
+            state.scored_under[1] = state.scored_under[0].clone();
+        }
         Ok(Some(counted.since(&before)))
     }
 
     /// What is counted of the holdback's version now.
-    pub(super) async fn holdback_baseline(&self, policy: &str, parent: &Version) -> Result<Baseline> {
+    pub(super) async fn holdback_baseline(
+        &self,
+        policy: &str,
+        parent: &Version,
+    ) -> Result<Baseline> {
         let key = PolicyKey::new(policy, parent.clone())
             .map_err(|error| StoreError::decode(policy, "a policy id", error))?;
         let (tally, stamp) = self.stamped_tally(&key).await?;
@@ -72,9 +77,10 @@ impl Store {
     async fn published_since(&self, policy: &str, since: i64) -> Result<Vec<Version>> {
         let query = Query::of(POLICIES).equal("id", value::string(policy)).descending("createdAt");
         let found = self.db.query_all(POLICIES, query.limit(COMPARED).build()).await?;
-        let published = self.decode_readable_policies(&found).into_iter().filter(|it| {
-            it.created_by == TUNER && it.activated_at.is_some_and(|at| at >= since)
-        });
+        let published = self
+            .decode_readable_policies(&found)
+            .into_iter()
+            .filter(|it| it.created_by == TUNER && it.activated_at.is_some_and(|at| at >= since));
         Ok(published.map(|it| it.version).collect())
     }
 }

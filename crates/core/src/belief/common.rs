@@ -89,12 +89,21 @@ fn residual(expected: &Expected, prior: &Prior, at: usize, data: Sums) -> Residu
     Residual { precision, value: data.mean() - mean, noise }
 }
 
+/// The common level of a cell: the mean residual, its sampling variance, and the observations.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    at: f64,
+    value: f64,
+    noise: f64,
+    n: f64,
+}
+
 /// The variance of the common level by cell without its trend, less the sampling variance and some
 /// standard errors, so that it is 0 until a common movement is plain.
 fn variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
     let end = history.cells.last().map_or(0.0, |it| it.at);
     let recent = history.cells.partition_point(|it| it.at <= end - settings.common_hours);
-    let mut levels: Vec<(f64, f64, f64, f64)> = Vec::new();
+    let mut levels: Vec<Level> = Vec::new();
     for cell in recent..history.cells.len() {
         let (mut n, mut sum, mut noise) = (0.0, 0.0, 0.0);
         for (row, residuals) in history.arms.iter().zip(residuals) {
@@ -104,31 +113,36 @@ fn variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>])
             noise += own * residuals[cell].noise;
         }
         if n > 0.0 {
-            levels.push((history.cells[cell].at, sum / n, noise / (n * n), n));
+            levels.push(Level {
+                at: history.cells[cell].at,
+                value: sum / n,
+                noise: noise / (n * n),
+                n,
+            });
         }
     }
     if levels.len() < settings.common_buckets {
         return 0.0;
     }
     let count = levels.len().to_f64();
-    let usual = levels.iter().map(|it| it.3).sum::<f64>() / count;
-    let weight: Vec<f64> = levels.iter().map(|it| it.3 / (it.3 + usual)).collect();
+    let usual = levels.iter().map(|it| it.n).sum::<f64>() / count;
+    let weight: Vec<f64> = levels.iter().map(|it| it.n / (it.n + usual)).collect();
     let all: f64 = weight.iter().sum();
-    let average = |of: &dyn Fn(&(f64, f64, f64, f64)) -> f64| {
+    let average = |of: &dyn Fn(&Level) -> f64| {
         levels.iter().zip(&weight).map(|(it, weight)| weight * of(it)).sum::<f64>() / all
     };
-    let (center, middle) = (average(&|it| it.0), average(&|it| it.1));
-    let spread = average(&|it| (it.0 - center).powi(2)).max(1e-12);
-    let slope = average(&|it| (it.0 - center) * (it.1 - middle)) / spread;
-    let off = |it: &(f64, f64, f64, f64)| it.1 - middle - slope * (it.0 - center);
-    let noise = average(&|it| it.2);
+    let (center, middle) = (average(&|it| it.at), average(&|it| it.value));
+    let spread = average(&|it| (it.at - center).powi(2)).max(1e-12);
+    let slope = average(&|it| (it.at - center) * (it.value - middle)) / spread;
+    let off = |it: &Level| it.value - middle - slope * (it.at - center);
+    let noise = average(&|it| it.noise);
     let mut found = 0.0;
     // Outliers are cut at three deviations, which depend on the result.
     for _ in 0..4 {
         let known = found;
-        let squares = average(&|it| off(it).powi(2).min(9.0 * (it.2 + known + 1e-6)));
+        let squares = average(&|it| off(it).powi(2).min(9.0 * (it.noise + known + 1e-6)));
         let error =
-            levels.iter().zip(&weight).map(|(it, weight)| (weight * (it.2 + known)).powi(2));
+            levels.iter().zip(&weight).map(|(it, weight)| (weight * (it.noise + known)).powi(2));
         let error = (2.0 * error.sum::<f64>()).sqrt() / all;
         let excess = squares / (1.0 - 2.0 / count) - noise - settings.common_errors * error;
         found = excess.max(0.0);

@@ -87,8 +87,12 @@ pub(super) fn hours(from: i64, to: i64) -> f64 {
 
 impl History {
     pub fn new(arms: &[&ArmInput]) -> Self {
-        let mut starts: Vec<(i64, i64)> =
-            arms.iter().flat_map(|arm| arm.buckets.iter().map(|it| (it.from, it.to))).collect();
+        // An hour without data has no cell: it must not change anything.
+        let seen = |arm: &&ArmInput| -> Vec<(i64, i64)> {
+            let seen = arm.buckets.iter().filter(|it| it.sums.n > 0.0);
+            seen.map(|it| (it.from, it.to)).collect()
+        };
+        let mut starts: Vec<(i64, i64)> = arms.iter().flat_map(seen).collect();
         starts.sort_unstable();
         // Of several buckets with one start, the longest ends the cell, but never after the next start.
         let mut cells: Vec<(i64, i64)> = Vec::with_capacity(starts.len());

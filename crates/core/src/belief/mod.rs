@@ -188,7 +188,10 @@ pub fn allocate_with(settings: &Settings, input: &BeliefInput, before: &BeliefSt
     let has_data = history.arms.iter().flatten().any(|it| it.n > 0.0);
     let ranges = Ranges::new(&limits, input.floor, input.step).filter(|_| has_data);
     let want = ranges.map_or_else(|| held.clone(), |it| it.project(&target));
+    let risers: Vec<bool> =
+        segments.iter().map(|it| it.doubt.is_some() && it.suspect.is_none()).collect();
     let moved = publish::Move {
+        risers: &risers,
         held: &held,
         next: &want,
         means: &means,

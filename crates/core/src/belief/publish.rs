@@ -9,6 +9,9 @@ pub(super) fn recent(settings: &Settings, state: &BeliefState, now: i64) -> f64 
     state.recent_versions * libm::exp2(-hours / settings.patience_hours)
 }
 
+/// An arm is starved of observations if its weight would rise by this multiple.
+const STARVED: f64 = 3.0;
+
 /// What a move changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move<'a> {
@@ -16,6 +19,8 @@ pub(super) struct Move<'a> {
     pub next: &'a [f64],
     /// The expected mean reward of each arm.
     pub means: &'a [f64],
+    /// Which arms may have risen above the leader.
+    pub risers: &'a [bool],
     pub recent: f64,
 }
 
@@ -30,8 +35,16 @@ impl Move<'_> {
     /// observations. Recent versions make both harder.
     pub fn is_worth_a_version(&self, settings: &Settings) -> bool {
         let patience = 1.0 + self.recent;
-        let rise = self.next.iter().zip(self.held).map(|(next, held)| next - held);
+        let rises = self.next.iter().zip(self.held).map(|(next, held)| next - held);
         self.gain() >= settings.min_gain * patience
-            || rise.fold(0.0, f64::max) >= (settings.min_rise * patience).min(0.5)
+            || rises.zip(self.held).zip(self.risers).any(|((rise, held), is_riser)| {
+                let is_starved = rise > STARVED * held;
+                let least = match (is_riser, is_starved) {
+                    (true, _) => settings.min_riser,
+                    (false, true) => settings.min_starved,
+                    (false, false) => settings.min_rise,
+                };
+                rise >= (least * patience).min(0.5)
+            })
     }
 }

@@ -46,6 +46,11 @@ pub struct Settings {
     /// ... or if the weight of an arm rises by this, which is worth its observations. Both grow with
     /// the number of recent versions.
     pub min_rise: f64,
+    /// The same of an arm whose weight would be several times as large: at its current weight it would
+    /// take long to learn that it is good.
+    pub min_starved: f64,
+    /// The same of an arm that may have risen above the leader: a few more observations settle it.
+    pub min_riser: f64,
     /// After how many hours a version counts half as recent.
     pub patience_hours: f64,
 }
@@ -62,7 +67,7 @@ impl Default for Settings {
             together_size: 10.0,
             drop_below: 0.02,
             accept_above: 0.98,
-            rise_odds: 3e-4,
+            rise_odds: 5e-4,
             rise_min: 0.02,
             rise_hours: 168.0,
             rise_after: 5.0,
@@ -72,9 +77,11 @@ impl Default for Settings {
             trend_odds: 0.05,
             trend_scale: 0.001,
             trend_hours: 48.0,
-            min_gain: 1e-4,
-            min_rise: 0.1,
-            patience_hours: 24.0,
+            min_gain: 5e-5,
+            min_rise: 0.12,
+            min_starved: 0.12,
+            min_riser: 0.02,
+            patience_hours: 48.0,
         }
     }
 }

@@ -11,7 +11,8 @@ use super::history::Sums;
 /// The number of the format; a changed layout gets the next, and keeps a reader for this one.
 const FORMAT: u8 = 1;
 
-/// The state of a policy. Its size depends on the number of arms only.
+/// The state of a policy. Its size depends on the number of arms only. [`BeliefState::encode`] keeps
+/// every bit; JSON may round the last one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BeliefState {

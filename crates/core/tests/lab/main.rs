@@ -58,6 +58,10 @@ fn main() -> ExitCode {
         Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
         Some("allocation") => allocation::run(&arguments[1..]),
+        Some("pace") => {
+            let usual = |at, usual| number(at).unwrap_or(usual);
+            allocation::pace::run(usual(1, 100), usual(2, 50), usual(3, 336))
+        }
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),
         // The test runner passes filters and flags of its own, which are ignored.

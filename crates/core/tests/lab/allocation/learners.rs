@@ -8,7 +8,7 @@ use f0_learning_core::belief::{
 use f0_learning_core::time::HOUR_MS;
 
 use super::rivals::{Beta, Gauss, Kalman, Rival};
-use super::{Limits, fresh, settings};
+use super::{Limits, settings};
 
 pub trait Learner {
     /// The rewards of an hour, by arm. An hour may be observed late.
@@ -42,7 +42,7 @@ impl Belief {
         let arms: BTreeMap<String, ArmInput> =
             (0..arms).map(|it| (format!("arm-{it:02}"), arm.clone())).collect();
         let input = BeliefInput { arms, floor: 0.0, step: 1.0, now: 0 };
-        Self { settings, state: fresh(), input }
+        Self { settings, state: BeliefState::default(), input }
     }
 }
 
@@ -63,34 +63,6 @@ impl Learner for Belief {
         self.input.now = hour as i64 * HOUR_MS;
         let found = allocate_with(&self.settings, &self.input, &self.state);
         self.state = found.state;
-        if std::env::var_os("LAB_TRACE").is_some() && found.publish {
-            let short = |it: &BTreeMap<String, f64>| {
-                it.values().map(|it| format!("{it:.3}")).collect::<Vec<_>>().join(" ")
-            };
-            let beliefs: Vec<String> = found
-                .arms
-                .values()
-                .map(|it| {
-                    let at = it.since / HOUR_MS;
-                    let doubt = it
-                        .suspected
-                        .map_or(String::new(), |(p, at)| format!("?{p:.2}@{}", at / HOUR_MS));
-                    format!(
-                        "{:.3}±{:.3}@{at}{doubt}t{:.3}",
-                        it.mean,
-                        it.high - it.mean,
-                        it.trend_per_day
-                    )
-                })
-                .collect();
-            eprintln!(
-                "{hour} {:?} {} | {} tau {:.3}",
-                found.cause,
-                short(&found.weights),
-                beliefs.join(" "),
-                found.common_deviation
-            );
-        }
         found.publish.then(|| found.weights.into_values().collect())
     }
 }

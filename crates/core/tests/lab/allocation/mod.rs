@@ -5,12 +5,13 @@
 //! hour, but keeps the same limits.
 
 mod learners;
+pub mod pace;
 mod rivals;
 mod worlds;
 
 use std::process::ExitCode;
 
-use f0_learning_core::belief::{BeliefState, Settings, Sums};
+use f0_learning_core::belief::{Settings, Sums};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -226,7 +227,7 @@ fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64,
     lost
 }
 
-/// Unused by tables: the settings that a learner named `belief:KEY=VALUE` changes.
+/// The settings of a learner named `belief:KEY=VALUE`, to compare others than the usual ones.
 fn settings(text: &str) -> Settings {
     let mut settings = Settings::default();
     for (key, value) in text.split(':').skip(1).filter_map(|it| it.split_once('=')) {
@@ -243,6 +244,9 @@ fn settings(text: &str) -> Settings {
             "trend_scale" => settings.trend_scale = value,
             "trend_hours" => settings.trend_hours = value,
             "gain" => settings.min_gain = value,
+            "starved" => settings.min_starved = value,
+            "riser" => settings.min_riser = value,
+            "rise_after" => settings.rise_after = value,
             "minrise" => settings.min_rise = value,
             "patience" => settings.patience_hours = value,
             "prior" => settings.prior_size = value,
@@ -250,9 +254,4 @@ fn settings(text: &str) -> Settings {
         }
     }
     settings
-}
-
-/// The state of `belief` at the start.
-fn fresh() -> BeliefState {
-    BeliefState::default()
 }

@@ -117,7 +117,7 @@ impl Policy for Beta {
     fn shares(&mut self) -> Vec<f64> {
         let random = &mut self.random;
         let counts = &self.counts;
-        largest(counts.len(), 500, |arm| {
+        largest(counts.len(), 300, |arm| {
             let (a, b) = (gamma(1.0 + counts[arm].0, random), gamma(1.0 + counts[arm].1, random));
             a / (a + b)
         })
@@ -160,7 +160,7 @@ impl Policy for Gauss {
             (mean, if it.n > 1.0 { spread } else { 0.5 })
         };
         let known: Vec<(f64, f64)> = self.sums.iter().map(of).collect();
-        largest(known.len(), 2_000, |arm| known[arm].0 + known[arm].1 * normal(random))
+        largest(known.len(), 300, |arm| known[arm].0 + known[arm].1 * normal(random))
     }
 }
 
@@ -217,7 +217,7 @@ impl Policy for Kalman {
             })
             .collect();
         let levels = &self.levels;
-        largest(levels.len(), 2_000, |arm| {
+        largest(levels.len(), 300, |arm| {
             let (mean, variance, _) = levels[arm][crate::worlds::pick(&shares[arm], random)];
             mean + variance.sqrt() * normal(random)
         })
