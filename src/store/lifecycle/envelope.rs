@@ -21,7 +21,7 @@ impl Store {
     pub(in crate::store) fn decode_envelope(&self, document: &Document) -> Result<Envelope> {
         let name = self.db.short_name(&document.name);
         value::from_fields(&document.fields)
-            .map_err(|error| error.of_document(name, "an envelope").into())
+            .map_err(|error| error.of_document(name, "an envelope"))
     }
 }
 
