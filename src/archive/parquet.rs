@@ -97,6 +97,56 @@ pub fn keys(file: Bytes) -> Result<Vec<Key>> {
     Ok(keys)
 }
 
+/// The values of one column of text, in the order of the rows.
+type Texts = Vec<Option<String>>;
+
+/// The keys of a file and the columns of text with these names; `None` for one that it does not have.
+pub fn texts(file: Bytes, names: &[&str]) -> Result<(Vec<Key>, Vec<Option<Texts>>)> {
+    let keys = keys(file.clone())?;
+    let reader = SerializedFileReader::new(file)?;
+    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(index) = columns.iter().position(|column| column.name() == *name) else {
+            found.push(None);
+            continue;
+        };
+        let mut texts = Vec::with_capacity(keys.len());
+        for group in 0..reader.num_row_groups() {
+            texts.extend(column_of_text(&*reader.get_row_group(group)?, index, name)?);
+        }
+        found.push(Some(texts));
+    }
+    Ok((keys, found))
+}
+
+fn column_of_text(group: &dyn RowGroupReader, index: usize, name: &str) -> Result<Texts> {
+    let wrong =
+        |detail: &str| ParquetError::General(format!("cannot read column {name}: {detail}"));
+    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+    let ColumnReader::ByteArrayColumnReader(mut reader) = group.get_column_reader(index)? else {
+        return Err(wrong("it is not text"));
+    };
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    while levels.len() < rows {
+        let (records, ..) =
+            reader.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            return Err(wrong("it has too few rows"));
+        }
+    }
+    let mut values = values.into_iter();
+    let text = |level: &i16| match level {
+        0 => Ok(None),
+        _ => {
+            let value = values.next().ok_or_else(|| wrong("it has too few values"))?;
+            let text = String::from_utf8(value.data().to_vec());
+            text.map(Some).map_err(|error| wrong(&error.to_string()))
+        }
+    };
+    levels.iter().map(text).collect()
+}
+
 type Typed<T> = parquet::column::reader::ColumnReaderImpl<T>;
 
 /// A column of the key, which has a value in every row.

@@ -43,6 +43,11 @@ pub fn print(outcome: Result<Changed, ChangeError>) -> Result<()> {
             named(&entry.from),
             named(&entry.experiment)
         ),
+        "envelopeApprove" => format!(
+            "approved an envelope of {id}: the tuner publishes versions within it if \
+             autoActivatePolicies is on; see `policies envelope show {id}`"
+        ),
+        "envelopeFreeze" => format!("froze the envelope of {id}: the tuner only drafts versions"),
         "experimentEnd" => format!("stopped the experiment with {id}@{}", named(&entry.to)),
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };

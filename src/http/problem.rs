@@ -168,13 +168,15 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         use ChangeError as E;
         let status = match &error {
-            E::UnknownPolicy(_) | E::UnknownVersion(_) | E::UnknownExperiment(_) => {
-                StatusCode::NOT_FOUND
-            }
+            E::UnknownPolicy(_)
+            | E::UnknownVersion(_)
+            | E::UnknownExperiment(_)
+            | E::NoEnvelope(_) => StatusCode::NOT_FOUND,
             E::Refused { refusal: Refusal::Params(_), .. }
             | E::Params { .. }
             | E::PolicyId(..)
             | E::Experiment(_)
+            | E::Envelope(..)
             | E::Length { .. }
             | E::NoMinEffect
             | E::NoReason
@@ -192,6 +194,7 @@ impl From<ChangeError> for Problem {
             | E::NotPinned(_)
             | E::SwitchedOff(_)
             | E::Outdated(_)
+            | E::Renewed(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {
                 E::Store(error) => return error.into(),

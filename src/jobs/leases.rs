@@ -74,10 +74,19 @@ impl Leases {
             return Ok(true);
         }
         let current = self.store.lease(work).await?;
-        if current.as_ref().is_some_and(|lease| lease.holder != self.worker && lease.until > now) {
+        let is_anothers = |lease: &Lease| {
+            lease.holder != self.worker && lease.until > now && self.is_plausible(lease.until, now)
+        };
+        if current.as_ref().is_some_and(is_anothers) {
             return Ok(false);
         }
         self.take(work, current.as_ref(), until).await
+    }
+
+    /// Whether a worker may have written this end of a lease or an announcement. One that is further
+    /// ahead is damaged, and would stop the work until then.
+    fn is_plausible(&self, until: i64, now: i64) -> bool {
+        until.saturating_sub(now) <= GONE_AFTER * self.lasting_ms
     }
 
     async fn take(&mut self, work: &str, current: Option<&Lease>, until: i64) -> Result<bool> {
@@ -120,8 +129,10 @@ impl Leases {
             self.store.announce_worker(&self.worker, until).await?;
             self.announced_until = until;
             let workers = self.store.workers().await?;
-            let running = workers.iter().filter(|it| it.until >= now && it.worker != self.worker);
-            self.others = running.count();
+            let is_running = |it: &&WorkerAnnouncement| {
+                it.until >= now && it.worker != self.worker && self.is_plausible(it.until, now)
+            };
+            self.others = workers.iter().filter(is_running).count();
             self.forget_crashed(&workers, now).await;
         }
         Ok(shards.div_ceil(self.others + 1))

@@ -18,6 +18,7 @@ use f0_learning_core::experiment::GuardConfigError;
 use f0_learning_core::intent::{Intent, InvalidLength};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{EditError, ParamChange, PolicyKeyError};
+use f0_learning_core::tuning::envelope::EnvelopeError;
 use firestore_kit::value::Fields;
 use firestore_kit::{Repeat, Transaction};
 
@@ -58,6 +59,8 @@ pub enum ChangeError {
          again"
     )]
     Moved { id: String, expected: String, found: String },
+    #[error("the draft {0} was renewed since it was shown; look at it again, nothing was changed")]
+    Renewed(String),
     #[error("cannot roll back {0}: it has no earlier version; name the version to activate")]
     NothingBefore(String),
     #[error("{0} is pinned: {1}; unpin it first")]
@@ -88,6 +91,10 @@ pub enum ChangeError {
     NoMinEffect,
     #[error("missing reason: a pin must say why the policy is not to be tuned")]
     NoReason,
+    #[error("cannot approve an envelope of {0}: {1}")]
+    Envelope(String, EnvelopeError),
+    #[error("{0} has no envelope; `policies envelope approve {0}` approves one")]
+    NoEnvelope(String),
     #[error("missing flag: set learning.enabled or learning.autoActivatePolicies")]
     NoFlag,
     #[error(transparent)]

@@ -20,16 +20,18 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
+pub use collection::remedy;
 pub use config::SeedReport;
 pub use experiments::ExperimentRequest;
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS, NewDraft,
-    OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
+    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, MAX_EFFECT_DAYS,
+    NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
 pub use records::{
-    Archived, AuditFilter, AuditRecord, OldDocuments, Part, PendingFile, RetentionState,
+    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
+    PendingFile, RetentionState,
 };
 pub use scoring::{
     Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,

@@ -375,3 +375,54 @@ async fn a_malformed_document_is_never_a_server_error() {
     assert!(problem.contains("router-core@1.0.7"), "{problem}");
     assert!(store.policy(&key("router-core@1.0.7")).await.is_err());
 }
+
+#[tokio::test]
+async fn versions_and_experiments_that_cannot_be_read_are_listed_with_the_reason() {
+    let store = seeded_store().await;
+    let service = Service::with_token(&store).await;
+    let broken = |status: Value| {
+        let version = json!({
+            "id": "router-core", "version": "1.0.7", "status": status, "createdAt": "yesterday",
+            "params": {},
+        });
+        fields(&version)
+    };
+    put(&store, collection::POLICIES, "router-core@1.0.7", broken(json!("draft"))).await;
+    put(&store, collection::POLICIES, "router-core@1.0.8", broken(json!(7))).await;
+    let experiment =
+        json!({ "id": "e", "policy": "router-core", "startedAt": START, "open": true });
+    put(&store, collection::EXPERIMENTS, "e", fields(&experiment)).await;
+    let documents = async |path: &str| {
+        let listed = service.get(path).await.ok();
+        let unreadable = listed["unreadable"].as_array().cloned().unwrap_or_default();
+        let texts = unreadable.iter().map(|it| {
+            assert!(it["action"].as_str().unwrap().contains("correct the document"), "{it}");
+            assert!(!it["reason"].as_str().unwrap().is_empty(), "{it}");
+            it["document"].as_str().unwrap().to_owned()
+        });
+        texts.collect::<Vec<_>>()
+    };
+    let both = ["ops_policies/router-core@1.0.7", "ops_policies/router-core@1.0.8"];
+    assert_eq!(documents("/ops/policies").await, both);
+    assert_eq!(documents("/ops/policies?id=router-core").await, both);
+    assert_eq!(documents("/ops/policies?status=draft").await, both, "one has no readable status");
+    assert_eq!(documents("/ops/policies?status=active").await, both[1..]);
+    assert_eq!(documents("/ops/policies?id=other").await, [""; 0]);
+    assert_eq!(documents("/ops/experiments").await, ["ops_experiments/e"]);
+    let first = service.get("/ops/policies?limit=1").await.ok();
+    assert!(first.get("unreadable").is_none(), "{first}");
+    let next = format!("/ops/policies?limit=1&cursor={}", first["nextCursor"].as_str().unwrap());
+    assert_eq!(documents(&next).await, both[..1]);
+
+    let list = ["policies", "list"];
+    let shown = crate::support::process::run_on(&store, &list, &[]).await;
+    let shown = crate::support::process::text(&shown.stdout);
+    for part in ["1.0.7", "draft, unreadable", "1.0.8", "createdAt", "correct the document"] {
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(part), "{part} in {shown}");
+    }
+    let json = crate::support::process::run_on(&store, &["policies", "list", "--json"], &[]).await;
+    let rows: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let unreadable = rows.as_array().unwrap().iter().filter(|it| it["unreadable"].is_string());
+    assert_eq!(unreadable.count(), 2, "{rows}");
+}

@@ -342,3 +342,85 @@ fn simulate_prints_a_report_and_writes_an_svg() {
     let none = run(&["simulate", "nowhere"], &[]);
     assert!(!none.status.success() && text(&none.stderr).contains("stationary"));
 }
+
+/// A wide table: the second of three models is the best by far.
+fn write_rewards(path: &Path) {
+    let mut random = StdRng::seed_from_u64(5);
+    let mut file = std::fs::File::create(path).unwrap();
+    writeln!(file, "small,large,old").unwrap();
+    for _ in 0..500 {
+        let rewards = [0.8, 0.95, 0.6].map(|rate| u8::from(random.random_bool(rate)).to_string());
+        writeln!(file, "{}", rewards.join(",")).unwrap();
+    }
+}
+
+#[test]
+fn simulate_replays_a_table_of_rewards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (table, picture) = (path("rewards.csv"), path("weights.svg"));
+    write_rewards(Path::new(&table));
+    let usual =
+        ["simulate", "--replay", &table, "--batches", "40", "--runs", "2", "--batch", "100"];
+    let replay = |more: &[&str]| run(&[&usual, more].concat(), &[]);
+
+    let shown = replay(&["--svg", &picture]);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    for part in
+        ["500 requests, 3 arms", "best arm: large", "belief", "proof", "thompson", "uniform"]
+    {
+        assert!(text(&shown.stdout).contains(part), "{part} in {}", text(&shown.stdout));
+    }
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    assert!(svg.starts_with("<svg") && svg.matches("<polyline").count() == 12);
+
+    let options = ["--json", "--swap", "best:median", "--floor", "0.01", "--step", "1"];
+    let json = replay(&options);
+    assert!(json.status.success(), "{}", text(&json.stderr));
+    assert_eq!(
+        text(&json.stdout),
+        text(&replay(&options).stdout),
+        "the same seed, the same result"
+    );
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["swap"], json!(["large", "small"]));
+    let regret = |rule: &str, half: &str| json[rule][half].as_f64().unwrap();
+    for rule in ["belief", "proof", "thompson", "uniform"] {
+        assert!(regret(rule, "regretFirstHalf") >= 0.0, "{rule}");
+        assert_eq!(json[rule]["weights"].as_array().unwrap().len(), 40, "{rule}");
+        assert!(json[rule]["weights"][0]["large"].is_number());
+    }
+    assert_eq!(json["uniform"]["versions"], 0.0);
+    for rule in ["thompson", "uniform"] {
+        let (belief, other) =
+            (regret("belief", "regretSecondHalf"), regret(rule, "regretSecondHalf"));
+        assert!(belief < other, "{rule}: {belief} {other}");
+    }
+}
+
+#[test]
+fn a_replay_that_cannot_be_read_names_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rewards.csv");
+    let refused = |content: &str, more: &[&str]| {
+        std::fs::write(&path, content).unwrap();
+        let output = run(&[&["simulate", "--replay", path.to_str().unwrap()], more].concat(), &[]);
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    let found = refused("a,b\n1,0\n1,x\n", &[]);
+    for part in ["rewards.csv", "line 3, column 2 (b)", "expected a reward from 0 to 1, got \"x\""]
+    {
+        assert!(found.contains(part), "{part} in {found}");
+    }
+    assert!(refused("a,b\n", &[]).contains("no requests"));
+    let table = "a,b\n1,0\n";
+    assert!(
+        refused(table, &["--swap", "best:c"])
+            .contains("expected best, median, worst or one of a, b")
+    );
+    assert!(refused(table, &["--floor", "0.6"]).contains("invalid --floor 0.6: expected 0 to 0.5"));
+    assert!(refused(table, &["--days", "3"]).contains("--replay"));
+    let missing = run(&["simulate", "--replay", "/nowhere.csv"], &[]);
+    assert!(text(&missing.stderr).contains("/nowhere.csv"));
+}

@@ -409,3 +409,74 @@ async fn a_stopped_test_leaves_its_draft_and_cannot_be_stopped_twice() {
     }
     assert_sound(&store, "router-core", "after a stop").await;
 }
+
+/// Watches 1.0.1 after 1.0.0, and writes `n` observations of each by `document`.
+async fn watched(store: &Store, n: i64, document: impl Fn(&str, i64) -> serde_json::Value) {
+    let key = draft(store, "1.0.1", "1.0.0").await;
+    let write = async |version: &str, ts: i64| {
+        let documents: Vec<_> = (0..n)
+            .map(|n| {
+                let mut document = document(version, n);
+                document["id"] = json!(format!("{version}-{n}"));
+                document["ts"] = json!(ts + n);
+                document["component"] = json!("router:gpt-5");
+                document.as_object().unwrap().clone()
+            })
+            .collect();
+        f0_learning_client::create_all_observations(store.db(), &documents).await.unwrap();
+        score(store, ts + MINUTE_MS).await;
+    };
+    write("1.0.0", START).await;
+    store.activate(&key, false, &Intent::new("ada", START + 2 * HOUR_MS)).await.unwrap();
+    write("1.0.1", START + 3 * HOUR_MS).await;
+}
+
+#[tokio::test]
+async fn documents_that_name_no_version_are_counted_and_the_guard_says_how_many() {
+    let store = seeded_store().await;
+    watched(&store, 60, |version, n| {
+        let named = match (version, n % 4) {
+            ("1.0.0", _) => json!("router-core@1.0.0"),
+            (_, 0) => json!(7),
+            (_, 1) => json!("router-core"),
+            (_, 2) => json!("router-core@9.9.9"),
+            _ => json!(null),
+        };
+        json!({ "outcome": "success", "durationMs": 400, "policyVersion": named })
+    })
+    .await;
+    let stats = store.all_stats(Some("router:gpt-5")).await.unwrap();
+    let week = &stats.iter().find(|it| it.window.as_str() == "7d").unwrap().stats;
+    assert_eq!((week.n, week.unversioned), (120, 60));
+    let report = GuardJob::new(store.clone()).pass(START + 4 * HOUR_MS).await.unwrap();
+    assert!(report.to_string().contains("60 observations"), "{report}");
+    assert!(report.to_string().contains("name no version"), "{report}");
+    score(&store, START + 6 * DAY_MS).await;
+    GuardJob::new(store.clone()).pass(START + 15 * DAY_MS).await.unwrap();
+    let watch = only(&store, Kind::Watch).await;
+    assert_eq!(watch.status, Status::Inconclusive);
+    let reason = watch.reason.unwrap();
+    assert!(reason.contains("60 observations") && reason.contains("name no version"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_watched_version_that_leaves_out_costs_is_not_better_and_the_reason_says_so() {
+    let store = seeded_store().await;
+    watched(&store, 400, |version, _| {
+        let named = format!("router-core@{version}");
+        let mut document =
+            json!({ "outcome": "success", "durationMs": 400, "policyVersion": named });
+        if version == "1.0.0" {
+            document["costUsd"] = json!(0.05);
+        }
+        document
+    })
+    .await;
+    let known = history(&store, "router-core", START + 4 * HOUR_MS).await.unwrap().remove(0);
+    assert_eq!(known.verdict.unwrap().effect, Effect::Unclear);
+    GuardJob::new(store.clone()).pass(START + 15 * DAY_MS).await.unwrap();
+    let watch = only(&store, Kind::Watch).await;
+    assert_eq!(watch.status, Status::Inconclusive);
+    let reason = watch.reason.unwrap();
+    assert!(reason.contains("1.0.1 states a cost for 0% of its observations"), "{reason}");
+}

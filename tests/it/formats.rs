@@ -178,6 +178,7 @@ async fn furnished_store(folder: &Path) -> Store {
         end: cursor.position.clone().unwrap(),
         read_time: cursor.update_time.unwrap(),
         config: store.reward_config().await.unwrap(),
+        archived_before: None,
     };
     store.announce(&cursor, pending).await.unwrap();
     store

@@ -22,9 +22,9 @@
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
-//! | decisions of the tuner | [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
+//! | decisions of the tuner | [`allocation`] (by belief), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
-//! | documents that cannot be read, and types that JSON lacks | [`damaged`] |
+//! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
@@ -33,6 +33,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
+mod allocation;
 mod api;
 mod auto_activation;
 mod binary;
@@ -63,6 +64,7 @@ mod scoring;
 mod sharded_indexes;
 mod shards;
 mod specification;
+mod state_damage;
 mod support;
 mod trace;
 mod transitions;

@@ -106,7 +106,10 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
     let (end, read_time) = chunk.end.unwrap();
     let config = store.reward_config().await.unwrap();
     let cursor = store.cursor(Shard::All).await.unwrap();
-    store.announce(&cursor, Pending { end, read_time, config }).await.unwrap();
+    store
+        .announce(&cursor, Pending { end, read_time, config, archived_before: None })
+        .await
+        .unwrap();
 
     // The worker crashes after its announcement; before the next pass the config changes and more
     // observations arrive.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::collection;
 use f0_learning::archive::{Archive, Manifest, read_keys};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
-use f0_learning::jobs::retain::{RetainJob, RetainOptions, RetainReport, archive_table};
+use f0_learning::jobs::retain::{
+    RetainJob, RetainOptions, RetainReport, archive_table, archived_documents,
+};
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::PolicyKey;
@@ -344,4 +346,156 @@ async fn the_binary_writes_an_archive_for_other_engines() {
     let report = text(&output.stdout);
     assert!(report.contains("6040 documents archived"), "{report}");
     assert_eq!(documents_left(&store, collection::OBSERVATIONS).await, 0);
+}
+
+/// The scoring path rejects what is older than the archive, as reconciliation does: the same id was
+/// counted once, and its reward was archived and deleted.
+#[tokio::test]
+async fn an_observation_of_an_archived_time_ahead_of_the_cursor_is_not_counted_again() {
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let observe = async |ts: i64| {
+        let observation = json!({
+            "ts": ts, "component": "c", "outcome": "success", "durationMs": 1,
+            "policyVersion": "router-core@1.0.0",
+        });
+        put(&store, collection::OBSERVATIONS, "o", fields(&observation)).await;
+    };
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let counted = async || store.tally(&key).await.unwrap().stats().n;
+    observe(START).await;
+    score(&store, START + DAY_MS).await;
+    let now = START + 45 * DAY_MS;
+    retain(&store, folder.path(), now).await;
+    assert_eq!(documents_left(&store, collection::REWARDS).await, 0);
+    // Delivered again with a later time, ahead of the cursor, and before the end of the archive.
+    observe(START + 5 * DAY_MS).await;
+    assert_eq!(score(&store, now).await.scored, 0);
+    assert_eq!(counted().await, 1);
+    let entry = store.quarantined("o").await.unwrap().unwrap();
+    assert!(entry["reason"].as_str().unwrap().contains("older than what was archived"));
+    record(&store, "c", Outcome::Success, 100.0, now - DAY_MS).await;
+    assert_eq!(score(&store, now).await.scored, 1, "what is newer is scored");
+}
+
+/// A range is completed as it was announced: its rewards are counted even if `archivedBefore` has risen
+/// since, because another worker may have written them.
+#[tokio::test]
+async fn a_range_announced_before_archiving_is_completed_as_announced() {
+    let store = seeded_store().await;
+    for n in 0..6 {
+        record(&store, "c", Outcome::Success, 100.0, START + n).await;
+    }
+    let stop = CancellationToken::new();
+    for polls in 1..300 {
+        let mut job = crate::support::job(&store, 100);
+        if crash_after(polls, job.pass(START + DAY_MS, &stop, &|_| ())).await.is_some()
+            || store.counts().await.unwrap().0 > 0
+        {
+            break;
+        }
+    }
+    let state = store.retention_state().await.unwrap();
+    store.archive_before(&state, START + DAY_MS).await.unwrap();
+    score(&store, START + DAY_MS).await;
+    let stats = store.all_stats(None).await.unwrap();
+    let week = stats.iter().find(|it| it.window == f0_learning_core::stats::Window::SevenDays);
+    let counted = week.map_or((0, 0), |it| (it.stats.n, it.stats.rejected));
+    let (rewards, quarantined) = store.counts().await.unwrap();
+    assert_eq!(counted, (rewards, quarantined), "what has a reward is counted");
+    assert_eq!(counted.0 + counted.1, 6);
+}
+
+/// A worker stalls between reading an observation and counting it, for longer than the reward that
+/// shows that it was counted before is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stalls_while_a_reward_is_archived_does_not_count_again() {
+    let key: PolicyKey = "router-core@1.0.0".parse().unwrap();
+    let now = START + 45 * DAY_MS;
+    let observation = |ts: i64| {
+        fields(&json!({
+            "ts": ts, "component": "c", "outcome": "success", "durationMs": 1,
+            "policyVersion": "router-core@1.0.0",
+        }))
+    };
+    let mut stalled_at_all = 0;
+    for polls in 0..60 {
+        let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+        put(&store, collection::OBSERVATIONS, "o", observation(START)).await;
+        score(&store, START + DAY_MS).await;
+        put(&store, collection::OBSERVATIONS, "o", observation(now - DAY_MS)).await;
+        let stop = CancellationToken::new();
+        let mut job = crate::support::job(&store, 100);
+        let mut pass = Box::pin(job.pass(now, &stop, &|_| ()));
+        if crash_after(polls, &mut pass).await.is_some() {
+            break;
+        }
+        stalled_at_all += 1;
+        // Deleted by hand while the worker stalls, so that its reward may be archived.
+        let db = store.db().clone().into_inner();
+        let collection = collection::OBSERVATIONS;
+        db.fluent().delete().from(collection).document_id("o").execute().await.unwrap();
+        retain(&store, folder.path(), now).await;
+        pass.await.unwrap();
+        score(&store, now).await;
+        let tally = store.tally(&key).await.unwrap().stats().n;
+        assert_eq!(tally, 1, "stalled after {polls} polls");
+    }
+    assert!(stalled_at_all > 5, "{stalled_at_all}");
+}
+
+/// The documents in the files of a table, with their types.
+fn documents_in(folder: &Path, table: &str) -> BTreeMap<String, firestore_kit::value::Fields> {
+    let files = files(&folder.join(table), ".parquet").into_iter();
+    let read =
+        files.flat_map(|file| archived_documents(std::fs::read(file).unwrap().into()).unwrap());
+    read.map(|(key, fields)| (key.id, fields)).collect()
+}
+
+#[tokio::test]
+async fn values_that_json_lacks_survive_the_archive() {
+    use firestore_kit::value;
+    let (store, folder) = (seeded_store().await, TempDir::new().unwrap());
+    let plain = fields(&json!({
+        "ts": START, "component": "c", "outcome": "success", "durationMs": 1.0,
+        "params": { "list": [1, 1.0, "x", null] },
+    }));
+    let mut typed = plain.clone();
+    let params = value::fields([
+        ("until", value::timestamp(firestore_kit::Timestamp { seconds: 5, nanos: 123_456_000 })),
+        ("salt", value::bytes(vec![0, 255])),
+        ("limit", value::double(f64::NEG_INFINITY)),
+        ("owner", value::reference("projects/p/databases/d/documents/users/ada".to_owned())),
+    ]);
+    typed.insert("params".to_owned(), value::map(params));
+    let mut invalid = typed.clone();
+    invalid.insert("outcome".to_owned(), value::bytes(vec![1]));
+    let all = [("plain", plain), ("typed", typed), ("invalid", invalid)];
+    for (id, fields) in &all {
+        put(&store, collection::OBSERVATIONS, id, fields.clone()).await;
+    }
+    score(&store, START + DAY_MS).await;
+    retain(&store, folder.path(), START + 60 * DAY_MS).await;
+    let read = documents_in(folder.path(), "observations");
+    for (id, fields) in &all {
+        assert_eq!(read[*id], *fields, "{id}");
+    }
+    let entries = documents_in(folder.path(), "quarantine");
+    let copy = value::as_map(&entries["invalid"], "document").unwrap();
+    assert_eq!(*copy, all[2].1);
+}
+
+/// A file of an earlier version has the column `document` alone.
+#[tokio::test]
+async fn a_file_without_typed_documents_is_read() {
+    let text = r#"{"ts":5,"component":"c","durationMs":1.5,"meta":{"a":[1,null]}}"#;
+    let key = f0_learning_core::document::DocumentKey { id: "o".to_owned(), ts: 5, updated: 6 };
+    let values = f0_learning::archive::Values::Text(vec![Some(text.to_owned())]);
+    let column = f0_learning::archive::Column { name: "document", values };
+    let table = f0_learning::archive::Table { keys: vec![key], columns: vec![column] };
+    let folder = TempDir::new().unwrap();
+    let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
+    let manifest = archive.stage(&table, "staging/a", "observations/a.parquet").await.unwrap();
+    archive.settle("staging/a", &manifest).await.unwrap();
+    let read = documents_in(folder.path(), "observations");
+    assert_eq!(read["o"], fields(&serde_json::from_str(text).unwrap()));
 }

@@ -108,14 +108,14 @@ fn replace(sender: &watch::Sender<Option<Arc<Version>>>, found: Option<Version>)
     });
 }
 
-/// The version and params for a unit (a user, a session, a request): the candidate's if an
-/// experiment assigns the unit to it, otherwise the active version's.
+/// The version and params for a unit (a user, a session, a request): the holdback's or the candidate's
+/// if the unit belongs to their share, otherwise the active version's.
 pub fn choose<'a>(policy: &'a Policy, unit: &str) -> Choice<'a> {
     let (version, params) = policy.choose(unit);
     Choice {
         policy_version: format!("{}@{version}", policy.id),
         params,
-        is_candidate: *version != policy.version,
+        is_candidate: policy.candidate.as_ref().is_some_and(|it| it.version == *version),
     }
 }
 

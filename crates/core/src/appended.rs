@@ -17,6 +17,10 @@ pub(crate) enum Part {
     Signals = 2,
     /// What was counted of each version of a policy.
     Blocks = 3,
+    /// What weights are believed from.
+    Belief = 4,
+    /// Documents that name no version of a policy.
+    Unversioned = 9,
 }
 
 /// The parts after a value.
@@ -39,7 +43,8 @@ impl Parts {
         self
     }
 
-    /// Appends the parts to encoded bytes; at most once for each encoding.
+    /// Appends the parts to encoded bytes, in a list of their own: an earlier version that reads only
+    /// the first list ignores the others.
     pub(crate) fn append_to(&self, encoded: &mut Vec<u8>) {
         encoded.extend(postcard::to_allocvec(&self.0).expect(ENCODES));
     }
@@ -61,8 +66,13 @@ pub(crate) fn append<T: Serialize>(encoded: &mut Vec<u8>, part: Part, value: &T)
 
 /// Reads a value and what was appended to it.
 pub(crate) fn read_parts<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Parts), postcard::Error> {
-    let (value, rest) = postcard::take_from_bytes(bytes)?;
-    let parts = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
+    let (value, mut rest) = postcard::take_from_bytes(bytes)?;
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (list, after): (Vec<Numbered>, _) = postcard::take_from_bytes(rest)?;
+        parts.extend(list);
+        rest = after;
+    }
     Ok((value, Parts(parts)))
 }
 
@@ -87,6 +97,16 @@ mod tests {
         append(&mut bytes, Part::Rejected, &300_u64);
         assert_eq!(read(&bytes), ((7, "text".to_owned()), Some(300)));
         assert_eq!(postcard::from_bytes::<(u64, String)>(&bytes).unwrap(), (7, "text".to_owned()));
+    }
+
+    #[test]
+    fn each_of_several_appended_parts_is_read() {
+        let mut bytes = postcard::to_allocvec(&7_u64).unwrap();
+        append(&mut bytes, Part::Rejected, &300_u64);
+        append(&mut bytes, Part::Unversioned, &400_u64);
+        assert_eq!(read::<u64, u64>(&bytes, Part::Rejected).unwrap(), (7, Some(300)));
+        assert_eq!(read::<u64, u64>(&bytes, Part::Unversioned).unwrap(), (7, Some(400)));
+        assert_eq!(postcard::from_bytes::<u64>(&bytes).unwrap(), 7);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Intent {
     pub key: Option<IdempotencyKey>,
     /// Whether an activated version is watched.
     pub watching: Watching,
+    /// The digest of the evidence that the person saw; the activation of a draft with another one is
+    /// refused.
+    pub seen: Option<String>,
     pub now: i64,
 }
 
@@ -79,7 +82,7 @@ pub struct IdempotencyKey {
 impl Intent {
     pub fn new(actor: impl Into<String>, now: i64) -> Self {
         let (actor, watching) = (actor.into(), Watching::On);
-        Self { actor, actor_name: None, reason: None, key: None, watching, now }
+        Self { actor, actor_name: None, reason: None, key: None, watching, seen: None, now }
     }
 
     #[must_use]
@@ -90,6 +93,11 @@ impl Intent {
     #[must_use]
     pub fn watched(self, watching: Watching) -> Self {
         Self { watching, ..self }
+    }
+
+    #[must_use]
+    pub fn having_seen(self, digest: Option<String>) -> Self {
+        Self { seen: digest, ..self }
     }
 
     /// The audit entry of `action` on `id`, a policy or `flags`.

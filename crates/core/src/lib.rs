@@ -57,6 +57,7 @@
 
 mod appended;
 pub mod audit;
+pub mod belief;
 pub(crate) mod bins;
 mod clock;
 pub mod document;
@@ -69,6 +70,7 @@ pub mod names;
 mod number;
 pub mod observation;
 pub mod policy;
+pub mod replay;
 pub mod reward;
 pub mod sampling;
 pub mod sharding;

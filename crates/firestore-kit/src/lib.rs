@@ -37,7 +37,9 @@ pub use cache::Cached;
 pub use connect::Connection;
 pub use error::{Error, Result, is_refusal, is_transient};
 pub use names::{id_part, is_document_id};
-pub use page::{DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page, PageCursor, PageOrder, PageRequest};
+pub use page::{
+    DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page, PageCursor, PageOrder, PageRequest, Unreadable,
+};
 pub use query::Query;
 pub use retry::RetryPolicy;
 pub use rpc::{Sum, Transaction};

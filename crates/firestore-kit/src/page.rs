@@ -7,6 +7,7 @@ use std::str::FromStr;
 use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery};
 use thiserror::Error;
 
+use crate::error::{Error, Result};
 use crate::names::is_document_id;
 use crate::query::Query;
 use crate::{Db, value};
@@ -40,7 +41,26 @@ pub enum PageOrder {
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
+    /// The documents of the page that cannot be read.
+    pub unreadable: Vec<Unreadable>,
     pub next: Option<PageCursor>,
+}
+
+/// A document that is in a list, and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// As `collection/id`.
+    pub document: String,
+    pub why: String,
+}
+
+impl From<Error> for Unreadable {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Decode { document, detail, .. } => Self { document, why: detail },
+            other => Self { document: String::new(), why: other.to_string() },
+        }
+    }
 }
 
 /// The end of a page: the last document's id, and its order field where the list has one.
@@ -59,7 +79,7 @@ pub struct InvalidCursor(String);
 impl FromStr for PageCursor {
     type Err = InvalidCursor;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidCursor> {
         let invalid = || InvalidCursor(text.chars().take(80).collect());
         let (number, id) = match text.split_once('~') {
             Some(("", id)) => (None, id),
@@ -134,7 +154,25 @@ impl<T> Page<T> {
     ) -> Self {
         let shown = &documents[..documents.len().min(page.limit)];
         let last = shown.last().filter(|_| documents.len() > page.limit);
-        Self { items: decode(shown), next: last.map(|last| order.cursor_of(last)) }
+        let next = last.map(|last| order.cursor_of(last));
+        Self { items: decode(shown), unreadable: Vec::new(), next }
+    }
+
+    /// The same, with the documents that cannot be read: one of them must not hide the others.
+    pub fn decoded(
+        order: PageOrder,
+        page: &PageRequest,
+        documents: &[Document],
+        decode: impl Fn(&Document) -> Result<T>,
+    ) -> Self {
+        let mut unreadable = Vec::new();
+        let page = Self::of(order, page, documents, |shown| {
+            let decoded = shown.iter().filter_map(|document| {
+                decode(document).map_err(|error| unreadable.push(error.into())).ok()
+            });
+            decoded.collect()
+        });
+        Self { unreadable, ..page }
     }
 }
 

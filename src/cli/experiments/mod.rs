@@ -9,6 +9,8 @@ use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::Metric;
 use f0_learning_core::policy::PolicyKey;
 
+use firestore_kit::Unreadable;
+
 use super::changes::{self, ChangeOptions};
 use super::{format, output};
 
@@ -88,7 +90,13 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
 }
 
 async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
-    let found = store.experiments(policy).await?;
+    let found = store.experiments_list(policy).await?;
+    for Unreadable { document, why } in &found.unreadable {
+        eprintln!(
+            "warning: {document} cannot be read: {why}; correct it, or end it with `experiments stop`"
+        );
+    }
+    let found = found.items;
     if json {
         return output::print_json(&found);
     }

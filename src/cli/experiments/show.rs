@@ -110,6 +110,14 @@ fn print(comparison: &Comparison) {
             it.change.map_or_else(String::new, |it| format::difference(it, 4)),
         ]);
     }
+    if let Some(it) = comparison.missing_costs {
+        table.add_row([
+            "with a cost".to_owned(),
+            format!("{:.0}%", it.control * 100.0),
+            format!("{:.0}%", it.candidate * 100.0),
+            "not compared".to_owned(),
+        ]);
+    }
     output::print(&table);
     if let Some(controls) = &comparison.controls {
         print_controls(controls);

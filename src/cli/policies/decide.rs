@@ -18,12 +18,14 @@ pub async fn activate(
     yes: bool,
     intent: Intent,
 ) -> Result<()> {
+    let mut intent = intent;
     if !yes {
         let draft = require(store, version).await?;
         // A version that cannot be activated is refused without a question.
         if draft.status == PolicyStatus::Draft {
             let active = active_version(store, &version.id).await?;
             diff::print(&active, &draft);
+            intent = intent.having_seen(draft.evidence_digest().map(str::to_owned));
             if !confirmed(&format!("activate {version} and replace {}?", active.version))? {
                 bail!("not confirmed: {version} stays a draft");
             }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use f0_learning::jobs::check::{CheckReport, Irregularity};
-use f0_learning::store::Store;
+use f0_learning::store::{Store, UnreadableVersion};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 
@@ -27,8 +27,15 @@ pub async fn run(
         .into_iter()
         .filter(|policy| status.is_none_or(|status| policy.status == status))
         .collect();
+    let unreadable: Vec<_> = unreadable
+        .into_iter()
+        .filter(|it| status.is_none() || it.status.is_none() || it.status == status)
+        .collect();
     if json {
-        return output::print_json(&shown);
+        let unreadable = unreadable.iter().map(as_json);
+        let shown = shown.iter().map(serde_json::to_value);
+        let rows = shown.collect::<serde_json::Result<Vec<_>>>()?;
+        return output::print_json(&rows.into_iter().chain(unreadable).collect::<Vec<_>>());
     }
     let mut table =
         output::table(&["id", "version", "status", "created", "by", "expected gain", "notes"]);
@@ -52,11 +59,38 @@ pub async fn run(
             notes.into(),
         ]);
     }
+    for version in unreadable {
+        let status = version.status.map_or(String::new(), |status| format!("{status}, "));
+        table.add_row(vec![
+            version.policy.clone().into(),
+            version_of(&version).into(),
+            format!("{status}unreadable").into(),
+            String::new().into(),
+            String::new().into(),
+            number(String::new()),
+            format!("cannot be read: {}; {}", version.why, version.remedy()).into(),
+        ]);
+    }
     output::print(&table);
     for irregularity in irregular {
         eprintln!("warning: {irregularity}");
     }
     Ok(())
+}
+
+/// Its version, by the document's id: its fields may be wrong.
+fn version_of(version: &UnreadableVersion) -> String {
+    version.name.split_once('@').map_or_else(|| version.name.clone(), |(_, it)| it.to_owned())
+}
+
+fn as_json(version: &UnreadableVersion) -> serde_json::Value {
+    serde_json::json!({
+        "id": version.policy,
+        "version": version_of(version),
+        "status": version.status,
+        "unreadable": version.why,
+        "action": version.remedy(),
+    })
 }
 
 /// The policies that have several active versions or none. `all` holds all versions of each policy.

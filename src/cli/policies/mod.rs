@@ -2,6 +2,7 @@
 
 mod decide;
 mod diff;
+mod envelope;
 mod evidence;
 mod history;
 mod list;
@@ -103,6 +104,9 @@ pub enum Command {
         #[command(flatten)]
         change: ChangeOptions,
     },
+    /// The range of weights within which the tuner may publish versions by itself
+    #[command(subcommand)]
+    Envelope(envelope::Command),
     /// Activate an earlier version again: ID for the previous version, or ID@VERSION
     Rollback {
         policy: String,
@@ -137,6 +141,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::Pin { id, change } => changes::print(store.pin(&id, &change.intent()).await),
         Command::Unpin { id, change } => changes::print(store.unpin(&id, &change.intent()).await),
         Command::Rollback { policy, change } => decide::roll_back(store, &policy, change).await,
+        Command::Envelope(command) => envelope::run(store, command).await,
         Command::Repair { id, change } => changes::print(store.repair(&id, &change.intent()).await),
     }
 }

@@ -1,6 +1,7 @@
 //! `simulate`: the whole loop in virtual time, on an embedded Firestore, against arms with known
-//! true rewards.
+//! true rewards; or the rules of allocation on a table of rewards (`--replay`).
 
+mod replay;
 mod result;
 mod setup;
 mod svg;
@@ -24,13 +25,13 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Days to simulate
-    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=365))]
+    #[arg(long, default_value_t = 14, conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(1..=365))]
     days: u32,
     /// Number of arms; the default depends on the scenario
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=50))]
+    #[arg(long, conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(2..=50))]
     arms: Option<u32>,
     /// Actions per hour, over all arms
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 400, conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     per_hour: u32,
     /// Write a chart of weights and rewards over time to this file
     #[arg(long, value_name = "FILE")]
@@ -38,9 +39,15 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    replay: replay::Options,
 }
 
 pub async fn run(options: Options) -> Result<()> {
+    if let Some(path) = &options.replay.replay {
+        let Options { seed, json, ref svg, .. } = options;
+        return replay::run(path, &options.replay, seed, svg.as_deref(), json);
+    }
     let Some(name) = &options.scenario else {
         list();
         return Ok(());

@@ -48,8 +48,8 @@ pub async fn list(
     if let Some(policy) = &params.policy {
         check_id(policy)?;
     }
-    let items = store.experiments(params.policy.as_deref()).await?;
-    Ok(Json(List::whole(items)))
+    let found = store.experiments_list(params.policy.as_deref()).await?;
+    Ok(Json(List::of(found, Experiment::from)))
 }
 
 /// One experiment.

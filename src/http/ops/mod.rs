@@ -1,5 +1,6 @@
 //! `/ops`: one file for each kind of resource.
 
+pub mod envelopes;
 pub mod experiments;
 pub mod flags;
 pub mod policies;
@@ -16,6 +17,7 @@ use super::Api;
 use super::auth::Caller;
 use super::problem::Problem;
 use super::views::same_variants;
+use crate::store::remedy;
 use f0_learning_core::hash::Fingerprint;
 use f0_learning_core::intent::{self, IdempotencyKey, Intent, MAX_KEY_CHARS};
 use f0_learning_core::policy::PolicyKey;
@@ -26,21 +28,46 @@ use firestore_kit::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 #[serde(rename_all = "camelCase")]
 pub struct List<T> {
     items: Vec<T>,
+    /// Documents of the list that cannot be read; absent if all can be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreadable: Vec<Unreadable>,
     /// Pass it as `cursor` to get the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
+/// A document that cannot be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unreadable {
+    #[schema(example = "ops_policies/router-core@1.0.2")]
+    document: String,
+    /// Why it cannot be read.
+    reason: String,
+    /// What to do about it.
+    action: String,
+}
+
+impl From<firestore_kit::Unreadable> for Unreadable {
+    fn from(it: firestore_kit::Unreadable) -> Self {
+        let action = remedy(&it.document);
+        Self { document: it.document, reason: it.why, action: action.to_owned() }
+    }
+}
+
 impl<T> List<T> {
     /// A list that has only one page.
     fn whole(items: Vec<impl Into<T>>) -> Self {
-        Self { items: items.into_iter().map(Into::into).collect(), next_cursor: None }
+        let items = items.into_iter().map(Into::into).collect();
+        Self { items, unreadable: Vec::new(), next_cursor: None }
     }
 
     fn of<U>(page: Page<U>, shape: impl Fn(U) -> T) -> Self {
         Self {
             items: page.items.into_iter().map(shape).collect(),
+            unreadable: page.unreadable.into_iter().map(Into::into).collect(),
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         }
     }
@@ -152,6 +179,6 @@ impl Key {
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;
-        Intent { actor, actor_name, reason, key, watching: intent::Watching::On, now }
+        Intent { actor_name, reason, key, ..Intent::new(actor, now) }
     }
 }

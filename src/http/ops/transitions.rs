@@ -57,6 +57,11 @@ pub struct ActivateRequest {
     /// Whether the version is watched, and rolled back if it proves to be worse.
     #[serde(default)]
     guard: Watching,
+    /// `evidence.digest` of the draft as it was shown: the activation is refused if the draft was
+    /// renewed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 100)]
+    seen: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -187,7 +192,8 @@ change! {
     activate, "/ops/policies/activate", ActivateRequest,
     |store, asked, intent| {
         let key = key(&asked.id, &asked.version)?;
-        let (store, intent) = (store.clone(), intent.watched(asked.guard.into()));
+        let intent = intent.watched(asked.guard.into()).having_seen(asked.seen.clone());
+        let store = store.clone();
         async move { store.activate(&key, asked.force, &intent).await }
     }
 }

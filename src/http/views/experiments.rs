@@ -282,6 +282,11 @@ pub struct Comparison {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     controls: Option<Controls>,
+    /// Present if the candidate states a cost for fewer of its observations than the control: it is then
+    /// not better in reward or cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    missing_costs: Option<MissingCosts>,
 }
 
 /// What other components did at the same time: the controls of a watch.
@@ -350,6 +355,15 @@ pub struct RatioShift {
 
 same_fields!(experiment::RatioShift => RatioShift { others, beyond });
 
+/// The share of each version's observations that state a cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MissingCosts {
+    control: f64,
+    candidate: f64,
+}
+
+same_fields!(experiment::MissingCosts => MissingCosts { control, candidate });
+
 /// The share of each version's documents that could not be scored.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectedShare {
@@ -386,6 +400,7 @@ impl From<experiment::Comparison> for Comparison {
             cost_usd,
             rejected_share,
             controls,
+            missing_costs,
         } = comparison;
         Self {
             control_n,
@@ -397,6 +412,7 @@ impl From<experiment::Comparison> for Comparison {
             cost_usd: cost_usd.map(Into::into),
             rejected_share: rejected_share.map(Into::into),
             controls: controls.map(Into::into),
+            missing_costs: missing_costs.map(Into::into),
         }
     }
 }

@@ -79,6 +79,10 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     candidate: Option<Candidate>,
+    /// The version that a share of the units stays on, while jobs publish versions by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    holdback: Option<Holdback>,
     /// Its measured effect since it became active, once that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -116,6 +120,7 @@ impl From<document::Policy> for Policy {
             expected_gain,
             evidence,
             candidate,
+            holdback,
             verdict,
             rolled_back_at,
             other,
@@ -141,6 +146,7 @@ impl From<document::Policy> for Policy {
             expected_gain,
             evidence,
             candidate: candidate.map(Into::into),
+            holdback: holdback.map(Into::into),
             verdict: verdict.map(Into::into),
             rolled_back_at,
             other,
@@ -167,6 +173,27 @@ impl From<document::Candidate> for Candidate {
     fn from(candidate: document::Candidate) -> Self {
         let document::Candidate { experiment, version, share, params } = candidate;
         Self { experiment, version: version.to_string(), share, params: params.0 }
+    }
+}
+
+/// A version that a fixed share of the units uses, with all that a component needs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Holdback {
+    /// It decides which units use the version, as an experiment's id does.
+    id: String,
+    #[schema(example = "1.0.0")]
+    version: String,
+    /// The share of units that use it, 0 to 1.
+    share: f64,
+    #[schema(value_type = Object)]
+    params: Map<String, Value>,
+}
+
+impl From<document::Holdback> for Holdback {
+    fn from(it: document::Holdback) -> Self {
+        let document::Holdback { id, version, share, params } = it;
+        Self { id, version: version.to_string(), share, params: params.0 }
     }
 }
 

@@ -59,6 +59,8 @@ pub struct WindowStats {
     /// Optional fields of the `n` observations that were invalid, which are scored without them.
     #[schema(required = false)]
     malformed: u64,
+    /// Documents, rejected ones included, whose `policyVersion` names no version of a policy.
+    unversioned: u64,
     /// The number of actions that the `n` observations represent.
     population: f64,
     success_rate: f64,
@@ -85,6 +87,7 @@ impl From<stats::WindowStats> for WindowStats {
             n,
             rejected,
             malformed,
+            unversioned,
             population,
             success_rate,
             failure_rate,
@@ -103,6 +106,7 @@ impl From<stats::WindowStats> for WindowStats {
             n,
             rejected,
             malformed,
+            unversioned,
             population,
             success_rate,
             failure_rate,

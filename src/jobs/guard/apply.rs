@@ -3,7 +3,9 @@
 use super::{Evaluation, GuardAction, GuardJob};
 use crate::store::{ChangeError, GUARD};
 use f0_learning_core::document::{Experiment, FlagsState};
-use f0_learning_core::experiment::{Breach, Comparison, Judgement, Kind, STAGES, Status};
+use f0_learning_core::experiment::{
+    Breach, Comparison, Judgement, Kind, MissingCosts, STAGES, Status,
+};
 use f0_learning_core::intent::Intent;
 
 /// Why a candidate is activated, or an admin is asked to activate it.
@@ -19,7 +21,7 @@ impl GuardJob {
         flags: &FlagsState,
         now: i64,
     ) -> Result<GuardAction> {
-        let Evaluation { comparison, judgement, counted } = evaluation;
+        let Evaluation { comparison, judgement, counted, unversioned } = evaluation;
         let end = async |status: Status, why: &str, breach: Option<Breach>| {
             let intent = Intent::new(GUARD, now).because(why);
             let comparison = Some(&comparison);
@@ -77,7 +79,7 @@ impl GuardJob {
                 end(Status::NoGain, &why, None).await
             }
             Judgement::Inconclusive => {
-                let why = inconclusive(experiment, &comparison);
+                let why = inconclusive(experiment, &comparison, unversioned);
                 let why = comparison.qualified(experiment.kind, why);
                 end(Status::Inconclusive, &why, None).await
             }
@@ -86,7 +88,7 @@ impl GuardJob {
 }
 
 /// Why nothing was proven: how much was observed, and what to do if that is nothing.
-fn inconclusive(experiment: &Experiment, comparison: &Comparison) -> String {
+fn inconclusive(experiment: &Experiment, comparison: &Comparison, unversioned: u64) -> String {
     let Experiment { control, candidate, policy, guard, .. } = experiment;
     let days = guard.max_days;
     let counts = [(control, comparison.control_n), (candidate, comparison.candidate_n)];
@@ -101,5 +103,84 @@ fn inconclusive(experiment: &Experiment, comparison: &Comparison) -> String {
             "; let the components write {names} in policyVersion, see docs/integration.md"
         );
     }
+    if unversioned > 0 {
+        why += &format!("; {}", unversioned_note(unversioned));
+    }
+    if comparison.lacks_rewards() {
+        why += "; the rewards were not compared, because config/reward_config changed and those of the \
+                two versions were scored under different versions of it";
+    }
+    if let Some(MissingCosts { control: of_control, candidate: of_candidate }) =
+        comparison.missing_costs
+    {
+        why += &format!(
+            "; {candidate} states a cost for {:.0}% of its observations and {control} for {:.0}%, and a \
+             missing cost earns more: they were compared without reward and cost; let the components \
+             record costUsd as often (0 if it is free)",
+            of_candidate * 100.0,
+            of_control * 100.0
+        );
+    }
     why
+}
+
+/// That observations of the policy's components count for none of its versions.
+pub(super) fn unversioned_note(n: u64) -> String {
+    format!(
+        "{n} observations of the policy's components in the last 7 days name no version of a policy in \
+         policyVersion, and are not compared"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use f0_learning_core::experiment::compare;
+    use f0_learning_core::observation::Observation;
+    use f0_learning_core::reward::{RewardConfig, score};
+    use f0_learning_core::stats::Samples;
+
+    use super::*;
+
+    fn experiment() -> Experiment {
+        serde_json::from_value(serde_json::json!({
+            "id": "e", "kind": "watch", "policy": "p", "control": "1.0.0", "candidate": "1.0.1",
+            "metric": "reward", "status": "running", "open": true, "share": 1.0, "stage": 0,
+            "startedAt": 1, "stageStartedAt": 1, "startedBy": "ada",
+            "guard": f0_learning_core::experiment::GuardConfig::default(),
+        }))
+        .unwrap()
+    }
+
+    fn samples(costs: bool) -> Samples {
+        let mut samples = Samples::default();
+        let mut json = serde_json::json!({
+            "ts": 1_780_000_000_000_i64, "component": "c", "outcome": "success", "durationMs": 1,
+        });
+        if costs {
+            json["costUsd"] = 0.05.into();
+        }
+        let observation = Observation::parse("o", json.as_object().unwrap()).unwrap();
+        for _ in 0..100 {
+            samples.add(&observation, &score(&RewardConfig::default(), &observation));
+        }
+        samples
+    }
+
+    #[test]
+    fn an_inconclusive_end_names_a_changed_reward_config() {
+        let mut comparison = compare(&samples(true), &samples(true), 0.1, 1.0, 0.01);
+        let why = inconclusive(&experiment(), &comparison, 0);
+        assert!(!why.contains("reward_config"), "{why}");
+        comparison.reward = None;
+        let why = inconclusive(&experiment(), &comparison, 0);
+        assert!(why.contains("config/reward_config changed"), "{why}");
+    }
+
+    #[test]
+    fn an_inconclusive_end_names_missing_costs_and_missing_versions() {
+        let comparison = compare(&samples(true), &samples(false), 0.1, 1.0, 0.01);
+        let why = inconclusive(&experiment(), &comparison, 12);
+        assert!(why.contains("1.0.1 states a cost for 0% of its observations"), "{why}");
+        assert!(why.contains("12 observations"), "{why}");
+    }
 }

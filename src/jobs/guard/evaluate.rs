@@ -1,12 +1,14 @@
 //! Evaluates an experiment: what was observed of its versions, and what follows.
 
 use super::others::{Activated, others};
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{
     Baseline, Comparison, Judgement, Kind, OtherComponent, compare_beyond, judge,
 };
+use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::stats::Window;
 
 /// What is known of an experiment at a moment.
 #[derive(Clone, Debug)]
@@ -14,6 +16,9 @@ pub struct Evaluation {
     pub comparison: Comparison,
     pub judgement: Judgement,
     pub(super) counted: Baseline,
+    /// Documents of the policy's components in the longest window that name no version, and so are not
+    /// compared.
+    pub unversioned: u64,
 }
 
 /// What is known of an experiment now, and what follows.
@@ -65,5 +70,27 @@ async fn evaluate_with(
         comparison = compared(&others(store, &activated, now).await?);
         judgement = judged(&comparison);
     }
-    Ok(Evaluation { comparison, judgement, counted })
+    let unversioned = unversioned(store, experiment).await?;
+    Ok(Evaluation { comparison, judgement, counted, unversioned })
+}
+
+/// A note for people: what cannot be read of configuration, policy or statistics counts as nothing.
+async fn unversioned(store: &Store, experiment: &Experiment) -> Result<u64> {
+    let read = async {
+        let config = store.tuning_config().await?;
+        let Some(tuning) = config.policies.get(&experiment.policy) else { return Ok(0) };
+        let Ok(key) = PolicyKey::new(&experiment.policy, experiment.candidate.clone()) else {
+            return Ok(0);
+        };
+        let policy = store.policy(&key).await?;
+        let weights = policy.and_then(|policy| policy.params.model_weights().ok().flatten());
+        let components: Vec<String> =
+            weights.unwrap_or_default().keys().map(|arm| tuning.component_of(arm)).collect();
+        let stats = store.stats_of(&components, Window::SevenDays).await?;
+        Ok(stats.iter().map(|it| it.stats.unversioned).sum())
+    };
+    match read.await {
+        Err(StoreError::Decode { .. }) => Ok(0),
+        found => found,
+    }
 }

@@ -61,7 +61,9 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let (action, basis) = match self.step(&experiment, &rewards, &flags, now).await {
+            let mut unversioned = 0;
+            let step = self.step(&experiment, &rewards, &flags, &mut unversioned, now);
+            let (action, basis) = match step.await {
                 Ok(taken) => taken,
                 Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
                     return Err(error);
@@ -70,7 +72,7 @@ impl GuardJob {
                 // The other experiments are still evaluated, and the next pass tries again.
                 Err(refused) => (GuardAction::Skipped(refused.to_string()), None),
             };
-            outcomes.push(GuardOutcome { experiment, action, basis });
+            outcomes.push(GuardOutcome { experiment, action, basis, unversioned });
         }
         Ok(GuardReport { outcomes, unreadable })
     }
@@ -80,10 +82,12 @@ impl GuardJob {
         experiment: &Experiment,
         rewards: &RewardConfig,
         flags: &FlagsState,
+        unversioned: &mut u64,
         now: i64,
     ) -> std::result::Result<(GuardAction, Option<String>), ChangeError> {
         match evaluate_step(&self.store, experiment, rewards, now).await {
             Ok(evaluation) => {
+                *unversioned = evaluation.unversioned;
                 let is_watch = experiment.kind == Kind::Watch;
                 let basis = is_watch.then(|| evaluation.comparison.basis());
                 Ok((self.apply(experiment, evaluation, flags, now).await?, basis))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tracing::Level;
 
+use super::apply::unversioned_note;
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use f0_learning_core::document::Experiment;
@@ -23,6 +24,8 @@ pub struct GuardOutcome {
     pub action: GuardAction,
     /// What a watch is based on, if it was evaluated.
     pub basis: Option<String>,
+    /// Documents of the policy's components in the last 7 days that name no version.
+    pub unversioned: u64,
 }
 
 /// What was done about one experiment.
@@ -103,7 +106,11 @@ impl fmt::Display for GuardOutcome {
             (action @ GuardAction::RolledBack(_), Some(basis)) => format!("{action} ({basis})"),
             (action, _) => action.to_string(),
         };
-        write!(f, "{policy}@{candidate}, {doing} {control}: {action}")
+        write!(f, "{policy}@{candidate}, {doing} {control}: {action}")?;
+        match self.unversioned {
+            0 => Ok(()),
+            n => write!(f, "; {}", unversioned_note(n)),
+        }
     }
 }
 

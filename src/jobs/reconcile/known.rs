@@ -1,11 +1,13 @@
 //! The stored state that a pass is based on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_util::sync::CancellationToken;
 
 use super::ReconcileJob;
-use crate::store::{Item, Position, ReconcileState, Result, StoredItem};
+use crate::store::{
+    ArchivedBefore, Item, Position, ReconcileState, Result, StoreError, StoredItem,
+};
 use f0_learning_core::observation::{MAX_TS, MIN_TS};
 use f0_learning_core::sharding::{Layout, Shard};
 use f0_learning_core::time::DAY_MS;
@@ -24,7 +26,10 @@ pub(super) struct Known {
     /// Whether all ids are compared, and not only as many as are due.
     pub all_ids: bool,
     /// Documents before this time were archived.
-    pub archived_before: Option<i64>,
+    pub archived_before: ArchivedBefore,
+    /// The shards whose cursor cannot be read, and why, by document. Nothing is decided about their
+    /// observations.
+    pub unreadable: BTreeMap<String, (Shard, String)>,
 }
 
 impl Known {
@@ -45,6 +50,27 @@ impl Known {
             Some(shard) => is_behind(self.cursors.get(&shard).and_then(Option::as_ref)),
             None => ts <= self.horizon || matches!(found.item, Item::Invalid(_)),
         }
+    }
+
+    /// Whether this job may decide about an observation: it may have been counted, if it is unknown
+    /// what was archived, and a cursor that cannot be read may reach it.
+    pub fn is_decidable(&self, found: &StoredItem) -> bool {
+        let shard = self.layout.shard_of_number(found.shard);
+        let is_of = |unreadable: &(Shard, String)| shard == Some(unreadable.0);
+        let is_archived = found.position.is_number()
+            && self.archived_before.is_unknown_at(found.position.ts_ms());
+        !is_archived && !self.unreadable.values().any(is_of)
+    }
+
+    /// The documents that cannot be read, and why.
+    pub fn damaged(&self) -> BTreeMap<String, String> {
+        let cursors = self.unreadable.iter();
+        let mut damaged: BTreeMap<String, String> =
+            cursors.map(|(document, (_, why))| (document.clone(), why.clone())).collect();
+        if let ArchivedBefore::Unknown { document, why, .. } = &self.archived_before {
+            damaged.insert(document.clone(), why.clone());
+        }
+        damaged
     }
 
     /// Whether a range was examined before, when it had the same counts.
@@ -88,11 +114,20 @@ impl ReconcileJob {
         // The state is read first: a change of layout and retention change it too, and then commits that
         // are based on the old cursors are refused.
         let state = self.store.reconcile_state().await?;
-        let archived_before = self.store.retention_state().await?.archived_before;
+        let archived_before = self.store.archived_before(now).await?;
         let layout = self.store.layout().await?.layout;
         let mut horizon = now - self.options.lag_ms;
         let mut cursors = HashMap::new();
-        for cursor in self.store.cursors(&layout.shards()).await? {
+        let mut unreadable = BTreeMap::new();
+        for (shard, cursor) in self.store.each_cursor(&layout.shards()).await? {
+            let cursor = match cursor {
+                Ok(cursor) => cursor,
+                Err(StoreError::Decode { document, detail, .. }) => {
+                    unreadable.insert(document, (shard, detail));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let behind = cursor.position.as_ref().map_or(MIN_TS, Position::ts_ms).max(MIN_TS);
             if behind < horizon && self.store.backlog(&cursor, horizon).await? > 0 {
                 horizon = behind;
@@ -102,6 +137,17 @@ impl ReconcileJob {
         let all_ids = full;
         let full = full || now - state.full_at >= 7 * DAY_MS;
         let deep = full || now - state.deep_at >= DAY_MS;
-        Ok(Known { now, state, layout, cursors, horizon, deep, full, all_ids, archived_before })
+        Ok(Known {
+            now,
+            state,
+            layout,
+            cursors,
+            horizon,
+            deep,
+            full,
+            all_ids,
+            archived_before,
+            unreadable,
+        })
     }
 }

@@ -57,7 +57,17 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let found = self.store.stored_items(&batch.ids).await?;
-        let found = found.into_iter().map(|found| found.checked(known.archived_before)).collect();
+        let is_decidable = |found: &StoredItem| {
+            let ts = found.position.ts_ms();
+            !found.position.is_number() || !known.archived_before.is_unknown_at(ts)
+        };
+        if let Some(error) = known.archived_before.error()
+            && !found.iter().all(is_decidable)
+        {
+            return Err(error);
+        }
+        let archived_before = known.archived_before.known();
+        let found = found.into_iter().map(|found| found.checked(archived_before)).collect();
         let found = self.members(known, &batch, found).await?;
         // A corrected one may be further ahead now.
         if reach(known, &found) != known.state.up_to {

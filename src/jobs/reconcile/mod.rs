@@ -97,18 +97,31 @@ impl ReconcileJob {
     ) -> Result<ReconcileReport> {
         let mut report = ReconcileReport::default();
         let mut conflicts = 0;
+        let mut failed = None;
         while let Err(error) = self.attempt(now, full, stop, &mut report).await {
             self.ledger.forget();
             conflicts += 1;
             if !error.needs_reread() || conflicts > MAX_CONFLICTS {
-                return Err(error);
+                failed = Some(error);
+                break;
             }
             self.store.pause(conflicts).await;
         }
+        // Parked counts do not depend on the state of reconciliation.
+        if failed.as_ref().is_none_or(|error| matches!(error, StoreError::Decode { .. })) {
+            self.unpark(now, &mut report).await?;
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(report),
+        }
+    }
+
+    async fn unpark(&self, now: i64, report: &mut ReconcileReport) -> Result<()> {
         let unparked = self.store.unpark(now).await?;
         report.damaged.extend(unparked.damaged.into_iter().map(|it| (it.document, it.why)));
         report.merged = unparked.merged;
-        Ok(report)
+        Ok(())
     }
 
     async fn attempt(
@@ -121,6 +134,7 @@ impl ReconcileJob {
         // Scoring counts for the same components: commits over kept series would be refused.
         self.ledger.forget();
         let mut known = self.read_state(now, full).await?;
+        report.damaged.extend(known.damaged());
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, report).await?;
         }
@@ -170,7 +184,7 @@ impl ReconcileJob {
         if let Some(batch) = known.state.pending.clone() {
             self.complete(&mut known, batch, &mut report).await?;
         }
-        if known.horizon < before {
+        if known.horizon < before || !known.unreadable.is_empty() {
             return Ok(false);
         }
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
@@ -240,8 +254,9 @@ impl ReconcileJob {
         found: Vec<StoredItem>,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let found =
-            found.into_iter().map(|found| found.checked(known.archived_before)).collect::<Vec<_>>();
+        let archived_before = known.archived_before.known();
+        let found = found.into_iter().filter(|found| known.is_decidable(found));
+        let found = found.map(|found| found.checked(archived_before)).collect::<Vec<_>>();
         let (late, ahead): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| known.is_behind_cursors(found));
         let early: Vec<_> = ahead

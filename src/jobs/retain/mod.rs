@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 use uuid::Uuid;
 
-pub use table::archive_table;
+pub use table::{archive_table, archived_documents};
 
 use super::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use super::reconcile::{ReconcileJob, ReconcileOptions};
@@ -48,7 +48,7 @@ impl Default for RetainOptions {
 }
 
 /// The fewest days that documents are kept.
-pub const MIN_DAYS: u32 = 8;
+pub use crate::store::MIN_KEPT_DAYS as MIN_DAYS;
 
 /// Documents read at a time.
 const PAGE: usize = 1_000;
@@ -245,17 +245,27 @@ impl RetainJob {
         state: &RetentionState,
         pending: &PendingFile,
     ) -> Result<Option<RetentionState>, RetainError> {
-        let commit = self.store.commit_retention(state, Some(pending.clone()));
-        let (stored, error) = match commit_or_reread(commit, self.store.retention_state()).await? {
-            Commit::Applied(state) => return Ok(Some(state)),
-            Commit::Unknown { stored, error } => (stored, error),
-        };
-        if stored.pending.as_ref() == Some(pending) {
-            return Ok(Some(stored));
-        }
-        if stored.sequence == state.sequence {
-            // The commit may still be on its way, and then needs its staged file.
-            return Err(error.into());
+        let mut attempt = 1;
+        loop {
+            let commit = self.store.commit_retention(state, Some(pending.clone()));
+            let reread = self.store.retention_state();
+            let (stored, error) = match commit_or_reread(commit, reread).await? {
+                Commit::Applied(state) => return Ok(Some(state)),
+                Commit::Unknown { stored, error } => (stored, error),
+            };
+            if stored.pending.as_ref() == Some(pending) {
+                return Ok(Some(stored));
+            }
+            if stored.sequence != state.sequence {
+                break;
+            }
+            // The commit may still be on its way, and then needs its staged file. A refused one is not:
+            // another worker counted meanwhile.
+            if !error.is_conflict() || attempt == MAX_ATTEMPTS {
+                return Err(error.into());
+            }
+            self.store.pause(attempt).await;
+            attempt += 1;
         }
         self.archive.discard(&pending.staging).await?;
         tracing::info!("another worker archives; leaving the work to it");

@@ -1,8 +1,10 @@
 //! The columns of an archive file.
 
+use bytes::Bytes;
+use f0_learning_core::document::DocumentKey;
 use firestore_kit::value::{self, Fields};
 
-use crate::archive::{Column, Table, Values};
+use crate::archive::{ArchiveError, Column, Table, Values, read_texts};
 use crate::store::{Archived, OldDocuments};
 
 /// The rows of a file: the keys, the fields that are queried most, and in `document` all fields.
@@ -27,7 +29,11 @@ pub fn archive_table(archived: Archived, documents: &OldDocuments) -> Table {
     };
     let document = || {
         let values = documents.fields().map(as_json);
-        Column { name: "document", values: Values::Text(values.collect()) }
+        Column { name: DOCUMENT, values: Values::Text(values.collect()) }
+    };
+    let typed = || {
+        let values = documents.fields().map(as_typed_json);
+        Column { name: TYPED, values: Values::Text(values.collect()) }
     };
     let columns = match archived {
         Archived::Observations => vec![
@@ -42,6 +48,7 @@ pub fn archive_table(archived: Archived, documents: &OldDocuments) -> Table {
             number("sampleRate"),
             number("propensity"),
             document(),
+            typed(),
         ],
         Archived::Rewards => vec![
             text("component"),
@@ -54,10 +61,51 @@ pub fn archive_table(archived: Archived, documents: &OldDocuments) -> Table {
             text("configVersion"),
         ],
         Archived::Quarantine => {
-            vec![text("component"), text("field"), text("reason"), document()]
+            vec![text("component"), text("field"), text("reason"), document(), typed()]
         }
     };
     Table { keys: documents.keys(), columns }
+}
+
+/// All fields as JSON, for queries. Types that JSON lacks are text here.
+const DOCUMENT: &str = "document";
+
+/// All fields with their types, of a document with types that JSON lacks. Files of earlier versions do
+/// not have this column.
+const TYPED: &str = "documentTyped";
+
+/// The documents in a file of observations or quarantine, in the order of its rows, with their types.
+///
+/// # Errors
+/// The file is not one, or is damaged.
+pub fn archived_documents(file: Bytes) -> Result<Vec<(DocumentKey, Fields)>, ArchiveError> {
+    let differs = |detail: String| ArchiveError::Differs { path: "a file".to_owned(), detail };
+    let (keys, texts) =
+        read_texts(file, &[DOCUMENT, TYPED]).map_err(|error| differs(error.to_string()))?;
+    let [documents, typed] = <[_; 2]>::try_from(texts).unwrap_or_default();
+    let documents = documents.ok_or_else(|| differs(format!("it has no column {DOCUMENT}")))?;
+    let typed = typed.unwrap_or_else(|| vec![None; documents.len()]);
+    let mut found = Vec::with_capacity(keys.len());
+    for (key, (document, typed)) in keys.into_iter().zip(documents.into_iter().zip(typed)) {
+        let malformed = |detail: String| differs(format!("document {}: {detail}", key.id));
+        let parse = |text: String| serde_json::from_str(&text).map_err(|error| error.to_string());
+        let fields = match (typed, document) {
+            (Some(text), _) => parse(text).and_then(|json| value::from_typed_json(&json)),
+            (None, Some(text)) => parse(text).map(|json| value::fields_from_json(&json)),
+            (None, None) => Err("it has no fields".to_owned()),
+        };
+        let fields = fields.map_err(malformed)?;
+        found.push((key, fields));
+    }
+    Ok(found)
+}
+
+fn as_typed_json(fields: &Fields) -> Option<String> {
+    if !value::exceeds_json(fields) {
+        return None;
+    }
+    // A stored document holds no value of another type.
+    serde_json::to_string(&value::to_typed_json(fields).ok()?).ok()
 }
 
 fn as_json(fields: &Fields) -> Option<String> {

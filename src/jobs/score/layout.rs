@@ -1,7 +1,7 @@
 //! Changes the number of shards, as `config/scoring` requests.
 
 use super::{Pass, ScoreJob, ScoreReport};
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 use f0_learning_core::sharding::Layout;
 
 impl ScoreJob {
@@ -23,7 +23,13 @@ impl ScoreJob {
         self.active_layout.forget();
         let shards = stored.layout.shards();
         for shard in &shards {
-            self.shard(*shard, Pass { only_announced: true, ..pass }, report).await?;
+            match self.shard(*shard, Pass { only_announced: true, ..pass }, report).await {
+                Err(StoreError::Decode { document, detail, .. }) => {
+                    tracing::error!(document, detail, "the number of shards is unchanged");
+                    return Ok(stored.layout);
+                }
+                done => done?,
+            }
         }
         let old = self.store.cursors(&shards).await?;
         if old.iter().any(|cursor| cursor.pending.is_some()) {

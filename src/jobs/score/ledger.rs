@@ -69,8 +69,8 @@ impl Ledger {
 
     /// The documents that cannot be read among those that were counted into.
     pub fn damaged(&self) -> impl Iterator<Item = Parked> {
-        let series = self.known.values().filter_map(ComponentSeries::damage);
-        series.chain(self.versions.values().flatten().filter_map(VersionTally::damage))
+        let series = self.known.values().flat_map(ComponentSeries::damage);
+        series.chain(self.versions.values().flatten().flat_map(VersionTally::damage))
     }
 
     /// Reads the series and tallies that the items need, and returns how many items from the front
@@ -98,27 +98,27 @@ impl Ledger {
     pub fn release(&mut self, items: &[Scored<'_>], now: i64) {
         for item in items {
             let Scored::Valid { observation, .. } = item else { continue };
+            let version = observation.policy_version.as_deref().and_then(|name| self.version(name));
+            let is_versioned = version.map(|it| it.tally.release()).is_some();
             if let Some(component) = self.known.get_mut(&observation.component) {
                 component.series.release(observation.ts, now);
-            }
-            if let Some(name) = &observation.policy_version
-                && let Some(version) = self.version(name)
-            {
-                version.tally.release();
+                if !is_versioned {
+                    component.series.release_unversioned(observation.ts, now);
+                }
             }
         }
     }
 
     fn reject(&mut self, invalid: &Invalid, now: i64) {
+        let version = invalid.origin.policy_version.as_deref().and_then(|name| self.version(name));
+        let is_versioned = version.map(|it| it.tally.reject()).is_some();
         if let Some(component) = &invalid.origin.component
             && let Some(known) = self.known.get_mut(component)
         {
             let _ = known.series.reject(invalid.origin.ts, now);
-        }
-        if let Some(name) = &invalid.origin.policy_version
-            && let Some(version) = self.version(name)
-        {
-            version.tally.reject();
+            if !is_versioned {
+                known.series.add_unversioned(invalid.origin.ts, now);
+            }
         }
     }
 
@@ -129,20 +129,23 @@ impl Ledger {
         under: &ScoredUnder,
         now: i64,
     ) {
+        let version = observation.policy_version.as_deref().and_then(|name| self.version(name));
+        let is_versioned = version.is_some();
+        if let Some(version) = version {
+            if under.replace(&mut version.scored_under) {
+                version.tally.restart_rewards();
+            }
+            version.tally.add(observation, reward);
+        }
         if let Some(component) = self.known.get_mut(&observation.component) {
             if under.replace(&mut component.scored_under) {
                 component.series.restart_rewards();
             }
             // An observation older than the longest window is in no window; it only has a reward.
             let _ = component.series.record(observation, reward, now);
-        }
-        if let Some(name) = &observation.policy_version
-            && let Some(version) = self.version(name)
-        {
-            if under.replace(&mut version.scored_under) {
-                version.tally.restart_rewards();
+            if !is_versioned {
+                component.series.add_unversioned(Some(observation.ts), now);
             }
-            version.tally.add(observation, reward);
         }
     }
 

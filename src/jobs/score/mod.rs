@@ -151,6 +151,7 @@ impl ScoreJob {
         let mut report = ScoreReport::default();
         let mut failed = None;
         let shards = self.layout(pass, &mut report).await?.shards();
+        let several = shards.len() > 1;
         let mut left = self.fair_share(shards.len()).await?;
         if shards.len() > 1 {
             // Other workers count for the same components: most of what is kept is out of date.
@@ -163,15 +164,22 @@ impl ScoreJob {
             }
             match self.work_on(shard, &mut left, pass, &mut report).await {
                 Ok(()) => {}
+                // The other shards do not depend on a cursor that cannot be read.
+                Err(StoreError::Decode { document, detail, .. }) if several => {
+                    report.damaged.insert(document, detail);
+                }
                 // A failure at one shard's cursor must not delay the other shards.
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
+        // Windows expire whether or not the cursor can be read.
+        let is_reachable =
+            failed.as_ref().is_none_or(|error| matches!(error, StoreError::Decode { .. }));
+        if !stop.is_cancelled() && is_reachable {
+            self.refresh(now, &mut report).await?;
+        }
         if let Some(error) = failed {
             return Err(error);
-        }
-        if !stop.is_cancelled() {
-            self.refresh(now, &mut report).await?;
         }
         if self.counts_are_parked || !report.damaged.is_empty() {
             let parked = self.store.parked().await?;
@@ -266,7 +274,8 @@ impl ScoreJob {
         let mut chunk = match &cursor.pending {
             Some(pending) => {
                 tracing::info!(end = pending.end.ts_ms(), "completing a chunk announced before");
-                let chunk = self.store.pending_chunk(&cursor, pending).await?;
+                let mut chunk = self.store.pending_chunk(&cursor, pending).await?;
+                chunk.items = self.store.checked(chunk.items, pending.archived_before);
                 cursor = self.forget_moved(cursor, &chunk).await?;
                 chunk
             }
@@ -284,6 +293,7 @@ impl ScoreJob {
                 report.interrupted = true;
                 return Ok(());
             }
+            chunk.items = self.store.checked(chunk.items, pending.archived_before);
             let reads_ahead = !pass.only_announced && chunk.full && !pass.stop.is_cancelled();
             let items = Scored::all(&chunk.items, &pending.config);
             let version = &pending.config.version;
@@ -345,7 +355,23 @@ impl ScoreJob {
         let Some((end, read_time)) = chunk.end.clone() else { return Ok(None) };
         let store = self.store.clone();
         let config = self.config.get(now, store.reward_config()).await?;
-        Ok(Some(Pending { end, read_time, config }))
+        let archived_before = self.archived_before(chunk, now).await?;
+        Ok(Some(Pending { end, read_time, config, archived_before }))
+    }
+
+    /// The time before which documents may have been archived, read after the chunk: a member whose
+    /// reward was archived and deleted before it was read has an earlier `ts`, or was delivered again
+    /// with a later one.
+    async fn archived_before(&self, chunk: &Chunk, now: i64) -> Result<Option<i64>> {
+        let archived = self.store.archived_before(now).await?;
+        let is_unknown = |item: &Item| match item {
+            Item::Valid { observation, .. } => archived.is_unknown_at(observation.ts),
+            Item::Invalid(_) => false,
+        };
+        match archived.error() {
+            Some(error) if chunk.items.iter().any(is_unknown) => Err(error),
+            _ => Ok(archived.known()),
+        }
     }
 
     /// Renews the windows that observations have left because time has passed.

@@ -13,6 +13,7 @@ use crate::store::{
     AutoLimits, AutoOutcome, ChangeError, NewDraft, ProposeOutcome, Result, StoreError, TUNER,
 };
 use f0_learning_core::document::{FlagsState, Policy};
+use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, next_free_patch};
 use f0_learning_core::tuning::{Assessment, Decision, LastDraft, Proposal, Reason, TuningInput};
 
@@ -41,8 +42,11 @@ impl TuneJob {
         plan: Plan,
         flags: &FlagsState,
     ) -> Result<TuneOutcome> {
-        let Plan { assessment, memory, versions, refusals, decision } = plan;
+        let Plan { assessment, mut memory, versions, refusals, decision } = plan;
         let input = assessment.input();
+        if let Some(belief) = assessment.belief() {
+            memory.next.belief = belief.clone();
+        }
         if !self.remember(policy, &memory).await? {
             return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
         }
@@ -129,7 +133,7 @@ impl TuneJob {
         };
         let draft = new_draft(policy, key.clone(), proposal, input, Vec::new())?;
         match self.store.renew_draft(&draft).await {
-            Ok(_) => Ok(TuneOutcome::Renewed { key, notes: proposal.notes.clone() }),
+            Ok(_) => Ok(TuneOutcome::Renewed { key, notes: proposal.notes.clone(), left: None }),
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => {
                 tracing::info!(job = JobName::Tune.as_str(), %key, %refused, "not renewed");
@@ -148,7 +152,9 @@ impl TuneJob {
         weights: &BTreeMap<String, f64>,
     ) -> Result<TuneOutcome> {
         let input = assessment.input();
-        let activated = if assessment.within_bounds(weights) {
+        let activated = if let Some(why) = self.holdback_verdict(input).await? {
+            AutoOutcome::AwaitingApproval(why)
+        } else if assessment.within_bounds(weights) {
             let limits = AutoLimits::new(&input.config, refusals);
             self.store.auto_activate(&key, weights, &limits, input.as_of).await?
         } else {
@@ -164,11 +170,33 @@ impl TuneJob {
                 AutoOutcome::AwaitingApproval(why),
                 TuneOutcome::Proposed { key, supersedes, notes, .. },
             ) => TuneOutcome::Proposed { key, supersedes, notes, left: Some(why) },
-            (AutoOutcome::AwaitingApproval(why), outcome) => {
-                tracing::info!(job = JobName::Tune.as_str(), %key, why, "the draft awaits approval");
-                outcome
+            (AutoOutcome::AwaitingApproval(why), TuneOutcome::Renewed { key, notes, .. }) => {
+                TuneOutcome::Renewed { key, notes, left: Some(why) }
             }
+            (AutoOutcome::AwaitingApproval(left), TuneOutcome::NoChange(_)) => {
+                TuneOutcome::AwaitingApproval { key, left }
+            }
+            (AutoOutcome::AwaitingApproval(_), outcome) => outcome,
         })
+    }
+}
+
+impl TuneJob {
+    /// Compares what was published under the envelope with its holdback, and freezes the envelope if the
+    /// holdback is proven to be better. Returns why nothing is published then.
+    async fn holdback_verdict(&self, input: &TuningInput) -> Result<Option<String>> {
+        let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+        let Some(envelope) = envelope.filter(|it| it.holdback > 0.0) else { return Ok(None) };
+        let Some(counted) = self.store.holdback_counts(envelope).await? else { return Ok(None) };
+        let Some(why) = envelope.beaten_by_holdback(&counted, &input.rewards, &input.config) else {
+            return Ok(None);
+        };
+        let intent = Intent::new(TUNER, input.as_of).because(why.as_str());
+        match self.store.freeze_envelope(&input.policy_id, &intent).await {
+            Ok(_) => Ok(Some(why)),
+            Err(ChangeError::Store(error)) => Err(error),
+            Err(refused) => Ok(Some(refused.to_string())),
+        }
     }
 }
 

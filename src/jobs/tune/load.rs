@@ -13,8 +13,8 @@ use f0_learning_core::tuning::blocks::{Block, Logs};
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::rewards::{self, Stamps};
 use f0_learning_core::tuning::{
-    ArmInput, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal, Shift, Signals, Step,
-    TuningConfig, TuningInput, Unmatched, max_weight,
+    Allocation, ArmInput, Basis, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal,
+    Shift, Signals, Step, TuningConfig, TuningInput, Unmatched, max_weight,
 };
 use semver::Version;
 
@@ -109,6 +109,15 @@ impl TuneJob {
             .as_ref()
             .map(|tally| Routed::of(tally, &weights, bounds, latest))
             .unwrap_or_default();
+        let by_belief = bounds.allocation == Allocation::Belief;
+        let envelope = match by_belief {
+            true => self.store.envelope(&policy.id).await?.filter(|it| it.closed(now).is_none()),
+            false => None,
+        };
+        let belief = by_belief.then(|| {
+            let made_by_tuner = policy.activated_at.filter(|_| policy.created_by == TUNER);
+            Basis::new(&timelines, memory.stored.memory.belief.clone(), made_by_tuner, envelope)
+        });
         let input = TuningInput {
             policy_id: policy.id.clone(),
             parent: policy.version.clone(),
@@ -123,6 +132,7 @@ impl TuneJob {
             last_draft: None,
             as_of: now,
             signals: Signals { unmatched, reward_restart, shifts },
+            belief,
         };
         let named = tally.map_or(0, |(tally, _)| tally.stats().n);
         Ok(Loaded { input, memory, timelines, named })

@@ -28,10 +28,17 @@ pub enum TuneOutcome {
         /// Why the draft awaits approval although the flags let the job activate it.
         left: Option<String>,
     },
-    /// The open draft proposes the same weights, and its evidence was renewed.
+    /// The open draft was renewed in place.
     Renewed {
         key: PolicyKey,
         notes: String,
+        /// Why it was not activated, if the flags let the job activate drafts.
+        left: Option<String>,
+    },
+    /// The open draft stays as it is, and why it was not activated.
+    AwaitingApproval {
+        key: PolicyKey,
+        left: String,
     },
     /// The flags let the job activate its draft.
     Activated {
@@ -123,8 +130,15 @@ impl fmt::Display for TuneOutcome {
                 }
                 write!(f, "\n{notes}")
             }
-            Self::Renewed { key, notes } => {
-                write!(f, "renewed the evidence of {key}, which awaits approval\n{notes}")
+            Self::Renewed { key, notes, left } => {
+                write!(f, "renewed {key}, which awaits approval")?;
+                if let Some(why) = left {
+                    write!(f, ": {why}")?;
+                }
+                write!(f, "\n{notes}")
+            }
+            Self::AwaitingApproval { key, left } => {
+                write!(f, "no change: {key} awaits approval: {left}")
             }
             Self::Activated { key, replaced, audit_id } => {
                 write!(f, "activated {key}")?;

@@ -6,7 +6,7 @@ use super::ramp::{require_open, require_serving, require_unchanged};
 use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
 use crate::store::lifecycle::{
-    ROLLED_BACK_AT, clear_candidate, ended_fields, patch, policy_key, rejected_fields,
+    ROLLED_BACK_AT, clear_candidate, ended_fields, frozen, patch, policy_key, rejected_fields,
 };
 use crate::store::{Store, StoreError};
 use f0_learning_core::audit::{Action, AuditEntry};
@@ -137,9 +137,15 @@ impl Store {
                 None => Fields::default(),
             };
             fields.insert(ROLLED_BACK_AT.to_owned(), value::int(intent.now));
+            let envelope = self.envelope_in(&experiment.policy, &transaction).await?;
+            let freeze = envelope.filter(|(_, it)| it.frozen.is_none()).map(|(document, _)| {
+                let why = format!("the guard rolled back {}: {why}", experiment.candidate);
+                frozen(&document, &why)
+            });
             let candidate = policy_key(&experiment.policy, &experiment.candidate)?;
             decided.add_to(&self.db.name(POLICIES, &candidate.to_string()), fields);
             decided.writes.push(end);
+            decided.writes.extend(freeze);
             decided.entry.experiment = Some(experiment.id.clone());
             decided.entry.evidence = evidence(basis)?;
             Ok(decided)

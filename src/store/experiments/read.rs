@@ -12,8 +12,7 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Baseline, Kind, VersionStatuses};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use firestore_kit::Query;
-use firestore_kit::value;
+use firestore_kit::{Page, PageOrder, PageRequest, Query, Unreadable, value};
 
 /// The fields next to a baseline: the configs that the rewards of control and candidate were scored
 /// under.
@@ -35,14 +34,31 @@ impl Store {
         document.map(|document| self.decode_experiment(&document)).transpose()
     }
 
-    /// The latest experiments, newest first; of one policy if it is given.
+    /// The latest experiments that can be read, newest first; of one policy if it is given.
     pub async fn experiments(&self, policy: Option<&str>) -> Result<Vec<Experiment>> {
+        Ok(self.experiments_list(policy).await?.items)
+    }
+
+    /// The latest experiments, newest first, and those that cannot be read.
+    pub async fn experiments_list(&self, policy: Option<&str>) -> Result<Page<Experiment>> {
         let mut query = Query::of(EXPERIMENTS);
         if let Some(policy) = policy {
             query = query.equal("policy", value::string(policy));
         }
         let query = query.descending("startedAt").limit(LISTED).build();
-        Ok(self.decode_readable_experiments(&self.db.query_all(EXPERIMENTS, query).await?))
+        let documents = self.db.query_all(EXPERIMENTS, query).await?;
+        let page = PageRequest { limit: LISTED, after: None };
+        let order = PageOrder::NewestFirst("startedAt");
+        let mut found =
+            Page::decoded(order, &page, &documents, |document| self.decode_experiment(document));
+        // An open one matters even if its policy or its start cannot be read.
+        for error in self.all_open_experiments().await?.1 {
+            let unreadable = Unreadable::from(error);
+            if !found.unreadable.contains(&unreadable) {
+                found.unreadable.push(unreadable);
+            }
+        }
+        Ok(found)
     }
 
     /// The open experiments that can be read, oldest first.
@@ -145,17 +161,6 @@ impl Store {
             *stamp = scored_under(&document.fields, field).map_err(|detail| malformed(&detail))?;
         }
         Ok(counted.since(&before).comparable())
-    }
-
-    fn decode_readable_experiments(&self, documents: &[Document]) -> Vec<Experiment> {
-        let decode = |document| {
-            let found = self.decode_experiment(document);
-            let log = |error: &StoreError| {
-                tracing::error!(%error, "skipping an experiment; `experiments stop` ends it");
-            };
-            found.inspect_err(log).ok()
-        };
-        documents.iter().filter_map(decode).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use semver::Version;
 
 use super::GUARD;
 use super::experiment::{OpenExperiment, ended_fields, new_experiment};
-use super::policy::{CANDIDATE, PIN_FIELDS, ROLLED_BACK_AT, patch};
+use super::policy::{CANDIDATE, HOLDBACK, PIN_FIELDS, ROLLED_BACK_AT, patch};
 use super::snapshot::PolicySnapshot;
 use crate::store::change::Decided;
 use crate::store::{Result, Store};
@@ -30,11 +30,11 @@ impl Store {
     ) -> Result<Decided> {
         let mut writes = archive_writes(snapshot, plan, intent.now);
         let mut fields = activation_fields(snapshot, plan, intent);
-        fields.extend(snapshot.pin());
+        fields.extend(snapshot.carried());
         // A version that was active before keeps the record of when it became active.
         let confirmed = plan.changes.iter().any(is_confirmation);
         if confirmed {
-            fields.retain(|name, _| PIN_FIELDS.contains(&name.as_str()));
+            fields.retain(|name, _| PIN_FIELDS.contains(&name.as_str()) || name == HOLDBACK);
             fields.insert("status".to_owned(), value::string(PolicyStatus::Active.as_str()));
         }
         // An earlier candidate has no units any more. A version that becomes active again after a
@@ -169,7 +169,7 @@ pub(in crate::store) fn clear_candidate(snapshot: &PolicySnapshot) -> impl Itera
 }
 
 /// The writes that archive the versions that were active, without their candidate and without the
-/// pin, which moves to the new active version.
+/// pin and the holdback, which move to the new active version.
 pub(in crate::store) fn archive_writes(
     snapshot: &PolicySnapshot,
     plan: &Plan,
@@ -185,7 +185,7 @@ pub(in crate::store) fn archive_writes(
             ("archivedAt", value::int(now)),
         ])
     };
-    let cleared: Vec<_> = PIN_FIELDS.into_iter().chain([CANDIDATE]).collect();
+    let cleared: Vec<_> = PIN_FIELDS.into_iter().chain([CANDIDATE, HOLDBACK]).collect();
     documents.map(|(_, document)| patch(document, fields(), &cleared)).collect()
 }
 

@@ -6,11 +6,12 @@ use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{EditError, Params, PolicyKey, PolicyStatus};
 use firestore_kit::proto::{Document, Write};
 use firestore_kit::value::{self, Fields};
-use firestore_kit::write;
+use firestore_kit::{Unreadable, write};
 use semver::Version;
 use serde_json::Value as Json;
 
 use crate::store::change::{ChangeError, ChangeResult};
+use crate::store::collection::{POLICIES, remedy};
 use crate::store::{Result, Store, StoreError};
 
 /// The fields of a pin.
@@ -21,6 +22,9 @@ pub(in crate::store) const ROLLED_BACK_AT: &str = "rolledBackAt";
 
 /// The field of an active version with the candidate of its A/B test.
 pub(in crate::store) const CANDIDATE: &str = "candidate";
+
+/// The field of an active version with the version that a share of the units stays on.
+pub(in crate::store) const HOLDBACK: &str = "holdback";
 
 /// The field of a version with its params.
 pub(in crate::store) const PARAMS: &str = "params";
@@ -58,7 +62,18 @@ impl std::fmt::Display for UnreadableVersion {
     }
 }
 
+impl From<UnreadableVersion> for Unreadable {
+    fn from(version: UnreadableVersion) -> Self {
+        Self { document: format!("{POLICIES}/{}", version.name), why: version.why }
+    }
+}
+
 impl UnreadableVersion {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        remedy(POLICIES)
+    }
+
     fn of(document: &Document, error: StoreError) -> Self {
         let name = value::document_id(document).to_owned();
         let text = |field| value::as_str(&document.fields, field);
@@ -120,6 +135,12 @@ pub(in crate::store) fn pin_of(fields: &Fields) -> Fields {
         Some((name.to_owned(), value.clone()))
     });
     pin.collect()
+}
+
+/// The holdback among these fields, to move it to another version; empty if there is none.
+pub(in crate::store) fn holdback_of(fields: &Fields) -> Fields {
+    let found = fields.get(HOLDBACK).map(|value| (HOLDBACK.to_owned(), value.clone()));
+    found.into_iter().collect()
 }
 
 /// The params of a new version of a parent. Those that are as in the parent keep their type, also where

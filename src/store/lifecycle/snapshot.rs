@@ -12,7 +12,7 @@ use firestore_kit::{Query, Transaction};
 use semver::Version;
 
 use super::experiment::{OpenExperiment, UnreadableExperiment};
-use super::policy::{document_id, pin_of};
+use super::policy::{document_id, holdback_of, pin_of};
 use crate::store::change::{ChangeError, ChangeResult};
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::TUNING;
@@ -43,6 +43,14 @@ impl PolicySnapshot {
     pub(in crate::store) fn pin(&self) -> Fields {
         let pins = self.active.iter().map(|(_, document)| pin_of(&document.fields));
         pins.max_by_key(HashMap::len).unwrap_or_default()
+    }
+
+    /// What moves to the next active version: the pin and the holdback.
+    pub(in crate::store) fn carried(&self) -> Fields {
+        let holdback = self.serving().map(|(_, document)| holdback_of(&document.fields));
+        let mut carried = self.pin();
+        carried.extend(holdback.unwrap_or_default());
+        carried
     }
 
     pub(in crate::store) fn require_unpinned(&self) -> ChangeResult<()> {

@@ -122,14 +122,22 @@ impl Store {
                 snapshot.require_no_test()?;
                 let (document, policy) = self.require_version(key, &transaction).await?;
                 require_unchanged(&policy, weights)?;
+                require_budget(&policy)?;
                 self.require_known_refusals(&key.id, limits, now, &transaction).await?;
                 self.require_seen_watch(&snapshot, limits, now).await?;
+                let of_envelope = self
+                    .require_within_envelope(&key.id, TUNER, weights, now, &transaction)
+                    .await?;
+                let (most, allows) = match of_envelope {
+                    Some(most) => (most, "the envelope"),
+                    None => (limits.max_per_day, "config/tuning"),
+                };
                 let since = now - DAY_MS;
                 let done = self.activations_since(&key.id, TUNER, since, &transaction).await?;
-                if done >= limits.max_per_day as usize {
+                if done >= most as usize {
                     return Err(ChangeError::LeftToPerson(format!(
                         "{done} versions of {} were activated automatically in the last 24 hours, \
-                         and config/tuning allows no more",
+                         and {allows} allows no more",
                         key.id
                     )));
                 }
@@ -143,6 +151,15 @@ impl Store {
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => Ok(AutoOutcome::AwaitingApproval(refused.to_string())),
         }
+    }
+}
+
+/// Requires that the regret budget of the envelope is not spent, as the evidence of the draft says.
+fn require_budget(policy: &Policy) -> ChangeResult<()> {
+    let belief = policy.evidence.as_ref().and_then(|it| it.get("belief"));
+    match belief.and_then(|it| it.get("spent")).and_then(|it| it.as_str()) {
+        Some(why) => Err(ChangeError::LeftToPerson(why.to_owned())),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod auto_activate;
 mod effectiveness;
+mod envelopes;
+mod holdback;
 mod override_by_hand;
 mod pin;
 mod propose;
@@ -15,6 +17,7 @@ mod tuner;
 
 pub use auto_activate::{AutoLimits, AutoOutcome};
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
+pub use envelopes::EnvelopeTerms;
 pub use override_by_hand::OverrideParams;
 pub use propose::{NewDraft, ProposeOutcome};
 pub use read::{ActiveVersions, PolicyFilter};

@@ -113,6 +113,6 @@ fn new_version_fields(
     let reason = intent.reason.as_deref().unwrap_or("no reason was given");
     let notes = format!("Overridden by hand from {parent}: {reason}");
     fields.insert("notes".to_owned(), value::string(notes));
-    fields.extend(snapshot.pin());
+    fields.extend(snapshot.carried());
     fields
 }

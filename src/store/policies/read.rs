@@ -9,7 +9,7 @@ use crate::store::lifecycle::{UnreadableVersion, document_id};
 use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
-use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value};
+use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, Unreadable, value};
 
 /// The number of a policy's latest versions that count as recent.
 pub(in crate::store) const RECENT_VERSIONS: usize = 20;
@@ -31,6 +31,13 @@ type Weights = BTreeMap<String, f64>;
 pub struct PolicyFilter {
     pub id: Option<String>,
     pub status: Option<PolicyStatus>,
+}
+
+impl PolicyFilter {
+    /// Whether a version with this status is listed; one whose status is unknown always is.
+    fn includes(&self, status: Option<PolicyStatus>) -> bool {
+        self.status.is_none() || status.is_none() || self.status == status
+    }
 }
 
 impl Store {
@@ -85,7 +92,22 @@ impl Store {
         let order = PageOrder::ByName;
         let query = order.query(&self.db, POLICIES, query, page);
         let documents = self.db.query_all(POLICIES, query).await?;
-        Ok(Page::of(order, page, &documents, |shown| self.decode_readable_policies(shown)))
+        let mut found =
+            Page::decoded(order, page, &documents, |document| self.decode_policy(document));
+        for unreadable in &found.unreadable {
+            let Unreadable { document, why } = unreadable;
+            tracing::error!(document, why, "a policy version cannot be read");
+        }
+        // A filter may miss one by the very field that cannot be read: the first page shows them all.
+        if filter.id.is_some() || filter.status.is_some() {
+            found.unreadable.clear();
+            if page.after.is_none() {
+                let all = self.unreadable_versions(filter.id.as_deref()).await?.into_iter();
+                let matching = all.filter(|it| filter.includes(it.status));
+                found.unreadable = matching.map(Into::into).collect();
+            }
+        }
+        Ok(found)
     }
 
     /// A policy's active versions and open drafts, in the order of their versions.

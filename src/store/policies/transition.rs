@@ -16,6 +16,16 @@ use f0_learning_core::policy::lifecycle::{self, Refusal};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus, diff};
 use firestore_kit::{Transaction, value};
 
+/// The tuner renews open drafts: a person activates what they have seen, or nothing.
+fn require_seen(policy: &Policy, intent: &Intent) -> ChangeResult<()> {
+    let Some(seen) = &intent.seen else { return Ok(()) };
+    let digest = policy.evidence_digest();
+    match digest.is_some_and(|it| it == seen) {
+        true => Ok(()),
+        false => Err(ChangeError::Renewed(policy.name())),
+    }
+}
+
 impl Store {
     /// Makes a draft the active version.
     ///
@@ -31,6 +41,7 @@ impl Store {
         self.change(&target, intent, |transaction| async move {
             let snapshot = self.snapshot(&key.id, &transaction).await?;
             let (document, policy) = self.require_version(key, &transaction).await?;
+            require_seen(&policy, intent)?;
             match lifecycle::activate(&snapshot.versions(), &policy.facts(), force) {
                 Ok(plan) => Ok(self.decide_activation(
                     &snapshot,

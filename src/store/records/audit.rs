@@ -81,7 +81,7 @@ impl Store {
     ) -> Result<Page<AuditRecord>> {
         let query = ORDER.query(&self.db, AUDIT, filter.query(), page);
         let documents = self.db.query_all(AUDIT, query).await?;
-        Ok(Page::of(ORDER, page, &documents, |shown| self.decode_trail(shown)))
+        Ok(Page::decoded(ORDER, page, &documents, |document| self.decode_audit(document)))
     }
 
     /// All changes of a policy, or those since a time, in the order of the commits.

@@ -4,4 +4,6 @@ pub(in crate::store) mod audit;
 pub(in crate::store) mod retention;
 
 pub use audit::{AuditFilter, AuditRecord};
-pub use retention::{Archived, OldDocuments, Part, PendingFile, RetentionState};
+pub use retention::{
+    Archived, ArchivedBefore, MIN_KEPT_DAYS, OldDocuments, Part, PendingFile, RetentionState,
+};

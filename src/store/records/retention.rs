@@ -14,8 +14,12 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::document::{DocumentKey, Manifest};
 use f0_learning_core::observation::MIN_TS;
 use f0_learning_core::sharding::{Shard, UNSHARDED};
+use f0_learning_core::time::DAY_MS;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{MAX_BATCH, Query, write};
+
+/// The fewest days that documents are kept in Firestore.
+pub const MIN_KEPT_DAYS: u32 = 8;
 
 const RETENTION: &str = "retention";
 const STATE_PATH: &str = "ops_state/retention";
@@ -88,6 +92,41 @@ pub enum Part {
     Unsharded,
 }
 
+/// Before which time documents may have been archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArchivedBefore {
+    /// `None` if nothing was archived.
+    Known(Option<i64>),
+    /// `ops_state/retention` cannot be read. Nothing at or after this time was archived.
+    Unknown { latest: i64, document: String, why: String },
+}
+
+impl ArchivedBefore {
+    /// Whether it is unknown if documents of this time were archived.
+    pub fn is_unknown_at(&self, ts: i64) -> bool {
+        matches!(self, Self::Unknown { latest, .. } if ts < *latest)
+    }
+
+    pub fn known(&self) -> Option<i64> {
+        match self {
+            Self::Known(time) => *time,
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// The error of work that depends on the time.
+    pub fn error(&self) -> Option<StoreError> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown { document, why, .. } => {
+                Some(StoreError::decode(document, STATE_OF_RETENTION, why))
+            }
+        }
+    }
+}
+
+const STATE_OF_RETENTION: &str = "the state of retention";
+
 impl OldDocuments {
     pub fn len(&self) -> usize {
         self.documents.len()
@@ -127,12 +166,27 @@ impl OldDocuments {
 }
 
 impl Store {
+    /// Before which time documents may have been archived at `now`.
+    ///
+    /// # Errors
+    /// What Firestore refused. A document that cannot be read is not an error.
+    pub async fn archived_before(&self, now: i64) -> Result<ArchivedBefore> {
+        match self.retention_state().await {
+            Ok(state) => Ok(ArchivedBefore::Known(state.archived_before)),
+            Err(StoreError::Decode { document, detail, .. }) => {
+                // A day less, because the clock of the worker that archived may have been ahead.
+                let latest = now - i64::from(MIN_KEPT_DAYS - 1) * DAY_MS;
+                Ok(ArchivedBefore::Unknown { latest, document, why: detail })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub async fn retention_state(&self) -> Result<RetentionState> {
         let Some(document) = self.db.get(STATE, RETENTION).await? else {
             return Ok(RetentionState::default());
         };
-        let malformed =
-            |detail: &str| StoreError::decode(STATE_PATH, "the state of retention", detail);
+        let malformed = |detail: &str| StoreError::decode(STATE_PATH, STATE_OF_RETENTION, detail);
         let fields = &document.fields;
         let pending = match fields.get("pending").map(value::to_json) {
             None => None,
@@ -142,21 +196,38 @@ impl Store {
         };
         let sequence =
             value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
-        let archived_before = value::as_whole(fields, "archivedBefore");
+        let archived_before = match fields.get("archivedBefore") {
+            None => None,
+            Some(_) => Some(
+                value::as_millis(fields, "archivedBefore")
+                    .ok_or_else(|| malformed("archivedBefore is not a time"))?,
+            ),
+        };
         Ok(RetentionState { sequence, pending, archived_before, update_time: document.update_time })
     }
 
     /// Stores that a file was written, or, without one, that the documents of the last one are deleted.
     ///
+    /// Rewards and entries of quarantine show what was counted. Before any of them is deleted, the
+    /// cursors and the state of reconciliation change, in the same commit. So a worker that found none
+    /// for an observation, because it was deleted while the worker stalled, is refused when it counts:
+    /// its commit needs a state from before this one. A worker that reads its state after this commit
+    /// reads its observations later still, and those of the file were gone before.
+    ///
     /// # Errors
-    /// A conflict if another worker was first.
+    /// A conflict if another worker was first, or if one counted meanwhile.
     pub async fn commit_retention(
         &self,
         state: &RetentionState,
         pending: Option<PendingFile>,
     ) -> Result<RetentionState> {
+        let mut touched = Vec::new();
+        if pending.as_ref().is_some_and(|it| it.archived != Archived::Observations) {
+            touched = self.touch_cursors().await?;
+            touched.push(self.touch_reconcile(&self.reconcile_state().await?)?);
+        }
         let next = RetentionState { pending, ..state.clone() };
-        self.replace_retention(state, next, Vec::new()).await
+        self.replace_retention(state, next, touched).await
     }
 
     /// Stores that documents before this time are archived from now on, before the first of them is.

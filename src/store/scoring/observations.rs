@@ -59,6 +59,30 @@ impl Item {
             Self::Invalid(invalid) => invalid.origin.component.as_deref(),
         }
     }
+
+    /// The item, invalid if it is older than what was archived.
+    fn checked(
+        self,
+        archived_before: Option<i64>,
+        position: impl FnOnce(&Observation) -> Position,
+    ) -> Self {
+        let Self::Valid { observation, shard } = self else { return self };
+        if archived_before.is_none_or(|time| observation.ts >= time) {
+            return Self::Valid { observation, shard };
+        }
+        let origin = Origin {
+            component: Some(observation.component.clone()),
+            ts: Some(observation.ts),
+            policy_version: observation.policy_version.clone(),
+        };
+        let (id, position) = (observation.id.clone(), position(&observation));
+        match observation.check_archived(archived_before) {
+            Ok(observation) => Self::Valid { observation, shard },
+            Err(rejection) => {
+                Self::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
+            }
+        }
+    }
 }
 
 /// An observation that cannot be scored, and what could be read of it.
@@ -164,6 +188,13 @@ impl Store {
         Ok(chunk)
     }
 
+    /// The members of a range that is announced with this time: invalid where they are older than what
+    /// was archived, because an earlier copy may have been counted, and its reward archived.
+    pub fn checked(&self, items: Vec<Item>, archived_before: Option<i64>) -> Vec<Item> {
+        let position = |observation: &Observation| self.position_of(observation);
+        items.into_iter().map(|item| item.checked(archived_before, position)).collect()
+    }
+
     /// The documents with these ids that exist, with all fields.
     pub(in crate::store) async fn whole_observations(&self, ids: &[&str]) -> Result<Vec<Document>> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
@@ -267,21 +298,9 @@ impl StoredItem {
     /// too, so that it is unknown whether it was counted.
     #[must_use]
     pub fn checked(self, archived_before: Option<i64>) -> Self {
-        let Item::Valid { observation, shard } = self.item else { return self };
-        let origin = Origin {
-            component: Some(observation.component.clone()),
-            ts: Some(observation.ts),
-            policy_version: observation.policy_version.clone(),
-        };
-        let id = observation.id.clone();
-        let item = match observation.check_archived(archived_before) {
-            Ok(observation) => Item::Valid { observation, shard },
-            Err(rejection) => {
-                let position = self.position.clone();
-                Item::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
-            }
-        };
-        Self { item, ..self }
+        let Self { item, position, shard } = self;
+        let item = item.checked(archived_before, |_| position.clone());
+        Self { item, position, shard }
     }
 }
 

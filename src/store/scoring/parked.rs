@@ -5,9 +5,12 @@
 //! Counting does not stop for it, and no observation is lost: the commits that move the cursors count
 //! into these documents instead. They hold the same kind of sums, which merge exactly, so that
 //! [`Store::unpark`] adds them to the document once that can be read again, or was deleted.
+//!
+//! A parked document may be damaged itself. Counting then continues in `ops_state/parked2|...`, and so
+//! on: the damaged one is named, and stays as it is until a person restores or deletes it.
 
 use firestore_kit::proto::{Document, Write};
-use firestore_kit::{Query, value, write};
+use firestore_kit::{Query, Timestamp, value, write};
 
 use crate::store::collection::STATE;
 use crate::store::scoring::checkpoint::Changes;
@@ -19,8 +22,29 @@ use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::{LeftOut, ScoredUnder};
 use f0_learning_core::stats::{Series, Tally};
 
-/// The field by which the parked documents are found: the id of the document that cannot be read.
+/// The field with the id of the document that cannot be read, for people.
 const PARKED: &str = "parked";
+
+/// The range of ids that contains those of all parked documents.
+const PARKED_IDS: [&str; 2] = ["parked", "parkee"];
+
+/// Where the counts of a document that cannot be read are parked.
+#[derive(Clone, Debug)]
+pub struct Parking {
+    /// Why the document cannot be read.
+    why: String,
+    /// The document in which its counts are parked.
+    id: String,
+    /// The parked documents that cannot be read either.
+    damaged: Vec<Parked>,
+}
+
+/// What is counted in a parked document.
+struct Counted<T> {
+    counted: T,
+    scored_under: Option<ScoredUnder>,
+    update_time: Option<Timestamp>,
+}
 
 /// A document that cannot be read, for which counts are parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,23 +70,40 @@ pub struct Unparked {
     pub damaged: Vec<Parked>,
 }
 
-fn parked_id(id: &str) -> String {
-    format!("parked|{id}")
+/// The ids of the documents in which counts may be parked for a document, in the order of their use.
+fn parked_ids(id: &str) -> impl Iterator<Item = String> {
+    (1_u64..).map(move |number| match number {
+        1 => format!("parked|{id}"),
+        _ => format!("parked{number}|{id}"),
+    })
+}
+
+/// The id of the document whose counts are parked in the document with this id.
+fn target_of(parked_id: &str) -> &str {
+    parked_id.split_once('|').map_or("", |(_, id)| id)
+}
+
+impl Parking {
+    /// The document that cannot be read, and the parked documents that cannot be read either.
+    fn damage(&self, id: &str) -> Vec<Parked> {
+        let document = Parked { document: format!("{STATE}/{id}"), why: self.why.clone() };
+        std::iter::once(document).chain(self.damaged.iter().cloned()).collect()
+    }
 }
 
 impl ComponentSeries {
-    /// The document that cannot be read, if the counts are parked.
-    pub fn damage(&self) -> Option<Parked> {
-        let document = format!("{STATE}/{}", series::state_id(&self.component));
-        Some(Parked { document, why: self.parked.clone()? })
+    /// The documents that cannot be read, if the counts are parked.
+    pub fn damage(&self) -> Vec<Parked> {
+        let parking = self.parked.as_ref();
+        parking.map_or_else(Vec::new, |it| it.damage(&series::state_id(&self.component)))
     }
 }
 
 impl VersionTally {
-    /// The document that cannot be read, if the counts are parked.
-    pub fn damage(&self) -> Option<Parked> {
-        let document = format!("{STATE}/{}", versions::state_id(&self.key));
-        Some(Parked { document, why: self.parked.clone()? })
+    /// The documents that cannot be read, if the counts are parked.
+    pub fn damage(&self) -> Vec<Parked> {
+        let parking = self.parked.as_ref();
+        parking.map_or_else(Vec::new, |it| it.damage(&versions::state_id(&self.key)))
     }
 }
 
@@ -73,12 +114,13 @@ impl Store {
         why: String,
     ) -> Result<ComponentSeries> {
         let mut parked = ComponentSeries::new(component);
-        parked.parked = Some(why);
-        let id = parked_id(&series::state_id(component));
-        if let Some(document) = self.db.get(STATE, &id).await? {
-            parked.series = self.decode_parked(&document, "series", Series::decode)?;
-            parked.scored_under = self.parked_stamp(&document)?;
-            parked.update_time = document.update_time;
+        let id = series::state_id(component);
+        let (parking, found) = self.parking(&id, why, "series", Series::decode).await?;
+        parked.parked = Some(parking);
+        if let Some(found) = found {
+            parked.series = found.counted;
+            parked.scored_under = found.scored_under;
+            parked.update_time = found.update_time;
         }
         Ok(parked)
     }
@@ -89,12 +131,13 @@ impl Store {
         why: String,
     ) -> Result<VersionTally> {
         let mut parked = VersionTally::new(key);
-        parked.parked = Some(why);
-        let id = parked_id(&versions::state_id(key));
-        if let Some(document) = self.db.get(STATE, &id).await? {
-            parked.tally = self.decode_parked(&document, "tally", Tally::decode)?;
-            parked.scored_under = self.parked_stamp(&document)?;
-            parked.update_time = document.update_time;
+        let id = versions::state_id(key);
+        let (parking, found) = self.parking(&id, why, "tally", Tally::decode).await?;
+        parked.parked = Some(parking);
+        if let Some(found) = found {
+            parked.tally = found.counted;
+            parked.scored_under = found.scored_under;
+            parked.update_time = found.update_time;
         }
         Ok(parked)
     }
@@ -103,6 +146,34 @@ impl Store {
         scored_under(&document.fields, SCORED_UNDER).map_err(|detail| {
             StoreError::decode(self.db.short_name(&document.name), "parked counts", detail)
         })
+    }
+
+    /// The first parked document for `id` that is absent or can be read, and what is counted in it.
+    async fn parking<T, E: ToString>(
+        &self,
+        id: &str,
+        why: String,
+        field: &'static str,
+        decode: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Result<(Parking, Option<Counted<T>>)> {
+        let mut damaged = Vec::new();
+        for parked in parked_ids(id) {
+            let Some(document) = self.db.get(STATE, &parked).await? else {
+                return Ok((Parking { why, id: parked, damaged }, None));
+            };
+            let counted = self.decode_parked(&document, field, &decode).and_then(|counted| {
+                let scored_under = self.parked_stamp(&document)?;
+                Ok(Counted { counted, scored_under, update_time: document.update_time })
+            });
+            match counted {
+                Ok(found) => return Ok((Parking { why, id: parked, damaged }, Some(found))),
+                Err(StoreError::Decode { document, detail, .. }) => {
+                    damaged.push(Parked { document, why: detail });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        unreachable!("the ids of parked documents have no end")
     }
 
     fn decode_parked<T, E: ToString>(
@@ -123,6 +194,7 @@ impl Store {
     pub(in crate::store) fn parked_series_write(
         &self,
         component: &mut ComponentSeries,
+        parking: &Parking,
         now: i64,
     ) -> Write {
         let id = series::state_id(&component.component);
@@ -132,40 +204,49 @@ impl Store {
             (PARKED, value::string(id.as_str())),
             ("component", value::string(component.component.as_str())),
             ("parkedAt", value::int(now)),
-            ("why", value::string(component.parked.clone().unwrap_or_default())),
+            ("why", value::string(parking.why.as_str())),
             ("series", value::bytes(encoded)),
         ]);
         fields.extend(scored_under_field(component.scored_under.as_ref()));
-        let name = self.db.name(STATE, &parked_id(&id));
+        let name = self.db.name(STATE, &parking.id);
         write::set_if_unchanged(name, fields, component.update_time)
     }
 
     /// The same for a tally.
-    pub(in crate::store) fn parked_tally_write(&self, version: &mut VersionTally) -> Write {
+    pub(in crate::store) fn parked_tally_write(
+        &self,
+        version: &mut VersionTally,
+        parking: &Parking,
+    ) -> Write {
         let id = versions::state_id(&version.key);
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();
         let mut fields = value::fields([
             (PARKED, value::string(id.as_str())),
             ("policyVersion", value::string(version.key.to_string())),
-            ("why", value::string(version.parked.clone().unwrap_or_default())),
+            ("why", value::string(parking.why.as_str())),
             ("tally", value::bytes(encoded)),
         ]);
         fields.extend(scored_under_field(version.scored_under.as_ref()));
-        let name = self.db.name(STATE, &parked_id(&id));
+        let name = self.db.name(STATE, &parking.id);
         write::set_if_unchanged(name, fields, version.update_time)
     }
 
     /// The documents for which counts are parked.
     pub async fn parked(&self) -> Result<Vec<Parked>> {
-        let query = Query::of(STATE).ascending(PARKED).build();
-        let documents = self.db.query_all("ops_state by parked", query).await?;
         let parked = |document: &Document| {
-            let id = value::as_str(&document.fields, PARKED)?;
+            let id = target_of(value::document_id(document));
             let why = value::as_str(&document.fields, "why").unwrap_or_default();
-            Some(Parked { document: format!("{STATE}/{id}"), why })
+            Parked { document: format!("{STATE}/{id}"), why }
         };
-        Ok(documents.iter().filter_map(parked).collect())
+        Ok(self.parked_documents().await?.iter().map(parked).collect())
+    }
+
+    /// Found by their ids: the fields of a damaged one may be missing.
+    async fn parked_documents(&self) -> Result<Vec<Document>> {
+        let [first, end] = PARKED_IDS.map(|id| value::reference(self.db.name(STATE, id)));
+        let query = Query::of(STATE).at_least("__name__", first).below("__name__", end);
+        self.db.query_all("ops_state by name", query.ascending("__name__").build()).await
     }
 
     /// Adds parked counts to the documents that can be read again, each in one commit.
@@ -173,9 +254,8 @@ impl Store {
     /// # Errors
     /// What Firestore refused. The counts stay parked.
     pub async fn unpark(&self, now: i64) -> Result<Unparked> {
-        let query = Query::of(STATE).ascending(PARKED).build();
         let mut report = Unparked::default();
-        for document in self.db.query_all("ops_state by parked", query).await? {
+        for document in self.parked_documents().await? {
             match self.unpark_one(&document, now).await {
                 Ok(None) => {}
                 Ok(Some(merged)) => report.merged.push(merged),
@@ -197,7 +277,13 @@ impl Store {
         };
         let removal = write::delete_if_unchanged(parked.name.clone(), update_time);
         let target = self.db.short_name(&parked.name).to_owned();
+        let id = target_of(value::document_id(parked));
+        let of_another =
+            || StoreError::decode(&target, "parked counts", format!("they are not of {id}"));
         if let Some(component) = value::as_str(fields, "component") {
+            if series::state_id(&component) != id {
+                return Err(of_another());
+            }
             let mut counted = self.decode_parked(parked, "series", Series::decode)?;
             let [mut stored] = self
                 .series(&[&component])
@@ -214,9 +300,15 @@ impl Store {
             self.commit_counts(&target, Some(removal), changes, now).await?;
             return Ok(Some(format!("{STATE}/{}", series::state_id(&component))));
         }
-        let Some(version) = value::as_str(fields, "policyVersion") else { return Ok(None) };
+        let Some(version) = value::as_str(fields, "policyVersion") else {
+            let detail = "component and policyVersion are missing";
+            return Err(StoreError::decode(&target, "parked counts", detail));
+        };
         let key: PolicyKey =
             version.parse().map_err(|error| StoreError::decode(&target, "parked counts", error))?;
+        if versions::state_id(&key) != id {
+            return Err(of_another());
+        }
         let mut counted = self.decode_parked(parked, "tally", Tally::decode)?;
         let mut stored = self.stored_tally(&key).await?;
         match ScoredUnder::join(&mut stored.scored_under, self.parked_stamp(parked)?) {

@@ -113,7 +113,7 @@ impl Store {
             let entries =
                 filter.ids.iter().filter_map(|id| found.remove(&self.db.name(QUARANTINE, id)));
             let items = entries.map(|document| entry(&document)).collect();
-            return Ok(Page { items, next: None });
+            return Ok(Page { items, unreadable: Vec::new(), next: None });
         }
         let mut query = Query::of(QUARANTINE).select(LISTED);
         for (name, wanted) in [("component", &filter.component), ("field", &filter.field)] {

@@ -188,13 +188,15 @@ fn decode(document: &Document) -> Result<ReconcileState> {
     let malformed = |detail: &str| {
         StoreError::decode("ops_state/reconcile", "the state of reconciliation", detail)
     };
-    let batch = value::as_map(fields, "pending");
+    let map =
+        |name| super::cursor::map_or_absent(fields, name).map_err(|detail| malformed(&detail));
+    let batch = map("pending")?;
     let marked = batch.and_then(|batch| value::as_bool(batch, "marked")).unwrap_or(false);
     let pending = match batch {
         None => None,
         Some(map) => Some(decode_batch(map).map_err(|detail| malformed(&detail))?),
     };
-    let up_to = match value::as_map(fields, "upTo") {
+    let up_to = match map("upTo")? {
         None => None,
         Some(map) => Some(
             super::cursor::decode_position(map)

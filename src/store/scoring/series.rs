@@ -5,6 +5,7 @@
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Value, Write};
 
+use crate::store::scoring::parked::Parking;
 use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};
@@ -29,7 +30,7 @@ pub struct ComponentSeries {
     shown: Vec<Window>,
     /// Why the stored series cannot be read. This one then holds what was counted since, in a document
     /// of its own (see `store::scoring::parked`).
-    pub parked: Option<String>,
+    pub parked: Option<Parking>,
     /// The update time of the stored document; `None` if there is none.
     pub(in crate::store) update_time: Option<Timestamp>,
 }
@@ -164,8 +165,8 @@ impl Store {
         now: i64,
     ) -> Result<Vec<Write>> {
         component.series.advance(now);
-        if component.parked.is_some() {
-            return Ok(vec![self.parked_series_write(component, now)]);
+        if let Some(parking) = component.parked.clone() {
+            return Ok(vec![self.parked_series_write(component, &parking, now)]);
         }
         let windows = component.series.windows();
         let filled = windows.iter().filter(|(_, stats)| stats.n + stats.rejected > 0);
@@ -218,6 +219,9 @@ impl Store {
         }
         let component =
             value::as_str(fields, "component").ok_or_else(|| malformed("component is missing"))?;
+        if state_id(&component) != value::document_id(document) {
+            return Err(malformed(&format!("it is of the component {component:?}")));
+        }
         let encoded =
             value::as_bytes(fields, "series").ok_or_else(|| malformed("series is missing"))?;
         let series = Series::decode(encoded).map_err(|error| malformed(&error.to_string()))?;

@@ -84,11 +84,8 @@ impl Store {
         let order = PageOrder::ByName;
         let query = order.query(&self.db, STATS, query, page);
         let documents = self.db.query_all(STATS, query).await?;
-        let decode = |document: &Document| {
-            let decoded = self.decode_stats(&document.name, &document.fields);
-            decoded.inspect_err(|error| tracing::error!(%error, "skipping statistics")).ok()
-        };
-        Ok(Page::of(order, page, &documents, |shown| shown.iter().filter_map(decode).collect()))
+        let decode = |document: &Document| self.decode_stats(&document.name, &document.fields);
+        Ok(Page::decoded(order, page, &documents, decode))
     }
 
     fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {

@@ -11,6 +11,7 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
 use crate::store::collection::{POLICIES, STATE};
+use crate::store::scoring::parked::Parking;
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store};
 use crate::store::{Result, StoreError};
@@ -35,7 +36,7 @@ pub struct VersionTally {
     pub weight: usize,
     /// Why the stored tally cannot be read. This one then holds what was counted since, in a document of
     /// its own (see `store::scoring::parked`).
-    pub parked: Option<String>,
+    pub parked: Option<Parking>,
     /// The update time of the stored document; `None` if there is none.
     pub(in crate::store) update_time: Option<Timestamp>,
 }
@@ -169,8 +170,8 @@ impl Store {
 
     /// The write of a tally. The figures next to it are for people who read the document.
     pub(in crate::store) fn tally_write(&self, version: &mut VersionTally) -> Write {
-        if version.parked.is_some() {
-            return self.parked_tally_write(version);
+        if let Some(parking) = version.parked.clone() {
+            return self.parked_tally_write(version, &parking);
         }
         let encoded = version.tally.encode_within(DOCUMENT_BYTES);
         version.weight = encoded.len();

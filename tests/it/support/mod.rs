@@ -59,10 +59,21 @@ pub async fn empty_store() -> Store {
 }
 
 /// A store on a project of its own that holds the seed documents.
+/// A seeded store whose policy moves weight by proof; what allocation by belief does is tested in
+/// `allocation`.
 pub async fn seeded_store() -> Store {
     let store = empty_store().await;
     store.seed(START).await.unwrap();
+    allocate_by_proof(&store).await;
     store
+}
+
+pub async fn allocate_by_proof(store: &Store) {
+    let mut tuning = document(store, collection::CONFIG, "tuning").await.unwrap();
+    for policy in tuning["policies"].as_object_mut().unwrap().values_mut() {
+        policy["allocation"] = json!("proof");
+    }
+    put(store, collection::CONFIG, "tuning", fields(&Value::Object(tuning))).await;
 }
 
 pub fn job(store: &Store, chunk: usize) -> ScoreJob {

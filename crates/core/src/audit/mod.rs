@@ -54,6 +54,10 @@ pub enum Action {
     Override,
     Pin,
     Unpin,
+    /// A range of weights was approved, within which the tuner may publish versions.
+    EnvelopeApprove,
+    /// A person stopped the tuner from publishing versions.
+    EnvelopeFreeze,
     /// One active version was restored where several or none were active.
     Repair,
     Flags,

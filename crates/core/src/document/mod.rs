@@ -8,4 +8,4 @@ mod policy;
 pub use archive::{DocumentKey, Manifest};
 pub use experiment::Experiment;
 pub use flags::{FlagChanges, Flags, FlagsState, LearningFlags};
-pub use policy::{Candidate, Pin, Policy};
+pub use policy::{Candidate, Holdback, Pin, Policy};

@@ -59,6 +59,9 @@ pub struct Policy {
     /// In an active version: the draft that a share of the units uses instead.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
+    /// The version that a share of the units stays on, while jobs publish versions by themselves.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub holdback: Option<Holdback>,
     /// The effect of the version since it became active, once that is known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
@@ -79,6 +82,19 @@ pub struct Candidate {
     pub experiment: String,
     pub version: Version,
     /// The share of units that use it, 0 to 1.
+    pub share: f64,
+    pub params: Params,
+}
+
+/// The version that a fixed share of the units uses whatever jobs publish, so that its effect can be
+/// compared with theirs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holdback {
+    /// It determines the units, in the same way as an experiment's id.
+    pub id: String,
+    pub version: Version,
+    /// The share of units, 0 to 1.
     pub share: f64,
     pub params: Params,
 }
@@ -110,16 +126,26 @@ impl Policy {
         format!("{}@{}", self.id, self.version)
     }
 
-    /// The version and the params that a unit (a user, a session, a request) uses: the candidate's if
-    /// the unit belongs to the candidate's share, otherwise this version's. [`takes_candidate`]
-    /// defines the rule.
+    /// The version and the params that a unit (a user, a session, a request) uses: the holdback's if
+    /// the unit belongs to its share, or the candidate's if the unit belongs to that share, otherwise
+    /// this version's. [`takes_candidate`] defines both.
     pub fn choose(&self, unit: &str) -> (&Version, &Params) {
+        if let Some(it) = &self.holdback
+            && takes_candidate(&it.id, unit, it.share)
+        {
+            return (&it.version, &it.params);
+        }
         match &self.candidate {
             Some(it) if takes_candidate(&it.experiment, unit, it.share) => {
                 (&it.version, &it.params)
             }
             _ => (&self.version, &self.params),
         }
+    }
+
+    /// The digest of the evidence that a draft is based on.
+    pub fn evidence_digest(&self) -> Option<&str> {
+        self.evidence.as_ref()?.get("digest")?.as_str()
     }
 
     /// The facts that transitions of the life cycle depend on.

@@ -22,6 +22,12 @@ pub struct ArmLog {
 }
 
 impl ArmLog {
+    /// The rewards of actions that were all drawn by the weights.
+    #[cfg(test)]
+    pub fn of_drawn(drawn: Sample<RewardScore>) -> Self {
+        Self { drawn, stated: BTreeMap::new() }
+    }
+
     pub fn add(&mut self, observation: &Observation, reward: f64) {
         let weight = observation.weight();
         let Some(propensity) = observation.propensity else {

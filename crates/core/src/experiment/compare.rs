@@ -40,6 +40,37 @@ pub struct Comparison {
     /// absent if no other component was observed before and after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controls: Option<Controls>,
+    /// Present if the candidate states a cost for fewer of its observations than the control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_costs: Option<MissingCosts>,
+}
+
+/// The share of each version's observations that state a cost. An observation without a cost has no
+/// penalty for cost, and the mean cost is that of the others: a candidate that leaves costs out is not
+/// better for it, neither in reward nor in cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MissingCosts {
+    pub control: f64,
+    pub candidate: f64,
+}
+
+/// How much smaller the candidate's share of observations with a cost may be: 5 percentage points. Its
+/// advantage in mean reward is then at most 5% of `weights.cost`.
+pub const COST_SHARE_MARGIN: f64 = 0.05;
+
+/// The fewest observations from which the share of a version is known well enough.
+const KNOWN_FROM: f64 = 20.0;
+
+impl MissingCosts {
+    fn of(control: &Samples, candidate: &Samples) -> Option<Self> {
+        let share = |samples: &Samples| {
+            let n = samples.success.n();
+            // An empty sum is -0.
+            (n >= KNOWN_FROM).then(|| (samples.cost.n() / n).min(1.0) + 0.0)
+        };
+        let (control, candidate) = (share(control)?, share(candidate)?);
+        (control - candidate > COST_SHARE_MARGIN).then_some(Self { control, candidate })
+    }
 }
 
 /// The share of each version's documents that could not be scored.
@@ -92,6 +123,17 @@ impl Comparison {
             ),
             None => format!("before against after; {others} at the same time"),
         }
+    }
+
+    /// Whether nothing may be claimed in the candidate's favour about reward and cost.
+    pub const fn lacks_costs(&self) -> bool {
+        self.missing_costs.is_some()
+    }
+
+    /// Whether both versions were observed, and their rewards are not comparable: they were scored under
+    /// different versions of `config/reward_config`.
+    pub const fn lacks_rewards(&self) -> bool {
+        self.control_n > 0 && self.candidate_n > 0 && self.reward.is_none()
     }
 
     /// Whether more than `most` of the candidate's documents were rejected, and more than of the
@@ -152,6 +194,7 @@ pub fn compare_beyond(
         cost_usd: sides.cost_usd(tail),
         rejected_share: rejected_share([control, candidate], tail),
         controls: Controls::of(&sides, others, tail),
+        missing_costs: MissingCosts::of(control, candidate),
     }
 }
 

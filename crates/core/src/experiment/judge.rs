@@ -117,7 +117,8 @@ fn judge_watch(
     let known = comparison
         .reward
         .is_some_and(|it| it.change.high - it.change.low <= 2.0 * config.min_effect.max(1e-3));
-    let complete = !comparison.is_incomplete(config.guardrails.rejected_share);
+    let complete =
+        !comparison.is_incomplete(config.guardrails.rejected_share) && !comparison.lacks_costs();
     match (long && known && complete, is_over) {
         (true, _) => Judgement::Passed,
         (_, true) => Judgement::Inconclusive,

@@ -30,7 +30,10 @@ use strum::{Display, IntoStaticStr};
 
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
-pub use compare::{Compared, Comparison, Ranges, RejectedShare, compare, compare_beyond};
+pub use compare::{
+    COST_SHARE_MARGIN, Compared, Comparison, MissingCosts, Ranges, RejectedShare, compare,
+    compare_beyond,
+};
 pub use controls::{Controls, MAX_COMPONENTS, OtherComponent, RatioShift, Shift};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};

@@ -54,8 +54,12 @@ impl Metric {
         self.into_str()
     }
 
-    /// How much better the candidate is, in units of the metric.
+    /// How much better the candidate is, in units of the metric; unknown in reward and cost where it
+    /// leaves out costs that the control states.
     pub fn gain(self, comparison: &Comparison) -> Option<Measured> {
+        if self != Self::SuccessRate && comparison.lacks_costs() {
+            return None;
+        }
         let change = match self {
             Self::Reward => comparison.reward?.change,
             Self::SuccessRate => comparison.success_rate?.change,

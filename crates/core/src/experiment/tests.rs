@@ -179,7 +179,51 @@ fn neutral() -> Comparison {
             change: Some(Measured { estimate: 0.0, low: -0.5, high: 0.5 }),
         }),
         controls: None,
+        missing_costs: None,
     }
+}
+
+/// Equal outcomes, and the candidate leaves out what it costs.
+#[test]
+fn a_candidate_that_leaves_out_costs_wins_neither_on_reward_nor_on_cost() {
+    let samples = |costs: &dyn Fn(u32) -> Option<f64>| {
+        let mut samples = Samples::default();
+        for n in 0..4_000 {
+            let cost_usd = costs(n);
+            let observation = Observation { cost_usd, ..Observation::at(0, Outcome::Success) };
+            samples.add(&observation, &score(&RewardConfig::default(), &observation));
+        }
+        samples
+    };
+    let control = samples(&|_| Some(0.05));
+    let none = samples(&|_| None);
+    let cheap_half = samples(&|n| n.is_multiple_of(2).then_some(0.01));
+    let all = samples(&|_| Some(0.01));
+    for (candidate, wins) in [(&none, false), (&cheap_half, false), (&all, true)] {
+        let found = compare(&control, candidate, 0.1, 1.0, 0.001);
+        assert!(found.reward.unwrap().change.low > 0.0, "its reward looks better");
+        assert_eq!(found.lacks_costs(), !wins);
+        let verdict = Verdict::of("1.0.0", Kind::Watch, found.clone(), 1.0, Some(0.01), 1).unwrap();
+        let effect = if wins { Effect::Better } else { Effect::Unclear };
+        assert_eq!(verdict.effect, effect);
+        for metric in [Metric::Reward, Metric::CostUsd] {
+            assert_eq!(metric.gain(&found).is_some_and(|gain| gain.low > 0.0), wins, "{metric}");
+            let setting = Setting {
+                kind: Kind::Ab,
+                metric,
+                stage: STAGES.len() - 1,
+                started_at: 0,
+                stage_started_at: 0,
+            };
+            let config = GuardConfig { min_effect: 0.001, ..GuardConfig::default() };
+            let judged = judge(&setting, &config, &found, HOUR_MS);
+            let expected = if wins { Judgement::Success } else { Judgement::Continue };
+            assert_eq!(judged, expected, "{metric}");
+        }
+        assert!(Metric::SuccessRate.gain(&found).is_some(), "success does not depend on cost");
+    }
+    // The other way round the guardrails hold as ever.
+    assert!(!compare(&none, &control, 0.1, 1.0, 0.001).lacks_costs());
 }
 
 /// Every end of an interval of a comparison.

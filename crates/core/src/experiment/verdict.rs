@@ -56,7 +56,8 @@ pub enum Promised {
 
 impl Verdict {
     /// `None` until both versions have observations. A candidate whose documents were
-    /// [rejected](Comparison::is_incomplete) more often than `max_rejected_share` is not better.
+    /// [rejected](Comparison::is_incomplete) more often than `max_rejected_share` is not better, and
+    /// neither is one that leaves out costs.
     pub fn of(
         against: impl Into<String>,
         kind: Kind,
@@ -67,7 +68,10 @@ impl Verdict {
     ) -> Option<Self> {
         let change = comparison.change_of_reward()?;
         let effect = match change {
-            _ if change.low > 0.0 && !comparison.is_incomplete(max_rejected_share) => {
+            _ if change.low > 0.0
+                && !comparison.is_incomplete(max_rejected_share)
+                && !comparison.lacks_costs() =>
+            {
                 Effect::Better
             }
             _ if change.high < 0.0 => Effect::Worse,

@@ -29,6 +29,10 @@ pub struct Bucket {
     /// `crate::appended`.
     #[serde(skip)]
     malformed: u64,
+    /// Documents, rejected ones included, that count for no version of a policy: their `policyVersion`
+    /// is missing or malformed, or no version has that name. Stored like `malformed`.
+    #[serde(skip)]
+    unversioned: u64,
     success: u64,
     failure: u64,
     timeout: u64,
@@ -71,6 +75,25 @@ impl Bucket {
         add(&mut self.rejected, 1);
     }
 
+    /// Counts that a document names no version.
+    pub fn add_unversioned(&mut self) {
+        add(&mut self.unversioned, 1);
+    }
+
+    /// A rejected document that named no version was released from quarantine.
+    pub fn release_unversioned(&mut self) {
+        self.unversioned = self.unversioned.saturating_sub(1);
+    }
+
+    pub const fn unversioned(&self) -> u64 {
+        self.unversioned
+    }
+
+    /// Restores what is stored after the encoding.
+    pub fn set_unversioned(&mut self, unversioned: u64) {
+        self.unversioned = unversioned;
+    }
+
     /// A rejected document was released from quarantine.
     pub fn release(&mut self) {
         self.rejected = self.rejected.saturating_sub(1);
@@ -81,6 +104,7 @@ impl Bucket {
         add(&mut self.n, other.n);
         add(&mut self.rejected, other.rejected);
         add(&mut self.malformed, other.malformed);
+        add(&mut self.unversioned, other.unversioned);
         add(&mut self.success, other.success);
         add(&mut self.failure, other.failure);
         add(&mut self.timeout, other.timeout);
@@ -136,15 +160,16 @@ impl Bucket {
     pub fn stats(&self, window_start: i64) -> WindowStats {
         let population =
             units_to_f64(self.success) + units_to_f64(self.failure) + units_to_f64(self.timeout);
-        let rejected = self.rejected;
+        let (rejected, unversioned) = (self.rejected, self.unversioned);
         if self.n == 0 || population == 0.0 {
-            return WindowStats { rejected, window_start, ..WindowStats::default() };
+            return WindowStats { rejected, unversioned, window_start, ..WindowStats::default() };
         }
         let rate = |units| units_to_f64(units) / population;
         WindowStats {
             n: self.n,
             rejected,
             malformed: self.malformed,
+            unversioned,
             population,
             success_rate: rate(self.success),
             failure_rate: rate(self.failure),

@@ -436,3 +436,19 @@ fn small_series() -> Series {
     }
     series
 }
+
+#[test]
+fn documents_that_name_no_version_are_counted_and_survive_storing_and_merging() {
+    let mut series = Series::default();
+    for n in 0..3 {
+        series.reject(Some(NOW - n), NOW);
+        series.add_unversioned(Some(NOW - n), NOW);
+    }
+    let stored = Series::decode(&series.encode()).unwrap();
+    assert_eq!(stored, series);
+    assert_eq!(stored.window(Window::SevenDays).unversioned, 3);
+    let mut merged = stored.clone();
+    merged.merge(&stored);
+    merged.release_unversioned(NOW, NOW);
+    assert_eq!(merged.window(Window::OneDay).unversioned, 5);
+}

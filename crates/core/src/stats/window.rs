@@ -92,6 +92,9 @@ pub struct WindowStats {
     /// Optional fields of the `n` observations that were invalid, which are scored without them.
     #[serde(default)]
     pub malformed: u64,
+    /// Documents, rejected ones included, that name no version of a policy in `policyVersion`.
+    #[serde(default)]
+    pub unversioned: u64,
     /// The number of actions that the `n` observations represent.
     pub population: f64,
     pub success_rate: f64,

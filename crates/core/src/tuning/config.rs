@@ -40,12 +40,24 @@ impl Default for TuningConfig {
     }
 }
 
+/// How weights are decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Allocation {
+    /// By the probability of each arm to be the best; claims still need proof.
+    #[default]
+    Belief,
+    /// Weights move only when an arm is proven to be worse than another.
+    Proof,
+}
+
 /// How one policy is tuned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyTuning {
     /// The component that records the observations of an arm, with `{arm}` for the arm's name.
     pub component: String,
+    pub allocation: Allocation,
     /// The probability of any error within 30 days: a proposal that claims a gain that does not exist,
     /// or an interval that does not contain the true value. See [`super::budget`].
     pub alpha: f64,
@@ -116,6 +128,7 @@ impl Default for PolicyTuning {
     fn default() -> Self {
         Self {
             component: ARM_PLACEHOLDER.to_owned(),
+            allocation: Allocation::Belief,
             alpha: 0.05,
             min_samples: 100,
             min_sample_rate: 1.0,

@@ -12,7 +12,8 @@ use super::standing::{ArmStanding, standings};
 use super::{
     ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Proposal, Reason, TuningInput,
 };
-use super::{allocate, budget, notes};
+use super::{allocate, believe, budget, notes};
+use crate::belief::{Allocation, BeliefState};
 use crate::policy::check_weights;
 
 /// Whether the evidence supports a change of weights, and which.
@@ -20,8 +21,8 @@ use crate::policy::check_weights;
 /// Deterministic, and idempotent: given its own proposal as the last draft, it returns
 /// [`Reason::AlreadyProposed`].
 pub fn decide(input: &TuningInput) -> Decision {
-    let proposed =
-        Assessed::of(input).and_then(|assessed| assessed.propose(input, input.last_draft.as_ref()));
+    let (_, outcome) = Assessed::of(input);
+    let proposed = outcome.and_then(|it| it.propose(input, input.last_draft.as_ref()));
     Decision::from(proposed)
 }
 
@@ -29,14 +30,16 @@ pub fn decide(input: &TuningInput) -> Decision {
 /// propose. The last draft of the input is removed; [`Assessment::decide`] takes it.
 pub fn assess(mut input: TuningInput) -> Assessment {
     input.last_draft = None;
-    let outcome = Assessed::of(&input);
-    Assessment { input, outcome }
+    let (belief, outcome) = Assessed::of(&input);
+    Assessment { input, belief, outcome }
 }
 
 /// What follows from the evidence, before it is compared with the last draft.
 #[derive(Clone, Debug)]
 pub struct Assessment {
     input: TuningInput,
+    /// What allocation by belief remembers after this pass.
+    belief: Option<BeliefState>,
     outcome: Result<Assessed, Reason>,
 }
 
@@ -50,6 +53,12 @@ impl Assessment {
     /// includes the last draft.
     pub fn input(&self) -> &TuningInput {
         &self.input
+    }
+
+    /// What allocation by belief remembers after this pass; `None` if weights are decided by proof, or
+    /// the input is invalid.
+    pub fn belief(&self) -> Option<&BeliefState> {
+        self.belief.as_ref()
     }
 
     /// Reduces the input to at most `most` bytes, see [`TuningInput::fit`]. If that changes the input,
@@ -87,14 +96,24 @@ impl Assessment {
                 let open = past.draft.as_ref().filter(|it| it.is_open());
                 let renewed = open.and_then(|draft| {
                     let mut proposal = assessed.propose(&self.input, None).ok()?;
+                    // A draft follows what is believed; what is proven is another proposal.
                     let same = draft.last.weights == proposal.weights;
-                    proposal.renews = same.then(|| draft.last.version.clone());
+                    let renews = same || assessed.believed.is_some();
+                    proposal.renews = renews.then(|| draft.last.version.clone());
                     draft.has_moved(&proposal).then_some(proposal)
                 });
                 if renewed.is_none() {
                     self.input.last_draft = last;
                 }
                 Decision::from(renewed.ok_or(Reason::AlreadyProposed { version, status }))
+            }
+            Ok(mut proposal) if assessed.believed.is_some() => {
+                let open = past.draft.as_ref().filter(|it| it.is_open());
+                proposal.renews = open.map(|it| it.last.version.clone());
+                if proposal.renews.is_none() {
+                    self.input.last_draft = last;
+                }
+                Decision::Propose(Box::new(proposal))
             }
             proposed => {
                 self.input.last_draft = last;
@@ -119,22 +138,38 @@ struct Assessed {
     target: Vec<f64>,
     changes: Vec<ArmChange>,
     sample_ratio: Check,
+    /// What is believed, if weights are decided by that.
+    believed: Option<Allocation>,
 }
 
 impl Assessed {
-    fn of(input: &TuningInput) -> Result<Self, Reason> {
-        Self::without_notes(input).map_err(|reason| reason.noted(input))
+    fn of(input: &TuningInput) -> (Option<BeliefState>, Result<Self, Reason>) {
+        if let Err(reason) = check(input) {
+            return (None, Err(reason.noted(input)));
+        }
+        let standings = standings(input);
+        let believed = believe::allocation(input, &standings);
+        let state = believed.as_ref().map(|it| it.state.clone());
+        let outcome = Self::without_notes(input, standings, believed);
+        (state, outcome.map_err(|reason| reason.noted(input)))
     }
 
-    fn without_notes(input: &TuningInput) -> Result<Self, Reason> {
-        check(input)?;
-        let standings = standings(input);
+    fn without_notes(
+        input: &TuningInput,
+        standings: Vec<ArmStanding>,
+        believed: Option<Allocation>,
+    ) -> Result<Self, Reason> {
         // If nothing is proposed, the reason names the arms that nothing could be said in favour of.
-        Self::from_standings(input, &standings).map_err(|reason| match reason {
+        let assessed = match believed {
+            Some(believed) => Self::from_belief(input, &standings, believed),
+            None => Self::from_standings(input, &standings),
+        };
+        assessed.map_err(|reason| match reason {
             Reason::TooFewSamples { .. }
             | Reason::NothingProven { .. }
             | Reason::AlreadyBest { .. }
             | Reason::GainTooSmall { .. }
+            | Reason::BelievedBest { .. }
                 if standings.iter().any(|it| hides_enough(input, it)) =>
             {
                 Reason::RejectedShare(checks::rejected_share(input, &standings).detail)
@@ -155,7 +190,29 @@ impl Assessed {
         }
         let changes = changes(&standings, &target);
         require_worthwhile(input, &standings, &changes)?;
-        Ok(Self { standings, target, changes, sample_ratio })
+        Ok(Self { standings, target, changes, sample_ratio, believed: None })
+    }
+
+    fn from_belief(
+        input: &TuningInput,
+        standings: &[ArmStanding],
+        believed: Allocation,
+    ) -> Result<Self, Reason> {
+        believe::require_move(input, standings, &believed)?;
+        let sample_ratio = checks::sample_ratio(input);
+        if sample_ratio.passed == Some(false) && input.config.sample_ratio_check {
+            return Err(Reason::SampleRatio(sample_ratio.detail));
+        }
+        let standings = standings.to_vec();
+        let weight = |it: &ArmStanding| believed.weights.get(&it.arm).copied().unwrap_or(it.weight);
+        let target: Vec<f64> = standings.iter().map(weight).collect();
+        let changes = changes(&standings, &target);
+        let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
+        let min_change = input.config.min_change;
+        if largest_change < min_change {
+            return Err(Reason::AlreadyBest { largest_change, min_change });
+        }
+        Ok(Self { standings, target, changes, sample_ratio, believed: Some(believed) })
     }
 
     fn propose(
@@ -163,9 +220,10 @@ impl Assessed {
         input: &TuningInput,
         last_draft: Option<&LastDraft>,
     ) -> Result<Proposal, Reason> {
-        let Self { standings, target, changes, sample_ratio } = self;
+        let Self { standings, target, changes, sample_ratio, believed } = self;
         require_new(input, last_draft, changes)?;
-        let evidence = Evidence::gather(input, standings, target, sample_ratio.clone());
+        let evidence =
+            Evidence::gather(input, standings, target, sample_ratio.clone(), believed.as_ref());
         let names = standings.iter().map(|it| it.arm.clone());
         let weights: BTreeMap<String, f64> = names.zip(target.iter().copied()).collect();
         Ok(Proposal {

@@ -5,7 +5,7 @@
 pub(super) mod config {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::tuning::PolicyTuning;
+    use crate::tuning::{Allocation, PolicyTuning};
 
     #[derive(Serialize, Deserialize)]
     struct Encoded {
@@ -46,6 +46,8 @@ pub(super) mod config {
         let it = Encoded::deserialize(from)?;
         Ok(PolicyTuning {
             component: it.component,
+            // A decision by belief says so in a part after the input.
+            allocation: Allocation::Proof,
             alpha: it.alpha,
             min_samples: it.min_samples,
             min_sample_rate: it.min_sample_rate,

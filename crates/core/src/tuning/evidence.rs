@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::believe::BeliefEvidence;
 use super::blocks::Compared;
 use super::checks::{self, Check};
 use super::standing::{ArmStanding, standings};
 use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
+use crate::belief::Allocation;
 use crate::estimate::{
     Cells, Cost, Interval, Logged, Measured, OffPolicy, difference, off_policy, quantile_interval,
 };
@@ -14,10 +16,11 @@ use crate::hash::Fingerprint;
 /// The name of the rule that computes weights and evidence from an input. It must change whenever the
 /// same input may lead to another result, even in the last digit.
 pub fn rule(input: &TuningInput) -> &'static str {
-    match input.blocks {
-        Some(_) => "elimination-6",
+    match (&input.belief, &input.blocks) {
+        (Some(_), _) => "belief-1",
+        (None, Some(_)) => "elimination-6",
         // It compared all observations of an arm, whatever the version.
-        None => "elimination-5",
+        (None, None) => "elimination-5",
     }
 }
 
@@ -39,6 +42,10 @@ pub struct Evidence {
     pub alpha: f64,
     /// Sorted by name.
     pub arms: Vec<ArmEvidence>,
+    /// What the weights are believed from; absent if they were decided by proof. Belief moves weights
+    /// and proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub belief: Option<BeliefEvidence>,
     /// The expected change of the mean reward.
     pub gain: Gain,
     /// For each pair of an arm that loses weight and an arm that gains weight, how much more the
@@ -135,8 +142,12 @@ impl Evidence {
         standings: &[ArmStanding],
         proposed: &[f64],
         sample_ratio: Check,
+        believed: Option<&Allocation>,
     ) -> Self {
-        let expected = expected_gain(input, standings, proposed);
+        let expected = match believed {
+            Some(it) => it.expected_gain,
+            None => expected_gain(input, standings, proposed),
+        };
         let (differences, low, high) = differences(input, standings, proposed);
         let arms = standings.iter().zip(proposed);
         Self {
@@ -147,6 +158,7 @@ impl Evidence {
             period: budget::period_of(input.as_of),
             alpha: input.config.alpha,
             arms: arms.map(|(it, to)| ArmEvidence::of(input, standings, it, *to)).collect(),
+            belief: believed.map(|it| BeliefEvidence::of(input, it)),
             gain: Gain { expected, low, high },
             differences,
             within_versions: within_versions(input, standings),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::Blocks;
 use super::encoded;
 use super::memory::{ArmMemory, Memory};
-use super::{PolicyTuning, Signals};
+use super::{Allocation, Basis, PolicyTuning, Signals};
 use crate::appended::{self, Part, Parts};
 use crate::estimate::{ArmLog, COARSER, Expected};
 use crate::policy::PolicyStatus;
@@ -51,6 +51,9 @@ pub struct TuningInput {
     /// stored by an earlier rule, which compared them by `arms`. Stored after the input.
     #[serde(skip)]
     pub blocks: Option<Blocks>,
+    /// What weights are believed from; `None` if the decision is made by proof. Stored after the input.
+    #[serde(skip)]
+    pub belief: Option<Basis>,
 }
 
 /// What is stored after the input.
@@ -151,6 +154,10 @@ impl TuningInput {
             Some(blocks) => parts.with(Part::Blocks, blocks),
             None => parts,
         };
+        let parts = match &self.belief {
+            Some(basis) => parts.with(Part::Belief, basis),
+            None => parts,
+        };
         parts.append_to(&mut bytes);
         bytes
     }
@@ -179,6 +186,10 @@ impl TuningInput {
                     (input.signals, input.config.confirmed_scales) = found;
                 }
                 input.blocks = parts.get(Part::Blocks).map_err(DecodeError::Encoding)?;
+                input.belief = parts.get(Part::Belief).map_err(DecodeError::Encoding)?;
+                if input.belief.is_some() {
+                    input.config.allocation = Allocation::Belief;
+                }
                 Ok(input)
             }
             Some((&found, _)) => Err(DecodeError::Format { found }),

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Block, Blocks, Mark};
 use super::budget::{PERIOD_MS, period_of};
+use crate::belief::BeliefState;
 use crate::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::stats::Timeline;
 use crate::time::HOUR_MS;
 
 /// What the tuner remembers about the arms of a policy between passes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
     /// The current period, counted from 1970 in steps of [`PERIOD_MS`].
@@ -28,6 +29,9 @@ pub struct Memory {
     /// By arm, when its rewards last started again because `config/reward_config` changed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rewards_since: BTreeMap<String, i64>,
+    /// What allocation by belief remembers.
+    #[serde(skip_serializing_if = "BeliefState::is_empty")]
+    pub belief: BeliefState,
     /// By time, what was counted of each version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<i64, Mark>,

@@ -9,12 +9,14 @@
 //! step bound (`tests::a_proposal_respects_every_bound`).
 
 mod allocate;
+mod believe;
 pub mod blocks;
 pub mod budget;
 mod checks;
 mod config;
 mod decide;
 mod encoded;
+pub mod envelope;
 mod evidence;
 mod input;
 pub mod memory;
@@ -33,11 +35,12 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use believe::{Basis, BeliefEvidence};
 pub use checks::{
     COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
     UnmatchedComponent, of_observations,
 };
-pub use config::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig, TuningConfigError};
+pub use config::{ARM_PLACEHOLDER, Allocation, PolicyTuning, TuningConfig, TuningConfigError};
 pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Within, arm_evidence, rule};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};

@@ -1,5 +1,6 @@
 //! A proposal in plain text, for the notes of a draft.
 
+use super::believe::Believed;
 use super::evidence::{ArmEvidence, Evidence};
 use super::reason::{Grouped, Since};
 use super::{ArmChange, TuningInput};
@@ -13,9 +14,16 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     let mut by_size: Vec<&ArmChange> = changes.iter().collect();
     by_size.sort_by(|a, b| (b.to - b.from).abs().total_cmp(&(a.to - a.from).abs()));
     let mut notes = format!("Auto-tuned from {}.", input.parent);
+    if let Some(belief) = &evidence.belief {
+        notes += &format!(" Belief, which moves weights and proves nothing ({}):", belief.why());
+    }
     for change in by_size.iter().take(NAMED_ARMS) {
         if let Some(arm) = evidence.arms.iter().find(|it| it.arm == change.arm) {
-            notes += &format!(" {}", sentence(input, arm, change));
+            let believed = evidence.belief.as_ref().and_then(|it| it.arms.get(&arm.arm));
+            notes += &match believed {
+                Some(believed) => format!(" {}: {}.", weights(change), Believed(believed)),
+                None => format!(" {}", sentence(input, arm, change)),
+            };
         }
     }
     if let Some(more) = by_size.len().checked_sub(NAMED_ARMS).filter(|more| *more > 0) {
@@ -33,6 +41,12 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
         }
         None => ", lower bound unknown: an arm that changes has too few observations).".to_owned(),
     };
+    if evidence.belief.is_some() {
+        notes += &proofs(evidence);
+        let belief = evidence.belief.iter();
+        let limits = belief.flat_map(|it| it.spent.iter().chain(&it.binding));
+        limits.for_each(|it| notes += &format!(" Limit: {it}."));
+    }
     if let Some(within) = evidence.within_versions.filter(|_| !evidence.differences.is_empty()) {
         notes += &format!(
             " Arms are compared within versions, by {} observations that name one.",
@@ -56,10 +70,26 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     notes
 }
 
-fn sentence(input: &TuningInput, arm: &ArmEvidence, change: &ArmChange) -> String {
-    let ArmChange { arm: name, from, to } = change;
+/// What is proven, if weights are decided by belief.
+fn proofs(evidence: &Evidence) -> String {
+    let beaten = evidence.arms.iter().filter(|it| !it.beaten_by.is_empty());
+    let beaten = beaten.map(|it| format!("{} is worse than {}", it.arm, it.beaten_by.join(", ")));
+    let failing = evidence.arms.iter().filter(|it| it.failing);
+    let failing = failing.map(|it| format!("{} is below the retrain threshold", it.arm));
+    let found: Vec<String> = beaten.chain(failing).collect();
+    match found.as_slice() {
+        [] => " Proven: nothing yet.".to_owned(),
+        found => format!(" Proven: {}.", found.join("; ")),
+    }
+}
+
+fn weights(change: &ArmChange) -> String {
+    let ArmChange { arm, from, to } = change;
     let (from, to) = (format!("{from:.3}"), format!("{to:.3}"));
-    let weight = if from == to { format!("stays near {to}") } else { format!("{from} → {to}") };
+    if from == to { format!("{arm} stays near {to}") } else { format!("{arm} {from} → {to}") }
+}
+
+fn sentence(input: &TuningInput, arm: &ArmEvidence, change: &ArmChange) -> String {
     let n = arm.n;
     let why = match &arm.reward {
         Some(it) if arm.judged => {
@@ -86,5 +116,5 @@ fn sentence(input: &TuningInput, arm: &ArmEvidence, change: &ArmChange) -> Strin
             )
         }
     };
-    format!("{name} {weight}: {why}.")
+    format!("{}: {why}.", weights(change))
 }

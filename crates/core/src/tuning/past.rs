@@ -300,6 +300,8 @@ impl PastDraft {
     pub(super) fn has_moved(&self, now: &Proposal) -> bool {
         const SHARE: f64 = 0.2;
         const LEAST: f64 = 0.005;
+        /// A draft by belief follows its weights in steps of this size.
+        const WEIGHTS: f64 = 0.02;
         let gain = self.expected_gain.is_some_and(|then| {
             let change = (now.expected_gain - then).abs();
             change > LEAST && change > SHARE * then.abs()
@@ -314,7 +316,11 @@ impl PastDraft {
                 outside || now.restarts > then.restarts || (now.judged && !then.judged)
             })
         });
-        gain || arms
+        let weights = now.evidence.belief.is_some()
+            && now.weights.iter().any(|(arm, to)| {
+                self.last.weights.get(arm).is_none_or(|then| (to - then).abs() >= WEIGHTS)
+            });
+        gain || arms || weights
     }
 }
 

@@ -49,6 +49,14 @@ pub enum Reason {
         gain: f64,
         min_gain: f64,
     },
+    /// By what is believed, other weights are not worth a version.
+    BelievedBest {
+        leader: String,
+        p_best: f64,
+        gain: f64,
+        observations: u64,
+        min_samples: u64,
+    },
     /// No arm is proven to be worse than another, or to fail.
     NothingProven {
         leader: String,
@@ -117,6 +125,7 @@ impl Reason {
                 | Self::SampleRatio(_)
                 | Self::AlreadyBest { .. }
                 | Self::GainTooSmall { .. }
+                | Self::BelievedBest { .. }
         );
         if !is_about_observations {
             return self;
@@ -142,6 +151,7 @@ impl Reason {
             Self::Infeasible { .. } => "infeasible",
             Self::AlreadyBest { .. } => "already-best",
             Self::GainTooSmall { .. } => "gain-too-small",
+            Self::BelievedBest { .. } => "believed-best",
             Self::NothingProven { .. } => "nothing-proven",
             Self::SampleRatio(_) => "sample-ratio",
             Self::RejectedShare(_) => "rejected-share",
@@ -175,6 +185,19 @@ impl fmt::Display for Reason {
             Self::TooFewSamples { min_samples, samples } => {
                 write!(f, "too few samples: an arm needs {min_samples}; {}", Samples(samples))
             }
+            Self::BelievedBest { observations, min_samples, .. } if observations < min_samples => {
+                write!(
+                    f,
+                    "too few samples: all arms together have {observations}, and {min_samples} are \
+                     needed"
+                )
+            }
+            Self::BelievedBest { leader, p_best, gain, observations, .. } => write!(
+                f,
+                "other weights are not worth a version: after {observations} observations {leader} \
+                 is the best with probability {p_best:.2}, and the weights within the bounds that \
+                 follow gain {gain:.4}"
+            ),
             Self::NothingProven { leader, p_best, observations, restarted, unnamed } => {
                 write!(
                     f,

@@ -22,11 +22,15 @@ pub(super) fn case(arms: &[(&str, f64, u64, f64)]) -> TuningInput {
         max_weight: 1.0,
         routed: None,
         rewards: RewardConfig::default(),
-        config: TuningConfig::default().policies["router-core"].clone(),
+        config: PolicyTuning {
+            allocation: Allocation::Proof,
+            ..TuningConfig::default().policies["router-core"].clone()
+        },
         tuning_version: "1.0.0".to_owned(),
         last_draft: None,
         as_of: 1_734_000_000_000,
         signals: Signals::default(),
+        belief: None,
         blocks: Some(Blocks {
             versions: [(VERSION.to_owned(), block(arms))].into(),
             ..Blocks::default()
@@ -45,6 +49,21 @@ fn block(arms: &[(&str, f64, u64, f64)]) -> Block {
         logs: arms.iter().map(|it| (it.0.to_owned(), log(&[(None, it.2, it.3)]))).collect(),
         ..Block::default()
     }
+}
+
+/// The input whose arms' observations all name one version.
+pub(super) fn named(mut input: TuningInput) -> TuningInput {
+    let total: u64 = input.arms.values().map(ArmInput::n).sum();
+    let share = |arm: &ArmInput| arm.n().to_f64() / total.max(1).to_f64();
+    let log = |arm: &ArmInput| ArmLog::of_drawn(arm.samples.reward.clone());
+    let block = Block {
+        weights: input.arms.iter().map(|(arm, it)| (arm.clone(), share(it))).collect(),
+        logs: input.arms.iter().map(|(arm, it)| (arm.clone(), log(it))).collect(),
+        rewards_since: None,
+    };
+    let versions = [(VERSION.to_owned(), block)].into();
+    input.blocks = Some(Blocks { versions, ..Blocks::default() });
+    input
 }
 
 /// `n` rewards of 0 and 1 whose mean is as near to `mean` as possible.
@@ -216,6 +235,7 @@ fn one_rejected_document_does_not_keep_an_arm_from_gaining() {
 fn an_arm_with_rejected_documents_still_loses_and_its_weight_goes_to_others() {
     let mut input = rejecting_gpt();
     input.arms.insert("claude".to_owned(), arm(900, 0.2));
+    let mut input = named(input);
     let before = input.weights.clone();
     let proposal = proposal(&input);
     assert!(proposal.weights["claude"] < before["claude"], "{:?}", proposal.weights);
@@ -233,7 +253,7 @@ fn an_arm_with_rejected_documents_still_loses_and_its_weight_goes_to_others() {
     input.arms.insert("claude".to_owned(), arm(900, 0.8));
     input.arms.insert("gpt-5".to_owned(), arm(900, 0.3));
     input.arms.get_mut("gpt-5").unwrap().samples.rejected = 765;
-    assert!(proposal_of(&input, "gpt-5") < 0.5);
+    assert!(proposal_of(&named(input), "gpt-5") < 0.5);
 }
 
 fn proposal_of(input: &TuningInput, arm: &str) -> f64 {
@@ -253,7 +273,7 @@ fn an_arm_with_almost_only_rejected_documents_is_named() {
 fn an_input_of_the_version_before_is_read_and_decides_the_same() {
     let bytes = include_bytes!("../../tests/fixtures/rejected/tuning-input.3");
     let input = TuningInput::decode(bytes).unwrap();
-    assert_eq!(input.config, TuningConfig::default().policies["router-core"]);
+    assert_eq!(input.config, case(&[]).config);
     assert_eq!(proposal(&input).weights["a"], 614.0 / 1024.0);
     let written = input.encode();
     assert_eq!(written[..bytes.len()], *bytes, "earlier versions ignore the rest");
@@ -496,7 +516,7 @@ fn an_arm_at_0_that_is_not_used_follows_the_weights() {
 
 #[test]
 fn an_input_of_format_3_is_still_read() {
-    let mut input = failing_gpt();
+    let mut input = TuningInput { blocks: None, ..failing_gpt() };
     input.routed = logs(&[("gpt-5", log(&[(None, 5, 0.2)]))]);
     // Format 3 had no `confirmedScales` and no signals.
     let mut bytes = vec![3];
@@ -693,7 +713,7 @@ fn differences_within_several_versions_add_up_to_a_proof() {
         "{}",
         proposal.notes
     );
-    assert_eq!(proposal.evidence.rule, "elimination-5");
+    assert_eq!(proposal.evidence.rule, "elimination-6");
 }
 
 #[test]

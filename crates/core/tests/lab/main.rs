@@ -8,6 +8,7 @@
 //! cargo test -p f0-learning-core --release --test lab -- shocks [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- regret [RUNS]
+//! cargo test -p f0-learning-core --release --test lab -- allocation [RUNS [WORLDS [LEARNERS [LIMITS]]]]
 //! ```
 //!
 //! `null`: arms that do not differ, evaluated each hour for 30 days. It counts the histories with a
@@ -38,6 +39,7 @@
     reason = "counts of a lab are far below 2^31"
 )]
 
+mod allocation;
 mod guard;
 mod kayenta;
 mod null;
@@ -61,6 +63,11 @@ fn main() -> ExitCode {
         Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("shocks") => shocks::run(number(1).unwrap_or(100)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
+        Some("allocation") => allocation::run(&arguments[1..]),
+        Some("pace") => {
+            let usual = |at, usual| number(at).unwrap_or(usual);
+            allocation::pace::run(usual(1, 100), usual(2, 50), usual(3, 336))
+        }
         Some("regret") => regret::run(number(1).unwrap_or(20)),
         Some("worlds") => regret::print_truths(),
         // The test runner passes filters and flags of its own, which are ignored.

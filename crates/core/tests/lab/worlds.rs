@@ -79,5 +79,6 @@ pub fn input(arms: BTreeMap<String, ArmInput>, now: i64) -> TuningInput {
         as_of: now,
         signals: Signals::default(),
         blocks: None,
+        belief: None,
     }
 }

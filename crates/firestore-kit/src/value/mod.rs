@@ -3,6 +3,7 @@
 
 mod carry;
 mod read;
+mod typed;
 
 use std::collections::HashMap;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Number, Value as Json};
 use crate::error::{Error, Result};
 pub use carry::{NotJson, over};
 pub use read::{ReadError, from_fields, from_known_fields};
+pub use typed::{exceeds_json, from_typed_json, to_typed_json};
 
 /// The fields of a document or of a map value.
 pub type Fields = HashMap<String, Value>;

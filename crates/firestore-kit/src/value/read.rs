@@ -444,9 +444,9 @@ mod tests {
     fn the_numbers_that_a_map_is_keyed_by_are_read_back() {
         let by_time = BTreeMap::from([(-7_i64, 1), (1_780_000_000_000, 2)]);
         let fields = value::to_fields(&by_time).unwrap();
-        assert_eq!(value::from_fields::<BTreeMap<i64, i32>>(&fields), Ok(by_time));
+        assert_eq!(from_fields::<BTreeMap<i64, i32>>(&fields), Ok(by_time));
         let other = value::fields([("soon", value::int(1))]);
-        let error = value::from_fields::<BTreeMap<i64, i32>>(&other).unwrap_err();
+        let error = from_fields::<BTreeMap<i64, i32>>(&other).unwrap_err();
         assert_eq!(error.path, "soon");
     }
 

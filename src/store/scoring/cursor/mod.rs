@@ -35,7 +35,7 @@ use firestore_kit::write;
 
 pub use layout::StoredLayout;
 pub use position::Position;
-pub(in crate::store) use wire::{decode_position, encode_position};
+pub(in crate::store) use wire::{decode_position, encode_position, map_or_absent};
 
 fn cursor_id(shard: Shard) -> String {
     match shard {
@@ -52,6 +52,9 @@ pub struct Pending {
     pub read_time: Timestamp,
     /// Stored with the range, so that any worker that completes it computes the same scores.
     pub config: RewardConfig,
+    /// Members with a `ts` before this time are invalid, because they may have been counted and archived.
+    /// Stored with the range, so that every worker that completes it rejects the same ones.
+    pub archived_before: Option<i64>,
 }
 
 /// The stored cursor, with the update time that the next commit must find unchanged.
@@ -108,14 +111,22 @@ impl Store {
 
     /// The cursors of several shards, read in one request.
     pub async fn cursors(&self, shards: &[Shard]) -> Result<Vec<Cursor>> {
+        self.each_cursor(shards).await?.into_iter().map(|(_, cursor)| cursor).collect()
+    }
+
+    /// The same, each with its error if it cannot be read.
+    pub async fn each_cursor(&self, shards: &[Shard]) -> Result<Vec<(Shard, Result<Cursor>)>> {
         let names: Vec<_> =
             shards.iter().map(|shard| self.db.name(STATE, &cursor_id(*shard))).collect();
         let found = self.db.get_many(names.clone()).await?;
-        let decode = |(shard, name): (&Shard, &String)| match found.get(name) {
-            None => Ok(Cursor::new(*shard)),
-            Some(document) => wire::decode(*shard, document),
+        let decode = |(shard, name): (&Shard, &String)| {
+            let cursor = match found.get(name) {
+                None => Ok(Cursor::new(*shard)),
+                Some(document) => wire::decode(*shard, document),
+            };
+            (*shard, cursor)
         };
-        shards.iter().zip(&names).map(decode).collect()
+        Ok(shards.iter().zip(&names).map(decode).collect())
     }
 
     /// Announces a range, before its first reward is written. Returns the stored cursor.
@@ -152,6 +163,16 @@ impl Store {
         next: &Checkpoint,
     ) -> Result<Write> {
         self.encoded_write(cursor, next, false)
+    }
+
+    /// Writes that only make other workers read the cursors of all shards again.
+    pub(in crate::store) async fn touch_cursors(&self) -> Result<Vec<Write>> {
+        let shards = self.layout().await?.layout.shards();
+        let touch = |cursor: &Cursor| {
+            let Cursor { position, pending, .. } = cursor.clone();
+            self.encoded_write(cursor, &Checkpoint { position, pending }, cursor.retired)
+        };
+        self.cursors(&shards).await?.iter().map(touch).collect()
     }
 
     /// The write that retires the cursor where it is, refused if it changed since it was read.

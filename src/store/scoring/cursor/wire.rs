@@ -9,6 +9,12 @@ use crate::store::{Result, StoreError};
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 
+const ARCHIVED_BEFORE: &str = "archivedBefore";
+
+/// Says that there is a position, so that one that was removed is missed. An earlier version wrote
+/// positions without it.
+const POSITIONED: &str = "positioned";
+
 pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Result<Fields> {
     let mut fields = value::fields([("sequence", value::int(sequence))]);
     if retired {
@@ -16,14 +22,17 @@ pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) 
     }
     if let Some(position) = &next.position {
         fields.insert("position".to_owned(), encode_position(position));
+        fields.insert(POSITIONED.to_owned(), value::boolean(true));
     }
     if let Some(pending) = &next.pending {
         let config = value::encoded(&pending.config)?;
-        let pending = value::fields([
+        let archived_before = pending.archived_before;
+        let mut pending = value::fields([
             ("end", encode_position(&pending.end)),
             ("readTime", value::timestamp(pending.read_time)),
             ("rewardConfig", value::from_json(&config)),
         ]);
+        pending.extend(archived_before.map(|ms| (ARCHIVED_BEFORE.to_owned(), value::int(ms))));
         fields.insert("pending".to_owned(), value::map(pending));
     }
     Ok(fields)
@@ -44,23 +53,44 @@ pub(in crate::store) fn decode(shard: Shard, document: &Document) -> Result<Curs
         let path = format!("{STATE}/{}", super::cursor_id(shard));
         StoreError::decode(path, "the scoring cursor", detail)
     };
-    let position = match value::as_map(fields, "position") {
+    let position = match map_or_absent(fields, "position").map_err(|detail| malformed(&detail))? {
         None => None,
         Some(map) => {
             Some(decode_position(map).ok_or_else(|| malformed("position lacks ts or document"))?)
         }
     };
-    let pending = match value::as_map(fields, "pending") {
+    let pending = match map_or_absent(fields, "pending").map_err(|detail| malformed(&detail))? {
         None => None,
         Some(map) => Some(decode_pending(map).map_err(|detail| malformed(&detail))?),
     };
+    if position.is_none() && fields.contains_key(POSITIONED) {
+        return Err(malformed("position is missing"));
+    }
     let sequence =
         value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
-    let retired = value::as_bool(fields, "retired").unwrap_or(false);
+    let retired = match fields.contains_key("retired") {
+        false => false,
+        true => value::as_bool(fields, "retired")
+            .ok_or_else(|| malformed("retired is not a boolean"))?,
+    };
     Ok(Cursor { shard, position, pending, sequence, retired, update_time: document.update_time })
 }
 
+/// A map, or `None` if the field is absent. One of another type is not absent: without its position a
+/// cursor would count everything again.
+pub(in crate::store) fn map_or_absent<'a>(
+    fields: &'a Fields,
+    name: &str,
+) -> Result<Option<&'a Fields>, String> {
+    match (fields.contains_key(name), value::as_map(fields, name)) {
+        (false, _) => Ok(None),
+        (true, Some(map)) => Ok(Some(map)),
+        (true, None) => Err(format!("{name} is not a map")),
+    }
+}
+
 pub(in crate::store) fn decode_position(fields: &Fields) -> Option<Position> {
+    value::as_number(fields, "ts")?;
     let ts = fields.get("ts")?.clone();
     match fields.get("document")?.value_type.as_ref()? {
         ValueType::ReferenceValue(name) if name.contains(OBSERVATIONS) => {
@@ -81,7 +111,15 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
     let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
     let config =
         serde_json::from_value(config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
-    Ok(Pending { end, read_time, config })
+    // An earlier version announced without it, and its announcements reject nothing.
+    let archived_before = match fields.contains_key(ARCHIVED_BEFORE) {
+        false => None,
+        true => Some(
+            value::as_whole(fields, ARCHIVED_BEFORE)
+                .ok_or("pending.archivedBefore is not a whole number")?,
+        ),
+    };
+    Ok(Pending { end, read_time, config, archived_before })
 }
 
 #[cfg(test)]
@@ -103,6 +141,7 @@ mod tests {
                 end: position(value::double(12.5), "z"),
                 read_time: Timestamp { seconds: 5, nanos: 6_000 },
                 config: RewardConfig::default(),
+                archived_before: Some(9),
             }),
         };
         let document = Document { fields: encode(&next, 7, false).unwrap(), ..Document::default() };

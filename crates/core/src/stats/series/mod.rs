@@ -106,6 +106,23 @@ impl Series {
         }
     }
 
+    /// Counts that a document, which was recorded or rejected, names no version of a policy.
+    pub fn add_unversioned(&mut self, ts: Option<i64>, now: i64) {
+        self.advance(now);
+        let ts = ts.unwrap_or(self.now).min(self.now + MAX_AHEAD_MS);
+        if let Some(bucket) = self.windows.bucket_at(ts) {
+            bucket.add_unversioned();
+        }
+    }
+
+    /// A rejected document with this `ts`, which named no version, was released from quarantine.
+    pub fn release_unversioned(&mut self, ts: i64, now: i64) {
+        self.advance(now);
+        if let Some(bucket) = self.windows.bucket_at(ts.min(self.now + MAX_AHEAD_MS)) {
+            bucket.release_unversioned();
+        }
+    }
+
     /// A rejected document with this `ts` was released from quarantine.
     pub fn release(&mut self, ts: i64, now: i64) {
         self.advance(now);

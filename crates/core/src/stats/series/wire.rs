@@ -66,6 +66,11 @@ impl Series {
         if !added.is_zero() {
             appended::append(&mut bytes, Part::Rejected, &added);
         }
+        let windows = self.windows.slots().iter().flatten();
+        let unversioned: Vec<u64> = windows.map(|slot| slot.bucket.unversioned()).collect();
+        if unversioned.iter().any(|it| *it > 0) {
+            appended::append(&mut bytes, Part::Unversioned, &unversioned);
+        }
         bytes
     }
 
@@ -86,6 +91,16 @@ impl Series {
         match added {
             Some(added) => added.restore(&mut series)?,
             None => series.count_rejected_of_windows(),
+        }
+        let (_, unversioned): (Wire, Option<Vec<u64>>) =
+            appended::read(bytes, Part::Unversioned).map_err(DecodeError::Encoding)?;
+        if let Some(unversioned) = unversioned {
+            if unversioned.len() != series.windows.len() {
+                return Err(DecodeError::Inconsistent("a count belongs to no bucket"));
+            }
+            for (bucket, unversioned) in series.windows.buckets_mut().zip(unversioned) {
+                bucket.set_unversioned(unversioned);
+            }
         }
         Ok(series)
     }

@@ -1,6 +1,6 @@
 //! What the observations leave out must not look like an advantage, and is named.
 
-use super::super::tests::{arm, case, proposal, reason};
+use super::super::tests::{arm, case, named, proposal, reason};
 use super::super::{ArmInput, Decision, TuningInput, decide};
 use super::*;
 use crate::observation::{Observation, Outcome, Weight};
@@ -26,7 +26,7 @@ fn with(arms: [(&str, ArmInput); 3]) -> TuningInput {
     let mut input = case(&[]);
     input.weights = arms.iter().zip([0.4, 0.3, 0.3]).map(|(it, w)| (it.0.to_owned(), w)).collect();
     input.arms = arms.map(|(name, it)| (name.to_owned(), it)).into();
-    input
+    named(input)
 }
 
 fn check(input: &TuningInput, name: &str) -> Check {
@@ -56,7 +56,7 @@ fn an_arm_gains_nothing_by_leaving_out_its_costs() {
     // An arm that states that it is free is compared.
     let mut input = missing(100);
     input.arms.insert("free".to_owned(), successes(900, 200.0, |_| Some(0.0)));
-    assert!(proposal(&input).weights["free"] > 0.4);
+    assert!(proposal(&named(input)).weights["free"] > 0.4);
     // Without a weight for cost, a missing cost is not an advantage.
     let mut input = missing(0);
     input.rewards.weights.cost = 0.0;
@@ -68,7 +68,7 @@ fn an_arm_without_costs_can_still_lose_weight() {
     let mut input = missing(0);
     input.arms.insert("free".to_owned(), arm(900, 0.1));
     input.arms.get_mut("free").unwrap().samples.cost = Default::default();
-    assert!(proposal(&input).weights["free"] < 0.4);
+    assert!(proposal(&named(input)).weights["free"] < 0.4);
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Allocation by belief within the limits of a decision; see [`crate::belief`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::Envelope;
+use super::standing::ArmStanding;
+use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks};
+use crate::belief::{
+    self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
+};
+use crate::stats::{Samples, Timeline};
+use crate::time::DAY_MS;
+
+/// What weights are believed from. It is stored with the decision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Basis {
+    /// By arm, the rewards by time.
+    pub buckets: BTreeMap<String, Vec<Bucket>>,
+    /// What was remembered from earlier passes.
+    pub state: BeliefState,
+    /// The range that a person approved, if any.
+    pub envelope: Option<Envelope>,
+}
+
+/// The part of the evidence that is belief: it moves weights and proves nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BeliefEvidence {
+    /// Why weights move.
+    pub cause: Cause,
+    /// By arm.
+    pub arms: BTreeMap<String, ArmBelief>,
+    /// The standard deviation of what all arms gain or lose together within an hour; 0 if there is
+    /// nothing of the kind.
+    pub common_deviation: f64,
+    /// The variance of rewards within an arm, relative to that of rewards that are 0 or 1.
+    pub dispersion: f64,
+    /// The number of the envelope that the weights respect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<u32>,
+    /// Why a person has to approve the weights although they are within the envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<String>,
+    /// The bounds of the envelope that keep weights from moving further.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub binding: Vec<String>,
+}
+
+impl Basis {
+    /// `active_since` is when the active version became active, if the tuner made it.
+    pub fn new(
+        timelines: &BTreeMap<String, Timeline>,
+        mut state: BeliefState,
+        active_since: Option<i64>,
+        envelope: Option<Envelope>,
+    ) -> Self {
+        if let Some(at) = active_since {
+            state.published(&Settings::default(), at);
+        }
+        let buckets = |timeline: &Timeline| {
+            let spans = timeline.spans().filter(|(.., samples)| !samples.reward.is_empty());
+            spans.map(|(from, to, samples)| Bucket { from, to, sums: sums(samples) }).collect()
+        };
+        let named = |(arm, timeline): (&String, &Timeline)| (arm.clone(), buckets(timeline));
+        Self { buckets: timelines.iter().map(named).collect(), state, envelope }
+    }
+}
+
+/// The rewards of a bucket as so many equally weighted ones that are as informative (Kish, "Survey
+/// sampling", 1965).
+fn sums(samples: &Samples) -> Sums {
+    let (mut total, mut squared, mut sum, mut squares) = (0.0, 0.0, 0.0, 0.0);
+    for (weight, value, n) in samples.reward.points() {
+        total += weight * n;
+        squared += weight * weight * n;
+        sum += weight * n * value;
+        squares += weight * n * value * value;
+    }
+    if squared <= 0.0 {
+        return Sums::default();
+    }
+    let n = total * total / squared;
+    Sums { n, sum: n * sum / total, squares: n * squares / total }
+}
+
+/// What is believed, and the weights that follow; `None` if the decision is made by proof. The state
+/// remembers nothing of versions: whether one is published is decided elsewhere.
+pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Option<Allocation> {
+    let basis = input.belief.as_ref()?;
+    let holds = checks::holds(input);
+    let envelope = basis.envelope.as_ref();
+    let arm = |it: &ArmStanding| {
+        let may_rise = !it.is_incomplete && holds.iter().all(|hold| hold.arm != it.arm);
+        let (min, max) = envelope.map_or((0.0, 1.0), |envelope| envelope.range(&it.arm));
+        let max = match (it.weight > 0.0, may_rise) {
+            (false, _) => 0.0,
+            (true, false) => max.min(it.weight.max(floor(input))),
+            (true, true) => max,
+        };
+        let buckets = basis.buckets.get(&it.arm).cloned().unwrap_or_default();
+        (it.arm.clone(), ArmInput { buckets, held: it.weight, min: min.min(max), max })
+    };
+    let arms = standings.iter().map(arm).collect();
+    let step = envelope.map_or_else(|| allocate::step(input, standings), |it| it.step_bound);
+    let found = belief::allocate(
+        &BeliefInput { arms, floor: floor(input), step, now: input.as_of },
+        &basis.state,
+    );
+    let BeliefState { recent_versions, last_version, .. } = basis.state;
+    let state = BeliefState { recent_versions, last_version, ..found.state };
+    Some(Allocation { state, ..found })
+}
+
+/// The reward that the actions of the last seven days lost against the arm that is believed to be the
+/// best now.
+fn lost_in_a_week(input: &TuningInput, basis: &Basis, allocation: &Allocation) -> f64 {
+    let since = input.as_of - 7 * DAY_MS;
+    let means = allocation.arms.values().map(|it| it.mean);
+    let best = means.fold(0.0, f64::max);
+    let lost = |(arm, buckets): (&String, &Vec<Bucket>)| {
+        let mean = allocation.arms.get(arm).map_or(best, |it| it.mean);
+        let recent = buckets.iter().filter(|it| it.from >= since);
+        recent.map(|it| it.sums.n).sum::<f64>() * (best - mean)
+    };
+    basis.buckets.iter().map(lost).sum()
+}
+
+/// Why weights by belief are only drafted, although the envelope is open: the budget is spent.
+pub(super) fn spent(input: &TuningInput, allocation: &Allocation) -> Option<String> {
+    let basis = input.belief.as_ref()?;
+    let envelope = basis.envelope.as_ref()?;
+    let budget = envelope.regret_budget?;
+    let lost = lost_in_a_week(input, basis, allocation);
+    (lost > budget).then(|| {
+        let Envelope { policy, number, .. } = envelope;
+        format!(
+            "the regret budget of envelope {policy}@{number} is spent: {lost:.1} of {budget} in the \
+             last 7 days"
+        )
+    })
+}
+
+/// The arms whose approved maximum keeps them from more traffic, or whose minimum from less.
+pub(super) fn binding(input: &TuningInput, proposed: &BTreeMap<String, f64>) -> Vec<String> {
+    let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+    let Some(envelope) = envelope else { return Vec::new() };
+    /// A step of a weight.
+    const STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
+    let bound = |(arm, to): (&String, &f64)| {
+        let (min, max) = envelope.range(arm);
+        match (max < 1.0 && *to > max - STEP, min > envelope.floor && *to < min + STEP) {
+            (true, _) => Some(format!("{arm} is at its approved maximum {max:.3}")),
+            (_, true) => Some(format!("{arm} is at its approved minimum {min:.3}")),
+            _ => None,
+        }
+    };
+    proposed.iter().filter_map(bound).collect()
+}
+
+/// An arm above 0 keeps at least one step, so that only people take an arm out.
+fn floor(input: &TuningInput) -> f64 {
+    let of_envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref()).map(|it| it.floor);
+    let floor = of_envelope.unwrap_or(input.config.exploration_floor);
+    floor.max(1.0 / f64::from(WEIGHT_STEPS))
+}
+
+/// Requires a change of weights that is worth a version.
+pub(super) fn require_move(
+    input: &TuningInput,
+    standings: &[ArmStanding],
+    allocation: &Allocation,
+) -> Result<(), Reason> {
+    let observed: u64 = standings.iter().map(|it| it.n).sum();
+    if allocation.publish && observed >= input.config.min_samples {
+        return Ok(());
+    }
+    let by_chance = allocation.arms.iter();
+    let leader = by_chance.max_by(|a, b| a.1.probability_best.total_cmp(&b.1.probability_best));
+    Err(Reason::BelievedBest {
+        leader: leader.map_or_else(String::new, |it| it.0.clone()),
+        p_best: leader.map_or(0.0, |it| it.1.probability_best),
+        gain: allocation.expected_gain,
+        observations: observed,
+        min_samples: input.config.min_samples,
+    })
+}
+
+impl BeliefEvidence {
+    pub(super) fn of(input: &TuningInput, allocation: &Allocation) -> Self {
+        let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+        Self {
+            cause: allocation.cause,
+            arms: allocation.arms.clone(),
+            common_deviation: allocation.common_deviation,
+            dispersion: allocation.dispersion,
+            envelope: envelope.map(|it| it.number),
+            spent: spent(input, allocation),
+            binding: binding(input, &allocation.weights),
+        }
+    }
+
+    /// Why weights move, in words.
+    pub(super) fn why(&self) -> &'static str {
+        match self.cause {
+            Cause::Learn => "more is known of the arms",
+            Cause::Change => "an arm changed, so that another leads",
+            Cause::Suspect => "an arm may have changed",
+        }
+    }
+}
+
+/// What is believed of an arm, in words.
+pub(super) struct Believed<'a>(pub &'a ArmBelief);
+
+impl fmt::Display for Believed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ArmBelief { mean, low, high, probability_best, since, n, suspected, .. } = self.0;
+        write!(f, "believed to earn {mean:.3} ({low:.3}–{high:.3}) from {n:.0} observations")?;
+        if *since > 0 {
+            write!(f, " since it changed at {}", crate::time::Utc(*since))?;
+        }
+        write!(f, ", the best with probability {probability_best:.2}")?;
+        match suspected {
+            Some((chance, at)) => {
+                write!(f, ", with probability {chance:.2} changed at {}", crate::time::Utc(*at))
+            }
+            None => Ok(()),
+        }
+    }
+}
