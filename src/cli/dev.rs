@@ -40,6 +40,9 @@ pub struct Options {
     /// gets worse, an autoscaler and a canary manager
     #[arg(long)]
     demo: bool,
+    /// Let the demo publish versions by itself, within an envelope that it approves
+    #[arg(long, requires = "demo")]
+    auto: bool,
     /// Inject faults into the embedded Firestore: a seed, or a JSON file with a plan
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
@@ -115,6 +118,9 @@ pub async fn run(options: Options) -> Result<()> {
     seed::print(&seeded);
     if options.demo {
         demo::configure(&store, &seeded).await?;
+    }
+    if options.auto {
+        demo::let_publish(&store, clock.now()).await?;
     }
     api.serve(store.clone());
     if !faults.rules.is_empty() {

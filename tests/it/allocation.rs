@@ -8,7 +8,7 @@ use f0_learning_client::{NewObservation, record_observation};
 use f0_learning_core::document::{FlagChanges, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::observation::Outcome;
-use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::policy::{PolicyStatus, draw_arm};
 use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::envelope::WeightRange;
 use serde_json::{Value, json};
@@ -294,13 +294,17 @@ async fn a_holdback_that_is_proven_to_earn_more_freezes_the_envelope() {
     hour(&store, 0, &[("gpt-5", 2), ("gemini", 9), ("claude", 5)]).await;
     // What was published fails for a reason that the weights do not show, and the holdback does not.
     let act = async |version: &str, n: i64, of_ten: i64, start: i64| {
+        let policy = store.policy(&key(&format!("router-core@{version}"))).await.unwrap().unwrap();
+        let weights = policy.params.model_weights().unwrap().unwrap();
         for number in 0..n {
+            // Evenly spread, so that the arms follow the weights.
+            let arm = draw_arm(&weights, (number * 7 % n) as f64 / n as f64).unwrap();
             let good = number % 10 < of_ten;
             let observation = NewObservation {
                 ts: Some(start + number),
                 policy_version: Some(format!("router-core@{version}")),
                 ..NewObservation::new(
-                    "router:gemini",
+                    format!("router:{}", arm.name),
                     if good { Outcome::Success } else { Outcome::Failure },
                     200.0,
                 )

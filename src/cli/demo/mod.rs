@@ -4,9 +4,11 @@
 mod narrator;
 mod platform;
 
-use f0_learning::store::{Result, SeedReport, Store};
+use f0_learning::store::{EnvelopeTerms, Result, SeedReport, Store};
 use f0_learning_client::{Recorder, RecorderOptions};
 use f0_learning_core::Clock;
+use f0_learning_core::document::FlagChanges;
+use f0_learning_core::intent::Intent;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,21 @@ pub async fn configure(store: &Store, seeded: &SeedReport) -> Result<()> {
     tuning.guard.min_sample_rate = rate;
     tuning.policies.values_mut().for_each(|policy| policy.min_sample_rate = rate);
     store.put_tuning_config(&tuning).await
+}
+
+/// Lets the tuner publish versions by itself, as an admin would: the flag, and an envelope.
+pub async fn let_publish(store: &Store, now: i64) -> anyhow::Result<()> {
+    let intent = Intent::new("demo", now).because("dev --demo --auto");
+    let flags = FlagChanges { auto_activate_policies: Some(true), ..FlagChanges::default() };
+    store.set_flags(flags, &intent).await?;
+    let terms = EnvelopeTerms {
+        floor: 0.05,
+        versions_an_hour: 60,
+        versions_a_day: 1_440,
+        ..EnvelopeTerms::default()
+    };
+    store.approve_envelope("router-core", &terms, &intent).await?;
+    Ok(())
 }
 
 /// The running demo.

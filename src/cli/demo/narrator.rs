@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use f0_learning::store::{Store, StoreError};
+use f0_learning::store::{Store, StoreError, TUNER};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::stats::Window;
@@ -43,11 +43,27 @@ async fn look(
         }
     }
     for policy in store.policies(None).await? {
-        if policy.status == PolicyStatus::Draft && seen.insert(policy.name()) {
-            print_draft(&policy);
+        match policy.status {
+            PolicyStatus::Draft if seen.insert(policy.name()) => print_draft(&policy),
+            PolicyStatus::Active if seen.insert(format!("{} active", policy.name())) => {
+                print_active(&policy);
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn print_active(policy: &Policy) {
+    let weights = policy.params.model_weights().ok().flatten().unwrap_or_default();
+    let weights: Vec<String> =
+        weights.iter().map(|(arm, weight)| format!("{arm} {weight:.3}")).collect();
+    let by = policy.activated_by.as_deref().unwrap_or(&policy.created_by);
+    say!("{} is active ({by}): {}", policy.name(), weights.join(", "));
+    if policy.created_by == TUNER {
+        say!("  {}", policy.notes.as_deref().unwrap_or_default());
+    }
+    say!();
 }
 
 fn print_draft(policy: &Policy) {
