@@ -1,21 +1,22 @@
 //! Equal arms in a world that changes with time: how often each rule proves a difference.
 //!
 //! All arms succeed with the same probability at any moment, but that probability swings with the
-//! hour or the week, or is shifted by shocks. Weights are held, moved at random each hour, or follow
-//! the hour. `pooled` compares all observations of an arm since its restart, as an earlier rule did;
-//! `within` compares arms within versions.
+//! hour or the week, or is shifted by shocks. Weights are held, moved at random each hour, follow the
+//! hour, or follow what is believed. `pooled` compares all observations of an arm since its restart, as
+//! an earlier rule did; `within` compares arms within versions.
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use f0_learning_core::belief::{self, BeliefInput, BeliefState, Bucket, allocate};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::{Reward, RewardConfig, score};
-use f0_learning_core::stats::Series;
+use f0_learning_core::stats::{Series, Timeline};
 use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::memory::Memory;
-use f0_learning_core::tuning::{ArmInput, TuningInput, proofs};
+use f0_learning_core::tuning::{ArmInput, Basis, TuningInput, proofs};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -43,11 +44,13 @@ enum Weights {
     Held,
     Random,
     Follow,
+    /// By what is believed.
+    Belief,
 }
 
 const WORLDS: [World; 5] =
     [World::Steady, World::Daily, World::Weekly, World::Shocks, World::Traffic];
-const WEIGHTS: [Weights; 3] = [Weights::Held, Weights::Random, Weights::Follow];
+const WEIGHTS: [Weights; 4] = [Weights::Held, Weights::Random, Weights::Follow, Weights::Belief];
 
 /// The arms' names.
 const ARMS: [&str; 2] = ["a", "b"];
@@ -98,6 +101,7 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
     let mut series = [Series::default(), Series::default()];
     let (arms, mut versions) = (ARMS.map(str::to_owned), Versions::default());
     let (mut memory, mut wrong) = (Memory::default(), [false; 2]);
+    let mut believed = Believed { share: 0.5, state: BeliefState::default() };
     let mut shock = 0.0;
     for hour in 0..HOURS {
         let day = (hour as f64 / 24.0 * TAU).sin();
@@ -114,12 +118,12 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
                 World::Shocks => shock,
             };
         let busy = if world == World::Traffic { 1.0 + 0.9 * day } else { 1.0 };
-        let tenths = match weights {
-            Weights::Held => 5,
-            Weights::Random => random.random_range(1..=9),
-            Weights::Follow => (5.0 + 4.0 * day).round() as i32,
+        let share = match weights {
+            Weights::Held => 0.5,
+            Weights::Random => f64::from(random.random_range(1..=9)) / 10.0,
+            Weights::Follow => (5.0 + 4.0 * day).round() / 10.0,
+            Weights::Belief => believed.share,
         };
-        let share = f64::from(tenths) / 10.0;
         let shares = [share, 1.0 - share];
         for n in 0..(ACTIONS * busy) as i64 {
             let arm = pick(&shares, &mut random);
@@ -136,6 +140,9 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
         let timelines: BTreeMap<String, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
         memory = memory.advanced(&timelines, versions.counted(), 1.0, now);
+        if weights == Weights::Belief {
+            believed.look(&timelines, now);
+        }
         let pooled = worlds::input(ArmInput::of_all(&timelines, &memory), now);
         if !wrong[0] {
             wrong[0] = !proofs(&pooled).is_empty();
@@ -149,4 +156,25 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
         }
     }
     wrong
+}
+
+/// The weight of the first arm, by what is believed, and what is remembered.
+struct Believed {
+    share: f64,
+    state: BeliefState,
+}
+
+impl Believed {
+    fn look(&mut self, timelines: &BTreeMap<String, Timeline>, now: i64) {
+        let buckets = Basis::new(timelines, BeliefState::default(), None, None).buckets;
+        let held = [self.share, 1.0 - self.share];
+        let arm = |((name, buckets), held): ((String, Vec<Bucket>), f64)| {
+            (name, belief::ArmInput { buckets, held, min: 0.0, max: 1.0 })
+        };
+        let arms = buckets.into_iter().zip(held).map(arm).collect();
+        let input = BeliefInput { arms, floor: 0.05, step: 0.2, now };
+        let found = allocate(&input, &self.state);
+        self.share = found.weights[ARMS[0]];
+        self.state = found.state;
+    }
 }
