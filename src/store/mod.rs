@@ -22,7 +22,7 @@ pub use firestore_kit::{Cached, Error as StoreError, Result};
 pub use change::{ChangeError, Changed, StaleDraft};
 pub use collection::remedy;
 pub use config::SeedReport;
-pub use experiments::ExperimentRequest;
+pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{

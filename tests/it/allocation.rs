@@ -39,6 +39,16 @@ fn weight(policy: &Policy, arm: &str) -> f64 {
     policy.params.model_weights().unwrap().unwrap()[arm]
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a count of at most 200")]
+fn whole(count: f64) -> i64 {
+    count.round() as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are small")]
+fn share(part: i64, of: i64) -> f64 {
+    part as f64 / of as f64
+}
+
 /// An hour of 200 actions that follow the weights of the active version, and then a pass of `score`
 /// and `tune`. Of `of` actions of an arm, `success` succeed.
 async fn hour(store: &Store, number: i64, success: &[(&str, i64)]) -> TuneOutcome {
@@ -46,7 +56,7 @@ async fn hour(store: &Store, number: i64, success: &[(&str, i64)]) -> TuneOutcom
     let start = START + number * HOUR_MS;
     let mut ts = start;
     for (arm, of_ten) in success {
-        let n = (weight(&policy, arm) * 200.0).round() as i64;
+        let n = whole(weight(&policy, arm) * 200.0);
         for action in 0..n {
             let good = action % 10 < *of_ten;
             let observation = NewObservation {
@@ -298,7 +308,7 @@ async fn a_holdback_that_is_proven_to_earn_more_freezes_the_envelope() {
         let weights = policy.params.model_weights().unwrap().unwrap();
         for number in 0..n {
             // Evenly spread, so that the arms follow the weights.
-            let arm = draw_arm(&weights, (number * 7 % n) as f64 / n as f64).unwrap();
+            let arm = draw_arm(&weights, share(number * 7 % n, n)).unwrap();
             let good = number % 10 < of_ten;
             let observation = NewObservation {
                 ts: Some(start + number),

@@ -480,3 +480,19 @@ async fn a_watched_version_that_leaves_out_costs_is_not_better_and_the_reason_sa
     let reason = watch.reason.unwrap();
     assert!(reason.contains("1.0.1 states a cost for 0% of its observations"), "{reason}");
 }
+
+#[tokio::test]
+async fn the_duration_of_a_test_is_estimated_from_the_traffic() {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    let request = ExperimentRequest::default();
+    let now = START + 2 * HOUR_MS;
+    assert_eq!(store.estimate_experiment(&key, &request, now).await.unwrap(), None);
+    observe(&store, "1.0.0", 600, 7, START).await;
+    let estimate = store.estimate_experiment(&key, &request, now).await.unwrap().unwrap();
+    assert!((estimate.traffic.per_hour - 300.0).abs() < 1.0, "{estimate:?}");
+    let hours: Vec<Option<f64>> = estimate.durations.iter().map(|it| it.hours).collect();
+    assert_eq!(hours[0], None, "a gain of 0.01 takes longer than 14 days: {estimate:?}");
+    let [larger, largest] = [hours[2].unwrap(), hours[3].unwrap()];
+    assert!(largest < larger && larger < 14.0 * 24.0, "{estimate:?}");
+}

@@ -5,8 +5,9 @@ mod show;
 use anyhow::Result;
 use clap::Subcommand;
 use f0_learning::store::{ExperimentRequest, Store};
+use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::Metric;
+use f0_learning_core::experiment::{ExpectedDuration, Metric};
 use f0_learning_core::policy::PolicyKey;
 
 use firestore_kit::Unreadable;
@@ -36,6 +37,16 @@ pub enum Command {
         max_days: Option<u32>,
         #[command(flatten)]
         change: ChangeOptions,
+    },
+    /// Estimate how long an A/B test of a draft would take, without starting it
+    Estimate {
+        candidate: PolicyKey,
+        /// The metric that the draft is to improve: reward, successRate or costUsd
+        #[arg(long, default_value = "reward", value_parser = metric)]
+        metric: Metric,
+        /// The smallest gain that matters, in units of the metric
+        #[arg(long)]
+        min_effect: Option<f64>,
     },
     /// List the latest experiments
     List {
@@ -79,7 +90,12 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         } => {
             let request =
                 ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
+            print_estimate(store, &candidate, &request).await?;
             changes::print(store.start_experiment(&candidate, &request, &change.intent()).await)
+        }
+        Command::Estimate { candidate, metric, min_effect } => {
+            let request = ExperimentRequest { metric, min_effect, ..ExperimentRequest::default() };
+            print_estimate(store, &candidate, &request).await
         }
         Command::List { policy, json } => list(store, policy.as_deref(), json).await,
         Command::Show { id, json } => show::run(store, &id, json).await,
@@ -87,6 +103,32 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             changes::print(store.stop_experiment(&id, &change.intent()).await)
         }
     }
+}
+
+/// How long the test is expected to take, for several true gains.
+async fn print_estimate(
+    store: &Store,
+    candidate: &PolicyKey,
+    request: &ExperimentRequest,
+) -> Result<()> {
+    let now = Clock::system().now();
+    let Some(estimate) = store.estimate_experiment(candidate, request, now).await? else {
+        say!("duration unknown: no observation names the active version of {}", candidate.id);
+        return Ok(());
+    };
+    say!(
+        "at {:.0} observations an hour, a true gain in {} is expected to be proven",
+        estimate.traffic.per_hour,
+        request.metric.as_str()
+    );
+    for ExpectedDuration { gain, hours } in &estimate.durations {
+        match hours {
+            Some(hours) if *hours < 48.0 => say!("  of {gain:.4} after {hours:.1} hours"),
+            Some(hours) => say!("  of {gain:.4} after {:.1} days", hours / 24.0),
+            None => say!("  of {gain:.4} not within {} days", estimate.max_days),
+        }
+    }
+    Ok(())
 }
 
 async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {

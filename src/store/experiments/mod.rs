@@ -7,8 +7,10 @@
 
 mod discard;
 mod end;
+mod estimate;
 mod ramp;
 mod read;
 mod start;
 
+pub use estimate::TestEstimate;
 pub use start::ExperimentRequest;

@@ -28,7 +28,7 @@ pub struct ExperimentRequest {
 }
 
 impl ExperimentRequest {
-    fn over(&self, guard: GuardConfig) -> GuardConfig {
+    pub(super) fn over(&self, guard: GuardConfig) -> GuardConfig {
         GuardConfig {
             min_effect: self.min_effect.unwrap_or(guard.min_effect),
             min_samples: self.min_samples.unwrap_or(guard.min_samples),

@@ -42,6 +42,8 @@ fn every_action_has_the_name_that_is_stored() {
         "override",
         "pin",
         "unpin",
+        "envelopeApprove",
+        "envelopeFreeze",
         "repair",
         "flags",
         "experimentStart",

@@ -18,6 +18,7 @@ mod assign;
 mod baseline;
 mod compare;
 mod controls;
+mod duration;
 mod judge;
 mod plan;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use compare::{
     compare_beyond,
 };
 pub use controls::{Controls, MAX_COMPONENTS, OtherComponent, RatioShift, Shift};
+pub use duration::{ExpectedDuration, Traffic, expected_duration};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
 pub use validity::{Invalidated, VersionStatuses};
