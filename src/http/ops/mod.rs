@@ -42,7 +42,6 @@ pub struct List<T> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unreadable {
-    #[schema(example = "ops_policies/router-core@1.0.2")]
     document: String,
     /// Why it cannot be read.
     reason: String,

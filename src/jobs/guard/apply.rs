@@ -1,5 +1,6 @@
 //! Applies what was decided about an experiment, each step in one transaction.
 
+use super::report::unversioned_note;
 use super::{Evaluation, GuardAction, GuardJob};
 use crate::store::{ChangeError, GUARD};
 use f0_learning_core::document::{Experiment, FlagsState};
@@ -122,14 +123,6 @@ fn inconclusive(experiment: &Experiment, comparison: &Comparison, unversioned: u
         );
     }
     why
-}
-
-/// That observations of the policy's components count for none of its versions.
-pub(super) fn unversioned_note(n: u64) -> String {
-    format!(
-        "{n} observations of the policy's components in the last 7 days name no version of a policy in \
-         policyVersion, and are not compared"
-    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::fmt;
 
 use tracing::Level;
 
-use super::apply::unversioned_note;
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use f0_learning_core::document::Experiment;
@@ -128,4 +127,12 @@ impl fmt::Display for GuardAction {
             Self::Skipped(why) => write!(f, "skipped: {why}"),
         }
     }
+}
+
+/// That observations of the policy's components count for none of its versions.
+pub(super) fn unversioned_note(n: u64) -> String {
+    format!(
+        "{n} observations of the policy's components in the last 7 days name no version of a policy in \
+         policyVersion, and are not compared"
+    )
 }

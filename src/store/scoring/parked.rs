@@ -14,6 +14,7 @@ use firestore_kit::{Query, Timestamp, value, write};
 
 use crate::store::collection::STATE;
 use crate::store::scoring::checkpoint::Changes;
+use crate::store::scoring::parking::{Parked, Parking};
 use crate::store::scoring::series::{self, ComponentSeries};
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::scoring::versions::{self, VersionTally};
@@ -28,37 +29,11 @@ const PARKED: &str = "parked";
 /// The range of ids that contains those of all parked documents.
 const PARKED_IDS: [&str; 2] = ["parked", "parkee"];
 
-/// Where the counts of a document that cannot be read are parked.
-#[derive(Clone, Debug)]
-pub struct Parking {
-    /// Why the document cannot be read.
-    why: String,
-    /// The document in which its counts are parked.
-    id: String,
-    /// The parked documents that cannot be read either.
-    damaged: Vec<Parked>,
-}
-
 /// What is counted in a parked document.
 struct Counted<T> {
     counted: T,
     scored_under: Option<ScoredUnder>,
     update_time: Option<Timestamp>,
-}
-
-/// A document that cannot be read, for which counts are parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
-    /// The document, as `ops_state/series|router:gpt-5`.
-    pub document: String,
-    pub why: String,
-}
-
-impl std::fmt::Display for Parked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { document, why } = self;
-        write!(f, "{document} cannot be read ({why}); what is counted meanwhile is parked")
-    }
 }
 
 /// What happened to the parked counts.
@@ -81,14 +56,6 @@ fn parked_ids(id: &str) -> impl Iterator<Item = String> {
 /// The id of the document whose counts are parked in the document with this id.
 fn target_of(parked_id: &str) -> &str {
     parked_id.split_once('|').map_or("", |(_, id)| id)
-}
-
-impl Parking {
-    /// The document that cannot be read, and the parked documents that cannot be read either.
-    fn damage(&self, id: &str) -> Vec<Parked> {
-        let document = Parked { document: format!("{STATE}/{id}"), why: self.why.clone() };
-        std::iter::once(document).chain(self.damaged.iter().cloned()).collect()
-    }
 }
 
 impl ComponentSeries {

@@ -5,7 +5,7 @@
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Value, Write};
 
-use crate::store::scoring::parked::Parking;
+use crate::store::scoring::parking::Parking;
 use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store, collection::STATE};

@@ -11,7 +11,7 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
 use crate::store::collection::{POLICIES, STATE};
-use crate::store::scoring::parked::Parking;
+use crate::store::scoring::parking::Parking;
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store};
 use crate::store::{Result, StoreError};

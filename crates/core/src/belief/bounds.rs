@@ -1,7 +1,7 @@
 //! The range of each weight, and the weights within it that are nearest to the wanted ones.
 
 use crate::number::{Lossy, whole_u16};
-use crate::tuning::WEIGHT_STEPS;
+use crate::policy::WEIGHT_STEPS;
 
 const ONE: f64 = WEIGHT_STEPS as f64;
 /// Rounding errors of weights that were written as decimal fractions.

@@ -1,6 +1,6 @@
 //! Allocation by belief: how much traffic each arm should get, from what its observations suggest now.
 //!
-//! A *claim* that one arm is better needs proof, which is the business of [`crate::tuning`]. Where to
+//! A *claim* that one arm is better needs proof, which is the business of `tuning`. Where to
 //! send the next hour's traffic needs the best belief, within limits that a person has approved. The
 //! rule here is Thompson's (Biometrika 25, 1933) without random draws: the weight of an arm is the
 //! probability that it is the best, sharpened, from the data of each arm since its last change.

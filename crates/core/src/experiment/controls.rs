@@ -13,8 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Compared;
-use super::compare::Sides;
+use super::sides::{Compared, Sides, ratio};
 use crate::estimate::{
     Cells, Interval, Latency, Measured, Sample, difference, mean_interval, quantile_interval,
 };
@@ -340,12 +339,6 @@ impl LatencyShift {
             None => Some(Interval { low: 0.0, high: f64::MAX }),
         }
     }
-}
-
-/// The factors that two ranges allow.
-pub(super) fn ratio(of: Interval, to: Interval) -> Interval {
-    let quotient = |a: f64, b: f64| if b > 0.0 { (a / b).min(f64::MAX) } else { f64::MAX };
-    Interval { low: of.low / to.high.max(f64::MIN_POSITIVE), high: quotient(of.high, to.low) }
 }
 
 fn ratio_beyond(

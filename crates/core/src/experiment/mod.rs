@@ -21,6 +21,7 @@ mod controls;
 mod duration;
 mod judge;
 mod plan;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod validity;
@@ -32,13 +33,13 @@ use strum::{Display, IntoStaticStr};
 pub use assign::takes_candidate;
 pub use baseline::Baseline;
 pub use compare::{
-    COST_SHARE_MARGIN, Compared, Comparison, MissingCosts, Ranges, RejectedShare, compare,
-    compare_beyond,
+    COST_SHARE_MARGIN, Comparison, MissingCosts, RejectedShare, compare, compare_beyond,
 };
 pub use controls::{Controls, MAX_COMPONENTS, OtherComponent, RatioShift, Shift};
 pub use duration::{ExpectedDuration, Traffic, expected_duration};
 pub use judge::{Breach, Guardrail, Judgement, Setting, judge};
 pub use plan::{GuardConfig, GuardConfigError, Guardrails, Metric, STAGES};
+pub use sides::{Compared, Ranges};
 pub use validity::{Invalidated, VersionStatuses};
 pub use verdict::{Effect, Promise, Promised, Verdict};
 

@@ -19,7 +19,7 @@ pub use diff::{ParamChange, diff};
 pub use draw::{Arm, draw_arm, draw_index};
 pub use edit::{EditError, MAX_PARAMS_BYTES, parse_assignment};
 pub use key::{MAX_ID_BYTES, MAX_VERSION_BYTES, PolicyKey, PolicyKeyError};
-pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, check_weights};
+pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, WEIGHT_STEPS, check_weights};
 pub use version::{bump_patch, next_free_patch, next_patch};
 
 use crate::variants::UnknownVariant;

@@ -15,6 +15,11 @@ pub const MAX_ARM_BYTES: usize = MAX_NAME_BYTES;
 /// How far the sum of the weights may be from 1, since people and other languages round.
 const SUM_TOLERANCE: f64 = 1e-6;
 
+/// Weights that the tuner writes are whole multiples of 1/1024. A binary floating-point number holds
+/// such a fraction, and every sum of them up to 1, without rounding. The weights therefore add up to
+/// exactly 1, in every order and every language.
+pub const WEIGHT_STEPS: u16 = 1024;
+
 /// The parameters of a version. Unknown fields are kept: a tuned version differs from its parent
 /// only in the weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use crate::policy::WEIGHT_STEPS;
 pub use believe::{Basis, BeliefEvidence};
 pub use checks::{
     COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
@@ -53,11 +54,6 @@ pub use standing::proofs;
 
 /// The most arms of a tunable policy: with more, each share would be too small to collect evidence.
 pub const MAX_ARMS: usize = 200;
-
-/// Weights are whole multiples of 1/1024. A binary floating-point number holds such a fraction, and
-/// every sum of them up to 1, without rounding. The weights therefore add up to exactly 1, in every
-/// order and every language.
-pub const WEIGHT_STEPS: u16 = 1024;
 
 /// The result of a decision.
 #[derive(Clone, Debug, PartialEq)]
