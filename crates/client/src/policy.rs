@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use f0_learning_core::document::Policy;
-use f0_learning_core::policy::{Arm, Params, PolicyKey, PolicyStatus, draw_arm};
+use f0_learning_core::policy::{Arm, Params, PolicyKey, PolicyStatus, draw_arm, draw_arm_of_unit};
 use firestore_kit::proto::Document;
 use firestore_kit::{Db, Error, Query, Result, Timestamp, value};
 use tokio::sync::watch;
@@ -124,6 +124,12 @@ impl Choice<'_> {
     /// no valid weights.
     pub fn draw(&self, u: f64) -> Option<Arm> {
         draw_arm(&self.params.model_weights().ok()??, u)
+    }
+
+    /// The arm of a unit (a user, a session) by `params.modelWeights`: the unit keeps it as long as the
+    /// weights allow. `None` if the params have no valid weights.
+    pub fn draw_for(&self, unit: &str) -> Option<Arm> {
+        draw_arm_of_unit(&self.params.model_weights().ok()??, unit)
     }
 
     /// Draws an arm at random by `params.modelWeights`.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 pub use diff::{ParamChange, diff};
-pub use draw::{Arm, draw_arm, draw_index};
+pub use draw::{Arm, draw_arm, draw_arm_of_unit, draw_index};
 pub use edit::{EditError, MAX_PARAMS_BYTES, parse_assignment};
 pub use key::{MAX_ID_BYTES, MAX_VERSION_BYTES, PolicyKey, PolicyKeyError};
 pub use params::{MAX_ARM_BYTES, MODEL_WEIGHTS, Params, ParamsError, WEIGHT_STEPS, check_weights};

@@ -170,6 +170,7 @@ impl Evidence {
             ]
             .into_iter()
             .chain(checks::of_observations(input))
+            .chain(believed.map(|_| checks::concentration(&proposed_weights(standings, proposed))))
             .collect(),
             digest: digest(input),
         }
@@ -271,6 +272,10 @@ fn differences(
         });
     }
     (found, low, high)
+}
+
+fn proposed_weights<'a>(standings: &'a [ArmStanding], proposed: &[f64]) -> Vec<(&'a str, f64)> {
+    standings.iter().map(|it| it.arm.as_str()).zip(proposed.iter().copied()).collect()
 }
 
 /// `None` if an earlier rule decides.

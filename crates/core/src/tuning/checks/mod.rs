@@ -64,6 +64,24 @@ pub(super) fn notes(input: &TuningInput, with_unobserved: bool) -> Vec<String> {
     restart.into_iter().chain(unmatched).chain(unobserved).chain(holds).collect()
 }
 
+/// Whether no arm is to get almost all of the traffic. A failure does not prevent a proposal: it may be
+/// right, but a counter that broke looks the same.
+pub(super) fn concentration(proposed: &[(&str, f64)]) -> Check {
+    /// The largest weight that needs no second look.
+    const MOST: f64 = 0.9;
+    let largest = proposed.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+    let (arm, weight) = largest.unwrap_or(("", 0.0));
+    let detail = match weight > MOST {
+        true => format!(
+            "{arm} is to get {:.0}% of the traffic: check that the others really do worse, and that \
+             {arm} can carry it",
+            weight * 100.0
+        ),
+        false => format!("no arm is to get more than {:.0}% of the traffic", weight * 100.0),
+    };
+    Check { name: "concentration".to_owned(), passed: Some(weight <= MOST), detail }
+}
+
 /// The probability, over all looks, that the check fails although each action was routed by the
 /// weights.
 const ALPHA: f64 = 0.001;
