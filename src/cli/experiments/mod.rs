@@ -5,7 +5,6 @@ mod show;
 use anyhow::Result;
 use clap::Subcommand;
 use f0_learning::store::{ExperimentRequest, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{ExpectedDuration, Metric};
 use f0_learning_core::policy::PolicyKey;
@@ -111,8 +110,7 @@ async fn print_estimate(
     candidate: &PolicyKey,
     request: &ExperimentRequest,
 ) -> Result<()> {
-    let now = Clock::system().now();
-    let Some(estimate) = store.estimate_experiment(candidate, request, now).await? else {
+    let Some(estimate) = store.estimate_experiment(candidate, request).await? else {
         say!("duration unknown: no observation names the active version of {}", candidate.id);
         return Ok(());
     };

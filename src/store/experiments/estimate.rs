@@ -2,9 +2,10 @@
 
 use super::ExperimentRequest;
 use crate::store::change::ChangeResult;
-use crate::store::{ChangeError, Store, StoreError};
+use crate::store::{ChangeError, ComponentStats, Result, Store, StoreError};
 use f0_learning_core::experiment::{ExpectedDuration, Traffic, expected_duration};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::stats::Window;
 
 /// The gains that are estimated, as multiples of the smallest that matters.
 const GAINS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
@@ -19,7 +20,7 @@ pub struct TestEstimate {
 
 impl Store {
     /// What an A/B test of a draft is expected to take. `None` if no observation names the active
-    /// version, or if the version has been active for less than a minute.
+    /// version, or if its arms have no statistics.
     ///
     /// # Errors
     /// [`ChangeError::UnknownPolicy`] without an active version, or what Firestore refused.
@@ -27,21 +28,38 @@ impl Store {
         &self,
         candidate: &PolicyKey,
         request: &ExperimentRequest,
-        now: i64,
     ) -> ChangeResult<Option<TestEstimate>> {
         let versions = self.standing_policies(&candidate.id).await?;
         let active = versions.into_iter().rfind(|it| it.status == PolicyStatus::Active);
         let active = active.ok_or_else(|| ChangeError::UnknownPolicy(candidate.id.clone()))?;
-        let config = request.over(self.tuning_config().await?.guard);
+        let tuning = self.tuning_config().await?;
+        let config = request.over(tuning.guard);
         let key = PolicyKey::new(&candidate.id, active.version.clone())
             .map_err(|error| StoreError::decode(&candidate.id, "a policy id", error))?;
         let tally = self.tally(&key).await?;
-        let since = active.activated_at.unwrap_or(active.created_at);
-        let traffic = Traffic::of(tally.samples(), request.metric, now.saturating_sub(since));
-        let Some(traffic) = traffic else { return Ok(None) };
+        let weights = active.params.model_weights().ok().flatten().unwrap_or_default();
+        let settings = tuning.policies.get(&candidate.id);
+        let components: Vec<String> = settings.map_or_else(Vec::new, |settings| {
+            weights.keys().map(|arm| settings.component_of(arm)).collect()
+        });
+        let per_hour = self.observations_an_hour(&components).await?;
+        let Some(traffic) = Traffic::of(tally.samples(), request.metric, per_hour) else {
+            return Ok(None);
+        };
         let least = if config.min_effect > 0.0 { config.min_effect } else { 0.01 };
         let durations = GAINS.map(|times| expected_duration(&config, traffic, least * times));
         let max_days = config.max_days;
         Ok(Some(TestEstimate { traffic, durations: durations.into(), max_days }))
+    }
+
+    /// The observations of the components in the last hour or, if that is more, in an average hour of
+    /// the last day.
+    async fn observations_an_hour(&self, components: &[String]) -> Result<f64> {
+        let hour = self.stats_of(components, Window::OneHour).await?;
+        let day = self.stats_of(components, Window::OneDay).await?;
+        let sum = |all: &[ComponentStats]| all.iter().map(|it| it.stats.n).sum::<u64>();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let per_hour = sum(&hour).max(sum(&day) / 24) as f64;
+        Ok(per_hour)
     }
 }

@@ -6,7 +6,6 @@ use super::{GuardConfig, Kind, Metric, STAGES};
 use crate::estimate::{Grid, Sample};
 use crate::number::Lossy;
 use crate::stats::Samples;
-use crate::time::{HOUR_MS, MINUTE_MS};
 
 /// What is known of the traffic before the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,11 +17,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// The traffic of a version that has been active for `active_ms`; `None` without observations, or
-    /// after less than a minute.
-    pub fn of(samples: &Samples, metric: Metric, active_ms: i64) -> Option<Self> {
-        let n = samples.success.n();
-        if n <= 0.0 || active_ms < MINUTE_MS {
+    /// The traffic of a version with these samples, whose components make so many observations an hour;
+    /// `None` without observations.
+    pub fn of(samples: &Samples, metric: Metric, per_hour: f64) -> Option<Self> {
+        if samples.success.is_empty() || per_hour <= 0.0 {
             return None;
         }
         let variance = match metric {
@@ -30,7 +28,7 @@ impl Traffic {
             Metric::SuccessRate => variance(&samples.success),
             Metric::CostUsd => variance(&samples.cost),
         };
-        Some(Self { per_hour: n * HOUR_MS.to_f64() / active_ms.to_f64(), variance })
+        Some(Self { per_hour, variance })
     }
 }
 
