@@ -210,7 +210,7 @@ async fn approve(store: &Store, terms: EnvelopeTerms) {
 async fn within_an_envelope_the_tuner_publishes_and_outside_it_drafts() {
     let store = believing_store(|policy| policy["maxAutoActivationsPerDay"] = json!(1)).await;
     let arms = [("gpt-5".to_owned(), arm_range(0.4, 0.7))].into();
-    approve(&store, EnvelopeTerms { arms, step_bound: 0.1, ..EnvelopeTerms::default() }).await;
+    approve(&store, EnvelopeTerms { arms, step_bound: 0.2, ..EnvelopeTerms::default() }).await;
     let rates = [("gpt-5", 2), ("gemini", 9), ("claude", 5)];
     for number in 0..5 {
         hour(&store, number, &rates).await;

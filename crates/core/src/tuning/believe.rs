@@ -92,23 +92,22 @@ pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Opti
     let basis = input.belief.as_ref()?;
     let holds = checks::holds(input);
     let envelope = basis.envelope.as_ref();
+    let lowest = floor(input);
     let arm = |it: &ArmStanding| {
         let may_rise = !it.is_incomplete && holds.iter().all(|hold| hold.arm != it.arm);
         let (min, max) = envelope.map_or((0.0, 1.0), |envelope| envelope.range(&it.arm));
         let max = match (it.weight > 0.0, may_rise) {
             (false, _) => 0.0,
-            (true, false) => max.min(it.weight.max(floor(input))),
+            (true, false) => max.min(it.weight.max(lowest)),
             (true, true) => max,
         };
         let buckets = basis.buckets.get(&it.arm).cloned().unwrap_or_default();
         (it.arm.clone(), ArmInput { buckets, held: it.weight, min: min.min(max), max })
     };
     let arms = standings.iter().map(arm).collect();
-    let step = envelope.map_or_else(|| allocate::step(input, standings), |it| it.step_bound);
-    let found = belief::allocate(
-        &BeliefInput { arms, floor: floor(input), step, now: input.as_of },
-        &basis.state,
-    );
+    let (floor, step) = (floor(input), step(input, standings));
+    let found =
+        belief::allocate(&BeliefInput { arms, floor, step, now: input.as_of }, &basis.state);
     let BeliefState { recent_versions, last_version, .. } = basis.state;
     let state = BeliefState { recent_versions, last_version, ..found.state };
     Some(Allocation { state, ..found })
@@ -160,9 +159,16 @@ pub(super) fn binding(input: &TuningInput, proposed: &BTreeMap<String, f64>) -> 
     proposed.iter().filter_map(bound).collect()
 }
 
+/// How far a weight may move in one version: as the envelope allows, or `config/tuning`.
+pub(super) fn step(input: &TuningInput, standings: &[ArmStanding]) -> f64 {
+    let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+    envelope.map_or_else(|| allocate::step(input, standings), |it| it.step_bound)
+}
+
 /// An arm above 0 keeps at least one step, so that only people take an arm out.
-fn floor(input: &TuningInput) -> f64 {
-    let of_envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref()).map(|it| it.floor);
+pub(super) fn floor(input: &TuningInput) -> f64 {
+    let Some(belief) = &input.belief else { return input.config.exploration_floor };
+    let of_envelope = belief.envelope.as_ref().map(|it| it.floor);
     let floor = of_envelope.unwrap_or(input.config.exploration_floor);
     floor.max(1.0 / f64::from(WEIGHT_STEPS))
 }

@@ -338,16 +338,16 @@ fn are_within_bounds(
     standings: &[ArmStanding],
     weights: &BTreeMap<String, f64>,
 ) -> bool {
-    let step = allocate::step(input, standings);
+    let (lowest, step) = (believe::floor(input), believe::step(input, standings));
     // Weights that were written by hand are rounded to steps.
     let one_step = 1.0 / f64::from(super::WEIGHT_STEPS);
     let keeps = |it: &ArmStanding| {
         weights.get(&it.arm).is_some_and(|to| {
             // An arm that starts below the floor may need several steps to reach it.
-            let floor = input.config.exploration_floor.min(it.weight);
+            let floor = lowest.min(it.weight);
             // An incomplete arm rises at most to the floor, where it gets observations.
             let most = match it.is_incomplete {
-                true => it.weight.max(input.config.exploration_floor) + one_step,
+                true => it.weight.max(lowest) + one_step,
                 false => 1.0,
             };
             let stays_unused = it.weight > 0.0 || *to == 0.0;
