@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use super::eval::Evaluated;
 use super::syntax::ast::{Allow, Expr, File, Function, Kind, Match, Position};
 use super::value::Value;
 use crate::locks::lock;
@@ -27,13 +26,14 @@ struct Counts {
     allows: Vec<Outcomes>,
 }
 
-fn count(outcomes: Option<&mut Outcomes>, value: &Evaluated) {
+/// Counts a value, or the error if there is none.
+fn count(outcomes: Option<&mut Outcomes>, value: Option<&Value>) {
     let Some(outcomes) = outcomes else { return };
     match value {
-        Ok(Value::Bool(true)) => outcomes.yes += 1,
-        Ok(Value::Bool(false) | Value::Unknown(_)) => outcomes.no += 1,
-        Ok(_) => {}
-        Err(_) => outcomes.failed += 1,
+        Some(Value::Bool(true)) => outcomes.yes += 1,
+        Some(Value::Bool(false) | Value::Unknown(_)) => outcomes.no += 1,
+        Some(_) => {}
+        None => outcomes.failed += 1,
     }
 }
 
@@ -44,11 +44,11 @@ impl Coverage {
         Self { counts: Mutex::new(Counts { expressions, allows }) }
     }
 
-    pub fn record(&self, expression: usize, value: &Evaluated) {
+    pub fn record(&self, expression: usize, value: Option<&Value>) {
         count(lock(&self.counts).expressions.get_mut(expression), value);
     }
 
-    pub fn record_allow(&self, index: usize, value: &Evaluated) {
+    pub fn record_allow(&self, index: usize, value: Option<&Value>) {
         count(lock(&self.counts).allows.get_mut(index), value);
     }
 

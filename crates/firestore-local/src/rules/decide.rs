@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
             }
         });
         if let Some(coverage) = self.coverage {
-            coverage.record_allow(allow.index, &value);
+            coverage.record_allow(allow.index, value.as_ref().ok());
         }
         let outcome = match value {
             Ok(Value::Bool(true)) => Outcome::True,

@@ -159,7 +159,7 @@ impl<'a> Evaluator<'a> {
         let value = self.compute(expr, scope);
         self.nesting.set(self.nesting.get() - 1);
         if let Some(coverage) = self.coverage {
-            coverage.record(expr.id, &value);
+            coverage.record(expr.id, value.as_ref().ok());
         }
         value
     }

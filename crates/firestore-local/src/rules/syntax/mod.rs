@@ -23,6 +23,3 @@ pub fn parse(source: &str) -> Result<File, SyntaxError> {
     check::check(&file)?;
     Ok(file)
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use super::user::seen;
 use crate::engine::ReadSet;
 use crate::model::path::{Database, DocumentName};
 use crate::proto::Document;
-use crate::rules::{DocumentPath, Documents, Value};
+use crate::rules::{DocumentPath, Documents, Value, resource};
 use crate::service::Service;
+
+/// A document as rules see it; null if it does not exist.
+pub fn seen(path: &[String], document: Option<&Document>) -> Value {
+    document.map_or(Value::Null, |document| resource(path, &document.fields))
+}
 
 /// The stored documents, and those that a commit leaves.
 pub struct Stored<'a> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tonic::Status;
 
 use super::denied;
-use super::documents::Stored;
+use super::documents::{Stored, seen};
 use crate::model::path::{Database, DocumentName, Parent};
 use crate::proto::{Document, StructuredQuery, Target, target};
 use crate::rules::{
-    Budget, Change, Claims, Context, Decision, Method, RulesFile, Ruleset, Value, path_of, resource,
+    Budget, Change, Claims, Context, Decision, Method, RulesFile, Ruleset, Value, path_of,
 };
 use crate::service::Service;
 
@@ -27,11 +27,6 @@ pub(super) fn allowed(method: Method, path: &str, decision: &Decision) -> Result
     }
     tracing::debug!(target: "rules", method = method.as_str(), path, "{decision}");
     Err(denied())
-}
-
-/// A document as rules see it; null if it does not exist.
-pub(super) fn seen(path: &[String], document: Option<&Document>) -> Value {
-    document.map_or(Value::Null, |document| resource(path, &document.fields))
 }
 
 impl User {

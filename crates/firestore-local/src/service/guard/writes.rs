@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use tonic::{Code, Status};
 
 use super::User;
-use super::documents::Stored;
-use super::user::{allowed, seen};
+use super::documents::{Stored, seen};
+use super::user::allowed;
 use crate::engine::{Outcome, ReadSet};
 use crate::model::path::{Database, DocumentName};
 use crate::model::write::Mutation;
