@@ -52,8 +52,10 @@ fn allowed(caller: &str, collection: &str, id: &str, method: &str) -> bool {
     match (caller, collection) {
         ("service", "ops_observations") => reads || method == "create",
         ("service without component", "ops_observations") => reads,
-        ("service" | "service without component" | "admin",
-            "ops_observations" | "ops_rewards" | "ops_stats" | "ops_experiments" | "ops_envelopes") => reads,
+        (
+            "service" | "service without component" | "admin",
+            "ops_observations" | "ops_rewards" | "ops_stats" | "ops_experiments" | "ops_envelopes",
+        ) => reads,
         ("service" | "service without component", "ops_policies" | "config") => reads,
         ("admin", "ops_policies" | "ops_audit") => reads || method == "create",
         ("admin", "config") => reads || (id != "flags" && matches!(method, "create" | "update")),
@@ -145,4 +147,37 @@ fn table() -> String {
 fn the_documented_table_is_that_of_the_tests() {
     let table = table();
     assert!(SECURITY.contains(&table), "docs/security.md lacks this table:\n{table}");
+}
+
+/// The rules without one condition of a conjunction, for each that has a line of its own.
+fn weakened() -> Vec<(String, String)> {
+    let lines: Vec<&str> = RULES.lines().collect();
+    let conditions = (0..lines.len()).filter(|index| lines[*index].trim_start().starts_with("&& "));
+    conditions
+        .map(|index| {
+            let mut rest: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            let removed = rest.remove(index);
+            if removed.ends_with(';') {
+                rest[index - 1].push(';');
+            }
+            (removed.trim().to_owned(), rest.join("\n"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_case_fails_if_a_condition_is_removed() {
+    let mut cases = matrix();
+    cases.extend(parse(CASES).unwrap());
+    let weakened = weakened();
+    assert!(weakened.len() > 20);
+    let unnoticed: Vec<String> = weakened
+        .into_iter()
+        .filter(|(removed, text)| {
+            let rules = Ruleset::parse(text).unwrap_or_else(|error| panic!("{removed}: {error}"));
+            run(&rules, &cases).unwrap().failed().count() == 0
+        })
+        .map(|(removed, _)| removed)
+        .collect();
+    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
 }

@@ -221,13 +221,14 @@ fn the_deepest_evaluation_fits_the_stack() {
     // 20 calls, each inside of 18 negations: close to the limit of nested evaluations.
     let negated = |inner: &str| format!("{}{inner}", "!".repeat(18));
     let chain: String = (1..20)
-        .map(|it| format!("function f{it}() {{ return {}; }}\n", negated(&format!("f{}()", it + 1))))
+        .map(|it| {
+            format!("function f{it}() {{ return {}; }}\n", negated(&format!("f{}()", it + 1)))
+        })
         .collect();
     let functions = format!("{chain} function f20() {{ return true; }}");
     let rules = ruled(&functions, &negated("f1()"));
     let states = [json!(null), json!(null)];
-    let decision =
-        ask(&rules, &World::default(), json!(null), Method::Get, "a/b", states.clone());
+    let decision = ask(&rules, &World::default(), json!(null), Method::Get, "a/b", states.clone());
     assert!(decision.allowed, "{decision}");
     let deeper = functions.replace(&negated(""), &"!".repeat(24));
     let rules = ruled(&deeper, "f1()");

@@ -7,6 +7,7 @@ use tonic::Status;
 use super::denied;
 use super::documents::{Stored, seen};
 use crate::model::path::{Database, DocumentName, Parent};
+use crate::model::time::Micros;
 use crate::proto::{Document, StructuredQuery, Target, target};
 use crate::rules::{
     Budget, Change, Claims, Context, Decision, Method, RulesFile, Ruleset, Value, path_of,
@@ -29,6 +30,11 @@ pub(super) fn allowed(method: Method, path: &str, decision: &Decision) -> Result
     Err(denied())
 }
 
+/// `request.time` has the precision of server timestamps, milliseconds, so that the two are equal.
+pub(super) fn request_time(now: Micros) -> Micros {
+    Micros(now.0 - now.0.rem_euclid(1_000))
+}
+
 impl User {
     pub(super) fn context<'a>(
         &'a self,
@@ -36,7 +42,7 @@ impl User {
         documents: &'a Stored<'_>,
         budget: &'a Budget,
     ) -> Context<'a> {
-        let time = service.engine.now();
+        let time = request_time(service.engine.now());
         Context { claims: &self.claims, time, documents, budget, coverage: None }
     }
 

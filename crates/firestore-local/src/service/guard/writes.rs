@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::User;
 use super::documents::{Stored, seen};
-use super::user::allowed;
+use super::user::{allowed, request_time};
 use crate::engine::{Outcome, ReadSet};
 use crate::model::path::{Database, DocumentName};
 use crate::model::write::Mutation;
@@ -97,7 +97,7 @@ impl User {
         let documents = Stored { service, database, reads: Some(reads), after };
         let (rules, budget) = (self.rules.current(), Budget::default());
         let mut context = self.context(service, &documents, &budget);
-        context.time = now;
+        context.time = request_time(now);
         for write in &staged {
             let name = write.name.to_string();
             let path = path_of(&name);
