@@ -78,7 +78,7 @@ pub struct Case {
 
 /// A case and what the rules decided.
 #[derive(Clone, Debug)]
-pub struct Result {
+pub struct CaseResult {
     pub name: String,
     pub expected: Expected,
     pub decision: Decision,
@@ -88,7 +88,7 @@ pub struct Result {
 
 #[derive(Clone, Debug)]
 pub struct Report {
-    pub results: Vec<Result>,
+    pub results: Vec<CaseResult>,
     pub coverage: Vec<Covered>,
 }
 
@@ -110,7 +110,7 @@ pub enum Error {
 ///
 /// # Errors
 /// If the text is not JSON, or a case lacks a field or has an unknown one.
-pub fn parse(text: &str) -> std::result::Result<Vec<Case>, String> {
+pub fn parse(text: &str) -> Result<Vec<Case>, String> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text).map_err(|error| error.to_string());
     }
@@ -126,12 +126,12 @@ pub fn parse(text: &str) -> std::result::Result<Vec<Case>, String> {
 ///
 /// # Errors
 /// If a case is malformed, for example if it names an unknown method.
-pub fn run(rules: &Ruleset, cases: &[Case]) -> std::result::Result<Report, Error> {
+pub fn run(rules: &Ruleset, cases: &[Case]) -> Result<Report, Error> {
     let coverage = rules.coverage();
     let results = cases.iter().map(|case| {
         run_case(rules, &coverage, case).map_err(|reason| Error::Case { name: title(case), reason })
     });
-    let results = results.collect::<std::result::Result<_, _>>()?;
+    let results = results.collect::<Result<_, _>>()?;
     Ok(Report { results, coverage: rules.covered(&coverage) })
 }
 
@@ -139,11 +139,7 @@ fn title(case: &Case) -> String {
     if case.name.is_empty() { format!("{} {}", case.method, case.path) } else { case.name.clone() }
 }
 
-fn run_case(
-    rules: &Ruleset,
-    coverage: &Coverage,
-    case: &Case,
-) -> std::result::Result<Result, String> {
+fn run_case(rules: &Ruleset, coverage: &Coverage, case: &Case) -> Result<CaseResult, String> {
     let time = case.time.as_deref().unwrap_or("2024-01-01T00:00:00Z");
     let now = parse_rfc3339(time).ok_or_else(|| format!("invalid time {time:?}"))?;
     let micros = Micros(i64::try_from(now / 1_000).map_err(|error| error.to_string())?);
@@ -152,7 +148,7 @@ fn run_case(
         format!("invalid method {:?}: expected get, list, create, update or delete", case.method)
     })?;
     let path = full_path(&case.path);
-    let document = |data: &Data, path: &[String]| -> std::result::Result<Value, String> {
+    let document = |data: &Data, path: &[String]| -> Result<Value, String> {
         Ok(match data {
             None | Some(Json::Null) => Value::Null,
             Some(data) => resource_of(path, Value::of_json(data, now)?),
@@ -189,7 +185,7 @@ fn run_case(
         rules.decide(context, Change { method, path: &path, before, after })
     };
     let failure = failure(case, &decision);
-    Ok(Result { name: title(case), expected: case.expected, decision, failure })
+    Ok(CaseResult { name: title(case), expected: case.expected, decision, failure })
 }
 
 fn failure(case: &Case, decision: &Decision) -> Option<String> {
@@ -233,7 +229,7 @@ struct Fixture {
 }
 
 impl Documents for Fixture {
-    fn read(&self, path: &DocumentPath, after: bool) -> std::result::Result<Value, String> {
+    fn read(&self, path: &DocumentPath, after: bool) -> Result<Value, String> {
         let all = if after { &self.after } else { &self.before };
         Ok(all.get(&path.segments).cloned().unwrap_or(Value::Null))
     }
@@ -243,7 +239,7 @@ fn query(
     case: &Case,
     path: &[String],
     now: i128,
-) -> std::result::Result<(StructuredQuery, Vec<String>), String> {
+) -> Result<(StructuredQuery, Vec<String>), String> {
     let (collection, parent) = path.split_last().ok_or("a query needs a collection")?;
     let reference = |path: &str| FieldReference { field_path: path.to_owned() };
     let mut filters = Vec::new();
@@ -296,7 +292,7 @@ fn operator_of(text: &str) -> Option<field_filter::Operator> {
 }
 
 /// A value of a query's condition.
-fn to_proto(value: &Value) -> std::result::Result<proto::Value, String> {
+fn to_proto(value: &Value) -> Result<proto::Value, String> {
     let kind = match value {
         Value::Null => ValueType::NullValue(0),
         Value::Bool(flag) => ValueType::BooleanValue(*flag),
@@ -313,7 +309,7 @@ fn to_proto(value: &Value) -> std::result::Result<proto::Value, String> {
             ValueType::TimestampValue(Micros(micros).into())
         }
         Value::List(all) => {
-            let values = all.iter().map(to_proto).collect::<std::result::Result<_, _>>()?;
+            let values = all.iter().map(to_proto).collect::<Result<_, _>>()?;
             ValueType::ArrayValue(ArrayValue { values })
         }
         other => return Err(format!("a condition of a query cannot hold {other}")),
@@ -323,7 +319,7 @@ fn to_proto(value: &Value) -> std::result::Result<proto::Value, String> {
 
 impl Report {
     /// The cases that failed.
-    pub fn failed(&self) -> impl Iterator<Item = &Result> {
+    pub fn failed(&self) -> impl Iterator<Item = &CaseResult> {
         self.results.iter().filter(|result| result.failure.is_some())
     }
 }
@@ -378,7 +374,7 @@ impl Command {
     ///
     /// # Errors
     /// If a file cannot be read or is not valid.
-    pub fn run(&self) -> std::result::Result<Report, Error> {
+    pub fn run(&self) -> Result<Report, Error> {
         let Self::Test { cases, rules } = self;
         let rules = super::RulesFile::open(rules)?.current();
         let text = std::fs::read_to_string(cases)
@@ -393,7 +389,7 @@ impl Report {
     ///
     /// # Errors
     /// The number of cases that failed.
-    pub fn check(&self) -> std::result::Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         match self.failed().count() {
             0 => Ok(()),
             failed => Err(Error::Failed { failed, all: self.results.len() }),
