@@ -4,13 +4,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
-use firestore_local::{Plan, Running, Server};
+use clap::{Args, Subcommand};
+use firestore_local::{Plan, Running, Server, rules};
 
 use super::shutdown;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work with security rules
+    #[command(subcommand)]
+    Rules(rules::testing::Command),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
     /// Address of the gRPC endpoint
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
@@ -23,14 +39,29 @@ pub struct Options {
     /// What goes wrong: a seed, or a file that holds a plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
+    /// File of the security rules for users; without it, every caller may do everything
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
 }
 
 pub async fn run(options: Options) -> Result<()> {
+    match options.command {
+        Some(Command::Rules(command)) => {
+            let report = command.run()?;
+            say!("{report}");
+            Ok(report.check()?)
+        }
+        None => serve(options.serve).await,
+    }
+}
+
+async fn serve(options: Serve) -> Result<()> {
     let builder = Server::builder()
         .addr(options.addr)
         .data_dir(options.data)
         .meter_addr(options.meter_addr)
-        .faults(Plan::of_argument(options.faults.as_deref())?);
+        .faults(Plan::of_argument(options.faults.as_deref())?)
+        .rules(options.rules);
     let end = shutdown::requested()?;
     let server = builder.start().await?;
     say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());

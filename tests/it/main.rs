@@ -61,6 +61,7 @@ mod reconcile;
 mod retention;
 mod rivals;
 mod scoring;
+mod security_rules;
 mod sharded_indexes;
 mod shards;
 mod specification;

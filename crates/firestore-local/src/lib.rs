@@ -2,7 +2,7 @@
 //! a folder. It does not depend on the data that is kept in it.
 //!
 //! `model` holds Firestore's semantics as pure functions, `engine` stores documents, and `service`
-//! implements the protocol. `service` depends on `engine`, and `engine` on `model`.
+//! implements the protocol. `rules` decides what users may do. `service` depends on `engine`, and `engine` on `model`.
 
 mod ambient;
 mod codec;
@@ -13,6 +13,7 @@ mod locks;
 mod meter;
 mod model;
 pub mod proto;
+pub mod rules;
 mod server;
 mod service;
 mod transactions;

@@ -4,14 +4,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use firestore_local::{Plan, Server};
+use clap::{Args, Parser, Subcommand};
+use firestore_local::{Plan, Server, rules};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Firestore: google.firestore.v1 over gRPC.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work with security rules
+    #[command(subcommand)]
+    Rules(rules::testing::Command),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
     /// Address of the gRPC endpoint
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
@@ -24,10 +39,14 @@ struct Arguments {
     /// Faults to inject: a seed, or a file with a fault plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
+    /// File of the security rules for users; without it, every caller may do everything
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().init();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,6 +57,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    match arguments.command {
+        Some(Command::Rules(command)) => {
+            let report = command.run()?;
+            println!("{report}");
+            Ok(report.check()?)
+        }
+        None => serve(arguments.serve).await,
+    }
+}
+
+async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::builder()
@@ -45,6 +75,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .data_dir(arguments.data)
         .meter_addr(arguments.meter_addr)
         .faults(Plan::of_argument(arguments.faults.as_deref())?)
+        .rules(arguments.rules)
         .start()
         .await?;
     println!("listening on {}; meter on http://{}/meter", server.addr(), server.meter_addr());

@@ -21,7 +21,8 @@ use crate::faults::{Faults, Plan};
 use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
-use crate::service::{Faulty, QueryLog, Service};
+use crate::rules::{RulesError, RulesFile};
+use crate::service::{Faulty, Guarded, QueryLog, Service};
 
 /// Above Firestore's limit of 10 MiB, so that a request slightly over that limit gets Firestore's
 /// error and not a decoding error.
@@ -37,6 +38,8 @@ pub enum Error {
     Open(#[from] OpenError),
     #[error("cannot listen on {address}: {source}; check whether another server uses it")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Rules(#[from] RulesError),
 }
 
 /// The settings of a server. By default it uses a free port on loopback and keeps data in memory.
@@ -48,6 +51,7 @@ pub struct Builder {
     index_threshold: usize,
     clock: Clock,
     faults: Plan,
+    rules: Option<PathBuf>,
 }
 
 /// A local Firestore.
@@ -63,6 +67,7 @@ impl Server {
             index_threshold: 500,
             clock: Clock::default(),
             faults: Plan::none(),
+            rules: None,
         }
     }
 }
@@ -110,11 +115,20 @@ impl Builder {
         self
     }
 
+    /// The file of the security rules for users. It is read again when it changes. Without a file,
+    /// every caller may do everything.
+    #[must_use]
+    pub fn rules(mut self, file: Option<PathBuf>) -> Self {
+        self.rules = file;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
-    /// If the data folder cannot be used or an address is in use.
+    /// If the data folder or the rules cannot be used, or an address is in use.
     pub async fn start(self) -> Result<Running, Error> {
+        let rules = self.rules.map(RulesFile::open).transpose()?.map(Arc::new);
         let (addr, grpc) = listen(self.addr).await?;
         let meter_port = match self.addr.port() {
             0 => 0,
@@ -137,11 +151,13 @@ impl Builder {
             meter: Arc::clone(&meter),
             transactions: Arc::default(),
             query_log: Arc::clone(&query_log),
+            user: None,
             in_use: in_use.token(),
         };
         let faults = Arc::new(Faults::default());
         faults.set(self.faults);
-        let service = Faulty { service, faults: faults.clone() };
+        let faulty = Faulty { service, faults: faults.clone() };
+        let service = Guarded { faulty, rules, is_local: addr.ip().is_loopback() };
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(serve_grpc(grpc, service, stop.clone())),
@@ -158,7 +174,7 @@ async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), Error>
     Ok((address, listener))
 }
 
-async fn serve_grpc(listener: TcpListener, service: Faulty, stop: CancellationToken) {
+async fn serve_grpc(listener: TcpListener, service: Guarded, stop: CancellationToken) {
     let firestore = FirestoreServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -139,6 +139,11 @@ impl Engine {
         done.await.map_err(|_| shutting_down())?
     }
 
+    /// The time on the clock that commit times come from.
+    pub fn now(&self) -> Micros {
+        self.shared.clock.now()
+    }
+
     /// The time of the last visible commit: a read that begins now sees everything up to it. The
     /// clock's time is not safe to use, because a commit in progress may have an earlier time.
     pub fn read_time(&self) -> Micros {

@@ -53,6 +53,10 @@ impl FieldPath {
         }
     }
 
+    pub fn segments(&self) -> &[String] {
+        &self.0
+    }
+
     pub fn is_name(&self) -> bool {
         matches!(&self.0[..], [only] if only == NAME)
     }

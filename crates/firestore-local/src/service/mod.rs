@@ -5,6 +5,7 @@ mod aggregation;
 mod batch_get;
 mod documents;
 mod faulty;
+mod guard;
 mod listen;
 mod listing;
 mod query;
@@ -26,6 +27,7 @@ use crate::meter::Meter;
 use crate::proto::ExplainOptions;
 use crate::transactions::Transactions;
 pub use faulty::Faulty;
+pub use guard::{Guarded, User};
 pub use query_log::QueryLog;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -38,6 +40,8 @@ pub struct Service {
     pub meter: Arc<Meter>,
     pub transactions: Arc<Transactions>,
     pub query_log: Arc<QueryLog>,
+    /// The user who sends the request, if security rules apply to it.
+    pub user: Option<Arc<User>>,
     /// Lets the server wait for every task that still uses the engine.
     #[expect(dead_code, reason = "the server counts the tokens that clones of the service hold")]
     pub in_use: TaskTrackerToken,

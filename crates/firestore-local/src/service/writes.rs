@@ -3,7 +3,7 @@
 use firestore::gcloud_sdk::google::rpc;
 use tonic::Status;
 
-use super::Service;
+use super::{Service, guard};
 use crate::engine::{Outcome, Written};
 use crate::model::path::{Database, DocumentName};
 use crate::model::write::Mutation;
@@ -92,7 +92,10 @@ pub async fn apply(
             }
         },
     };
-    let outcome = service.engine.write(database.clone(), mutations, true, reads).await;
+    let outcome = match &service.user {
+        Some(user) => user.write(service, database, mutations, reads).await,
+        None => service.engine.write(database.clone(), mutations, true, reads).await,
+    };
     if let (Some(id), Err(_)) = (transaction, &outcome) {
         service.transactions.fail(id);
     }
@@ -113,6 +116,9 @@ pub async fn batch(
             "A batch has at most {MAX_BATCH} writes, got {}",
             request.writes.len()
         )));
+    }
+    if service.user.is_some() {
+        return guard::batch(service, &database, request.writes).await;
     }
     let mut parsed = Vec::with_capacity(request.writes.len());
     let mut names = std::collections::HashSet::new();
@@ -157,7 +163,7 @@ pub async fn batch(
     Ok(response)
 }
 
-fn rpc_status(status: &Status) -> rpc::Status {
+pub fn rpc_status(status: &Status) -> rpc::Status {
     rpc::Status {
         code: status.code().into(),
         message: status.message().to_owned(),

@@ -30,6 +30,7 @@ mod preconditions;
 mod query_pair;
 mod read_times;
 mod refused_queries;
+mod rules;
 mod shutdown;
 mod support;
 mod transactions;

@@ -93,6 +93,11 @@ impl Mutation {
         matches!(self.kind, Kind::Delete)
     }
 
+    /// The mutation without its precondition.
+    pub fn unconditional(self) -> Self {
+        Self { precondition: None, ..self }
+    }
+
     /// Whether the outcome depends only on whether the document exists.
     pub fn needs_only_existence(&self) -> bool {
         matches!(self.kind, Kind::Set(_))

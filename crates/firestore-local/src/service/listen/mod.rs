@@ -96,6 +96,11 @@ impl Listener {
         }
         let id = target.target_id;
         let (once, resumed) = (target.once, target.resume_type.is_some());
+        if let Some(user) = &self.service.user
+            && let Err(status) = user.check_target(&self.service, &target).await
+        {
+            return self.refuse(id, &status).await;
+        }
         let watched = match WatchedTarget::parse(target, self.database.as_ref()) {
             Ok(watched) => watched,
             Err(status) => return self.refuse(id, &status).await,

@@ -164,6 +164,10 @@ impl Subject {
         match self {
             Self::Documents(names) => {
                 let found = service.engine.get(names, None, None)?;
+                if let Some(user) = &service.user {
+                    let names = names.iter().map(ToString::to_string);
+                    user.check_found(service, &names.zip(found.clone()).collect::<Vec<_>>())?;
+                }
                 documents.extend(found.into_iter().flatten());
             }
             Self::Query(query) => {

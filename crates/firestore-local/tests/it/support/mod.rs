@@ -73,8 +73,18 @@ impl Client {
     }
 
     pub async fn with_options(address: impl ToString, options: FirestoreDbOptions) -> Self {
+        Self::with_token(address, options, "owner").await
+    }
+
+    /// A client that sends a token, for example that of a user.
+    pub async fn with_token(
+        address: impl ToString,
+        options: FirestoreDbOptions,
+        token: &str,
+    ) -> Self {
         let options = options.with_firebase_api_url(format!("http://{}", address.to_string()));
-        let credentials = Credentials::from(Owner { tag: EntityTag::new() });
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
+        let credentials = Credentials::from(Bearer { tag: EntityTag::new(), bearer });
         let db = FirestoreDb::with_options_auth(options, credentials).await;
         Self { db: db.expect("the client connects") }
     }
@@ -105,13 +115,14 @@ impl Client {
     }
 }
 
-/// The token that identifies a server, not a user, to local Firestores.
+/// Sends a token: `owner` identifies a server, not a user, to local Firestores.
 #[derive(Debug)]
-struct Owner {
+struct Bearer {
     tag: EntityTag,
+    bearer: HeaderValue,
 }
 
-impl CredentialsProvider for Owner {
+impl CredentialsProvider for Bearer {
     async fn headers(
         &self,
         extensions: Extensions,
@@ -119,10 +130,9 @@ impl CredentialsProvider for Owner {
         if extensions.get::<EntityTag>() == Some(&self.tag) {
             return Ok(CacheableResource::NotModified);
         }
-        let owner = HeaderValue::from_static("Bearer owner");
         Ok(CacheableResource::New {
             entity_tag: self.tag.clone(),
-            data: HeaderMap::from_iter([(AUTHORIZATION, owner)]),
+            data: HeaderMap::from_iter([(AUTHORIZATION, self.bearer.clone())]),
         })
     }
 
