@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use firestore_local::{Plan, Server};
+use firestore_local::{Concurrency, Plan, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Firestore: google.firestore.v1 over gRPC.
@@ -21,6 +21,9 @@ struct Arguments {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// How read-write transactions are kept apart: pessimistic (reads take locks) or optimistic
+    #[arg(long, value_name = "MODE", default_value_t = Concurrency::Pessimistic)]
+    concurrency: Concurrency,
     /// Faults to inject: a seed, or a file with a fault plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
@@ -44,6 +47,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .addr(arguments.addr)
         .data_dir(arguments.data)
         .meter_addr(arguments.meter_addr)
+        .concurrency(arguments.concurrency)
         .faults(Plan::of_argument(arguments.faults.as_deref())?)
         .start()
         .await?;

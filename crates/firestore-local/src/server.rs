@@ -22,6 +22,7 @@ use crate::meter::{Bill, Meter};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
 use crate::service::{Faulty, QueryLog, Service};
+use crate::transactions::{Concurrency, Transactions};
 
 /// Above Firestore's limit of 10 MiB, so that a request slightly over that limit gets Firestore's
 /// error and not a decoding error.
@@ -47,6 +48,7 @@ pub struct Builder {
     data_dir: Option<PathBuf>,
     index_threshold: usize,
     clock: Clock,
+    concurrency: Concurrency,
     faults: Plan,
 }
 
@@ -62,6 +64,7 @@ impl Server {
             data_dir: None,
             index_threshold: 500,
             clock: Clock::default(),
+            concurrency: Concurrency::default(),
             faults: Plan::none(),
         }
     }
@@ -96,10 +99,18 @@ impl Builder {
         self
     }
 
-    /// The clock that commit times come from.
+    /// The clock of commit times, lock timeouts and the limits on the life of a transaction.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// How read-write transactions are kept apart, unless a transaction chooses for itself:
+    /// pessimistic by default.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = concurrency;
         self
     }
 
@@ -135,7 +146,7 @@ impl Builder {
         let service = Service {
             engine: Arc::clone(&engine),
             meter: Arc::clone(&meter),
-            transactions: Arc::default(),
+            transactions: Arc::new(Transactions::new(self.concurrency)),
             query_log: Arc::clone(&query_log),
             in_use: in_use.token(),
         };

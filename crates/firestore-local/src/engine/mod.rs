@@ -14,6 +14,7 @@ mod clock;
 mod committer;
 mod error;
 mod history;
+mod lock_table;
 mod overlay;
 mod reads;
 mod schema;
@@ -37,11 +38,13 @@ use crate::model::time::Micros;
 use crate::model::write::Mutation;
 use crate::proto::Document;
 pub use clock::Clock;
-use committer::{Committer, Job};
+use committer::{Committer, Job, WriteJob};
 pub use error::OpenError;
 use error::{failed, internal};
 use history::History;
-pub use reads::ReadSet;
+use lock_table::LockTable;
+pub use lock_table::{Life, Lineage, MAX_AGE, Wanted};
+pub use reads::{ReadSet, Recording};
 use schema::{DOCUMENTS, ENTRIES};
 use shared::{Committed, Shared};
 pub use shared::{Outcome, Written};
@@ -84,6 +87,7 @@ impl Engine {
             large_scopes: RwLock::default(),
             index_threshold,
             clock,
+            locks: LockTable::default(),
         });
         let (jobs, queue) = mpsc::sync_channel(JOB_QUEUE);
         let committer = Committer::new(shared.clone());
@@ -95,17 +99,31 @@ impl Engine {
     }
 
     /// Applies the mutations: all or none if `atomic`, otherwise each independently. With `reads`,
-    /// applies them only if nothing in the read set has changed. Returns once the outcome is
-    /// durable.
+    /// applies them only if nothing in the read set has changed. Waits for the locks that other
+    /// transactions than `locks` hold, and releases the locks of that one. Returns once the outcome
+    /// is durable.
     pub async fn write(
         &self,
         database: Database,
         mutations: Vec<Mutation>,
         atomic: bool,
         reads: Option<Arc<Mutex<ReadSet>>>,
+        locks: Option<u64>,
     ) -> Result<Outcome, Status> {
         let (reply, outcome) = oneshot::channel();
-        self.submit(Job::Write { database, mutations, atomic, reads, reply }).await?;
+        let keys = mutations.iter().map(|mutation| mutation.name.key()).collect();
+        let write = WriteJob {
+            database,
+            mutations,
+            keys,
+            atomic,
+            reads,
+            locks,
+            wait: None,
+            is_admitted: false,
+            reply,
+        };
+        self.submit(Job::Write(write)).await?;
         outcome.await.map_err(|_| shutting_down())?
     }
 
@@ -139,6 +157,49 @@ impl Engine {
         done.await.map_err(|_| shutting_down())?
     }
 
+    pub fn now(&self) -> Micros {
+        self.shared.clock.now()
+    }
+
+    pub fn new_lineage(&self) -> Arc<Lineage> {
+        self.shared.locks.new_lineage()
+    }
+
+    /// Opens a transaction that takes locks; returns its id.
+    pub fn open_locks(&self, lineage: Arc<Lineage>, life: Arc<Life>) -> u64 {
+        self.shared.locks.open(lineage, life)
+    }
+
+    /// Keeps the locks of a transaction until its commit has ended.
+    pub fn commit_locks(&self, id: u64) -> Result<(), Status> {
+        self.shared.locks.commit(id)
+    }
+
+    /// Takes the locks of a read, once nothing is in the way.
+    pub async fn lock(
+        &self,
+        id: u64,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Arc<lock_table::QueryLock>>, Status> {
+        self.shared.locks.read(id, wanted, || self.now()).await
+    }
+
+    /// Releases the locks of a transaction, and continues what waits for them.
+    pub fn release_locks(&self, id: u64) {
+        self.shared.locks.release(id);
+        self.wake();
+    }
+
+    /// Lets the committer look at the requests that wait for locks. If its queue is full, it does so
+    /// without this.
+    fn wake(&self) {
+        if self.shared.locks.has_waiting_writes()
+            && let Some(jobs) = &*lock(&self.jobs)
+        {
+            let _ = jobs.try_send(Job::Wake);
+        }
+    }
+
     /// The time of the last visible commit: a read that begins now sees everything up to it. The
     /// clock's time is not safe to use, because a commit in progress may have an earlier time.
     pub fn read_time(&self) -> Micros {
@@ -150,7 +211,7 @@ impl Engine {
         if time > self.read_time() {
             // After this empty commit, every request accepted before it is visible, and every
             // later one gets a later time.
-            self.write(database.clone(), Vec::new(), true, None).await?;
+            self.write(database.clone(), Vec::new(), true, None, None).await?;
         }
         Ok(())
     }
@@ -179,7 +240,7 @@ impl Engine {
         &self,
         names: &[DocumentName],
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
     ) -> Result<Vec<Option<Document>>, Status> {
         match self.get_once(names, at, reads) {
             // The store was unusable: read once more after it is reopened.
@@ -195,17 +256,14 @@ impl Engine {
         &self,
         names: &[DocumentName],
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
     ) -> Result<Vec<Option<Document>>, Status> {
         let snapshot = self.snapshot()?;
-        if let Some(reads) = reads {
-            lock(reads).validate(&self.shared, &snapshot)?;
-        }
         let mut documents = Vec::with_capacity(names.len());
         for name in names {
             let document = snapshot.document(&self.shared, &name.key(), at)?;
             if let Some(reads) = reads {
-                lock(reads).add_document(name.key(), document.as_ref());
+                lock(&reads.set).add_document(name.key(), document.as_ref());
             }
             documents.push(document);
         }
@@ -218,21 +276,28 @@ impl Engine {
         &self,
         query: &Query,
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
         emit: &mut dyn FnMut(Document) -> bool,
     ) -> Result<usize, Status> {
         if let Some(reads) = reads {
-            let snapshot = self.snapshot()?;
-            lock(reads).validate(&self.shared, &snapshot)?;
             let mut seen = Vec::new();
             let mut open = true;
-            let as_of = self.read_time();
+            let as_of = at.unwrap_or_else(|| self.read_time());
             let skipped = self.query(query, at, None, &mut |document| {
                 seen.push(reads::version(&document));
+                if Some(seen.len()) == query.limit
+                    && let Some(lock) = &reads.lock
+                {
+                    lock.narrow(&document);
+                    self.shared.locks.narrowed();
+                }
                 open = open && emit(document);
                 true
             })?;
-            lock(reads).add_query(query.clone(), seen, as_of);
+            if reads.lock.is_some() && Some(seen.len()) == query.limit {
+                self.wake();
+            }
+            lock(&reads.set).add_query(query.clone(), seen, as_of);
             return Ok(skipped);
         }
         let emitted = Cell::new(false);

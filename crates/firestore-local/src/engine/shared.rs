@@ -10,6 +10,7 @@ use tonic::Status;
 use super::catalog::Catalog;
 use super::clock::Clock;
 use super::history::History;
+use super::lock_table::LockTable;
 use super::store::Store;
 use crate::model::path::{Database, DocumentName};
 use crate::model::time::Micros;
@@ -49,4 +50,5 @@ pub struct Shared {
     pub large_scopes: RwLock<HashSet<Vec<u8>>>,
     pub index_threshold: usize,
     pub clock: Clock,
+    pub locks: LockTable,
 }

@@ -32,12 +32,13 @@ pub async fn run(
     };
     let selector =
         selector!(run_aggregation_query_request, request.consistency_selector, [NewTransaction]);
-    let view = service.view(query.scope.parent.database(), selector).await?;
+    let mut view = service.view(query.scope.parent.database(), selector).await?;
+    view.lock_query(service, &query).await?;
     let answer = service
         .blocking(move |service| {
             let mut seen = 0;
             let skipped =
-                service.engine.query(&query, view.at, view.reads.as_deref(), &mut |document| {
+                service.engine.query(&query, view.at, view.reads.as_ref(), &mut |document| {
                     seen += 1;
                     aggregates.add(&document)
                 })?;

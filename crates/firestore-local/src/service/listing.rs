@@ -45,7 +45,7 @@ pub async fn documents(
     service
         .blocking(move |service| {
             let mut found: Vec<Document> = Vec::new();
-            let reads = view.reads.as_deref();
+            let reads = view.reads.as_ref();
             service.engine.query(&query, view.at, reads, &mut |document| {
                 found.push(document);
                 true
@@ -184,7 +184,7 @@ fn with_missing(
     } else {
         String::new()
     };
-    let found = service.engine.get(&names, view.at, view.reads.as_deref())?;
+    let found = service.engine.get(&names, view.at, view.reads.as_ref())?;
     let documents = names
         .iter()
         .zip(found)

@@ -23,6 +23,7 @@ mod isolation;
 mod limits;
 mod listen;
 mod listings;
+mod locks;
 mod meter;
 mod model;
 mod partitions;
