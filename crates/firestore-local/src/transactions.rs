@@ -123,7 +123,7 @@ impl Transactions {
             Some(Options::ReadOnly(options)) => {
                 let time = match &options.consistency_selector {
                     Some(read_only::ConsistencySelector::ReadTime(time)) => Micros::from(time),
-                    None => engine.read_time(),
+                    None => engine.read_now(),
                 };
                 engine.check_read_time(time)?;
                 (Mode::ReadOnly(time), engine.new_lineage())

@@ -219,21 +219,21 @@ impl Committer {
     }
 
     fn commit_group(&mut self, jobs: Vec<Job>) {
+        self.announce();
         let catalog = read(&self.shared.catalog).clone();
         let mut next_catalog = (*catalog).clone();
         let mut replies = Vec::with_capacity(jobs.len());
         match self.apply(jobs, &mut next_catalog, &mut replies) {
             Ok(()) => {
                 *write(&self.shared.catalog) = Arc::new(next_catalog);
-                self.shared.last_commit.store(self.last.0, Ordering::Release);
+                self.conclude(true);
                 self.shared.store.acknowledge(self.last);
-                self.shared.locks.applied();
                 self.notify_listeners(replies.into_iter().map(Reply::send));
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 self.shared.store.recover_from(&error);
-                self.shared.locks.applied();
+                self.conclude(false);
                 self.notify_listeners(replies.into_iter().map(|reply| reply.refuse(&error)));
             }
         }
@@ -272,6 +272,26 @@ impl Committer {
             });
         }
         applied
+    }
+
+    /// Reserves the commit times of a group: later than every time that a read was told, so that a
+    /// read at that time never changes.
+    fn announce(&mut self) {
+        let mut times = lock(&self.shared.times);
+        let first = self.shared.clock.now().max(Micros(self.last.max(times.reported).0 + 1));
+        times.in_progress = Some(first);
+        self.last = Micros(first.0 - 1);
+    }
+
+    /// Ends the group that [`announce`](Self::announce) began.
+    fn conclude(&self, is_visible: bool) {
+        let mut times = lock(&self.shared.times);
+        if is_visible {
+            self.shared.last_commit.store(self.last.0, Ordering::Release);
+        }
+        times.in_progress = None;
+        drop(times);
+        self.shared.locks.applied();
     }
 
     fn begin(&mut self, catalog: &mut Catalog) -> Result<WriteTransaction, Status> {

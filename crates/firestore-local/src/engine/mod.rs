@@ -23,6 +23,7 @@ mod snapshot;
 mod store;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -83,6 +84,7 @@ impl Engine {
             history: Mutex::new(History::since(last_commit)),
             last_changes: RwLock::default(),
             last_commit: AtomicI64::new(last_commit.0),
+            times: Mutex::default(),
             events,
             large_scopes: RwLock::default(),
             index_threshold,
@@ -200,15 +202,33 @@ impl Engine {
         }
     }
 
-    /// The time of the last visible commit: a read that begins now sees everything up to it. The
-    /// clock's time is not safe to use, because a commit in progress may have an earlier time.
+    /// The time of the last visible commit: a read that begins now sees everything up to it.
     pub fn read_time(&self) -> Micros {
         Micros(self.shared.last_commit.load(Ordering::Acquire))
     }
 
+    /// The current time, as a read reports it: the read sees every commit up to it.
+    pub fn read_now(&self) -> Micros {
+        let mut times = lock(&self.shared.times);
+        let now = match times.in_progress {
+            Some(first) => self.now().min(Micros(first.0 - 1)),
+            None => self.now(),
+        };
+        let now = now.max(self.read_time());
+        times.reported = times.reported.max(now);
+        now
+    }
+
+    /// Whether no later commit can change what a read at `time` sees, now that it has asked.
+    fn is_settled(&self, time: Micros) -> bool {
+        let mut times = lock(&self.shared.times);
+        times.reported = times.reported.max(time);
+        times.in_progress.is_none_or(|first| first > time)
+    }
+
     /// Waits until no later commit can change what a read at `time` sees.
     pub async fn settle(&self, database: &Database, time: Micros) -> Result<(), Status> {
-        if time > self.read_time() {
+        if time > self.read_time() && !self.is_settled(time) {
             // After this empty commit, every request accepted before it is visible, and every
             // later one gets a later time.
             self.write(database.clone(), Vec::new(), true, None, None).await?;
@@ -336,6 +356,11 @@ impl Engine {
     /// false. Blocking.
     pub fn keys(&self, prefix: &[u8], from: &[u8], emit: EmitKey<'_>) -> Result<(), Status> {
         self.snapshot()?.keys(prefix, from, emit)
+    }
+
+    /// The keys of the documents that existed at a time and begin with `prefix`. Blocking.
+    pub fn keys_at(&self, prefix: &[u8], at: Micros) -> Result<BTreeSet<Vec<u8>>, Status> {
+        self.snapshot()?.keys_at(&self.shared, prefix, at)
     }
 
     fn snapshot(&self) -> Result<Snapshot, Status> {

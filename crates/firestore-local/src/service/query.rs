@@ -85,6 +85,11 @@ pub async fn partition(
         Some(partition_query_request::QueryType::StructuredQuery(query)) => query,
         None => return Err(Status::invalid_argument("PartitionQuery has no query")),
     };
+    if parent.depth() > 0 {
+        return Err(Status::invalid_argument(
+            "PartitionQuery takes the root of the documents as its parent, not a document",
+        ));
+    }
     check_partitionable(&structured)?;
     let query = Query::parse(parent, structured)?.unlimited();
     let count = usize::try_from(request.partition_count)

@@ -40,7 +40,7 @@ impl Service {
         database: &Database,
         selector: Selector,
     ) -> Result<View, Status> {
-        let now = self.engine.read_time();
+        let now = self.engine.read_now();
         let latest =
             View { at: None, reads: None, locks: None, new_transaction: None, read_time: now };
         let view = match selector {
@@ -103,7 +103,7 @@ impl View {
             reads.lock = lock;
         }
         // The wait may have been long: the read sees what was committed meanwhile.
-        self.read_time = self.read_time.max(service.engine.read_time());
+        self.read_time = service.engine.read_now();
         Ok(())
     }
 }
