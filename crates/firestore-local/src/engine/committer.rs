@@ -42,6 +42,8 @@ pub struct WriteJob {
     pub locks: Option<u64>,
     /// Set once the request has to wait for locks.
     pub wait: Option<Wait>,
+    /// The number of lock releases when the request was last tried.
+    pub tried_after: u64,
     /// Whether no lock is in the way.
     pub is_admitted: bool,
     pub reply: oneshot::Sender<Result<Outcome, Status>>,
@@ -52,13 +54,6 @@ pub struct WriteJob {
 pub struct Wait {
     id: u64,
     deadline: Micros,
-}
-
-/// A request that waits for locks.
-struct Parked {
-    job: WriteJob,
-    /// The number of lock releases when the request was last tried.
-    releases: u64,
 }
 
 pub enum Job {
@@ -80,7 +75,7 @@ pub struct Committer {
     shared: Arc<Shared>,
     last: Micros,
     /// In the order in which the requests came.
-    parked: Vec<Parked>,
+    parked: Vec<WriteJob>,
     /// The store's generation at the last write.
     generation: u64,
 }
@@ -144,6 +139,7 @@ impl Committer {
 
     /// Adds a write to the group or parks it. Returns it if it waited for locks for too long.
     fn admit_write(&mut self, mut write: WriteJob, group: &mut Vec<Job>) -> Option<WriteJob> {
+        write.tried_after = self.shared.locks.releases();
         let names = write.mutations.iter().map(|mutation| &mutation.name);
         let admission = self.shared.locks.admit(write.locks, names, &write.keys);
         if let Admission::Blocked(blockers) = admission {
@@ -168,12 +164,11 @@ impl Committer {
         }
         let names = write.mutations.iter().map(|mutation| mutation.name.clone()).collect();
         let victims = locks.wait(wait.id, write.locks, names, blockers);
-        let releases = locks.releases();
-        self.parked.push(Parked { job: write, releases });
+        self.parked.push(write);
         for victim in victims {
-            let is_victim = |parked: &mut Parked| parked.job.locks == Some(victim);
+            let is_victim = |parked: &mut WriteJob| parked.locks == Some(victim);
             for parked in self.parked.extract_if(.., is_victim).collect::<Vec<_>>() {
-                self.refuse(parked.job, contention());
+                self.refuse(parked, contention());
             }
         }
         None
@@ -188,15 +183,15 @@ impl Committer {
         let now = self.shared.clock.now();
         self.shared.locks.expire(now);
         let releases = self.shared.locks.releases();
-        let is_ready = |parked: &mut Parked| {
-            let is_late = parked.job.wait.is_some_and(|wait| now > wait.deadline);
-            parked.releases != releases || is_late || parked.job.reply.is_closed()
+        let is_ready = |parked: &mut WriteJob| {
+            let is_late = parked.wait.is_some_and(|wait| now > wait.deadline);
+            parked.tried_after != releases || is_late || parked.reply.is_closed()
         };
         for parked in self.parked.extract_if(.., is_ready).collect::<Vec<_>>() {
             // A client that has gone does not wait.
-            if parked.job.reply.is_closed() {
-                self.refuse(parked.job, contention());
-            } else if let Some(late) = self.admit_write(parked.job, group) {
+            if parked.reply.is_closed() {
+                self.refuse(parked, contention());
+            } else if let Some(late) = self.admit_write(parked, group) {
                 self.refuse(late, Status::aborted("Transaction lock timeout."));
             }
         }

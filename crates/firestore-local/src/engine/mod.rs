@@ -122,6 +122,7 @@ impl Engine {
             reads,
             locks,
             wait: None,
+            tried_after: 0,
             is_admitted: false,
             reply,
         };

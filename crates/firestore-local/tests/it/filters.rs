@@ -1,5 +1,7 @@
 //! Filters: every operator on every type that it distinguishes, `and`, `or`, and names.
 
+use tonic::Code;
+
 use crate::query_pair::Pair;
 use crate::support::queries::*;
 use crate::support::values::*;
@@ -277,7 +279,10 @@ async fn names_are_filtered_as_references() {
         pair.expect(from("c").filtered(filter), ids).await;
     }
     let filter = test(NAME, Op::GreaterThanOrEqual, name("ab"));
-    pair.expect(from("c").filtered(filter).descending(NAME), "bb ba ab").await;
+    let descending = from("c").filtered(filter).descending(NAME);
+    pair.refuse(descending, Code::FailedPrecondition, "an index by name, descending").await;
+    let descending = from("c").filtered(equal("k", text("ab"))).descending(NAME);
+    pair.expect(descending, "ab").await;
 }
 
 #[tokio::test]

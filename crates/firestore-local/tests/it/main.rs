@@ -31,6 +31,7 @@ mod preconditions;
 mod query_pair;
 mod read_times;
 mod refused_queries;
+mod semantics;
 mod shutdown;
 mod support;
 mod transactions;
