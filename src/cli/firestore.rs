@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use firestore_local::{Plan, Running, Server};
+use firestore_local::{Concurrency, Plan, Running, Server};
 
 use super::shutdown;
 
@@ -20,6 +20,9 @@ pub struct Options {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// How read-write transactions are kept apart: pessimistic (reads take locks) or optimistic
+    #[arg(long, value_name = "MODE", default_value_t = Concurrency::Pessimistic)]
+    concurrency: Concurrency,
     /// What goes wrong: a seed, or a file that holds a plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
@@ -30,6 +33,7 @@ pub async fn run(options: Options) -> Result<()> {
         .addr(options.addr)
         .data_dir(options.data)
         .meter_addr(options.meter_addr)
+        .concurrency(options.concurrency)
         .faults(Plan::of_argument(options.faults.as_deref())?);
     let end = shutdown::requested()?;
     let server = builder.start().await?;

@@ -116,12 +116,27 @@ impl Wanted<'_> {
             Self::Query(query) => query.scope.contains(name),
         }
     }
+}
 
-    /// Whether a document with this key may be covered.
+/// The keys that a read is about to lock, or a prefix that all of them have.
+#[derive(Debug)]
+enum Reach {
+    Keys(HashSet<Vec<u8>>),
+    Prefix(Vec<u8>),
+}
+
+impl Reach {
+    fn of(wanted: &Wanted<'_>) -> Self {
+        match wanted {
+            Wanted::Documents(names) => Self::Keys(names.iter().map(DocumentName::key).collect()),
+            Wanted::Query(query) => Self::Prefix(query.scope.key_prefix()),
+        }
+    }
+
     fn may_cover(&self, key: &[u8]) -> bool {
         match self {
-            Self::Documents(names) => names.iter().any(|name| name.key() == key),
-            Self::Query(query) => key.starts_with(&query.scope.key_prefix()),
+            Self::Keys(keys) => keys.contains(key),
+            Self::Prefix(prefix) => key.starts_with(prefix),
         }
     }
 }
@@ -280,12 +295,15 @@ impl LockTable {
     ) -> Result<Option<Arc<QueryLock>>, Status> {
         let deadline = Micros(now().0 + LOCK_TIMEOUT.0);
         let waiting = Waiting { table: self, id: self.next() };
+        let reach = Reach::of(&wanted);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let is_late = now() > deadline;
-            if let Some(granted) = lock(&self.state).read(id, &wanted, waiting.id, is_late)? {
+            if let Some(granted) =
+                lock(&self.state).read(id, &wanted, &reach, waiting.id, is_late)?
+            {
                 return Ok(granted);
             }
             let _ = tokio::time::timeout(TICK, changed).await;
@@ -436,12 +454,13 @@ impl State {
         &mut self,
         id: u64,
         wanted: &Wanted<'_>,
+        reach: &Reach,
         wait: u64,
         is_late: bool,
     ) -> Result<Option<Option<Arc<QueryLock>>>, Status> {
         let holder = self.holders.get(&id).ok_or_else(expired)?;
         let mut applying = self.applying.iter().flat_map(|keys| keys.iter());
-        if applying.any(|key| wanted.may_cover(key)) {
+        if applying.any(|key| reach.may_cover(key)) {
             return Ok(None);
         }
         let claims: HashMap<_, _> = lock(&holder.lineage.intents)

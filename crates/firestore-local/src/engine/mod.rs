@@ -45,7 +45,7 @@ use error::{failed, internal};
 use history::History;
 use lock_table::LockTable;
 pub use lock_table::{Life, Lineage, MAX_AGE, Wanted};
-pub use reads::{ReadSet, Recording};
+pub use reads::{ReadSet, Recording, contention};
 use schema::{DOCUMENTS, ENTRIES};
 use shared::{Committed, Shared};
 pub use shared::{Outcome, Written};

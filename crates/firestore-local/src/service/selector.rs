@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::Service;
-use crate::engine::{Recording, Wanted};
+use crate::engine::{Recording, Wanted, contention};
 use crate::model::path::{Database, DocumentName};
 use crate::model::query::Query;
 use crate::model::time::Micros;
@@ -51,7 +51,12 @@ impl Service {
                 View { at: Some(time), read_time: time, ..latest }
             }
             Selector::In(id) => {
-                view_in(&self.transactions.get(&self.engine, database, &id)?, latest)
+                let view = view_in(&self.transactions.get(&self.engine, database, &id)?, latest);
+                if let Some(time) = view.at {
+                    // Versions may be dropped during the life of a transaction.
+                    self.engine.check_read_time(time).map_err(|_| contention())?;
+                }
+                view
             }
             Selector::New(options) => {
                 let (id, transaction) =

@@ -97,8 +97,8 @@ describe('ordering', () => {
   });
 
   const BRACKETS = [
-    ['numbers below, including NaN', '<', 0, [3, 7]],
-    ['numbers at most', '<=', 0, [3, 8]],
+    ['numbers below, without NaN', '<', 0, [4, 7]],
+    ['numbers at most', '<=', 0, [4, 8]],
     ['numbers above', '>', 1, [10, 13]],
     ['numbers at least', '>=', 1.5, [10, 13]],
     ['booleans at least', '>=', false, [1, 3]],
