@@ -99,10 +99,9 @@ impl FieldPath {
     }
 }
 
-/// Whether a name is reserved, which means that documents cannot use it: `__.*__`, but not four
-/// underscores alone.
+/// Whether a name is reserved, which means that documents cannot use it: `__.*__`.
 pub fn is_reserved(name: &str) -> bool {
-    name.len() > 4 && name.starts_with("__") && name.ends_with("__")
+    name.len() >= 4 && name.starts_with("__") && name.ends_with("__")
 }
 
 fn is_plain(symbol: char) -> bool {

@@ -67,8 +67,8 @@ async fn not_equal_matches_other_values_except_null_and_missing() {
 async fn comparisons_stay_within_a_type() {
     let pair = one_of_each().await;
     for (op, operand, ids) in [
-        (Op::LessThan, int(2), "nan one oneD"),
-        (Op::LessThanOrEqual, int(2), "nan one oneD two"),
+        (Op::LessThan, int(2), "one oneD"),
+        (Op::LessThanOrEqual, int(2), "one oneD two"),
         (Op::GreaterThan, int(1), "two"),
         (Op::GreaterThanOrEqual, double(1.0), "one oneD two"),
         (Op::GreaterThan, double(f64::NEG_INFINITY), "one oneD two"),

@@ -6,6 +6,7 @@
 mod parts;
 mod requests;
 
+use firestore_local::{Concurrency, Server};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -89,7 +90,9 @@ async fn bombard(
 ) {
     count_panics();
     let before = PANICS.load(Ordering::SeqCst);
-    let local = Local::of(firestore_local::Server::builder().index_threshold(3)).await;
+    // Writes would wait for the locks of the open transaction.
+    let builder = Server::builder().index_threshold(3).concurrency(Concurrency::Optimistic);
+    let local = Local::of(builder).await;
     let mut random = Random::seeded(seed);
     let mut open = local.begin().await;
     for _ in 0..count {
