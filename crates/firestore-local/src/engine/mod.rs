@@ -135,10 +135,9 @@ impl Engine {
         match jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Full(job)) => {
-                tokio::task::spawn_blocking(move || jobs.send(job))
-                    .await
-                    .map_err(internal)?
-                    .map_err(|_| shutting_down())
+                let sending = tokio::task::spawn_blocking(move || jobs.send(job).is_ok());
+                let is_sent = sending.await.map_err(internal)?;
+                if is_sent { Ok(()) } else { Err(shutting_down()) }
             }
             Err(mpsc::TrySendError::Disconnected(_)) => Err(shutting_down()),
         }
