@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use firestore_local::{Plan, Running, Server, rules};
+use firestore_local::{Concurrency, Plan, Running, Server, rules};
 
 use super::shutdown;
 
@@ -36,6 +36,9 @@ struct Serve {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// How read-write transactions are kept apart: pessimistic (reads take locks) or optimistic
+    #[arg(long, value_name = "MODE", default_value_t = Concurrency::Pessimistic)]
+    concurrency: Concurrency,
     /// What goes wrong: a seed, or a file that holds a plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
@@ -60,6 +63,7 @@ async fn serve(options: Serve) -> Result<()> {
         .addr(options.addr)
         .data_dir(options.data)
         .meter_addr(options.meter_addr)
+        .concurrency(options.concurrency)
         .faults(Plan::of_argument(options.faults.as_deref())?)
         .rules(options.rules);
     let end = shutdown::requested()?;

@@ -70,7 +70,15 @@ impl Db {
                 Ok(result)
             }
             Ok((writes, result)) => {
-                self.commit_in(target, writes, transaction).await?;
+                let open = transaction.same();
+                if let Err(error) = self.commit_in(target, writes, transaction).await {
+                    // A commit that did not arrive leaves the transaction open, with its locks.
+                    let arrived = |code| code == Code::Aborted || !is_transient(code);
+                    if !error.code().is_some_and(arrived) {
+                        self.rollback(open).await;
+                    }
+                    return Err(error);
+                }
                 Ok(result)
             }
             Err(error) => {

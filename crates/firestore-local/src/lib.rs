@@ -22,3 +22,4 @@ pub use engine::{Clock, OpenError};
 pub use faults::{Fault, FaultCode, Plan, PlanError, Rule};
 pub use meter::{Bill, Billed};
 pub use server::{Builder, Error, Running, Server};
+pub use transactions::{Concurrency, ConcurrencyError};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use firestore_local::{Plan, Server, rules};
+use firestore_local::{Concurrency, Plan, Server, rules};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Firestore: google.firestore.v1 over gRPC.
@@ -36,6 +36,9 @@ struct Serve {
     /// Address of the meter of billed operations; the next port by default
     #[arg(long)]
     meter_addr: Option<SocketAddr>,
+    /// How read-write transactions are kept apart: pessimistic (reads take locks) or optimistic
+    #[arg(long, value_name = "MODE", default_value_t = Concurrency::Pessimistic)]
+    concurrency: Concurrency,
     /// Faults to inject: a seed, or a file with a fault plan as JSON
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
@@ -74,6 +77,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .addr(arguments.addr)
         .data_dir(arguments.data)
         .meter_addr(arguments.meter_addr)
+        .concurrency(arguments.concurrency)
         .faults(Plan::of_argument(arguments.faults.as_deref())?)
         .rules(arguments.rules)
         .start()

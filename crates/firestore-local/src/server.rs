@@ -23,6 +23,7 @@ use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
 use crate::rules::{RulesError, RulesFile};
 use crate::service::{Faulty, Guarded, QueryLog, Service};
+use crate::transactions::{Concurrency, Transactions};
 
 /// Above Firestore's limit of 10 MiB, so that a request slightly over that limit gets Firestore's
 /// error and not a decoding error.
@@ -50,6 +51,7 @@ pub struct Builder {
     data_dir: Option<PathBuf>,
     index_threshold: usize,
     clock: Clock,
+    concurrency: Concurrency,
     faults: Plan,
     rules: Option<PathBuf>,
 }
@@ -66,6 +68,7 @@ impl Server {
             data_dir: None,
             index_threshold: 500,
             clock: Clock::default(),
+            concurrency: Concurrency::default(),
             faults: Plan::none(),
             rules: None,
         }
@@ -101,10 +104,18 @@ impl Builder {
         self
     }
 
-    /// The clock that commit times come from.
+    /// The clock of commit times, lock timeouts and the limits on the life of a transaction.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// How read-write transactions are kept apart, unless a transaction chooses for itself:
+    /// pessimistic by default.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = concurrency;
         self
     }
 
@@ -149,7 +160,7 @@ impl Builder {
         let service = Service {
             engine: Arc::clone(&engine),
             meter: Arc::clone(&meter),
-            transactions: Arc::default(),
+            transactions: Arc::new(Transactions::new(self.concurrency)),
             query_log: Arc::clone(&query_log),
             user: None,
             in_use: in_use.token(),

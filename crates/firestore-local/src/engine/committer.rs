@@ -1,7 +1,7 @@
 //! The committer, the only writer of the store. It takes requests from a queue, applies all that
 //! are waiting in one transaction, makes them durable together, and only then answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -12,9 +12,10 @@ use tonic::Status;
 
 use super::catalog::Catalog;
 use super::error::failed;
-use super::reads::ReadSet;
+use super::lock_table::{Admission, Change, LOCK_TIMEOUT, Party, TICK};
+use super::reads::{ReadSet, contention};
 use super::schema::{DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META};
-use super::shared::{Committed, Outcome, Shared, Written};
+use super::shared::{Committed, Outcome, Shared};
 use super::snapshot::{Tables, decode};
 use super::store;
 use crate::locks::{lock, read, write};
@@ -28,14 +29,37 @@ use crate::proto::Document;
 /// waits.
 const MAX_GROUP: usize = 256;
 
+/// A request to write.
+pub struct WriteJob {
+    pub database: Database,
+    pub mutations: Vec<Mutation>,
+    /// The keys of the mutations' documents.
+    pub keys: Arc<[Vec<u8>]>,
+    pub atomic: bool,
+    /// What must not have changed.
+    pub reads: Option<Arc<Mutex<ReadSet>>>,
+    /// The transaction that commits, if it holds locks. They are released afterwards.
+    pub locks: Option<u64>,
+    /// Set once the request has to wait for locks.
+    pub wait: Option<Wait>,
+    /// The number of lock releases when the request was last tried.
+    pub tried_after: u64,
+    /// Whether no lock is in the way.
+    pub is_admitted: bool,
+    pub reply: oneshot::Sender<Result<Outcome, Status>>,
+}
+
+/// The wait of a request for locks.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    id: u64,
+    deadline: Micros,
+}
+
 pub enum Job {
-    Write {
-        database: Database,
-        mutations: Vec<Mutation>,
-        atomic: bool,
-        reads: Option<Arc<Mutex<ReadSet>>>,
-        reply: oneshot::Sender<Result<Outcome, Status>>,
-    },
+    Write(WriteJob),
+    /// Locks were released: look at the requests that wait for them.
+    Wake,
     BuildIndex {
         database: Database,
         spec: IndexSpec,
@@ -50,6 +74,8 @@ pub enum Job {
 pub struct Committer {
     shared: Arc<Shared>,
     last: Micros,
+    /// In the order in which the requests came.
+    parked: Vec<WriteJob>,
     /// The store's generation at the last write.
     generation: u64,
 }
@@ -63,36 +89,146 @@ enum Reply {
 impl Committer {
     pub fn new(shared: Arc<Shared>) -> Self {
         let last = Micros(shared.last_commit.load(Ordering::Acquire));
-        Self { shared, last, generation: 1 }
+        Self { shared, last, parked: Vec::new(), generation: 1 }
     }
 
     /// Runs until all senders are dropped.
     pub fn run(mut self, queue: &mpsc::Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
-            let mut jobs = vec![first];
-            while jobs.len() < MAX_GROUP
+        loop {
+            let mut group = Vec::new();
+            self.retry_parked(&mut group);
+            if group.is_empty() {
+                match self.first(queue) {
+                    Ok(job) => self.admit(job, &mut group),
+                    Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            while group.len() < MAX_GROUP
                 && let Ok(next) = queue.try_recv()
             {
-                jobs.push(next);
+                self.admit(next, &mut group);
             }
-            self.commit_group(jobs);
+            if !group.is_empty() {
+                self.commit_group(group);
+            }
+        }
+    }
+
+    /// Waits for the next job, but not long while requests wait for locks.
+    fn first(&self, queue: &mpsc::Receiver<Job>) -> Result<Job, mpsc::RecvTimeoutError> {
+        if self.parked.is_empty() {
+            queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            queue.recv_timeout(TICK)
+        }
+    }
+
+    /// Adds a job to the group, unless it has to wait for locks.
+    fn admit(&mut self, job: Job, group: &mut Vec<Job>) {
+        match job {
+            Job::Wake => {}
+            Job::Write(write) => {
+                if let Some(write) = self.admit_write(write, group) {
+                    self.refuse(write, contention());
+                }
+            }
+            other => group.push(other),
+        }
+    }
+
+    /// Adds a write to the group or parks it. Returns it if it waited for locks for too long.
+    fn admit_write(&mut self, mut write: WriteJob, group: &mut Vec<Job>) -> Option<WriteJob> {
+        write.tried_after = self.shared.locks.releases();
+        let names = write.mutations.iter().map(|mutation| &mutation.name);
+        let admission = self.shared.locks.admit(write.locks, names, &write.keys);
+        if let Admission::Blocked(blockers) = admission {
+            return self.park(write, blockers);
+        }
+        write.is_admitted = admission == Admission::Granted;
+        group.push(Job::Write(write));
+        None
+    }
+
+    /// Lets a write wait for locks, and aborts commits if that is a deadlock. Returns the write if
+    /// it has waited for too long.
+    fn park(&mut self, mut write: WriteJob, blockers: BTreeSet<Party>) -> Option<WriteJob> {
+        let now = self.shared.clock.now();
+        let locks = &self.shared.locks;
+        let wait = *write.wait.get_or_insert_with(|| Wait {
+            id: locks.new_wait(),
+            deadline: Micros(now.0 + LOCK_TIMEOUT.0),
+        });
+        if now > wait.deadline {
+            return Some(write);
+        }
+        let names = write.mutations.iter().map(|mutation| mutation.name.clone()).collect();
+        let victims = locks.wait(wait.id, write.locks, names, blockers);
+        self.parked.push(write);
+        for victim in victims {
+            let is_victim = |parked: &mut WriteJob| parked.locks == Some(victim);
+            for parked in self.parked.extract_if(.., is_victim).collect::<Vec<_>>() {
+                self.refuse(parked, contention());
+            }
+        }
+        None
+    }
+
+    /// Tries parked requests again if locks were released since, and refuses those that have
+    /// waited for too long.
+    fn retry_parked(&mut self, group: &mut Vec<Job>) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        self.shared.locks.expire(now);
+        let releases = self.shared.locks.releases();
+        let is_ready = |parked: &mut WriteJob| {
+            let is_late = parked.wait.is_some_and(|wait| now > wait.deadline);
+            parked.tried_after != releases || is_late || parked.reply.is_closed()
+        };
+        for parked in self.parked.extract_if(.., is_ready).collect::<Vec<_>>() {
+            // A client that has gone does not wait.
+            if parked.reply.is_closed() {
+                self.refuse(parked, contention());
+            } else if let Some(late) = self.admit_write(parked, group) {
+                self.refuse(late, Status::aborted("Transaction lock timeout."));
+            }
+        }
+    }
+
+    /// Answers a write that is not applied, and releases its locks.
+    fn refuse(&self, write: WriteJob, status: Status) {
+        self.end(write.wait, write.locks);
+        let _ = write.reply.send(Err(status));
+    }
+
+    /// Records the end of a write: it waits for no locks and holds none.
+    fn end(&self, wait: Option<Wait>, locks: Option<u64>) {
+        if let Some(wait) = wait {
+            self.shared.locks.end_wait(wait.id);
+        }
+        if let Some(locks) = locks {
+            self.shared.locks.release(locks);
         }
     }
 
     fn commit_group(&mut self, jobs: Vec<Job>) {
+        self.announce();
         let catalog = read(&self.shared.catalog).clone();
         let mut next_catalog = (*catalog).clone();
         let mut replies = Vec::with_capacity(jobs.len());
         match self.apply(jobs, &mut next_catalog, &mut replies) {
             Ok(()) => {
                 *write(&self.shared.catalog) = Arc::new(next_catalog);
-                self.shared.last_commit.store(self.last.0, Ordering::Release);
+                self.conclude(true);
                 self.shared.store.acknowledge(self.last);
                 self.notify_listeners(replies.into_iter().map(Reply::send));
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 self.shared.store.recover_from(&error);
+                self.conclude(false);
                 self.notify_listeners(replies.into_iter().map(|reply| reply.refuse(&error)));
             }
         }
@@ -119,15 +255,38 @@ impl Committer {
         let applied = self.begin(catalog).and_then(|transaction| {
             for job in jobs.by_ref() {
                 let (reply, applied) = self.apply_one(&transaction, job, catalog);
-                replies.push(reply);
+                replies.extend(reply);
                 applied?;
             }
             self.commit(transaction)
         });
         if let Err(error) = &applied {
-            jobs.for_each(|job| job.refuse(error));
+            jobs.for_each(|job| match job {
+                Job::Write(write) => self.refuse(write, error.clone()),
+                other => other.refuse(error),
+            });
         }
         applied
+    }
+
+    /// Reserves the commit times of a group: later than every time that a read was told, so that a
+    /// read at that time never changes.
+    fn announce(&mut self) {
+        let mut times = lock(&self.shared.times);
+        let first = self.shared.clock.now().max(Micros(self.last.max(times.reported).0 + 1));
+        times.in_progress = Some(first);
+        self.last = Micros(first.0 - 1);
+    }
+
+    /// Ends the group that [`announce`](Self::announce) began.
+    fn conclude(&self, is_visible: bool) {
+        let mut times = lock(&self.shared.times);
+        if is_visible {
+            self.shared.last_commit.store(self.last.0, Ordering::Release);
+        }
+        times.in_progress = None;
+        drop(times);
+        self.shared.locks.applied();
     }
 
     fn begin(&mut self, catalog: &mut Catalog) -> Result<WriteTransaction, Status> {
@@ -157,41 +316,49 @@ impl Committer {
         self.last
     }
 
-    /// Returns the reply to send if the group succeeds, and a result whose error fails the whole
-    /// group.
+    /// Returns the reply to send if the group succeeds (none if the job has to wait for locks), and
+    /// a result whose error fails the whole group.
     fn apply_one(
         &mut self,
         transaction: &WriteTransaction,
         job: Job,
         catalog: &mut Catalog,
-    ) -> (Reply, Result<(), Status>) {
+    ) -> (Option<Reply>, Result<(), Status>) {
         let time = self.tick();
         match job {
-            Job::Write { database, mutations, atomic, reads, reply } => {
+            Job::Wake => (None, Ok(())),
+            Job::Write(mut write) => {
                 let mut changed = Vec::new();
                 let opened = OpenTables::new(&self.shared, transaction, catalog);
                 let written = opened.and_then(|mut tables| {
-                    let outcome = tables.write(mutations, atomic, reads.as_deref(), time);
+                    let outcome = tables.write(&mut write, time);
                     changed = tables.changed;
                     outcome
                 });
                 let (outcome, applied) = match written {
-                    Ok(outcome) => (outcome, Ok(())),
+                    Ok(Written::Done(outcome)) => (outcome, Ok(())),
+                    Ok(Written::Blocked(blockers)) => {
+                        if let Some(late) = self.park(write, blockers) {
+                            self.refuse(late, Status::aborted("Transaction lock timeout."));
+                        }
+                        return (None, Ok(()));
+                    }
                     Err(error) => (Err(error.clone()), Err(error)),
                 };
-                let committed = Committed { database, names: changed };
+                self.end(write.wait, write.locks);
+                let committed = Committed { database: write.database, names: changed };
                 let committed = outcome.is_ok().then_some(committed);
-                (Reply::Write(reply, outcome, committed), applied)
+                (Some(Reply::Write(write.reply, outcome, committed)), applied)
             }
             Job::BuildIndex { database, spec, reply } => {
                 let built = build_index(transaction, &database, spec, catalog);
-                (Reply::Done(reply, built.clone()), built)
+                (Some(Reply::Done(reply, built.clone())), built)
             }
             Job::Clear { database, reply } => {
                 let cleared = clear(transaction, &database, catalog);
                 let prefix = database.key();
                 write(&self.shared.large_scopes).retain(|scope| !scope.starts_with(&prefix));
-                (Reply::Done(reply, cleared.clone()), cleared)
+                (Some(Reply::Done(reply, cleared.clone())), cleared)
             }
         }
     }
@@ -200,7 +367,8 @@ impl Committer {
 impl Job {
     fn refuse(self, error: &Status) {
         match self {
-            Self::Write { reply, .. } => drop(reply.send(Err(error.clone()))),
+            Self::Write(write) => drop(write.reply.send(Err(error.clone()))),
+            Self::Wake => {}
             Self::BuildIndex { reply, .. } | Self::Clear { reply, .. } => {
                 drop(reply.send(Err(error.clone())));
             }
@@ -262,11 +430,26 @@ impl<'a> Tables for OpenTables<'a> {
     }
 }
 
+/// How far a request to write came.
+enum Written {
+    /// The result for the client.
+    Done(Result<Outcome, Status>),
+    /// Nothing was changed: others hold locks.
+    Blocked(BTreeSet<Party>),
+}
+
 /// A document that the current request changes: as stored, and as it will be.
 struct Staged {
     name: DocumentName,
     before: Option<Document>,
     after: Option<Document>,
+}
+
+impl Staged {
+    fn change<'a>(&'a self, key: &'a [u8]) -> Change<'a> {
+        let Self { name, before, after } = self;
+        Change { key, name, before: before.as_ref(), after: after.as_ref() }
+    }
 }
 
 impl<'a> OpenTables<'a> {
@@ -284,90 +467,96 @@ impl<'a> OpenTables<'a> {
         })
     }
 
-    /// The inner result goes to the client; an outer error fails the whole group.
-    fn write(
-        &mut self,
-        mutations: Vec<Mutation>,
-        atomic: bool,
-        reads: Option<&Mutex<ReadSet>>,
-        time: Micros,
-    ) -> Result<Result<Outcome, Status>, Status> {
-        if let Some(reads) = reads
+    /// An error fails the whole group.
+    fn write(&mut self, write: &mut WriteJob, time: Micros) -> Result<Written, Status> {
+        if let Some(reads) = &write.reads
             && let Err(status) = lock(reads).validate(self.shared, self)
         {
-            return Ok(Err(status));
+            return Ok(Written::Done(Err(status)));
         }
-        let mut staged: Vec<(Vec<u8>, Staged)> = Vec::with_capacity(mutations.len());
-        let mut positions: HashMap<Vec<u8>, usize> = HashMap::new();
+        // A write that may have to wait is repeated later.
+        let original = (!write.is_admitted).then(|| write.mutations.clone());
+        let keys = write.keys.clone();
+        let mutations = std::mem::take(&mut write.mutations);
+        let mut staged: Vec<(&[u8], Staged)> = Vec::with_capacity(mutations.len());
+        let mut positions: HashMap<&[u8], usize> = HashMap::new();
         let mut results = Vec::with_capacity(mutations.len());
-        for mutation in mutations {
-            match self.stage(mutation, &mut staged, &mut positions, time)? {
-                Err(status) if atomic => return Ok(Err(status)),
+        for (key, mutation) in keys.iter().zip(mutations) {
+            match self.stage(key, mutation, &mut staged, &mut positions, time)? {
+                Err(status) if write.atomic => return Ok(Written::Done(Err(status))),
                 result => results.push(result),
+            }
+        }
+        if let Some(original) = original {
+            let changes: Vec<_> = staged.iter().map(|(key, staged)| staged.change(key)).collect();
+            let admission = self.shared.locks.admit_changes(write.locks, &changes, &keys);
+            if let Admission::Blocked(blockers) = admission {
+                write.mutations = original;
+                return Ok(Written::Blocked(blockers));
             }
         }
         for (key, change) in staged {
             self.store(key, change, time)?;
         }
-        Ok(Ok(Outcome { time, results }))
+        Ok(Written::Done(Ok(Outcome { time, results })))
     }
 
-    fn stage(
+    fn stage<'k>(
         &self,
+        key: &'k [u8],
         mutation: Mutation,
-        staged: &mut Vec<(Vec<u8>, Staged)>,
-        positions: &mut HashMap<Vec<u8>, usize>,
+        staged: &mut Vec<(&'k [u8], Staged)>,
+        positions: &mut HashMap<&'k [u8], usize>,
         time: Micros,
-    ) -> Result<Result<Written, Status>, Status> {
-        let key = mutation.name.key();
+    ) -> Result<Result<super::Written, Status>, Status> {
         let name = mutation.name.clone();
-        let position = positions.get(&key).copied();
+        let position = positions.get(key).copied();
         let before = match position {
             Some(position) => staged[position].1.after.clone(),
             None if mutation.needs_only_existence() => {
-                let exists = self.documents.get(key.as_slice()).map_err(failed)?.is_some();
+                let exists = self.documents.get(key).map_err(failed)?.is_some();
                 exists.then(Document::default)
             }
-            None => self.stored(&key)?,
+            None => self.stored(key)?,
         };
         let applied = match mutation.apply(before.as_ref(), time) {
             Ok(applied) => applied,
             Err(status) => return Ok(Err(status)),
         };
-        let written = Written {
+        let written = super::Written {
             update_time: applied.document.as_ref().map(update_time),
             transform_results: applied.transform_results,
         };
         match position {
             Some(position) => staged[position].1.after = applied.document,
             None => {
-                positions.insert(key.clone(), staged.len());
+                positions.insert(key, staged.len());
                 staged.push((key, Staged { name, before, after: applied.document }));
             }
         }
         Ok(Ok(written))
     }
 
-    fn store(&mut self, key: Vec<u8>, change: Staged, time: Micros) -> Result<(), Status> {
+    fn store(&mut self, key: &[u8], change: Staged, time: Micros) -> Result<(), Status> {
         let Staged { name, before, after } = change;
         if before.is_none() && after.is_none() {
             return Ok(());
         }
         if !self.catalog.is_empty() {
-            self.update_indexes(&key, &name, before.as_ref(), after.as_ref())?;
+            self.update_indexes(key, &name, before.as_ref(), after.as_ref())?;
         }
         match &after {
             Some(document) => {
                 let bytes = document.encode_to_vec();
-                self.documents.insert(key.as_slice(), bytes.as_slice()).map_err(failed)?;
+                self.documents.insert(key, bytes.as_slice()).map_err(failed)?;
             }
             None => {
-                self.documents.remove(key.as_slice()).map_err(failed)?;
+                self.documents.remove(key).map_err(failed)?;
             }
         }
         write(&self.shared.last_changes).insert(name.collection_key(), time);
         if let Some(before) = before {
-            lock(&self.shared.history).keep(key, before, time);
+            lock(&self.shared.history).keep(key.to_vec(), before, time);
         }
         self.changed.push(name);
         Ok(())

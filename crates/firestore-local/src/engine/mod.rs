@@ -14,6 +14,7 @@ mod clock;
 mod committer;
 mod error;
 mod history;
+mod lock_table;
 mod overlay;
 mod reads;
 mod schema;
@@ -22,6 +23,7 @@ mod snapshot;
 mod store;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, mpsc};
@@ -37,11 +39,13 @@ use crate::model::time::Micros;
 use crate::model::write::Mutation;
 use crate::proto::Document;
 pub use clock::Clock;
-use committer::{Committer, Job};
+use committer::{Committer, Job, WriteJob};
 pub use error::OpenError;
 use error::{failed, internal};
 use history::History;
-pub use reads::ReadSet;
+use lock_table::LockTable;
+pub use lock_table::{Life, Lineage, MAX_AGE, Wanted};
+pub use reads::{ReadSet, Recording, contention};
 use schema::{DOCUMENTS, ENTRIES};
 use shared::{Committed, Shared};
 pub use shared::{Outcome, Written};
@@ -80,10 +84,12 @@ impl Engine {
             history: Mutex::new(History::since(last_commit)),
             last_changes: RwLock::default(),
             last_commit: AtomicI64::new(last_commit.0),
+            times: Mutex::default(),
             events,
             large_scopes: RwLock::default(),
             index_threshold,
             clock,
+            locks: LockTable::default(),
         });
         let (jobs, queue) = mpsc::sync_channel(JOB_QUEUE);
         let committer = Committer::new(shared.clone());
@@ -95,17 +101,32 @@ impl Engine {
     }
 
     /// Applies the mutations: all or none if `atomic`, otherwise each independently. With `reads`,
-    /// applies them only if nothing in the read set has changed. Returns once the outcome is
-    /// durable.
+    /// applies them only if nothing in the read set has changed. Waits for the locks that other
+    /// transactions than `locks` hold, and releases the locks of that one. Returns once the outcome
+    /// is durable.
     pub async fn write(
         &self,
         database: Database,
         mutations: Vec<Mutation>,
         atomic: bool,
         reads: Option<Arc<Mutex<ReadSet>>>,
+        locks: Option<u64>,
     ) -> Result<Outcome, Status> {
         let (reply, outcome) = oneshot::channel();
-        self.submit(Job::Write { database, mutations, atomic, reads, reply }).await?;
+        let keys = mutations.iter().map(|mutation| mutation.name.key()).collect();
+        let write = WriteJob {
+            database,
+            mutations,
+            keys,
+            atomic,
+            reads,
+            locks,
+            wait: None,
+            tried_after: 0,
+            is_admitted: false,
+            reply,
+        };
+        self.submit(Job::Write(write)).await?;
         outcome.await.map_err(|_| shutting_down())?
     }
 
@@ -114,10 +135,9 @@ impl Engine {
         match jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(mpsc::TrySendError::Full(job)) => {
-                tokio::task::spawn_blocking(move || jobs.send(job))
-                    .await
-                    .map_err(internal)?
-                    .map_err(|_| shutting_down())
+                let sending = tokio::task::spawn_blocking(move || jobs.send(job).is_ok());
+                let is_sent = sending.await.map_err(internal)?;
+                if is_sent { Ok(()) } else { Err(shutting_down()) }
             }
             Err(mpsc::TrySendError::Disconnected(_)) => Err(shutting_down()),
         }
@@ -144,18 +164,75 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    /// The time of the last visible commit: a read that begins now sees everything up to it. The
-    /// clock's time is not safe to use, because a commit in progress may have an earlier time.
+    pub fn new_lineage(&self) -> Arc<Lineage> {
+        self.shared.locks.new_lineage()
+    }
+
+    /// Opens a transaction that takes locks; returns its id.
+    pub fn open_locks(&self, lineage: Arc<Lineage>, life: Arc<Life>) -> u64 {
+        self.shared.locks.open(lineage, life)
+    }
+
+    /// Keeps the locks of a transaction until its commit has ended.
+    pub fn commit_locks(&self, id: u64) -> Result<(), Status> {
+        self.shared.locks.commit(id)
+    }
+
+    /// Takes the locks of a read, once nothing is in the way.
+    pub async fn lock(
+        &self,
+        id: u64,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Arc<lock_table::QueryLock>>, Status> {
+        self.shared.locks.read(id, wanted, || self.now()).await
+    }
+
+    /// Releases the locks of a transaction, and continues what waits for them.
+    pub fn release_locks(&self, id: u64) {
+        self.shared.locks.release(id);
+        self.wake();
+    }
+
+    /// Lets the committer look at the requests that wait for locks. If its queue is full, it does so
+    /// without this.
+    fn wake(&self) {
+        if self.shared.locks.has_waiting_writes()
+            && let Some(jobs) = &*lock(&self.jobs)
+        {
+            let _ = jobs.try_send(Job::Wake);
+        }
+    }
+
+    /// The time of the last visible commit: a read that begins now sees everything up to it.
     pub fn read_time(&self) -> Micros {
         Micros(self.shared.last_commit.load(Ordering::Acquire))
     }
 
+    /// The current time, as a read reports it: the read sees every commit up to it.
+    pub fn read_now(&self) -> Micros {
+        let mut times = lock(&self.shared.times);
+        let now = match times.in_progress {
+            Some(first) => self.now().min(Micros(first.0 - 1)),
+            None => self.now(),
+        };
+        let now = now.max(self.read_time());
+        times.reported = times.reported.max(now);
+        now
+    }
+
+    /// Whether no later commit can change what a read at `time` sees, now that it has asked.
+    fn is_settled(&self, time: Micros) -> bool {
+        let mut times = lock(&self.shared.times);
+        times.reported = times.reported.max(time);
+        times.in_progress.is_none_or(|first| first > time)
+    }
+
     /// Waits until no later commit can change what a read at `time` sees.
     pub async fn settle(&self, database: &Database, time: Micros) -> Result<(), Status> {
-        if time > self.read_time() {
+        if time > self.read_time() && !self.is_settled(time) {
             // After this empty commit, every request accepted before it is visible, and every
             // later one gets a later time.
-            self.write(database.clone(), Vec::new(), true, None).await?;
+            self.write(database.clone(), Vec::new(), true, None, None).await?;
         }
         Ok(())
     }
@@ -184,7 +261,7 @@ impl Engine {
         &self,
         names: &[DocumentName],
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
     ) -> Result<Vec<Option<Document>>, Status> {
         match self.get_once(names, at, reads) {
             // The store was unusable: read once more after it is reopened.
@@ -200,17 +277,14 @@ impl Engine {
         &self,
         names: &[DocumentName],
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
     ) -> Result<Vec<Option<Document>>, Status> {
         let snapshot = self.snapshot()?;
-        if let Some(reads) = reads {
-            lock(reads).validate(&self.shared, &snapshot)?;
-        }
         let mut documents = Vec::with_capacity(names.len());
         for name in names {
             let document = snapshot.document(&self.shared, &name.key(), at)?;
             if let Some(reads) = reads {
-                lock(reads).add_document(name.key(), document.as_ref());
+                lock(&reads.set).add_document(name.key(), document.as_ref());
             }
             documents.push(document);
         }
@@ -223,21 +297,28 @@ impl Engine {
         &self,
         query: &Query,
         at: Option<Micros>,
-        reads: Option<&Mutex<ReadSet>>,
+        reads: Option<&Recording>,
         emit: &mut dyn FnMut(Document) -> bool,
     ) -> Result<usize, Status> {
         if let Some(reads) = reads {
-            let snapshot = self.snapshot()?;
-            lock(reads).validate(&self.shared, &snapshot)?;
             let mut seen = Vec::new();
             let mut open = true;
-            let as_of = self.read_time();
+            let as_of = at.unwrap_or_else(|| self.read_time());
             let skipped = self.query(query, at, None, &mut |document| {
                 seen.push(reads::version(&document));
+                if Some(seen.len()) == query.limit
+                    && let Some(lock) = &reads.lock
+                {
+                    lock.narrow(&document);
+                    self.shared.locks.narrowed();
+                }
                 open = open && emit(document);
                 true
             })?;
-            lock(reads).add_query(query.clone(), seen, as_of);
+            if reads.lock.is_some() && Some(seen.len()) == query.limit {
+                self.wake();
+            }
+            lock(&reads.set).add_query(query.clone(), seen, as_of);
             return Ok(skipped);
         }
         let emitted = Cell::new(false);
@@ -276,6 +357,11 @@ impl Engine {
     /// false. Blocking.
     pub fn keys(&self, prefix: &[u8], from: &[u8], emit: EmitKey<'_>) -> Result<(), Status> {
         self.snapshot()?.keys(prefix, from, emit)
+    }
+
+    /// The keys of the documents that existed at a time and begin with `prefix`. Blocking.
+    pub fn keys_at(&self, prefix: &[u8], at: Micros) -> Result<BTreeSet<Vec<u8>>, Status> {
+        self.snapshot()?.keys_at(&self.shared, prefix, at)
     }
 
     fn snapshot(&self) -> Result<Snapshot, Status> {

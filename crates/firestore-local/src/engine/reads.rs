@@ -1,9 +1,11 @@
 //! The read set of a transaction. Its commit is refused if anything in the read set has changed.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use tonic::Status;
 
+use super::lock_table::QueryLock;
 use super::shared::Shared;
 use super::snapshot::{Answer, Tables};
 use crate::locks::read;
@@ -13,6 +15,14 @@ use crate::proto::Document;
 
 /// A document and its version.
 type Version = (String, Micros);
+
+/// What a read in a read-write transaction records.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub set: Arc<Mutex<ReadSet>>,
+    /// The lock on what a query covers, in a pessimistic transaction.
+    pub lock: Option<Arc<QueryLock>>,
+}
 
 #[derive(Debug, Default)]
 pub struct ReadSet {

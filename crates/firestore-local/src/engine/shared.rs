@@ -10,6 +10,7 @@ use tonic::Status;
 use super::catalog::Catalog;
 use super::clock::Clock;
 use super::history::History;
+use super::lock_table::LockTable;
 use super::store::Store;
 use crate::model::path::{Database, DocumentName};
 use crate::model::time::Micros;
@@ -37,6 +38,16 @@ pub struct Outcome {
     pub results: Vec<Result<Written, Status>>,
 }
 
+/// Keeps commit times and reported read times apart: a commit that a read did not see is later than
+/// the time that the read reports.
+#[derive(Debug, Default)]
+pub struct Times {
+    /// The latest time that a read was told: commits that begin later have later times.
+    pub reported: Micros,
+    /// The first commit time of the group that is not visible yet.
+    pub in_progress: Option<Micros>,
+}
+
 pub struct Shared {
     pub store: Store,
     pub catalog: RwLock<Arc<Catalog>>,
@@ -44,9 +55,11 @@ pub struct Shared {
     /// When each collection last changed, by collection key. Starts empty with the process.
     pub last_changes: RwLock<HashMap<Vec<u8>, Micros>>,
     pub last_commit: AtomicI64,
+    pub times: Mutex<Times>,
     pub events: broadcast::Sender<Arc<Committed>>,
     /// Scopes that have held more documents than the index threshold.
     pub large_scopes: RwLock<HashSet<Vec<u8>>>,
     pub index_threshold: usize,
     pub clock: Clock,
+    pub locks: LockTable,
 }

@@ -1,6 +1,6 @@
 //! Reading: documents by key, and queries by the cheapest access path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -288,6 +288,27 @@ impl Snapshot {
         }
         drop(history);
         Ok(emit_all(query.run(versions.into_values()), emit))
+    }
+
+    /// The keys that begin with `prefix` of the documents that existed at a time.
+    pub fn keys_at(
+        &self,
+        shared: &Shared,
+        prefix: &[u8],
+        at: Micros,
+    ) -> Result<BTreeSet<Vec<u8>>, Status> {
+        let mut keys = BTreeSet::new();
+        for entry in range(&self.documents, prefix, successor(prefix).as_deref())? {
+            let (key, bytes) = entry.map_err(failed)?;
+            let created = decode(bytes.value())?.create_time.unwrap_or_default();
+            if Micros::from(&created) <= at {
+                keys.insert(key.value().to_vec());
+            }
+        }
+        let history = lock(&shared.history);
+        let deleted = history.keys_with_prefix(prefix).filter(|key| history.at(key, at).is_some());
+        keys.extend(deleted.cloned());
+        Ok(keys)
     }
 
     /// Emits the keys that begin with `prefix`, from `from` on.

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use tonic::Status;
 
-use super::field_path::FieldPath;
+use super::field_path::{FieldPath, is_reserved};
 use super::invalid;
 use crate::proto::structured_aggregation_query::{Aggregation, aggregation::Operator};
 use crate::proto::{Document, Value, value::ValueType};
 
 const MAX_AGGREGATIONS: usize = 5;
+/// The maximum length of an alias, that of a field name.
+const MAX_ALIAS_BYTES: usize = 1_500;
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -34,9 +36,13 @@ struct Tally {
 
 impl Aggregates {
     pub fn parse(aggregations: &[Aggregation]) -> Result<Self, Status> {
-        if aggregations.is_empty() || aggregations.len() > MAX_AGGREGATIONS {
+        if aggregations.is_empty() {
+            return Err(invalid!("Aggregations can not be empty."));
+        }
+        if aggregations.len() > MAX_AGGREGATIONS {
             return Err(invalid!(
-                "A query takes 1 to {MAX_AGGREGATIONS} aggregations, got {}",
+                "The maximum number of aggregations allowed in an aggregation query is \
+                 {MAX_AGGREGATIONS}. Received: {}",
                 aggregations.len()
             ));
         }
@@ -50,8 +56,18 @@ impl Aggregates {
                 }
                 alias => alias.to_owned(),
             };
+            if is_reserved(&alias) {
+                return Err(invalid!("The property.name \"{alias}\" is reserved."));
+            }
+            if alias.len() > MAX_ALIAS_BYTES {
+                return Err(invalid!(
+                    "The property.name is the wrong length. It must be at most {MAX_ALIAS_BYTES} \
+                     bytes, got {}.",
+                    alias.len()
+                ));
+            }
             if parsed.iter().any(|(other, ..)| *other == alias) {
-                return Err(invalid!("Duplicate aggregation alias {alias:?}"));
+                return Err(invalid!("Aggregation aliases contain duplicate alias: {alias}."));
             }
             parsed.push((alias, parse_kind(aggregation)?, Tally::default()));
         }
@@ -78,7 +94,8 @@ impl Aggregates {
         open
     }
 
-    fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+    /// The fields that are summed or averaged.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
         self.0.iter().filter_map(|(_, kind, _)| match kind {
             Kind::Count { .. } => None,
             Kind::Sum(path) | Kind::Average(path) => Some(path),

@@ -130,7 +130,8 @@ pub fn check_collection_id(id: &str) -> Result<(), Status> {
     if id.contains('/') {
         return Err(invalid!("Resource id {id:?} contains a slash"));
     }
-    if field_path::is_reserved(id) {
+    // Four underscores alone are an id, although they are not a field name.
+    if field_path::is_reserved(id) && id != "____" {
         return Err(invalid!("Resource id {id:?} is invalid because it is reserved"));
     }
     Ok(())

@@ -26,18 +26,19 @@ pub async fn run(
     let query = match aggregation.query_type {
         Some(structured_aggregation_query::QueryType::StructuredQuery(query)) => {
             service.query_log.record(&query);
-            Query::parse(parent, query)?
+            Query::parse(parent, query)?.aggregating(aggregates.fields())
         }
         None => return Err(Status::invalid_argument("The aggregation has no query")),
     };
     let selector =
         selector!(run_aggregation_query_request, request.consistency_selector, [NewTransaction]);
-    let view = service.view(query.scope.parent.database(), selector).await?;
+    let mut view = service.view(query.scope.parent.database(), selector).await?;
+    view.lock_query(service, &query).await?;
     let answer = service
         .blocking(move |service| {
             let mut seen = 0;
             let skipped =
-                service.engine.query(&query, view.at, view.reads.as_deref(), &mut |document| {
+                service.engine.query(&query, view.at, view.reads.as_ref(), &mut |document| {
                     seen += 1;
                     aggregates.add(&document)
                 })?;

@@ -28,10 +28,11 @@ pub async fn run(
     let mask = request.mask.as_ref().map(parse_mask).transpose()?;
     let selector =
         selector!(batch_get_documents_request, request.consistency_selector, [NewTransaction]);
-    let view = service.view(&database, selector).await?;
+    let mut view = service.view(&database, selector).await?;
+    view.lock_documents(service, &names).await?;
     let answers = service
         .blocking(move |service| {
-            let found = service.engine.get(&names, view.at, view.reads.as_deref())?;
+            let found = service.engine.get(&names, view.at, view.reads.as_ref())?;
             let mut answers = Vec::with_capacity(names.len() + 1);
             let read_time = Some(view.read_time.into());
             if let Some(transaction) = view.new_transaction {

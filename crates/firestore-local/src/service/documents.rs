@@ -17,11 +17,12 @@ pub async fn get(service: &Service, request: GetDocumentRequest) -> Result<Docum
     let name = DocumentName::parse(&request.name)?;
     let mask = request.mask.as_ref().map(parse_mask).transpose()?;
     let selector = selector!(get_document_request, request.consistency_selector, []);
-    let view = service.view(name.database(), selector).await?;
+    let mut view = service.view(name.database(), selector).await?;
+    view.lock_documents(service, std::slice::from_ref(&name)).await?;
     service
         .blocking(move |service| {
             let found =
-                service.engine.get(std::slice::from_ref(&name), view.at, view.reads.as_deref())?;
+                service.engine.get(std::slice::from_ref(&name), view.at, view.reads.as_ref())?;
             service.meter.got(&name);
             let document = found.into_iter().flatten().next();
             let document = document

@@ -36,6 +36,13 @@ fn close(connection: Option<ConnectionHandle>) -> Status {
     lost_answer()
 }
 
+/// A stream of answers that begins with an error: the client receives headers first, as from
+/// Firestore. Some SDKs treat an error without headers as a broken connection, and retry for seconds.
+fn failing<T: Send + 'static>(status: Status) -> Response<Answers<T>> {
+    let only: Answers<T> = Box::pin(futures::stream::once(async { Err(status) }));
+    Response::new(only)
+}
+
 /// Checks the size of a request.
 fn admit<T: Message>(request: Request<T>) -> Result<T, Status> {
     let request = request.into_inner();
@@ -116,13 +123,23 @@ impl Faulty {
         self.stream_of_any_size(rpc, request, async |request| call(admit(request)?).await).await
     }
 
-    /// An RPC with a stream of answers whose request is not limited in size.
+    /// An RPC with a stream of answers whose request is not limited in size. Every error is sent
+    /// inside the stream.
     pub(super) async fn stream_of_any_size<T: NamedCollections, R: Send + 'static>(
         &self,
         rpc: &str,
         request: Request<T>,
         call: impl AsyncFnOnce(Request<T>) -> Result<Answers<R>, Status>,
     ) -> Answer<Answers<R>> {
+        Ok(self.answers(rpc, request, call).await.map_or_else(failing, Response::new))
+    }
+
+    async fn answers<T: NamedCollections, R: Send + 'static>(
+        &self,
+        rpc: &str,
+        request: Request<T>,
+        call: impl AsyncFnOnce(Request<T>) -> Result<Answers<R>, Status>,
+    ) -> Result<Answers<R>, Status> {
         let fault = self.faults.decide(rpc, request.get_ref());
         let connection = connection(&request);
         self.before(fault, connection.as_ref()).await?;
@@ -131,13 +148,12 @@ impl Faulty {
             answers = Ok(with_first_answer(answers?).await);
             self.faults.hold().await;
         }
-        let answers = match fault {
-            Some(Fault::LoseAnswer) => return Err(lost_answer()),
-            Some(Fault::DropAnswer) => return Err(close(connection)),
-            Some(Fault::Cut { after }) => cut(answers?, after),
-            _ => answers?,
-        };
-        Ok(Response::new(answers))
+        match fault {
+            Some(Fault::LoseAnswer) => Err(lost_answer()),
+            Some(Fault::DropAnswer) => Err(close(connection)),
+            Some(Fault::Cut { after }) => Ok(cut(answers?, after)),
+            _ => answers,
+        }
     }
 
     /// An RPC with streams in both directions. A lost answer is the one after the first `opening`
@@ -151,7 +167,9 @@ impl Faulty {
     ) -> Answer<Answers<R>> {
         let fault = self.faults.decide(rpc, &());
         let connection = connection(&request);
-        self.before(fault, connection.as_ref()).await?;
+        if let Err(status) = self.before(fault, connection.as_ref()).await {
+            return Ok(failing(status));
+        }
         let answers = call(request.into_inner());
         Ok(Response::new(match fault {
             Some(Fault::Cut { after }) => cut(answers, after),

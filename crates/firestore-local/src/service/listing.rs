@@ -1,5 +1,8 @@
 //! ListDocuments and ListCollectionIds.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use tonic::Status;
 
 use super::Service;
@@ -7,6 +10,7 @@ use super::selector::{Selector, View, selector};
 use crate::model::field_path::{FieldPath, parse_mask, project};
 use crate::model::path::{DocumentName, Parent, collection_below, successor};
 use crate::model::query::Query;
+use crate::model::time::Micros;
 use crate::proto::structured_query::{CollectionSelector, Direction, FieldReference, Order};
 use crate::proto::{
     Cursor, Document, ListCollectionIdsRequest, ListCollectionIdsResponse, ListDocumentsRequest,
@@ -27,12 +31,14 @@ pub async fn documents(
     let mask = request.mask.as_ref().map(parse_mask).transpose()?;
     let size = page_size(request.page_size);
     let selector = selector!(list_documents_request, request.consistency_selector, []);
-    let view = service.view(parent.database(), selector).await?;
+    let mut view = service.view(parent.database(), selector).await?;
     if request.show_missing {
         if !request.order_by.is_empty() {
             return Err(Status::invalid_argument("show_missing cannot be combined with order_by"));
         }
         let (collection, token) = (request.collection_id, request.page_token);
+        let all = page_query(&collection, &[], "", usize::MAX)?;
+        view.lock_query(service, &Query::parse(parent.clone(), all)?).await?;
         return service
             .blocking(move |service| {
                 with_missing(service, &parent, &collection, &token, size, mask.as_deref(), &view)
@@ -42,10 +48,11 @@ pub async fn documents(
     let orders = parse_order_by(&request.order_by)?;
     let structured = page_query(&request.collection_id, &orders, &request.page_token, size)?;
     let query = Query::parse(parent, structured)?;
+    view.lock_query(service, &query).await?;
     service
         .blocking(move |service| {
             let mut found: Vec<Document> = Vec::new();
-            let reads = view.reads.as_deref();
+            let reads = view.reads.as_ref();
             service.engine.query(&query, view.at, reads, &mut |document| {
                 found.push(document);
                 true
@@ -146,6 +153,35 @@ fn decode_token(token: &str) -> Result<Cursor, Status> {
     prost::Message::decode(bytes.as_slice()).map_err(|_| malformed())
 }
 
+/// The keys of documents that begin with a prefix, now or at an earlier time.
+struct Keys<'a> {
+    service: &'a Service,
+    prefix: &'a [u8],
+    /// The keys of an earlier time.
+    then: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(service: &'a Service, prefix: &'a [u8], at: Option<Micros>) -> Result<Self, Status> {
+        let then = at.map(|at| service.engine.keys_at(prefix, at)).transpose()?;
+        Ok(Self { service, prefix, then })
+    }
+
+    /// The first key from `from` on.
+    fn next(&self, from: &[u8]) -> Result<Option<Vec<u8>>, Status> {
+        if let Some(then) = &self.then {
+            let from = (Bound::Included(from), Bound::Unbounded);
+            return Ok(then.range::<[u8], _>(from).next().cloned());
+        }
+        let mut next = None;
+        self.service.engine.keys(self.prefix, from, &mut |key| {
+            next = Some(key.to_vec());
+            false
+        })?;
+        Ok(next)
+    }
+}
+
 /// Lists the documents of a collection by name, including missing documents that have documents
 /// below them.
 fn with_missing(
@@ -162,16 +198,12 @@ fn with_missing(
         "" => prefix.clone(),
         token => successor(&DocumentName::parse(token)?.key()).unwrap_or_default(),
     };
+    let keys = Keys::of(service, &prefix, view.at)?;
     let mut names: Vec<DocumentName> = Vec::new();
     // Each step finds the next document, by its own key or a key below it, and then skips all keys
     // below it.
     while names.len() <= size {
-        let mut next = None;
-        service.engine.keys(&prefix, &from, &mut |key| {
-            next = Some(key.to_vec());
-            false
-        })?;
-        let Some(key) = next else { break };
+        let Some(key) = keys.next(&from)? else { break };
         let Some(id) = collection_below(&prefix, &key) else { break };
         let name = parent.document(collection, &id)?;
         from = successor(&name.key()).unwrap_or_default();
@@ -184,7 +216,7 @@ fn with_missing(
     } else {
         String::new()
     };
-    let found = service.engine.get(&names, view.at, view.reads.as_deref())?;
+    let found = service.engine.get(&names, view.at, view.reads.as_ref())?;
     let documents = names
         .iter()
         .zip(found)
@@ -202,19 +234,19 @@ pub async fn collection_ids(
     request: ListCollectionIdsRequest,
 ) -> Result<ListCollectionIdsResponse, Status> {
     let parent = Parent::parse(&request.parent)?;
-    if let Some(list_collection_ids_request::ConsistencySelector::ReadTime(time)) =
-        request.consistency_selector
-    {
-        service.view(parent.database(), Selector::At(time)).await?;
-        return Err(Status::unimplemented(
-            "ListCollectionIds at a read_time is not supported by firestore-local",
-        ));
-    }
+    let selector = match request.consistency_selector {
+        Some(list_collection_ids_request::ConsistencySelector::ReadTime(time)) => {
+            Selector::At(time)
+        }
+        None => Selector::Now,
+    };
+    let view = service.view(parent.database(), selector).await?;
     let size = page_size(request.page_size);
     let token = request.page_token;
     service
         .blocking(move |service| {
             let prefix = parent.key();
+            let keys = Keys::of(service, &prefix, view.at)?;
             // Keys are sorted; each step starts after the collection that the last step found.
             let mut ids: Vec<String> = Vec::new();
             let mut from = match token.as_str() {
@@ -222,13 +254,12 @@ pub async fn collection_ids(
                 last => successor(&parent.collection_key(last)).unwrap_or_default(),
             };
             while ids.len() <= size {
-                let mut next = None;
-                service.engine.keys(&prefix, &from, &mut |key| {
-                    // The parent's own document does not count.
-                    next = (key != prefix).then(|| key.to_vec());
-                    next.is_none()
-                })?;
-                let Some(key) = next else { break };
+                let Some(key) = keys.next(&from)? else { break };
+                // The parent's own document does not count.
+                if key == prefix {
+                    from.push(0);
+                    continue;
+                }
                 let Some(id) = collection_below(&prefix, &key) else { break };
                 from = successor(&parent.collection_key(&id)).unwrap_or_default();
                 ids.push(id);

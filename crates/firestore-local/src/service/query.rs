@@ -32,7 +32,8 @@ pub async fn run(
         None => return Err(Status::invalid_argument("RunQuery has no query")),
     };
     let selector = selector!(run_query_request, request.consistency_selector, [NewTransaction]);
-    let view = service.view(query.scope.parent.database(), selector).await?;
+    let mut view = service.view(query.scope.parent.database(), selector).await?;
+    view.lock_query(service, &query).await?;
     let (answers, stream) = mpsc::channel(BUFFERED);
     let service = service.clone();
     tokio::task::spawn_blocking(move || stream_answers(&service, &query, view, &answers));
@@ -55,7 +56,7 @@ fn stream_answers(service: &Service, query: &Query, view: View, answers: &Sender
         sent += 1;
         answers.blocking_send(Ok(answer)).is_ok()
     };
-    let outcome = service.engine.query(query, view.at, view.reads.as_deref(), &mut emit);
+    let outcome = service.engine.query(query, view.at, view.reads.as_ref(), &mut emit);
     match outcome {
         Err(status) => {
             let _ = answers.blocking_send(Err(status));
@@ -84,6 +85,11 @@ pub async fn partition(
         Some(partition_query_request::QueryType::StructuredQuery(query)) => query,
         None => return Err(Status::invalid_argument("PartitionQuery has no query")),
     };
+    if parent.depth() > 0 {
+        return Err(Status::invalid_argument(
+            "PartitionQuery takes the root of the documents as its parent, not a document",
+        ));
+    }
     check_partitionable(&structured)?;
     let query = Query::parse(parent, structured)?.unlimited();
     let count = usize::try_from(request.partition_count)

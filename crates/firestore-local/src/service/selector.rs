@@ -1,12 +1,11 @@
 //! The state that a read sees: the latest one, the one at a time, or that of a transaction.
 
-use std::sync::{Arc, Mutex};
-
 use tonic::Status;
 
 use super::Service;
-use crate::engine::ReadSet;
-use crate::model::path::Database;
+use crate::engine::{Recording, Wanted, contention};
+use crate::model::path::{Database, DocumentName};
+use crate::model::query::Query;
 use crate::model::time::Micros;
 use crate::proto::TransactionOptions;
 use crate::transactions::{Mode, Transaction};
@@ -25,8 +24,10 @@ pub enum Selector {
 pub struct View {
     /// The time to read at; `None` for the latest state.
     pub at: Option<Micros>,
-    /// The read set to record the read in.
-    pub reads: Option<Arc<Mutex<ReadSet>>>,
+    /// Where to record the read.
+    pub reads: Option<Recording>,
+    /// The transaction that takes locks for the read.
+    locks: Option<u64>,
     /// The id of the transaction that this read began.
     pub new_transaction: Option<Vec<u8>>,
     /// The read time to report to the client.
@@ -39,8 +40,9 @@ impl Service {
         database: &Database,
         selector: Selector,
     ) -> Result<View, Status> {
-        let now = self.engine.read_time();
-        let latest = View { at: None, reads: None, new_transaction: None, read_time: now };
+        let now = self.engine.read_now();
+        let latest =
+            View { at: None, reads: None, locks: None, new_transaction: None, read_time: now };
         let view = match selector {
             Selector::Now => latest,
             Selector::At(time) => {
@@ -48,7 +50,14 @@ impl Service {
                 self.engine.check_read_time(time)?;
                 View { at: Some(time), read_time: time, ..latest }
             }
-            Selector::In(id) => view_in(&self.transactions.get(database, &id)?, latest),
+            Selector::In(id) => {
+                let view = view_in(&self.transactions.get(&self.engine, database, &id)?, latest);
+                if let Some(time) = view.at {
+                    // Versions may be dropped during the life of a transaction.
+                    self.engine.check_read_time(time).map_err(|_| contention())?;
+                }
+                view
+            }
             Selector::New(options) => {
                 let (id, transaction) =
                     self.transactions.begin(&self.engine, database, Some(&options))?;
@@ -65,7 +74,42 @@ impl Service {
 fn view_in(transaction: &Transaction, latest: View) -> View {
     match &transaction.mode {
         Mode::ReadOnly(time) => View { at: Some(*time), read_time: *time, ..latest },
-        Mode::ReadWrite(reads) => View { reads: Some(reads.clone()), ..latest },
+        Mode::Pessimistic { reads, locks } => {
+            let reads = Recording { set: reads.clone(), lock: None };
+            View { reads: Some(reads), locks: Some(*locks), ..latest }
+        }
+        Mode::Optimistic { reads, read_time } => {
+            let time = *read_time.get_or_init(|| latest.read_time);
+            let reads = Recording { set: reads.clone(), lock: None };
+            View { at: Some(time), reads: Some(reads), read_time: time, ..latest }
+        }
+    }
+}
+
+impl View {
+    /// Takes the locks of a read of documents.
+    pub async fn lock_documents(
+        &mut self,
+        service: &Service,
+        names: &[DocumentName],
+    ) -> Result<(), Status> {
+        self.lock(service, Wanted::Documents(names)).await
+    }
+
+    /// Takes the locks of a query.
+    pub async fn lock_query(&mut self, service: &Service, query: &Query) -> Result<(), Status> {
+        self.lock(service, Wanted::Query(query)).await
+    }
+
+    async fn lock(&mut self, service: &Service, wanted: Wanted<'_>) -> Result<(), Status> {
+        let Some(id) = self.locks else { return Ok(()) };
+        let lock = service.engine.lock(id, wanted).await?;
+        if let Some(reads) = &mut self.reads {
+            reads.lock = lock;
+        }
+        // The wait may have been long: the read sees what was committed meanwhile.
+        self.read_time = service.engine.read_now();
+        Ok(())
     }
 }
 

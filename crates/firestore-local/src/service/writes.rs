@@ -28,7 +28,7 @@ pub fn begin(
 
 pub fn rollback(service: &Service, request: &RollbackRequest) -> Result<Empty, Status> {
     let database = Database::parse(&request.database)?;
-    service.transactions.rollback(&database, &request.transaction)
+    service.transactions.rollback(&service.engine, &database, &request.transaction)
 }
 
 pub async fn commit(service: &Service, request: CommitRequest) -> Result<CommitResponse, Status> {
@@ -72,6 +72,18 @@ fn bill(service: &Service, charge: &Charge) {
     }
 }
 
+/// Releases the locks of a transaction whose commit ends, however it ends.
+struct Held<'a> {
+    service: &'a Service,
+    locks: u64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.service.engine.release_locks(self.locks);
+    }
+}
+
 /// Applies all writes or none, inside a transaction if one is named.
 pub async fn apply(
     service: &Service,
@@ -80,24 +92,36 @@ pub async fn apply(
     transaction: Option<&[u8]>,
 ) -> Result<Outcome, Status> {
     let (mutations, charges) = parse(database, writes)?;
-    let reads = match transaction {
+    let transaction = match transaction {
         None => None,
-        Some(id) => match service.transactions.end(database, id)?.mode {
-            Mode::ReadWrite(reads) => Some(reads),
-            Mode::ReadOnly(_) if mutations.is_empty() => None,
-            Mode::ReadOnly(_) => {
-                return Err(Status::invalid_argument(
-                    "Cannot modify entities in a read-only transaction",
-                ));
-            }
-        },
+        Some(id) => Some((id, service.transactions.end(&service.engine, database, id)?)),
+    };
+    let (reads, locks) = match transaction.as_ref().map(|(_, transaction)| &transaction.mode) {
+        None => (None, None),
+        Some(Mode::Pessimistic { reads, locks }) => (Some(reads.clone()), Some(*locks)),
+        Some(Mode::Optimistic { reads, .. }) => (Some(reads.clone()), None),
+        Some(Mode::ReadOnly(_)) if mutations.is_empty() => (None, None),
+        Some(Mode::ReadOnly(_)) => {
+            return Err(Status::invalid_argument(
+                "Cannot modify entities in a read-only transaction",
+            ));
+        }
+    };
+    let held = locks.map(|locks| Held { service, locks });
+    if let Some(locks) = locks {
+        service.engine.commit_locks(locks)?;
+    }
+    let names: Vec<DocumentName> = match &transaction {
+        None => Vec::new(),
+        Some(_) => mutations.iter().map(|mutation| mutation.name.clone()).collect(),
     };
     let outcome = match &service.user {
-        Some(user) => user.write(service, database, mutations, reads).await,
-        None => service.engine.write(database.clone(), mutations, true, reads).await,
+        Some(user) => user.write(service, database, mutations, reads, locks).await,
+        None => service.engine.write(database.clone(), mutations, true, reads, locks).await,
     };
-    if let (Some(id), Err(_)) = (transaction, &outcome) {
-        service.transactions.fail(id);
+    drop(held);
+    if let (Some((id, transaction)), Err(_)) = (transaction, &outcome) {
+        service.transactions.fail(&service.engine, id, transaction, &names);
     }
     let outcome = outcome?;
     for charge in &charges {
@@ -143,7 +167,7 @@ pub async fn batch(
             charge
         }));
     }
-    let outcome = service.engine.write(database, mutations, false, None).await?;
+    let outcome = service.engine.write(database, mutations, false, None, None).await?;
     let mut outcomes = outcome.results.into_iter();
     let mut response = BatchWriteResponse::default();
     for charge in charges {

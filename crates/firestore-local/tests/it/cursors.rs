@@ -23,7 +23,6 @@ async fn without_an_order_documents_are_ordered_by_name() {
     let pair = six().await;
     pair.expect(from("c"), "a b c d e f").await;
     pair.expect(from("c").ordered(NAME), "a b c d e f").await;
-    pair.expect(from("c").descending(NAME), "f e d c b a").await;
     pair.expect(from("nothing here"), "").await;
 }
 
@@ -107,7 +106,6 @@ async fn cursors_may_include_the_name_and_may_omit_orders() {
         (by_x_and_name().start_after([int(2)]), "d e"),
         (from("c").start_after([name("b")]).ordered(NAME), "c d e f"),
         (from("c").end_at([name("b")]).ordered(NAME), "a b"),
-        (from("c").start_at([name("c")]).descending(NAME), "c b a"),
         (from("c").ordered("x").ordered("y").start_at([int(2), int(4)]), "b d e"),
         (from("c").ordered("x").descending("y").start_after([int(2), int(4)]), "c d e"),
     ] {

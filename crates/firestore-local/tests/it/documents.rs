@@ -233,6 +233,7 @@ async fn a_batch_of_gets_refuses_names_of_another_database() {
         documents: vec![other.name("c/d")],
         ..Default::default()
     };
-    let status = local.api().batch_get_documents(request).await.unwrap_err();
+    let mut answers = local.api().batch_get_documents(request).await.unwrap().into_inner();
+    let status = answers.message().await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
 }

@@ -1,5 +1,7 @@
 //! Collection groups, and queries below a document.
 
+use tonic::Code;
+
 use crate::query_pair::Pair;
 use crate::support::queries::*;
 use crate::support::v1::StructuredQuery;
@@ -32,7 +34,6 @@ async fn a_group_includes_all_collections_with_its_id_in_the_order_of_paths() {
     let pair = scattered().await;
     pair.expect(group("g"), "1 2 3 4 5 6").await;
     pair.expect(from("g"), "4 5").await;
-    pair.expect(group("g").descending(NAME), "6 5 4 3 2 1").await;
     pair.expect(group("g").limited(2).skipping(1), "2 3").await;
     pair.expect(group("nothing here"), "").await;
 }
@@ -86,6 +87,16 @@ async fn a_query_below_a_document_finds_only_documents_below_it() {
         assert_eq!(below("abc/123", from("g")).await, "abc/123/g/1 abc/123/g/2");
         assert_eq!(below("abc/123", from("g").ordered("x")).await, "abc/123/g/2 abc/123/g/1");
         assert_eq!(below("g/virtual", group("g")).await, "g/virtual/g/6");
+        assert_eq!(below("g/virtual", group("g").ordered(NAME)).await, "g/virtual/g/6");
+        for query in [
+            group("g").ordered("x"),
+            group("g").filtered(equal("x", int(1))),
+            everything().ordered("x"),
+            everything().filtered(test("x", Op::GreaterThan, int(1))),
+        ] {
+            let status = local.answers("g/virtual", query, None).await.unwrap_err();
+            assert_eq!(status.code(), Code::InvalidArgument);
+        }
         let all = below("abc/123", everything()).await;
         assert_eq!(all, "abc/123/g/1 abc/123/g/2 abc/123/gx/no");
         assert_eq!(below("g/4", everything()).await, "");

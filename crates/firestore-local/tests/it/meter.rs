@@ -23,7 +23,10 @@ fn since(local: &Local) -> Billed {
 }
 
 async fn ten() -> Local {
-    let local = Local::start().await;
+    ten_in(Local::start().await).await
+}
+
+async fn ten_in(local: Local) -> Local {
     let writes = (0..10).map(|n| put(local.name(&format!("c/{n}")), fields([("n", int(n))])));
     local.commit(writes).await.unwrap();
     assert_eq!(since(&local), billed(0, 10, 0));
@@ -116,7 +119,7 @@ async fn each_committed_write_or_delete_is_billed() {
 
 #[tokio::test]
 async fn the_reads_of_an_aborted_transaction_are_billed() {
-    let local = ten().await;
+    let local = ten_in(Local::optimistic().await).await;
     let transaction = local.begin().await;
     local.fields_in(&transaction, "c/1").await.unwrap();
     local.set("c/1", [("n", int(100))]).await;

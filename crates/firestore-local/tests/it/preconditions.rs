@@ -52,12 +52,17 @@ async fn an_update_time_other_than_the_stored_one_fails_the_precondition() {
             put(name(), fields([("x", int(3))])),
             patch(name(), fields([("x", int(3))]), ["x"]),
             transform(name(), [increment("x", int(1))]),
-            remove(name()),
         ] {
             let code = local.refused(write.when(updated_at(time))).await;
             assert_eq!(code, Code::FailedPrecondition);
         }
     }
+    assert_eq!(
+        local.refused(remove(name()).when(updated_at(first))).await,
+        Code::FailedPrecondition
+    );
+    let future = remove(name()).when(updated_at(later(second)));
+    assert_eq!(local.refused(future).await, Code::InvalidArgument);
     assert_eq!(local.fields("c/d").await, Some(fields([("x", int(2))])));
 }
 

@@ -39,6 +39,19 @@ async fn invalid_selectors_numbers_and_paths_are_refused() {
 }
 
 #[tokio::test]
+async fn a_descending_order_by_name_alone_asks_for_an_index() {
+    let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
+    for query in [
+        from("c").descending(NAME),
+        group("c").descending(NAME).limited(1),
+        from("c").descending(NAME).start_at([reference(pair.name("c/d"))]),
+    ] {
+        pair.refuse(query, Code::FailedPrecondition, "descending by name").await;
+    }
+    pair.expect(from("c").descending("x").descending(NAME), "d").await;
+}
+
+#[tokio::test]
 async fn invalid_filters_are_refused() {
     let pair = Pair::with([("c/d", fields([("x", int(1))]))]).await;
     let name = |path: &str| reference(pair.name(path));

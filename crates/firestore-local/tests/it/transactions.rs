@@ -1,8 +1,8 @@
 //! Transactions: serializable under concurrency, and ABORTED if that is impossible.
 //!
-//! Firestore may let a transaction wait for another or abort one of the two. These tests therefore
-//! do not check which of two transactions wins, only that the result could come from running them
-//! one after the other.
+//! What conflicts is tested with optimistic transactions, of which none waits for another. These
+//! tests do not check which of two transactions wins, only that the result could come from running
+//! them one after the other. `locks.rs` tests who waits for whom.
 
 use tonic::Code;
 
@@ -36,7 +36,7 @@ async fn the_writes_of_a_transaction_are_visible_once_it_commits() {
 
 #[tokio::test]
 async fn one_of_two_transactions_that_read_and_write_the_same_document_is_aborted() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     local.set("c/d", [("n", int(1))]).await;
     let (first, second) = (local.begin().await, local.begin().await);
     let mut wins = 0;
@@ -55,7 +55,7 @@ async fn one_of_two_transactions_that_read_and_write_the_same_document_is_aborte
 
 #[tokio::test]
 async fn a_missing_document_that_was_read_and_then_created_aborts() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     let transaction = local.begin().await;
     assert_eq!(local.fields_in(&transaction, "c/d").await.unwrap(), None);
     local.set("c/d", [("n", int(1))]).await;
@@ -67,7 +67,7 @@ async fn a_missing_document_that_was_read_and_then_created_aborts() {
 
 #[tokio::test]
 async fn a_document_that_was_read_and_then_deleted_aborts() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     local.set("c/d", [("n", int(1))]).await;
     let transaction = local.begin().await;
     local.fields_in(&transaction, "c/d").await.unwrap();
@@ -92,7 +92,7 @@ async fn changes_of_unread_documents_do_not_abort_a_transaction() {
 /// Two doctors are on call; each may leave if the other stays.
 #[tokio::test]
 async fn write_skew_is_prevented() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
     let (first, second) = (local.begin().await, local.begin().await);
@@ -116,7 +116,7 @@ async fn write_skew_is_prevented() {
 async fn phantoms_are_prevented() {
     let query = || from("c").filtered(equal("n", int(1)));
     for (what, disturbs) in [("c/new", true), ("c/no match", false), ("other/new", false)] {
-        let local = Local::start().await;
+        let local = Local::optimistic().await;
         local.set("c/d", [("n", int(1))]).await;
         let transaction = local.begin().await;
         let selector = ConsistencySelector::Transaction(transaction.clone());
@@ -138,7 +138,7 @@ async fn phantoms_are_prevented() {
 #[tokio::test]
 async fn a_document_that_leaves_the_result_of_a_read_query_aborts() {
     for by_delete in [true, false] {
-        let local = Local::start().await;
+        let local = Local::optimistic().await;
         local.set("c/d", [("n", int(1))]).await;
         let transaction = local.begin().await;
         let selector = ConsistencySelector::Transaction(transaction.clone());
@@ -156,7 +156,7 @@ async fn a_document_that_leaves_the_result_of_a_read_query_aborts() {
 
 #[tokio::test]
 async fn a_transaction_never_sees_two_states() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     local.set("c/a", [("n", int(1))]).await;
     local.set("c/b", [("n", int(1))]).await;
     let transaction = local.begin().await;
@@ -171,30 +171,27 @@ async fn a_transaction_never_sees_two_states() {
 
 #[tokio::test]
 async fn concurrent_transactions_with_retries_count_exactly() {
-    let local = Local::start().await;
-    let counters = (0..8).map(|_| {
-        let client = local.clone();
-        tokio::spawn(async move {
-            let mut done = 0;
-            while done < 10 {
-                let transaction = client.begin().await;
-                let stored = match client.fields_in(&transaction, "c/d").await {
-                    Ok(stored) => stored,
-                    Err(status) if status.code() == Code::Aborted => continue,
-                    Err(status) => panic!("{status}"),
-                };
-                let next = fields([("n", int(number(stored) + 1))]);
-                match client.commit_in(transaction, [put(client.name("c/d"), next)]).await {
-                    Ok(_) => done += 1,
-                    Err(status) => assert_eq!(status.code(), Code::Aborted),
+    for local in [Local::start().await, Local::optimistic().await] {
+        let counters = (0..8).map(|_| {
+            let client = local.clone();
+            tokio::spawn(async move {
+                let mut done = 0;
+                while done < 10 {
+                    let transaction = client.begin().await;
+                    let stored = client.fields_in(&transaction, "c/d").await.unwrap();
+                    let next = fields([("n", int(number(stored) + 1))]);
+                    match client.commit_in(transaction, [put(client.name("c/d"), next)]).await {
+                        Ok(_) => done += 1,
+                        Err(status) => assert_eq!(status.code(), Code::Aborted),
+                    }
                 }
-            }
-        })
-    });
-    for outcome in futures::future::join_all(counters).await {
-        outcome.unwrap();
+            })
+        });
+        for outcome in futures::future::join_all(counters).await {
+            outcome.unwrap();
+        }
+        assert_eq!(number(local.fields("c/d").await), 80);
     }
-    assert_eq!(number(local.fields("c/d").await), 80);
 }
 
 #[tokio::test]
@@ -281,7 +278,7 @@ async fn a_read_only_transaction_may_read_at_a_time_and_commit_without_writes() 
 
 #[tokio::test]
 async fn a_read_may_begin_the_transaction() {
-    let local = Local::start().await;
+    let local = Local::optimistic().await;
     local.set("c/d", [("n", int(1))]).await;
     let read_write = TransactionOptions { mode: Some(Mode::ReadWrite(ReadWrite::default())) };
     let request = BatchGetDocumentsRequest {

@@ -21,7 +21,8 @@ fn expect<T: std::fmt::Debug>(outcome: Result<T, Status>, name: &str) {
 async fn pipelines_are_unimplemented() {
     let local = Local::start().await;
     let request = ExecutePipelineRequest { database: local.database(), ..Default::default() };
-    expect(local.api().execute_pipeline(request).await, "ExecutePipeline");
+    let mut answers = local.api().execute_pipeline(request).await.unwrap().into_inner();
+    expect(answers.message().await, "ExecutePipeline");
 }
 
 #[tokio::test]
@@ -50,11 +51,13 @@ async fn query_explanations_are_unimplemented() {
         query_type: Some(QueryType::StructuredQuery(from("c"))),
         ..Default::default()
     };
-    expect(local.api().run_query(request).await, "explain");
+    let mut answers = local.api().run_query(request).await.unwrap().into_inner();
+    expect(answers.message().await, "explain");
     let request = RunAggregationQueryRequest {
         parent: local.root(),
         explain_options: explain,
         ..Default::default()
     };
-    expect(local.api().run_aggregation_query(request).await, "explain");
+    let mut answers = local.api().run_aggregation_query(request).await.unwrap().into_inner();
+    expect(answers.message().await, "explain");
 }

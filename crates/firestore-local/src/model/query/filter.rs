@@ -174,10 +174,11 @@ impl Test {
         match self {
             Self::Equal(wanted) => encoded() == *wanted,
             Self::NotEqual(unwanted) => !value::is_null(value) && encoded() != *unwanted,
+            // NaN sorts before all numbers, but it is not less than any of them.
             Self::Less { class, than, or_equal } => {
                 value::class(value) == *class && {
                     let order = encoded().cmp(than);
-                    order.is_lt() || (*or_equal && order.is_eq())
+                    (order.is_lt() && !value::is_nan(value)) || (*or_equal && order.is_eq())
                 }
             }
             Self::Greater { class, than, or_equal } => {

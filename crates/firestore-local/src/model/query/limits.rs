@@ -80,7 +80,42 @@ pub fn check(
              allowed"
         ));
     }
-    if scope.collection.is_none() { check_kindless(filter, orders) } else { Ok(()) }
+    if scope.collection.is_none() {
+        return check_kindless(filter, orders);
+    }
+    if scope.all_descendants && below_document > 0 {
+        check_group_below_document(filter, orders)?;
+    }
+    check_descending_name(filter, orders)
+}
+
+/// Checks a query over a collection group below a document: no index of a group begins with a
+/// parent, so that only names can be compared.
+fn check_group_below_document(filter: Option<&Filter>, orders: &[Ordering]) -> Result<(), Status> {
+    let tests = filter.map(Filter::tests).unwrap_or_default();
+    let filtered = tests.into_iter().map(|(path, _)| path);
+    let ordered = orders.iter().map(|order| &order.path);
+    match filtered.chain(ordered).find(|path| !path.is_name()) {
+        None => Ok(()),
+        Some(path) => Err(invalid!(
+            "A query for all descendants of a document cannot be filtered or ordered by {path}"
+        )),
+    }
+}
+
+/// Documents are stored in the ascending order of their names; the descending order alone has no
+/// automatic index.
+fn check_descending_name(filter: Option<&Filter>, orders: &[Ordering]) -> Result<(), Status> {
+    let tests = filter.map(Filter::tests).unwrap_or_default();
+    match orders {
+        [only] if only.descending && tests.iter().all(|(path, _)| path.is_name()) => {
+            Err(Status::failed_precondition(
+                "The query requires an index: its only order is __name__ descending, for which \
+                 there is no automatic index",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_normal_form(normal: NormalForm) -> Result<(), Status> {

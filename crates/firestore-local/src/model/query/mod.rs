@@ -11,6 +11,8 @@ mod plan;
 mod reference;
 mod scope;
 
+use std::collections::BTreeSet;
+
 use tonic::Status;
 
 use super::field_path::{self, FieldPath};
@@ -30,6 +32,10 @@ pub struct Query {
     filter: Option<Filter>,
     /// The explicit orders, the implied ones, and the name last.
     orders: Vec<Ordering>,
+    /// Whether the request names the order by name.
+    orders_by_name: bool,
+    /// Fields that a document must have, other than the ordered ones.
+    required: Vec<FieldPath>,
     start: Option<Bound>,
     end: Option<Bound>,
     pub offset: usize,
@@ -56,6 +62,7 @@ impl Query {
         limits::check(&scope, filter.as_ref(), &orders, query.order_by.len())?;
         // A cursor has no values for the implied orders.
         let explicit = &orders[..query.order_by.len()];
+        let orders_by_name = explicit.iter().any(|order| order.path.is_name());
         let bound = |cursor: Option<Cursor>| {
             cursor.map(|cursor| Bound::parse(&database, explicit, &cursor)).transpose()
         };
@@ -69,7 +76,19 @@ impl Query {
             })
             .transpose()?;
         let select = query.select.map(parse_projection).transpose()?.flatten();
-        Ok(Self { scope, filter, orders, start, end, offset, limit, select })
+        let required = Vec::new();
+        Ok(Self {
+            scope,
+            filter,
+            orders,
+            orders_by_name,
+            required,
+            start,
+            end,
+            offset,
+            limit,
+            select,
+        })
     }
 
     /// Whether the document is in scope, has the ordered fields, and passes filters and cursors.
@@ -81,6 +100,9 @@ impl Query {
         if let Some(filter) = &self.filter
             && !filter.matches(document)
         {
+            return None;
+        }
+        if self.required.iter().any(|path| path.get(&document.fields).is_none()) {
             return None;
         }
         let key = order_key(&self.orders, name, document)?;
@@ -118,6 +140,26 @@ impl Query {
     /// Applies the query's projection to a document.
     pub fn project(&self, document: Document) -> Document {
         field_path::project(document, self.select.as_deref())
+    }
+
+    /// The query whose documents are aggregated over `fields`. Each document must have them, and
+    /// they are implied orders, before the name. Which documents a limit leaves depends on that.
+    pub fn aggregating<'a>(mut self, fields: impl Iterator<Item = &'a FieldPath>) -> Self {
+        if self.limit.is_none() && self.offset == 0 {
+            return self;
+        }
+        let is_ordered = |path: &&FieldPath| self.orders.iter().any(|order| order.path == **path);
+        let fields: BTreeSet<FieldPath> =
+            fields.filter(|path| !path.is_name() && !is_ordered(path)).cloned().collect();
+        let last = self.orders.len() - 1;
+        if self.orders_by_name {
+            self.required.extend(fields);
+        } else {
+            let descending = self.orders[last].descending;
+            let implied = fields.into_iter().map(|path| Ordering { path, descending });
+            self.orders.splice(last..last, implied);
+        }
+        self
     }
 
     /// The query without projection, offset and limit.

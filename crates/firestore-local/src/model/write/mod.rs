@@ -107,6 +107,12 @@ impl Mutation {
 
     /// Applies the mutation to `current` in a commit at `now`.
     pub fn apply(self, current: Option<&Document>, now: Micros) -> Result<Applied, Status> {
+        if let (Kind::Delete, Some(ConditionType::UpdateTime(expected))) =
+            (&self.kind, &self.precondition)
+            && Micros::from(expected) > now
+        {
+            return Err(invalid!("The update_time {expected} of a delete is in the future"));
+        }
         self.check_precondition(current)?;
         let mut fields = match self.kind {
             Kind::Delete => return Ok(Applied { document: None, transform_results: Vec::new() }),

@@ -1,9 +1,8 @@
 //! The documents that rules read with `get`, `exists`, `getAfter` and `existsAfter`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 
-use crate::engine::ReadSet;
+use crate::engine::Recording;
 use crate::model::path::{Database, DocumentName};
 use crate::proto::Document;
 use crate::rules::{DocumentPath, Documents, Value, resource};
@@ -19,7 +18,7 @@ pub struct Stored<'a> {
     pub service: &'a Service,
     pub database: &'a Database,
     /// Where to record what was read, so that the commit fails if it changes.
-    pub reads: Option<&'a Mutex<ReadSet>>,
+    pub reads: Option<&'a Recording>,
     /// The documents that the commit changes, as it leaves them.
     pub after: HashMap<DocumentName, Option<Document>>,
 }

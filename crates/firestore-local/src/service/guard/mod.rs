@@ -159,7 +159,8 @@ impl Firestore for Guarded {
         if let Err(status) = user.check_documents(&faulty.service, found).await {
             if !transaction.is_empty() {
                 let database = Database::parse(&database)?;
-                faulty.service.transactions.rollback(&database, &transaction)?;
+                let service = &faulty.service;
+                service.transactions.rollback(&service.engine, &database, &transaction)?;
             }
             return failed(status);
         }

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use super::User;
 use super::documents::{Stored, seen};
 use super::user::{allowed, request_time};
-use crate::engine::{Outcome, ReadSet};
+use crate::engine::{Outcome, ReadSet, Recording};
 use crate::model::path::{Database, DocumentName};
 use crate::model::write::Mutation;
 use crate::proto::{BatchWriteResponse, Document, Write};
@@ -48,20 +48,21 @@ impl User {
         database: &Database,
         mutations: Vec<Mutation>,
         transaction: Option<Arc<Mutex<ReadSet>>>,
+        locks: Option<u64>,
     ) -> Result<Outcome, Status> {
         let mut attempts = if transaction.is_some() { 1 } else { MAX_ATTEMPTS };
         loop {
             attempts -= 1;
             let reads = transaction.clone().unwrap_or_default();
             let (user, database_of, all) = (self.clone(), database.clone(), mutations.clone());
-            let seen = Arc::clone(&reads);
+            let seen = Recording { set: Arc::clone(&reads), lock: None };
             let checked = service
                 .blocking(move |service| user.check_writes(service, &database_of, all, &seen))
                 .await;
             let outcome = match checked {
                 Ok(()) => {
                     let all = mutations.clone();
-                    service.engine.write(database.clone(), all, true, Some(reads)).await
+                    service.engine.write(database.clone(), all, true, Some(reads), locks).await
                 }
                 Err(status) => Err(status),
             };
@@ -77,7 +78,7 @@ impl User {
         service: &Service,
         database: &Database,
         mutations: Vec<Mutation>,
-        reads: &Mutex<ReadSet>,
+        reads: &Recording,
     ) -> Result<(), Status> {
         let names: Vec<DocumentName> = mutations.iter().map(|it| it.name.clone()).collect();
         let found = service.engine.get(&names, None, Some(reads))?;

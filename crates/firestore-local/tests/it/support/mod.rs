@@ -21,7 +21,7 @@ use firestore::gcloud_sdk::google_cloud_auth::credentials::{
 };
 use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use firestore_local::{Builder, Running, Server};
+use firestore_local::{Builder, Concurrency, Running, Server};
 
 pub use firestore::gcloud_sdk::google::firestore::v1;
 use v1::firestore_client::FirestoreClient;
@@ -39,6 +39,11 @@ impl Local {
     /// Starts a server that keeps data in memory.
     pub async fn start() -> Self {
         Self::of(Server::builder()).await
+    }
+
+    /// Starts a server in memory whose transactions are optimistic.
+    pub async fn optimistic() -> Self {
+        Self::of(Server::builder().concurrency(Concurrency::Optimistic)).await
     }
 
     pub async fn of(builder: Builder) -> Self {

@@ -153,7 +153,6 @@ describe('listing RPCs', () => {
     ['by a field', { orderBy: 'n' }, 'b c a'],
     ['by a field, descending', { orderBy: 'n desc' }, 'a c b'],
     ['by two orders', { orderBy: 'm, n desc' }, 'a c b'],
-    ['by name, descending', { orderBy: '__name__ desc' }, 'c b a'],
     ['with missing parents', { showMissing: true, mask: { fieldPaths: [] } }, 'a b c gone'],
     ['of another collection', { collectionId: 'b' }, 'x'],
     ['of a missing collection', { collectionId: 'none' }, ''],

@@ -1,7 +1,7 @@
 // Transactions are atomic and serializable.
 //
-// Firestore uses locks, and this server checks at commit. The tests accept both: one of two
-// conflicting transactions is refused with ABORTED, but it may be either.
+// Reads take locks, and writes wait for them. Of two transactions in a deadlock one is refused with
+// ABORTED, but it may be either.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -48,6 +48,26 @@ describe('transactions of the SDK', () => {
     assert.deepEqual(sums.slice(0, 8), Array(8).fill(100));
     const [left, right] = await db.getAll(a, b);
     assert.deepEqual([left.get('n'), right.get('n')], [94, 6]);
+  });
+
+  test('two transactions that conflict once both commit without long delays', async () => {
+    let first;
+    const both = new Promise((resolve) => { first = resolve; });
+    const began = Date.now();
+    const add = (wait) => db.runTransaction(async (transaction) => {
+      const read = await transaction.get(counter);
+      await wait();
+      transaction.update(counter, { n: read.get('n') + 1 });
+    });
+    let arrived = 0;
+    const together = () => {
+      arrived += 1;
+      if (arrived === 2) first();
+      return both;
+    };
+    await Promise.all([add(together), add(together)]);
+    assert.equal((await counter.get()).get('n'), 2);
+    assert.ok(Date.now() - began < 3000, `${Date.now() - began} ms`);
   });
 
   test('runTransaction returns the result of its function', async () => {

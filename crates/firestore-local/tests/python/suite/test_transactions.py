@@ -1,7 +1,7 @@
 """Transactions are atomic and serializable.
 
-Firestore uses locks, and this server checks at commit. The tests accept both: one of two
-conflicting transactions is refused with ABORTED, but it may be either.
+Reads take locks, and writes wait for them. Of two transactions in a deadlock one is refused with
+ABORTED, but it may be either.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +37,29 @@ def test_concurrent_increments_are_all_counted(db, counter):
         for run in runs:
             run.result()
     assert counter.get().get("n") == 24
+
+
+def test_eighty_contending_transactions_all_commit_with_the_default_retries(db, counter):
+    with ThreadPoolExecutor(80) as pool:
+        runs = [pool.submit(lambda: increment(db.transaction(), counter)) for _ in range(80)]
+        for run in runs:
+            run.result()
+    assert counter.get().get("n") == 80
+
+
+def test_a_plain_write_waits_for_a_transaction_that_read_the_document(db, counter):
+    @transactional
+    def add(transaction):
+        n = counter.get(transaction=transaction).get("n")
+        write = pool.submit(counter.update, {"n": 50})
+        with pytest.raises(TimeoutError):
+            write.result(timeout=0.2)
+        transaction.update(counter, {"n": n + 1})
+        return write
+
+    with ThreadPoolExecutor(1) as pool:
+        add(db.transaction()).result()
+    assert counter.get().get("n") == 50
 
 
 def test_an_error_discards_the_writes(db, counter):

@@ -111,7 +111,7 @@ fn each_operator_passes_the_values_that_firestore_passes() {
         (O::In, array(vec![array(vec![double(1.0), string("a")])]), vec!["list"]),
         (O::Equal, null(), vec!["null"]),
         (O::GreaterThan, null(), vec![]),
-        (O::LessThan, int(2), vec!["nan", "one", "onef"]),
+        (O::LessThan, int(2), vec!["one", "onef"]),
         (O::ArrayContains, double(1.0), vec!["list"]),
         (O::ArrayContainsAny, array(vec![int(7), string("a")]), vec!["list"]),
         (O::ArrayContains, null(), vec![]),
@@ -380,12 +380,14 @@ fn a_range_of_lowest_numeric_ids_selects_a_collection_and_everything_below_it() 
 #[test]
 fn cursors_on_names_distinguish_a_document_from_documents_below_it() {
     let documents: Vec<_> =
-        ["c/a", "c/a/c/b", "c/b"].iter().map(|path| document(path, &[])).collect();
+        ["c/a", "c/a/c/b", "c/b"].iter().map(|path| document(path, &[("k", int(1))])).collect();
     let selector = CollectionSelector { collection_id: "c".to_owned(), all_descendants: true };
     let at = |descending, before| {
         let cursor = Some(Cursor { values: vec![reference("c/a")], before });
         let query = |start_at, end_at| StructuredQuery {
             from: vec![selector.clone()],
+            // Without a filter, the descending order asks for an index.
+            r#where: Some(test("k", Operator::Equal, int(1))),
             order_by: vec![order("__name__", descending)],
             start_at,
             end_at,

@@ -220,8 +220,10 @@ fn compared(op: Operator, value: &Value, operand: &Value) -> bool {
     match op {
         Operator::Equal => order.is_eq(),
         Operator::NotEqual => order.is_ne() && !is_null(value),
-        Operator::LessThan => same_class && order.is_lt(),
-        Operator::LessThanOrEqual => same_class && order.is_le(),
+        Operator::LessThan => same_class && order.is_lt() && !is_nan(value),
+        Operator::LessThanOrEqual => {
+            same_class && order.is_le() && is_nan(value) <= is_nan(operand)
+        }
         Operator::GreaterThan => same_class && order.is_gt(),
         Operator::GreaterThanOrEqual => same_class && order.is_ge(),
         Operator::In => found(value, &listed),
