@@ -13,7 +13,7 @@ use f0_learning_core::stats::{Placement, Series, Tally};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::Connection;
 use firestore_kit::value::{self, Fields};
-use firestore_local::{Running, Server};
+use firestore_local::{Concurrency, Running, Server};
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,10 @@ pub async fn address() -> std::net::SocketAddr {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let server: Running = Server::builder().start().await.unwrap();
+                // A test that crashes at an `await` leaves its transaction open, and the locks of a
+                // pessimistic one would last for a minute.
+                let builder = Server::builder().concurrency(Concurrency::Optimistic);
+                let server: Running = builder.start().await.unwrap();
                 sender.send(server.addr()).unwrap();
                 std::future::pending::<()>().await;
             });
