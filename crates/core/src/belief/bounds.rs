@@ -87,29 +87,32 @@ impl Ranges {
                 above = middle;
             }
         }
-        self.round(&scaled(below))
-    }
-
-    /// Rounds down, then gives what is left to the largest remainders.
-    fn round(&self, exact: &[f64]) -> Vec<f64> {
-        let mut steps: Vec<u16> = exact.iter().map(|it| whole_u16(it.floor())).collect();
-        let mut order: Vec<usize> = (0..exact.len()).collect();
-        order.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
-        let mut left = u32::from(WEIGHT_STEPS).saturating_sub(sum(&steps));
-        while left > 0 {
-            let before = left;
-            for at in &order {
-                if left > 0 && steps[*at] < self.high[*at] {
-                    steps[*at] += 1;
-                    left -= 1;
-                }
-            }
-            if left == before {
-                break;
-            }
-        }
+        let steps = round_to_steps(&scaled(below), &self.high);
         steps.into_iter().map(|it| f64::from(it) / ONE).collect()
     }
+}
+
+/// Rounds by largest remainder: every weight, given in steps, is rounded down, then the remaining steps go
+/// to the weights with the largest remainders, up to `high`. Ties go to the earlier arm.
+pub(crate) fn round_to_steps(exact: &[f64], high: &[u16]) -> Vec<u16> {
+    let mut steps: Vec<u16> = exact.iter().map(|it| whole_u16(it.floor())).collect();
+    let mut by_loss: Vec<usize> = (0..exact.len()).collect();
+    by_loss.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
+    let mut left = u32::from(WEIGHT_STEPS).saturating_sub(sum(&steps));
+    // One round is sufficient unless some weights are at their upper bound.
+    while left > 0 {
+        let before = left;
+        for at in &by_loss {
+            if left > 0 && steps[*at] < high[*at] {
+                steps[*at] += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            break;
+        }
+    }
+    steps
 }
 
 /// A wanted weight counts as at least this, so that every weight can be scaled.

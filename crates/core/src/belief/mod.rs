@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bounds::round_to_steps;
 pub use bounds::{Limits, Ranges};
 pub use history::{Bucket, Sums};
 pub use settings::Settings;

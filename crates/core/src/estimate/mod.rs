@@ -39,7 +39,7 @@ pub use log::{ArmLog, Chosen};
 pub use off_policy::{Expected, Logged, OffPolicy, off_policy};
 pub use posterior::{Belief, Best, best};
 pub use quantile::quantile_interval;
-pub use sample::{COARSER, Cost, Grid, Latency, RewardScore, Sample, Success};
+pub use sample::{COARSER, Cost, Grid, Latency, Moments, RewardScore, Sample, Success};
 
 #[cfg(test)]
 mod agreement;

@@ -102,6 +102,17 @@ pub struct Sample<G> {
     grid: PhantomData<fn() -> G>,
 }
 
+/// Sums over the observations of a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    pub weight: f64,
+    pub squared_weight: f64,
+    /// The sum of weight times value.
+    pub sum: f64,
+    /// The sum of weight times squared value.
+    pub squares: f64,
+}
+
 impl<G: Grid> Sample<G> {
     pub fn add(&mut self, value: f64, weight: Weight) {
         self.add_portion(value, weight, |mass| mass);
@@ -174,6 +185,15 @@ impl<G: Grid> Sample<G> {
         self.mass.iter().map(|(number, mass)| {
             let (class, point) = (number / G::POINTS, number % G::POINTS);
             (weight_point(class), G::point(point), mass.to_f64() / WHOLE.to_f64())
+        })
+    }
+
+    pub fn moments(&self) -> Moments {
+        self.points().fold(Moments::default(), |all, (weight, value, n)| Moments {
+            weight: all.weight + weight * n,
+            squared_weight: all.squared_weight + weight * weight * n,
+            sum: all.sum + weight * n * value,
+            squares: all.squares + weight * n * value * value,
         })
     }
 

@@ -37,7 +37,7 @@ const ANCHOR: f64 = 0.25;
 const UNSTAKED: f64 = 0.9;
 /// The steps in which the error is divided between a version's change and the shift.
 const STEPS: u32 = 5;
-/// How often the samples since the activation begin anew: in five minutes, an hour, six hours, or a day
+/// How often the samples since the activation restart: in five minutes, an hour, six hours, or a day
 /// after it, as older buckets become wider.
 const BEGINNINGS: f64 = 4.0;
 
@@ -577,7 +577,7 @@ mod tests {
         let comparison = compare_beyond(&a, &b, &[awaited], 0.1, 1.0, TAIL);
         assert_eq!(judged(&comparison), Judgement::Continue, "{comparison:?}");
         let early = OtherComponent::of(&series, AT - HOUR_MS, AT, AT);
-        assert!(early.is_none(), "there is no anchor and less than an hour");
+        assert!(early.is_none(), "without an anchor, after less than an hour");
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{GuardConfig, Kind, Metric, STAGES};
-use crate::estimate::{Grid, Sample};
+use crate::estimate::{Grid, Moments, Sample};
 use crate::number::Lossy;
 use crate::stats::Samples;
 
@@ -34,13 +34,8 @@ impl Traffic {
 
 /// The variance from action to action.
 fn variance<G: Grid>(sample: &Sample<G>) -> f64 {
-    let (mut total, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for (weight, value, n) in sample.points() {
-        total += weight * n;
-        sum += weight * n * value;
-        squares += weight * n * value * value;
-    }
-    if total > 0.0 { (squares / total - (sum / total).powi(2)).max(0.0) } else { 0.0 }
+    let Moments { weight, sum, squares, .. } = sample.moments();
+    if weight > 0.0 { (squares / weight - (sum / weight).powi(2)).max(0.0) } else { 0.0 }
 }
 
 /// How long it takes until a gain is proven.

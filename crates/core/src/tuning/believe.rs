@@ -11,6 +11,7 @@ use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks};
 use crate::belief::{
     self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
 };
+use crate::estimate::Moments;
 use crate::stats::{Samples, Timeline};
 use crate::time::DAY_MS;
 
@@ -72,18 +73,12 @@ impl Basis {
 /// The rewards of a bucket as so many equally weighted ones that are as informative (Kish, "Survey
 /// sampling", 1965).
 fn sums(samples: &Samples) -> Sums {
-    let (mut total, mut squared, mut sum, mut squares) = (0.0, 0.0, 0.0, 0.0);
-    for (weight, value, n) in samples.reward.points() {
-        total += weight * n;
-        squared += weight * weight * n;
-        sum += weight * n * value;
-        squares += weight * n * value * value;
-    }
-    if squared <= 0.0 {
+    let Moments { weight, squared_weight, sum, squares } = samples.reward.moments();
+    if squared_weight <= 0.0 {
         return Sums::default();
     }
-    let n = total * total / squared;
-    Sums { n, sum: n * sum / total, squares: n * squares / total }
+    let n = weight * weight / squared_weight;
+    Sums { n, sum: n * sum / weight, squares: n * squares / weight }
 }
 
 /// What is believed, and the weights that follow; `None` if the decision is made by proof. The state

@@ -207,11 +207,7 @@ impl Assessed {
         let weight = |it: &ArmStanding| believed.weights.get(&it.arm).copied().unwrap_or(it.weight);
         let target: Vec<f64> = standings.iter().map(weight).collect();
         let changes = changes(&standings, &target);
-        let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
-        let min_change = input.config.min_change;
-        if largest_change < min_change {
-            return Err(Reason::AlreadyBest { largest_change, min_change });
-        }
+        require_change(input, &changes)?;
         Ok(Self { standings, target, changes, sample_ratio, believed: Some(believed) })
     }
 
@@ -364,16 +360,22 @@ fn changes(arms: &[ArmStanding], target: &[f64]) -> Vec<ArmChange> {
     pairs.map(|(it, to)| ArmChange { arm: it.arm.clone(), from: it.weight, to: *to }).collect()
 }
 
+fn require_change(input: &TuningInput, changes: &[ArmChange]) -> Result<(), Reason> {
+    let min_change = input.config.min_change;
+    let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
+    match largest_change < min_change || changes.is_empty() {
+        true => Err(Reason::AlreadyBest { largest_change, min_change }),
+        false => Ok(()),
+    }
+}
+
 fn require_worthwhile(
     input: &TuningInput,
     arms: &[ArmStanding],
     changes: &[ArmChange],
 ) -> Result<(), Reason> {
-    let (min_change, min_gain) = (input.config.min_change, input.config.min_gain);
-    let largest_change = changes.iter().map(|it| (it.to - it.from).abs()).fold(0.0, f64::max);
-    if largest_change < min_change || changes.is_empty() {
-        return Err(Reason::AlreadyBest { largest_change, min_change });
-    }
+    require_change(input, changes)?;
+    let min_gain = input.config.min_gain;
     // The bound on a step also bounds its gain, so the gain after all steps is compared.
     let destination = allocate::destination(input, arms)?;
     let gain = evidence::expected_gain(input, arms, &destination);

@@ -1,8 +1,8 @@
 //! Projecting the target weights onto the allowed ranges.
 
 use super::WEIGHT_STEPS;
-use super::weight_ranges::{WeightRanges, sum};
-use crate::number::whole_u16;
+use super::weight_ranges::WeightRanges;
+use crate::belief::round_to_steps;
 
 /// The weights within the ranges that sum to 1 and are nearest to `target` in relative entropy,
 /// rounded to whole steps within the same ranges.
@@ -26,28 +26,5 @@ pub(super) fn project(target: &[f64], ranges: &WeightRanges) -> Vec<u16> {
             above = middle;
         }
     }
-    round(&scaled(below), ranges)
-}
-
-/// Rounds by largest remainder: every weight is rounded down, then the remaining steps go to the
-/// weights with the largest remainders. Ties go to the earlier arm.
-fn round(exact: &[f64], ranges: &WeightRanges) -> Vec<u16> {
-    let mut steps: Vec<u16> = exact.iter().map(|it| whole_u16(it.floor())).collect();
-    let mut by_loss: Vec<usize> = (0..exact.len()).collect();
-    by_loss.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
-    let mut left = u32::from(WEIGHT_STEPS).saturating_sub(sum(&steps));
-    // One round is sufficient unless some weights are at their upper bound.
-    while left > 0 {
-        let before = left;
-        for at in &by_loss {
-            if left > 0 && steps[*at] < ranges.high[*at] {
-                steps[*at] += 1;
-                left -= 1;
-            }
-        }
-        if left == before {
-            break;
-        }
-    }
-    steps
+    round_to_steps(&scaled(below), &ranges.high)
 }

@@ -104,7 +104,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
         all.iter_mut().for_each(|it| it.failing = false);
     }
     let beaten = all_beaten(input, &all);
-    // What is known of an incomplete arm is no reason to believe that it is the best.
+    // An incomplete arm may only look like the best: its observations do not count for that.
     let unknown = Cells::from_points([]);
     let beliefs = all.iter().map(|it| if it.is_incomplete { &unknown } else { &it.cells });
     let beliefs: Vec<Belief> = beliefs.map(Belief::of).collect();
@@ -122,7 +122,7 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
     all
 }
 
-/// An arm that cannot gain weight beats no other, because there is no weight to move to it; an arm
+/// An arm that cannot gain weight does not beat others, because no weight can move to it; an arm
 /// at 0 has no weight to lose.
 fn restrict(input: &TuningInput, all: &mut [ArmStanding]) {
     let holds = checks::holds(input);

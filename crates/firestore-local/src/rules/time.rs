@@ -58,7 +58,7 @@ pub fn date_of(days: i64) -> Date {
     Date { year: era * 400 + year_of_era + year, month, day }
 }
 
-/// Midnight of a date; `None` if there is no such date.
+/// Midnight of a date; `None` if the date does not exist.
 pub fn midnight(date: Date) -> Option<i128> {
     let valid = (1..=9_999).contains(&date.year)
         && (1..=12).contains(&date.month)

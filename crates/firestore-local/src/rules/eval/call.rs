@@ -155,7 +155,7 @@ pub fn method(on: &Value, name: &str, arguments: &[Value]) -> Computed {
     };
     found.ok_or_else(|| {
         let kinds: Vec<&str> = arguments.iter().map(Value::kind).collect();
-        format!("there is no method {}.{name}({})", on.kind(), kinds.join(", "))
+        format!("method {}.{name}({}) does not exist", on.kind(), kinds.join(", "))
     })
 }
 

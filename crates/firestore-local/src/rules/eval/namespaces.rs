@@ -45,7 +45,7 @@ pub fn call(space: &str, name: &str, arguments: &[Value]) -> Computed {
     };
     found.ok_or_else(|| {
         let kinds: Vec<&str> = arguments.iter().map(Value::kind).collect();
-        format!("there is no function {space}.{name}({})", kinds.join(", "))
+        format!("function {space}.{name}({}) does not exist", kinds.join(", "))
     })
 }
 
@@ -119,9 +119,9 @@ fn math(name: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
     let [argument] = arguments else { return Ok(None) };
     let Some(number) = argument.as_float() else { return Ok(None) };
     Ok(Some(match (name, argument) {
-        ("abs", Value::Int(whole)) => {
-            Value::Int(whole.checked_abs().ok_or_else(|| format!("there is no integer -{whole}"))?)
-        }
+        ("abs", Value::Int(whole)) => Value::Int(
+            whole.checked_abs().ok_or_else(|| format!("-{whole} is too large for an integer"))?,
+        ),
         ("abs", _) => Value::Float(number.abs()),
         ("ceil" | "floor" | "round", Value::Int(_)) => argument.clone(),
         ("ceil", _) => whole(number.ceil())?,
@@ -139,7 +139,7 @@ fn timestamp(name: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
     let nanos = match (name, arguments) {
         ("date", [Value::Int(year), Value::Int(month), Value::Int(day)]) => {
             let date = Date { year: *year, month: *month, day: *day };
-            midnight(date).ok_or_else(|| format!("there is no date {year}-{month}-{day}"))?
+            midnight(date).ok_or_else(|| format!("the date {year}-{month}-{day} does not exist"))?
         }
         ("value", [Value::Int(millis)]) => i128::from(*millis) * MILLISECOND,
         _ => return Ok(None),

@@ -147,7 +147,7 @@ fn position(index: i64, length: usize) -> Result<usize, String> {
 }
 
 pub fn index(on: &Value, index: &Value) -> Computed {
-    let missing = |number: &i64| format!("there is no element {number}");
+    let missing = |number: &i64| format!("element {number} does not exist");
     match (on, index) {
         (Value::Unknown(_), _) | (_, Value::Unknown(_)) => Ok(Value::unknown()),
         (Value::Map(_), Value::String(key)) => super::member(on, key),
