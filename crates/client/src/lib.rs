@@ -31,6 +31,7 @@
 //! ```
 
 pub mod contract;
+mod cooldown;
 mod observation;
 mod policy;
 mod random;
@@ -44,6 +45,7 @@ pub use f0_learning_core::sampling::SamplingPolicy;
 pub use firestore_kit::{Connection, Db};
 
 pub use contract::{LOCAL_PROJECT, connection_from_env};
+pub use cooldown::{Cooldowns, DrawBy, Drawn};
 pub use observation::{
     NewObservation, RecordError, create_all_observations, create_observations, record_observation,
 };

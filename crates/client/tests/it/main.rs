@@ -5,3 +5,4 @@
 mod policy;
 mod recorder;
 mod support;
+mod vectors;

@@ -46,7 +46,7 @@ pub fn draw_arm(weights: &BTreeMap<String, f64>, u: f64) -> Option<Arm> {
 /// on Networking 1998): for each arm with a weight above 0, take the first eight bytes of the SHA-256 of
 /// `{unit}:{arm}` in UTF-8, read them as a big-endian number, shift it right by 11 bits, add 0.5 and
 /// divide by 2^53. That is u, and the arm's score is -ln(u) / weight. The unit gets the arm with the lowest
-/// score. `crates/core/tests/vectors/units.json` has examples.
+/// score. `clients/vectors.json` has examples.
 pub fn draw_arm_of_unit(weights: &BTreeMap<String, f64>, unit: &str) -> Option<Arm> {
     let used = weights.iter().filter(|(_, weight)| **weight > 0.0);
     let scored = used.map(|(name, weight)| (score(unit, name) / weight, name, weight));
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn the_rule_gives_the_published_vectors() {
-        let vectors = include_str!("../../tests/vectors/units.json");
+        let vectors = include_str!("../../../../clients/vectors.json");
         let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
-        for case in vectors["cases"].as_array().unwrap() {
+        for case in vectors["units"].as_array().unwrap() {
             let weights: BTreeMap<String, f64> =
                 serde_json::from_value(case["weights"].clone()).unwrap();
             let found = draw_arm_of_unit(&weights, case["unit"].as_str().unwrap()).unwrap();
