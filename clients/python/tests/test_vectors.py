@@ -52,8 +52,12 @@ def test_arms_cool_down_as_in_the_vectors():
     weights = VECTORS["cooldowns"]["weights"]
     cooldowns = f0.Cooldowns()
     for step in VECTORS["cooldowns"]["steps"]:
-        if "start" in step:
-            cooldowns.start(step["start"], step["cooldownMs"], step["now"])
+        if "succeeded" in step:
+            cooldowns.succeeded(step["succeeded"])
+            continue
+        if "failed" in step:
+            after = step["cooldownAfter"]
+            cooldowns.failed(step["failed"], step["cooldownMs"], after, step["now"])
             continue
         drawn = cooldowns.draw(weights, step["now"], **step["draw"], without=step["without"])
         found = (drawn.name, drawn.by_weights) if drawn else (None, None)

@@ -1,4 +1,4 @@
-/** Which arms are left out for some time after an error. */
+/** Which arms are left out for some time after errors. */
 
 import { type Arm, type Weights, drawArm, drawArmOfUnit, usedArms } from './rules.js';
 
@@ -14,11 +14,22 @@ export interface Drawn extends Arm {
 /** The arms that cool down. Times are epoch milliseconds, given by the caller. */
 export class Cooldowns {
   readonly #until = new Map<string, number>();
+  readonly #failures = new Map<string, number>();
 
-  /** Leaves `arm` out until `now + cooldownMs`. */
-  start(arm: string, cooldownMs: number, now: number): void {
-    if (!(cooldownMs > 0)) return;
-    this.#until.set(arm, Math.max(this.#until.get(arm) ?? 0, now + cooldownMs));
+  /**
+   * Counts an error of `arm` that `params.fallbackOn` lists. The `after`th in a row leaves the arm out until
+   * `now + cooldownMs`.
+   */
+  failed(arm: string, cooldownMs: number, after: number, now: number): void {
+    const failures = (this.#failures.get(arm) ?? 0) + 1;
+    const cools = failures >= after && cooldownMs > 0;
+    this.#failures.set(arm, cools ? 0 : failures);
+    if (cools) this.#until.set(arm, Math.max(this.#until.get(arm) ?? 0, now + cooldownMs));
+  }
+
+  /** Counts a call of `arm` that had no such error. */
+  succeeded(arm: string): void {
+    this.#failures.delete(arm);
   }
 
   cools(arm: string, now: number): boolean {

@@ -60,7 +60,8 @@ export class Learning {
 
   /**
    * Serves a request: draws an arm by the policy, calls it, records what happened, and tries another arm
-   * if `params.fallbackOn` lists the error. That error also leaves the arm out for `params.cooldownMs`.
+   * if `params.fallbackOn` lists the error. `params.cooldownAfter` such errors in a row leave the arm out for
+   * `params.cooldownMs`.
    *
    * @throws what the last call threw, or an error if the policy has no arm.
    */
@@ -90,6 +91,7 @@ export class Learning {
         });
       try {
         const result = await call(arm.name, params);
+        this.#cooldowns.succeeded(arm.name);
         record(factsOf(options, result));
         return result;
       } catch (error) {
@@ -97,9 +99,13 @@ export class Learning {
         record({ outcome, errorCode });
         failure = error;
         const listed = params.fallbackOn ?? [];
-        if (!listed.includes(errorCode) && !listed.includes(outcome)) break;
+        if (!listed.includes(errorCode) && !listed.includes(outcome)) {
+          this.#cooldowns.succeeded(arm.name);
+          break;
+        }
         tried.push(arm.name);
-        this.#cooldowns.start(arm.name, params.cooldownMs ?? 0, Date.now());
+        const { cooldownMs = 0, cooldownAfter = 1 } = params;
+        this.#cooldowns.failed(arm.name, cooldownMs, cooldownAfter, Date.now());
       }
     }
     throw failure;

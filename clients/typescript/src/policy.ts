@@ -11,8 +11,10 @@ export interface Params {
   readonly modelWeights?: Weights;
   /** The errors after which a request is tried with another arm, such as `timeout`. */
   readonly fallbackOn?: readonly string[];
-  /** How long an arm is left out after such an error, in milliseconds. */
+  /** How long an arm is left out after such errors, in milliseconds. */
   readonly cooldownMs?: number;
+  /** After how many such errors in a row. The default is 1. */
+  readonly cooldownAfter?: number;
   readonly [name: string]: unknown;
 }
 

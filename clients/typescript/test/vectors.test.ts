@@ -8,7 +8,7 @@ import {
 } from '../src/index.js';
 
 interface Step {
-  start?: string; cooldownMs: number; now: number;
+  failed?: string; succeeded?: string; cooldownMs: number; cooldownAfter: number; now: number;
   draw: { u: number } | { unit: string }; without: string[]; arm: string | null; byWeights: boolean | null;
 }
 interface Vectors {
@@ -66,8 +66,12 @@ test('arms cool down as in the vectors', () => {
   const { weights, steps } = vectors.cooldowns;
   const cooldowns = new Cooldowns();
   for (const step of steps) {
-    if (step.start !== undefined) {
-      cooldowns.start(step.start, step.cooldownMs, step.now);
+    if (step.succeeded !== undefined) {
+      cooldowns.succeeded(step.succeeded);
+      continue;
+    }
+    if (step.failed !== undefined) {
+      cooldowns.failed(step.failed, step.cooldownMs, step.cooldownAfter, step.now);
       continue;
     }
     const drawn = cooldowns.draw(weights, step.now, step.draw, step.without);

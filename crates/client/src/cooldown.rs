@@ -22,8 +22,9 @@ pub struct Drawn {
     pub by_weights: bool,
 }
 
-/// The arms that cool down: after an error that `params.fallbackOn` lists, an arm is left out for
-/// `params.cooldownMs`. Times are epoch milliseconds, given by the caller.
+/// The arms that cool down: after `params.cooldownAfter` errors in a row that `params.fallbackOn` lists (1
+/// if it is absent), an arm is left out for `params.cooldownMs`. Times are epoch milliseconds, given by the
+/// caller.
 ///
 /// The rule, for any language: draw among the arms with a weight above 0 that neither cool down nor
 /// failed in this request, in proportion to their weights. If all the others cool down, draw among them.
@@ -31,6 +32,7 @@ pub struct Drawn {
 #[derive(Clone, Debug, Default)]
 pub struct Cooldowns {
     until: HashMap<String, i64>,
+    failures: HashMap<String, u32>,
 }
 
 impl Cooldowns {
@@ -38,13 +40,22 @@ impl Cooldowns {
         Self::default()
     }
 
-    /// Leaves `arm` out until `now + cooldown_ms`, or until later if an earlier error asked for that.
-    pub fn start(&mut self, arm: &str, cooldown_ms: i64, now: i64) {
-        if cooldown_ms > 0 {
+    /// Counts a listed error of `arm`. The `after`th in a row leaves the arm out until
+    /// `now + cooldown_ms`, or until later if an earlier error asked for that.
+    pub fn failed(&mut self, arm: &str, cooldown_ms: i64, after: u32, now: i64) {
+        let failures = self.failures.entry(arm.to_owned()).or_default();
+        *failures += 1;
+        if *failures >= after && cooldown_ms > 0 {
+            *failures = 0;
             let until = now.saturating_add(cooldown_ms);
             let stored = self.until.entry(arm.to_owned()).or_insert(until);
             *stored = until.max(*stored);
         }
+    }
+
+    /// Counts a call of `arm` that had no listed error.
+    pub fn succeeded(&mut self, arm: &str) {
+        self.failures.remove(arm);
     }
 
     pub fn cools(&self, arm: &str, now: i64) -> bool {
@@ -94,7 +105,7 @@ mod tests {
     fn an_arm_that_cools_down_gives_its_share_to_the_others() {
         let mut cooldowns = Cooldowns::new();
         assert_eq!(drawn(&cooldowns, 0, 0.1, &[]), ("a".to_owned(), 0.5, true));
-        cooldowns.start("a", 100, 0);
+        cooldowns.failed("a", 100, 1, 0);
         assert_eq!(drawn(&cooldowns, 99, 0.1, &[]), ("b".to_owned(), 0.5, false));
         assert_eq!(drawn(&cooldowns, 100, 0.1, &[]), ("a".to_owned(), 0.5, true));
     }
@@ -102,16 +113,29 @@ mod tests {
     #[test]
     fn a_shorter_cooldown_does_not_end_a_longer_one() {
         let mut cooldowns = Cooldowns::new();
-        cooldowns.start("a", 100, 0);
-        cooldowns.start("a", 10, 0);
+        cooldowns.failed("a", 100, 1, 0);
+        cooldowns.failed("a", 10, 1, 0);
         assert!(cooldowns.cools("a", 50));
+    }
+
+    #[test]
+    fn errors_cool_an_arm_down_only_in_a_row() {
+        let mut cooldowns = Cooldowns::new();
+        for _ in 0..5 {
+            cooldowns.failed("a", 100, 2, 0);
+            cooldowns.succeeded("a");
+        }
+        assert!(!cooldowns.cools("a", 0));
+        cooldowns.failed("a", 100, 2, 0);
+        cooldowns.failed("a", 100, 2, 0);
+        assert!(cooldowns.cools("a", 0));
     }
 
     #[test]
     fn if_all_arms_cool_down_all_are_drawn_from() {
         let mut cooldowns = Cooldowns::new();
         for arm in ["a", "b", "c"] {
-            cooldowns.start(arm, 100, 0);
+            cooldowns.failed(arm, 100, 1, 0);
         }
         assert_eq!(drawn(&cooldowns, 0, 0.1, &[]), ("a".to_owned(), 0.5, true));
         assert_eq!(drawn(&cooldowns, 0, 0.1, &["a"]), ("b".to_owned(), 0.5, false));

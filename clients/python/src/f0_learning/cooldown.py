@@ -25,14 +25,25 @@ class Cooldowns:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def start(self, arm: str, cooldown_ms: float, now: float) -> None:
-        """Leaves ``arm`` out until ``now + cooldown_ms``."""
-        if not cooldown_ms > 0:
-            return
+    def failed(self, arm: str, cooldown_ms: float, after: int, now: float) -> None:
+        """Counts an error of ``arm`` that ``fallbackOn`` lists.
+
+        The ``after``-th in a row leaves the arm out until ``now + cooldown_ms``.
+        """
         with self._lock:
-            self._until[arm] = max(self._until.get(arm, 0), now + cooldown_ms)
+            failures = self._failures.get(arm, 0) + 1
+            cools = failures >= after and cooldown_ms > 0
+            self._failures[arm] = 0 if cools else failures
+            if cools:
+                self._until[arm] = max(self._until.get(arm, 0), now + cooldown_ms)
+
+    def succeeded(self, arm: str) -> None:
+        """Counts a call of ``arm`` that had no such error."""
+        with self._lock:
+            self._failures.pop(arm, None)
 
     def cools(self, arm: str, now: float) -> bool:
         with self._lock:

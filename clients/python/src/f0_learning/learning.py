@@ -116,8 +116,9 @@ class Learning:
     ) -> T:
         """Serves a request: draws an arm by the policy, calls it and records what happened.
 
-        Tries another arm if ``params["fallbackOn"]`` lists the error; that error also leaves the arm out
-        for ``params["cooldownMs"]``. Raises what the last call raised, or :class:`NoArm`.
+        Tries another arm if ``params["fallbackOn"]`` lists the error. ``params["cooldownAfter"]`` such
+        errors in a row (1 by default) leave the arm out for ``params["cooldownMs"]``. Raises what the last
+        call raised, or :class:`NoArm`.
         """
         unit = Routing.unit_or_new(unit)
         choice = policy.choose(unit)

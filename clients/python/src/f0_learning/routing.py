@@ -66,6 +66,8 @@ class Routing:
         return self.drawn.name if self.drawn else None
 
     def succeeded(self, facts: Callable[[Any], Facts] | None, result: Any) -> dict[str, Any]:
+        if self.drawn:
+            self.cooldowns.succeeded(self.drawn.name)
         try:
             found = dict(facts(result)) if facts else {}
         except Exception:  # what is known of a result must not fail the request
@@ -78,10 +80,13 @@ class Routing:
         observation = self._observation({"outcome": outcome, "errorCode": code})
         listed = self.choice.params.get("fallbackOn") or ()
         falls_back = code in listed or outcome in listed
-        if falls_back and self.drawn:
+        if self.drawn and falls_back:
             self.tried.append(self.drawn.name)
-            cooldown_ms = self.choice.params.get("cooldownMs") or 0
-            self.cooldowns.start(self.drawn.name, cooldown_ms, time.time() * 1000)
+            params = self.choice.params
+            cooldown_ms, after = params.get("cooldownMs") or 0, params.get("cooldownAfter") or 1
+            self.cooldowns.failed(self.drawn.name, cooldown_ms, after, time.time() * 1000)
+        elif self.drawn:
+            self.cooldowns.succeeded(self.drawn.name)
         return observation, falls_back
 
     def _observation(self, fields: dict[str, Any]) -> dict[str, Any]:

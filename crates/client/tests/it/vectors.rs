@@ -128,10 +128,20 @@ fn cooldowns() -> Json {
     };
     draw(&cooldowns, 1_000, &[]);
     draw(&cooldowns, 1_000, &["gpt-5"]);
-    let mut started = Vec::new();
-    for (arm, ms, now) in [("gpt-5", 30_000, 1_000), ("gpt-5", 10, 2_000), ("gemini", 0, 2_000)] {
-        cooldowns.start(arm, ms, now);
-        started.push(json!({"start": arm, "cooldownMs": ms, "now": now}));
+    let mut events = Vec::new();
+    cooldowns.failed("gemini", 50_000, 2, 500);
+    events.push(json!({"failed": "gemini", "cooldownMs": 50_000, "cooldownAfter": 2, "now": 500}));
+    cooldowns.succeeded("gemini");
+    events.push(json!({"succeeded": "gemini"}));
+    for (arm, ms, after, now) in [
+        ("gpt-5", 30_000, 2, 900),
+        ("gpt-5", 30_000, 2, 1_000),
+        ("gpt-5", 10, 1, 2_000),
+        ("gemini", 50_000, 2, 2_000),
+        ("claude", 0, 1, 2_000),
+    ] {
+        cooldowns.failed(arm, ms, after, now);
+        events.push(json!({"failed": arm, "cooldownMs": ms, "cooldownAfter": after, "now": now}));
     }
     draw(&cooldowns, 2_000, &["claude"]);
     draw(&cooldowns, 2_000, &["claude", "gemini"]);
@@ -141,7 +151,7 @@ fn cooldowns() -> Json {
     }
     // The first six draws came before the errors.
     let rest = steps.split_off(6);
-    steps.extend(started);
+    steps.extend(events);
     steps.extend(rest);
     json!({"weights": weights, "steps": steps})
 }
