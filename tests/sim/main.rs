@@ -22,6 +22,7 @@
 //! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
 //! | 5. the kill switch | `oracle::check_policies` |
 //! | 6. sum, floor and step bound of weights | `oracle::check_weights` |
+//! | what people approved, froze, pinned and refused holds | `envelopes::check_moves`, `envelopes::admin_rejects` |
 
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot continue fails")]
 #![expect(
@@ -37,6 +38,7 @@ mod collection;
 mod day;
 mod decisions;
 mod documents;
+mod envelopes;
 mod kills;
 mod oracle;
 mod steps;
@@ -103,6 +105,24 @@ pub struct Tally {
     pub rivals: u64,
     /// Observations that were set again with another time.
     pub set_again: u64,
+    /// Envelopes that an admin approved.
+    pub approved: u64,
+    /// Activations by the tune job within an envelope.
+    pub within: u64,
+    /// Drafts of the tune job that an admin rejected.
+    pub rejected: u64,
+    /// Passes of the tune job during which an admin approved or froze an envelope, or pinned.
+    pub ruled: u64,
+    /// Checks of a holdback on a version of the tune job.
+    pub held: u64,
+    /// Tuning passes whose report says: the limit of an hour, or of a day, is used up; the envelope is
+    /// frozen; a refusal holds; the policy is pinned; the regret budget is spent.
+    pub hourly: u64,
+    pub daily: u64,
+    pub frozen: u64,
+    pub vetoed: u64,
+    pub pinned: u64,
+    pub spent: u64,
 }
 
 impl Tally {
@@ -117,6 +137,17 @@ impl Tally {
         self.switched_off += other.switched_off;
         self.rivals += other.rivals;
         self.set_again += other.set_again;
+        self.approved += other.approved;
+        self.within += other.within;
+        self.rejected += other.rejected;
+        self.ruled += other.ruled;
+        self.held += other.held;
+        self.hourly += other.hourly;
+        self.daily += other.daily;
+        self.frozen += other.frozen;
+        self.vetoed += other.vetoed;
+        self.pinned += other.pinned;
+        self.spent += other.spent;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -130,6 +161,17 @@ impl Tally {
             ("passes switched off", self.switched_off),
             ("rival decisions", self.rivals),
             ("observations set again", self.set_again),
+            ("approved envelopes", self.approved),
+            ("activations within an envelope", self.within),
+            ("rejections of the job's drafts", self.rejected),
+            ("decisions during a tuning pass", self.ruled),
+            ("holdbacks on the job's versions", self.held),
+            ("used up limits of an hour", self.hourly),
+            ("used up limits of a day", self.daily),
+            ("refusals by a frozen envelope", self.frozen),
+            ("refusals that hold", self.vetoed),
+            ("passes over a pinned policy", self.pinned),
+            ("spent regret budgets", self.spent),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -177,6 +219,22 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.rivals,
         tally.set_again,
         failed.len()
+    );
+    println!(
+        "{} envelopes approved, {} activations within one, {} drafts rejected, {} decisions during a \
+         tuning pass, {} holdbacks checked; passes that were held back: {} by the limit of an hour, {} of \
+         a day, {} by a frozen envelope, {} by a refusal, {} by a pin, {} by a spent budget",
+        tally.approved,
+        tally.within,
+        tally.rejected,
+        tally.ruled,
+        tally.held,
+        tally.hourly,
+        tally.daily,
+        tally.frozen,
+        tally.vetoed,
+        tally.pinned,
+        tally.spent
     );
     for error in failed.iter().take(20) {
         println!("{error}");

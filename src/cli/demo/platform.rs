@@ -207,3 +207,53 @@ fn rollout(rng: &mut StdRng) -> NewObservation {
         ..NewObservation::new("CanaryManager", outcome, 300.0 * spread(rng))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use f0_learning_core::experiment::takes_candidate;
+
+    use super::*;
+
+    fn policy(weights: serde_json::Value, holdback: f64, candidate: f64) -> Policy {
+        let of = |arm: &str| json!({ "modelWeights": { arm: 1.0 } });
+        serde_json::from_value(json!({
+            "id": "router-core", "version": "1.0.2", "status": "active",
+            "params": { "modelWeights": weights },
+            "holdback": { "id": "h", "version": "1.0.0", "share": holdback, "params": of("claude") },
+            "candidate": {
+                "experiment": "e", "version": "1.0.3", "share": candidate, "params": of("gemini"),
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_user_is_routed_by_the_version_that_is_recorded() {
+        let route = Route::of(policy(json!({ "gpt-5": 1.0 }), 0.2, 0.3)).unwrap();
+        let mut seen = BTreeMap::new();
+        for user in 0..1_000 {
+            let (version, weights) = route.choose(user).unwrap();
+            let unit = format!("user-{user}");
+            let expected =
+                match (takes_candidate("h", &unit, 0.2), takes_candidate("e", &unit, 0.3)) {
+                    (true, _) => ("1.0.0", "claude"),
+                    (false, true) => ("1.0.3", "gemini"),
+                    (false, false) => ("1.0.2", "gpt-5"),
+                };
+            let arm = draw_arm(weights, 0.5).unwrap();
+            assert_eq!((version.to_string().as_str(), arm.name.as_str()), expected, "{unit}");
+            *seen.entry(expected.0).or_insert(0) += 1;
+        }
+        assert!((150..250).contains(&seen["1.0.0"]), "{seen:?}");
+        assert!((180..300).contains(&seen["1.0.3"]), "{seen:?}");
+    }
+
+    #[test]
+    fn a_candidate_without_readable_weights_is_not_used() {
+        let mut broken = policy(json!({ "gpt-5": 1.0 }), 0.0, 1.0);
+        let params = json!({ "modelWeights": { "gemini": "all" } });
+        broken.candidate.as_mut().unwrap().params = serde_json::from_value(params).unwrap();
+        let route = Route::of(broken).unwrap();
+        assert_eq!(route.choose(7).unwrap().0.to_string(), "1.0.2");
+    }
+}
