@@ -52,8 +52,9 @@ use world::World;
 
 const SEEDS: u64 = 100;
 const DOCUMENTS: usize = 3_000;
-const STEPS: u32 = 45;
+const STEPS: u32 = 40;
 const THREADS: u64 = 2;
+const STACK: usize = 16 << 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -182,7 +183,9 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let workers: Vec<_> = (0..THREADS)
         .map(|_| {
             let next = next.clone();
-            std::thread::spawn(move || {
+            // The future of a simulation is larger than the stack that a thread gets by default.
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            let spawned = thread.spawn(move || {
                 let (mut failed, mut tally) = (Vec::new(), Tally::default());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -194,7 +197,8 @@ fn many(seeds: u64, first: u64) -> ExitCode {
                         Err(error) => failed.push(error),
                     }
                 }
-            })
+            });
+            spawned.unwrap()
         })
         .collect();
     let (mut failed, mut tally) = (Vec::new(), Tally::default());

@@ -66,10 +66,11 @@ impl World {
     /// Takes one step and says what it was.
     pub async fn step(&mut self) -> String {
         match self.rng.random_range(0..100) {
-            0..22 => self.components_write().await,
-            22..40 => self.run(Job::Score).await,
-            40..46 => self.run(Job::Reconcile).await,
-            46..66 => self.run(Job::Tune).await,
+            0..20 => self.components_write().await,
+            20..36 => self.run(Job::Score).await,
+            36..41 => self.run(Job::Reconcile).await,
+            41..54 => self.run(Job::Tune).await,
+            54..66 => self.the_tuner_is_busy().await,
             66..70 => self.run(Job::Guard).await,
             70..74 => self.admin_approves().await,
             74..76 => self.admin_rejects().await,
@@ -85,6 +86,23 @@ impl World {
             93..96 => self.observations_are_set_again().await,
             _ => self.time_passes(),
         }
+    }
+
+    /// The components write much, and the tuner sees all of it several times in an hour, so that it has
+    /// moves to make while people decide on them.
+    async fn the_tuner_is_busy(&mut self) -> String {
+        let mut seen = Vec::new();
+        for _ in 0..self.rng.random_range(2..4) {
+            self.components_write().await;
+            self.components_write().await;
+            self.advance(15_000);
+            let (now, index) = (self.now(), self.rng.random_range(0..self.workers.len()));
+            pass(&mut self.workers[index], Job::Score, now).await.ok();
+            seen.push(self.run(Job::Tune).await);
+            let minutes = self.rng.random_range(1..12);
+            self.advance(minutes * MINUTE_MS);
+        }
+        seen.join("; ")
     }
 
     fn time_passes(&mut self) -> String {
