@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// A seeded store with the default allocation.
-async fn believing_store(change: impl FnOnce(&mut Value)) -> Store {
+pub async fn believing_store(change: impl FnOnce(&mut Value)) -> Store {
     let store = empty_store().await;
     store.seed(START).await.unwrap();
     let mut tuning = document(&store, collection::CONFIG, "tuning").await.unwrap();
@@ -31,11 +31,11 @@ async fn believing_store(change: impl FnOnce(&mut Value)) -> Store {
 }
 
 /// The weights of the active version.
-async fn active(store: &Store) -> Policy {
+pub async fn active(store: &Store) -> Policy {
     store.active_policies().await.unwrap().remove(0)
 }
 
-fn weight(policy: &Policy, arm: &str) -> f64 {
+pub fn weight(policy: &Policy, arm: &str) -> f64 {
     policy.params.model_weights().unwrap().unwrap()[arm]
 }
 
@@ -51,7 +51,7 @@ fn share(part: i64, of: i64) -> f64 {
 
 /// An hour of 200 actions that follow the weights of the active version, and then a pass of `score`
 /// and `tune`. Of `of` actions of an arm, `success` succeed.
-async fn hour(store: &Store, number: i64, success: &[(&str, i64)]) -> TuneOutcome {
+pub async fn hour(store: &Store, number: i64, success: &[(&str, i64)]) -> TuneOutcome {
     let policy = active(store).await;
     let start = START + number * HOUR_MS;
     let mut ts = start;
@@ -80,7 +80,7 @@ async fn hour(store: &Store, number: i64, success: &[(&str, i64)]) -> TuneOutcom
     }
 }
 
-async fn draft(store: &Store) -> Policy {
+pub async fn draft(store: &Store) -> Policy {
     let all = store.policies(Some("router-core")).await.unwrap();
     let mut drafts: Vec<Policy> =
         all.into_iter().filter(|it| it.status == PolicyStatus::Draft).collect();
@@ -195,12 +195,12 @@ async fn a_proof_is_required_where_config_says_so() {
     assert!(reason.to_string().contains("nothing proven"), "{reason}");
 }
 
-fn arm_range(min: f64, max: f64) -> WeightRange {
+pub fn arm_range(min: f64, max: f64) -> WeightRange {
     WeightRange { min, max }
 }
 
 /// Approves an envelope around the active version, with auto-activation on.
-async fn approve(store: &Store, terms: EnvelopeTerms) {
+pub async fn approve(store: &Store, terms: EnvelopeTerms) {
     let changes = FlagChanges { auto_activate_policies: Some(true), ..FlagChanges::default() };
     store.set_flags(changes, &ada()).await.unwrap();
     store.approve_envelope("router-core", &terms, &ada()).await.unwrap();

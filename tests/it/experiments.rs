@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::collection;
+use f0_learning::jobs::JobReport;
 use f0_learning::jobs::guard::history::history;
 use f0_learning::jobs::guard::{GuardAction, GuardJob, evaluate};
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
@@ -17,6 +18,7 @@ use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use f0_learning_core::tuning::PolicyTuning;
 use serde_json::json;
 
+use crate::support::http::Service;
 use crate::support::{
     START, ada, assert_sound, document, draft, fields, key, put, put_arm, score, seeded_store,
     statuses, tune,
@@ -334,6 +336,31 @@ async fn an_improvement_is_ramped_and_promoted_if_the_flags_allow_it() {
     assert!(watch.open, "a promotion is watched like any other activation");
     let verdict = store.policy(&key).await.unwrap().unwrap().verdict.unwrap();
     assert_eq!((verdict.kind, verdict.effect), (Kind::Ab, Effect::Better));
+}
+
+#[tokio::test]
+async fn a_candidate_that_gets_no_units_although_its_control_does_is_noted() {
+    let store = seeded_store().await;
+    start_test(&store).await;
+    observe(&store, "1.0.0", 400, 30, START + MINUTE_MS).await;
+    let report = async |now: i64| GuardJob::new(store.clone()).pass(now).await.unwrap();
+    let early = report(START + HOUR_MS / 2).await;
+    assert!(!early.to_string().contains("no observation names the candidate"), "{early}");
+    let late = report(START + 2 * HOUR_MS).await;
+    let note = "no observation names the candidate 1.0.1 in 2 hours, although 400 name 1.0.0 and 44 were \
+                to be expected";
+    assert!(late.to_string().contains(note), "{late}");
+    assert_eq!(late.log_lines()[0].level, tracing::Level::WARN);
+    let service = Service::with_token(&store).await;
+    service.advance(2 * HOUR_MS);
+    let id = only(&store, Kind::Ab).await.id;
+    let shown = service.get(&format!("/ops/experiments/{id}")).await.ok();
+    assert!(shown["note"].as_str().unwrap().contains("integration.md"), "{shown}");
+    observe(&store, "1.0.1", 10, 1, START + 2 * HOUR_MS).await;
+    let served = report(START + 3 * HOUR_MS).await;
+    assert!(!served.to_string().contains("no observation names the candidate"), "{served}");
+    let shown = service.get(&format!("/ops/experiments/{id}")).await.ok();
+    assert!(shown.get("note").is_none(), "{shown}");
 }
 
 #[tokio::test]

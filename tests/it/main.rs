@@ -22,7 +22,7 @@
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
-//! | decisions of the tuner | [`allocation`] (by belief), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
+//! | decisions of the tuner | [`allocation`] (by belief), [`envelope`] (what a person approved once), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
 //! | what earlier versions stored | [`formats`] |
@@ -45,6 +45,7 @@ mod damaged;
 mod decisions;
 mod deployment;
 mod effects;
+mod envelope;
 mod evidence;
 mod experiment_races;
 mod experiments;

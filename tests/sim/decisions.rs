@@ -37,7 +37,7 @@ impl Decision {
 }
 
 impl World {
-    fn intent(&self) -> Intent {
+    pub fn intent(&self) -> Intent {
         Intent::new("ada", self.now()).because("a simulation")
     }
 
@@ -128,13 +128,20 @@ impl World {
 
     /// Changes the flags; they must hold from the moment of the acknowledgement.
     pub async fn set_flags(&mut self, enabled: bool) -> String {
-        let auto = self.rng.random_bool(0.6);
+        let auto = self.rng.random_bool(0.85);
         let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
         if self.store.set_flags(changes, &self.intent()).await.is_ok() {
             self.truth.switched_off = !enabled;
             self.truth.by_job = self.entries(TUNER, None).await;
+            self.truth.auto_off = !(enabled && auto);
+            // What was activated before the flags changed was allowed.
+            self.truth.moves_checked = self.trail_length().await;
         }
         format!("flags: enabled {enabled}, autoActivatePolicies {auto}")
+    }
+
+    async fn trail_length(&self) -> usize {
+        self.store.trail(POLICY, None).await.unwrap().len()
     }
 
     /// Counts the drafts and activations of the tune job.

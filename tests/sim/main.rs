@@ -22,6 +22,7 @@
 //! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
 //! | 5. the kill switch | `oracle::check_policies` |
 //! | 6. sum, floor and step bound of weights | `oracle::check_weights` |
+//! | what people approved, froze, pinned and refused holds | `envelopes::check_moves`, `envelopes::admin_rejects` |
 
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot continue fails")]
 #![expect(
@@ -37,6 +38,7 @@ mod collection;
 mod day;
 mod decisions;
 mod documents;
+mod envelopes;
 mod kills;
 mod oracle;
 mod steps;
@@ -50,8 +52,9 @@ use world::World;
 
 const SEEDS: u64 = 100;
 const DOCUMENTS: usize = 3_000;
-const STEPS: u32 = 45;
+const STEPS: u32 = 40;
 const THREADS: u64 = 2;
+const STACK: usize = 16 << 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -103,6 +106,24 @@ pub struct Tally {
     pub rivals: u64,
     /// Observations that were set again with another time.
     pub set_again: u64,
+    /// Envelopes that an admin approved.
+    pub approved: u64,
+    /// Activations by the tune job within an envelope.
+    pub within: u64,
+    /// Drafts of the tune job that an admin rejected.
+    pub rejected: u64,
+    /// Passes of the tune job during which an admin approved or froze an envelope, or pinned.
+    pub ruled: u64,
+    /// Checks of a holdback on a version of the tune job.
+    pub held: u64,
+    /// Tuning passes whose report says: the limit of an hour, or of a day, is used up; the envelope is
+    /// frozen; a refusal holds; the policy is pinned; the regret budget is spent.
+    pub hourly: u64,
+    pub daily: u64,
+    pub frozen: u64,
+    pub vetoed: u64,
+    pub pinned: u64,
+    pub spent: u64,
 }
 
 impl Tally {
@@ -117,6 +138,17 @@ impl Tally {
         self.switched_off += other.switched_off;
         self.rivals += other.rivals;
         self.set_again += other.set_again;
+        self.approved += other.approved;
+        self.within += other.within;
+        self.rejected += other.rejected;
+        self.ruled += other.ruled;
+        self.held += other.held;
+        self.hourly += other.hourly;
+        self.daily += other.daily;
+        self.frozen += other.frozen;
+        self.vetoed += other.vetoed;
+        self.pinned += other.pinned;
+        self.spent += other.spent;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -130,6 +162,17 @@ impl Tally {
             ("passes switched off", self.switched_off),
             ("rival decisions", self.rivals),
             ("observations set again", self.set_again),
+            ("approved envelopes", self.approved),
+            ("activations within an envelope", self.within),
+            ("rejections of the job's drafts", self.rejected),
+            ("decisions during a tuning pass", self.ruled),
+            ("holdbacks on the job's versions", self.held),
+            ("used up limits of an hour", self.hourly),
+            ("used up limits of a day", self.daily),
+            ("refusals by a frozen envelope", self.frozen),
+            ("refusals that hold", self.vetoed),
+            ("passes over a pinned policy", self.pinned),
+            ("spent regret budgets", self.spent),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -140,7 +183,9 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let workers: Vec<_> = (0..THREADS)
         .map(|_| {
             let next = next.clone();
-            std::thread::spawn(move || {
+            // The future of a simulation is larger than the stack that a thread gets by default.
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            let spawned = thread.spawn(move || {
                 let (mut failed, mut tally) = (Vec::new(), Tally::default());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +197,8 @@ fn many(seeds: u64, first: u64) -> ExitCode {
                         Err(error) => failed.push(error),
                     }
                 }
-            })
+            });
+            spawned.unwrap()
         })
         .collect();
     let (mut failed, mut tally) = (Vec::new(), Tally::default());
@@ -177,6 +223,22 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.rivals,
         tally.set_again,
         failed.len()
+    );
+    println!(
+        "{} envelopes approved, {} activations within one, {} drafts rejected, {} decisions during a \
+         tuning pass, {} holdbacks checked; passes that were held back: {} by the limit of an hour, {} of \
+         a day, {} by a frozen envelope, {} by a refusal, {} by a pin, {} by a spent budget",
+        tally.approved,
+        tally.within,
+        tally.rejected,
+        tally.ruled,
+        tally.held,
+        tally.hourly,
+        tally.daily,
+        tally.frozen,
+        tally.vetoed,
+        tally.pinned,
+        tally.spent
     );
     for error in failed.iter().take(20) {
         println!("{error}");

@@ -32,13 +32,19 @@ pub struct Truth {
     pub switched_off: bool,
     /// The number of audit entries by the tune job.
     pub by_job: usize,
+    /// Whether the flags forbid activations by the tune job.
+    pub auto_off: bool,
+    /// The most activations by the tune job in 24 hours without an envelope.
+    pub cap: usize,
+    /// The number of entries of the trail whose moves were checked.
+    pub moves_checked: usize,
     /// An answer to an admin that was false.
     pub false_answer: Option<String>,
 }
 
-type Checked = Result<(), String>;
+pub type Checked = Result<(), String>;
 
-fn ensure(holds: bool, error: impl FnOnce() -> String) -> Checked {
+pub fn ensure(holds: bool, error: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(error()) }
 }
 
@@ -48,6 +54,7 @@ impl World {
         ensure(self.truth.false_answer.is_none(), || self.truth.false_answer.clone().unwrap())?;
         self.check_rewards(false).await?;
         self.check_quarantine(false).await?;
+        self.check_moves().await?;
         self.check_policies().await
     }
 

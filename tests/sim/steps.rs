@@ -19,6 +19,7 @@ enum Job {
     Score,
     Reconcile,
     Tune,
+    Guard,
 }
 
 /// What happens during a pass.
@@ -42,14 +43,22 @@ enum Fate {
     SwitchedOff {
         number: u64,
     },
+    /// An admin approves or freezes an envelope, or pins the policy, while a commit is in flight.
+    Ruled {
+        number: u64,
+    },
 }
 
-async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<()> {
+/// Runs a pass; the report of the tune job is returned.
+async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
     let stop = CancellationToken::new();
     match job {
-        Job::Score => worker.score.pass(now, &stop, &|_| ()).await.map(|_| ()),
-        Job::Reconcile => worker.reconcile.pass(now, now % 5 == 0, &stop).await.map(|_| ()),
-        Job::Tune => worker.tune.pass(now).await.map(|_| ()),
+        Job::Score => worker.score.pass(now, &stop, &|_| ()).await.map(|_| String::new()),
+        Job::Reconcile => {
+            worker.reconcile.pass(now, now % 5 == 0, &stop).await.map(|_| String::new())
+        }
+        Job::Tune => worker.tune.pass(now).await.map(|it| it.to_string()),
+        Job::Guard => worker.guard.pass(now).await.map(|_| String::new()),
     }
 }
 
@@ -57,20 +66,43 @@ impl World {
     /// Takes one step and says what it was.
     pub async fn step(&mut self) -> String {
         match self.rng.random_range(0..100) {
-            0..26 => self.components_write().await,
-            26..50 => self.run(Job::Score).await,
-            50..60 => self.run(Job::Reconcile).await,
-            60..74 => self.run(Job::Tune).await,
-            74..80 => self.admin_decides().await,
-            80..83 => self.two_admins_decide().await,
-            83..86 => self.flags_change().await,
-            86..88 => self.shards_change().await,
-            88..90 => self.rewards_change().await,
-            90..92 => self.an_invalid_observation_is_repaired().await,
-            92..94 => self.worker_restarts().await,
-            94..97 => self.observations_are_set_again().await,
+            0..20 => self.components_write().await,
+            20..36 => self.run(Job::Score).await,
+            36..41 => self.run(Job::Reconcile).await,
+            41..54 => self.run(Job::Tune).await,
+            54..66 => self.the_tuner_is_busy().await,
+            66..70 => self.run(Job::Guard).await,
+            70..74 => self.admin_approves().await,
+            74..76 => self.admin_rejects().await,
+            76..78 => self.admin_pins().await,
+            78..79 => self.the_cap_changes().await,
+            79..82 => self.admin_decides().await,
+            82..84 => self.two_admins_decide().await,
+            84..87 => self.flags_change().await,
+            87..88 => self.shards_change().await,
+            88..89 => self.rewards_change().await,
+            89..91 => self.an_invalid_observation_is_repaired().await,
+            91..93 => self.worker_restarts().await,
+            93..96 => self.observations_are_set_again().await,
             _ => self.time_passes(),
         }
+    }
+
+    /// The components write much, and the tuner sees all of it several times in an hour, so that it has
+    /// moves to make while people decide on them.
+    async fn the_tuner_is_busy(&mut self) -> String {
+        let mut seen = Vec::new();
+        for _ in 0..self.rng.random_range(2..4) {
+            self.components_write().await;
+            self.components_write().await;
+            self.advance(15_000);
+            let (now, index) = (self.now(), self.rng.random_range(0..self.workers.len()));
+            pass(&mut self.workers[index], Job::Score, now).await.ok();
+            seen.push(self.run(Job::Tune).await);
+            let minutes = self.rng.random_range(1..12);
+            self.advance(minutes * MINUTE_MS);
+        }
+        seen.join("; ")
     }
 
     fn time_passes(&mut self) -> String {
@@ -173,8 +205,11 @@ impl World {
         };
         let number = self.rng.random_range(0..4);
         match self.rng.random_range(0..10) {
-            0..2 if matches!(job, Job::Tune) => {
-                Fate::SwitchedOff { number: self.rng.random_range(0..2) }
+            0 if matches!(job, Job::Tune) => {
+                Fate::SwitchedOff { number: self.rng.random_range(0..4) }
+            }
+            1 | 2 if matches!(job, Job::Tune) => {
+                Fate::Ruled { number: self.rng.random_range(0..4) }
             }
             0..3 => Fate::Undisturbed,
             3..5 => Fate::Faults,
@@ -205,7 +240,8 @@ impl World {
         let now = self.now();
         match fate {
             Fate::Undisturbed => {
-                pass(&mut worker, job, now).await.ok();
+                let report = pass(&mut worker, job, now).await.unwrap_or_default();
+                self.hear(&report);
             }
             Fate::Faults => {
                 let plan = self.trouble();
@@ -249,6 +285,25 @@ impl World {
                     }
                 }
                 self.workers.push(other);
+            }
+            Fate::Ruled { number } => {
+                let rule = Rule::on("Commit", Fault::Hold).once_after(number);
+                self.server.set_faults(Plan::new(0, vec![rule]));
+                let running = pass(&mut worker, job, now);
+                tokio::pin!(running);
+                tokio::select! {
+                    _ = &mut running => {}
+                    () = self.server.until_held() => {
+                        let ruled = match self.rng.random_range(0..5) {
+                            0..2 => self.admin_approves().await,
+                            2..4 => self.admin_freezes().await,
+                            _ => self.admin_pins().await,
+                        };
+                        self.tally.ruled += u64::from(ruled.ends_with("done"));
+                        self.server.release();
+                        running.await.ok();
+                    }
+                }
             }
             Fate::SwitchedOff { number } => {
                 let rule = Rule::on("Commit", Fault::Hold).once_after(number);

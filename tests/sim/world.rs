@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::collection;
+use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::leases::Leases;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
@@ -20,15 +21,19 @@ use firestore_kit::{Connection, RetryPolicy};
 use firestore_local::{Concurrency, Running, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Tally;
+use crate::envelopes::eager;
 use crate::oracle::Truth;
 
 /// The time at which every simulation starts, in epoch milliseconds.
 pub const START: i64 = 1_780_000_000_000;
 
 pub const MODELS: [&str; 3] = ["gpt-5", "gemini", "claude"];
+
+/// The workers of every simulation.
+const WORKERS: usize = 3;
 
 /// Retries with short delays: they take real time, not virtual time.
 const RETRY: RetryPolicy = RetryPolicy {
@@ -41,6 +46,7 @@ pub struct Worker {
     pub score: ScoreJob,
     pub reconcile: ReconcileJob,
     pub tune: TuneJob,
+    pub guard: GuardJob,
 }
 
 /// Draws an index with these probabilities, which sum to 1.
@@ -86,35 +92,26 @@ impl World {
             .unwrap();
         let store = connect(&server).await;
         store.seed(START).await.unwrap();
-        let mut rng = StdRng::seed_from_u64(seed);
-        let workers = rng.random_range(2..=4);
+        let rng = StdRng::seed_from_u64(seed);
         let mut world = Self {
             server,
             store,
             workers: Vec::new(),
             rng,
-            truth: Truth::default(),
+            truth: Truth { cap: 4, ..Truth::default() },
             tally: Tally::default(),
             routing: Routing::default(),
             time,
             seed,
             workers_started: 0,
         };
-        world.tune_eagerly().await;
-        for _ in 0..workers {
+        world.put(collection::CONFIG, "tuning", &eager(world.truth.cap)).await;
+        world.set_flags(true).await;
+        for _ in 0..WORKERS {
             let worker = world.worker().await;
             world.workers.push(worker);
         }
         world
-    }
-
-    /// Sets tuning bounds under which a few observations can change the weights.
-    async fn tune_eagerly(&self) {
-        let mut tuning: Value =
-            serde_json::from_str(include_str!("../../config/tuning.json")).unwrap();
-        let router = &mut tuning["policies"]["router-core"];
-        (router["minSamples"], router["alpha"]) = (json!(5), json!(0.5));
-        self.put(collection::CONFIG, "tuning", &tuning).await;
     }
 
     /// Reads the active policy, as a component does at intervals.
@@ -146,7 +143,8 @@ impl World {
         let tune = TuneJob::with_options(store.clone(), fresh);
         // Correctness must not depend on leases, so that some workers ignore them.
         let score = if self.rng.random_bool(0.7) { score.with_leases(leases) } else { score };
-        Worker { score, reconcile, tune }
+        let guard = GuardJob::new(store.clone());
+        Worker { score, reconcile, tune, guard }
     }
 
     pub fn now(&self) -> i64 {

@@ -9,9 +9,10 @@ use f0_learning_client::{NewObservation, RecordError, Recorder};
 use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
 use f0_learning_core::observation::Outcome;
-use f0_learning_core::policy::draw_arm;
+use f0_learning_core::policy::{Params, draw_arm};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use semver::Version;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -60,16 +61,36 @@ fn quality(arm: &str, seconds: f64) -> Quality {
 const TIMEOUTS: f64 = 0.4;
 const TIMEOUT_MS: f64 = 8_000.0;
 
-/// The weights of the active policy and its name, by which the router chooses models.
+/// The users whose requests the router serves: units of the holdback and of A/B tests.
+const USERS: u32 = 5_000;
+
+/// The active policy, by which the router chooses models.
 struct Route {
-    weights: BTreeMap<String, f64>,
-    version: String,
+    policy: Policy,
+    /// The weights of the versions that units may use: the active one, a candidate and a holdback.
+    weights: BTreeMap<Version, BTreeMap<String, f64>>,
 }
 
 impl Route {
-    fn of(policy: &Policy) -> Option<Self> {
-        let weights = policy.params.model_weights().ok()??;
-        Some(Self { weights, version: policy.name() })
+    fn of(policy: Policy) -> Option<Self> {
+        let (tested, held) = (policy.candidate.as_ref(), policy.holdback.as_ref());
+        let others = tested.map(|it| (&it.version, &it.params)).into_iter();
+        let others = others.chain(held.map(|it| (&it.version, &it.params)));
+        let weights = |(version, params): (&Version, &Params)| {
+            Some((version.clone(), params.model_weights().ok()??))
+        };
+        let mut known: BTreeMap<_, _> = others.filter_map(weights).collect();
+        let (version, active) = weights((&policy.version, &policy.params))?;
+        known.insert(version, active);
+        Some(Self { policy, weights: known })
+    }
+
+    /// The version that a user's request is routed by, and its weights. A candidate or a holdback whose
+    /// weights cannot be read is not used.
+    fn choose(&self, user: u32) -> Option<(&Version, &BTreeMap<String, f64>)> {
+        let (chosen, _) = self.policy.choose(&format!("user-{user}"));
+        let versions = [chosen, &self.policy.version];
+        versions.into_iter().find_map(|it| Some((it, self.weights.get(it)?)))
     }
 }
 
@@ -103,7 +124,7 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
 
 async fn read_route(store: &Store) -> Option<Route> {
     let policies = store.active_policies().await.ok()?;
-    policies.iter().rev().find(|policy| policy.id == "router-core").and_then(Route::of)
+    policies.into_iter().rev().find(|policy| policy.id == "router-core").and_then(Route::of)
 }
 
 async fn serve(
@@ -122,8 +143,10 @@ async fn serve(
         )]
         let requests = rng.random_range(0.0..2.0 * expected).round() as u32;
         for _ in 0..requests {
-            if let Some(arm) = draw_arm(&route.weights, rng.random()) {
-                recorder.record(request(rng, &arm.name, route, seconds)).await?;
+            let Some((version, weights)) = route.choose(rng.random_range(0..USERS)) else { break };
+            if let Some(arm) = draw_arm(weights, rng.random()) {
+                let name = format!("{}@{version}", route.policy.id);
+                recorder.record(request(rng, &arm.name, name, seconds)).await?;
             }
         }
     }
@@ -136,7 +159,7 @@ async fn serve(
     Ok(())
 }
 
-fn request(rng: &mut StdRng, arm: &str, route: &Route, seconds: f64) -> NewObservation {
+fn request(rng: &mut StdRng, arm: &str, version: String, seconds: f64) -> NewObservation {
     let quality = quality(arm, seconds);
     let tokens_in = rng.random_range(50..800);
     let tokens_out = rng.random_range(50..900);
@@ -150,7 +173,7 @@ fn request(rng: &mut StdRng, arm: &str, route: &Route, seconds: f64) -> NewObser
         tokens_in: Some(tokens_in),
         tokens_out: Some(tokens_out),
         cost_usd: Some(quality.cost_usd * rng.random_range(0.5..1.5)),
-        policy_version: Some(route.version.clone()),
+        policy_version: Some(version),
         error_code: error.map(str::to_owned),
         ..NewObservation::new(format!("router:{arm}"), outcome, duration.round())
     }
@@ -182,5 +205,55 @@ fn rollout(rng: &mut StdRng) -> NewObservation {
             "decision": if breach { "roll back" } else { "go on" },
         })),
         ..NewObservation::new("CanaryManager", outcome, 300.0 * spread(rng))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use f0_learning_core::experiment::takes_candidate;
+
+    use super::*;
+
+    fn policy(weights: serde_json::Value, holdback: f64, candidate: f64) -> Policy {
+        let of = |arm: &str| json!({ "modelWeights": { arm: 1.0 } });
+        serde_json::from_value(json!({
+            "id": "router-core", "version": "1.0.2", "status": "active",
+            "params": { "modelWeights": weights },
+            "holdback": { "id": "h", "version": "1.0.0", "share": holdback, "params": of("claude") },
+            "candidate": {
+                "experiment": "e", "version": "1.0.3", "share": candidate, "params": of("gemini"),
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_user_is_routed_by_the_version_that_is_recorded() {
+        let route = Route::of(policy(json!({ "gpt-5": 1.0 }), 0.2, 0.3)).unwrap();
+        let mut seen = BTreeMap::new();
+        for user in 0..1_000 {
+            let (version, weights) = route.choose(user).unwrap();
+            let unit = format!("user-{user}");
+            let expected =
+                match (takes_candidate("h", &unit, 0.2), takes_candidate("e", &unit, 0.3)) {
+                    (true, _) => ("1.0.0", "claude"),
+                    (false, true) => ("1.0.3", "gemini"),
+                    (false, false) => ("1.0.2", "gpt-5"),
+                };
+            let arm = draw_arm(weights, 0.5).unwrap();
+            assert_eq!((version.to_string().as_str(), arm.name.as_str()), expected, "{unit}");
+            *seen.entry(expected.0).or_insert(0) += 1;
+        }
+        assert!((150..250).contains(&seen["1.0.0"]), "{seen:?}");
+        assert!((180..300).contains(&seen["1.0.3"]), "{seen:?}");
+    }
+
+    #[test]
+    fn a_candidate_without_readable_weights_is_not_used() {
+        let mut broken = policy(json!({ "gpt-5": 1.0 }), 0.0, 1.0);
+        let params = json!({ "modelWeights": { "gemini": "all" } });
+        broken.candidate.as_mut().unwrap().params = serde_json::from_value(params).unwrap();
+        let route = Route::of(broken).unwrap();
+        assert_eq!(route.choose(7).unwrap().0.to_string(), "1.0.2");
     }
 }

@@ -4,9 +4,11 @@ mod show;
 
 use anyhow::Result;
 use clap::Subcommand;
+use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::{ExperimentRequest, Store};
+use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
-use f0_learning_core::experiment::{ExpectedDuration, Metric};
+use f0_learning_core::experiment::{ExpectedDuration, Kind, Metric};
 use f0_learning_core::policy::PolicyKey;
 
 use firestore_kit::Unreadable;
@@ -155,12 +157,20 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
         ]);
     }
     output::print(&table);
+    let rewards = store.reward_config().await?;
+    for it in found.iter().filter(|it| it.open && it.kind == Kind::Ab) {
+        match evaluate(store, it, &rewards, Clock::system().now()).await {
+            Ok(Evaluation { unserved: Some(note), .. }) => say!("note: {}: {note}", it.id),
+            Ok(_) => {}
+            Err(error) => eprintln!("warning: cannot evaluate {}: {error}", it.id),
+        }
+    }
     Ok(())
 }
 
 pub fn kind(experiment: &Experiment) -> &'static str {
     match experiment.kind {
-        f0_learning_core::experiment::Kind::Ab => "ab",
-        f0_learning_core::experiment::Kind::Watch => "watch",
+        Kind::Ab => "ab",
+        Kind::Watch => "watch",
     }
 }

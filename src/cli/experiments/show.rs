@@ -17,17 +17,21 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         bail!("unknown experiment {id}: `experiments list` shows the latest");
     };
     // An open experiment is evaluated now; one that ended has its last comparison on record.
-    let (comparison, judgement) = match experiment.open {
+    let (comparison, judgement, note) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
-            let Evaluation { comparison, judgement, .. } =
+            let Evaluation { comparison, judgement, unserved, .. } =
                 evaluate(store, &experiment, &rewards, Clock::system().now()).await?;
-            (Some(comparison), Some(judgement))
+            (Some(comparison), Some(judgement), unserved)
         }
-        false => (experiment.comparison.clone(), None),
+        false => (experiment.comparison.clone(), None, None),
     };
     if json {
-        return output::print_json(&json!({ "experiment": experiment, "comparison": comparison }));
+        let mut shown = json!({ "experiment": experiment, "comparison": comparison });
+        if let Some(note) = note {
+            shown["note"] = json!(note);
+        }
+        return output::print_json(&shown);
     }
     head(&experiment);
     if let Some(comparison) = comparison {
@@ -39,6 +43,9 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     }
     if let Some(judgement) = judgement {
         say!("\n{}", next_step(experiment.status, &judgement));
+    }
+    if let Some(note) = note {
+        say!("note: {note}");
     }
     Ok(())
 }

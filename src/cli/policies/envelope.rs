@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::store::{EnvelopeTerms, Store};
 use f0_learning_core::time::Utc;
-use f0_learning_core::tuning::envelope::{Envelope, WeightRange};
+use f0_learning_core::tuning::envelope::{ApprovedGuardrails, Envelope, WeightRange};
 
 use crate::cli::changes::{self, ChangeOptions};
 use crate::cli::output::print_json;
@@ -57,11 +57,38 @@ pub struct Approve {
     /// The reward that may be lost within a week by exploring, summed over actions; no limit by default
     #[arg(long)]
     regret_budget: Option<f64>,
+    /// The probability of any wrong claim in the watch of a version; that of config/tuning by default
+    #[arg(long)]
+    alpha: Option<f64>,
+    /// A guardrail of that watch, as successRate=0.01, costUsd=1.1 or p95Latency=1.2; that of
+    /// config/tuning by default
+    #[arg(long = "guardrail", value_name = "NAME=LIMIT", value_parser = guardrail)]
+    guardrails: Vec<(Rail, f64)>,
     /// For how many days
     #[arg(long, default_value_t = 30)]
     days: u32,
     #[command(flatten)]
     change: ChangeOptions,
+}
+
+/// A guardrail that an envelope may have.
+#[derive(Clone, Copy, Debug)]
+enum Rail {
+    SuccessRate,
+    CostUsd,
+    P95Latency,
+}
+
+fn guardrail(text: &str) -> Result<(Rail, f64), String> {
+    let (name, limit) = text.split_once('=').ok_or("expected NAME=LIMIT, as successRate=0.01")?;
+    let rail = match name {
+        "successRate" => Rail::SuccessRate,
+        "costUsd" => Rail::CostUsd,
+        "p95Latency" => Rail::P95Latency,
+        _ => return Err(format!("expected successRate, costUsd or p95Latency, got {name:?}")),
+    };
+    let limit = limit.parse().map_err(|_| format!("{limit:?} is not a number"))?;
+    Ok((rail, limit))
 }
 
 fn weight(text: &str) -> Result<(String, f64), String> {
@@ -104,6 +131,15 @@ impl Approve {
             // A maximum below the floor is meant.
             range.min = range.min.min(*max);
         }
+        let mut guardrails = ApprovedGuardrails::default();
+        for (rail, limit) in &self.guardrails {
+            let field = match rail {
+                Rail::SuccessRate => &mut guardrails.success_rate,
+                Rail::CostUsd => &mut guardrails.cost_usd,
+                Rail::P95Latency => &mut guardrails.p95_latency,
+            };
+            *field = Some(*limit);
+        }
         EnvelopeTerms {
             arms,
             floor: self.floor,
@@ -112,6 +148,8 @@ impl Approve {
             versions_a_day: self.per_day,
             holdback: self.holdback,
             regret_budget: self.regret_budget,
+            alpha: self.alpha,
+            guardrails,
             hours: self.days.saturating_mul(24),
         }
     }
@@ -168,5 +206,16 @@ fn print(it: &Envelope) {
     }
     if let Some(budget) = it.regret_budget {
         say!("regret budget: {budget} a week");
+    }
+    let ApprovedGuardrails { success_rate, cost_usd, p95_latency } = it.guardrails;
+    let limits = [
+        it.alpha.map(|it| format!("alpha {it}")),
+        success_rate.map(|it| format!("success rate -{it}")),
+        cost_usd.map(|it| format!("cost x{it}")),
+        p95_latency.map(|it| format!("p95 x{it}")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if !limits.is_empty() {
+        say!("watched with {}; otherwise as config/tuning says", limits.join(", "));
     }
 }

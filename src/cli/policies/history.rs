@@ -7,6 +7,7 @@ use f0_learning_core::Clock;
 use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Compared, Kind, Verdict};
 use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::tuning::MoveCause;
 
 use crate::cli::format::{self, UNKNOWN};
 use crate::cli::output;
@@ -24,12 +25,14 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         "version",
         "activated",
         "by",
+        "cause",
         "promised",
         "reward",
         "success",
         "p95 ms",
         "cost usd",
         "verdict",
+        "why",
     ];
     let mut table = output::table(&header);
     for record in &records {
@@ -44,12 +47,14 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
             record.version.to_string(),
             format::time(record.activated_at),
             record.activated_by.clone(),
+            record.cause.map_or("-", MoveCause::as_str).to_owned(),
             promised,
             reward,
             success,
             latency,
             cost,
             summary(record),
+            record.why.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     output::print(&table);

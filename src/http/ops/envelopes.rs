@@ -16,6 +16,7 @@ use crate::http::auth::{Admin, Reader};
 use crate::http::extract::{Body, Segments};
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
 use crate::http::views::records::ChangeView;
+use crate::http::views::same_fields;
 use crate::store::{EnvelopeTerms, Store};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::tuning::envelope::{self, Envelope};
@@ -28,6 +29,42 @@ pub struct WeightRange {
     min: f64,
     #[schema(minimum = 0, maximum = 1)]
     max: f64,
+}
+
+/// How much worse a version that the tuner activates may be than the one that it replaces; a
+/// guardrail that is absent is that of `config/tuning`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ApprovedGuardrails {
+    /// The largest fall of the success rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    success_rate: Option<f64>,
+    /// The largest ratio of the mean costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
+    cost_usd: Option<f64>,
+    /// The largest ratio of the 95th percentiles of durations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000, nullable = false)]
+    p95_latency: Option<f64>,
+}
+
+impl ApprovedGuardrails {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+same_fields!(envelope::ApprovedGuardrails => ApprovedGuardrails {
+    success_rate, cost_usd, p95_latency,
+});
+
+impl From<ApprovedGuardrails> for envelope::ApprovedGuardrails {
+    fn from(it: ApprovedGuardrails) -> Self {
+        let ApprovedGuardrails { success_rate, cost_usd, p95_latency } = it;
+        Self { success_rate, cost_usd, p95_latency }
+    }
 }
 
 /// What an admin approved.
@@ -47,6 +84,15 @@ pub struct EnvelopeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     regret_budget: Option<f64>,
+    /// The probability of any wrong claim in the watch of a version that the tuner activates; absent
+    /// means that of `config/tuning`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    alpha: Option<f64>,
+    /// The guardrails of that watch.
+    #[serde(skip_serializing_if = "ApprovedGuardrails::is_empty")]
+    #[schema(required = false)]
+    guardrails: ApprovedGuardrails,
     /// Epoch milliseconds, like `approvedAt`.
     expires_at: i64,
     approved_by: String,
@@ -72,6 +118,8 @@ impl From<Envelope> for EnvelopeView {
             versions_a_day: it.versions_a_day,
             holdback: it.holdback,
             regret_budget: it.regret_budget,
+            alpha: it.alpha,
+            guardrails: it.guardrails.into(),
             expires_at: it.expires_at,
             approved_by: it.approved_by,
             approved_at: it.approved_at,
@@ -136,6 +184,15 @@ pub struct EnvelopeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     regret_budget: Option<f64>,
+    /// The probability of any wrong claim in the watch of a version that the tuner activates, by default
+    /// that of `config/tuning`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.000_001, maximum = 0.5)]
+    alpha: Option<f64>,
+    /// The guardrails of that watch.
+    #[serde(default, skip_serializing_if = "ApprovedGuardrails::is_empty")]
+    #[schema(required = false)]
+    guardrails: ApprovedGuardrails,
     /// For how many hours it is valid, by default 720.
     #[serde(default = "hours")]
     #[schema(minimum = 1, maximum = 8760)]
@@ -177,6 +234,8 @@ impl EnvelopeRequest {
             versions_a_day: self.versions_a_day,
             holdback: self.holdback,
             regret_budget: self.regret_budget,
+            alpha: self.alpha,
+            guardrails: self.guardrails.into(),
             hours: self.hours,
         }
     }

@@ -72,15 +72,16 @@ pub async fn show(
         let detail = format!("unknown experiment {shown:?}: GET /ops/experiments lists the latest");
         return Err(Problem::new(axum::http::StatusCode::NOT_FOUND, detail));
     };
-    let comparison = match experiment.open {
+    let (comparison, note) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
-            Some(evaluate(&store, &experiment, &rewards, api.clock.now()).await?.comparison)
+            let found = evaluate(&store, &experiment, &rewards, api.clock.now()).await?;
+            (Some(found.comparison), found.unserved)
         }
-        false => experiment.comparison.clone(),
+        false => (experiment.comparison.clone(), None),
     };
     let comparison = comparison.map(Into::into);
-    Ok(Json(ExperimentView { experiment: experiment.into(), comparison }))
+    Ok(Json(ExperimentView { experiment: experiment.into(), comparison, note }))
 }
 
 /// The latest 20 activations, newest first: the promised gain and the measured effect of each.

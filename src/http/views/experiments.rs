@@ -109,6 +109,10 @@ pub struct ExperimentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub comparison: Option<Comparison>,
+    /// That no observation names the candidate although it should have units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub note: Option<String>,
 }
 
 /// Whether both versions are used at the same time (`ab`) or one after the other (`watch`).

@@ -452,6 +452,14 @@ pub struct ActivationRecord {
     status: PolicyStatus,
     activated_at: i64,
     activated_by: String,
+    /// Why the tuner moved the weights; absent if it did not, or decided by proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cause: Option<MoveCause>,
+    /// What the tuner moved and what it believed, in a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    why: Option<String>,
     /// The gain in mean reward that the proposal promised; absent if the tuner did not propose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -474,6 +482,8 @@ impl From<history::ActivationRecord> for ActivationRecord {
             status,
             activated_at,
             activated_by,
+            cause,
+            why,
             promised,
             verdict,
             settled,
@@ -484,6 +494,8 @@ impl From<history::ActivationRecord> for ActivationRecord {
             status: status.into(),
             activated_at,
             activated_by,
+            cause: cause.map(Into::into),
+            why,
             promised: promised.map(Into::into),
             verdict: verdict.map(Into::into),
             settled,
@@ -491,6 +503,22 @@ impl From<history::ActivationRecord> for ActivationRecord {
         }
     }
 }
+
+/// Why the tuner moved weights.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MoveCause {
+    /// More is known of the arms.
+    Learn,
+    /// An arm changed, so that another leads.
+    Change,
+    /// An arm may have changed.
+    Suspect,
+    /// An approved bound was in the way for hours.
+    Bound,
+}
+
+same_variants!(tuning::MoveCause => MoveCause { Learn, Change, Suspect, Bound });
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Gain {

@@ -22,7 +22,7 @@ impl GuardJob {
         flags: &FlagsState,
         now: i64,
     ) -> Result<GuardAction> {
-        let Evaluation { comparison, judgement, counted, unversioned } = evaluation;
+        let Evaluation { comparison, judgement, counted, unversioned, .. } = evaluation;
         let end = async |status: Status, why: &str, breach: Option<Breach>| {
             let intent = Intent::new(GUARD, now).because(why);
             let comparison = Some(&comparison);

@@ -9,6 +9,7 @@ use f0_learning_core::experiment::{
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::stats::Window;
+use f0_learning_core::time::HOUR_MS;
 
 /// What is known of an experiment at a moment.
 #[derive(Clone, Debug)]
@@ -17,8 +18,11 @@ pub struct Evaluation {
     pub judgement: Judgement,
     pub(super) counted: Baseline,
     /// Documents of the policy's components in the longest window that name no version, and so are not
-    /// compared.
+    /// compared. Counted only where that may explain something: a version has no observations, or the
+    /// time is over without a proof.
     pub unversioned: u64,
+    /// That the components do not seem to use the candidate.
+    pub unserved: Option<String>,
 }
 
 /// What is known of an experiment now, and what follows.
@@ -70,8 +74,41 @@ async fn evaluate_with(
         comparison = compared(&others(store, &activated, now).await?);
         judgement = judged(&comparison);
     }
-    let unversioned = unversioned(store, experiment).await?;
-    Ok(Evaluation { comparison, judgement, counted, unversioned })
+    let is_unseen = comparison.control_n.min(comparison.candidate_n) == 0;
+    let unversioned = match is_unseen || judgement == Judgement::Inconclusive {
+        true => unversioned(store, experiment).await?,
+        false => 0,
+    };
+    let unserved = unserved(experiment, &comparison, now);
+    Ok(Evaluation { comparison, judgement, counted, unversioned, unserved })
+}
+
+/// How long a candidate may get no units before that is worth a note. Components read their policy every
+/// few minutes.
+const UNSERVED_MS: i64 = HOUR_MS;
+
+/// The observations that a candidate should have by its share before having none is worth a note: that
+/// many are missing by chance with a probability of e^-20.
+const UNSERVED: f64 = 20.0;
+
+/// That the candidate of an A/B test gets no units although the version it is tested against does: the
+/// components choose without it.
+fn unserved(experiment: &Experiment, comparison: &Comparison, now: i64) -> Option<String> {
+    let Experiment { kind, share, stage_started_at, control, candidate, .. } = experiment;
+    let Comparison { control_n, candidate_n, .. } = comparison;
+    let lasted = now.saturating_sub(*stage_started_at);
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    let expected = *control_n as f64 * share / (1.0 - share).max(f64::EPSILON);
+    let is_served = *kind != Kind::Ab || !experiment.open || *candidate_n > 0;
+    if is_served || lasted < UNSERVED_MS || expected < UNSERVED {
+        return None;
+    }
+    Some(format!(
+        "no observation names the candidate {candidate} in {} hours, although {control_n} name {control} \
+         and {expected:.0} were to be expected: let the components use `candidate` of the active version, \
+         see docs/integration.md",
+        lasted / HOUR_MS
+    ))
 }
 
 /// A note for people: what cannot be read of configuration, policy or statistics counts as nothing.

@@ -12,7 +12,7 @@ use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Verdict, compare_beyond};
 use f0_learning_core::policy::PolicyStatus;
-use f0_learning_core::tuning::{Evidence, Gain};
+use f0_learning_core::tuning::{ArmEvidence, Evidence, Gain, MoveCause};
 
 /// A version that is or was active.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,6 +22,12 @@ pub struct ActivationRecord {
     pub status: PolicyStatus,
     pub activated_at: i64,
     pub activated_by: String,
+    /// Why the tuner moved the weights; absent without a proposal, and for one by proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<MoveCause>,
+    /// What the tuner moved and what it believed, in a line; absent without a proposal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// The proposal's expected gain in mean reward; absent without a proposal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promised: Option<Gain>,
@@ -144,6 +150,7 @@ fn outcome(
     so_far: Option<Verdict>,
 ) -> ActivationRecord {
     let evidence = policy.evidence.clone().map(serde_json::from_value::<Evidence>);
+    let why = evidence.as_ref().and_then(|it| it.as_ref().ok()).map(in_a_line);
     let promised = match evidence {
         Some(Ok(evidence)) => Some(evidence.gain),
         _ => policy.expected_gain.map(|expected| Gain { expected, low: None, high: None }),
@@ -153,11 +160,33 @@ fn outcome(
         status: policy.status,
         activated_at: activation.at,
         activated_by: activation.by,
+        cause: policy.cause(),
+        why,
         promised,
         settled: recorded.is_some(),
         verdict: recorded.or(so_far),
         rolled_back_at: activation.rolled_back_at,
     }
+}
+
+/// The arms that a proposal moved, the largest move first, and what was known of each.
+fn in_a_line(evidence: &Evidence) -> String {
+    /// The evidence contains all of them.
+    const SHOWN: usize = 3;
+    let mut moved: Vec<&ArmEvidence> =
+        evidence.arms.iter().filter(|it| it.proposed != it.weight).collect();
+    let by = |it: &ArmEvidence| (it.proposed - it.weight).abs();
+    moved.sort_by(|a, b| by(b).total_cmp(&by(a)));
+    let of = |it: &&ArmEvidence| {
+        let known = evidence.belief.as_ref().and_then(|belief| belief.arms.get(&it.arm));
+        let p_best = known.map_or(it.p_best, |known| known.probability_best);
+        let ArmEvidence { arm, weight, proposed, n, .. } = it;
+        format!("{arm} {weight:.2} → {proposed:.2} (best {p_best:.2}, n {n})")
+    };
+    let line: Vec<String> = moved.iter().take(SHOWN).map(of).collect();
+    let more = moved.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", line.join(", "))
 }
 
 /// What is known of the effect: against the parent, which the promise is about. A version without a

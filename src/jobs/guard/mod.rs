@@ -18,7 +18,7 @@ use f0_learning_core::document::{Experiment, FlagsState};
 use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
-pub use report::{GuardAction, GuardOutcome, GuardReport};
+pub use report::{GuardAction, GuardOutcome, GuardReport, Notes};
 
 /// The job with what it keeps in memory between passes.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let mut unversioned = 0;
-            let step = self.step(&experiment, &rewards, &flags, &mut unversioned, now);
+            let mut notes = Notes::default();
+            let step = self.step(&experiment, &rewards, &flags, &mut notes, now);
             let (action, basis) = match step.await {
                 Ok(taken) => taken,
                 Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
@@ -72,7 +72,7 @@ impl GuardJob {
                 // The other experiments are still evaluated, and the next pass tries again.
                 Err(refused) => (GuardAction::Skipped(refused.to_string()), None),
             };
-            outcomes.push(GuardOutcome { experiment, action, basis, unversioned });
+            outcomes.push(GuardOutcome { experiment, action, basis, notes });
         }
         Ok(GuardReport { outcomes, unreadable })
     }
@@ -82,12 +82,13 @@ impl GuardJob {
         experiment: &Experiment,
         rewards: &RewardConfig,
         flags: &FlagsState,
-        unversioned: &mut u64,
+        notes: &mut Notes,
         now: i64,
     ) -> std::result::Result<(GuardAction, Option<String>), ChangeError> {
         match evaluate_step(&self.store, experiment, rewards, now).await {
             Ok(evaluation) => {
-                *unversioned = evaluation.unversioned;
+                let unserved = evaluation.unserved.clone();
+                *notes = Notes { unversioned: evaluation.unversioned, unserved };
                 let is_watch = experiment.kind == Kind::Watch;
                 let basis = is_watch.then(|| evaluation.comparison.basis());
                 Ok((self.apply(experiment, evaluation, flags, now).await?, basis))

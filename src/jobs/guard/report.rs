@@ -23,8 +23,16 @@ pub struct GuardOutcome {
     pub action: GuardAction,
     /// What a watch is based on, if it was evaluated.
     pub basis: Option<String>,
+    pub notes: Notes,
+}
+
+/// What a person should know of an experiment, whatever was done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Notes {
     /// Documents of the policy's components in the last 7 days that name no version.
     pub unversioned: u64,
+    /// That the components do not seem to use the candidate.
+    pub unserved: Option<String>,
 }
 
 /// What was done about one experiment.
@@ -53,7 +61,7 @@ impl GuardReport {
 
 impl JobReport for GuardReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let line = |outcome: &GuardOutcome| LogLine::new(outcome.action.level(), outcome);
+        let line = |outcome: &GuardOutcome| LogLine::new(outcome.level(), outcome);
         let unreadable = self.unreadable.iter().map(|why| LogLine::new(Level::ERROR, why));
         self.outcomes.iter().map(line).chain(unreadable).collect()
     }
@@ -62,6 +70,15 @@ impl JobReport for GuardReport {
         health.metrics().add_rolled_back(self.rolled_back() as u64);
         let damaged = self.unreadable.iter().map(|why| (why.clone(), "skipped".to_owned()));
         health.set_damaged("guard", &damaged.collect());
+    }
+}
+
+impl GuardOutcome {
+    fn level(&self) -> Level {
+        match self.notes.unserved {
+            Some(_) => Level::WARN,
+            None => self.action.level(),
+        }
     }
 }
 
@@ -106,7 +123,10 @@ impl fmt::Display for GuardOutcome {
             (action, _) => action.to_string(),
         };
         write!(f, "{policy}@{candidate}, {doing} {control}: {action}")?;
-        match self.unversioned {
+        if let Some(why) = &self.notes.unserved {
+            write!(f, "; {why}")?;
+        }
+        match self.notes.unversioned {
             0 => Ok(()),
             n => write!(f, "; {}", unversioned_note(n)),
         }

@@ -42,11 +42,8 @@ impl TuneJob {
         plan: Plan,
         flags: &FlagsState,
     ) -> Result<TuneOutcome> {
-        let Plan { assessment, mut memory, versions, refusals, decision } = plan;
+        let Plan { assessment, memory, versions, refusals, decision } = plan;
         let input = assessment.input();
-        if let Some(belief) = assessment.belief() {
-            memory.next.belief = belief.clone();
-        }
         if !self.remember(policy, &memory).await? {
             return Ok(TuneOutcome::Conflict("another worker evaluated the policy"));
         }
@@ -152,7 +149,14 @@ impl TuneJob {
         weights: &BTreeMap<String, f64>,
     ) -> Result<TuneOutcome> {
         let input = assessment.input();
-        let activated = if let Some(why) = self.holdback_verdict(input).await? {
+        let is_question = input.belief.as_ref().is_some_and(|it| !it.pressed.is_empty());
+        let activated = if is_question {
+            let why =
+                "belief wants to pass an approved bound: approve the draft, or a wider envelope";
+            AutoOutcome::AwaitingApproval(why.to_owned())
+        } else if let Some(why) = assessment.spent() {
+            AutoOutcome::AwaitingApproval(why.to_owned())
+        } else if let Some(why) = self.holdback_verdict(input).await? {
             AutoOutcome::AwaitingApproval(why)
         } else if assessment.within_bounds(weights) {
             let limits = AutoLimits::new(&input.config, refusals);
@@ -160,6 +164,10 @@ impl TuneJob {
         } else {
             AutoOutcome::AwaitingApproval("it is beyond the bounds of config/tuning".to_owned())
         };
+        if matches!(activated, AutoOutcome::AwaitingApproval(_)) {
+            // The envelope may be another one than the decision was made within.
+            self.forget_envelope(&input.policy_id);
+        }
         Ok(match (activated, outcome) {
             (AutoOutcome::Activated(changed), _) => {
                 self.policies.forget();
@@ -192,7 +200,7 @@ impl TuneJob {
             return Ok(None);
         };
         let intent = Intent::new(TUNER, input.as_of).because(why.as_str());
-        match self.store.freeze_envelope(&input.policy_id, &intent).await {
+        match self.store.freeze_numbered(&input.policy_id, envelope.number, &intent).await {
             Ok(_) => Ok(Some(why)),
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => Ok(Some(refused.to_string())),

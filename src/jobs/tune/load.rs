@@ -6,15 +6,16 @@ use super::{TuneJob, TuneOptions};
 use crate::store::{Cached, ComponentSeries, Result, StoreError, TUNER, TunerMemory};
 use f0_learning_core::document::Policy;
 use f0_learning_core::estimate::ArmLog;
-use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::reward::{RewardConfig, ScoredUnder};
 use f0_learning_core::stats::{Tally, Timeline};
 use f0_learning_core::tuning::blocks::{Block, Logs};
+use f0_learning_core::tuning::envelope::Envelope;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::rewards::{self, Stamps};
 use f0_learning_core::tuning::{
-    Allocation, ArmInput, Basis, Evidence, LastDraft, Past, PastDraft, PolicyTuning, Refusal,
-    Shift, Signals, Step, TuningConfig, TuningInput, Unmatched, max_weight,
+    Allocation, ArmInput, Assessment, Basis, Evidence, LastDraft, Past, PastDraft, PolicyTuning,
+    Refusal, Shift, Signals, Step, TuningConfig, TuningInput, Unmatched, max_weight,
 };
 use semver::Version;
 
@@ -44,6 +45,7 @@ pub(super) struct NextMemory {
 pub(super) struct KeptTimelines {
     pub arms: usize,
     known: Cached<KnownArms>,
+    envelope: Cached<Option<Envelope>>,
     versions: Cached<Vec<(Version, BTreeMap<String, f64>)>>,
 }
 
@@ -55,6 +57,9 @@ pub(super) struct KnownArms {
     scored_under: Stamps,
     /// The versions whose rewards were scored under the latest config.
     versions: BTreeMap<String, Block>,
+    /// What was counted of the active version, and the config that its rewards were scored under;
+    /// `None` if its name is not that of a version.
+    active: Option<(Tally, Option<ScoredUnder>)>,
 }
 
 impl TuneJob {
@@ -87,14 +92,10 @@ impl TuneJob {
         configs: &Configs,
         now: i64,
     ) -> Result<Loaded> {
-        let KnownArms { timelines, scored_under, versions } =
+        let KnownArms { timelines, scored_under, versions, active: tally } =
             self.known_arms(policy, &weights, bounds, now).await?;
         let max_weight = max_weight(&timelines, bounds.least_probability());
         let stored = self.store.tuner_memory(&policy.id).await?;
-        let tally = match PolicyKey::new(&policy.id, policy.version.clone()) {
-            Ok(key) => Some(self.store.stamped_tally(&key).await?),
-            Err(_) => None,
-        };
         let next = stored.memory.advanced(&timelines, &versions, max_weight, now);
         let next = next.restarted(&scored_under);
         let memory = NextMemory { next, stored };
@@ -111,7 +112,7 @@ impl TuneJob {
             .unwrap_or_default();
         let by_belief = bounds.allocation == Allocation::Belief;
         let envelope = match by_belief {
-            true => self.store.envelope(&policy.id).await?.filter(|it| it.closed(now).is_none()),
+            true => self.envelope(policy, now).await?.filter(|it| it.closed(now).is_none()),
             false => None,
         };
         let belief = by_belief.then(|| {
@@ -138,6 +139,29 @@ impl TuneJob {
         Ok(Loaded { input, memory, timelines, named })
     }
 
+    /// The envelope of a policy. One that is out of date costs a pass at most: the transaction that
+    /// activates reads it again.
+    async fn envelope(&mut self, policy: &Policy, now: i64) -> Result<Option<Envelope>> {
+        let store = self.store.clone();
+        self.kept(policy).envelope.get(now, store.envelope(&policy.id)).await
+    }
+
+    /// Makes the next pass read the envelope again.
+    pub(super) fn forget_envelope(&mut self, policy: &str) {
+        let of_policy = self.timelines.iter_mut().filter(|(name, _)| is_of(name, policy));
+        of_policy.for_each(|(_, kept)| kept.envelope.forget());
+    }
+
+    fn kept(&mut self, policy: &Policy) -> &mut KeptTimelines {
+        let TuneOptions { stats_ttl, policies_ttl } = self.options;
+        self.timelines.entry(policy.name()).or_insert_with(|| KeptTimelines {
+            arms: 0,
+            known: Cached::new(stats_ttl),
+            envelope: Cached::new(policies_ttl),
+            versions: Cached::new(policies_ttl),
+        })
+    }
+
     async fn known_arms(
         &mut self,
         policy: &Policy,
@@ -145,13 +169,8 @@ impl TuneJob {
         bounds: &PolicyTuning,
         now: i64,
     ) -> Result<KnownArms> {
-        let TuneOptions { stats_ttl, policies_ttl } = self.options;
-        let kept = self.timelines.entry(policy.name()).or_insert_with(|| KeptTimelines {
-            arms: 0,
-            known: Cached::new(stats_ttl),
-            versions: Cached::new(policies_ttl),
-        });
         let store = self.store.clone();
+        let kept = self.kept(policy);
         let mut versions = kept.versions.get(now, store.weights_of_versions(&policy.id)).await?;
         if !versions.iter().any(|(version, _)| *version == policy.version) {
             versions.push((policy.version.clone(), weights.clone()));
@@ -170,6 +189,12 @@ impl TuneJob {
             }
             // Read after the timelines: an arm that restarts is compared from here on.
             let counted = store.tallies(&policy.id, versions.iter().map(|it| &it.0)).await?;
+            known.active = match (counted.get(&policy.version), policy.key()) {
+                (Some(it), _) => Some((it.tally.clone(), it.scored_under.clone())),
+                // None yet, or counts that cannot be read, which is an error.
+                (None, Some(key)) => Some(store.stamped_tally(&key).await?),
+                (None, None) => None,
+            };
             let latest = rewards::latest(&known.scored_under);
             let block = |(version, weights): &(Version, BTreeMap<String, f64>)| {
                 let tally = counted.get(version)?;
@@ -189,6 +214,11 @@ impl TuneJob {
         kept.arms = known.timelines.len();
         Ok(known)
     }
+}
+
+/// Whether `{id}@{version}` is a version of the policy.
+fn is_of(name: &str, policy: &str) -> bool {
+    name.rsplit_once('@').is_some_and(|(id, _)| id == policy)
 }
 
 /// The observations that name the active version.
@@ -260,6 +290,17 @@ fn awaits_or_was_refused(version: &Policy) -> bool {
 }
 
 impl Loaded {
+    /// Adds what the pass believes to what the tuner remembers.
+    pub fn remember(&mut self, assessment: &Assessment, now: i64) {
+        let next = std::mem::take(&mut self.memory.next);
+        let envelope = self.input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+        let approved_at = envelope.map_or(now, |it| it.approved_at);
+        self.memory.next = next.pressed(assessment.pressing(), approved_at, now);
+        if let Some(belief) = assessment.belief() {
+            self.memory.next.belief = belief.clone();
+        }
+    }
+
     /// What was decided about the policy before, as far as the decision takes it into account.
     pub fn past(&self, policy: &Policy, versions: &[Policy], refused: Vec<Refusal>) -> Past {
         let Self { input, memory, timelines, named } = self;

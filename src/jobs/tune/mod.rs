@@ -21,8 +21,8 @@ use crate::store::{
 use apply::Plan;
 use f0_learning_core::document::{FlagsState, Policy};
 use f0_learning_core::reward::RewardConfig;
-use f0_learning_core::tuning::{Decision, TuningConfig, assess};
-use load::{Configs, KeptTimelines};
+use f0_learning_core::tuning::{Assessment, Decision, TuningConfig, assess};
+use load::{Configs, KeptTimelines, Loaded};
 use report::unusable;
 pub use report::{TuneOutcome, TuneReport};
 
@@ -144,12 +144,15 @@ impl TuneJob {
             Ok(None) => return Ok(TuneOutcome::NoWeights),
             Err(error) => return Ok(unusable(&error)),
         };
-        let loaded = self.load(policy, weights, bounds, configs, now).await?;
-        let assessment = assess(loaded.input.clone());
-        if let Some(reason) = assessment.reason() {
-            let decision = Decision::None(reason.clone());
-            let plan = Plan::new(assessment, loaded.memory, decision);
-            return self.apply(policy, plan, flags).await;
+        let mut loaded = self.load(policy, weights, bounds, configs, now).await?;
+        let mut assessment = assess(loaded.input.clone());
+        loaded.remember(&assessment, now);
+        if let Some(reason) = assessment.reason().cloned() {
+            let Some(question) = beyond(&assessment, &loaded) else {
+                let plan = Plan::new(assessment, loaded.memory, Decision::None(reason));
+                return self.apply(policy, plan, flags).await;
+            };
+            assessment = question;
         }
         // The last draft, and the size of the stored input, matter only to a change. The decision
         // must be made from exactly what is stored.
@@ -162,6 +165,17 @@ impl TuneJob {
         let plan = Plan::new(assessment, loaded.memory, decision);
         self.apply(policy, Plan { versions, refusals: refused.entries, ..plan }, flags).await
     }
+}
+
+/// What belief would do beyond the approved bounds that have been in its way for hours, if there is
+/// nothing left to do within them; `None` if that is nothing either.
+fn beyond(assessment: &Assessment, loaded: &Loaded) -> Option<Assessment> {
+    let lasting = loaded.memory.next.lasting();
+    if lasting.is_empty() || !assessment.reason()?.is_at_best() {
+        return None;
+    }
+    let question = assessment.beyond(lasting);
+    question.reason().is_none().then_some(question)
 }
 
 /// Of each policy the version that is served: the highest, if several are active.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::change::{ChangeError, ChangeResult, Changed};
-use crate::store::lifecycle::{OpenExperiment, PolicySnapshot, TUNER, policy_key};
+use crate::store::lifecycle::{OpenExperiment, PARAMS, PolicySnapshot, TUNER, policy_key};
 use crate::store::{AuditRecord, Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
@@ -11,8 +11,10 @@ use f0_learning_core::experiment::Kind;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyKey, lifecycle};
 use f0_learning_core::time::{DAY_MS, HOUR_MS};
+use f0_learning_core::tuning::envelope::Envelope;
 use f0_learning_core::tuning::{PolicyTuning, Step, refuses};
-use firestore_kit::Transaction;
+use firestore_kit::proto::Value;
+use firestore_kit::{Transaction, value};
 
 /// The outcome of an automatic activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +119,7 @@ impl Store {
                 if !flags.auto_activation_enabled() {
                     return Err(ChangeError::SwitchedOff(flags));
                 }
-                let snapshot = self.snapshot(&key.id, &transaction).await?;
+                let mut snapshot = self.snapshot(&key.id, &transaction).await?;
                 snapshot.require_unpinned()?;
                 snapshot.require_no_test()?;
                 let (document, policy) = self.require_version(key, &transaction).await?;
@@ -125,11 +127,12 @@ impl Store {
                 require_budget(&policy)?;
                 self.require_known_refusals(&key.id, limits, now, &transaction).await?;
                 self.require_seen_watch(&snapshot, limits, now).await?;
-                let of_envelope = self
-                    .require_within_envelope(&key.id, TUNER, weights, now, &transaction)
+                let held = held_weights(&snapshot);
+                let envelope = self
+                    .require_within_envelope(&key.id, TUNER, (&held, weights), now, &transaction)
                     .await?;
-                let (most, allows) = match of_envelope {
-                    Some(most) => (most, "the envelope"),
+                let (most, allows) = match &envelope {
+                    Some(envelope) => (envelope.versions_a_day, "the envelope"),
                     None => (limits.max_per_day, "config/tuning"),
                 };
                 let since = now - DAY_MS;
@@ -143,7 +146,14 @@ impl Store {
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)
                     .map_err(|refusal| ChangeError::Refused { name: key.to_string(), refusal })?;
-                Ok(self.decide_activation(&snapshot, &plan, &document, Action::Activate, intent)?)
+                if let Some(envelope) = &envelope {
+                    snapshot.guard = envelope.guard(snapshot.guard);
+                }
+                let action = Action::Activate;
+                let mut decided =
+                    self.decide_activation(&snapshot, &plan, &document, action, intent)?;
+                decided.entry.reason = Some(reason(&policy, envelope.as_ref()));
+                Ok(decided)
             })
             .await;
         match outcome {
@@ -151,6 +161,28 @@ impl Store {
             Err(ChangeError::Store(error)) => Err(error),
             Err(refused) => Ok(AutoOutcome::AwaitingApproval(refused.to_string())),
         }
+    }
+}
+
+/// The weights of the version that is served.
+fn held_weights(snapshot: &PolicySnapshot) -> BTreeMap<String, f64> {
+    let params = snapshot.serving().and_then(|(_, it)| value::as_map(&it.fields, PARAMS));
+    let weights = params.and_then(|params| value::as_map(params, "modelWeights"));
+    let of = |(arm, it): (&String, &Value)| Some((arm.clone(), value::to_json(it).as_f64()?));
+    weights.map(|it| it.iter().filter_map(of).collect()).unwrap_or_default()
+}
+
+/// Why the version is activated: the cause that its evidence states, and what allows it.
+fn reason(policy: &Policy, envelope: Option<&Envelope>) -> String {
+    let allowed = match envelope {
+        Some(Envelope { policy, number, .. }) => format!("within envelope {policy}@{number}"),
+        None => "within the bounds of config/tuning".to_owned(),
+    };
+    match policy.cause() {
+        Some(cause) => {
+            format!("{}: {}, {allowed}", cause.as_str(), cause.in_words())
+        }
+        None => format!("autoActivatePolicies is on, {allowed}"),
     }
 }
 

@@ -18,7 +18,9 @@ use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Holdback, Policy};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::time::HOUR_MS;
-use f0_learning_core::tuning::envelope::{Envelope, EnvelopeError, WeightRange};
+use f0_learning_core::tuning::envelope::{
+    ApprovedGuardrails, Envelope, EnvelopeError, WeightRange,
+};
 
 /// What a person approves. Arms of the active version that are not listed may have any weight from the
 /// floor to 1.
@@ -31,6 +33,10 @@ pub struct EnvelopeTerms {
     pub versions_a_day: u32,
     pub holdback: f64,
     pub regret_budget: Option<f64>,
+    /// The `alpha` of the watch of a version that the tuner activates; that of `config/tuning` if
+    /// absent, like each guardrail.
+    pub alpha: Option<f64>,
+    pub guardrails: ApprovedGuardrails,
     /// How long it is valid, in hours.
     pub hours: u32,
 }
@@ -45,6 +51,8 @@ impl Default for EnvelopeTerms {
             versions_a_day: 24,
             holdback: 0.0,
             regret_budget: None,
+            alpha: None,
+            guardrails: ApprovedGuardrails::default(),
             hours: 30 * 24,
         }
     }
@@ -103,6 +111,28 @@ impl Store {
 
     /// Stops the tuner from publishing versions by itself. The intent must have a reason.
     pub async fn freeze_envelope(&self, policy: &str, intent: &Intent) -> ChangeResult<Changed> {
+        self.freeze(policy, None, intent).await
+    }
+
+    /// The same for the envelope of this number only, unless it is frozen already.
+    ///
+    /// # Errors
+    /// [`ChangeError::Outdated`] if a person approved another one, or froze it.
+    pub async fn freeze_numbered(
+        &self,
+        policy: &str,
+        number: u32,
+        intent: &Intent,
+    ) -> ChangeResult<Changed> {
+        self.freeze(policy, Some(number), intent).await
+    }
+
+    async fn freeze(
+        &self,
+        policy: &str,
+        number: Option<u32>,
+        intent: &Intent,
+    ) -> ChangeResult<Changed> {
         check_policy_id(policy)?;
         let reason = intent.reason.clone().ok_or(ChangeError::NoReason)?;
         let reason = &reason;
@@ -111,6 +141,10 @@ impl Store {
             let Some((document, envelope)) = self.envelope_in(policy, &transaction).await? else {
                 return Err(ChangeError::NoEnvelope(policy.to_owned()));
             };
+            let is_meant = |number| number == envelope.number && envelope.frozen.is_none();
+            if !number.is_none_or(is_meant) {
+                return Err(ChangeError::Outdated("the envelope was frozen or replaced"));
+            }
             let mut entry = intent.entry(Action::EnvelopeFreeze, policy);
             entry.evidence = serde_json::to_value(&envelope).ok();
             Ok(Decided { writes: vec![frozen(&document, reason)], entry })
@@ -118,20 +152,20 @@ impl Store {
         .await
     }
 
-    /// Requires that the envelope, if there is one, allows these weights now. Returns how many versions
-    /// it allows in 24 hours.
+    /// Requires that the envelope, if there is one, allows this move of weights now, and returns it.
     pub(in crate::store) async fn require_within_envelope(
         &self,
         policy: &str,
         actor: &str,
-        weights: &BTreeMap<String, f64>,
+        (held, weights): (&BTreeMap<String, f64>, &BTreeMap<String, f64>),
         now: i64,
         transaction: &Transaction,
-    ) -> ChangeResult<Option<u32>> {
+    ) -> ChangeResult<Option<Envelope>> {
         let Some((_, envelope)) = self.envelope_in(policy, transaction).await? else {
             return Ok(None);
         };
-        if let Some(why) = envelope.closed(now).or_else(|| envelope.leaves(weights)) {
+        let closed = envelope.closed(now);
+        if let Some(why) = closed.or_else(|| envelope.leaves(held, weights)) {
             return Err(ChangeError::LeftToPerson(format!(
                 "{why}; approve it with `policies activate`, or another range with `policies \
                  envelope approve {policy}`"
@@ -146,7 +180,7 @@ impl Store {
                 envelope.number
             )));
         }
-        Ok(Some(envelope.versions_a_day))
+        Ok(Some(envelope))
     }
 }
 
@@ -174,6 +208,8 @@ fn envelope(
         versions_a_day: terms.versions_a_day,
         holdback: terms.holdback,
         regret_budget: terms.regret_budget,
+        alpha: terms.alpha,
+        guardrails: terms.guardrails,
         expires_at: intent.now + i64::from(terms.hours) * HOUR_MS,
         approved_by: intent.actor.clone(),
         approved_at: intent.now,

@@ -22,13 +22,18 @@ const COMPARED: usize = 64;
 
 impl Store {
     /// What was counted since the approval: as control of the units that stay, as candidate of the
-    /// versions that the tuner published. `None` without a holdback.
+    /// versions that the tuner published. `None` without a holdback, or if the envelope was replaced.
     ///
     /// # Errors
     /// What Firestore refused, or counts that cannot be read.
     pub async fn holdback_counts(&self, envelope: &Envelope) -> Result<Option<Baseline>> {
         let policy = &envelope.policy;
         let Some(document) = self.db.get(ENVELOPES, policy).await? else { return Ok(None) };
+        // A person may have approved another one since.
+        let number = value::as_whole(&document.fields, "number");
+        if number != Some(envelope.number.into()) {
+            return Ok(None);
+        }
         let Some(bytes) = value::as_bytes(&document.fields, BASELINE) else { return Ok(None) };
         let malformed = |detail: String| {
             StoreError::decode(self.db.short_name(&document.name), "a holdback's baseline", detail)

@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::experiment::{Verdict, takes_candidate};
 use crate::policy::lifecycle::VersionFacts;
-use crate::policy::{Params, PolicyStatus};
+use crate::policy::{Params, PolicyKey, PolicyStatus};
+use crate::tuning::MoveCause;
 
 /// A version of a policy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,6 +127,11 @@ impl Policy {
         format!("{}@{}", self.id, self.version)
     }
 
+    /// The key of the version; `None` if the id is invalid.
+    pub fn key(&self) -> Option<PolicyKey> {
+        PolicyKey::new(&self.id, self.version.clone()).ok()
+    }
+
     /// The version and the params that a unit (a user, a session, a request) uses: the holdback's if
     /// the unit belongs to its share, or the candidate's if the unit belongs to that share, otherwise
     /// this version's. [`takes_candidate`] defines both.
@@ -146,6 +152,13 @@ impl Policy {
     /// The digest of the evidence that a draft is based on.
     pub fn evidence_digest(&self) -> Option<&str> {
         self.evidence.as_ref()?.get("digest")?.as_str()
+    }
+
+    /// Why the tuner moved the weights, as its evidence states; `None` for a version that a person wrote,
+    /// or that was decided by proof.
+    pub fn cause(&self) -> Option<MoveCause> {
+        let cause = self.evidence.as_ref()?.get("belief")?.get("cause")?;
+        MoveCause::deserialize(cause).ok()
     }
 
     /// The facts that transitions of the life cycle depend on.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
-use super::standing::ArmStanding;
+use super::standing::{self, ArmStanding};
 use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks};
 use crate::belief::{
     self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
@@ -16,7 +16,7 @@ use crate::stats::{Samples, Timeline};
 use crate::time::DAY_MS;
 
 /// What weights are believed from. It is stored with the decision.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Basis {
     /// By arm, the rewards by time.
     pub buckets: BTreeMap<String, Vec<Bucket>>,
@@ -24,6 +24,101 @@ pub struct Basis {
     pub state: BeliefState,
     /// The range that a person approved, if any.
     pub envelope: Option<Envelope>,
+    /// The approved bounds that do not hold for this decision, because belief has wanted to pass them
+    /// for hours: it is a question to a person, and never published.
+    pub pressed: Vec<Pressed>,
+}
+
+/// A bound of an approved range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    Min,
+    Max,
+}
+
+impl Side {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Min => "minimum",
+            Self::Max => "maximum",
+        }
+    }
+}
+
+/// A bound that belief has wanted to pass since a time, in epoch milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressed {
+    pub arm: String,
+    pub side: Side,
+    pub since: i64,
+}
+
+/// A bound that belief wants to pass now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pressing {
+    pub arm: String,
+    pub side: Side,
+    /// The approved bound.
+    pub approved: f64,
+    /// The weight that the belief asks for.
+    pub wish: f64,
+}
+
+/// The evidence of a [`Pressing`] that lasts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    pub arm: String,
+    pub side: Side,
+    pub approved: f64,
+    pub wish: f64,
+    /// Epoch milliseconds.
+    pub since: i64,
+}
+
+/// Why a version moves weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MoveCause {
+    /// More is known of the arms.
+    Learn,
+    /// An arm changed such that another leads.
+    Change,
+    /// An arm may have changed, which is not certain yet.
+    Suspect,
+    /// Belief has wanted to pass an approved bound for hours.
+    Bound,
+}
+
+impl MoveCause {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Learn => "learn",
+            Self::Change => "change",
+            Self::Suspect => "suspect",
+            Self::Bound => "bound",
+        }
+    }
+
+    /// The cause in words.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Learn => "more is known of the arms",
+            Self::Change => "an arm changed, so that another leads",
+            Self::Suspect => "an arm may have changed",
+            Self::Bound => "an approved bound has been in the way for hours",
+        }
+    }
+}
+
+impl From<Cause> for MoveCause {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Learn => Self::Learn,
+            Cause::Change => Self::Change,
+            Cause::Suspect => Self::Suspect,
+        }
+    }
 }
 
 /// The part of the evidence that is belief: it moves weights and proves nothing.
@@ -31,7 +126,7 @@ pub struct Basis {
 #[serde(rename_all = "camelCase")]
 pub struct BeliefEvidence {
     /// Why weights move.
-    pub cause: Cause,
+    pub cause: MoveCause,
     /// By arm.
     pub arms: BTreeMap<String, ArmBelief>,
     /// The standard deviation of what all arms gain or lose together within an hour; 0 if there is
@@ -48,6 +143,9 @@ pub struct BeliefEvidence {
     /// The bounds of the envelope that keep weights from moving further.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub binding: Vec<String>,
+    /// The bounds of the envelope that the weights pass, because belief has wanted that for hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<Bound>,
 }
 
 impl Basis {
@@ -66,7 +164,8 @@ impl Basis {
             spans.map(|(from, to, samples)| Bucket { from, to, sums: sums(samples) }).collect()
         };
         let named = |(arm, timeline): (&String, &Timeline)| (arm.clone(), buckets(timeline));
-        Self { buckets: timelines.iter().map(named).collect(), state, envelope }
+        let buckets = timelines.iter().map(named).collect();
+        Self { buckets, state, envelope, pressed: Vec::new() }
     }
 }
 
@@ -85,12 +184,32 @@ fn sums(samples: &Samples) -> Sums {
 /// remembers nothing of versions: whether one is published is decided elsewhere.
 pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Option<Allocation> {
     let basis = input.belief.as_ref()?;
+    let range = |arm: &str| {
+        let (min, max) = basis.envelope.as_ref().and_then(|it| it.range(arm)).unwrap_or(ANY);
+        let holds = |side| !basis.pressed.iter().any(|it| it.arm == arm && it.side == side);
+        (if holds(Side::Min) { min } else { ANY.0 }, if holds(Side::Max) { max } else { ANY.1 })
+    };
+    let found = allocate_within(input, basis, standings, range, step(input, standings));
+    let BeliefState { recent_versions, last_version, .. } = basis.state;
+    let state = BeliefState { recent_versions, last_version, ..found.state };
+    Some(Allocation { state, ..found })
+}
+
+/// The range of an arm that no person limited.
+const ANY: (f64, f64) = (0.0, 1.0);
+
+fn allocate_within(
+    input: &TuningInput,
+    basis: &Basis,
+    standings: &[ArmStanding],
+    range: impl Fn(&str) -> (f64, f64),
+    step: f64,
+) -> Allocation {
     let holds = checks::holds(input);
-    let envelope = basis.envelope.as_ref();
     let lowest = floor(input);
     let arm = |it: &ArmStanding| {
         let may_rise = !it.is_incomplete && holds.iter().all(|hold| hold.arm != it.arm);
-        let (min, max) = envelope.map_or((0.0, 1.0), |envelope| envelope.range(&it.arm));
+        let (min, max) = range(&it.arm);
         let max = match (it.weight > 0.0, may_rise) {
             (false, _) => 0.0,
             (true, false) => max.min(it.weight.max(lowest)),
@@ -100,12 +219,35 @@ pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Opti
         (it.arm.clone(), ArmInput { buckets, held: it.weight, min: min.min(max), max })
     };
     let arms = standings.iter().map(arm).collect();
-    let (floor, step) = (floor(input), step(input, standings));
-    let found =
-        belief::allocate(&BeliefInput { arms, floor, step, now: input.as_of }, &basis.state);
-    let BeliefState { recent_versions, last_version, .. } = basis.state;
-    let state = BeliefState { recent_versions, last_version, ..found.state };
-    Some(Allocation { state, ..found })
+    let asked = BeliefInput { arms, floor: lowest, step, now: input.as_of };
+    belief::allocate(&asked, &basis.state)
+}
+
+/// The approved bounds that belief wants to pass by `minChange` or more, if it could move as far as it
+/// wants at once.
+pub(super) fn pressing(
+    input: &TuningInput,
+    standings: &[ArmStanding],
+    allocation: &Allocation,
+) -> Vec<Pressing> {
+    let Some(basis) = &input.belief else { return Vec::new() };
+    let Some(envelope) = &basis.envelope else { return Vec::new() };
+    let (touched, pressed) = (!touched(envelope, &allocation.want).is_empty(), &basis.pressed);
+    if !touched && pressed.is_empty() {
+        return Vec::new();
+    }
+    let free = allocate_within(input, basis, standings, |_| ANY, 1.0).want;
+    let least = input.config.min_change.max(STEP);
+    let of = |(arm, wish): (&String, &f64)| {
+        let (min, max) = envelope.range(arm)?;
+        let (side, approved) = match (*wish >= max + least, *wish <= min - least) {
+            (true, _) => (Side::Max, max),
+            (_, true) if min > envelope.floor => (Side::Min, min),
+            _ => return None,
+        };
+        Some(Pressing { arm: arm.clone(), side, approved, wish: *wish })
+    };
+    free.iter().filter_map(of).collect()
 }
 
 /// The reward that the actions of the last seven days lost against the arm that is believed to be the
@@ -137,21 +279,36 @@ pub(super) fn spent(input: &TuningInput, allocation: &Allocation) -> Option<Stri
     })
 }
 
-/// The arms whose approved maximum keeps them from more traffic, or whose minimum from less.
-pub(super) fn binding(input: &TuningInput, proposed: &BTreeMap<String, f64>) -> Vec<String> {
-    let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
-    let Some(envelope) = envelope else { return Vec::new() };
-    /// A step of a weight.
-    const STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
-    let bound = |(arm, to): (&String, &f64)| {
-        let (min, max) = envelope.range(arm);
+/// A step of a weight.
+const STEP: f64 = 1.0 / WEIGHT_STEPS as f64;
+
+/// The approved bounds that these weights touch or pass.
+fn touched<'a>(
+    envelope: &Envelope,
+    weights: &'a BTreeMap<String, f64>,
+) -> Vec<(&'a str, Side, f64)> {
+    let bound = |(arm, to): (&'a String, &f64)| {
+        let (min, max) = envelope.range(arm)?;
         match (max < 1.0 && *to > max - STEP, min > envelope.floor && *to < min + STEP) {
-            (true, _) => Some(format!("{arm} is at its approved maximum {max:.3}")),
-            (_, true) => Some(format!("{arm} is at its approved minimum {min:.3}")),
+            (true, _) => Some((arm.as_str(), Side::Max, max)),
+            (_, true) => Some((arm.as_str(), Side::Min, min)),
             _ => None,
         }
     };
-    proposed.iter().filter_map(bound).collect()
+    weights.iter().filter_map(bound).collect()
+}
+
+/// The arms whose approved maximum keeps them from more traffic, or whose minimum from less.
+fn binding(basis: &Basis, proposed: &BTreeMap<String, f64>) -> Vec<String> {
+    let Some(envelope) = &basis.envelope else { return Vec::new() };
+    let holds = |(arm, side, _): &(&str, Side, f64)| {
+        !basis.pressed.iter().any(|it| it.arm == *arm && it.side == *side)
+    };
+    let found = touched(envelope, proposed).into_iter().filter(holds);
+    let in_words = |(arm, side, at): (&str, Side, f64)| {
+        format!("{arm} is at its approved {} {at:.3}", side.name())
+    };
+    found.map(in_words).collect()
 }
 
 /// How far a weight may move in one version: as the envelope allows, or `config/tuning`.
@@ -191,25 +348,45 @@ pub(super) fn require_move(
 
 impl BeliefEvidence {
     pub(super) fn of(input: &TuningInput, allocation: &Allocation) -> Self {
-        let envelope = input.belief.as_ref().and_then(|it| it.envelope.as_ref());
+        let basis = input.belief.as_ref();
+        let envelope = basis.and_then(|it| it.envelope.as_ref());
+        let is_pressed = basis.is_some_and(|it| !it.pressed.is_empty());
         Self {
-            cause: allocation.cause,
+            cause: if is_pressed { MoveCause::Bound } else { allocation.cause.into() },
             arms: allocation.arms.clone(),
             common_deviation: allocation.common_deviation,
             dispersion: allocation.dispersion,
             envelope: envelope.map(|it| it.number),
             spent: spent(input, allocation),
-            binding: binding(input, &allocation.weights),
+            binding: basis.map(|it| binding(it, &allocation.weights)).unwrap_or_default(),
+            bounds: bounds(input, allocation),
         }
     }
+}
 
-    /// Why weights move, in words.
-    pub(super) fn why(&self) -> &'static str {
-        match self.cause {
-            Cause::Learn => "more is known of the arms",
-            Cause::Change => "an arm changed, so that another leads",
-            Cause::Suspect => "an arm may have changed",
-        }
+/// The bounds that a decision passes, with what belief asks for.
+fn bounds(input: &TuningInput, allocation: &Allocation) -> Vec<Bound> {
+    let Some(basis) = input.belief.as_ref().filter(|it| !it.pressed.is_empty()) else {
+        return Vec::new();
+    };
+    let standings = standing::standings(input);
+    let of = |it: Pressing| {
+        let known = basis.pressed.iter().find(|known| known.arm == it.arm && known.side == it.side);
+        let Pressing { arm, side, approved, wish } = it;
+        Some(Bound { arm, side, approved, wish, since: known?.since })
+    };
+    pressing(input, &standings, allocation).into_iter().filter_map(of).collect()
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arm, side, approved, wish, since } = self;
+        write!(
+            f,
+            "belief has wanted {arm} at {wish:.3} since {}, beyond its approved {} {approved:.3}",
+            crate::time::Utc(*since),
+            side.name()
+        )
     }
 }
 

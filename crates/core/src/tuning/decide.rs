@@ -10,7 +10,8 @@ use super::checks::{self, Check};
 use super::evidence::{self, Evidence};
 use super::standing::{ArmStanding, standings};
 use super::{
-    ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Proposal, Reason, TuningInput,
+    ArmChange, ArmCount, Decision, LastDraft, MAX_ARMS, Past, Pressed, Pressing, Proposal, Reason,
+    TuningInput,
 };
 use super::{allocate, believe, budget, notes};
 use crate::belief::{Allocation, BeliefState};
@@ -30,17 +31,26 @@ pub fn decide(input: &TuningInput) -> Decision {
 /// propose. The last draft of the input is removed; [`Assessment::decide`] takes it.
 pub fn assess(mut input: TuningInput) -> Assessment {
     input.last_draft = None;
-    let (belief, outcome) = Assessed::of(&input);
-    Assessment { input, belief, outcome }
+    let (believed, outcome) = Assessed::of(&input);
+    Assessment { input, believed, outcome }
 }
 
 /// What follows from the evidence, before it is compared with the last draft.
 #[derive(Clone, Debug)]
 pub struct Assessment {
     input: TuningInput,
-    /// What allocation by belief remembers after this pass.
-    belief: Option<BeliefState>,
+    /// What is believed, whether or not that is worth a version.
+    believed: Option<Believed>,
     outcome: Result<Assessed, Reason>,
+}
+
+/// What a pass has believed.
+#[derive(Clone, Debug)]
+struct Believed {
+    /// What allocation by belief remembers after this pass.
+    state: BeliefState,
+    pressing: Vec<Pressing>,
+    spent: Option<String>,
 }
 
 impl Assessment {
@@ -58,7 +68,27 @@ impl Assessment {
     /// What allocation by belief remembers after this pass; `None` if weights are decided by proof, or
     /// the input is invalid.
     pub fn belief(&self) -> Option<&BeliefState> {
-        self.belief.as_ref()
+        self.believed.as_ref().map(|it| &it.state)
+    }
+
+    /// The approved bounds that belief wants to pass now.
+    pub fn pressing(&self) -> &[Pressing] {
+        self.believed.as_ref().map_or(&[], |it| &it.pressing)
+    }
+
+    /// Why weights are only drafted now, although the envelope is open: its regret budget is spent.
+    pub fn spent(&self) -> Option<&str> {
+        self.believed.as_ref()?.spent.as_deref()
+    }
+
+    /// The same question beyond these approved bounds, to be answered by a person.
+    #[must_use]
+    pub fn beyond(&self, pressed: Vec<Pressed>) -> Self {
+        let mut input = self.input.clone();
+        if let Some(basis) = &mut input.belief {
+            basis.pressed = pressed;
+        }
+        assess(input)
     }
 
     /// Reduces the input to at most `most` bytes, see [`TuningInput::fit`]. If that changes the input,
@@ -143,15 +173,19 @@ struct Assessed {
 }
 
 impl Assessed {
-    fn of(input: &TuningInput) -> (Option<BeliefState>, Result<Self, Reason>) {
+    fn of(input: &TuningInput) -> (Option<Believed>, Result<Self, Reason>) {
         if let Err(reason) = check(input) {
             return (None, Err(reason.noted(input)));
         }
         let standings = standings(input);
         let believed = believe::allocation(input, &standings);
-        let state = believed.as_ref().map(|it| it.state.clone());
+        let known = believed.as_ref().map(|it| Believed {
+            state: it.state.clone(),
+            pressing: believe::pressing(input, &standings, it),
+            spent: believe::spent(input, it),
+        });
         let outcome = Self::without_notes(input, standings, believed);
-        (state, outcome.map_err(|reason| reason.noted(input)))
+        (known, outcome.map_err(|reason| reason.noted(input)))
     }
 
     fn without_notes(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::PolicyTuning;
-use crate::experiment::{Baseline, Comparison, compare};
+use crate::experiment::{Baseline, Comparison, GuardConfig, GuardConfigError, compare};
 use crate::reward::RewardConfig;
 use crate::time::{DAY_MS, HOUR_MS};
 
@@ -28,10 +28,17 @@ pub struct Envelope {
     pub versions_a_day: u32,
     /// The share of the units that stay on the version that was active at the approval; 0 is none.
     pub holdback: f64,
-    /// The reward that the published versions may lose against the holdback within a week, summed over
-    /// actions, before they stop; absent means without limit.
+    /// The reward that the actions of seven days may lose against the arm that is believed to be the
+    /// best, summed over actions, before versions are only drafted; absent means without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regret_budget: Option<f64>,
+    /// The `alpha` of the watch of a version that the tuner activates; absent means that of
+    /// `config/tuning`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// The guardrails of that watch; one that is absent is that of `config/tuning`.
+    #[serde(default, skip_serializing_if = "ApprovedGuardrails::is_empty")]
+    pub guardrails: ApprovedGuardrails,
     /// Epoch milliseconds: from then on versions are only drafted.
     pub expires_at: i64,
     pub approved_by: String,
@@ -51,11 +58,35 @@ pub struct WeightRange {
     pub max: f64,
 }
 
+/// How much worse a version that the tuner activates may be, by the names of
+/// [`Guardrails`](crate::experiment::Guardrails).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApprovedGuardrails {
+    /// How far the success rate may fall, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_rate: Option<f64>,
+    /// The largest ratio of the mean cost to that of the replaced version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// The largest ratio of the 95th percentile of durations to that of the replaced version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_latency: Option<f64>,
+}
+
+impl ApprovedGuardrails {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// An envelope that cannot be approved.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum EnvelopeError {
     #[error("{field} is {value}, must be between {min} and {max}")]
     OutOfRange { field: String, value: f64, min: f64, max: f64 },
+    #[error(transparent)]
+    Guard(#[from] GuardConfigError),
     #[error("the range of {arm} is {min}–{max}: the minimum must not be above the maximum")]
     Reversed { arm: String, min: f64, max: f64 },
     #[error("no weights fit: the minima add up to {minima:.3} and the maxima to {maxima:.3}")]
@@ -72,9 +103,21 @@ pub enum EnvelopeError {
 const LONGEST: i64 = 365 * DAY_MS;
 
 impl Envelope {
-    /// The range of an arm; an arm that is not listed stays at 0.
-    pub fn range(&self, arm: &str) -> (f64, f64) {
-        self.arms.get(arm).map_or((0.0, 0.0), |it| (it.min, it.max))
+    /// The approved range of an arm. An arm that is not listed has none: a person gave it its weight
+    /// after the approval, and weights that need it are drafted.
+    pub fn range(&self, arm: &str) -> Option<(f64, f64)> {
+        self.arms.get(arm).map(|it| (it.min, it.max))
+    }
+
+    /// The limits of the watch of a version that the tuner activates within the envelope.
+    #[must_use]
+    pub fn guard(&self, config: GuardConfig) -> GuardConfig {
+        let (approved, mut guard) = (&self.guardrails, config);
+        let rails = &mut guard.guardrails;
+        rails.success_rate = approved.success_rate.unwrap_or(rails.success_rate);
+        rails.cost_usd = approved.cost_usd.unwrap_or(rails.cost_usd);
+        rails.p95_latency = approved.p95_latency.unwrap_or(rails.p95_latency);
+        GuardConfig { alpha: self.alpha.unwrap_or(config.alpha), ..guard }
     }
 
     /// Requires an envelope that weights of these arms can respect.
@@ -109,6 +152,7 @@ impl Envelope {
         if let Some(budget) = self.regret_budget {
             within("regretBudget", budget, 0.0, 1e12)?;
         }
+        self.guard(GuardConfig::default()).validate()?;
         let used = arms.iter().filter(|(_, weight)| **weight > 0.0).map(|it| it.0);
         let used: Vec<WeightRange> = used.map(|arm| self.arms[arm]).collect();
         let minima: f64 = used.iter().map(|it| it.min.max(self.floor.min(it.max))).sum();
@@ -166,8 +210,12 @@ impl Envelope {
         })
     }
 
-    /// Why these weights are outside; `None` if they are within.
-    pub fn leaves(&self, weights: &BTreeMap<String, f64>) -> Option<String> {
+    /// Why a move from `held` to these weights is outside; `None` if it is within.
+    pub fn leaves(
+        &self,
+        held: &BTreeMap<String, f64>,
+        weights: &BTreeMap<String, f64>,
+    ) -> Option<String> {
         /// Rounding errors of weights that were written as decimal fractions.
         const SLACK: f64 = 1e-9;
         let Self { policy, number, .. } = self;
@@ -176,10 +224,24 @@ impl Envelope {
                 let why = format!("{arm} is not part of envelope {policy}@{number}");
                 return (*weight > 0.0).then_some(why);
             };
-            let is_within = (min - SLACK..=max + SLACK).contains(weight);
-            (!is_within).then(|| {
-                format!(
+            if !(min - SLACK..=max + SLACK).contains(weight) {
+                return Some(format!(
                     "{arm} at {weight:.3} is outside of {min:.3}–{max:.3}, envelope {policy}@{number}"
+                ));
+            }
+            let before = held.get(arm).copied().unwrap_or_default();
+            if (weight - before).abs() > self.step_bound + SLACK {
+                let step = self.step_bound;
+                return Some(format!(
+                    "{arm} would move from {before:.3} to {weight:.3}, and envelope {policy}@{number} \
+                     allows a step of {step:.3}"
+                ));
+            }
+            // An arm that starts below the floor may need several steps to reach it.
+            (*weight > 0.0 && *weight < self.floor.min(before) - SLACK).then(|| {
+                let floor = self.floor;
+                format!(
+                    "{arm} at {weight:.3} is below the floor {floor:.3} of envelope {policy}@{number}"
                 )
             })
         })
@@ -202,6 +264,8 @@ mod tests {
             versions_a_day: 12,
             holdback: 0.05,
             regret_budget: Some(100.0),
+            alpha: None,
+            guardrails: ApprovedGuardrails::default(),
             expires_at: 30 * DAY_MS,
             approved_by: "ada".to_owned(),
             approved_at: 0,
@@ -218,13 +282,37 @@ mod tests {
     fn an_envelope_names_what_is_outside() {
         let envelope = envelope();
         assert_eq!(envelope.validate(&weights(0.5)), Ok(()));
-        assert_eq!(envelope.leaves(&weights(0.8)), None);
-        let left = envelope.leaves(&weights(0.15)).unwrap();
+        let leaves = |from, to| envelope.leaves(&weights(from), &weights(to));
+        assert_eq!(leaves(0.75, 0.8), None);
+        let left = leaves(0.2, 0.15).unwrap();
         assert_eq!(left, "a at 0.150 is outside of 0.200–0.800, envelope router-core@1");
         let mut third = weights(0.5);
         third.insert("c".to_owned(), 0.1);
-        assert!(envelope.leaves(&third).unwrap().contains("c is not part of"));
-        assert_eq!(envelope.range("c"), (0.0, 0.0));
+        assert!(envelope.leaves(&third, &third).unwrap().contains("c is not part of"));
+        let far = leaves(0.5, 0.61).unwrap();
+        assert!(far.contains("a would move from 0.500 to 0.610"), "{far}");
+        let low = Envelope { floor: 0.25, ..envelope.clone() };
+        let below = low.leaves(&weights(0.3), &weights(0.22)).unwrap();
+        assert!(below.contains("a at 0.220 is below the floor 0.250"), "{below}");
+        assert_eq!(low.leaves(&weights(0.21), &weights(0.22)), None, "on its way to the floor");
+        assert_eq!(envelope.range("c"), None);
+    }
+
+    #[test]
+    fn a_watch_has_the_approved_limits_and_the_others_of_the_config() {
+        let config = GuardConfig { watch_hours: 7, ..GuardConfig::default() };
+        assert_eq!(envelope().guard(config), config);
+        let guardrails = ApprovedGuardrails {
+            success_rate: Some(0.001),
+            cost_usd: Some(1.5),
+            ..ApprovedGuardrails::default()
+        };
+        let approved = Envelope { alpha: Some(0.01), guardrails, ..envelope() }.guard(config);
+        assert_eq!((approved.alpha, approved.watch_hours), (0.01, 7));
+        let rails = approved.guardrails;
+        assert_eq!((rails.success_rate, rails.cost_usd), (0.001, 1.5));
+        assert_eq!(rails.p95_latency, config.guardrails.p95_latency);
+        assert_eq!(rails.reward, config.guardrails.reward);
     }
 
     #[test]
@@ -247,7 +335,7 @@ mod tests {
             envelope.arms.insert(arm.to_owned(), WeightRange { min, max });
         }
         type Change = fn(&mut Envelope);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 10] = [
             (|it| put(it, "a", 0.5, 0.4), "must not be above"),
             (|it| put(it, "a", 0.0, 0.2), "no weights fit"),
             (|it| put(it, "a", 0.0, 1.5), "the maximum of a is 1.5"),
@@ -256,6 +344,8 @@ mod tests {
             (|it| it.holdback = 0.9, "holdback is 0.9"),
             (|it| it.expires_at = 5, "expire at once"),
             (|it| it.versions_an_hour = 0, "versionsAnHour is 0"),
+            (|it| it.alpha = Some(0.9), "alpha is 0.9"),
+            (|it| it.guardrails.cost_usd = Some(0.5), "guardrails.costUsd is 0.5"),
         ];
         for (change, part) in cases {
             let error = invalid(change);

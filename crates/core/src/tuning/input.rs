@@ -6,9 +6,9 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
-use super::encoded;
 use super::memory::{ArmMemory, Memory};
 use super::{Allocation, Basis, PolicyTuning, Signals};
+use super::{encoded, stored_basis};
 use crate::appended::{self, Part, Parts};
 use crate::estimate::{ArmLog, COARSER, Expected};
 use crate::policy::PolicyStatus;
@@ -155,7 +155,7 @@ impl TuningInput {
             None => parts,
         };
         let parts = match &self.belief {
-            Some(basis) => parts.with(Part::Belief, basis),
+            Some(basis) => stored_basis::append(parts, basis),
             None => parts,
         };
         parts.append_to(&mut bytes);
@@ -186,7 +186,7 @@ impl TuningInput {
                     (input.signals, input.config.confirmed_scales) = found;
                 }
                 input.blocks = parts.get(Part::Blocks).map_err(DecodeError::Encoding)?;
-                input.belief = parts.get(Part::Belief).map_err(DecodeError::Encoding)?;
+                input.belief = stored_basis::read(&parts).map_err(DecodeError::Encoding)?;
                 if input.belief.is_some() {
                     input.config.allocation = Allocation::Belief;
                 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Block, Blocks, Mark};
 use super::budget::{PERIOD_MS, period_of};
+use super::{Pressed, Pressing, Side};
 use crate::belief::BeliefState;
 use crate::estimate::{Cells, RewardScore, Sample, is_greater};
 use crate::stats::Timeline;
@@ -44,7 +45,28 @@ pub struct Memory {
     /// The time of the mark from which all arms are compared in the next period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_base: Option<i64>,
+    /// The approved bounds that belief wants to pass, pass after pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pressures: Vec<Pressure>,
 }
+
+/// A bound that belief has wanted to pass in consecutive hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pressure {
+    pub arm: String,
+    pub side: Side,
+    /// The time of the first pass that found it, in epoch milliseconds.
+    pub since: i64,
+    /// The consecutive hours in which every pass found it, counted from the one of `since`.
+    pub hours: u32,
+    /// The latest of these hours, counted from 1970.
+    pub hour: i64,
+}
+
+/// The consecutive hours after which a person is asked about a bound. A belief that wants to pass it
+/// for less time may be chance: an hour's mean differs from the next one's.
+pub const PRESSED_HOURS: u32 = 6;
 
 /// What the tuner remembers about one arm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +157,34 @@ impl Memory {
         next
     }
 
+    /// Counts the hours in which belief wants to pass an approved bound. An hour without a pass, or a
+    /// pass that does not find it, starts the count again, and so does the approval of an envelope.
+    #[must_use]
+    pub fn pressed(self, pressing: &[Pressing], approved_at: i64, now: i64) -> Self {
+        let hour = now.div_euclid(HOUR_MS);
+        let next = |it: &Pressing| {
+            let before = self.pressures.iter().find(|known| {
+                let is_same = known.arm == it.arm && known.side == it.side;
+                is_same && hour - known.hour <= 1 && known.since >= approved_at
+            });
+            let (since, hours) = match before {
+                Some(before) => (before.since, before.hours + u32::from(hour > before.hour)),
+                None => (now, 1),
+            };
+            Pressure { arm: it.arm.clone(), side: it.side, since, hours, hour }
+        };
+        let pressures = pressing.iter().map(next).collect();
+        Self { pressures, ..self }
+    }
+
+    /// The bounds that belief has wanted to pass for so long that a person is asked.
+    pub fn lasting(&self) -> Vec<Pressed> {
+        let lasting = self.pressures.iter().filter(|it| it.hours >= PRESSED_HOURS);
+        let pressed =
+            |it: &Pressure| Pressed { arm: it.arm.clone(), side: it.side, since: it.since };
+        lasting.map(pressed).collect()
+    }
+
     /// Keeps what is counted now, if an arm restarted or the period has no mark yet.
     fn mark(
         &mut self,
@@ -214,6 +264,28 @@ mod tests {
 
     /// The start of a period.
     const START: i64 = 660 * PERIOD_MS;
+
+    #[test]
+    fn a_bound_is_pressed_for_six_consecutive_hours() {
+        let pressing =
+            |arm: &str| Pressing { arm: arm.to_owned(), side: Side::Max, approved: 0.5, wish: 0.9 };
+        let first = START + 20 * 60_000;
+        let mut memory = Memory::default();
+        for pass in 0..10 {
+            memory = memory.pressed(&[pressing("a")], 0, first + pass * HOUR_MS / 2);
+            assert!(memory.lasting().is_empty(), "half an hour, {pass} passes");
+        }
+        let sixth = first + 5 * HOUR_MS;
+        let asked = memory.clone().pressed(&[pressing("a"), pressing("b")], 0, sixth).lasting();
+        let side = Side::Max;
+        assert_eq!(asked, [Pressed { arm: "a".to_owned(), side, since: first }]);
+        // A pass that does not find it, or an hour without a pass, starts the count again.
+        let interrupted = memory.clone().pressed(&[pressing("b")], 0, sixth - 1);
+        assert!(interrupted.pressed(&[pressing("a")], 0, sixth).lasting().is_empty());
+        let approved = memory.clone().pressed(&[pressing("a")], sixth - 1, sixth);
+        assert!(approved.lasting().is_empty(), "a person approved bounds since");
+        assert!(memory.pressed(&[pressing("a")], 0, sixth + 2 * HOUR_MS).lasting().is_empty());
+    }
 
     /// `hours` hours with `each` observations, of which `success(hour)` in ten succeed.
     fn timeline(hours: i64, each: i64, success: impl Fn(i64) -> i64) -> Timeline {

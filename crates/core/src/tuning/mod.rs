@@ -26,6 +26,7 @@ mod projection;
 mod reason;
 pub mod rewards;
 mod standing;
+mod stored_basis;
 #[cfg(test)]
 mod tests;
 mod weight_ranges;
@@ -36,7 +37,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use crate::policy::WEIGHT_STEPS;
-pub use believe::{Basis, BeliefEvidence};
+pub use believe::{Basis, BeliefEvidence, Bound, MoveCause, Pressed, Pressing, Side};
 pub use checks::{
     COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
     UnmatchedComponent, of_observations,

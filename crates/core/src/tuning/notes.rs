@@ -15,7 +15,10 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     by_size.sort_by(|a, b| (b.to - b.from).abs().total_cmp(&(a.to - a.from).abs()));
     let mut notes = format!("Auto-tuned from {}.", input.parent);
     if let Some(belief) = &evidence.belief {
-        notes += &format!(" Belief, which moves weights and proves nothing ({}):", belief.why());
+        notes += &format!(
+            " Belief, which moves weights and proves nothing ({}):",
+            belief.cause.in_words()
+        );
     }
     for change in by_size.iter().take(NAMED_ARMS) {
         if let Some(arm) = evidence.arms.iter().find(|it| it.arm == change.arm) {
@@ -46,6 +49,8 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
         let belief = evidence.belief.iter();
         let limits = belief.flat_map(|it| it.spent.iter().chain(&it.binding));
         limits.for_each(|it| notes += &format!(" Limit: {it}."));
+        let bounds = evidence.belief.iter().flat_map(|it| &it.bounds);
+        bounds.for_each(|it| notes += &format!(" Beyond the envelope: {it}."));
     }
     if let Some(within) = evidence.within_versions.filter(|_| !evidence.differences.is_empty()) {
         notes += &format!(

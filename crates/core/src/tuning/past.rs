@@ -13,7 +13,9 @@ use std::fmt;
 use semver::Version;
 
 use super::memory::Memory;
-use super::{ArmChange, Evidence, LastDraft, PolicyTuning, Proposal, Reason, TuningInput, budget};
+use super::{
+    ArmChange, Evidence, LastDraft, MoveCause, PolicyTuning, Proposal, Reason, TuningInput, budget,
+};
 use crate::audit::{Action, AuditEntry};
 use crate::estimate::{Cells, Measured, Sample};
 use crate::number::whole_u64;
@@ -296,7 +298,7 @@ impl PastDraft {
 
     /// Whether the evidence has moved materially since the draft was written: the expected gain by
     /// more than 20% and 0.005, or the mean reward of an arm out of its earlier interval, or an arm
-    /// restarted or can be judged for the first time.
+    /// restarted or can be judged for the first time, or another envelope applies.
     pub(super) fn has_moved(&self, now: &Proposal) -> bool {
         const SHARE: f64 = 0.2;
         const LEAST: f64 = 0.005;
@@ -320,7 +322,14 @@ impl PastDraft {
             && now.weights.iter().any(|(arm, to)| {
                 self.last.weights.get(arm).is_none_or(|then| (to - then).abs() >= WEIGHTS)
             });
-        gain || arms || weights
+        // A draft must respect the envelope of today.
+        let envelope = self.evidence.as_ref().is_some_and(|then| {
+            let number = |it: &Evidence| it.belief.as_ref().map(|it| (it.envelope, it.cause));
+            let is_bound = |it: &Evidence| number(it).is_some_and(|it| it.1 == MoveCause::Bound);
+            number(then).map(|it| it.0) != number(&now.evidence).map(|it| it.0)
+                || is_bound(then) != is_bound(&now.evidence)
+        });
+        gain || arms || weights || envelope
     }
 }
 

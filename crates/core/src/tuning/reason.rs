@@ -138,6 +138,16 @@ impl Reason {
         }
     }
 
+    /// Whether the weights are the best within the bounds, so that only wider bounds could change them.
+    pub fn is_at_best(&self) -> bool {
+        match self {
+            Self::Noted { reason, .. } => reason.is_at_best(),
+            Self::AlreadyBest { .. } => true,
+            Self::BelievedBest { observations, min_samples, .. } => observations >= min_samples,
+            _ => false,
+        }
+    }
+
     /// A fixed name, for metrics and log fields.
     pub const fn code(&self) -> &'static str {
         match self {
