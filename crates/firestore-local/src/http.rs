@@ -53,11 +53,14 @@ async fn check_host(is_local: bool, request: Request, next: Next) -> Response {
     }
 }
 
-fn failed(status: &Status) -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", status.message())).into_response()
+/// The answer to a request that failed.
+type Failure = (StatusCode, String);
+
+fn failed(status: &Status) -> Failure {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", status.message()))
 }
 
-async fn storage(engine: &Arc<Engine>) -> Result<Storage, Response> {
+async fn storage(engine: &Arc<Engine>) -> Result<Storage, Failure> {
     let engine = Arc::clone(engine);
     let reading = tokio::task::spawn_blocking(move || Storage::of(&engine)).await;
     reading
@@ -72,7 +75,7 @@ type Metered = State<(Arc<Meter>, Arc<Engine>)>;
 /// all counts.
 fn meter_routes(meter: Arc<Meter>, engine: Arc<Engine>) -> Router {
     let table = async |State((meter, engine)): Metered| {
-        Ok::<_, Response>(meter.report().text(&storage(&engine).await?))
+        Ok::<_, Failure>(meter.report().text(&storage(&engine).await?))
     };
     let stored = async |State((_, engine)): Metered| storage(&engine).await.map(Json);
     Router::new()
