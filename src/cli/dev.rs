@@ -1,7 +1,6 @@
 //! `dev`: runs the whole system in one process, on an embedded Firestore.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -20,16 +19,14 @@ use f0_learning_client::LOCAL_PROJECT;
 use f0_learning_core::Clock;
 use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
-use firestore_local::{Plan, Server};
+use firestore_local::options::Settings;
+use firestore_local::{Running, is_loopback_host};
 use std::time::Duration;
 
 use super::{demo, environment, firestore, seed, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Folder to keep the data in; by default the data is kept in memory only
-    #[arg(long)]
-    data: Option<PathBuf>,
     /// Address of the embedded Firestore
     #[arg(long, default_value = "127.0.0.1:8080")]
     firestore_addr: SocketAddr,
@@ -43,10 +40,11 @@ pub struct Options {
     /// Let the demo publish versions by itself, within an envelope that it approves
     #[arg(long, requires = "demo")]
     auto: bool,
-    /// Inject faults into the embedded Firestore: a seed, or a JSON file with a plan
-    #[arg(long, value_name = "SEED|FILE")]
-    faults: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
 }
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `dev` is interactive: timers and caches are short.
 const SETTLE_MS: i64 = 1_000;
@@ -87,14 +85,13 @@ fn random_token() -> String {
 pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
-    let faults = Plan::of_argument(options.faults.as_deref())?;
-    let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
-    let firestore = firestore.start().await?;
+    let faults = options.settings.faults()?;
+    let firestore = options.settings.builder()?.addr(options.firestore_addr).start().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
     let api = Api::new(health.clone(), Clock::system(), Some(credentials));
-    let server = http::Server::start(address, api.clone())
+    let server = http::Server::start_for_hosts(address, api.clone(), is_loopback_host)
         .await
         .with_context(|| format!("cannot listen on {address}: pass a free port as --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
@@ -142,7 +139,7 @@ pub async fn run(options: Options) -> Result<()> {
     let end = shutdown::requested()?;
     say!("\nrunning; press Ctrl-C to stop\n");
 
-    end.await;
+    firestore.warn_until(report_hourly(&firestore, end)).await;
     health.stopping();
     if let Some(demo) = demo {
         demo.stop().await;
@@ -151,6 +148,14 @@ pub async fn run(options: Options) -> Result<()> {
         eprintln!("a pass was stopped; the next start continues after its last commit");
     }
     server.shutdown().await;
-    firestore::stop(firestore).await;
-    Ok(())
+    say!("{}", firestore.report().hour_line());
+    firestore::stop(firestore).await
+}
+
+/// Prints every hour what the last one would have cost, until `end`.
+async fn report_hourly(firestore: &Running, end: impl Future<Output = ()>) {
+    let mut end = std::pin::pin!(end);
+    while tokio::time::timeout(HOUR, end.as_mut()).await.is_err() {
+        say!("{}", firestore.report().hour_line());
+    }
 }

@@ -15,8 +15,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -101,11 +102,33 @@ async fn no_store(mut response: Response) -> Response {
 impl Server {
     /// Listens on `address`; port 0 takes a free one.
     pub async fn start(address: SocketAddr, api: Arc<Api>) -> std::io::Result<Self> {
+        Self::serve(address, router(api)).await
+    }
+
+    /// The same for a server whose host is known: requests with another `Host` are refused, so that
+    /// a page in a browser cannot reach the server by a name that it made resolve to this machine.
+    pub async fn start_for_hosts(
+        address: SocketAddr,
+        api: Arc<Api>,
+        is_ours: fn(&str) -> bool,
+    ) -> std::io::Result<Self> {
+        let check = move |request: Request, next: Next| async move {
+            let host = request.headers().get(header::HOST);
+            match host.map(|host| host.to_str().unwrap_or_default()) {
+                Some(host) if !is_ours(host) => problem::wrong_host(),
+                // HTTP/1.0 has no hosts, and no browser sends it.
+                _ => next.run(request).await,
+            }
+        };
+        Self::serve(address, router(api).layer(from_fn(check))).await
+    }
+
+    async fn serve(address: SocketAddr, router: Router) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
             axum::serve(listener, service).with_graceful_shutdown(stopped).await
         });

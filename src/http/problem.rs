@@ -205,6 +205,11 @@ impl From<ChangeError> for Problem {
     }
 }
 
+pub fn wrong_host() -> Response {
+    let detail = "invalid Host: expected localhost or a loopback address";
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
+}
+
 pub async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
     let detail = format!("unknown path {path}: /openapi.json lists all paths");

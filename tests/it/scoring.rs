@@ -9,7 +9,7 @@ use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Connection, MAX_BATCH, value};
-use firestore_local::Server;
+use firestore_local::{Billed, Server};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
@@ -253,8 +253,11 @@ async fn twenty_thousand_observations_are_billed_at_most_2005_operations_per_tho
     let (mut job, stop) = (job(&store, 25_000), CancellationToken::new());
     let report = job.pass(START, &stop, &|_| ()).await.unwrap();
     assert_eq!(report.scored, u64::from(OBSERVATIONS));
+    let n = u64::from(OBSERVATIONS);
+    // One read and one write for each, and the states that a chunk shares.
+    server.assert_billed_at_most(Billed { reads: n + n / 200, writes: n + n / 200, deletes: 0 });
     let billed = server.meter().total.total();
-    assert!(billed * 1_000 <= 2_005 * u64::from(OBSERVATIONS), "{}", server.meter());
+    assert!(billed * 1_000 <= 2_005 * n, "{}", server.meter());
 
     server.reset_meter();
     job.pass(START + 1, &stop, &|_| ()).await.unwrap();

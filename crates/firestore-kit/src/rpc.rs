@@ -9,13 +9,15 @@ use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreCli
 use firestore::gcloud_sdk::google::firestore::v1::{
     BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
     CommitResponse, Document, DocumentMask, RollbackRequest, RunAggregationQueryRequest,
-    RunQueryRequest, RunQueryResponse, StructuredAggregationQuery, StructuredQuery, Value, Write,
+    RunQueryRequest, RunQueryResponse, StructuredAggregationQuery, StructuredQuery,
+    TransactionOptions, Value, Write,
     batch_get_documents_request::ConsistencySelector,
     batch_get_documents_response::Result as Found,
     run_aggregation_query_request::QueryType as AggregationQueryType,
     run_query_request::{self, QueryType},
     structured_aggregation_query as aggregation,
     structured_query::FieldReference,
+    transaction_options::{Mode, ReadWrite},
     value::ValueType,
 };
 use firestore::gcloud_sdk::google::rpc;
@@ -365,12 +367,23 @@ impl Db {
             .await
     }
 
-    pub(crate) async fn begin(&self) -> Result<Transaction> {
+    /// Begins a transaction. If it repeats another one, Firestore is told which, so that the work
+    /// keeps its priority among contending transactions.
+    pub(crate) async fn begin(&self, repeated: Option<&Transaction>) -> Result<Transaction> {
+        let options = repeated.map(|transaction| TransactionOptions {
+            mode: Some(Mode::ReadWrite(ReadWrite {
+                retry_transaction: transaction.id.clone(),
+                ..ReadWrite::default()
+            })),
+        });
         let failed = |status| Error::rpc("begin a transaction on", self.database(), status);
         self.retry
             .run(|| async {
-                let message =
-                    BeginTransactionRequest { database: self.database(), ..Default::default() };
+                let message = BeginTransactionRequest {
+                    database: self.database(),
+                    options: options.clone(),
+                    ..BeginTransactionRequest::default()
+                };
                 let response = self.client().begin_transaction(request(message, DEADLINE)).await;
                 Ok(Transaction { id: response.map_err(failed)?.into_inner().transaction })
             })

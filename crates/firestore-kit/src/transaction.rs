@@ -44,8 +44,9 @@ impl Db {
         F: Future<Output = Result<(Vec<Write>, T)>>,
     {
         let mut attempt = 1;
+        let mut last = None;
         loop {
-            match self.attempt(target, &mut body).await {
+            match self.attempt(target, &mut body, &mut last).await {
                 Err(error) if repeat.allows(&error) && attempt < MAX_ATTEMPTS => {
                     self.retry.wait(attempt).await;
                     attempt += 1;
@@ -55,15 +56,18 @@ impl Db {
         }
     }
 
+    /// One attempt. `last` is the transaction of the previous attempt, and then of this one.
     async fn attempt<T, F>(
         &self,
         target: &str,
         body: &mut impl FnMut(Transaction) -> F,
+        last: &mut Option<Transaction>,
     ) -> Result<T>
     where
         F: Future<Output = Result<(Vec<Write>, T)>>,
     {
-        let transaction = self.begin().await?;
+        let transaction = self.begin(last.as_ref()).await?;
+        *last = Some(transaction.same());
         match body(transaction.same()).await {
             Ok((writes, result)) if writes.is_empty() => {
                 self.rollback(transaction).await;

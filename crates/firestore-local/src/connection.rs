@@ -6,6 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +19,8 @@ pub struct Connection {
     stream: TcpStream,
     handle: ConnectionHandle,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Counts the bytes that all connections send.
+    sent: Arc<AtomicU64>,
 }
 
 /// Lets a request close the connection that it came over.
@@ -31,16 +35,27 @@ impl ConnectionHandle {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, stop: &CancellationToken) -> io::Result<Self> {
+    pub fn new(
+        stream: TcpStream,
+        stop: &CancellationToken,
+        sent: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let token = stop.child_token();
         let closed = Box::pin(token.clone().cancelled_owned());
-        Ok(Self { stream, handle: ConnectionHandle(token), closed })
+        Ok(Self { stream, handle: ConnectionHandle(token), closed, sent })
     }
 
     /// Whether the connection is closed; if not, wakes the task once it is.
     fn is_closed(&mut self, context: &mut Context<'_>) -> bool {
         self.closed.as_mut().poll(context).is_ready()
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+        written
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
@@ -68,7 +83,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_closed(context) { aborted() } else { self.stream().poll_write(context, bytes) }
+        if self.is_closed(context) {
+            return aborted();
+        }
+        let written = self.as_mut().stream().poll_write(context, bytes);
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -79,7 +98,8 @@ impl AsyncWrite for Connection {
         if self.is_closed(context) {
             return aborted();
         }
-        self.stream().poll_write_vectored(context, slices)
+        let written = self.as_mut().stream().poll_write_vectored(context, slices);
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,9 +9,12 @@ mod codec;
 mod connection;
 mod engine;
 mod faults;
+mod hosts;
+mod http;
 mod locks;
 mod meter;
 mod model;
+pub mod options;
 pub mod proto;
 pub mod rules;
 mod server;
@@ -20,6 +23,10 @@ mod transactions;
 
 pub use engine::{Clock, OpenError};
 pub use faults::{Fault, FaultCode, Plan, PlanError, Rule};
-pub use meter::{Bill, Billed};
+pub use hosts::is_loopback_host;
+pub use meter::{
+    Bill, Billed, Budget, Charged, Exceeded, Line, Operations, Prices, PricesError, Report,
+    Storage, Stored, Usage,
+};
 pub use server::{Builder, Error, Running, Server};
 pub use transactions::{Concurrency, ConcurrencyError};

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -18,7 +16,8 @@ use tokio_util::task::TaskTracker;
 use crate::connection::Connection;
 use crate::engine::{Clock, Engine, OpenError};
 use crate::faults::{Faults, Plan};
-use crate::meter::{Bill, Meter};
+use crate::http;
+use crate::meter::{Bill, Billed, Budget, Exceeded, Meter, Prices, PricesError, Report, Storage};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
 use crate::rules::{RulesError, RulesFile};
@@ -41,6 +40,8 @@ pub enum Error {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Rules(#[from] RulesError),
+    #[error(transparent)]
+    Prices(#[from] PricesError),
 }
 
 /// The settings of a server. By default it uses a free port on loopback and keeps data in memory.
@@ -54,6 +55,8 @@ pub struct Builder {
     concurrency: Concurrency,
     faults: Plan,
     rules: Option<PathBuf>,
+    prices: Option<Prices>,
+    budget: Budget,
 }
 
 /// A local Firestore.
@@ -71,6 +74,8 @@ impl Server {
             concurrency: Concurrency::default(),
             faults: Plan::none(),
             rules: None,
+            prices: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -134,6 +139,20 @@ impl Builder {
         self
     }
 
+    /// The prices of operations; by default those of `prices.json`.
+    #[must_use]
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.prices = Some(prices);
+        self
+    }
+
+    /// The most operations that may be billed; see [`Running::exceeded`].
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -146,8 +165,10 @@ impl Builder {
             port => port.wrapping_add(1),
         };
         let meter_addr = self.meter_addr.unwrap_or_else(|| SocketAddr::new(addr.ip(), meter_port));
-        let (meter_addr, http) = listen(meter_addr).await?;
+        let (meter_addr, meter_listener) = listen(meter_addr).await?;
 
+        let prices = self.prices.map_or_else(|| Prices::open(None), Ok)?;
+        let meter = Arc::new(Meter::new(self.clock.clone(), prices, self.budget));
         let (folder, threshold, clock) = (self.data_dir, self.index_threshold, self.clock);
         let opening =
             tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold, clock));
@@ -155,11 +176,11 @@ impl Builder {
             file: PathBuf::from("the store"),
             detail: error.to_string(),
         })??;
-        let (engine, meter, in_use) = (Arc::new(engine), Arc::default(), TaskTracker::new());
+        let (engine, in_use) = (Arc::new(engine), TaskTracker::new());
         let query_log: Arc<QueryLog> = Arc::default();
         let service = Service {
             engine: Arc::clone(&engine),
-            meter: Arc::clone(&meter),
+            meter: meter.other(),
             transactions: Arc::new(Transactions::new(self.concurrency)),
             query_log: Arc::clone(&query_log),
             user: None,
@@ -171,8 +192,14 @@ impl Builder {
         let service = Guarded { faulty, rules, is_local: addr.ip().is_loopback() };
         let stop = CancellationToken::new();
         let tasks = vec![
-            tokio::spawn(serve_grpc(grpc, service, stop.clone())),
-            tokio::spawn(serve_http(http, Arc::clone(&meter), faults.clone(), stop.clone())),
+            tokio::spawn(serve_grpc(grpc, service, meter.sent(), stop.clone())),
+            tokio::spawn(http::serve(
+                meter_listener,
+                Arc::clone(&meter),
+                Arc::clone(&engine),
+                faults.clone(),
+                stop.clone(),
+            )),
         ];
         Ok(Running { addr, meter_addr, engine, meter, query_log, faults, in_use, stop, tasks })
     }
@@ -185,13 +212,18 @@ async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), Error>
     Ok((address, listener))
 }
 
-async fn serve_grpc(listener: TcpListener, service: Guarded, stop: CancellationToken) {
+async fn serve_grpc(
+    listener: TcpListener,
+    service: Guarded,
+    sent: Arc<AtomicU64>,
+    stop: CancellationToken,
+) {
     let firestore = FirestoreServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let ending = stop.clone();
-    let connections =
-        TcpListenerStream::new(listener).map(move |stream| Connection::new(stream?, &ending));
+    let connections = TcpListenerStream::new(listener)
+        .map(move |stream| Connection::new(stream?, &ending, Arc::clone(&sent)));
     // A graceful shutdown would wait for listeners forever. Every acknowledged commit is durable,
     // so it is safe to close the connections; this only waits until their tasks notice.
     let served = tonic::transport::Server::builder()
@@ -202,41 +234,6 @@ async fn serve_grpc(listener: TcpListener, service: Guarded, stop: CancellationT
     if let Err(error) = served.await {
         tracing::error!(%error, "the gRPC server failed");
     }
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    meter: Arc<Meter>,
-    faults: Arc<Faults>,
-    stop: CancellationToken,
-) {
-    let app = Router::new()
-        .route("/healthz", get(async || "ok"))
-        .route("/meter", get(async |State(meter): State<Arc<Meter>>| Json(meter.bill())))
-        .route("/meter/reset", post(async |State(meter): State<Arc<Meter>>| meter.reset()))
-        .with_state(meter)
-        .merge(faults_routes(faults));
-    let served = axum::serve(listener, app).into_future();
-    if let Some(Err(error)) = stop.run_until_cancelled(served).await {
-        tracing::error!(%error, "the HTTP server of the meter failed");
-    }
-}
-
-/// `/faults`: `GET` shows the active plan and the faults injected so far, `PUT` activates another
-/// plan, `DELETE` deactivates it. `POST /faults/seed/{seed}` activates the plan of a seed.
-fn faults_routes(faults: Arc<Faults>) -> Router {
-    type Shared = State<Arc<Faults>>;
-    let shown = async |State(faults): Shared| {
-        Json(serde_json::json!({ "plan": faults.plan(), "injected": faults.injected() }))
-    };
-    let set = async |State(faults): Shared, Json(plan): Json<Plan>| faults.set(plan);
-    let clear = async |State(faults): Shared| faults.set(Plan::none());
-    let seed =
-        async |State(faults): Shared, Path(seed): Path<u64>| faults.set(Plan::from_seed(seed));
-    Router::new()
-        .route("/faults", get(shown).put(set).delete(clear))
-        .route("/faults/seed/{seed}", post(seed))
-        .with_state(faults)
 }
 
 /// A running server. Call [`shutdown`](Self::shutdown) to close the store cleanly; acknowledged
@@ -274,8 +271,56 @@ impl Running {
         self.meter.bill()
     }
 
+    /// The bill with its lines by collection and by caller, the last hour, and the costs.
+    pub fn report(&self) -> Report {
+        self.meter.report()
+    }
+
+    /// What is stored. Reads every document.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn storage(&self) -> Result<Storage, tonic::Status> {
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || Storage::of(&engine))
+            .await
+            .map_err(|error| tonic::Status::internal(error.to_string()))?
+    }
+
+    /// Forgets what was billed. A budget that was exceeded stays exceeded.
     pub fn reset_meter(&self) {
         self.meter.reset();
+    }
+
+    /// Panics if more was billed since the start or the last reset: for tests.
+    ///
+    /// # Panics
+    /// If more was billed; the message lists the bill of each collection.
+    #[track_caller]
+    pub fn assert_billed_at_most(&self, most: Billed) {
+        self.meter().assert_at_most(most);
+    }
+
+    /// How the budget was exceeded, if it was.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.meter.exceeded().borrow().clone()
+    }
+
+    /// Waits for `end`. Meanwhile, reports on standard error once if the budget is exceeded.
+    pub async fn warn_until(&self, end: impl Future<Output = ()>) {
+        let mut exceeded = self.meter.exceeded();
+        let warning = async {
+            if let Ok(exceeded) = exceeded.wait_for(Option::is_some).await
+                && let Some(exceeded) = &*exceeded
+            {
+                eprintln!("warning: {exceeded}");
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = end => {}
+            () = warning => {}
+        }
     }
 
     /// Records queries from now on, for [`queries`](Self::queries).

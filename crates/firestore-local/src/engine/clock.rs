@@ -18,7 +18,7 @@ impl Clock {
         Self(Arc::new(move || Micros(now())))
     }
 
-    pub(super) fn now(&self) -> Micros {
+    pub fn now(&self) -> Micros {
         (self.0)()
     }
 }

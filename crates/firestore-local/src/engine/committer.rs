@@ -19,6 +19,7 @@ use super::shared::{Committed, Outcome, Shared};
 use super::snapshot::{Tables, decode};
 use super::store;
 use crate::locks::{lock, read, write};
+use crate::model::index_entries;
 use crate::model::path::{Database, DocumentName, successor};
 use crate::model::query::IndexSpec;
 use crate::model::time::{Micros, update_time};
@@ -524,6 +525,7 @@ impl<'a> OpenTables<'a> {
             Err(status) => return Ok(Err(status)),
         };
         let written = super::Written {
+            index_entries: index_entries::changed(before.as_ref(), applied.document.as_ref()),
             update_time: applied.document.as_ref().map(update_time),
             transform_results: applied.transform_results,
         };

@@ -359,6 +359,11 @@ impl Engine {
         self.snapshot()?.keys(prefix, from, emit)
     }
 
+    /// Emits every document of every database. Blocking.
+    pub fn all(&self, emit: &mut dyn FnMut(Document) -> Result<(), Status>) -> Result<(), Status> {
+        self.snapshot()?.all(emit)
+    }
+
     /// The keys of the documents that existed at a time and begin with `prefix`. Blocking.
     pub fn keys_at(&self, prefix: &[u8], at: Micros) -> Result<BTreeSet<Vec<u8>>, Status> {
         self.snapshot()?.keys_at(&self.shared, prefix, at)

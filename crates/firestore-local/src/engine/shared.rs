@@ -29,6 +29,8 @@ pub struct Written {
     /// `None` for a delete.
     pub update_time: Option<Micros>,
     pub transform_results: Vec<Value>,
+    /// How many automatic index entries the write added or removed.
+    pub index_entries: u64,
 }
 
 /// The outcome of a write request: its commit time and the result of each write.

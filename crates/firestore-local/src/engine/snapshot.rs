@@ -237,6 +237,15 @@ impl Snapshot {
         })
     }
 
+    /// Emits every document of every database.
+    pub fn all(&self, emit: &mut dyn FnMut(Document) -> Result<(), Status>) -> Result<(), Status> {
+        for entry in range(&self.documents, &[], None)? {
+            let (_, bytes) = entry.map_err(failed)?;
+            emit(decode(bytes.value())?)?;
+        }
+        Ok(())
+    }
+
     pub fn query(
         &self,
         shared: &Shared,

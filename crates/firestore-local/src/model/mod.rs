@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod field_path;
+pub mod index_entries;
 pub mod path;
 pub mod query;
 pub mod time;

@@ -191,6 +191,13 @@ impl DocumentName {
         &self.segments
     }
 
+    /// The document that the collection belongs to; `None` for a collection of the root.
+    pub fn parent(&self) -> Option<Self> {
+        let segments = self.segments.get(..self.segments.len() - 2)?;
+        let name = || Self { database: self.database.clone(), segments: segments.to_vec() };
+        (!segments.is_empty()).then(name)
+    }
+
     /// Bytes that sort as names do and are unique across databases.
     pub fn key(&self) -> Vec<u8> {
         let mut key = self.database.key();

@@ -19,7 +19,7 @@ pub enum Caller {
 }
 
 impl Claims {
-    fn uid(&self) -> Option<&str> {
+    pub fn uid(&self) -> Option<&str> {
         let claim = |name: &str| self.0.get(name).and_then(|value| value.as_str());
         claim("sub").or_else(|| claim("user_id")).filter(|uid| !uid.is_empty())
     }

@@ -23,7 +23,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Response, Status};
 
 use crate::engine::Engine;
-use crate::meter::Meter;
+use crate::meter::Account;
 use crate::proto::ExplainOptions;
 use crate::transactions::Transactions;
 pub use faulty::Faulty;
@@ -37,7 +37,8 @@ type Answer<T> = Result<Response<T>, Status>;
 #[derive(Clone)]
 pub struct Service {
     pub engine: Arc<Engine>,
-    pub meter: Arc<Meter>,
+    /// Bills the caller of the request.
+    pub meter: Account,
     pub transactions: Arc<Transactions>,
     pub query_log: Arc<QueryLog>,
     /// The user who sends the request, if security rules apply to it.

@@ -65,10 +65,10 @@ fn charge(mutation: &Mutation) -> Charge {
     if mutation.is_delete() { Charge::Delete(name) } else { Charge::Write(name) }
 }
 
-fn bill(service: &Service, charge: &Charge) {
+fn bill(service: &Service, charge: &Charge, written: &Written) {
     match charge {
-        Charge::Write(name) => service.meter.wrote(name),
-        Charge::Delete(name) => service.meter.deleted(name),
+        Charge::Write(name) => service.meter.wrote(name, written.index_entries),
+        Charge::Delete(name) => service.meter.deleted(name, written.index_entries),
     }
 }
 
@@ -124,8 +124,10 @@ pub async fn apply(
         service.transactions.fail(&service.engine, id, transaction, &names);
     }
     let outcome = outcome?;
-    for charge in &charges {
-        bill(service, charge);
+    for (charge, written) in charges.iter().zip(&outcome.results) {
+        if let Ok(written) = written {
+            bill(service, charge, written);
+        }
     }
     Ok(outcome)
 }
@@ -174,7 +176,7 @@ pub async fn batch(
         let result = charge.and_then(|charge| {
             let missing = || Status::internal("a write has no outcome");
             let written = outcomes.next().ok_or_else(missing)??;
-            bill(service, &charge);
+            bill(service, &charge, &written);
             Ok(written)
         });
         let (result, status) = match result {

@@ -2,7 +2,10 @@
 //! the query.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use firestore_local::{Clock, Server};
 use prost_types::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -324,6 +327,35 @@ async fn a_resumed_target_ends_up_with_the_current_documents() {
     second.targets.get_mut(&1).unwrap().documents = known.documents;
     second.until(now).await;
     assert_eq!(second.paths(1), "c/b c/c");
+}
+
+/// Listens to ten documents, leaves, changes one, and resumes later.
+async fn billed_for_resuming_after(minutes: i64) -> u64 {
+    let time = Arc::new(AtomicI64::new(1_734_000_000_000_000));
+    let read = time.clone();
+    let clock = Clock::from_micros(move || read.fetch_add(1, Ordering::SeqCst));
+    let local = Local::of(Server::builder().clock(clock)).await;
+    let ten = (0..10).map(|n| put(local.name(&format!("c/{n}")), fields([("n", int(n))])));
+    local.commit(ten).await.unwrap();
+    let now = local.set("c/0", [("n", int(100))]).await;
+    let mut first = Listener::open(&local).await;
+    first.query(1, from("c")).await;
+    first.until(now).await;
+    let known = first.targets.remove(&1).unwrap();
+    drop(first);
+    time.fetch_add(minutes * 60_000_000, Ordering::SeqCst);
+    let now = local.set("c/3", [("n", int(100))]).await;
+    local.server.reset_meter();
+    let mut second = Listener::open(&local).await;
+    second.add(1, from("c"), Some(ResumeType::ResumeToken(known.token))).await;
+    second.until(now).await;
+    local.server.meter().total.reads
+}
+
+#[tokio::test]
+async fn a_listener_that_resumes_within_30_minutes_is_billed_for_changes_only() {
+    assert_eq!(billed_for_resuming_after(29).await, 1);
+    assert_eq!(billed_for_resuming_after(31).await, 10);
 }
 
 #[tokio::test]

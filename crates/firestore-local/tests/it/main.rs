@@ -9,6 +9,7 @@
 
 mod aggregations;
 mod bank;
+mod bills;
 mod binary;
 mod commits;
 mod crate_client;

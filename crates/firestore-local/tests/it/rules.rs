@@ -392,3 +392,21 @@ fn the_command_reports_failed_cases_the_deciding_lines_and_the_coverage() {
     assert!(!success);
     assert!(output.contains("line 1: missing field `path`"), "{output}");
 }
+
+#[tokio::test]
+async fn a_document_that_rules_read_several_times_is_billed_once_a_request() {
+    let ruled = Ruled::start().await;
+    let alice = ruled.user(ALICE).await;
+    ruled.local.set("counters/c", [("n", int(1))]).await;
+    ruled.local.server.reset_meter();
+    let vote = |id: &str| put(alice.name(&format!("votes/{id}")), fields([]));
+    let counter = put(alice.name("counters/c"), fields([("n", int(2))]));
+    alice.commit([vote("a"), vote("b"), counter]).await.unwrap();
+    let report = ruled.local.server.report();
+    let usage = report.since_start.charged.usage;
+    assert_eq!((usage.rule_reads, usage.billed.reads, usage.billed.writes), (1, 1, 3));
+    assert_eq!(report.callers[0].name, "user alice");
+    denied(alice.commit([vote("c")]).await);
+    let usage = ruled.local.server.report().since_start.charged.usage;
+    assert_eq!((usage.rule_reads, usage.billed.writes), (2, 3), "a denied request pays, too");
+}

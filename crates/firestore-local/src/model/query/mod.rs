@@ -173,6 +173,11 @@ impl Query {
     }
 
     /// Whether results are in ascending order of names.
+    /// The number of fields with an inequality.
+    pub fn inequality_fields(&self) -> usize {
+        self.filter.as_ref().map_or(0, |filter| filter.inequality_fields().len())
+    }
+
     pub fn is_ordered_by_name(&self) -> bool {
         matches!(&self.orders[..], [only] if only.path.is_name() && !only.descending)
     }

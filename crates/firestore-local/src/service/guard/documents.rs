@@ -1,8 +1,10 @@
 //! The documents that rules read with `get`, `exists`, `getAfter` and `existsAfter`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use crate::engine::Recording;
+use crate::locks::lock;
 use crate::model::path::{Database, DocumentName};
 use crate::proto::Document;
 use crate::rules::{DocumentPath, Documents, Value, resource};
@@ -13,6 +15,10 @@ pub fn seen(path: &[String], document: Option<&Document>) -> Value {
     document.map_or(Value::Null, |document| resource(path, &document.fields))
 }
 
+/// The documents that a request has been billed for: reading one again is free, also when the check
+/// of a commit is repeated.
+pub type Charged = Arc<Mutex<HashSet<DocumentName>>>;
+
 /// The stored documents, and those that a commit leaves.
 pub struct Stored<'a> {
     pub service: &'a Service,
@@ -21,11 +27,12 @@ pub struct Stored<'a> {
     pub reads: Option<&'a Recording>,
     /// The documents that the commit changes, as it leaves them.
     pub after: HashMap<DocumentName, Option<Document>>,
+    pub charged: Charged,
 }
 
 impl<'a> Stored<'a> {
-    pub fn latest(service: &'a Service, database: &'a Database) -> Self {
-        Self { service, database, reads: None, after: HashMap::new() }
+    pub fn latest(service: &'a Service, database: &'a Database, charged: Charged) -> Self {
+        Self { service, database, reads: None, after: HashMap::new(), charged }
     }
 
     /// The name of a document of this database.
@@ -48,7 +55,9 @@ impl Documents for Stored<'_> {
         if after && let Some(document) = self.after.get(&name) {
             return Ok(seen(&path.segments, document.as_ref()));
         }
-        self.service.meter.got(&name);
+        if lock(&self.charged).insert(name.clone()) {
+            self.service.meter.got_by_rules(&name);
+        }
         let found = self
             .service
             .engine

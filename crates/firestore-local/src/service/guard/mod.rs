@@ -49,16 +49,28 @@ impl Guarded {
     /// The service as the caller of a request may use it.
     fn admit<T>(&self, request: &Request<T>) -> Result<Faulty, Status> {
         let mut faulty = self.faulty.clone();
-        let Some(rules) = &self.rules else { return Ok(faulty) };
+        let caller = self.caller(request);
+        let claims = match &caller {
+            Ok(Caller::User(claims)) => Some(claims),
+            _ => None,
+        };
+        let meter = faulty.service.meter.meter();
+        faulty.service.meter = meter.account(request.metadata(), claims);
+        if let Some(rules) = &self.rules
+            && let Caller::User(claims) = caller?
+        {
+            faulty.service.user = Some(Arc::new(User { claims, rules: Arc::clone(rules) }));
+        }
+        Ok(faulty)
+    }
+
+    /// Who sends a request. Without rules nothing depends on it but the name on the bill.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let header = request.metadata().get("authorization").map(|header| header.to_str());
         let header = header
             .transpose()
             .map_err(|_| Status::unauthenticated("Invalid token: expected visible characters"))?;
-        let now = faulty.service.engine.now();
-        if let Caller::User(claims) = Caller::of_header(header, self.is_local, now)? {
-            faulty.service.user = Some(Arc::new(User { claims, rules: Arc::clone(rules) }));
-        }
-        Ok(faulty)
+        Caller::of_header(header, self.is_local, self.faulty.service.engine.now())
     }
 
     /// The service for RPCs that only servers may call.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 use super::denied;
-use super::documents::{Stored, seen};
+use super::documents::{Charged, Stored, seen};
 use crate::model::path::{Database, DocumentName, Parent};
 use crate::model::time::Micros;
 use crate::proto::{Document, StructuredQuery, Target, target};
@@ -63,10 +63,10 @@ impl User {
         found: &[(String, Option<Document>)],
     ) -> Result<(), Status> {
         let rules = self.rules.current();
-        let budget = Budget::default();
+        let (budget, charged) = (Budget::default(), Charged::default());
         for (name, document) in found {
             let database = DocumentName::parse(name)?.database().clone();
-            let documents = Stored::latest(service, &database);
+            let documents = Stored::latest(service, &database, charged.clone());
             let path = path_of(name);
             let before = seen(&path, document.as_ref());
             let change = Change { method: Method::Get, path: &path, before, after: Value::Null };
@@ -99,7 +99,8 @@ impl User {
         parent: &str,
         query: &StructuredQuery,
     ) -> Result<(), Status> {
-        let (documents, budget) = (Stored::latest(service, database), Budget::default());
+        let documents = Stored::latest(service, database, Charged::default());
+        let budget = Budget::default();
         let context = self.context(service, &documents, &budget);
         let decision = rules.decide_query(context, &path_of(parent), query);
         allowed(Method::List, parent, &decision)

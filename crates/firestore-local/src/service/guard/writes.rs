@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tonic::{Code, Status};
 
 use super::User;
-use super::documents::{Stored, seen};
+use super::documents::{Charged, Stored, seen};
 use super::user::{allowed, request_time};
 use crate::engine::{Outcome, ReadSet, Recording};
 use crate::model::path::{Database, DocumentName};
@@ -50,14 +50,18 @@ impl User {
         transaction: Option<Arc<Mutex<ReadSet>>>,
         locks: Option<u64>,
     ) -> Result<Outcome, Status> {
+        let charged = Charged::default();
         let mut attempts = if transaction.is_some() { 1 } else { MAX_ATTEMPTS };
         loop {
             attempts -= 1;
             let reads = transaction.clone().unwrap_or_default();
             let (user, database_of, all) = (self.clone(), database.clone(), mutations.clone());
             let seen = Recording { set: Arc::clone(&reads), lock: None };
+            let charged = charged.clone();
             let checked = service
-                .blocking(move |service| user.check_writes(service, &database_of, all, &seen))
+                .blocking(move |service| {
+                    user.check_writes(service, &database_of, all, &seen, charged)
+                })
                 .await;
             let outcome = match checked {
                 Ok(()) => {
@@ -79,6 +83,7 @@ impl User {
         database: &Database,
         mutations: Vec<Mutation>,
         reads: &Recording,
+        charged: Charged,
     ) -> Result<(), Status> {
         let names: Vec<DocumentName> = mutations.iter().map(|it| it.name.clone()).collect();
         let found = service.engine.get(&names, None, Some(reads))?;
@@ -95,7 +100,7 @@ impl User {
             after.insert(name.clone(), applied.document.clone());
             staged.push(Staged { name, before, after: applied.document });
         }
-        let documents = Stored { service, database, reads: Some(reads), after };
+        let documents = Stored { service, database, reads: Some(reads), after, charged };
         let (rules, budget) = (self.rules.current(), Budget::default());
         let mut context = self.context(service, &documents, &budget);
         context.time = request_time(now);

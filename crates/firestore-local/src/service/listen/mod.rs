@@ -4,7 +4,7 @@
 //! with what the client has. That reads the whole result for each change, which a local server can
 //! afford, and is correct by construction for limits and cursors, too.
 
-mod target;
+mod watched;
 
 use futures::StreamExt;
 use tokio::sync::{broadcast, mpsc};
@@ -16,9 +16,9 @@ use crate::model::path::Database;
 use crate::model::time::Micros;
 use crate::proto::target_change::TargetChangeType;
 use crate::proto::{
-    ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response,
+    ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response, target,
 };
-use target::{Message, WatchedTarget};
+use watched::{Message, WatchedTarget};
 
 pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<ListenResponse> {
     let (answers, stream) = mpsc::channel(256);
@@ -34,6 +34,16 @@ struct Listener {
     answers: mpsc::Sender<Result<ListenResponse, Status>>,
     targets: Vec<WatchedTarget>,
     database: Option<Database>,
+}
+
+/// The time of the state that a client had when it left.
+fn resumed_at(target: &Target) -> Option<Micros> {
+    match target.resume_type.as_ref()? {
+        target::ResumeType::ReadTime(time) => Some(Micros::from(time)),
+        target::ResumeType::ResumeToken(token) => {
+            Some(Micros(i64::from_be_bytes(token.as_slice().try_into().ok()?)))
+        }
+    }
 }
 
 /// The client has gone, or the stream must end.
@@ -96,15 +106,17 @@ impl Listener {
         }
         let id = target.target_id;
         let (once, resumed) = (target.once, target.resume_type.is_some());
+        let up_to_date = resumed_at(&target).filter(|time| self.service.meter.is_resumable(*time));
         if let Some(user) = &self.service.user
             && let Err(status) = user.check_target(&self.service, &target).await
         {
             return self.refuse(id, &status).await;
         }
-        let watched = match WatchedTarget::parse(target, self.database.as_ref()) {
+        let mut watched = match WatchedTarget::parse(target, self.database.as_ref()) {
             Ok(watched) => watched,
             Err(status) => return self.refuse(id, &status).await,
         };
+        watched.up_to_date = up_to_date;
         self.targets.retain(|target| target.id != id);
         self.send_change(TargetChangeType::Add, vec![id], None).await?;
         if resumed {
@@ -161,11 +173,11 @@ impl Listener {
         let subject = self.targets[index].subject.clone();
         let found = self.service.blocking(move |service| subject.read(service)).await?;
         let target = &mut self.targets[index];
-        let (subject, first) = (target.subject.clone(), target.is_new());
+        let (subject, charge) = (target.subject.clone(), target.charge());
         let messages = target.difference(&found, at);
         self.service
             .blocking(move |service| {
-                subject.bill(service, &messages, first)?;
+                subject.bill(service, &messages, charge)?;
                 Ok(messages)
             })
             .await

@@ -21,6 +21,19 @@ pub struct WatchedTarget {
     sent: BTreeMap<String, Micros>,
     /// Whether the client has been sent a first state.
     initialized: bool,
+    /// The time of the state that the client had from an earlier stream, if it is billed only for
+    /// the changes since.
+    pub up_to_date: Option<Micros>,
+}
+
+/// How messages are billed.
+#[derive(Clone, Copy, Debug)]
+pub enum Charge {
+    /// As a new query.
+    New,
+    /// What changed after a time.
+    Since(Micros),
+    Changes,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +70,13 @@ impl WatchedTarget {
         if in_other_database {
             return Err(Status::invalid_argument("The target is in another database"));
         }
-        Ok(Self { id: target.target_id, subject, sent: BTreeMap::new(), initialized: false })
+        Ok(Self {
+            id: target.target_id,
+            subject,
+            sent: BTreeMap::new(),
+            initialized: false,
+            up_to_date: None,
+        })
     }
 
     /// Whether a change of the document may change the target's state.
@@ -100,9 +119,13 @@ impl WatchedTarget {
         messages
     }
 
-    /// Whether the client has not been sent a first state.
-    pub fn is_new(&self) -> bool {
-        !self.initialized
+    /// How the next messages are billed.
+    pub fn charge(&self) -> Charge {
+        match self.up_to_date {
+            _ if self.initialized => Charge::Changes,
+            Some(time) => Charge::Since(time),
+            None => Charge::New,
+        }
     }
 
     /// The message for a document that left the target. A document that left a query's result may
@@ -130,12 +153,21 @@ impl WatchedTarget {
 impl Subject {
     /// Bills the messages: one read for each new or changed document, and one for each document
     /// that left a result because it changed; none for a deleted document. The first messages of a
-    /// target are billed as the corresponding get or query.
-    pub fn bill(&self, service: &Service, messages: &[Message], first: bool) -> Result<(), Status> {
+    /// target are billed as the corresponding get or query, or for a target that was resumed in time,
+    /// one read for each document that changed meanwhile.
+    pub fn bill(
+        &self,
+        service: &Service,
+        messages: &[Message],
+        charge: Charge,
+    ) -> Result<(), Status> {
         let (mut sent, mut left) = (Vec::new(), Vec::new());
         for message in messages {
             match message {
                 Message::DocumentChange(DocumentChange { document: Some(document), .. }) => {
+                    if matches!(charge, Charge::Since(time) if update_time(document) <= time) {
+                        continue;
+                    }
                     sent.push(DocumentName::parse(&document.name)?);
                 }
                 Message::DocumentRemove(removed) => {
@@ -146,10 +178,13 @@ impl Subject {
         }
         match self {
             Self::Documents(names) => {
-                let billed = if first { names.iter() } else { sent.iter() };
+                let is_new = matches!(charge, Charge::New);
+                let billed = if is_new { names.iter() } else { sent.iter() };
                 billed.for_each(|name| service.meter.got(name));
             }
-            Self::Query(query) if first => service.meter.queried(query, sent.len()),
+            Self::Query(query) if matches!(charge, Charge::New) => {
+                service.meter.queried(query, sent.len());
+            }
             Self::Query(query) => {
                 let existing = service.engine.get(&left, None, None)?.into_iter().flatten();
                 service.meter.read(query, (sent.len() + existing.count()) as u64);
