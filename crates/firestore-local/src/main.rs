@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use firestore_local::{Concurrency, Plan, Server, rules};
+use firestore_local::{Concurrency, Plan, Server, indexes, rules};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Firestore: google.firestore.v1 over gRPC.
@@ -23,6 +23,9 @@ enum Command {
     /// Work with security rules
     #[command(subcommand)]
     Rules(rules::testing::Command),
+    /// Work with indexes
+    #[command(subcommand)]
+    Indexes(indexes::command::Command),
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +48,13 @@ struct Serve {
     /// File of the security rules for users; without it, every caller may do everything
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// File of indexes, such as firestore.indexes.json; queries that they do not serve are refused.
+    /// May be given several times: each file must serve every query
+    #[arg(long, value_name = "FILE")]
+    indexes: Vec<PathBuf>,
+    /// File to record the shapes of queries in, for `indexes suggest`
+    #[arg(long, value_name = "FILE")]
+    record_queries: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -66,6 +76,11 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             println!("{report}");
             Ok(report.check()?)
         }
+        Some(Command::Indexes(command)) => {
+            let report = command.run()?;
+            println!("{report}");
+            Ok(report.check()?)
+        }
         None => serve(arguments.serve).await,
     }
 }
@@ -80,6 +95,8 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .concurrency(arguments.concurrency)
         .faults(Plan::of_argument(arguments.faults.as_deref())?)
         .rules(arguments.rules)
+        .indexes(arguments.indexes)
+        .record_queries(arguments.record_queries)
         .start()
         .await?;
     println!("listening on {}; meter on http://{}/meter", server.addr(), server.meter_addr());

@@ -70,6 +70,10 @@ pub fn is_nan(value: &Value) -> bool {
     matches!(value.value_type, Some(ValueType::DoubleValue(number)) if number.is_nan())
 }
 
+pub fn is_vector(value: &Value) -> bool {
+    class(value) == VECTOR
+}
+
 /// The elements of a map that represents a vector.
 fn vector_of(map: &MapValue) -> Option<&ArrayValue> {
     let kind = map.fields.get("__type__")?.value_type.as_ref()?;

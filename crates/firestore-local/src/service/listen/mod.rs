@@ -18,7 +18,7 @@ use crate::proto::target_change::TargetChangeType;
 use crate::proto::{
     ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response,
 };
-use target::{Message, WatchedTarget};
+use target::{Message, Subject, WatchedTarget};
 
 pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<ListenResponse> {
     let (answers, stream) = mpsc::channel(256);
@@ -105,6 +105,11 @@ impl Listener {
             Ok(watched) => watched,
             Err(status) => return self.refuse(id, &status).await,
         };
+        if let Subject::Query(query) = &watched.subject
+            && let Err(status) = self.service.indexes.admit(query, [])
+        {
+            return self.refuse(id, &status).await;
+        }
         self.targets.retain(|target| target.id != id);
         self.send_change(TargetChangeType::Add, vec![id], None).await?;
         if resumed {
