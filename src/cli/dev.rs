@@ -46,6 +46,13 @@ pub struct Options {
     /// Inject faults into the embedded Firestore: a seed, or a JSON file with a plan
     #[arg(long, value_name = "SEED|FILE")]
     faults: Option<String>,
+    /// File of indexes to enforce; by default those that this version is deployed with. May be given
+    /// several times: each file must serve every query
+    #[arg(long, value_name = "FILE")]
+    indexes: Vec<PathBuf>,
+    /// File to record the shapes of queries in, for `firestore indexes suggest`
+    #[arg(long, value_name = "FILE")]
+    record_queries: Option<PathBuf>,
 }
 
 /// `dev` is interactive: timers and caches are short.
@@ -88,8 +95,16 @@ pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = Plan::of_argument(options.faults.as_deref())?;
-    let firestore = Server::builder().addr(options.firestore_addr).data_dir(options.data);
-    let firestore = firestore.start().await?;
+    let own_indexes = options.indexes.is_empty();
+    let definitions = if own_indexes { vec![firestore::indexes(0)?] } else { Vec::new() };
+    let firestore = Server::builder()
+        .addr(options.firestore_addr)
+        .data_dir(options.data)
+        .indexes(options.indexes)
+        .definitions(definitions)
+        .record_queries(options.record_queries)
+        .start()
+        .await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
@@ -116,6 +131,11 @@ pub async fn run(options: Options) -> Result<()> {
     let clock = Clock::system();
     let seeded = store.seed(clock.now()).await?;
     seed::print(&seeded);
+    if own_indexes {
+        // A folder of data may ask for shards. Scoring reports a layout that cannot be read.
+        let shards = store.asked_layout().await.map_or(0, |layout| layout.shards);
+        firestore.set_definitions(vec![firestore::indexes(shards)?]);
+    }
     if options.demo {
         demo::configure(&store, &seeded).await?;
     }

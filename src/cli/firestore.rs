@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use firestore_local::indexes::{self, Indexes};
 use firestore_local::{Concurrency, Plan, Running, Server, rules};
 
 use super::shutdown;
@@ -23,6 +24,9 @@ enum Command {
     /// Work with security rules
     #[command(subcommand)]
     Rules(rules::testing::Command),
+    /// Work with indexes
+    #[command(subcommand)]
+    Indexes(indexes::command::Command),
 }
 
 #[derive(Debug, Args)]
@@ -45,11 +49,23 @@ struct Serve {
     /// File of the security rules for users; without it, every caller may do everything
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// File of indexes, such as firestore.indexes.json; queries that they do not serve are refused.
+    /// May be given several times: each file must serve every query
+    #[arg(long, value_name = "FILE")]
+    indexes: Vec<PathBuf>,
+    /// File to record the shapes of queries in, for `indexes suggest`
+    #[arg(long, value_name = "FILE")]
+    record_queries: Option<PathBuf>,
 }
 
 pub async fn run(options: Options) -> Result<()> {
     match options.command {
         Some(Command::Rules(command)) => {
+            let report = command.run()?;
+            say!("{report}");
+            Ok(report.check()?)
+        }
+        Some(Command::Indexes(command)) => {
             let report = command.run()?;
             say!("{report}");
             Ok(report.check()?)
@@ -65,13 +81,24 @@ async fn serve(options: Serve) -> Result<()> {
         .meter_addr(options.meter_addr)
         .concurrency(options.concurrency)
         .faults(Plan::of_argument(options.faults.as_deref())?)
-        .rules(options.rules);
+        .rules(options.rules)
+        .indexes(options.indexes)
+        .record_queries(options.record_queries);
     let end = shutdown::requested()?;
     let server = builder.start().await?;
     say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
     end.await;
     stop(server).await;
     Ok(())
+}
+
+/// The indexes that this version is deployed with, for a number of shards.
+pub fn indexes(shards: u32) -> Result<Indexes> {
+    let text = match shards {
+        0 => include_str!("../../firestore.indexes.json"),
+        _ => include_str!("../../deploy/firestore.indexes.sharded.json"),
+    };
+    Indexes::parse(text).context("cannot use the indexes of this version")
 }
 
 /// Stops the server and prints the operations that Firestore would have billed.

@@ -9,7 +9,6 @@ use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Connection, MAX_BATCH, value};
-use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
@@ -242,7 +241,7 @@ async fn more_components_than_one_commit_holds_are_counted_in_several_commits() 
 #[tokio::test]
 async fn twenty_thousand_observations_are_billed_at_most_2005_operations_per_thousand() {
     const OBSERVATIONS: u32 = 20_000;
-    let server = Server::builder().start().await.unwrap();
+    let server = crate::support::server().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-bill", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
     let observations: Vec<_> = (0..OBSERVATIONS)
