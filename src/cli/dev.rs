@@ -86,7 +86,15 @@ pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = options.settings.faults()?;
-    let firestore = options.settings.builder()?.addr(options.firestore_addr).start().await?;
+    let definitions =
+        if options.settings.has_indexes() { Vec::new() } else { vec![firestore::indexes(0)?] };
+    let firestore = options
+        .settings
+        .builder()?
+        .definitions(definitions)
+        .addr(options.firestore_addr)
+        .start()
+        .await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
@@ -113,6 +121,11 @@ pub async fn run(options: Options) -> Result<()> {
     let clock = Clock::system();
     let seeded = store.seed(clock.now()).await?;
     seed::print(&seeded);
+    if own_indexes {
+        // A folder of data may ask for shards. Scoring reports a layout that cannot be read.
+        let shards = store.asked_layout().await.map_or(0, |layout| layout.shards);
+        firestore.set_definitions(vec![firestore::indexes(shards)?]);
+    }
     if options.demo {
         demo::configure(&store, &seeded).await?;
     }

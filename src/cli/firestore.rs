@@ -1,7 +1,8 @@
 //! `firestore`: only the local Firestore.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use firestore_local::Running;
+use firestore_local::indexes::Indexes;
 pub use firestore_local::options::Options;
 use firestore_local::options::{Command, Serve};
 
@@ -18,6 +19,11 @@ pub async fn run(options: Options) -> Result<()> {
             say!("{}", command.run().await?);
             Ok(())
         }
+        Some(Command::Indexes(command)) => {
+            let report = command.run()?;
+            say!("{report}");
+            Ok(report.check()?)
+        }
         None => serve(options.serve).await,
     }
 }
@@ -28,6 +34,15 @@ async fn serve(options: Serve) -> Result<()> {
     say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
     server.warn_until(end).await;
     stop(server).await
+}
+
+/// The indexes that this version is deployed with, for a number of shards.
+pub fn indexes(shards: u32) -> Result<Indexes> {
+    let text = match shards {
+        0 => include_str!("../../firestore.indexes.json"),
+        _ => include_str!("../../deploy/firestore.indexes.sharded.json"),
+    };
+    Indexes::parse(text).context("cannot use the indexes of this version")
 }
 
 /// Stops the server and prints what Firestore would have billed.

@@ -239,10 +239,10 @@ async fn sigterm_during_a_pass_stops_serve_in_time_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serve_logs_a_permission_error_in_one_line_and_becomes_ready_once_access_is_granted() {
-    use firestore_local::{Fault, FaultCode, Plan, Rule, Server};
+    use firestore_local::{Fault, FaultCode, Plan, Rule};
     let refuse = Fault::Refuse { code: FaultCode::PermissionDenied };
     let plan = Plan { rules: vec![Rule::always(refuse)], ..Plan::none() };
-    let server = Server::builder().faults(plan).start().await.unwrap();
+    let server = crate::support::server().faults(plan).start().await.unwrap();
     let log = tempfile::NamedTempFile::new().unwrap();
     let environment = [("RUST_LOG", "error")];
     let firestore = server.addr().to_string();

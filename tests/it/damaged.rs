@@ -18,7 +18,7 @@ use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 use firestore::gcloud_sdk::google::firestore::v1::{Document, Value as Stored};
 use firestore_kit::Connection;
 use firestore_kit::value::{self, Fields};
-use firestore_local::{Fault, Plan, Rule, Server};
+use firestore_local::{Fault, Plan, Rule};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -407,7 +407,7 @@ async fn a_lease_that_cannot_be_read_has_expired() {
 
 /// A store whose next commit to a collection is applied, and its answer lost.
 async fn losing(collection: &str) -> (Store, firestore_local::Running) {
-    let server = Server::builder().start().await.unwrap();
+    let server = crate::support::server().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-lost", server.addr())).await.unwrap();
     let rule = Rule::on("Commit", Fault::LoseAnswer).of(collection).once_after(0);
     if collection != collection::CONFIG {

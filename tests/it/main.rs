@@ -27,7 +27,7 @@
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
-//! | deployed indexes and rules | [`deployment`], [`sharded_indexes`] |
+//! | deployed indexes and rules | [`deployment`], [`indexes`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
 
@@ -51,6 +51,7 @@ mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod formats;
+mod indexes;
 mod jwt;
 mod kills;
 mod month;
@@ -63,7 +64,6 @@ mod retention;
 mod rivals;
 mod scoring;
 mod security_rules;
-mod sharded_indexes;
 mod shards;
 mod specification;
 mod state_damage;

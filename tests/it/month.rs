@@ -13,7 +13,7 @@ use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{PolicyStatus, draw_index};
 use f0_learning_core::simulation::Scenario;
 use firestore_kit::Connection;
-use firestore_local::{Clock, Server};
+use firestore_local::Clock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ async fn every_proposal_of_a_month_replays_bit_for_bit() {
     let time = Arc::new(AtomicI64::new(START));
     let clock = time.clone();
     let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
-    let server = Server::builder().clock(clock).start().await.unwrap();
+    let server = crate::support::server().clock(clock).start().await.unwrap();
     let connection = Connection::local("demo-month", server.addr());
     let stores =
         [Store::connect(&connection).await.unwrap(), Store::connect(&connection).await.unwrap()];

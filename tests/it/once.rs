@@ -12,7 +12,9 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, crash_after, document, fields, job, put, record, score, seeded_store};
+use crate::support::{
+    START, crash_after, document, fields, job, put, record, resharding_store, score, seeded_store,
+};
 
 const NOW: i64 = START + HOUR_MS;
 
@@ -66,7 +68,7 @@ async fn an_observation_set_again_with_another_ts_counts_once() {
 
 #[tokio::test]
 async fn an_observation_set_again_with_another_shard_counts_once() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
     let of_shard = |shard: Value| {
         let mut observation = observation(START);

@@ -9,13 +9,14 @@ use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
 use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
-use firestore_local::Server;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, crash_after, document, fields, job, put, record, score, seeded_store};
+use crate::support::{
+    START, crash_after, document, fields, job, put, record, resharding_store, score, seeded_store,
+};
 
 fn reconcile_job(store: &Store) -> ReconcileJob {
     ReconcileJob::new(store.clone(), ReconcileOptions { lag_ms: 0, ..Default::default() })
@@ -143,7 +144,7 @@ async fn passes_that_crash_during_scoring_count_each_late_observation_once() {
 
 #[tokio::test]
 async fn observations_without_a_valid_shard_are_scored_when_sharding_is_on() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
     for (id, shard) in [
         ("none", Value::Null),
@@ -186,7 +187,7 @@ async fn rewards_without_an_observation_are_reported_once_and_kept() {
 
 #[tokio::test]
 async fn a_pass_that_finds_nothing_over_4000_observations_costs_at_most_25_reads() {
-    let server = Server::builder().start().await.unwrap();
+    let server = crate::support::server().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-reconcile", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
     let batch: Vec<_> = (0..4_000)

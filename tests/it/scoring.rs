@@ -242,7 +242,7 @@ async fn more_components_than_one_commit_holds_are_counted_in_several_commits() 
 #[tokio::test]
 async fn twenty_thousand_observations_are_billed_at_most_2005_operations_per_thousand() {
     const OBSERVATIONS: u32 = 20_000;
-    let server = Server::builder().start().await.unwrap();
+    let server = crate::support::server().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-bill", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
     let observations: Vec<_> = (0..OBSERVATIONS)

@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{START, crash_after, document, fields, job, put, seeded_store};
+use crate::support::{START, crash_after, document, fields, job, put, resharding_store};
 
 const COMPONENTS: u32 = 3;
 
@@ -61,7 +61,7 @@ async fn counted(store: &Store) -> u64 {
 async fn sharded_workers_that_crash_at_any_await_count_each_observation_once() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
-        let store = seeded_store().await;
+        let store = resharding_store().await;
         configure_shards(&store, 4).await;
         fill(&store, 0, 80, 4).await;
         let stop = CancellationToken::new();
@@ -86,7 +86,7 @@ async fn sharded_workers_that_crash_at_any_await_count_each_observation_once() {
 
 #[tokio::test]
 async fn changing_the_number_of_shards_counts_each_observation_once() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     fill(&store, 0, 20, 0).await;
     pass(&mut job(&store, 7)).await;
     for (shards, from) in [(4, 20), (2, 40), (3, 60), (0, 80)] {
@@ -102,7 +102,7 @@ async fn changing_the_number_of_shards_counts_each_observation_once() {
 
 #[tokio::test]
 async fn a_worker_with_a_stale_layout_scores_nothing_until_it_reads_the_new_one() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     fill(&store, 0, 20, 0).await;
     let mut old = job(&store, 7);
     pass(&mut old).await;
@@ -116,7 +116,7 @@ async fn a_worker_with_a_stale_layout_scores_nothing_until_it_reads_the_new_one(
 
 #[tokio::test]
 async fn an_invalid_number_of_shards_changes_nothing() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     fill(&store, 0, 10, 0).await;
     for invalid in
         [json!({ "shards": -1 }), json!({ "shards": "four" }), json!({ "shards": 5_000 })]
@@ -145,7 +145,7 @@ fn named_workers(store: &Store, names: [&str; 2]) -> (Arc<AtomicI64>, [ScoreJob;
 
 #[tokio::test]
 async fn a_worker_scores_only_after_the_lease_of_another_expires_or_is_released() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     let (time, [mut one, mut other]) = workers(&store);
     fill(&store, 0, 10, 0).await;
     assert_eq!(pass(&mut one).await.scored, 10);
@@ -166,7 +166,7 @@ async fn a_worker_scores_only_after_the_lease_of_another_expires_or_is_released(
 
 #[tokio::test]
 async fn workers_converge_to_an_equal_share_of_the_shards() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     configure_shards(&store, 4).await;
     let (time, [mut one, mut other]) = workers(&store);
     fill(&store, 0, 40, 4).await;
@@ -188,7 +188,7 @@ async fn workers_converge_to_an_equal_share_of_the_shards() {
 
 #[tokio::test]
 async fn a_crashed_worker_is_removed_after_a_long_absence() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     configure_shards(&store, 4).await;
     let (time, [mut crashes, mut lives]) = named_workers(&store, ["crashes", "lives"]);
     pass(&mut crashes).await;
@@ -213,7 +213,7 @@ async fn a_crashed_worker_is_removed_after_a_long_absence() {
 
 #[tokio::test]
 async fn a_malformed_lease_counts_as_expired_and_is_taken() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     let broken = value::fields([("holder", value::int(1))]);
     put(&store, collection::STATE, "lease|score", broken).await;
     let (_, [mut one, _]) = workers(&store);

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collection;
 use crate::experiments::{only, start_test};
-use crate::support::{START, fields, job, put, put_arm, score, seeded_store, tune};
+use crate::support::{START, fields, job, put, put_arm, resharding_store, score, tune};
 
 const VERSION: &str = "other@1.0.0";
 
@@ -51,7 +51,7 @@ struct World {
 impl World {
     /// A project of two shards and two policies, with a document of every kind.
     async fn new() -> Self {
-        let store = seeded_store().await;
+        let store = resharding_store().await;
         put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 2 }))).await;
         let other = json!({
             "id": "other", "version": "1.0.0", "status": "active", "createdAt": START,
@@ -295,7 +295,7 @@ async fn damaged_parked_counts_are_named_even_if_they_say_nothing_of_themselves(
 /// Scoring cannot continue without its only cursor, but what does not need it does.
 #[tokio::test]
 async fn a_damaged_cursor_layout_or_reconcile_state_is_named_and_counts_nothing_twice() {
-    let store = seeded_store().await;
+    let store = resharding_store().await;
     let write = async |n: i64| {
         let observation = json!({
             "ts": START + n, "component": "c", "outcome": "success", "durationMs": 1,

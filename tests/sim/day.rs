@@ -86,7 +86,12 @@ async fn day() -> ExitCode {
     let time = Arc::new(AtomicI64::new(START));
     let clock = time.clone();
     let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
-    let server = Server::builder().clock(clock).start().await.unwrap();
+    let server = Server::builder()
+        .definitions(vec![crate::plain_indexes()])
+        .clock(clock)
+        .start()
+        .await
+        .unwrap();
     let store = Store::connect(&Connection::local("demo-day", server.addr())).await.unwrap();
     store.seed(START).await.unwrap();
     server.reset_meter();

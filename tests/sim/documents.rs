@@ -176,7 +176,7 @@ async fn ids(store: &Store, collection: &str) -> Vec<String> {
 
 async fn scored_or_quarantined(documents: usize) -> Result<String, String> {
     let began = Instant::now();
-    let server = Server::builder().start().await.unwrap();
+    let server = Server::builder().definitions(vec![crate::plain_indexes()]).start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-any", server.addr())).await.unwrap();
     let now = f0_learning_core::Clock::system().now();
     store.seed(now).await.unwrap();

@@ -48,6 +48,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use firestore_local::indexes::Indexes;
 use world::World;
 
 const SEEDS: u64 = 100;
@@ -55,6 +56,16 @@ const DOCUMENTS: usize = 3_000;
 const STEPS: u32 = 40;
 const THREADS: u64 = 2;
 const STACK: usize = 16 << 20;
+
+/// The indexes of a project without shards.
+fn plain_indexes() -> Indexes {
+    Indexes::parse(include_str!("../../firestore.indexes.json")).unwrap()
+}
+
+/// The indexes of a project whose number of shards changes.
+fn resharding_indexes() -> Indexes {
+    Indexes::parse(include_str!("../../deploy/firestore.indexes.resharding.json")).unwrap()
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -81,6 +81,8 @@ impl World {
         let time = Arc::new(AtomicI64::new(START));
         let clock = time.clone();
         let server = Server::builder()
+            // The number of shards changes.
+            .definitions(vec![crate::resharding_indexes()])
             .clock(firestore_local::Clock::from_micros(move || {
                 clock.load(Ordering::Relaxed) * 1_000
             }))

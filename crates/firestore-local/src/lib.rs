@@ -2,7 +2,8 @@
 //! a folder. It does not depend on the data that is kept in it.
 //!
 //! `model` holds Firestore's semantics as pure functions, `engine` stores documents, and `service`
-//! implements the protocol. `rules` decides what users may do. `service` depends on `engine`, and `engine` on `model`.
+//! implements the protocol. `rules` decides what users may do, and `indexes` which queries and documents
+//! the declared indexes allow. `service` depends on `engine`, and `engine` on `model`.
 
 mod ambient;
 mod codec;
@@ -11,6 +12,7 @@ mod engine;
 mod faults;
 mod hosts;
 mod http;
+pub mod indexes;
 mod locks;
 mod meter;
 mod model;

@@ -37,6 +37,11 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
             println!("{}", command.run().await?);
             Ok(())
         }
+        Some(Command::Indexes(command)) => {
+            let report = command.run()?;
+            println!("{report}");
+            Ok(report.check()?)
+        }
         None => serve(options.serve).await,
     }
 }

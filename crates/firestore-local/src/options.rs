@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::meter::PricesError;
 use crate::server::{Builder, Running};
-use crate::{Budget, Concurrency, Error, Plan, PlanError, Prices, Server, rules};
+use crate::{Budget, Concurrency, Error, Plan, PlanError, Prices, Server, indexes, rules};
 
 /// The longest answer of a meter that is printed.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
@@ -30,6 +30,9 @@ pub enum Command {
     /// Work with security rules
     #[command(subcommand)]
     Rules(rules::testing::Command),
+    /// Work with indexes
+    #[command(subcommand)]
+    Indexes(indexes::command::Command),
     /// Print what the operations of a running server would have cost on Firestore
     Meter(MeterOptions),
 }
@@ -73,6 +76,13 @@ pub struct Settings {
     /// File of the security rules for users; without it, every caller may do everything
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
+    /// File of indexes, such as firestore.indexes.json; queries that they do not serve are refused.
+    /// May be given several times: each file must serve every query
+    #[arg(long, value_name = "FILE")]
+    indexes: Vec<PathBuf>,
+    /// File to record the shapes of queries in, for `indexes suggest`
+    #[arg(long, value_name = "FILE")]
+    record_queries: Option<PathBuf>,
     /// File of the prices of operations; by default prices.json of this version
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
@@ -116,6 +126,11 @@ impl Settings {
         Plan::of_argument(self.faults.as_deref())
     }
 
+    /// Whether files of indexes are given.
+    pub fn has_indexes(&self) -> bool {
+        !self.indexes.is_empty()
+    }
+
     /// A server with these options, without the faults.
     ///
     /// # Errors
@@ -131,6 +146,8 @@ impl Settings {
             .meter_addr(self.meter_addr)
             .concurrency(self.concurrency)
             .rules(self.rules)
+            .indexes(self.indexes)
+            .record_queries(self.record_queries)
             .prices(Prices::open(self.prices.as_deref())?)
             .budget(budget);
         Ok(builder)

@@ -1,6 +1,6 @@
 //! Starting and stopping the server: gRPC on one address, the meter over HTTP on another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::engine::{Clock, Engine, OpenError};
 use crate::faults::{Faults, Plan};
 use crate::http;
+use crate::indexes::{Enforced, Indexes, IndexesError, IndexesFile, RecordError, Recorder, Shape};
 use crate::meter::{Bill, Billed, Budget, Exceeded, Meter, Prices, PricesError, Report, Storage};
 use crate::model::path::Database;
 use crate::proto::server::firestore_server::FirestoreServer;
@@ -42,6 +43,10 @@ pub enum Error {
     Rules(#[from] RulesError),
     #[error(transparent)]
     Prices(#[from] PricesError),
+    #[error(transparent)]
+    Indexes(#[from] IndexesError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// The settings of a server. By default it uses a free port on loopback and keeps data in memory.
@@ -57,6 +62,9 @@ pub struct Builder {
     rules: Option<PathBuf>,
     prices: Option<Prices>,
     budget: Budget,
+    indexes: Vec<PathBuf>,
+    definitions: Vec<Indexes>,
+    record: Option<PathBuf>,
 }
 
 /// A local Firestore.
@@ -76,6 +84,9 @@ impl Server {
             rules: None,
             prices: None,
             budget: Budget::default(),
+            indexes: Vec::new(),
+            definitions: Vec::new(),
+            record: None,
         }
     }
 }
@@ -153,12 +164,41 @@ impl Builder {
         self
     }
 
+    /// Files of indexes. A query that the indexes of one of them do not serve is refused, and so is
+    /// a document with too many index entries. The files are read again when they change. Without a
+    /// file and [`definitions`](Self::definitions), every query is served.
+    #[must_use]
+    pub fn indexes(mut self, files: Vec<PathBuf>) -> Self {
+        self.indexes = files;
+        self
+    }
+
+    /// Indexes to enforce like those of [files](Self::indexes).
+    #[must_use]
+    pub fn definitions(mut self, definitions: Vec<Indexes>) -> Self {
+        self.definitions = definitions;
+        self
+    }
+
+    /// The file to record the shapes of queries in. An existing record is continued.
+    #[must_use]
+    pub fn record_queries(mut self, file: Option<PathBuf>) -> Self {
+        self.record = file;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
-    /// If the data folder or the rules cannot be used, or an address is in use.
+    /// If the data folder, the rules, the indexes or the record cannot be used, or an address is in
+    /// use.
     pub async fn start(self) -> Result<Running, Error> {
         let rules = self.rules.map(RulesFile::open).transpose()?.map(Arc::new);
+        let files = self.indexes.into_iter().map(IndexesFile::open).collect::<Result<_, _>>()?;
+        let indexes = Arc::new(Enforced::new(files, self.definitions));
+        if let Some(file) = &self.record {
+            indexes.record_with(Recorder::open(file)?);
+        }
         let (addr, grpc) = listen(self.addr).await?;
         let meter_port = match self.addr.port() {
             0 => 0,
@@ -170,8 +210,10 @@ impl Builder {
         let prices = self.prices.map_or_else(|| Prices::open(None), Ok)?;
         let meter = Arc::new(Meter::new(self.clock.clone(), prices, self.budget));
         let (folder, threshold, clock) = (self.data_dir, self.index_threshold, self.clock);
-        let opening =
-            tokio::task::spawn_blocking(move || Engine::open(folder.as_deref(), threshold, clock));
+        let enforced = Arc::clone(&indexes);
+        let opening = tokio::task::spawn_blocking(move || {
+            Engine::open(folder.as_deref(), threshold, clock, enforced)
+        });
         let engine = opening.await.map_err(|error| OpenError::Open {
             file: PathBuf::from("the store"),
             detail: error.to_string(),
@@ -183,6 +225,7 @@ impl Builder {
             meter: meter.other(),
             transactions: Arc::new(Transactions::new(self.concurrency)),
             query_log: Arc::clone(&query_log),
+            indexes: Arc::clone(&indexes),
             user: None,
             in_use: in_use.token(),
         };
@@ -201,7 +244,18 @@ impl Builder {
                 stop.clone(),
             )),
         ];
-        Ok(Running { addr, meter_addr, engine, meter, query_log, faults, in_use, stop, tasks })
+        Ok(Running {
+            addr,
+            meter_addr,
+            engine,
+            meter,
+            query_log,
+            indexes,
+            faults,
+            in_use,
+            stop,
+            tasks,
+        })
     }
 }
 
@@ -244,6 +298,7 @@ pub struct Running {
     engine: Arc<Engine>,
     meter: Arc<Meter>,
     query_log: Arc<QueryLog>,
+    indexes: Arc<Enforced>,
     faults: Arc<Faults>,
     /// Tracks every task that uses the engine on behalf of a client.
     in_use: TaskTracker,
@@ -331,6 +386,21 @@ impl Running {
     /// Takes the recorded queries. An aggregation counts as the query that it runs over.
     pub fn queries(&self) -> Vec<crate::proto::StructuredQuery> {
         self.query_log.take()
+    }
+
+    /// Records the shapes of queries from now on, for [`query_shapes`](Self::query_shapes).
+    pub fn record_shapes(&self) {
+        self.indexes.record_with(Recorder::in_memory());
+    }
+
+    /// The shapes of the queries since recording began, and those of the record that it continued.
+    pub fn query_shapes(&self) -> BTreeSet<Shape> {
+        self.indexes.shapes()
+    }
+
+    /// Enforces other indexes in the place of the [definitions](Builder::definitions).
+    pub fn set_definitions(&self, definitions: Vec<Indexes>) {
+        self.indexes.set_definitions(definitions);
     }
 
     /// Activates a fault plan.

@@ -24,6 +24,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::super::firestore;
 use super::result::{Hour, ProposalRecord, RunResult};
 use super::setup::Setup;
 
@@ -56,7 +57,11 @@ impl World {
         let time = Arc::new(AtomicI64::new(START));
         let clock = time.clone();
         let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
-        let server = Server::builder().clock(clock).start().await?;
+        let server = Server::builder()
+            .clock(clock)
+            .definitions(vec![firestore::indexes(0)?])
+            .start()
+            .await?;
         let store = Store::connect(&Connection::local("demo-simulation", server.addr())).await?;
         let active = set_up(&store, setup).await?;
         let score = ScoreOptions { settle_ms: 0, ..ScoreOptions::default() };

@@ -1,6 +1,7 @@
 //! The test harness: one local Firestore for all tests of the binary, a project of its own for each
 //! test, and passes that a test runs by hand at a time that it chooses.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions, ScoreReport};
@@ -13,7 +14,8 @@ use f0_learning_core::stats::{Placement, Series, Tally};
 use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::Connection;
 use firestore_kit::value::{self, Fields};
-use firestore_local::{Concurrency, Running, Server};
+use firestore_local::indexes::Indexes;
+use firestore_local::{Builder, Concurrency, Running, Server};
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::collection;
 
 mod crash;
 pub mod http;
+pub mod indexes;
 mod policies;
 pub mod process;
 
@@ -31,37 +34,57 @@ pub use policies::{ada, assert_sound, draft, key, new_draft, router_params, stat
 /// The time at which tests begin, in epoch milliseconds.
 pub const START: i64 = 1_780_000_000_000;
 
-/// Each test has a runtime of its own, but the server must outlive them all.
-static SERVER: OnceCell<std::net::SocketAddr> = OnceCell::const_new();
+/// Each test has a runtime of its own, but the servers must outlive them all.
+static SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
+static RESHARDING_SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
 static PROJECTS: AtomicUsize = AtomicUsize::new(0);
 
-pub async fn address() -> std::net::SocketAddr {
-    let start = || async {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async {
-                // A test that crashes at an `await` leaves its transaction open, and the locks of a
-                // pessimistic one would last for a minute.
-                let builder = Server::builder().concurrency(Concurrency::Optimistic);
-                let server: Running = builder.start().await.unwrap();
-                sender.send(server.addr()).unwrap();
-                std::future::pending::<()>().await;
-            });
+/// A server that enforces the indexes that are deployed.
+pub fn server() -> Builder {
+    Server::builder().definitions(vec![indexes::plain()])
+}
+
+pub async fn address() -> SocketAddr {
+    *SERVER.get_or_init(|| start(indexes::plain())).await
+}
+
+async fn start(indexes: Indexes) -> SocketAddr {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            // A test that crashes at an `await` leaves its transaction open, and the locks of a
+            // pessimistic one would last for a minute.
+            let builder = Server::builder().concurrency(Concurrency::Optimistic);
+            let builder = builder.definitions(vec![indexes]);
+            let server: Running = builder.start().await.unwrap();
+            sender.send(server.addr()).unwrap();
+            std::future::pending::<()>().await;
         });
-        receiver.await.unwrap()
-    };
-    *SERVER.get_or_init(start).await
+    });
+    receiver.await.unwrap()
 }
 
 /// A store on an empty project that no other test uses.
 pub async fn empty_store() -> Store {
+    store_at(address().await).await
+}
+
+async fn store_at(address: SocketAddr) -> Store {
     let number = PROJECTS.fetch_add(1, Ordering::Relaxed);
-    let connection = Connection::local(format!("demo-test-{number}"), address().await);
+    let connection = Connection::local(format!("demo-test-{number}"), address);
     Store::connect(&connection).await.unwrap()
 }
 
-/// A store on a project of its own that holds the seed documents.
+/// A seeded store with the indexes that are deployed while the number of shards changes.
+pub async fn resharding_store() -> Store {
+    let start = || start(indexes::resharding());
+    let store = store_at(*RESHARDING_SERVER.get_or_init(start).await).await;
+    store.seed(START).await.unwrap();
+    allocate_by_proof(&store).await;
+    store
+}
+
 /// A seeded store whose policy moves weight by proof; what allocation by belief does is tested in
 /// `allocation`.
 pub async fn seeded_store() -> Store {

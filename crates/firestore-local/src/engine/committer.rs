@@ -18,6 +18,7 @@ use super::schema::{DOCUMENTS, ENTRIES, INDEXES, LAST_COMMIT, META};
 use super::shared::{Committed, Outcome, Shared};
 use super::snapshot::{Tables, decode};
 use super::store;
+use crate::indexes::WriteLimits;
 use crate::locks::{lock, read, write};
 use crate::model::index_entries;
 use crate::model::path::{Database, DocumentName, successor};
@@ -444,11 +445,13 @@ struct Staged {
     name: DocumentName,
     before: Option<Document>,
     after: Option<Document>,
+    /// The bytes of the new document with its index entries; 0 if no indexes are declared.
+    bytes: u64,
 }
 
 impl Staged {
     fn change<'a>(&'a self, key: &'a [u8]) -> Change<'a> {
-        let Self { name, before, after } = self;
+        let Self { name, before, after, .. } = self;
         Change { key, name, before: before.as_ref(), after: after.as_ref() }
     }
 }
@@ -482,11 +485,18 @@ impl<'a> OpenTables<'a> {
         let mut staged: Vec<(&[u8], Staged)> = Vec::with_capacity(mutations.len());
         let mut positions: HashMap<&[u8], usize> = HashMap::new();
         let mut results = Vec::with_capacity(mutations.len());
+        let limits = self.shared.indexes.writes();
         for (key, mutation) in keys.iter().zip(mutations) {
-            match self.stage(key, mutation, &mut staged, &mut positions, time)? {
+            match self.stage(key, mutation, &limits, &mut staged, &mut positions, time)? {
                 Err(status) if write.atomic => return Ok(Written::Done(Err(status))),
                 result => results.push(result),
             }
+        }
+        let bytes = staged.iter().map(|(_, staged)| staged.bytes).sum();
+        if write.atomic
+            && let Err(status) = limits.check_commit(bytes)
+        {
+            return Ok(Written::Done(Err(status)));
         }
         if let Some(original) = original {
             let changes: Vec<_> = staged.iter().map(|(key, staged)| staged.change(key)).collect();
@@ -506,6 +516,7 @@ impl<'a> OpenTables<'a> {
         &self,
         key: &'k [u8],
         mutation: Mutation,
+        limits: &WriteLimits,
         staged: &mut Vec<(&'k [u8], Staged)>,
         positions: &mut HashMap<&'k [u8], usize>,
         time: Micros,
@@ -524,23 +535,31 @@ impl<'a> OpenTables<'a> {
             Ok(applied) => applied,
             Err(status) => return Ok(Err(status)),
         };
+        let checked = applied.document.as_ref().map(|new| limits.check_document(&name, new));
+        let bytes = match checked.transpose() {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(status) => return Ok(Err(status)),
+        };
         let written = super::Written {
             index_entries: index_entries::changed(before.as_ref(), applied.document.as_ref()),
             update_time: applied.document.as_ref().map(update_time),
             transform_results: applied.transform_results,
         };
         match position {
-            Some(position) => staged[position].1.after = applied.document,
+            Some(position) => {
+                let staged = &mut staged[position].1;
+                (staged.after, staged.bytes) = (applied.document, bytes);
+            }
             None => {
                 positions.insert(key, staged.len());
-                staged.push((key, Staged { name, before, after: applied.document }));
+                staged.push((key, Staged { name, before, after: applied.document, bytes }));
             }
         }
         Ok(Ok(written))
     }
 
     fn store(&mut self, key: &[u8], change: Staged, time: Micros) -> Result<(), Status> {
-        let Staged { name, before, after } = change;
+        let Staged { name, before, after, .. } = change;
         if before.is_none() && after.is_none() {
             return Ok(());
         }

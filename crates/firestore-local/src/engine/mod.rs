@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{broadcast, oneshot};
 use tonic::{Code, Status};
 
+use crate::indexes::Enforced;
 use crate::locks::{lock, read};
 use crate::model::path::{Database, DocumentName};
 use crate::model::query::{IndexSpec, Query};
@@ -74,6 +75,7 @@ impl Engine {
         folder: Option<&Path>,
         index_threshold: usize,
         clock: Clock,
+        indexes: Arc<Enforced>,
     ) -> Result<Self, OpenError> {
         let (store, Loaded { catalog, last_commit }) = Store::open(folder)?;
         let last_commit = last_commit.max(clock.now());
@@ -90,6 +92,7 @@ impl Engine {
             index_threshold,
             clock,
             locks: LockTable::default(),
+            indexes,
         });
         let (jobs, queue) = mpsc::sync_channel(JOB_QUEUE);
         let committer = Committer::new(shared.clone());

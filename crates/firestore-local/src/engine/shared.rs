@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::history::History;
 use super::lock_table::LockTable;
 use super::store::Store;
+use crate::indexes::Enforced;
 use crate::model::path::{Database, DocumentName};
 use crate::model::time::Micros;
 use crate::proto::Value;
@@ -64,4 +65,6 @@ pub struct Shared {
     pub index_threshold: usize,
     pub clock: Clock,
     pub locks: LockTable,
+    /// What indexes allow in documents.
+    pub indexes: Arc<Enforced>,
 }

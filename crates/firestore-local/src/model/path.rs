@@ -222,9 +222,21 @@ impl DocumentName {
     /// The size of a name as Firestore counts it: the length of each segment plus one (8 for a
     /// numeric id), and 16 bytes.
     pub fn size(&self) -> usize {
-        let segment = |id: &String| numeric_id(id).map_or(id.len() + 1, |_| 8);
-        16 + self.segments.iter().map(segment).sum::<usize>()
+        16 + segments_size(&self.segments)
     }
+
+    /// The size of the name of the document that the collection is in; 0 if there is none.
+    pub fn parent_size(&self) -> usize {
+        match &self.segments[..self.segments.len() - 2] {
+            [] => 0,
+            parent => 16 + segments_size(parent),
+        }
+    }
+}
+
+fn segments_size(segments: &[String]) -> usize {
+    let segment = |id: &String| numeric_id(id).map_or(id.len() + 1, |_| 8);
+    segments.iter().map(segment).sum()
 }
 
 impl fmt::Display for DocumentName {

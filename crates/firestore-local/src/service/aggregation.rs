@@ -26,7 +26,9 @@ pub async fn run(
     let query = match aggregation.query_type {
         Some(structured_aggregation_query::QueryType::StructuredQuery(query)) => {
             service.query_log.record(&query);
-            Query::parse(parent, query)?.aggregating(aggregates.fields())
+            let query = Query::parse(parent, query)?;
+            service.indexes.admit(&query, aggregates.fields())?;
+            query.aggregating(aggregates.fields())
         }
         None => return Err(Status::invalid_argument("The aggregation has no query")),
     };

@@ -48,6 +48,7 @@ pub async fn documents(
     let orders = parse_order_by(&request.order_by)?;
     let structured = page_query(&request.collection_id, &orders, &request.page_token, size)?;
     let query = Query::parse(parent, structured)?;
+    service.indexes.admit(&query, [])?;
     view.lock_query(service, &query).await?;
     service
         .blocking(move |service| {

@@ -23,6 +23,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Response, Status};
 
 use crate::engine::Engine;
+use crate::indexes::Enforced;
 use crate::meter::Account;
 use crate::proto::ExplainOptions;
 use crate::transactions::Transactions;
@@ -41,6 +42,7 @@ pub struct Service {
     pub meter: Account,
     pub transactions: Arc<Transactions>,
     pub query_log: Arc<QueryLog>,
+    pub indexes: Arc<Enforced>,
     /// The user who sends the request, if security rules apply to it.
     pub user: Option<Arc<User>>,
     /// Lets the server wait for every task that still uses the engine.

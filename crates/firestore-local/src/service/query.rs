@@ -31,6 +31,7 @@ pub async fn run(
         }
         None => return Err(Status::invalid_argument("RunQuery has no query")),
     };
+    service.indexes.admit(&query, [])?;
     let selector = selector!(run_query_request, request.consistency_selector, [NewTransaction]);
     let mut view = service.view(query.scope.parent.database(), selector).await?;
     view.lock_query(service, &query).await?;

@@ -20,6 +20,7 @@ mod faults;
 mod filters;
 mod groups;
 mod hostile;
+mod indexes;
 mod isolation;
 mod limits;
 mod listen;

@@ -86,7 +86,7 @@ pub fn check(
     if scope.all_descendants && below_document > 0 {
         check_group_below_document(filter, orders)?;
     }
-    check_descending_name(filter, orders)
+    Ok(())
 }
 
 /// Checks a query over a collection group below a document: no index of a group begins with a
@@ -100,21 +100,6 @@ fn check_group_below_document(filter: Option<&Filter>, orders: &[Ordering]) -> R
         Some(path) => Err(invalid!(
             "A query for all descendants of a document cannot be filtered or ordered by {path}"
         )),
-    }
-}
-
-/// Documents are stored in the ascending order of their names; the descending order alone has no
-/// automatic index.
-fn check_descending_name(filter: Option<&Filter>, orders: &[Ordering]) -> Result<(), Status> {
-    let tests = filter.map(Filter::tests).unwrap_or_default();
-    match orders {
-        [only] if only.descending && tests.iter().all(|(path, _)| path.is_name()) => {
-            Err(Status::failed_precondition(
-                "The query requires an index: its only order is __name__ descending, for which \
-                 there is no automatic index",
-            ))
-        }
-        _ => Ok(()),
     }
 }
 

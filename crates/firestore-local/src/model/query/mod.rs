@@ -4,6 +4,7 @@
 //! encoded and inverted where descending, with its name last. Sorting, cursors and index ranges
 //! are comparisons of order keys.
 
+mod alternatives;
 mod filter;
 mod limits;
 mod order;

@@ -18,7 +18,7 @@ use crate::proto::target_change::TargetChangeType;
 use crate::proto::{
     ListenRequest, ListenResponse, Target, TargetChange, listen_request, listen_response, target,
 };
-use watched::{Message, WatchedTarget};
+use watched::{Message, Subject, WatchedTarget};
 
 pub fn run(service: Service, requests: Streaming<ListenRequest>) -> Answers<ListenResponse> {
     let (answers, stream) = mpsc::channel(256);
@@ -117,6 +117,11 @@ impl Listener {
             Err(status) => return self.refuse(id, &status).await,
         };
         watched.up_to_date = up_to_date;
+        if let Subject::Query(query) = &watched.subject
+            && let Err(status) = self.service.indexes.admit(query, [])
+        {
+            return self.refuse(id, &status).await;
+        }
         self.targets.retain(|target| target.id != id);
         self.send_change(TargetChangeType::Add, vec![id], None).await?;
         if resumed {

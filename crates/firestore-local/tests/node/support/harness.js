@@ -9,14 +9,15 @@ import { startServer } from './server.js';
 
 /**
  * Starts a server before the tests of a file and stops it after them.
+ * @param options of `startServer`
  * @returns access to the server for the tests
  */
-export function useServer() {
+export function useServer(options = {}) {
   let server;
   const open = [];
 
   before(async () => {
-    server = await startServer();
+    server = await startServer(options);
     process.env.FIRESTORE_EMULATOR_HOST = server.host;
   });
 

@@ -25,9 +25,10 @@ async function greeting(child) {
   throw new Error('firestore-local exited before it was listening');
 }
 
-/** Starts a server with the data folder `data`, or in memory. */
-export async function startServer({ data } = {}) {
-  const args = ['--addr', '127.0.0.1:0', ...(data ? ['--data', data] : [])];
+/** Starts a server with the data folder `data`, or in memory; with an index file if one is given. */
+export async function startServer({ data, indexes } = {}) {
+  const options = [...(data ? ['--data', data] : []), ...(indexes ? ['--indexes', indexes] : [])];
+  const args = ['--addr', '127.0.0.1:0', ...options];
   const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   // A test file that is stopped early must not leave its server running.
