@@ -22,7 +22,7 @@ pub struct Options {
 enum Command {
     /// Work with security rules
     #[command(subcommand)]
-    Rules(rules::testing::Command),
+    Rules(rules::Command),
 }
 
 #[derive(Debug, Args)]
@@ -50,9 +50,9 @@ struct Serve {
 pub async fn run(options: Options) -> Result<()> {
     match options.command {
         Some(Command::Rules(command)) => {
-            let report = command.run()?;
-            say!("{report}");
-            Ok(report.check()?)
+            let answer = command.run()?;
+            say!("{answer}");
+            Ok(answer.check()?)
         }
         None => serve(options.serve).await,
     }

@@ -9,6 +9,8 @@ mod codec;
 mod connection;
 mod engine;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod locks;
 mod meter;
 mod model;

@@ -22,7 +22,7 @@ struct Arguments {
 enum Command {
     /// Work with security rules
     #[command(subcommand)]
-    Rules(rules::testing::Command),
+    Rules(rules::Command),
 }
 
 #[derive(Debug, Args)]
@@ -62,9 +62,9 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     match arguments.command {
         Some(Command::Rules(command)) => {
-            let report = command.run()?;
-            println!("{report}");
-            Ok(report.check()?)
+            let answer = command.run()?;
+            println!("{answer}");
+            Ok(answer.check()?)
         }
         None => serve(arguments.serve).await,
     }

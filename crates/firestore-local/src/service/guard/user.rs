@@ -66,6 +66,7 @@ impl User {
         let budget = Budget::default();
         for (name, document) in found {
             let database = DocumentName::parse(name)?.database().clone();
+            self.claims.check_project(&database)?;
             let documents = Stored::latest(service, &database);
             let path = path_of(name);
             let before = seen(&path, document.as_ref());
@@ -99,6 +100,7 @@ impl User {
         parent: &str,
         query: &StructuredQuery,
     ) -> Result<(), Status> {
+        self.claims.check_project(database)?;
         let (documents, budget) = (Stored::latest(service, database), Budget::default());
         let context = self.context(service, &documents, &budget);
         let decision = rules.decide_query(context, &path_of(parent), query);
