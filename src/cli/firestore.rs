@@ -11,9 +11,9 @@ use super::shutdown;
 pub async fn run(options: Options) -> Result<()> {
     match options.command {
         Some(Command::Rules(command)) => {
-            let report = command.run()?;
-            say!("{report}");
-            Ok(report.check()?)
+            let answer = command.run()?;
+            say!("{answer}");
+            Ok(answer.check()?)
         }
         Some(Command::Meter(command)) => {
             say!("{}", command.run().await?);

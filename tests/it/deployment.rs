@@ -81,3 +81,16 @@ fn the_security_rules_name_every_collection() {
         assert!(rules.contains(&format!("match /{name}/{{id}}")), "{name}");
     }
 }
+
+#[test]
+fn the_image_and_the_service_are_as_the_security_page_says() {
+    let image = include_str!("../../deploy/Dockerfile");
+    let (build, last) = image.rsplit_once("\nFROM ").unwrap();
+    assert!(build.contains("cargo build --profile dist --locked --no-default-features"));
+    assert!(last.contains("--no-create-home") && last.contains("\nUSER 10001\n"), "{last}");
+    assert_eq!(last.matches("COPY").count(), 1, "the image holds one file of ours: {last}");
+    let service = include_str!("../../deploy/service.yaml");
+    assert!(service.contains("run.googleapis.com/ingress: internal"));
+    let (_, token) = service.split_once("- name: ADMIN_TOKEN").unwrap();
+    assert!(token.trim_start().starts_with("valueFrom:"), "the token is not in the file");
+}

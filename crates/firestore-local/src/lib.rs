@@ -10,6 +10,8 @@ mod codec;
 mod connection;
 mod engine;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod hosts;
 mod http;
 pub mod indexes;

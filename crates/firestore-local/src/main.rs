@@ -29,9 +29,9 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     match options.command {
         Some(Command::Rules(command)) => {
-            let report = command.run()?;
-            println!("{report}");
-            Ok(report.check()?)
+            let answer = command.run()?;
+            println!("{answer}");
+            Ok(answer.check()?)
         }
         Some(Command::Meter(command)) => {
             println!("{}", command.run().await?);

@@ -29,7 +29,7 @@ pub struct Options {
 pub enum Command {
     /// Work with security rules
     #[command(subcommand)]
-    Rules(rules::testing::Command),
+    Rules(rules::Command),
     /// Work with indexes
     #[command(subcommand)]
     Indexes(indexes::command::Command),

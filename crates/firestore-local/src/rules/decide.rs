@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
             (Segment::Single(name), Some((part @ (Part::Known(_) | Part::Any), rest))) => {
                 let value = match part {
                     Part::Known(found) => Value::text(found),
-                    _ => Value::unknown(),
+                    _ => Value::present(),
                 };
                 variables.push((name, Ok(value)));
                 self.enter(block, pattern, rest, variables, parent);
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
                         _ => None,
                     });
                     let value = known.collect::<Option<Vec<_>>>();
-                    let value = value.map_or_else(Value::unknown, Value::path);
+                    let value = value.map_or_else(Value::present, Value::path);
                     let mut variables = variables.clone();
                     variables.push((name, Ok(value)));
                     self.enter(block, pattern, rest, variables, parent);

@@ -5,11 +5,13 @@
 //! expressions, `decide` finds the statements for an operation, and `query` derives what a query
 //! guarantees about its results.
 
+mod command;
 mod coverage;
 mod decide;
 mod eval;
 mod file;
 mod hash;
+pub mod mutation;
 mod query;
 mod syntax;
 pub mod testing;
@@ -27,6 +29,7 @@ use value::Path;
 
 use crate::model::time::Micros;
 use crate::proto::{self, StructuredQuery};
+pub use command::{Answer, Command};
 pub(crate) use coverage::Coverage;
 pub use coverage::{Covered, Outcomes};
 pub use decide::Decision;
@@ -116,7 +119,7 @@ impl Ruleset {
         let mut decision = Decision { allowed: true, ..Decision::default() };
         for alternative in alternatives(parent, query) {
             let name = known_path(&alternative.path);
-            let path = name.map_or_else(Value::unknown, |path| Value::Path(path.into()));
+            let path = name.map_or_else(Value::present, |path| Value::Path(path.into()));
             let request = request(context, Method::List, path, properties(query), Value::Null);
             let operation = Operation {
                 method: Method::List,

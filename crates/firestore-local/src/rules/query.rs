@@ -70,8 +70,8 @@ fn path(parent: &[String], query: &StructuredQuery) -> Vec<Part> {
 fn alternative(path: &[Part], query: &StructuredQuery, atoms: Vec<Atom>) -> Alternative {
     let mut path = path.to_vec();
     let mut data = Map { open: true, ..Map::default() };
-    let mut name = Value::unknown();
-    let mut id = Value::unknown();
+    let mut name = Value::present();
+    let mut id = Value::present();
     let ordered = query.order_by.iter().filter_map(|order| {
         Some(Atom { path: keys(order.field.as_ref()?)?, guarantee: Guarantee::Exists })
     });
@@ -80,13 +80,13 @@ fn alternative(path: &[Part], query: &StructuredQuery, atoms: Vec<Atom>) -> Alte
         if atom.path == [NAME] {
             if let Guarantee::Equal(Value::Path(found)) = &atom.guarantee {
                 path = Part::all(&found.segments);
-                id = found.segments.last().map_or_else(Value::unknown, |id| Value::text(id));
+                id = found.segments.last().map_or_else(Value::present, |id| Value::text(id));
                 name = Value::Path(found.clone());
             }
             continue;
         }
         if !facts.iter().any(|(path, _)| *path == atom.path) {
-            facts.push((atom.path.clone(), Facts::default()));
+            facts.push((atom.path.clone(), Facts { exists: true, ..Facts::default() }));
         }
         let Some((_, facts)) = facts.iter_mut().find(|(path, _)| *path == atom.path) else {
             continue;
@@ -105,7 +105,7 @@ fn alternative(path: &[Part], query: &StructuredQuery, atoms: Vec<Atom>) -> Alte
         if let Guarantee::Equal(value) = atom.guarantee
             && atom.path != [NAME]
         {
-            data.insert(&atom.path, value);
+            data.insert(&atom.path, value.equal_in_query());
         }
     }
     let resource = Value::map([("data", Value::Map(data.into())), ("id", id), (NAME, name)]);

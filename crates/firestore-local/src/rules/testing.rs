@@ -104,6 +104,8 @@ pub enum Error {
     Case { name: String, reason: String },
     #[error("{failed} of {all} cases failed")]
     Failed { failed: usize, all: usize },
+    #[error("{survivors} of {all} mutants survived; add a case that fails for each")]
+    Survived { survivors: usize, all: usize },
 }
 
 /// Parses cases: a JSON array, or one case a line.
@@ -129,17 +131,34 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
 pub fn run(rules: &Ruleset, cases: &[Case]) -> Result<Report, Error> {
     let coverage = rules.coverage();
     let results = cases.iter().map(|case| {
-        run_case(rules, &coverage, case).map_err(|reason| Error::Case { name: title(case), reason })
+        run_case(rules, Some(&coverage), case)
+            .map_err(|reason| Error::Case { name: title(case), reason })
     });
     let results = results.collect::<Result<_, _>>()?;
     Ok(Report { results, coverage: rules.covered(&coverage) })
+}
+
+/// The name of the first case that fails.
+pub(super) fn first_failure(rules: &Ruleset, cases: &[Case]) -> Result<Option<String>, Error> {
+    for case in cases {
+        let result = run_case(rules, None, case)
+            .map_err(|reason| Error::Case { name: title(case), reason })?;
+        if result.failure.is_some() {
+            return Ok(Some(result.name));
+        }
+    }
+    Ok(None)
 }
 
 fn title(case: &Case) -> String {
     if case.name.is_empty() { format!("{} {}", case.method, case.path) } else { case.name.clone() }
 }
 
-fn run_case(rules: &Ruleset, coverage: &Coverage, case: &Case) -> Result<CaseResult, String> {
+fn run_case(
+    rules: &Ruleset,
+    coverage: Option<&Coverage>,
+    case: &Case,
+) -> Result<CaseResult, String> {
     let time = case.time.as_deref().unwrap_or("2024-01-01T00:00:00Z");
     let now = parse_rfc3339(time).ok_or_else(|| format!("invalid time {time:?}"))?;
     let micros = Micros(i64::try_from(now / 1_000).map_err(|error| error.to_string())?);
@@ -176,7 +195,7 @@ fn run_case(rules: &Ruleset, coverage: &Coverage, case: &Case) -> Result<CaseRes
         time: micros,
         documents: &fixture,
         budget: &Budget::default(),
-        coverage: Some(coverage),
+        coverage,
     };
     let decision = if method == Method::List {
         let (query, parent) = query(case, &path, now)?;
@@ -312,6 +331,11 @@ fn to_proto(value: &Value) -> Result<proto::Value, String> {
             let values = all.iter().map(to_proto).collect::<Result<_, _>>()?;
             ValueType::ArrayValue(ArrayValue { values })
         }
+        Value::Map(map) => {
+            let fields = map.fields.iter().map(|(key, it)| Ok((key.clone(), to_proto(it)?)));
+            let fields = fields.collect::<Result<_, String>>()?;
+            ValueType::MapValue(proto::MapValue { fields })
+        }
         other => return Err(format!("a condition of a query cannot hold {other}")),
     };
     Ok(proto::Value { value_type: Some(kind) })
@@ -353,34 +377,6 @@ impl fmt::Display for Report {
              both true and not true",
             self.coverage.len()
         )
-    }
-}
-
-/// The command `rules`.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum Command {
-    /// Run test cases against security rules; fails if a case fails
-    Test {
-        /// File of cases: a JSON array, or one case a line
-        cases: PathBuf,
-        /// File of the security rules
-        #[arg(long, default_value = "firestore.rules")]
-        rules: PathBuf,
-    },
-}
-
-impl Command {
-    /// Runs the command and returns what to print.
-    ///
-    /// # Errors
-    /// If a file cannot be read or is not valid.
-    pub fn run(&self) -> Result<Report, Error> {
-        let Self::Test { cases, rules } = self;
-        let rules = super::RulesFile::open(rules)?.current();
-        let text = std::fs::read_to_string(cases)
-            .map_err(|source| Error::Read { file: cases.clone(), source })?;
-        let parsed = parse(&text).map_err(|reason| Error::Cases { file: cases.clone(), reason })?;
-        run(&rules, &parsed)
     }
 }
 

@@ -4,6 +4,7 @@ use tonic::Status;
 
 use super::hash::of_base64;
 use super::value::Value;
+use crate::model::path::Database;
 use crate::model::time::Micros;
 
 /// The claims of a user's token.
@@ -19,6 +20,20 @@ pub enum Caller {
 }
 
 impl Claims {
+    /// Refuses a token of another project: its audience, if it names one, is the project that it is
+    /// for.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED if the audience is not the project of the database.
+    pub fn check_project(&self, database: &Database) -> Result<(), Status> {
+        let project = database.as_str().split('/').nth(1).unwrap_or_default();
+        match self.0.get("aud") {
+            None => Ok(()),
+            Some(audience) if audience.as_str() == Some(project) => Ok(()),
+            Some(_) => Err(refused("the audience is another project")),
+        }
+    }
+
     pub fn uid(&self) -> Option<&str> {
         let claim = |name: &str| self.0.get(name).and_then(|value| value.as_str());
         claim("sub").or_else(|| claim("user_id")).filter(|uid| !uid.is_empty())
@@ -42,7 +57,6 @@ impl Caller {
     /// UNAUTHENTICATED if the header is neither, or the token is malformed, signed, expired or not
     /// from this machine.
     pub fn of_header(header: Option<&str>, is_local: bool, now: Micros) -> Result<Self, Status> {
-        let refused = |why: &str| Status::unauthenticated(format!("Invalid token: {why}"));
         let Some(header) = header.map(str::trim).filter(|header| !header.is_empty()) else {
             return Ok(Self::Server);
         };
@@ -76,6 +90,10 @@ impl Caller {
         }
         Ok(Self::User(Claims(claims)))
     }
+}
+
+fn refused(why: &str) -> Status {
+    Status::unauthenticated(format!("Invalid token: {why}"))
 }
 
 impl Value {
@@ -141,6 +159,20 @@ mod tests {
         }
         let lasting = jwt(unsigned, r#"{"sub":"a","exp":1001}"#, "");
         assert!(Caller::of_header(Some(&lasting), true, NOW).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_for_the_project_that_its_audience_names() {
+        let database = Database::parse("projects/ours/databases/(default)").unwrap();
+        let with = |claims: serde_json::Value| {
+            Claims(claims.as_object().unwrap().clone()).check_project(&database)
+        };
+        assert!(with(serde_json::json!({"sub": "a"})).is_ok());
+        assert!(with(serde_json::json!({"sub": "a", "aud": "ours"})).is_ok());
+        for audience in [serde_json::json!("theirs"), serde_json::json!(["ours"]), 1.into()] {
+            let status = with(serde_json::json!({"sub": "a", "aud": audience})).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        }
     }
 
     #[test]

@@ -71,8 +71,13 @@ pub struct Path {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub tests: Vec<(Comparison, Value)>,
+    /// Whether there is a value, so that to evaluate it cannot fail.
+    pub exists: bool,
     /// Elements of the list.
     pub contains: Vec<Value>,
+    /// The number that the value equals. It is an integer or a double: the two compare equal, so a
+    /// query for one finds the other.
+    pub number: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,16 @@ impl Value {
 
     pub fn unknown() -> Self {
         Self::Unknown(Arc::default())
+    }
+
+    /// Something that there is, and of which nothing else is known.
+    pub fn present() -> Self {
+        Self::Unknown(Arc::new(Facts { exists: true, ..Facts::default() }))
+    }
+
+    /// Whether documents may make the evaluation of this value fail.
+    pub fn may_fail(&self) -> bool {
+        matches!(self, Self::Unknown(facts) if !facts.exists)
     }
 
     pub fn list(all: impl IntoIterator<Item = Self>) -> Self {
@@ -185,6 +200,33 @@ impl Value {
         }
     }
 
+    /// What a document's value can be that equals `value` in a query. A whole number may be an
+    /// integer or a double there.
+    pub fn equal_in_query(self) -> Self {
+        let either = |number| {
+            Self::Unknown(Arc::new(Facts {
+                exists: true,
+                number: Some(number),
+                ..Facts::default()
+            }))
+        };
+        match self {
+            Self::Int(number) => either(number),
+            Self::Float(number) => match whole_number(number) {
+                Some(whole) => either(whole),
+                None => self,
+            },
+            Self::List(all) => Self::list(all.iter().cloned().map(Self::equal_in_query)),
+            Self::Map(map) => {
+                let fields = map.fields.iter();
+                let fields =
+                    fields.map(|(key, value)| (key.clone(), value.clone().equal_in_query()));
+                Self::Map(Arc::new(Map { fields: fields.collect(), open: map.open }))
+            }
+            other => other,
+        }
+    }
+
     pub fn time(Micros(micros): Micros) -> Self {
         Self::Timestamp(i128::from(micros) * 1_000)
     }
@@ -228,6 +270,13 @@ impl Value {
             }
         })
     }
+}
+
+/// The integer that a double equals.
+#[expect(clippy::cast_possible_truncation, reason = "the number is checked to be in range")]
+fn whole_number(number: f64) -> Option<i64> {
+    let limit = 9_223_372_036_854_775_808.0;
+    ((-limit..limit).contains(&number) && number.fract() == 0.0).then_some(number as i64)
 }
 
 fn special(key: &str, value: &serde_json::Value, now: i128) -> Result<Value, String> {
@@ -433,8 +482,21 @@ pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
 }
 
 impl Facts {
+    /// Whether the unknown value is of a type; `None` if documents decide.
+    pub fn is_type(&self, wanted: &str) -> Option<bool> {
+        self.number?;
+        match wanted {
+            "number" => Some(true),
+            "int" | "float" => None,
+            _ => Some(false),
+        }
+    }
+
     /// What the facts say about a comparison of the unknown value with another.
     pub fn decide(&self, wanted: Comparison, other: &Value) -> Option<bool> {
+        if let Some(number) = self.number {
+            return compared(&Value::Int(number), wanted, other);
+        }
         self.tests.iter().find_map(|(fact, bound)| {
             if (*fact, wanted) == (Comparison::NotEqual, Comparison::NotEqual) {
                 return (equal(bound, other) == Some(true)).then_some(true);
@@ -442,6 +504,23 @@ impl Facts {
             implied(*fact, wanted, order(bound, other)?)
         })
     }
+}
+
+fn compared(value: &Value, wanted: Comparison, other: &Value) -> Option<bool> {
+    if let Value::Unknown(facts) = other {
+        // Two unknown values compare only if both are numbers.
+        return compared(value, wanted, &Value::Int(facts.number?));
+    }
+    if wanted == Comparison::NotEqual {
+        return equal(value, other).map(|same| !same);
+    }
+    let order = order(value, other)?;
+    Some(match wanted {
+        Comparison::Less => order.is_lt(),
+        Comparison::LessOrEqual => order.is_le(),
+        Comparison::Greater => order.is_gt(),
+        Comparison::GreaterOrEqual | Comparison::NotEqual => order.is_ge(),
+    })
 }
 
 /// Whether `value FACT bound` implies `value WANTED other` or its opposite. `order` is that of

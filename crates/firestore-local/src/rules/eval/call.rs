@@ -32,6 +32,9 @@ impl<'a> Evaluator<'a> {
         if let Some((function, home)) = scope.function(name) {
             let arguments = arguments.iter().map(|it| self.evaluate(it, scope));
             let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+            if arguments.iter().any(Value::may_fail) {
+                return Ok(Value::unknown());
+            }
             return self.call_function(expr, function, home, arguments);
         }
         let argument = match arguments {

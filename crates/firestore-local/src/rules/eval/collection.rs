@@ -23,7 +23,11 @@ fn has(all: &[Value], name: &str, other: &[Value]) -> Option<Value> {
 /// `hasAny` and `hasAll` of an unknown list, of which some elements are known.
 pub fn has_unknown(facts: &Facts, name: &str, wanted: &[Value]) -> Value {
     let known = |value: &Value| holds(&facts.contains, value);
-    let proven = if name == "hasAny" { wanted.iter().any(known) } else { wanted.iter().all(known) };
+    // Without a known element, it may be no list.
+    let proven = match name {
+        "hasAny" => wanted.iter().any(known),
+        _ => !facts.contains.is_empty() && wanted.iter().all(known),
+    };
     if proven { Value::Bool(true) } else { Value::unknown() }
 }
 

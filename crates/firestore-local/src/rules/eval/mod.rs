@@ -176,7 +176,11 @@ impl<'a> Evaluator<'a> {
                     _ => Err(fail(format!("unknown variable `{name}`"))),
                 },
             },
-            Kind::List(all) => Ok(Value::List(self.all(all, scope)?.into())),
+            Kind::List(all) => {
+                let all = self.all(all, scope)?;
+                let may_fail = all.iter().any(Value::may_fail);
+                Ok(if may_fail { Value::unknown() } else { Value::List(all.into()) })
+            }
             Kind::Map(all) => self.map(all, scope),
             Kind::Path(parts) => self.path(parts, scope),
             Kind::And(all) => self.logic(expr, all, false, scope),
@@ -194,19 +198,16 @@ impl<'a> Evaluator<'a> {
                 operators::binary(*operator, &a, &b).map_err(fail)
             }
             Kind::Is(operand, wanted) => Ok(match self.evaluate(operand, scope)? {
-                Value::Unknown(_) => Value::unknown(),
+                Value::Unknown(facts) => {
+                    facts.is_type(wanted).map_or_else(Value::unknown, Value::Bool)
+                }
                 value => Value::Bool(value.is_type(wanted)),
             }),
             Kind::Ternary(condition, yes, no) => match self.evaluate(condition, scope)? {
                 Value::Bool(true) => self.evaluate(yes, scope),
                 Value::Bool(false) => self.evaluate(no, scope),
-                Value::Unknown(_) => {
-                    let both = [self.evaluate(yes, scope)?, self.evaluate(no, scope)?];
-                    Ok(match both {
-                        [Value::Bool(a), Value::Bool(b)] if a == b => Value::Bool(a),
-                        _ => Value::unknown(),
-                    })
-                }
+                // It may be no bool.
+                Value::Unknown(_) => Ok(Value::unknown()),
                 other => Err(fail(format!("`?` expected a bool, got {}", other.kind()))),
             },
             Kind::Member(on, name) => member(&self.evaluate(on, scope)?, name).map_err(fail),
@@ -230,6 +231,9 @@ impl<'a> Evaluator<'a> {
                 }
                 let on = self.evaluate(on, scope)?;
                 let arguments = self.all(arguments, scope)?;
+                if arguments.iter().any(Value::may_fail) {
+                    return Ok(Value::unknown());
+                }
                 call::method(&on, name, &arguments).map_err(fail)
             }
         }
@@ -244,7 +248,11 @@ impl<'a> Evaluator<'a> {
         for (key, value) in all {
             match self.evaluate(key, scope)? {
                 Value::String(name) => {
-                    map.fields.insert(name.to_string(), self.evaluate(value, scope)?);
+                    let value = self.evaluate(value, scope)?;
+                    if value.may_fail() {
+                        return Ok(Value::unknown());
+                    }
+                    map.fields.insert(name.to_string(), value);
                 }
                 Value::Unknown(_) => return Ok(Value::unknown()),
                 other => {

@@ -8,6 +8,7 @@ mod lexer;
 mod parser;
 
 use ast::File;
+pub use check::for_each_child;
 use error::SyntaxError;
 
 /// The maximum size of a rules file.

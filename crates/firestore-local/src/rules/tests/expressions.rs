@@ -232,6 +232,13 @@ fn bytes() {
         ("b'abc'.toHexString() == '616263'", True),
         ("resource.data.raw is bytes", True),
         ("resource.data.raw == b'abc'", True),
+        ("b'abc' != b'abd'", True),
+        ("b''.size() == 0", True),
+        ("b'abc' is string", False),
+        ("b'a'.toBase64() == 'YQ=='", True),
+        ("b'abc' in [b'abc']", True),
+        ("b'abc'.lower() == b'abc'", Error),
+        ("b'a' < b'b'", Error),
     ]);
 }
 
@@ -291,6 +298,12 @@ fn sets() {
         ("['a'].toSet() == ['a']", False),
         ("['a'].toSet() is set", True),
         ("['a'].toSet() is list", False),
+        ("['a'].toSet() == ['a', 'a'].toSet()", True),
+        ("['a'].toSet().union([].toSet()) == ['a'].toSet()", True),
+        ("['a', 'b'].toSet().difference(['a', 'b'].toSet()).size() == 0", True),
+        ("[[1], [1]].toSet().size() == 1", True),
+        ("['a'].toSet().union(['b'])", Error),
+        ("['a'].toSet()[0] == 'a'", Error),
     ]);
 }
 
@@ -349,6 +362,8 @@ fn differences_of_maps() {
         ("request.resource.data.diff(resource.data).addedKeys() == ['nick'].toSet()", True),
         ("request.resource.data.diff(resource.data).removedKeys() == ['ok'].toSet()", True),
         ("{}.diff(1).addedKeys().size() == 0", Error),
+        ("{'a': 1}.diff({'a': 1.0}).unchangedKeys() == ['a'].toSet()", True),
+        ("{'a': 1}.diff({}).affectedKeys() is set", True),
     ]);
 }
 
@@ -397,6 +412,9 @@ fn paths() {
         ("request.path == resource.__name__", True),
         ("request.path[4] == id", True),
         ("path(1) == /a", Error),
+        ("/a/b != /a/c", True),
+        ("/a/b in [/a/b]", True),
+        ("/users/$(request.auth.uid)[1] == 'alice'", True),
     ]);
 }
 
@@ -433,6 +451,14 @@ fn timestamps() {
         ("request.time < 0", Error),
         ("request.time + 1 > request.time", Error),
         ("request.time.week() == 1", Error),
+        ("timestamp.value(-1).year() == 1969", True),
+        ("timestamp.value('0') == request.time", Error),
+        ("timestamp.date(2024, 13, 1).day() == 1", Error),
+        ("timestamp.date(2000, 2, 29).day() == 29", True),
+        ("timestamp.date(1900, 2, 29).day() == 29", Error),
+        ("request.time - request.time == duration.value(0, 's')", True),
+        ("request.time is duration", False),
+        ("request.time in [request.time]", True),
     ]);
 }
 
@@ -453,6 +479,12 @@ fn durations() {
         ("duration.value(1, 's') < duration.value(2, 's')", True),
         ("-duration.value(1, 's') == duration.value(-1, 's')", True),
         ("duration.value(1, 's') == 1", False),
+        ("duration.value(-90, 's').seconds() == -90", True),
+        ("duration.value(1500, 'ms').nanos() == 500000000", True),
+        ("duration.value(1.5, 's').seconds() == 1", Error),
+        ("duration.value(1, 's') + duration.value(1, 's') == duration.value(2, 's')", True),
+        ("duration.value(1, 's') * 2 == duration.value(2, 's')", Error),
+        ("duration.abs(1) == 1", Error),
     ]);
 }
 
@@ -468,6 +500,14 @@ fn coordinates() {
         ("latlng.value(0, 0).distance(latlng.value(0, 1)) > 111000", True),
         ("latlng.value(0, 0).distance(latlng.value(0, 1)) < 111400", True),
         ("latlng.value(0, 0).distance(1) == 0", Error),
+        ("latlng.value(1, 2) == latlng.value(1.0, 2.0)", True),
+        ("latlng.value(1, 2) == latlng.value(2, 1)", False),
+        ("latlng.value(1, 2) is latlng", True),
+        ("latlng.value('1', 2).latitude() == 1.0", Error),
+        (
+            "latlng.value(0, 0).distance(latlng.value(0, 1)) == latlng.value(0, 1).distance(latlng.value(0, 0))",
+            True,
+        ),
     ]);
 }
 
@@ -491,6 +531,12 @@ fn mathematics() {
         ("math.sqrt(4.0) == 2.0", True),
         ("math.sqrt('4') == 2", Error),
         ("math.ceil(1.0 / 0.0) == 1", Error),
+        ("math.floor(1) is int", True),
+        ("math.round(-1.5) == -1", True),
+        ("math.isNaN(math.sqrt(-1))", True),
+        ("math.pow(2, -1) == 0.5", True),
+        ("math.isNaN('x')", Error),
+        ("math.abs(-9223372036854775807) == 9223372036854775807", True),
     ]);
 }
 
@@ -505,6 +551,9 @@ fn hashing() {
         ("hashing.sha256('abc').toHexString()[0:8] == 'ba7816bf'", True),
         ("hashing.sha256('abc') is bytes", True),
         ("hashing.md5(1).size() == 16", Error),
+        ("hashing.sha256(b'abc') == hashing.sha256('abc')", True),
+        ("hashing.crc32('').toHexString() == '00000000'", True),
+        ("hashing.md5('').toHexString() == 'd41d8cd98f00b204e9800998ecf8427e'", True),
     ]);
 }
 

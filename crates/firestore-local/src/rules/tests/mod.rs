@@ -2,6 +2,7 @@
 
 mod expressions;
 mod files;
+mod fuzz;
 mod limits;
 mod queries;
 mod robust;

@@ -187,12 +187,79 @@ fn what_depends_on_other_fields_is_denied() {
 }
 
 #[test]
+fn a_condition_that_may_fail_for_a_document_proves_nothing() {
+    let a = || whose(json!([["a", ">", 1]]));
+    for condition in [
+        "resource.data.b ? true : true",
+        "resource.data.a ? true : true",
+        "[true, resource.data.b][0]",
+        "{'x': true, 'y': resource.data.b}.x",
+        "{'x': true}.get('x', resource.data.b)",
+        "resource.data.a.hasAll([])",
+        "first(true, resource.data.b)",
+    ] {
+        let rules = Ruleset::parse(&format!(
+            "service cloud.firestore {{ match /databases/{{d}}/documents {{ \
+             function first(x, y) {{ return x; }} \
+             match /stories/{{id}} {{ allow list: if {condition}; }} }} }}"
+        ));
+        let mut case = json!({"method": "list", "path": "stories", "expected": "deny"});
+        case["where"] = a()["where"].clone();
+        let report = run(&rules.unwrap(), &[serde_json::from_value(case).unwrap()]).unwrap();
+        assert_eq!(report.failed().count(), 0, "{condition}: {report}");
+    }
+    // What the query fixes, and wildcards, cannot fail.
+    check("[true, resource.data.a][0]", "stories", &[(a(), true)]);
+    check("[true, doc][0] && {'x': resource.id, 'y': true}.y", "stories", &[(json!({}), true)]);
+}
+
+#[test]
+fn a_query_for_a_whole_number_finds_integers_and_doubles() {
+    // 1 and 1.0 compare equal in queries, so neither type is proven by either.
+    let one = || whose(json!([["n", "==", 1]]));
+    let float = || whose(json!([["n", "==", {"$float": 1.0}]]));
+    let half = || whose(json!([["n", "==", 1.5]]));
+    for (condition, whole, fraction) in [
+        ("resource.data.n is int", false, false),
+        ("resource.data.n is float", false, true),
+        ("!(resource.data.n is int)", false, true),
+        ("resource.data.n is number", true, true),
+        ("!(resource.data.n is string)", true, true),
+        ("resource.data.n is string || resource.data.n < 2", true, true),
+        ("resource.data.n == 1 || resource.data.n == 1.5", true, true),
+        ("resource.data.n in [1.0, 1.5]", true, true),
+        ("resource.data.n != 2", true, true),
+        ("2 > resource.data.n", true, true),
+        ("resource.data.n == resource.data.n", true, true),
+        ("resource.data.n > 1", false, true),
+        // 1 / 2 is 0, and 1.0 / 2 is 0.5.
+        ("resource.data.n / 2 == 0", false, false),
+        ("string(resource.data.n) == '1'", false, false),
+    ] {
+        check(condition, "stories", &[(one(), whole), (float(), whole), (half(), fraction)]);
+    }
+    let list = || whose(json!([["n", "==", [1]], ["m", "==", {"a": 1}]]));
+    check("resource.data.n[0] is int", "stories", &[(list(), false)]);
+    check("resource.data.m.a is int", "stories", &[(list(), false)]);
+    check(
+        "resource.data.n[0] == 1 && resource.data.m.a == 1 && resource.data.m == {'a': 1.0}",
+        "stories",
+        &[(list(), true)],
+    );
+    check("resource.data.n == [1]", "stories", &[(list(), true)]);
+    let some = || whose(json!([["n", "in", [1, 2]]]));
+    check("resource.data.n is int", "stories", &[(some(), false)]);
+    check("resource.data.n <= 2 && resource.data.n is number", "stories", &[(some(), true)]);
+    let large = || whose(json!([["n", "==", {"$float": 1e300}]]));
+    check("resource.data.n is float", "stories", &[(large(), true)]);
+}
+
+#[test]
 fn what_depends_on_no_field_is_decided() {
     check("request.auth != null", "stories", &[(json!({}), true), (json!({"who": null}), false)]);
     check("resource != null", "stories", &[(json!({}), true)]);
     check("resource.data.x == 1 || true", "stories", &[(json!({}), true)]);
     check("resource.data.x == 1 && false", "stories", &[(json!({}), false)]);
-    check("resource.data.x ? true : true", "stories", &[(json!({}), true)]);
     let role =
         "get(/databases/$(database)/documents/users/$(request.auth.uid)).data.role == 'admin'";
     check(role, "stories", &[(json!({}), true), (json!({"who": {"uid": "bob"}}), false)]);

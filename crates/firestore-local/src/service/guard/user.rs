@@ -66,6 +66,7 @@ impl User {
         let (budget, charged) = (Budget::default(), Charged::default());
         for (name, document) in found {
             let database = DocumentName::parse(name)?.database().clone();
+            self.claims.check_project(&database)?;
             let documents = Stored::latest(service, &database, charged.clone());
             let path = path_of(name);
             let before = seen(&path, document.as_ref());
@@ -99,6 +100,7 @@ impl User {
         parent: &str,
         query: &StructuredQuery,
     ) -> Result<(), Status> {
+        self.claims.check_project(database)?;
         let documents = Stored::latest(service, database, Charged::default());
         let budget = Budget::default();
         let context = self.context(service, &documents, &budget);

@@ -50,6 +50,7 @@ impl User {
         transaction: Option<Arc<Mutex<ReadSet>>>,
         locks: Option<u64>,
     ) -> Result<Outcome, Status> {
+        self.claims.check_project(database)?;
         let charged = Charged::default();
         let mut attempts = if transaction.is_some() { 1 } else { MAX_ATTEMPTS };
         loop {
