@@ -9,8 +9,10 @@ import base64
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -96,6 +98,18 @@ def wait_for(what, holds, process, log):
             fail(f"the service ended with status {status} before: {what}", log)
         time.sleep(0.2)
     fail(f"not within {PATIENCE_S} s: {what}; Google's copies were asked {dict(google.asked)}", log)
+
+
+def idle_connections(count):
+    """Connections that send nothing, or half of a head."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4 * count), hard))
+    connections = []
+    for n in range(count):
+        connections.append(socket.create_connection(("127.0.0.1", 8080), timeout=10))
+        if n % 2:
+            connections[-1].send(b"GET /healthz HTTP/1.1\r\n")
+    return connections
 
 
 def observations(path):
@@ -201,6 +215,15 @@ def inner(target, profile, folder):
 
     wait_for("an archive file is in the bucket", is_archived, service, log)
     wait_for("/readyz answers 200", lambda: get("/readyz")[0] == 200, service, log)
+    idle = idle_connections(1_000)
+    for _ in range(20):
+        if get("/healthz")[0] != 200:
+            fail("/healthz did not answer among 1,000 idle connections", log)
+    if get("/ops/flags", reader)[0] != 200:
+        fail("the API did not answer among 1,000 idle connections", log)
+    print("image: /healthz and the API answer among 1,000 idle connections")
+    for connection in idle:
+        connection.close()
     for what in ["metadata token", "firestore", "keys", "bucket write"]:
         if not google.asked[what]:
             fail(f"{what}: never asked; {dict(google.asked)}", log)

@@ -146,10 +146,11 @@ async fn a_client_that_does_not_read_its_response_is_cut_off() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_a_thousand_connections_are_idle() {
-    let service = service(Limits { connections: 100, ..Limits::default() }).await;
+async fn probes_are_answered_while_hundreds_of_connections_are_idle() {
+    // Below 1,024 file descriptors, which is all that many systems allow; `.ci/image` has a thousand.
+    let service = service(Limits { connections: 50, ..Limits::default() }).await;
     let mut idle = Vec::new();
-    for n in 0..1_000 {
+    for n in 0..600 {
         let mut stream = TcpStream::connect(service.address()).await.unwrap();
         if n % 2 == 0 {
             stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
@@ -165,7 +166,7 @@ async fn probes_are_answered_while_a_thousand_connections_are_idle() {
         let closed = timeout(Duration::from_millis(1), stream.read(&mut byte)).await.is_ok();
         open += usize::from(!closed);
     }
-    assert!((50..=100).contains(&open), "{open} of 1,000 are still open");
+    assert!((25..=50).contains(&open), "{open} of 600 are still open");
 }
 
 #[tokio::test]
