@@ -50,11 +50,21 @@ def loopback_up():
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x41))
 
 
+# The devices that every container has (OCI runtime specification, "Default Devices"), as far as a
+# program that talks to no terminal may use them. A static binary reads /dev/urandom.
+DEVICES = ["null", "zero", "full", "random", "urandom"]
+
+
 def read_only(root):
-    """Makes `root` a read-only mount of itself."""
+    """Makes `root` a read-only mount of itself, with devices."""
     path = str(root).encode()
+    (root / "dev").mkdir()
+    for name in DEVICES:
+        (root / "dev" / name).touch()
     mount(path, path, MS_BIND)
     mount(None, path, MS_REMOUNT | MS_BIND | MS_RDONLY)
+    for name in DEVICES:
+        mount(f"/dev/{name}".encode(), str(root / "dev" / name).encode(), MS_BIND)
 
 
 class Process:

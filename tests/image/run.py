@@ -6,6 +6,7 @@
 """
 
 import base64
+import fnmatch
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -26,9 +28,11 @@ import namespace
 from dockerfile import Image
 
 PROJECT = "f0-image"
-PATIENCE_S = 120
+PATIENCE_S = 60
 DAY_MS = 86_400_000
 COMPONENT = "router:gpt-5"
+# The file of the observations that are 40 days old.
+ARCHIVED = "/archive/of/years/observations/day=*/part-*.parquet"
 
 
 def fail(why, log=None):
@@ -97,7 +101,8 @@ def wait_for(what, holds, process, log):
         if (status := process.poll()) is not None:
             fail(f"the service ended with status {status} before: {what}", log)
         time.sleep(0.2)
-    fail(f"not within {PATIENCE_S} s: {what}; Google's copies were asked {dict(google.asked)}", log)
+    fail(f"not within {PATIENCE_S} s: {what}; Google's copies were asked "
+         f"{dict(google.asked)} and hold {list(google.objects)}", log)
 
 
 def idle_connections(count):
@@ -210,8 +215,8 @@ def inner(target, profile, folder):
     wait_for("the observations are scored", is_scored, service, log)
 
     def is_archived():
-        files = [path for path in list(google.objects) if path.endswith(".parquet")]
-        return any("/of/years/observations/" in it.replace("%2F", "/") for it in files)
+        names = [urllib.parse.unquote(path).partition("?")[0] for path in list(google.objects)]
+        return any(fnmatch.fnmatch(name, ARCHIVED) for name in names)
 
     wait_for("an archive file is in the bucket", is_archived, service, log)
     wait_for("/readyz answers 200", lambda: get("/readyz")[0] == 200, service, log)
