@@ -20,7 +20,7 @@ use f0_learning_core::Clock;
 use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
 use firestore_local::options::Settings;
-use firestore_local::{Running, is_loopback_host};
+use firestore_local::Running;
 use std::time::Duration;
 
 use super::{demo, environment, firestore, seed, shutdown};
@@ -86,8 +86,8 @@ pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = options.settings.faults()?;
-    let definitions =
-        if options.settings.has_indexes() { Vec::new() } else { vec![firestore::indexes(0)?] };
+    let own_indexes = !options.settings.has_indexes();
+    let definitions = if own_indexes { vec![firestore::indexes(0)?] } else { Vec::new() };
     let firestore = options
         .settings
         .builder()?
@@ -99,7 +99,7 @@ pub async fn run(options: Options) -> Result<()> {
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
     let api = Api::new(health.clone(), Clock::system(), Some(credentials));
-    let server = http::Server::start_for_hosts(address, api.clone(), is_loopback_host)
+    let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}: pass a free port as --port"))?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use f0_learning::http::{self, Api, ClientAddress, Credentials};
+use f0_learning::http::{self, Api, Credentials, FrontEnd};
 use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
@@ -57,13 +57,8 @@ pub async fn run(options: Options) -> Result<()> {
     }
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
-    // Cloud Run sets K_SERVICE.
-    let client_address = match environment::variable("K_SERVICE") {
-        Some(_) => ClientAddress::Forwarded,
-        None => ClientAddress::Peer,
-    };
-    let api =
-        Api::with_client_address(health.clone(), Clock::system(), credentials, client_address);
+    let front_end = FrontEnd::from_env(environment::variable);
+    let api = Api::behind(front_end, health.clone(), Clock::system(), credentials);
     let end = shutdown::requested()?;
     let server = http::Server::start(address, api.clone())
         .await

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::problem::Problem;
+use super::server::BodyDeadline;
 use crate::store::Store;
 
 /// A JSON body of any content type: `curl -d` sends that of a form.
@@ -20,7 +21,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let deadline = request.extensions().get::<BodyDeadline>().copied();
+        let body = Bytes::from_request(request, state);
+        let read = match deadline {
+            None => body.await,
+            Some(BodyDeadline(at)) => match tokio::time::timeout_at(at, body).await {
+                Ok(read) => read,
+                Err(_) => return Err(late()),
+            },
+        };
+        let bytes = read.map_err(|rejection| {
             let detail = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => {
                     format!("invalid body: expected at most {} bytes", super::MAX_BODY_BYTES)
@@ -33,6 +43,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
             .map_err(|error| Problem::bad_request(format!("invalid body: {error}")))?;
         Ok(Self(parsed))
     }
+}
+
+fn late() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")
 }
 
 /// The query string.

@@ -1,27 +1,26 @@
 //! The HTTP server: probes for Cloud Run, metrics, and under `/ops` the API for decisions on
 //! policies. Handlers check the role, call the store, and convert the result to a view; they contain
 //! no domain logic.
+//!
+//! [`server`] bounds what a connection may take, [`auth`] who may call, [`host`] which names the
+//! routes without a credential answer to.
 
 pub mod auth;
 mod extract;
+mod host;
 mod openapi;
 mod ops;
 mod probes;
 mod problem;
+mod server;
 mod views;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::observability::health::Health;
 use crate::store::Store;
@@ -30,13 +29,36 @@ use f0_learning_core::Clock;
 pub use auth::{
     AdminToken, ClientAddress, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES,
 };
+pub use host::Hosts;
 pub use openapi::document;
-
-/// How long an open connection may delay the end of the process.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub use server::{Limits, Server};
 
 /// Four times the largest params that are accepted.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What stands between the callers and this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontEnd {
+    pub client_address: ClientAddress,
+    pub hosts: Hosts,
+}
+
+impl FrontEnd {
+    /// None: callers connect to this process.
+    pub fn none() -> Self {
+        Self { client_address: ClientAddress::Peer, hosts: Hosts::local() }
+    }
+
+    /// From `K_SERVICE`, which Cloud Run sets, and `ALLOWED_HOSTS`.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
+        // Cloud Run sends to this service only what was addressed to it.
+        if variable("K_SERVICE").is_some() {
+            return Self { client_address: ClientAddress::Forwarded, hosts: Hosts::any() };
+        }
+        let names = variable("ALLOWED_HOSTS").unwrap_or_default();
+        Self { client_address: ClientAddress::Peer, hosts: Hosts::named(&names) }
+    }
+}
 
 /// The state that the handlers share.
 #[derive(Debug)]
@@ -44,8 +66,9 @@ pub struct Api {
     health: Arc<Health>,
     clock: Clock,
     credentials: Option<Credentials>,
-    client_address: ClientAddress,
+    front_end: FrontEnd,
     throttle: auth::Throttle,
+    refusals: auth::Refusals,
     store: OnceLock<Store>,
 }
 
@@ -53,31 +76,24 @@ impl Api {
     /// Without `credentials` no caller can be authenticated: the routes that change something do not
     /// exist, and those that read are closed.
     pub fn new(health: Arc<Health>, clock: Clock, credentials: Option<Credentials>) -> Arc<Self> {
-        Self::with_client_address(health, clock, credentials, ClientAddress::Peer)
+        Self::behind(FrontEnd::none(), health, clock, credentials)
     }
 
-    pub fn with_client_address(
+    pub fn behind(
+        front_end: FrontEnd,
         health: Arc<Health>,
         clock: Clock,
         credentials: Option<Credentials>,
-        client_address: ClientAddress,
     ) -> Arc<Self> {
-        let (throttle, store) = (auth::Throttle::default(), OnceLock::new());
-        Arc::new(Self { health, clock, credentials, client_address, throttle, store })
+        let (throttle, refusals) = (auth::Throttle::default(), auth::Refusals::default());
+        let store = OnceLock::new();
+        Arc::new(Self { health, clock, credentials, front_end, throttle, refusals, store })
     }
 
     /// Opens `/ops`, once Firestore has been reached.
     pub fn serve(&self, store: Store) {
         let _ = self.store.set(store);
     }
-}
-
-/// A running HTTP server.
-#[derive(Debug)]
-pub struct Server {
-    address: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<std::io::Result<()>>,
 }
 
 pub fn router(api: Arc<Api>) -> Router {
@@ -97,56 +113,4 @@ async fn no_store(mut response: Response) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-impl Server {
-    /// Listens on `address`; port 0 takes a free one.
-    pub async fn start(address: SocketAddr, api: Arc<Api>) -> std::io::Result<Self> {
-        Self::serve(address, router(api)).await
-    }
-
-    /// The same for a server whose host is known: requests with another `Host` are refused, so that
-    /// a page in a browser cannot reach the server by a name that it made resolve to this machine.
-    pub async fn start_for_hosts(
-        address: SocketAddr,
-        api: Arc<Api>,
-        is_ours: fn(&str) -> bool,
-    ) -> std::io::Result<Self> {
-        let check = move |request: Request, next: Next| async move {
-            let host = request.headers().get(header::HOST);
-            match host.map(|host| host.to_str().unwrap_or_default()) {
-                Some(host) if !is_ours(host) => problem::wrong_host(),
-                // HTTP/1.0 has no hosts, and no browser sends it.
-                _ => next.run(request).await,
-            }
-        };
-        Self::serve(address, router(api).layer(from_fn(check))).await
-    }
-
-    async fn serve(address: SocketAddr, router: Router) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let task = tokio::spawn(async move {
-            axum::serve(listener, service).with_graceful_shutdown(stopped).await
-        });
-        Ok(Self { address, stop, task })
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops accepting requests and waits a moment for the current ones.
-    pub async fn shutdown(self) {
-        self.stop.cancel();
-        match tokio::time::timeout(PATIENCE, self.task).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "the HTTP server failed"),
-            Ok(Err(error)) => tracing::error!(%error, "the HTTP server panicked"),
-            Err(_) => tracing::warn!("closed a connection that a client kept open"),
-        }
-    }
 }

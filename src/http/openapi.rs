@@ -9,6 +9,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::host::KnownHost;
 use super::problem::Problem;
 use super::{Api, ops, probes};
 
@@ -90,7 +91,7 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
 
 /// The description as it is published.
 pub fn route(document: utoipa::openapi::OpenApi) -> Router<Arc<Api>> {
-    Router::new().route("/openapi.json", get(async move || Json(document)))
+    Router::new().route("/openapi.json", get(async move |_: KnownHost| Json(document)))
 }
 
 /// The whole description, as a server with credentials publishes it.

@@ -8,6 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
+use super::auth::MayRead;
+use super::host::KnownHost;
+use super::problem::Problem;
 use super::views::health::Readiness;
 
 /// Whether the process is alive.
@@ -19,29 +22,38 @@ pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether the service is ready, and which policies have several active versions or none.
+/// Whether the service is ready. A caller with a credential to read also sees why it is not, which
+/// policies have several active versions or none, and which documents cannot be read.
 #[utoipa::path(
-    get, path = "/readyz", tag = "probes", security(()),
+    get, path = "/readyz", tag = "probes", security((), ("bearer" = [])),
     responses(
         (status = 200, description = "The service is ready", body = Readiness),
+        (status = 421, description = "The host name is unknown", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The service is not ready, and why", body = Readiness),
     ),
 )]
-pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
+pub async fn readyz(
+    _: KnownHost,
+    MayRead(may_read): MayRead,
+    State(api): State<Arc<Api>>,
+) -> Response {
     let readiness = api.health.readiness();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness::from(readiness))).into_response()
+    (status, Json(Readiness::of(readiness, may_read))).into_response()
 }
 
 /// Metrics in the text format of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "probes", security(()),
-    responses((
-        status = 200, description = "OpenMetrics text", body = String,
-        content_type = "application/openmetrics-text",
-    )),
+    responses(
+        (
+            status = 200, description = "OpenMetrics text", body = String,
+            content_type = "application/openmetrics-text",
+        ),
+        (status = 421, description = "The host name is unknown", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
-pub async fn metrics(State(api): State<Arc<Api>>) -> Response {
+pub async fn metrics(_: KnownHost, State(api): State<Arc<Api>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let text = api.health.metrics().text(api.health.readiness().ready);
     ([(header::CONTENT_TYPE, kind)], text).into_response()

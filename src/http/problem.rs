@@ -69,6 +69,7 @@ impl IntoResponses for ChangeProblems {
             FORBIDDEN,
             (404, "The policy or version does not exist."),
             (409, "The state of the policy does not allow it."),
+            (408, "The body took too long to arrive."),
             (413, "The body is too large."),
             (422, "The request is well formed, but its values are invalid."),
             TOO_MANY_REQUESTS,
@@ -203,11 +204,6 @@ impl From<ChangeError> for Problem {
         };
         Self::new(status, error.to_string())
     }
-}
-
-pub fn wrong_host() -> Response {
-    let detail = "invalid Host: expected localhost or a loopback address";
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
 }
 
 pub async fn not_found(uri: Uri) -> Problem {

@@ -32,7 +32,10 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
+    /// Why, with the errors of jobs, which may name documents.
     pub detail: String,
+    /// The same without the errors.
+    pub summary: String,
     /// Policies with several active versions, or none. They do not make the service unready: it
     /// serves the highest.
     pub policies: Vec<String>,
@@ -86,20 +89,21 @@ impl Health {
     }
 
     pub fn readiness(&self) -> Readiness {
-        let (ready, detail) = locked(&self.state).readiness();
+        let (ready, mut detail, mut summary) = locked(&self.state).readiness();
         let policies = locked(&self.irregular_policies).clone();
-        let detail = match policies.len() {
-            0 => detail,
-            count => format!("{detail}; policies to repair: {count}"),
-        };
         let damaged: BTreeMap<String, String> =
             locked(&self.damaged).values().flatten().map(|(a, b)| (a.clone(), b.clone())).collect();
-        let detail = match damaged.len() {
-            0 => detail,
-            count => format!("{detail}; documents that cannot be read: {count}"),
-        };
+        for (what, count) in [
+            ("policies to repair", policies.len()),
+            ("documents that cannot be read", damaged.len()),
+        ] {
+            if count > 0 {
+                detail.push_str(&format!("; {what}: {count}"));
+                summary.push_str(&format!("; {what}: {count}"));
+            }
+        }
         let damaged = damaged.into_iter().map(|(document, why)| format!("{document}: {why}"));
-        Readiness { ready, detail, policies, damaged: damaged.collect() }
+        Readiness { ready, detail, summary, policies, damaged: damaged.collect() }
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -108,19 +112,30 @@ impl Health {
 }
 
 impl State {
-    fn readiness(&self) -> (bool, String) {
+    /// Whether it is ready, why, and the same without errors.
+    fn readiness(&self) -> (bool, String, String) {
+        let plain = |ready, text: &str| (ready, text.to_owned(), text.to_owned());
         if self.stopping {
-            return (false, "shutting down".to_owned());
+            return plain(false, "shutting down");
         }
-        let failed = self.jobs.iter().filter_map(|(job, ended)| Some((job, ended.as_ref().err()?)));
-        let failed: Vec<_> = failed.map(|(job, error)| format!("{job}: {error}")).collect();
+        let failed =
+            self.jobs.iter().filter_map(|(job, ended)| Some((*job, ended.as_ref().err()?)));
+        let failed: Vec<_> = failed.collect();
         if !failed.is_empty() {
-            return (false, format!("the last pass failed: {}", failed.join("; ")));
+            let errors: Vec<_> =
+                failed.iter().map(|(job, error)| format!("{job}: {error}")).collect();
+            let jobs: Vec<_> = failed.iter().map(|(job, _)| *job).collect();
+            let said = |what: String| format!("the last pass failed: {what}");
+            return (false, said(errors.join("; ")), said(jobs.join(", ")));
         }
         match &self.unreachable {
-            Some(error) => (false, format!("cannot use Firestore: {error}")),
-            None if self.jobs.is_empty() => (false, "no pass has ended yet".to_owned()),
-            None => (true, "the last pass of each job succeeded".to_owned()),
+            Some(error) => (
+                false,
+                format!("cannot use Firestore: {error}"),
+                "cannot use Firestore: the log has the reason".to_owned(),
+            ),
+            None if self.jobs.is_empty() => plain(false, "no pass has ended yet"),
+            None => plain(true, "the last pass of each job succeeded"),
         }
     }
 }
@@ -142,6 +157,7 @@ mod tests {
         health.pass_failed("score", &"refused");
         assert_eq!(health.readiness().detail, "the last pass failed: score: refused");
         assert!(!health.readiness().ready);
+        assert_eq!(health.readiness().summary, "the last pass failed: score");
         health.set_irregular_policies(vec!["router-core has no active version".to_owned()]);
         assert_eq!(health.readiness().policies, ["router-core has no active version"]);
         assert!(health.readiness().detail.ends_with("policies to repair: 1"));

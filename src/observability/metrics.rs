@@ -1,7 +1,8 @@
 //! What `/metrics` shows, in the text format of Prometheus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -26,6 +27,34 @@ struct ComponentLabels {
     component: String,
 }
 
+/// The most policies, and the most components, that have a value of their own: each value of a label
+/// is a time series that the process and Prometheus keep.
+const MAX_NAMED: usize = 200;
+/// The longest name that is shown.
+const MAX_NAME_CHARS: usize = 200;
+/// The value of the label of all others.
+const OTHER: &str = "other";
+
+/// The components that have a value of their own, for as long as the process lives: a counter must
+/// not fall.
+#[derive(Debug, Default)]
+struct Components(Mutex<BTreeSet<String>>);
+
+impl Components {
+    fn label(&self, component: &str) -> ComponentLabels {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_named = named.contains(component);
+        let has_room = named.len() < MAX_NAMED && component.chars().count() <= MAX_NAME_CHARS;
+        if !is_named && !has_room {
+            return ComponentLabels { component: OTHER.to_owned() };
+        }
+        if !is_named {
+            named.insert(component.to_owned());
+        }
+        ComponentLabels { component: component.to_owned() }
+    }
+}
+
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -33,6 +62,7 @@ pub struct Metrics {
     active_versions: Family<PolicyLabels, Gauge>,
     ready: Gauge,
     refused: Counter<u64, AtomicU64>,
+    components: Components,
     rejected: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     malformed: Family<ComponentLabels, Counter<u64, AtomicU64>>,
     late: Counter<u64, AtomicU64>,
@@ -79,6 +109,7 @@ impl Default for Metrics {
             active_versions,
             ready,
             refused,
+            components: Components::default(),
             rejected,
             malformed,
             late,
@@ -95,10 +126,11 @@ impl Metrics {
         self.passes.get_or_create(&PassLabels { job, outcome }).inc();
     }
 
-    /// Replaces the number of active versions of each policy.
+    /// Replaces the number of active versions of each policy. Those beyond a bound are not shown;
+    /// `/readyz` reports the ones to repair whatever their number.
     pub fn set_active_versions<'a>(&self, policies: impl IntoIterator<Item = (&'a str, usize)>) {
         self.active_versions.clear();
-        for (policy, active) in policies {
+        for (policy, active) in policies.into_iter().take(MAX_NAMED) {
             let labels = PolicyLabels { policy: policy.to_owned() };
             let count = i64::try_from(active).unwrap_or(i64::MAX);
             self.active_versions.get_or_create(&labels).set(count);
@@ -108,7 +140,7 @@ impl Metrics {
     /// Adds invalid observations, by the component that sent them.
     pub fn add_rejected(&self, by_component: &BTreeMap<String, u64>) {
         for (component, count) in by_component {
-            let labels = ComponentLabels { component: component.clone() };
+            let labels = self.components.label(component);
             self.rejected.get_or_create(&labels).inc_by(*count);
         }
     }
@@ -116,7 +148,7 @@ impl Metrics {
     /// Adds invalid optional fields, by the component that sent them.
     pub fn add_malformed(&self, by_component: &BTreeMap<String, u64>) {
         for (component, count) in by_component {
-            let labels = ComponentLabels { component: component.clone() };
+            let labels = self.components.label(component);
             self.malformed.get_or_create(&labels).inc_by(*count);
         }
     }
@@ -168,5 +200,22 @@ mod tests {
         );
         assert!(text.contains(r#"f0_policy_active_versions{policy="router-core"} 2"#), "{text}");
         assert!(text.contains("f0_ready 1") && !text.contains("gone"), "{text}");
+    }
+
+    #[test]
+    fn components_beyond_a_bound_share_one_series_and_no_count_is_lost() {
+        let metrics = Metrics::default();
+        let names = (0..3 * MAX_NAMED).map(|n| (format!("made-up-{n:04}"), 2)).collect();
+        metrics.add_rejected(&names);
+        metrics.add_malformed(&names);
+        metrics.add_rejected(&BTreeMap::from([("x".repeat(10_000), 1)]));
+        let text = metrics.text(true);
+        let rejected: Vec<_> =
+            text.lines().filter(|line| line.starts_with("f0_observations_rejected")).collect();
+        assert_eq!(rejected.len(), MAX_NAMED + 1);
+        let counts = rejected.iter().map(|line| line.rsplit(' ').next().unwrap());
+        let total: usize = counts.map(|count| count.parse::<usize>().unwrap()).sum();
+        assert_eq!(total, 2 * 3 * MAX_NAMED + 1);
+        assert!(text.contains(r#"{component="other"}"#) && text.len() < 100_000, "{}", text.len());
     }
 }

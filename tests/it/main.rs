@@ -18,7 +18,7 @@
 //!
 //! | subject | tests |
 //! |---|---|
-//! | the HTTP API and its authentication | [`api`], [`credentials`] |
+//! | the HTTP API and its authentication | [`api`], [`credentials`], [`wear`] (slow, idle and misdirected clients) |
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
@@ -71,3 +71,4 @@ mod support;
 mod trace;
 mod transitions;
 mod tuning;
+mod wear;

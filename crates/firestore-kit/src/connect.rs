@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use firestore::errors::FirestoreError;
 use firestore::gcloud_sdk::google_cloud_auth::credentials::{
     CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
 use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
+use firestore::gcloud_sdk::{GCP_DEFAULT_SCOPES, GoogleAuthHeaders, GoogleAuthMiddleware};
 use firestore::{FirestoreDb, FirestoreDbOptions};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
-use crate::Db;
 use crate::error::{Error, Result};
+use crate::{Client, Db};
 
 /// The project, the database, and the address of a local server if it is not Google's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,36 +45,67 @@ impl Connection {
     }
 }
 
+/// Google's Firestore.
+const GOOGLE_URL: &str = "https://firestore.googleapis.com";
+
+/// The database that a project has by default.
+const DEFAULT_DATABASE: &str = "(default)";
+
 impl Db {
-    /// Connects. For a database of Google's, finds the Application Default Credentials first.
+    /// Connects. For a database of Google's, finds the Application Default Credentials, too.
     pub async fn connect(connection: &Connection) -> Result<Self> {
         crate::tls::install_provider();
-        let mut options = FirestoreDbOptions::new(connection.project.clone());
-        if let Some(database) = &connection.database {
-            options = options.with_database_id(database.clone());
-        }
-        let db = match &connection.emulator {
+        let id = connection.database.as_deref().unwrap_or(DEFAULT_DATABASE);
+        let database = format!("projects/{}/databases/{id}", connection.project);
+        let target = match &connection.emulator {
+            Some(address) => address.clone(),
+            None => format!("project {}", connection.project),
+        };
+        let failed = |detail: String| Error::Connect { target: target.clone(), detail };
+        let (client, local) = match &connection.emulator {
             Some(address) => {
-                let address = address.trim_start_matches("http://");
-                let options = options.with_firebase_api_url(format!("http://{address}"));
-                FirestoreDb::with_options_auth(options, Credentials::from(OwnerToken::new())).await
+                let db = local(connection, address).await.map_err(|it| failed(it.to_string()))?;
+                (db.client().get(), Some(db))
             }
-            None => FirestoreDb::with_options(options).await,
+            None => (google(&database).await.map_err(failed)?, None),
         };
-        let failed = |error: firestore::errors::FirestoreError| Error::Connect {
-            target: connection
-                .emulator
-                .clone()
-                .unwrap_or_else(|| format!("project {}", connection.project)),
-            detail: error.to_string(),
-        };
-        Ok(Self { db: db.map_err(failed)?, retry: Arc::default() })
+        Ok(Self {
+            client,
+            project: connection.project.as_str().into(),
+            documents: format!("{database}/documents").into(),
+            database: database.into(),
+            local,
+            retry: Arc::default(),
+        })
     }
 
     /// The project of the database.
     pub fn project(&self) -> &str {
-        &self.db.get_options().google_project_id
+        &self.project
     }
+}
+
+async fn local(
+    connection: &Connection,
+    address: &str,
+) -> std::result::Result<FirestoreDb, FirestoreError> {
+    let mut options = FirestoreDbOptions::new(connection.project.clone());
+    if let Some(database) = &connection.database {
+        options = options.with_database_id(database.clone());
+    }
+    let address = address.trim_start_matches("http://");
+    let options = options.with_firebase_api_url(format!("http://{address}"));
+    FirestoreDb::with_options_auth(options, Credentials::from(OwnerToken::new())).await
+}
+
+/// The `firestore` crate connects with roots of its own, to which no private root can be added; so
+/// the channel is made here.
+async fn google(database: &str) -> std::result::Result<Client, String> {
+    let channel = crate::tls::google_channel(GOOGLE_URL).await?;
+    let credentials = GoogleAuthHeaders::from_adc_with_scopes(GCP_DEFAULT_SCOPES.clone()).await;
+    let credentials = credentials.map_err(|error| error.to_string())?;
+    let service = GoogleAuthMiddleware::new(channel, credentials, Some(database.to_owned()));
+    Ok(Client::new(service.map_err(|error| error.to_string())?))
 }
 
 /// The token that local Firestores grant full access; any other is a user, subject to the rules.

@@ -25,6 +25,8 @@ pub mod write;
 use std::sync::Arc;
 
 use firestore::FirestoreDb;
+use firestore::gcloud_sdk::GoogleAuthMiddleware;
+use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 
 use retry::Retry;
 
@@ -48,9 +50,19 @@ pub use transaction::Repeat;
 /// A connection to a database. Cheap to clone; all clones share one channel and one retry budget.
 #[derive(Clone)]
 pub struct Db {
-    db: FirestoreDb,
+    client: Client,
+    project: Arc<str>,
+    /// `projects/PROJECT/databases/DATABASE`.
+    database: Arc<str>,
+    /// `projects/PROJECT/databases/DATABASE/documents`.
+    documents: Arc<str>,
+    /// The client of a local Firestore, which shares the channel.
+    local: Option<FirestoreDb>,
     retry: Arc<Retry>,
 }
+
+/// The RPCs, over an authenticated channel.
+type Client = FirestoreClient<GoogleAuthMiddleware>;
 
 impl Db {
     /// Waits between attempt number `attempt` and the next one.
@@ -72,14 +84,17 @@ impl Db {
         Self { retry: Arc::new(Retry::new(policy)), ..self }
     }
 
-    /// The underlying client, for callers that use the protocol directly.
+    /// The client of a local Firestore, for tests and benchmarks that use the protocol directly.
+    ///
+    /// # Panics
+    /// If this is a connection to Google's Firestore.
     pub fn into_inner(self) -> FirestoreDb {
-        self.db
+        self.local.expect("a connection to a local Firestore")
     }
 }
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("database", self.db.get_database_path()).finish()
+        f.debug_struct("Db").field("database", &self.database).finish()
     }
 }

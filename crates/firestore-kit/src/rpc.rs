@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use firestore::gcloud_sdk::GoogleAuthMiddleware;
-use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google::firestore::v1::{
     BatchGetDocumentsRequest, BatchWriteRequest, BeginTransactionRequest, CommitRequest,
     CommitResponse, Document, DocumentMask, RollbackRequest, RunAggregationQueryRequest,
@@ -23,8 +21,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
-use crate::Db;
 use crate::error::{COMMIT, Error, Result};
+use crate::{Client, Db};
 
 /// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
 /// limit of 500 writes takes well below a second.
@@ -100,27 +98,26 @@ fn request<T>(message: T, deadline: Duration) -> Request<T> {
 }
 
 impl Db {
-    fn client(&self) -> FirestoreClient<GoogleAuthMiddleware> {
-        self.db.client().get().max_decoding_message_size(MAX_RESPONSE_BYTES)
+    fn client(&self) -> Client {
+        self.client.clone().max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 
     fn database(&self) -> String {
-        self.db.get_database_path().clone()
+        self.database.to_string()
     }
 
     fn documents(&self) -> String {
-        self.db.get_documents_path().clone()
+        self.documents.to_string()
     }
 
     /// The full resource name of a document.
     pub fn name(&self, collection: &str, id: &str) -> String {
-        format!("{}/{collection}/{id}", self.db.get_documents_path())
+        format!("{}/{collection}/{id}", self.documents)
     }
 
     /// A document's path without the database, for messages.
     pub fn short_name<'a>(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(self.db.get_documents_path().as_str())
-            .map_or(name, |path| path.trim_start_matches('/'))
+        name.strip_prefix(&*self.documents).map_or(name, |path| path.trim_start_matches('/'))
     }
 
     pub async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>> {

@@ -2,30 +2,23 @@
 //! Admin SDK ("Verify ID tokens using a third-party JWT library"): RS256, a key of Google's by
 //! `kid`, issuer and audience of the project, `exp`, `iat` and `auth_time`, a subject.
 
-use std::time::Duration;
-
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use reqwest::header::CACHE_CONTROL;
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
+use super::keys::KeySet;
 use super::{Caller, CredentialsError, Refused, Role};
 use f0_learning_core::intent::MAX_ACTOR_CHARS;
 
 const KEYS_URL: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
 
+/// Precedes the subject in the actor. An app that mints custom tokens chooses the subjects, so
+/// without a name space of their own they could be `admin-token`, a job, or a user of the command
+/// line.
+const ACTOR_PREFIX: &str = "firebase:";
+
 /// Accepted clock skew.
 const SKEW_S: i64 = 60;
-/// Google's keys come with a lifetime of some hours; it is believed within these bounds.
-const MIN_KEPT_S: i64 = 60;
-const MAX_KEPT_S: i64 = 24 * 3_600;
-/// An unknown `kid` may belong to a new key, but invented ones must not cause a fetch each.
-const REFETCH_S: i64 = 60;
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// A key set is a few kilobytes.
-const MAX_KEYS_BYTES: usize = 256 << 10;
 /// An ID token is about one kilobyte.
 const MAX_TOKEN_BYTES: usize = 8 << 10;
 
@@ -34,16 +27,7 @@ const MAX_TOKEN_BYTES: usize = 8 << 10;
 pub struct Firebase {
     project: String,
     issuer: String,
-    keys_url: String,
-    client: reqwest::Client,
-    keys: Mutex<Option<Keys>>,
-}
-
-#[derive(Clone, Debug)]
-struct Keys {
-    set: JwkSet,
-    fetched_s: i64,
-    expires_s: i64,
+    keys: KeySet,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +35,8 @@ struct Claims {
     sub: String,
     exp: i64,
     iat: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
     #[serde(default)]
     auth_time: Option<i64>,
     #[serde(default)]
@@ -65,13 +51,11 @@ impl Firebase {
         }
         firestore_kit::tls::install_provider();
         super::rs256::install();
-        let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build();
+        let keys = KeySet::new(keys_url.unwrap_or_else(|| KEYS_URL.to_owned()));
         Ok(Self {
             project: project.to_owned(),
             issuer: format!("https://securetoken.google.com/{project}"),
-            keys_url: keys_url.unwrap_or_else(|| KEYS_URL.to_owned()),
-            client: client.map_err(|error| CredentialsError::Client(error.to_string()))?,
-            keys: Mutex::new(None),
+            keys: keys.map_err(|error| CredentialsError::Client(text_of(&error)))?,
         })
     }
 
@@ -84,8 +68,12 @@ impl Firebase {
         if header.alg != Algorithm::RS256 {
             return Err(Refused::Unknown("algorithm is not RS256"));
         }
+        // RFC 7515, 4.1.11: a token that demands extensions is invalid for those who know none.
+        if header.crit.is_some() {
+            return Err(Refused::Unknown("demands an unknown extension"));
+        }
         let kid = header.kid.ok_or(Refused::Unknown("no key id"))?;
-        let key = self.key(&kid, now).await?;
+        let key = self.keys.key(&kid, now).await?;
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[&self.project]);
         validation.set_issuer(&[&self.issuer]);
@@ -96,55 +84,45 @@ impl Firebase {
             .map_err(|_| Refused::Unknown("wrong signature, issuer or audience"))?
             .claims;
         check_times(&claims, now)?;
-        if claims.sub.is_empty() || claims.sub.chars().count() > MAX_ACTOR_CHARS {
-            return Err(Refused::Unknown("subject empty or too long"));
-        }
+        let actor = actor(&claims.sub)?;
         let role = match claims.role.as_deref() {
             Some("admin") => Role::Admin,
             Some("service") => Role::Service,
             _ => return Err(Refused::NoRole),
         };
-        Ok(Caller { actor: claims.sub, actor_name: None, role })
+        Ok(Caller { actor, actor_name: None, role })
     }
+}
 
-    /// One caller fetches the keys; the others wait for the result.
-    async fn key(&self, kid: &str, now: i64) -> Result<DecodingKey, Refused> {
-        let mut kept = self.keys.lock().await;
-        let fresh = kept.as_ref().filter(|keys| now < keys.expires_s);
-        let known = fresh.is_some_and(|keys| keys.set.find(kid).is_some());
-        let recent = fresh.is_some_and(|keys| now < keys.fetched_s + REFETCH_S);
-        if !known && !recent {
-            *kept = Some(self.fetch(now).await.map_err(Refused::Undecided)?);
-        }
-        let found = kept.as_ref().and_then(|keys| keys.set.find(kid));
-        let found = found.ok_or(Refused::Unknown("unknown key id"))?;
-        DecodingKey::from_jwk(found).map_err(|_| Refused::Unknown("unusable key"))
+/// The actor that a subject stands for in the audit trail.
+fn actor(subject: &str) -> Result<String, Refused> {
+    let actor = format!("{ACTOR_PREFIX}{subject}");
+    if subject.is_empty() || actor.chars().count() > MAX_ACTOR_CHARS {
+        return Err(Refused::Unknown("subject empty or too long"));
     }
+    if subject.chars().any(char::is_control) {
+        return Err(Refused::Unknown("subject with a control character"));
+    }
+    Ok(actor)
+}
 
-    async fn fetch(&self, now: i64) -> Result<Keys, String> {
-        let failed = |error: reqwest::Error| format!("cannot fetch {}: {error}", self.keys_url);
-        let answer = self.client.get(&self.keys_url).send().await.map_err(failed)?;
-        let answer = answer.error_for_status().map_err(failed)?;
-        let lifetime = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
-        let lifetime = lifetime.and_then(max_age).unwrap_or(MIN_KEPT_S);
-        let body = answer.bytes().await.map_err(failed)?;
-        if body.len() > MAX_KEYS_BYTES {
-            return Err(format!(
-                "{} returned {} bytes, expected at most {MAX_KEYS_BYTES}",
-                self.keys_url,
-                body.len()
-            ));
-        }
-        let set = serde_json::from_slice(&body)
-            .map_err(|error| format!("{} returned an invalid key set: {error}", self.keys_url))?;
-        let expires_s = now + lifetime.clamp(MIN_KEPT_S, MAX_KEPT_S);
-        Ok(Keys { set, fetched_s: now, expires_s })
+/// An error with its causes: that of a client says only "builder error".
+fn text_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
     }
+    text
 }
 
 fn check_times(claims: &Claims, now: i64) -> Result<(), Refused> {
     if claims.exp.saturating_add(SKEW_S) <= now {
         return Err(Refused::Unknown("expired"));
+    }
+    if claims.nbf.is_some_and(|from| from > now.saturating_add(SKEW_S)) {
+        return Err(Refused::Unknown("not valid yet"));
     }
     let issued = claims.iat.max(claims.auth_time.unwrap_or(claims.iat));
     if issued > now.saturating_add(SKEW_S) {
@@ -153,17 +131,12 @@ fn check_times(claims: &Claims, now: i64) -> Result<(), Refused> {
     Ok(())
 }
 
-fn max_age(header: &str) -> Option<i64> {
-    let directive = header.split(',').find_map(|it| it.trim().strip_prefix("max-age="))?;
-    directive.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn claims(exp: i64, iat: i64, auth_time: Option<i64>) -> Claims {
-        Claims { sub: "ada".to_owned(), exp, iat, auth_time, role: None }
+        Claims { sub: "ada".to_owned(), exp, iat, nbf: None, auth_time, role: None }
     }
 
     #[test]
@@ -177,8 +150,18 @@ mod tests {
     }
 
     #[test]
-    fn the_lifetime_of_keys_is_read_from_the_header() {
-        assert_eq!(max_age("public, max-age=19302, must-revalidate"), Some(19_302));
-        assert_eq!(max_age("no-store"), None);
+    fn a_token_is_not_accepted_before_its_time() {
+        let now = 1_000_000;
+        let from = |nbf| Claims { nbf: Some(nbf), ..claims(now + 99, now, None) };
+        assert!(check_times(&from(now + SKEW_S), now).is_ok());
+        assert!(check_times(&from(now + SKEW_S + 1), now).is_err());
+    }
+
+    #[test]
+    fn a_subject_cannot_pose_as_another_actor_or_change_what_a_terminal_shows() {
+        assert_eq!(actor("admin-token").unwrap(), "firebase:admin-token");
+        for subject in ["", "a\u{1b}[2Kb", "a\nb", "a\u{9b}b", &"x".repeat(200)] {
+            assert!(actor(subject).is_err(), "{subject:?}");
+        }
     }
 }

@@ -2,9 +2,12 @@
 //! without the role. The reason why a credential was refused is logged, never sent to the caller.
 
 mod firebase;
+mod keys;
+mod refusals;
 pub mod rs256;
 mod throttle;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use super::Api;
 use super::problem::Problem;
 
 pub use firebase::Firebase;
+pub use refusals::Refusals;
 pub use throttle::Throttle;
 
 /// Shorter tokens are refused at start-up: 32 random characters of an alphabet of 16 are 128 bits.
@@ -138,7 +142,16 @@ pub enum Refused {
     /// Authenticated, but without a role.
     NoRole,
     /// The keys that verify tokens cannot be fetched.
-    Undecided(String),
+    Undecided {
+        why: String,
+        retry_after_s: u32,
+    },
+}
+
+impl Refused {
+    fn undecided(why: String, seconds: i64) -> Self {
+        Self::Undecided { why, retry_after_s: u32::try_from(seconds.max(1)).unwrap_or(u32::MAX) }
+    }
 }
 
 /// A caller with the role to change things.
@@ -165,6 +178,19 @@ impl FromRequestParts<Arc<Api>> for Reader {
     }
 }
 
+/// Whether the caller has the role to read. For routes that answer everyone, and these more.
+#[derive(Debug)]
+pub struct MayRead(pub bool);
+
+impl FromRequestParts<Arc<Api>> for MayRead {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
+        let shows_one = parts.headers.contains_key(header::AUTHORIZATION);
+        Ok(Self(shows_one && require(parts, api, Role::Service).await.is_ok()))
+    }
+}
+
 /// A valid credential is never throttled; failures are throttled by address.
 async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem> {
     let now = api.clock.now();
@@ -173,14 +199,20 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
         Ok(_) => return Err(forbidden()),
         Err(refused) => refused,
     };
-    if let Refused::Undecided(why) = &refused {
-        tracing::error!(why, "cannot check tokens");
+    let line = api.refusals.line(now);
+    if let Refused::Undecided { why, retry_after_s } = &refused {
+        if let Some(unlogged) = line {
+            tracing::error!(why, unlogged, "cannot check tokens");
+        }
         let detail = "tokens cannot be checked at the moment; try again later";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5));
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        return Err(problem.after(*retry_after_s));
     }
-    let address = address_of(parts, api.client_address);
+    let address = address_of(parts, api.front_end.client_address);
     api.health.metrics().credentials_refused();
-    tracing::info!(%address, ?refused, "a credential was refused");
+    if let Some(unlogged) = line {
+        tracing::info!(%address, ?refused, unlogged, "a credential was refused");
+    }
     if let Some(seconds) = api.throttle.failed(address, now) {
         let detail = "too many requests without a valid credential";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(seconds));

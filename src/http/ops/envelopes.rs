@@ -199,7 +199,7 @@ pub struct EnvelopeRequest {
     hours: u32,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -256,7 +256,7 @@ pub struct FreezeRequest {
     #[schema(value_type = PolicyId)]
     id: String,
     /// Why; shown with the envelope.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: String,
 }
 

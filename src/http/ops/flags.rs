@@ -34,7 +34,7 @@ pub struct FlagsRequest {
     learning: LearningChanges,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub async fn change(
         auto_activate_policies: asked.learning.auto_activate_policies,
     };
     let reason = asked.reason.clone();
-    let intent = idempotency.intent(caller, "/ops/flags", &asked, reason, api.clock.now());
+    let intent = idempotency.intent(caller, "/ops/flags", &asked, reason, api.clock.now())?;
     let changed = store.set_flags(changes, &intent).await?;
     let flags = FlagsView::from(store.flags().await?);
     Ok(Json(FlagsChangeView { audit_id: changed.audit_id, replayed: changed.replayed, flags }))

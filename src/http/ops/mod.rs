@@ -171,13 +171,19 @@ impl Key {
         request: &impl Serialize,
         reason: Option<String>,
         now: i64,
-    ) -> Intent {
+    ) -> Result<Intent, Problem> {
+        // A reason is shown in terminals and logs, where a control character may change or forge
+        // what is read.
+        if reason.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
+            let detail = "invalid reason: expected no control characters";
+            return Err(Problem::unprocessable(detail));
+        }
         let key = self.0.map(|key| {
             let asked = serde_json::to_string(request).unwrap_or_default();
             let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
             IdempotencyKey { key, fingerprint }
         });
         let Caller { actor, actor_name, .. } = caller;
-        Intent { actor_name, reason, key, ..Intent::new(actor, now) }
+        Ok(Intent { actor_name, reason, key, ..Intent::new(actor, now) })
     }
 }

@@ -49,7 +49,7 @@ pub struct ActivateRequest {
     version: Version,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
     /// Activate the draft even if its parent is no longer the active version.
     #[serde(default)]
@@ -73,7 +73,7 @@ pub struct RejectRequest {
     version: Version,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub struct RollbackRequest {
     version: Option<Version>,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub struct OverrideRequest {
     guard: Watching,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -124,7 +124,7 @@ pub struct PinRequest {
     #[schema(value_type = PolicyId)]
     id: String,
     /// Why; shown with the policy.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: String,
 }
 
@@ -136,7 +136,7 @@ pub struct PolicyRequest {
     id: String,
     /// The reason, for the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     reason: Option<String>,
 }
 
@@ -179,7 +179,7 @@ macro_rules! change {
         ) -> super::transitions::Answer {
             let reason = $asked.reason.clone().into();
             let $intent: Intent =
-                idempotency.intent(caller, $path, &$asked, reason, api.clock.now());
+                idempotency.intent(caller, $path, &$asked, reason, api.clock.now())?;
             answer(&$store, $run.await).await
         }
     };

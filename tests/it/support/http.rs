@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use f0_learning::http::{AdminToken, Api, Credentials, Server};
+use f0_learning::http::{AdminToken, Api, Credentials, Limits, Server};
 use f0_learning::observability::health::Health;
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
@@ -34,12 +34,20 @@ pub struct Answer {
 
 impl Service {
     pub async fn start(store: &Store, credentials: Option<Credentials>) -> Self {
+        Self::start_within(store, credentials, Limits::default()).await
+    }
+
+    pub async fn start_within(
+        store: &Store,
+        credentials: Option<Credentials>,
+        limits: Limits,
+    ) -> Self {
         let now = Arc::new(AtomicI64::new(START + 100));
         let (health, read) = (Arc::new(Health::default()), now.clone());
         let clock = Clock::from_fn(move || read.load(Ordering::Relaxed));
         let api = Api::new(health.clone(), clock, credentials);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::start(address, api.clone()).await.unwrap();
+        let server = Server::start_within(address, api.clone(), limits).await.unwrap();
         api.serve(store.clone());
         Self { server, client: reqwest::Client::new(), health, now }
     }
@@ -48,6 +56,10 @@ impl Service {
     pub async fn with_token(store: &Store) -> Self {
         let token = AdminToken::new(TOKEN.to_owned()).unwrap();
         Self::start(store, Some(Credentials::token(token))).await
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     pub fn advance(&self, ms: i64) {
