@@ -56,6 +56,8 @@ struct Wanted<'a> {
     shape: &'a Shape,
     /// Fixed fields, and whether as elements of an array.
     fixed: BTreeSet<(&'a FieldPath, bool)>,
+    /// The same, to look them up in the columns of many indexes.
+    sorted: Vec<(&'a FieldPath, bool)>,
     /// Without the fixed fields, whose order does not matter.
     orders: Vec<&'a Order>,
     aggregated: BTreeSet<&'a FieldPath>,
@@ -152,9 +154,11 @@ impl<'a> Wanted<'a> {
         let equal = alternative.equal.iter().map(|path| (path, false));
         let contains = alternative.contains.iter().map(|path| (path, true));
         let is_free = |path: &FieldPath| !alternative.equal.contains(path);
+        let fixed: BTreeSet<_> = equal.chain(contains).collect();
         Self {
             shape,
-            fixed: equal.chain(contains).collect(),
+            sorted: fixed.iter().copied().collect(),
+            fixed,
             orders: shape.order_by.iter().filter(|order| is_free(&order.field_path)).collect(),
             aggregated: shape.aggregated.iter().filter(|path| is_free(path)).collect(),
         }
@@ -193,10 +197,9 @@ impl<'a> Wanted<'a> {
                 Mode::Contains => true,
                 Mode::Vector => return None,
             };
-            let is_wanted = |(path, element): &&(&FieldPath, bool)| {
-                **path == column.path && *element == is_element
-            };
-            self.fixed.iter().find(is_wanted).copied()
+            let key = (&column.path, is_element);
+            let at = self.sorted.binary_search_by(|(path, element)| (*path, *element).cmp(&key));
+            at.ok().map(|at| self.sorted[at])
         });
         let fixed: BTreeSet<_> = fixed.collect::<Option<_>>()?;
         let serves = !fixed.is_empty() || self.fixed.is_empty();

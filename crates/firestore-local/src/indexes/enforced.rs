@@ -109,8 +109,11 @@ pub struct WriteLimits(Vec<Arc<Indexes>>);
 impl WriteLimits {
     /// Checks a document that a write leaves. Returns its bytes with its index entries.
     pub fn check_document(&self, name: &DocumentName, document: &Document) -> Result<u64, Status> {
-        let checked = self.0.iter().map(|indexes| check_document(name, document, indexes));
-        checked.fold(Ok(0), |most, bytes| Ok(most?.max(bytes?)))
+        let mut most = 0;
+        for indexes in &self.0 {
+            most = most.max(check_document(name, document, indexes)?);
+        }
+        Ok(most)
     }
 
     /// Checks the bytes of all documents of a commit with their index entries.
