@@ -23,8 +23,11 @@ const POLICY: &str = "router-core";
 
 type Weights = BTreeMap<String, f64>;
 
-/// How often the tuner's reports say these things.
-const SAID: [(&str, fn(&mut crate::Tally) -> &mut u64); 6] = [
+/// The number of a tally that counts an event.
+type Counter = fn(&mut crate::Tally) -> &mut u64;
+
+/// What the tuner's reports say, and where that is counted.
+const SAID: [(&str, Counter); 6] = [
     ("were activated automatically in the last hour", |it| &mut it.hourly),
     ("were activated automatically in the last 24 hours", |it| &mut it.daily),
     ("is frozen:", |it| &mut it.frozen),
