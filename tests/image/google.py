@@ -150,19 +150,26 @@ def start(server):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def start_all(certificate, key, firestore):
-    """`firestore` is the address of the local Firestore."""
+def context(folder):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return tls
+
+
+def start_all(private, public, firestore):
+    """Two folders with certificates: one's root is the operator's, the other's is in the bundle of the
+    image. `firestore` is the address of the local Firestore."""
     start(socketserver.ThreadingUDPServer(("127.0.0.1", 53), Dns))
     start(http.server.ThreadingHTTPServer((ADDRESSES["metadata.google.internal"], 80), Metadata))
-    for name, handler in [("www.googleapis.com", Keys), ("storage.googleapis.com", Bucket)]:
+    for name, handler, folder in [
+        ("www.googleapis.com", Keys, private),
+        ("storage.googleapis.com", Bucket, public),
+    ]:
         server = http.server.ThreadingHTTPServer((ADDRESSES[name], 443), handler)
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.socket = context(folder).wrap_socket(server.socket, server_side=True)
         start(server)
     tunnel = Servers((ADDRESSES["firestore.googleapis.com"], 443), Tunnel)
-    tunnel.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tunnel.tls.load_cert_chain(certificate, key)
+    tunnel.tls = context(private)
     tunnel.tls.set_alpn_protocols(["h2"])
     tunnel.upstream = firestore
     start(tunnel)

@@ -49,11 +49,12 @@ def openssl(*arguments, data=None):
 
 
 def certificates(folder):
-    """A private root, and a certificate for Google's names that it signed."""
+    """A root, and a certificate for Google's names that it signed."""
+    folder.mkdir()
     names = ",".join(f"DNS:{name}" for name in google.TLS_NAMES)
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl("req", "-x509", *new_key, "-keyout", folder / "root.key", "-out", folder / "root.pem",
-            "-subj", "/CN=A private root", "-days", "2",
+            "-subj", f"/CN=A root of {folder.name}", "-days", "2",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign")
     openssl("req", *new_key, "-keyout", folder / "key.pem", "-out", folder / "request.pem",
             "-subj", "/CN=services")
@@ -150,10 +151,17 @@ def inner(target, profile, folder):
     image.assemble(root, built)
     print("image: " + ", ".join(sorted(str(it.relative_to(root)) for it in root.rglob("*") if it.is_file())))
     # What a container runtime adds, and a secret that the operator mounts.
-    certificates(folder)
+    private, public = folder / "private", folder / "public"
+    for it in (private, public):
+        certificates(it)
     (root / "secrets").mkdir()
-    shutil.copy(folder / "root.pem", root / "secrets")
+    shutil.copy(private / "root.pem", root / "secrets")
+    # One more public root, which vouches for the bucket: the private one must add to the bundle.
+    for _, bundle in [it for it in image.copies if it[0].endswith(".crt")]:
+        with open(root / bundle.lstrip("/"), "a") as file:
+            file.write((public / "root.pem").read_text())
     observations(root / "secrets" / "observations.ndjson")
+    (root / "etc").mkdir(exist_ok=True)
     (root / "etc" / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     for path in root.rglob("*"):
         if path.is_file() and path.parent.name != "bin":
@@ -161,7 +169,7 @@ def inner(target, profile, folder):
     namespace.loopback_up()
     namespace.read_only(root)
     port, firestore = start_firestore(target / "debug" / "firestore-local", folder)
-    google.start_all(folder / "certificate.pem", folder / "key.pem", ("127.0.0.1", port))
+    google.start_all(private, public, ("127.0.0.1", port))
 
     environment = {**image.environment, "GOOGLE_CLOUD_PROJECT": PROJECT}
     trusting = {**environment, "SSL_CERT_FILE": "/secrets/root.pem"}
@@ -178,7 +186,7 @@ def inner(target, profile, folder):
     status, log = run("distrust", ["flags", "get"], environment)
     said = log.read_text()
     if status == 0 or "UnknownIssuer" not in said:
-        fail(f"a server with an unknown root was trusted (status {status})", log)
+        fail(f"expected a server with an unknown root to be refused for it, got status {status}", log)
     print("image: a server that no root vouches for is refused")
     for name, arguments in [
         ("seed", ["seed"]),
