@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
 use super::standing::ArmStanding;
-use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks};
+use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks, identify};
 use crate::belief::{
     self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
 };
@@ -101,8 +101,9 @@ pub(super) fn allocation(input: &TuningInput, standings: &[ArmStanding]) -> Opti
     };
     let arms = standings.iter().map(arm).collect();
     let (floor, step) = (floor(input), step(input, standings));
-    let found =
-        belief::allocate(&BeliefInput { arms, floor, step, now: input.as_of }, &basis.state);
+    let limits = BeliefInput { arms, floor, step, now: input.as_of };
+    let found = belief::allocate(&limits, &basis.state);
+    let found = identify::redirected(input, standings, &limits, found);
     let BeliefState { recent_versions, last_version, .. } = basis.state;
     let state = BeliefState { recent_versions, last_version, ..found.state };
     Some(Allocation { state, ..found })
