@@ -126,10 +126,10 @@ mod tests {
     fn a_single_rival_is_ruled_out_at_twice_the_usual_capital_however_many_arms_were_before() {
         let capitals = [0.0, 39.0, 1e6, 1e6, 1e6];
         assert_eq!(not_best(&capitals, 0.05), [false, false, true, true, true]);
-        assert_eq!(not_best(&[0.0, 40.0, 1e6, 1e6, 1e6], 0.05)[1], true);
+        assert!(not_best(&[0.0, 40.0, 1e6, 1e6, 1e6], 0.05)[1]);
         // Nothing is known of four others.
         assert_eq!(not_best(&[0.0, 0.0, 0.0, 0.0, 99.0], 0.05), [false; 5]);
-        assert_eq!(not_best(&[0.0, 0.0, 0.0, 0.0, 100.0], 0.05)[4], true);
+        assert!(not_best(&[0.0, 0.0, 0.0, 0.0, 100.0], 0.05)[4]);
     }
 
     proptest! {

@@ -702,14 +702,14 @@ fn equal_arms_that_were_used_at_different_times_are_not_told_apart() {
 #[test]
 fn differences_within_several_versions_add_up_to_a_proof() {
     let input =
-        versions([[(0.6, 240, 0.8), (0.4, 160, 0.65)], [(0.4, 160, 0.6), (0.6, 240, 0.45)]]);
+        versions([[(0.6, 300, 0.8), (0.4, 200, 0.65)], [(0.4, 200, 0.6), (0.6, 300, 0.45)]]);
     let proposal = proposal(&input);
     let difference = &proposal.evidence.differences[0];
     assert!((difference.estimate - 0.15).abs() < 1e-9 && difference.low > 0.0, "{difference:?}");
     assert!(
         proposal
             .notes
-            .contains("Arms are compared within versions, by 800 observations that name one."),
+            .contains("Arms are compared within versions, by 1,000 observations that name one."),
         "{}",
         proposal.notes
     );
@@ -759,7 +759,7 @@ fn three(n: u64) -> Vec<(&'static str, f64, u64, f64)> {
 
 #[test]
 fn bets_follow_the_first_observations_and_a_stored_input_replays_by_its_rule() {
-    let input = piloted(&three(20), &three(150));
+    let input = piloted(&three(20), &three(340));
     let read = TuningInput::decode(&input.encode()).unwrap();
     assert_eq!(read, input);
     assert_eq!(rule(&read), "elimination-7");
