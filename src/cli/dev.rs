@@ -19,8 +19,8 @@ use f0_learning_client::LOCAL_PROJECT;
 use f0_learning_core::Clock;
 use f0_learning_core::time::HOUR_MS;
 use firestore_kit::Connection;
-use firestore_local::options::Settings;
 use firestore_local::Running;
+use firestore_local::options::Settings;
 use std::time::Duration;
 
 use super::{demo, environment, firestore, seed, shutdown};

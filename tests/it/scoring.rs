@@ -9,7 +9,7 @@ use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Connection, MAX_BATCH, value};
-use firestore_local::{Billed, Server};
+use firestore_local::Billed;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};

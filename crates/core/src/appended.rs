@@ -19,6 +19,8 @@ pub(crate) enum Part {
     Blocks = 3,
     /// What weights are believed from.
     Belief = 4,
+    /// How arms of a policy are compared, and what for.
+    Claims = 5,
     /// The envelope of that, and its bounds that belief wants to pass.
     Envelope = 6,
     /// Documents that name no version of a policy.

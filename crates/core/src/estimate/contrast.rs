@@ -18,11 +18,18 @@
 //!
 //! The capital is a mixture over constant bets and over constants c. Its logarithm is a sum over the
 //! cells of histograms: the order of actions does not matter, and blocks can be merged.
+//!
+//! A mixture over everything that may be the best bet costs capital. Once the first rewards are known,
+//! their mean and their deviation say where the best bets lie, so that fewer are needed. Such a
+//! [`Pilot`] must be known before the actions that are bet on: those are added with
+//! [`Contrast::add_after_pilot`]. The capital is the product of both: what was won before the pilot is
+//! staked again. (Bets that depend on the past: Waudby-Smith, Ramdas, JRSS B 86, 2024.)
 
 use super::capital::log_mean_exp;
 use super::interval::{Interval, last_refuted};
 use super::log::ArmLog;
 use super::sample::weight_point_from;
+use crate::number::Lossy;
 
 /// The constants c. X varies the least if c is near the mean reward. The distance to the nearest of
 /// these adds at most 4% to the variance of rewards that are 0 or 1: they are sin^2 of evenly spaced
@@ -48,6 +55,23 @@ const LARGEST_BET: f64 = 4.0;
 /// The most that one action may cost, as a share of the capital, for the claim that the difference is
 /// above 0.
 const LARGEST_LOSS: f64 = 0.8;
+
+/// The bets after a pilot: the difference as a multiple of the deviation of one reward, and its share
+/// of the capital. Most differences that are worth a decision are between a twelfth of a deviation and
+/// a half. With the smallest, 70,000 actions of each arm are a proof.
+const EFFECTS: [(f64, f64); 7] = [
+    (1.0, 0.05),
+    (0.5, 0.2),
+    (0.25, 0.27),
+    (0.125, 0.25),
+    (0.0625, 0.13),
+    (0.031_25, 0.06),
+    (0.015_625, 0.04),
+];
+
+/// The share of the capital that is staked with the mean of the pilot as the constant c. The rest is
+/// divided among [`CENTRES`], for rewards that have moved since.
+const TRUSTED: f64 = 0.85;
 
 /// The precision of bounds, which are rounded outwards.
 const PRECISION: f64 = 5e-4;
@@ -91,35 +115,102 @@ struct Block {
     inverse: [f64; 2],
 }
 
+/// The mean and the deviation of rewards that were known before others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pilot {
+    centre: f64,
+    /// The deviation of w (y - centre).
+    deviation: f64,
+}
+
+impl Pilot {
+    /// The fewest observations of a pilot. With 40 rewards of 0 or 1, the distance to the true mean
+    /// adds about 2.5% to the variance.
+    const LEAST: f64 = 40.0;
+
+    /// `None` if there are too few observations. One more observation, halfway between 0 and 1, keeps
+    /// equal rewards from a deviation of 0.
+    pub fn of<'a>(logs: impl Iterator<Item = &'a ArmLog>) -> Option<Self> {
+        let points: Vec<(f64, f64, f64)> =
+            logs.flat_map(|it| it.chosen(1.0)).flat_map(|it| it.rewards.points()).collect();
+        let n: f64 = points.iter().map(|(.., n)| n).sum();
+        if n < Self::LEAST {
+            return None;
+        }
+        let weights: f64 = points.iter().map(|(weight, _, n)| n * weight * weight).sum();
+        let earned: f64 = points.iter().map(|(weight, y, n)| n * weight * weight * y).sum();
+        let usual = weights / n;
+        let centre = (earned + usual / 2.0) / (weights + usual);
+        let square = |(weight, y, n): &(f64, f64, f64)| n * (weight * (y - centre)).powi(2);
+        let squares: f64 = points.iter().map(square).sum();
+        let deviation = ((squares + usual / 4.0) / (n + 1.0)).sqrt();
+        Some(Self { centre, deviation })
+    }
+}
+
 /// What is known of the difference of two arms.
 #[derive(Clone, Debug)]
 pub struct Contrast {
     limits: Limits,
     blocks: Vec<Block>,
+    pilot: Option<Pilot>,
+    /// What was added after the pilot.
+    after: Vec<Block>,
 }
 
 impl Contrast {
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, blocks: Vec::new() }
+        Self { limits, blocks: Vec::new(), pilot: None, after: Vec::new() }
+    }
+
+    /// For [`Self::add_after_pilot`].
+    pub const fn with_pilot(limits: Limits, pilot: Pilot) -> Self {
+        Self { limits, blocks: Vec::new(), pilot: Some(pilot), after: Vec::new() }
     }
 
     /// Adds a block: the actions of both arms, and the logs of all other arms. A block in which one of
     /// the arms cannot be drawn says nothing about their difference.
     pub fn add<'a>(&mut self, pair: [Drawn<'_>; 2], others: impl Iterator<Item = &'a ArmLog>) {
+        let block = self.block(pair, others);
+        self.blocks.extend(block);
+    }
+
+    /// The same of actions that the pilot knows nothing of. Without a pilot, it is [`Self::add`].
+    pub fn add_after_pilot<'a>(
+        &mut self,
+        pair: [Drawn<'_>; 2],
+        others: impl Iterator<Item = &'a ArmLog>,
+    ) {
+        let block = self.block(pair, others);
+        match self.pilot {
+            Some(_) => self.after.extend(block),
+            None => self.blocks.extend(block),
+        }
+    }
+
+    fn block<'a>(
+        &self,
+        pair: [Drawn<'_>; 2],
+        others: impl Iterator<Item = &'a ArmLog>,
+    ) -> Option<Block> {
         if pair.iter().any(|it| it.weight <= 0.0) {
-            return;
+            return None;
         }
         let others = others.flat_map(|log| log.chosen(1.0)).flat_map(|it| it.rewards.points());
         let others = merged(others.map(|(weight, _, n)| (weight, n)));
         let inverse = pair.map(|it| largest_inverse(it, self.limits.least_propensity));
-        self.blocks.push(Block { arms: pair.map(cells), others, inverse });
+        Some(Block { arms: pair.map(cells), others, inverse })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().chain(&self.after)
     }
 
     /// The difference of the means within blocks, each block weighted by its actions; `None` if no
     /// block contains both arms.
     pub fn estimate(&self) -> Option<f64> {
         let (mut sum, mut actions) = (0.0, 0.0);
-        for block in &self.blocks {
+        for block in self.all() {
             let [Some(a), Some(b)] = block.arms.each_ref().map(|it| mean(it)) else { continue };
             let size = block.actions();
             sum += size * (a - b);
@@ -146,7 +237,11 @@ impl Contrast {
             let ([a, b], [of_a, of_b]) = (block.arms.clone(), block.inverse);
             Block { arms: [b, a], others: block.others.clone(), inverse: [of_b, of_a] }
         };
-        Self { limits: self.limits, blocks: self.blocks.iter().map(swapped).collect() }
+        Self {
+            blocks: self.blocks.iter().map(swapped).collect(),
+            after: self.after.iter().map(swapped).collect(),
+            ..*self
+        }
     }
 
     fn low(&self, alpha: f64) -> f64 {
@@ -159,9 +254,11 @@ impl Contrast {
 
     /// No bet wins against this difference, or a larger one.
     fn highest_mean(&self) -> f64 {
-        let actions: f64 = self.blocks.iter().map(Block::actions).sum();
-        let mean = |centre: &f64| self.blocks.iter().map(|it| it.moments(*centre).0).sum::<f64>();
-        let highest = CENTRES.iter().map(mean).fold(f64::NEG_INFINITY, f64::max);
+        let actions: f64 = self.all().map(Block::actions).sum();
+        let mean = |centre: &f64| self.all().map(|it| it.moments(*centre).0).sum::<f64>();
+        let trusted = self.pilot.map(|it| it.centre);
+        let centres = CENTRES.iter().chain(&trusted);
+        let highest = centres.map(mean).fold(f64::NEG_INFINITY, f64::max);
         if actions > 0.0 { (highest / actions).clamp(-1.0, 1.0) } else { 1.0 }
     }
 
@@ -171,7 +268,38 @@ impl Contrast {
 
     /// The logarithm of the capital of a gambler who started with 1 and bet that the difference is above
     /// `difference`. It falls as `difference` rises.
-    pub(super) fn log_capital(&self, difference: f64) -> f64 {
+    pub fn log_capital(&self, difference: f64) -> f64 {
+        let before = self.log_capital_before(difference);
+        match self.pilot {
+            Some(pilot) => before + self.log_capital_after(pilot, difference),
+            None => before,
+        }
+    }
+
+    /// The same for a difference of 0, or `None` if it is certainly of no use to a proof; see
+    /// [`Self::may_be_positive`].
+    pub fn log_capital_if_enough(&self, enough: f64) -> Option<f64> {
+        self.may_be_positive(enough).then(|| self.log_capital(0.0))
+    }
+
+    fn log_capital_after(&self, pilot: Pilot, difference: f64) -> f64 {
+        let hedged = (1.0 - TRUSTED) / CENTRES.len().to_f64();
+        let hedges = CENTRES.iter().map(|centre| (*centre, hedged));
+        let mut logs = Vec::with_capacity((1 + CENTRES.len()) * EFFECTS.len());
+        for (centre, share) in std::iter::once((pilot.centre, TRUSTED)).chain(hedges) {
+            for (effect, part) in EFFECTS {
+                let bet = (pilot, effect);
+                let of = |it: &Block| it.log_capital_after(&self.limits, bet, centre, difference);
+                logs.push((share * part).ln() + self.after.iter().map(of).sum::<f64>());
+            }
+        }
+        log_mean_exp(&logs) + logs.len().to_f64().ln()
+    }
+
+    fn log_capital_before(&self, difference: f64) -> f64 {
+        if self.blocks.is_empty() {
+            return 0.0;
+        }
         let mut logs = Vec::with_capacity(CENTRES.len() * BETS);
         for centre in CENTRES {
             let mut bet = LARGEST_BET;
@@ -187,10 +315,10 @@ impl Contrast {
     /// `false` if a proof is out of reach. It saves the computation of most capitals: a capital grows to
     /// about sum^2 / (2 sum of squares), and no claim is made that is not tested afterwards.
     fn may_be_positive(&self, enough: f64) -> bool {
-        let all = || self.blocks.iter().flat_map(|it| it.arms.iter().flatten());
+        let all = || self.all().flat_map(|it| it.arms.iter().flatten());
         let total: f64 = all().map(|it| it.weight * it.inverse * it.n).sum();
         let earned: f64 = all().map(|it| it.weight * it.inverse * it.n * it.value).sum();
-        let moments = self.blocks.iter().map(|it| it.moments(earned / total));
+        let moments = self.all().map(|it| it.moments(earned / total));
         let (sum, squares) = moments.fold((0.0, 0.0), |all, it| (all.0 + it.0, all.1 + it.1));
         sum > 0.0 && sum * sum >= enough * squares
     }
@@ -218,6 +346,26 @@ impl Block {
     fn log_capital(&self, limits: &Limits, bet: f64, centre: f64, difference: f64) -> f64 {
         let [of_a, of_b] = self.inverse;
         let bet = bet / ((of_a + of_b) * limits.declared_weight);
+        self.log_capital_of(limits, bet, centre, difference)
+    }
+
+    /// The same after a pilot. The best bet on a small difference is the difference / the variance of
+    /// X, and `bet` is difference / deviation.
+    fn log_capital_after(
+        &self,
+        limits: &Limits,
+        (pilot, bet): (Pilot, f64),
+        centre: f64,
+        difference: f64,
+    ) -> f64 {
+        let [of_a, of_b] = self.inverse;
+        let bet = bet / ((of_a + of_b) * pilot.deviation);
+        self.log_capital_of(limits, bet, centre, difference)
+    }
+
+    /// The same for a bet on X itself.
+    fn log_capital_of(&self, limits: &Limits, bet: f64, centre: f64, difference: f64) -> f64 {
+        let [of_a, of_b] = self.inverse;
         let most = limits.max_weight * f64::max(centre * of_a, (1.0 - centre) * of_b);
         let bet = bet.min(LARGEST_LOSS / most);
         // A bet that one action could ruin is not made.
@@ -372,6 +520,74 @@ mod tests {
         assert!(average <= 1.0 + 1e-9, "{average}");
         let average = expected(&[&block], -0.1);
         assert!(average > 1.0, "a smaller difference is bet against with a profit: {average}");
+    }
+
+    /// What was counted before a pilot and after it.
+    fn after_pilot(pilot: Pilot, before: &[ArmLog; 3], after: &[ArmLog; 3]) -> Contrast {
+        let mut contrast = Contrast::with_pilot(LIMITS, pilot);
+        for (logs, is_after) in [(before, false), (after, true)] {
+            let [a, b, other] = logs;
+            let drawn = [Drawn { log: a, weight: 0.5 }, Drawn { log: b, weight: 0.4 }];
+            match is_after {
+                false => contrast.add(drawn, [other].into_iter()),
+                true => contrast.add_after_pilot(drawn, [other].into_iter()),
+            }
+        }
+        contrast
+    }
+
+    /// Whatever the pilot says, right or wrong.
+    #[test]
+    fn nothing_is_won_on_average_from_equal_arms_with_bets_that_follow_a_pilot() {
+        for (centre, deviation) in [(0.5, 0.5), (0.9, 0.3), (0.99, 0.07), (0.01, 0.5)] {
+            let pilot = Pilot { centre, deviation };
+            let none = [ArmLog::default(), ArmLog::default(), ArmLog::default()];
+            let mut outcomes = vec![(1.0, none.clone())];
+            for success in [0.9, 0.2, 0.6] {
+                let mut next = Vec::new();
+                for (probability, known) in &outcomes {
+                    for (arm, share) in [(0, 0.5), (1, 0.4), (2, 0.1)] {
+                        for (value, chance) in [(1.0, success), (0.0, 1.0 - success)] {
+                            let mut known: [ArmLog; 3] = known.clone();
+                            add(&mut known[arm], value, None);
+                            next.push((probability * share * chance, known));
+                        }
+                    }
+                }
+                outcomes = next;
+            }
+            let capital = |it: &(f64, [ArmLog; 3])| {
+                it.0 * after_pilot(pilot, &none, &it.1).log_capital(0.0).exp()
+            };
+            let average: f64 = outcomes.iter().map(capital).sum();
+            assert!((average - 1.0).abs() < 1e-9, "{centre} {deviation}: {average}");
+        }
+    }
+
+    #[test]
+    fn a_pilot_makes_a_proof_of_fewer_observations() {
+        let pilot = Pilot::of([coins(45, 5), coins(43, 7)].iter()).unwrap();
+        assert!((pilot.centre - 0.876).abs() < 1e-3, "{pilot:?}");
+        assert!((pilot.deviation - 0.327).abs() < 1e-3, "{pilot:?}");
+        let first = [coins(45, 5), coins(34, 6), coins(5, 5)];
+        let rest = [coins(360, 40), coins(272, 48), coins(40, 40)];
+        let both = [coins(405, 45), coins(306, 54), coins(45, 45)];
+        let with = after_pilot(pilot, &first, &rest).log_capital(0.0);
+        let none = [ArmLog::default(), ArmLog::default(), ArmLog::default()];
+        let mut without = Contrast::new(LIMITS);
+        let pair = |at: usize, weight: f64| Drawn { log: &both[at], weight };
+        without.add([pair(0, 0.5), pair(1, 0.4)], [&both[2]].into_iter());
+        assert!(with > without.log_capital(0.0) + 0.5, "{with} {}", without.log_capital(0.0));
+        let found = after_pilot(pilot, &none, &both);
+        let interval = found.interval(0.05);
+        assert!(interval.contains(0.05) && !interval.contains(0.2), "{interval:?}");
+    }
+
+    #[test]
+    fn a_pilot_needs_forty_observations_and_equal_rewards_have_a_deviation() {
+        assert_eq!(Pilot::of([coins(20, 19)].iter()), None);
+        let equal = Pilot::of([coins(40, 0)].iter()).unwrap();
+        assert!(equal.centre < 1.0 && equal.deviation > 0.05, "{equal:?}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod quantile;
 mod sample;
 
 pub use capital::{Cells, Side};
-pub use contrast::{Contrast, Drawn, Limits};
+pub use contrast::{Contrast, Drawn, Limits, Pilot};
 pub use difference::{difference, is_greater};
 pub use interval::{Interval, Measured, mean_interval};
 pub use log::{ArmLog, Chosen};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
 use super::standing::{self, ArmStanding};
-use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks};
+use super::{Reason, TuningInput, WEIGHT_STEPS, allocate, checks, identify};
 use crate::belief::{
     self, Allocation, ArmBelief, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, Sums,
 };
@@ -220,7 +220,8 @@ fn allocate_within(
     };
     let arms = standings.iter().map(arm).collect();
     let asked = BeliefInput { arms, floor: lowest, step, now: input.as_of };
-    belief::allocate(&asked, &basis.state)
+    let found = belief::allocate(&asked, &basis.state);
+    identify::redirected(input, standings, &asked, found)
 }
 
 /// The approved bounds that belief wants to pass by `minChange` or more, if it could move as far as it

@@ -2,7 +2,8 @@
 //!
 //! Within one version the weights are fixed, so that a [`Contrast`] of two arms holds whatever else
 //! changes with time. What was counted of a version only grows. When an arm restarts, a [`Mark`] keeps
-//! what was counted until then; only what was added since is compared.
+//! what was counted until then; only what was added since is compared. A mark is also a [`Pilot`]: the
+//! rewards until then say which bets on later ones are useful.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::TuningInput;
-use crate::estimate::{ArmLog, Contrast, Drawn, Limits};
+use crate::estimate::{ArmLog, Contrast, Drawn, Limits, Pilot};
 
 /// The rewards of arms, by name.
 pub type Logs = BTreeMap<String, ArmLog>;
@@ -24,6 +25,19 @@ pub struct Blocks {
     pub marks: BTreeMap<i64, Mark>,
     /// The time of the mark from which an arm counts. Everything counts of an arm that is not listed.
     pub starts: BTreeMap<String, i64>,
+    /// How arms are compared; stored with the input.
+    #[serde(skip)]
+    pub claims: Claims,
+}
+
+/// How it is proven that an arm is not the best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claims {
+    /// By a claim for each pair of arms, with bets that are the same for all rewards.
+    Pairs,
+    /// By a claim for each arm, with bets that depend on a pilot.
+    #[default]
+    Arms,
 }
 
 /// What was counted of one version.
@@ -79,6 +93,22 @@ impl Mark {
             (arm.clone(), log)
         };
         Some(block.logs.iter().map(of).collect())
+    }
+
+    /// The first rewards of all arms, if they are enough for a pilot.
+    pub(super) fn pilot(&self) -> Option<Pilot> {
+        let logs: Option<Vec<&Logs>> = self.0.values().map(|it| it.logs.as_ref()).collect();
+        Pilot::of(logs?.into_iter().flat_map(BTreeMap::values))
+    }
+
+    /// What was counted at this time since the mark `start`; `None` if that is not known.
+    fn counted_since(&self, start: Option<&Self>, version: &str, now: &Block) -> Option<Logs> {
+        let Some(then) = self.0.get(version) else { return Some(Logs::new()) };
+        if then.rewards_since != now.rewards_since {
+            return Some(Logs::new());
+        }
+        let block = Block { logs: then.logs.clone()?, ..now.clone() };
+        start.map_or_else(|| Some(block.logs.clone()), |it| it.since(version, &block))
     }
 
     /// The versions of which something was added since.
@@ -158,12 +188,27 @@ impl Blocks {
 
     /// What was added since the mark of this time.
     fn since(&self, start: Option<i64>) -> Vec<Block> {
+        self.blocks(|version, block| match start {
+            None => Some(block.logs.clone()),
+            Some(at) => self.marks.get(&at)?.since(version, block),
+        })
+    }
+
+    /// What was added since the mark `start` and before the mark `end`.
+    fn between(&self, start: Option<i64>, end: &Mark) -> Vec<Block> {
+        let start = start.and_then(|it| self.marks.get(&it));
+        self.blocks(|version, block| end.counted_since(start, version, block))
+    }
+
+    /// The pilot of arms that count since `start`: the first mark from then on that is one.
+    fn pilot(&self, start: Option<i64>) -> Option<(i64, Pilot)> {
+        let marks = self.marks.iter().filter(|(at, _)| start.is_none_or(|start| start <= **at));
+        marks.filter_map(|(at, mark)| Some((*at, mark.pilot()?))).next()
+    }
+
+    fn blocks(&self, logs: impl Fn(&str, &Block) -> Option<Logs>) -> Vec<Block> {
         let of = |(version, block): (&String, &Block)| {
-            let logs = match start {
-                None => block.logs.clone(),
-                Some(at) => self.marks.get(&at)?.since(version, block)?,
-            };
-            Some(Block { logs, ..block.clone() })
+            Some(Block { logs: logs(version, block)?, ..block.clone() })
         };
         let mut found: Vec<Block> = Vec::new();
         for block in self.versions.iter().filter_map(of).filter(|it| !it.is_empty()) {
@@ -186,7 +231,35 @@ pub(super) struct Compared<'a> {
     blocks: &'a Blocks,
     limits: Limits,
     /// By the start of a pair.
-    since: BTreeMap<Option<i64>, Vec<Block>>,
+    since: BTreeMap<Option<i64>, Since>,
+}
+
+/// What was added since the start of a pair.
+struct Since {
+    blocks: Vec<Block>,
+    /// The pilot, and what was added after it. The blocks then end where it does.
+    after: Option<(Pilot, Vec<Block>)>,
+}
+
+impl Since {
+    fn of(blocks: &Blocks, start: Option<i64>) -> Self {
+        let pilot = match blocks.claims {
+            Claims::Pairs => None,
+            Claims::Arms => blocks.pilot(start),
+        };
+        let end = pilot.and_then(|(at, pilot)| Some((at, pilot, blocks.marks.get(&at)?)));
+        match end {
+            None => Self { blocks: blocks.since(start), after: None },
+            Some((at, pilot, mark)) => Self {
+                blocks: blocks.between(start, mark),
+                after: Some((pilot, blocks.since(Some(at)))),
+            },
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().chain(self.after.iter().flat_map(|(_, blocks)| blocks))
+    }
 }
 
 impl<'a> Compared<'a> {
@@ -198,8 +271,13 @@ impl<'a> Compared<'a> {
         let least_propensity = input.config.min_propensity;
         let limits = Limits { declared_weight, max_weight, least_propensity };
         let starts = input.weights.keys().map(|arm| blocks.start(arm));
-        let since = starts.map(|start| (start, blocks.since(start))).collect();
+        let since = starts.map(|start| (start, Since::of(blocks, start))).collect();
         Some(Self { blocks, limits, since })
+    }
+
+    /// How claims are made.
+    pub(super) fn claims(&self) -> Claims {
+        self.blocks.claims
     }
 
     /// Whether the first arm is proven to earn more than the second.
@@ -208,29 +286,44 @@ impl<'a> Compared<'a> {
         self.contrast_among(pair, |_| false).is_positive(alpha)
     }
 
+    /// The logarithm of the capital of the claim that the first arm earns more than the second; `None`
+    /// if it is too small to matter to a claim with this `alpha`.
+    pub(super) fn log_capital(&self, pair: [&str; 2], alpha: f64) -> Option<f64> {
+        self.contrast_among(pair, |_| false).log_capital_if_enough(-alpha.ln())
+    }
+
     /// What is known of the first arm's reward minus the second's.
     pub(super) fn contrast(&self, pair: [&str; 2]) -> Contrast {
         self.contrast_among(pair, |arm| !pair.contains(&arm))
     }
 
     fn contrast_among(&self, pair: [&str; 2], is_other: impl Fn(&str) -> bool) -> Contrast {
-        let mut contrast = Contrast::new(self.limits);
         let start = pair.map(|arm| self.blocks.start(arm)).into_iter().max().flatten();
+        let Some(since) = self.since.get(&start) else { return Contrast::new(self.limits) };
+        let mut contrast = match &since.after {
+            Some((pilot, _)) => Contrast::with_pilot(self.limits, *pilot),
+            None => Contrast::new(self.limits),
+        };
         let none = ArmLog::default();
-        for block in self.since.get(&start).into_iter().flatten() {
+        let after = since.after.iter().flat_map(|(_, blocks)| blocks).map(|it| (it, true));
+        for (block, is_after) in since.blocks.iter().map(|it| (it, false)).chain(after) {
             let drawn = pair.map(|arm| Drawn {
                 log: block.logs.get(arm).unwrap_or(&none),
                 weight: block.weights.get(arm).copied().unwrap_or_default(),
             });
             let others = block.logs.iter().filter(|(arm, _)| is_other(arm.as_str()));
-            contrast.add(drawn, others.map(|(_, log)| log));
+            let others = others.map(|(_, log)| log);
+            match is_after {
+                true => contrast.add_after_pilot(drawn, others),
+                false => contrast.add(drawn, others),
+            }
         }
         contrast
     }
 
     /// The observations of an arm that name a version.
     pub(super) fn n(&self, arm: &str) -> u64 {
-        let blocks = self.since.get(&self.blocks.start(arm)).into_iter().flatten();
+        let blocks = self.since.get(&self.blocks.start(arm)).into_iter().flat_map(Since::all);
         blocks.filter_map(|it| it.logs.get(arm)).map(ArmLog::n).sum()
     }
 }

@@ -51,6 +51,18 @@ pub enum Allocation {
     Proof,
 }
 
+/// What observations are collected for, if weights are decided by belief.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// To earn the most while learning.
+    #[default]
+    Reward,
+    /// To prove which arm is the best with few observations: half of the actions go to the likely best
+    /// arm, the others to its likely rivals, until a single arm is left.
+    Identify,
+}
+
 /// How one policy is tuned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -58,6 +70,7 @@ pub struct PolicyTuning {
     /// The component that records the observations of an arm, with `{arm}` for the arm's name.
     pub component: String,
     pub allocation: Allocation,
+    pub goal: Goal,
     /// The probability of any error within 30 days: a proposal that claims a gain that does not exist,
     /// or an interval that does not contain the true value. See [`super::budget`].
     pub alpha: f64,
@@ -129,6 +142,7 @@ impl Default for PolicyTuning {
         Self {
             component: ARM_PLACEHOLDER.to_owned(),
             allocation: Allocation::Belief,
+            goal: Goal::Reward,
             alpha: 0.05,
             min_samples: 100,
             min_sample_rate: 1.0,
@@ -159,6 +173,8 @@ pub enum TuningConfigError {
     NoSamples,
     #[error("retrainStepBound is {retrain}, must be at least stepBound, {step}")]
     RetrainBelowStep { retrain: f64, step: f64 },
+    #[error("goal is identify, which needs allocation belief")]
+    IdentifiesByProof,
     #[error("policies contains the invalid policy id {id:?}")]
     PolicyId { id: String, source: PolicyKeyError },
     #[error("guard.{0}")]
@@ -201,6 +217,9 @@ impl PolicyTuning {
         }
         if self.min_samples == 0 {
             return Err(TuningConfigError::NoSamples);
+        }
+        if self.goal == Goal::Identify && self.allocation == Allocation::Proof {
+            return Err(TuningConfigError::IdentifiesByProof);
         }
         // The smallest step between two weights that can be written.
         let min_step = 1.0 / f64::from(WEIGHT_STEPS);

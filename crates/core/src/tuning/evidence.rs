@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::believe::BeliefEvidence;
-use super::blocks::Compared;
+use super::blocks::{Claims, Compared};
 use super::checks::{self, Check};
-use super::standing::{ArmStanding, standings};
-use super::{ArmInput, TuningInput, WEIGHT_STEPS, budget};
+use super::standing::{ArmStanding, interval_alpha, standings};
+use super::{ArmInput, Goal, TuningInput, WEIGHT_STEPS, budget, identify};
 use crate::belief::Allocation;
 use crate::estimate::{
     Cells, Cost, Interval, Logged, Measured, OffPolicy, difference, off_policy, quantile_interval,
@@ -16,9 +16,14 @@ use crate::hash::Fingerprint;
 /// The name of the rule that computes weights and evidence from an input. It must change whenever the
 /// same input may lead to another result, even in the last digit.
 pub fn rule(input: &TuningInput) -> &'static str {
-    match (&input.belief, &input.blocks) {
+    let claims = input.blocks.as_ref().map(|it| it.claims);
+    match (&input.belief, claims) {
+        (Some(_), Some(Claims::Arms)) if input.config.goal == Goal::Identify => identify::RULE,
+        (Some(_), Some(Claims::Arms)) => "belief-2",
         (Some(_), _) => "belief-1",
-        (None, Some(_)) => "elimination-6",
+        (None, Some(Claims::Arms)) => "elimination-7",
+        // It made a claim for each pair of arms.
+        (None, Some(Claims::Pairs)) => "elimination-6",
         // It compared all observations of an arm, whatever the version.
         (None, None) => "elimination-5",
     }
@@ -244,7 +249,7 @@ fn differences(
             continue;
         }
         let restarts = [better.restarts, worse.restarts];
-        let alpha = budget::of_pair(input.config.alpha, standings.len(), restarts);
+        let alpha = budget::of_pair(interval_alpha(input), standings.len(), restarts);
         let known = match &compared {
             Some(compared) => {
                 let contrast = compared.contrast([&better.arm, &worse.arm]);
@@ -308,7 +313,7 @@ fn estimated_from_log(input: &TuningInput, proposed: &[f64]) -> Option<OffPolicy
 impl ArmEvidence {
     fn of(input: &TuningInput, all: &[ArmStanding], standing: &ArmStanding, proposed: f64) -> Self {
         let known = input.arms.get(&standing.arm);
-        let alpha = budget::of_interval(input.config.alpha, all.len(), standing.restarts);
+        let alpha = budget::of_interval(interval_alpha(input), all.len(), standing.restarts);
         let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
         let max_weight = input.max_weight;
         let latency = |share| quantile_interval(&known?.samples.latency, max_weight, share, alpha);

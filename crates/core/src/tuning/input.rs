@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Claims};
 use super::memory::{ArmMemory, Memory};
-use super::{Allocation, Basis, PolicyTuning, Signals};
+use super::{Allocation, Basis, Goal, PolicyTuning, Signals};
 use super::{encoded, stored_basis};
 use crate::appended::{self, Part, Parts};
 use crate::estimate::{ArmLog, COARSER, Expected};
@@ -132,8 +132,10 @@ impl TuningInput {
         if self.encode().len() > most {
             self.routed = None;
         }
-        if self.encode().len() > most && self.blocks.is_some() {
-            self.blocks = Some(Blocks::default());
+        if self.encode().len() > most
+            && let Some(blocks) = &mut self.blocks
+        {
+            *blocks = Blocks { claims: blocks.claims, ..Blocks::default() };
         }
         true
     }
@@ -151,7 +153,13 @@ impl TuningInput {
         let signals = (&self.signals, &self.config.confirmed_scales);
         let parts = Parts::default().with(Part::Rejected, &added).with(Part::Signals, &signals);
         let parts = match &self.blocks {
-            Some(blocks) => parts.with(Part::Blocks, blocks),
+            Some(blocks) => {
+                let parts = parts.with(Part::Blocks, blocks);
+                // Without it, the decision was made by the rule before.
+                let is_new = blocks.claims != Claims::Pairs;
+                let claims = (blocks.claims, self.config.goal);
+                if is_new { parts.with(Part::Claims, &claims) } else { parts }
+            }
             None => parts,
         };
         let parts = match &self.belief {
@@ -186,6 +194,10 @@ impl TuningInput {
                     (input.signals, input.config.confirmed_scales) = found;
                 }
                 input.blocks = parts.get(Part::Blocks).map_err(DecodeError::Encoding)?;
+                let claims = parts.get(Part::Claims).map_err(DecodeError::Encoding)?;
+                let (claims, goal) = claims.unwrap_or((Claims::Pairs, Goal::Reward));
+                input.blocks.iter_mut().for_each(|it| it.claims = claims);
+                input.config.goal = goal;
                 input.belief = stored_basis::read(&parts).map_err(DecodeError::Encoding)?;
                 if input.belief.is_some() {
                     input.config.allocation = Allocation::Belief;

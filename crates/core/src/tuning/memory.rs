@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Block, Blocks, Mark};
+use super::blocks::{Block, Blocks, Claims, Mark};
 use super::budget::{PERIOD_MS, period_of};
 use super::{Pressed, Pressing, Side};
 use crate::belief::BeliefState;
@@ -48,6 +48,10 @@ pub struct Memory {
     /// The approved bounds that belief wants to pass, pass after pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pressures: Vec<Pressure>,
+    /// The time of the first mark with enough rewards to say which bets on later ones are useful. An
+    /// arm that restarted has a mark of its own for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pilot: Option<i64>,
 }
 
 /// A bound that belief has wanted to pass in consecutive hours.
@@ -125,6 +129,8 @@ impl Memory {
             next.period = period;
             next.base = next.next_base;
             next.next_base = None;
+            let is_pilot = |at: &i64| next.marks.get(at).is_some_and(|it| it.pilot().is_some());
+            next.pilot = next.base.filter(is_pilot).or(next.pilot);
             let oldest = (period - 1) * PERIOD_MS;
             // All observations of an unlisted arm count; from now on it is listed, so that the
             // oldest do not.
@@ -185,7 +191,8 @@ impl Memory {
         lasting.map(pressed).collect()
     }
 
-    /// Keeps what is counted now, if an arm restarted or the period has no mark yet.
+    /// Keeps what is counted now, if an arm restarted, the period has no mark yet, or this is the
+    /// pilot.
     fn mark(
         &mut self,
         restarted: Vec<String>,
@@ -194,17 +201,24 @@ impl Memory {
         arms: usize,
         now: i64,
     ) {
-        if restarted.is_empty() && self.next_base.is_some() {
+        let pilot = self.pilot.filter(|at| Some(*at) >= self.base);
+        if restarted.is_empty() && self.next_base.is_some() && pilot.is_some() {
             return;
         }
-        // At most one mark for each arm, and two for all.
-        self.marks.insert(now, Mark::of(versions, MARKS_BYTES / (arms + 2)));
+        // At most one mark for each arm, and three for all.
+        let mark = Mark::of(versions, MARKS_BYTES / (arms + 3));
+        let is_pilot = pilot.is_none() && mark.pilot().is_some();
+        if restarted.is_empty() && self.next_base.is_some() && !is_pilot {
+            return;
+        }
+        self.pilot = if is_pilot { Some(now) } else { pilot };
+        self.marks.insert(now, mark);
         if is_full && restarted.len() == arms {
             self.base = Some(now);
         }
         self.starts.extend(restarted.into_iter().map(|arm| (arm, now)));
         self.next_base.get_or_insert(now);
-        let (starts, kept) = (&self.starts, [self.base, self.next_base]);
+        let (starts, kept) = (&self.starts, [self.base, self.next_base, self.pilot]);
         self.marks.retain(|at, _| kept.contains(&Some(*at)) || starts.values().any(|it| it == at));
     }
 
@@ -219,10 +233,10 @@ impl Memory {
             Some((arm.clone(), start))
         };
         let starts: BTreeMap<String, i64> = arms.into_iter().filter_map(start).collect();
-        let is_used = |at: &i64| starts.values().any(|it| it == at);
+        let is_used = |at: &i64| starts.values().any(|it| it == at) || self.pilot == Some(*at);
         let marks = self.marks.iter().filter(|(at, _)| is_used(at));
         let marks = marks.map(|(at, mark)| (*at, mark.clone())).collect();
-        Blocks { versions, marks, starts }
+        Blocks { versions, marks, starts, claims: Claims::default() }
     }
 }
 

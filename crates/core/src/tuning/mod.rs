@@ -18,6 +18,7 @@ mod decide;
 mod encoded;
 pub mod envelope;
 mod evidence;
+mod identify;
 mod input;
 pub mod memory;
 mod notes;
@@ -42,7 +43,9 @@ pub use checks::{
     COST_SHARE_MARGIN, Check, Quantity, RewardRestart, SCALE_FACTOR, Shift, Signals, Unmatched,
     UnmatchedComponent, of_observations,
 };
-pub use config::{ARM_PLACEHOLDER, Allocation, PolicyTuning, TuningConfig, TuningConfigError};
+pub use config::{
+    ARM_PLACEHOLDER, Allocation, Goal, PolicyTuning, TuningConfig, TuningConfigError,
+};
 pub use decide::{Assessment, assess, decide, within_bounds};
 pub use evidence::{ArmEvidence, Difference, Evidence, Gain, Within, arm_evidence, rule};
 pub use input::{ArmInput, LastDraft, TuningInput, max_weight};

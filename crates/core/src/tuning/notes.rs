@@ -3,7 +3,7 @@
 use super::believe::Believed;
 use super::evidence::{ArmEvidence, Evidence};
 use super::reason::{Grouped, Since};
-use super::{ArmChange, TuningInput};
+use super::{ArmChange, TuningInput, identify};
 
 /// The most arms that the notes describe; the evidence contains all of them.
 const NAMED_ARMS: usize = 5;
@@ -15,10 +15,11 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     by_size.sort_by(|a, b| (b.to - b.from).abs().total_cmp(&(a.to - a.from).abs()));
     let mut notes = format!("Auto-tuned from {}.", input.parent);
     if let Some(belief) = &evidence.belief {
-        notes += &format!(
-            " Belief, which moves weights and proves nothing ({}):",
-            belief.cause.in_words()
-        );
+        let why = match evidence.rule == identify::RULE {
+            true => "observations are collected to prove which arm is the best",
+            false => belief.cause.in_words(),
+        };
+        notes += &format!(" Belief, which moves weights and proves nothing ({why}):");
     }
     for change in by_size.iter().take(NAMED_ARMS) {
         if let Some(arm) = evidence.arms.iter().find(|it| it.arm == change.arm) {

@@ -1,8 +1,9 @@
 //! The standing of the arms: what is known of each, and which arms are proven to be better.
 
-use super::blocks::Compared;
+use super::blocks::{Claims, Compared};
 use super::{ArmInput, TuningInput, budget, checks};
 use crate::estimate::{Belief, Cells, Side, best, is_greater};
+use crate::number::Lossy;
 
 /// The facts about an arm that a decision depends on.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ fn known(input: &TuningInput) -> Vec<ArmStanding> {
             let n = known.map_or(0, ArmInput::n);
             let judged = n >= input.config.min_samples && !cells.is_empty();
             let restarts = known.map_or(0, |it| it.memory.restarts);
-            let alpha = budget::of_interval(input.config.alpha, arms, restarts);
+            let alpha = budget::of_interval(interval_alpha(input), arms, restarts);
             let retrain = input.rewards.thresholds.retrain;
             let failing =
                 *weight > 0.0 && judged && cells.refutes(Side::Below, retrain, alpha / 2.0);
@@ -91,17 +92,79 @@ fn known(input: &TuningInput) -> Vec<ArmStanding> {
         .collect()
 }
 
+/// The budget of the intervals of a decision.
+pub(super) fn interval_alpha(input: &TuningInput) -> f64 {
+    let claims = input.blocks.as_ref().map_or(Claims::Pairs, |it| it.claims);
+    budget::of_intervals(input.config.alpha, claims)
+}
+
 /// For each arm, the arms that are proven to earn more.
 fn all_beaten(input: &TuningInput, all: &[ArmStanding]) -> Vec<Vec<usize>> {
     let compared = Compared::of(input);
-    (0..all.len()).map(|arm| better_than(input, compared.as_ref(), all, arm)).collect()
+    match &compared {
+        Some(compared) if compared.claims() == Claims::Arms => ruled_out(input, compared, all),
+        _ => (0..all.len()).map(|arm| better_than(input, compared.as_ref(), all, arm)).collect(),
+    }
 }
+
+/// For each arm that is proven not to be the best, the arms that prove it.
+///
+/// Under the hypothesis that no arm is better than an arm, none of the capitals of "this other arm is
+/// better" grows on average, and neither does their mean.
+fn ruled_out(input: &TuningInput, compared: &Compared<'_>, all: &[ArmStanding]) -> Vec<Vec<usize>> {
+    let alpha = budget::of_claims(input.config.alpha);
+    let rivals = all.len().saturating_sub(1).max(1).to_f64();
+    let capital = |worse: &ArmStanding, better: &ArmStanding| {
+        let counts = worse.judged && better.judged && better.gains && !better.is_incomplete;
+        let pair = [better.arm.as_str(), &worse.arm];
+        let log = compared.log_capital(pair, alpha).filter(|_| counts)?;
+        let capital = log.min(MOST_LOG_CAPITAL).exp();
+        Some(capital * budget::staked([better.restarts, worse.restarts]) / rivals)
+    };
+    let capitals: Vec<Vec<(usize, f64)>> = all
+        .iter()
+        .enumerate()
+        .map(|(worse, standing)| {
+            let others = (0..all.len()).filter(|better| *better != worse);
+            others.filter_map(|it| Some((it, capital(standing, &all[it])?))).collect()
+        })
+        .collect();
+    let sum = |of: &Vec<(usize, f64)>| of.iter().map(|(_, capital)| capital).sum::<f64>();
+    let sums: Vec<f64> = capitals.iter().map(sum).collect();
+    let are_out = budget::not_best(&sums, alpha);
+    let proving = |((mut capitals, sum), is_out): ((Vec<(usize, f64)>, f64), bool)| {
+        if !is_out {
+            return Vec::new();
+        }
+        capitals.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut proven = 0.0;
+        let named = capitals.into_iter().take_while(|(_, capital)| {
+            let is_needed = proven < PROVING * sum;
+            proven += capital;
+            is_needed
+        });
+        let mut named: Vec<usize> = named.map(|(arm, _)| arm).collect();
+        named.sort_unstable();
+        named
+    };
+    capitals.into_iter().zip(sums).zip(are_out).map(proving).collect()
+}
+
+/// Larger capitals would not be numbers.
+const MOST_LOG_CAPITAL: f64 = 600.0;
+
+/// The arms that have this share of the capital together are named as better.
+const PROVING: f64 = 0.95;
 
 pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
     let mut all = known(input);
     // If all arms fail, there is no better arm to move weight to.
     if all.iter().filter(|it| it.weight > 0.0).all(|it| it.failing) {
         all.iter_mut().for_each(|it| it.failing = false);
+    }
+    let holds = checks::holds(input);
+    for standing in &mut all {
+        standing.gains &= holds.iter().all(|it| it.arm != standing.arm);
     }
     let beaten = all_beaten(input, &all);
     // An incomplete arm may only look like the best: its observations do not count for that.
@@ -118,17 +181,13 @@ pub(super) fn standings(input: &TuningInput) -> Vec<ArmStanding> {
             standing.reward = average;
         }
     }
-    restrict(input, &mut all);
+    restrict(&mut all);
     all
 }
 
 /// An arm that cannot gain weight does not beat others, because no weight can move to it; an arm
 /// at 0 has no weight to lose.
-fn restrict(input: &TuningInput, all: &mut [ArmStanding]) {
-    let holds = checks::holds(input);
-    for standing in all.iter_mut() {
-        standing.gains &= holds.iter().all(|it| it.arm != standing.arm);
-    }
+fn restrict(all: &mut [ArmStanding]) {
     let gains: Vec<bool> = all.iter().map(|it| it.gains).collect();
     for standing in all.iter_mut() {
         standing.beaten_by.retain(|arm| gains[*arm] && standing.weight > 0.0);

@@ -702,18 +702,18 @@ fn equal_arms_that_were_used_at_different_times_are_not_told_apart() {
 #[test]
 fn differences_within_several_versions_add_up_to_a_proof() {
     let input =
-        versions([[(0.6, 240, 0.8), (0.4, 160, 0.65)], [(0.4, 160, 0.6), (0.6, 240, 0.45)]]);
+        versions([[(0.6, 300, 0.8), (0.4, 200, 0.65)], [(0.4, 200, 0.6), (0.6, 300, 0.45)]]);
     let proposal = proposal(&input);
     let difference = &proposal.evidence.differences[0];
     assert!((difference.estimate - 0.15).abs() < 1e-9 && difference.low > 0.0, "{difference:?}");
     assert!(
         proposal
             .notes
-            .contains("Arms are compared within versions, by 800 observations that name one."),
+            .contains("Arms are compared within versions, by 1,000 observations that name one."),
         "{}",
         proposal.notes
     );
-    assert_eq!(proposal.evidence.rule, "elimination-6");
+    assert_eq!(proposal.evidence.rule, "elimination-7");
 }
 
 #[test]
@@ -723,6 +723,126 @@ fn observations_that_name_no_version_are_not_compared_and_the_reason_counts_them
     input.blocks = Some(Blocks::default());
     let text = reason(&input).to_string();
     assert!(text.contains("1,200 observations name no policyVersion"), "{text}");
+}
+
+/// The memory after the first observations, and the block after more.
+fn piloted(first: &[(&str, f64, u64, f64)], more: &[(&str, f64, u64, f64)]) -> TuningInput {
+    let names: Vec<String> = first.iter().map(|it| it.0.to_owned()).collect();
+    let counted = |block: Block| [(VERSION.to_owned(), block)].into();
+    let look = |memory: &memory::Memory, block: &Block, now: i64| {
+        memory.advanced(&Default::default(), &counted(block.clone()), 1.0, now)
+    };
+    let early = block(first);
+    let memory = look(&memory::Memory::default(), &early, 7);
+    assert_eq!((memory.pilot, memory.marks.len()), (Some(7), 1));
+    let mut all = early;
+    for (arm, log) in block(more).logs {
+        all.logs.entry(arm).or_default().merge(&log);
+    }
+    assert_eq!(look(&memory, &all, 9), memory, "there is one pilot");
+    let sum: Vec<(&str, f64, u64, f64)> = first
+        .iter()
+        .zip(more)
+        .map(|(a, b)| {
+            let n = a.2 + b.2;
+            (a.0, a.1, n, (a.2.to_f64() * a.3 + b.2.to_f64() * b.3) / n.to_f64())
+        })
+        .collect();
+    let blocks = memory.blocks(&names, counted(all));
+    TuningInput { blocks: Some(blocks), ..case(&sum) }
+}
+
+fn three(n: u64) -> Vec<(&'static str, f64, u64, f64)> {
+    let arm = |name, mean| (name, 1.0 / 3.0, n, mean);
+    vec![arm("a", 0.9), arm("b", 0.8), arm("c", 0.5)]
+}
+
+#[test]
+fn bets_follow_the_first_observations_and_a_stored_input_replays_by_its_rule() {
+    let input = piloted(&three(20), &three(680));
+    let read = TuningInput::decode(&input.encode()).unwrap();
+    assert_eq!(read, input);
+    assert_eq!(rule(&read), "elimination-7");
+    assert_eq!(proofs(&input), [["a", "b"], ["a", "c"]].map(|it| it.map(str::to_owned)));
+    // The rule before made a claim for each pair.
+    let mut before = input.clone();
+    before.blocks.as_mut().unwrap().claims = blocks::Claims::Pairs;
+    let read = TuningInput::decode(&before.encode()).unwrap();
+    assert_eq!((rule(&read), &read), ("elimination-6", &before));
+    let pairs = [["a", "b"], ["a", "c"], ["b", "c"]];
+    assert_eq!(proofs(&before), pairs.map(|it| it.map(str::to_owned)));
+}
+
+#[test]
+fn no_arm_is_ruled_out_by_observations_of_equal_arms() {
+    let equal = |n| ["a", "b", "c", "d"].map(|arm| (arm, 0.25, n, 0.8));
+    assert_eq!(proofs(&piloted(&equal(20), &equal(2_000))), Vec::<[String; 2]>::new());
+}
+
+/// The same with what is believed, for `goal: identify`.
+fn identifying(mut input: TuningInput) -> TuningInput {
+    let bucket = |arm: &ArmInput| {
+        let cells = crate::estimate::Cells::of(&arm.samples.reward);
+        let (n, sum) = (arm.n().to_f64(), arm.n().to_f64() * cells.mean());
+        let sums = crate::belief::Sums { n, sum, squares: sum };
+        vec![crate::belief::Bucket { from: 0, to: crate::time::HOUR_MS, sums }]
+    };
+    let buckets = input.arms.iter().map(|(arm, it)| (arm.clone(), bucket(it))).collect();
+    input.belief = Some(Basis { buckets, ..Basis::default() });
+    let floor = 0.0;
+    input.config = PolicyTuning {
+        allocation: Allocation::Belief,
+        goal: Goal::Identify,
+        step_bound: 1.0,
+        retrain_step_bound: 1.0,
+        exploration_floor: floor,
+        ..input.config
+    };
+    input
+}
+
+#[test]
+fn a_search_for_the_best_arm_gives_the_leader_and_its_last_rival_equal_shares() {
+    // c is ruled out, b is not.
+    let near =
+        |n| vec![("a", 1.0 / 3.0, n, 0.9), ("b", 1.0 / 3.0, n, 0.875), ("c", 1.0 / 3.0, n, 0.5)];
+    let input = identifying(piloted(&near(40), &near(160)));
+    let read = TuningInput::decode(&input.encode()).unwrap();
+    assert_eq!(read, input, "the goal is stored");
+    let found = proposal(&read);
+    assert_eq!(found.evidence.rule, "identify-1");
+    let weight = |arm: &str| found.weights[arm];
+    assert!((weight("a") - 0.5).abs() < 0.01 && (weight("b") - 0.5).abs() < 0.01, "{found:?}");
+    assert!(found.notes.contains("to prove which arm is the best"), "{}", found.notes);
+    // The goal is to earn: the leader gets more.
+    let mut earning = read.clone();
+    earning.config.goal = Goal::Reward;
+    assert!(proposal(&earning).weights["a"] > 0.6);
+    assert_eq!(rule(&earning), "belief-2");
+    // Once b is ruled out, too, the weights follow the belief.
+    let input = identifying(piloted(&three(40), &three(400)));
+    assert!(proposal(&input).weights["a"] > 0.9);
+}
+
+#[test]
+fn a_search_for_the_best_arm_keeps_floor_and_step() {
+    let near =
+        |n| vec![("a", 1.0 / 3.0, n, 0.9), ("b", 1.0 / 3.0, n, 0.875), ("c", 1.0 / 3.0, n, 0.5)];
+    let mut input = identifying(piloted(&near(40), &near(160)));
+    (input.config.step_bound, input.config.exploration_floor) = (0.1, 0.28);
+    let found = proposal(&input);
+    assert!(found.weights.values().all(|it| *it >= 0.28 && *it <= 0.434), "{:?}", found.weights);
+    assert!(within_bounds(&input, &found.weights));
+}
+
+#[test]
+fn a_search_for_the_best_arm_needs_allocation_by_belief() {
+    let json = serde_json::json!({ "goal": "identify" });
+    let config: PolicyTuning = serde_json::from_value(json).unwrap();
+    assert_eq!((config.goal, config.validate()), (Goal::Identify, Ok(())));
+    let config = PolicyTuning { allocation: Allocation::Proof, ..config };
+    assert_eq!(config.validate(), Err(TuningConfigError::IdentifiesByProof));
+    assert_eq!(PolicyTuning::default().goal, Goal::Reward);
 }
 
 /// What was counted before an arm restarted is not compared, also if it is later read again.

@@ -9,6 +9,7 @@ use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Series;
 use f0_learning_core::time::HOUR_MS;
+use f0_learning_core::tuning::blocks::Claims;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{self, ArmInput, Decision, TuningInput, budget, decide};
 use rand::rngs::StdRng;
@@ -262,9 +263,11 @@ fn input(known: BTreeMap<String, ArmInput>, max_weight: f64, now: i64) -> Tuning
 /// Records each kind of interval that misses the truth now.
 fn record_misses(input: &TuningInput, means: &Means, missed: &mut [bool; ALL.len()]) {
     let count = input.weights.len();
+    let claims = input.blocks.as_ref().map_or(Claims::Pairs, |it| it.claims);
+    let budget = budget::of_intervals(input.config.alpha, claims);
     let most = Cost::point_from(input.rewards.bounds.max_cost_usd);
     for arm in input.arms.values() {
-        let alpha = budget::of_interval(input.config.alpha, count, arm.memory.restarts) / 2.0;
+        let alpha = budget::of_interval(budget, count, arm.memory.restarts) / 2.0;
         let refutes = |cells: Cells, mean: f64| {
             let cells = cells.within(input.max_weight);
             !cells.is_empty()
@@ -288,7 +291,7 @@ fn record_misses(input: &TuningInput, means: &Means, missed: &mut [bool; ALL.len
         .collect();
     let of_two = |a: usize, b: usize| {
         let restarts = [known[a].0, known[b].0];
-        let alpha = budget::of_pair(input.config.alpha, count, restarts);
+        let alpha = budget::of_pair(budget, count, restarts);
         is_greater(&known[a].1, &known[b].1, 0.0, alpha)
     };
     let pairs = || (0..known.len()).flat_map(|a| (0..known.len()).map(move |b| (a, b)));

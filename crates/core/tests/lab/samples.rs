@@ -3,19 +3,23 @@
 //! The A/B test makes a wrong claim in 5% of cases and misses the best arm in 5%, over all pairs
 //! (Bonferroni), by the normal approximation for two proportions. Its size is computed twice: for the
 //! true difference, which is unknown beforehand, and for a difference of two points, which would be
-//! worth finding. The claims of the learner are wrong in at most 5% of cases as well: half of its
-//! budget of 10% is for intervals, which the test does not have.
+//! worth finding. The claims of the learner are wrong in at most 5% of cases as well, also if no arm is
+//! better: half of its budget of 10% is for intervals, which the test does not have.
+//!
+//! The learner looks after every 20 observations an arm, and judges an arm from 20 observations on. Its weights are equal, or move by proof, or as
+//! `goal: identify` asks for.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use f0_learning_core::belief::{Bucket, Settings, Sums};
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Samples;
 use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::memory::{ArmMemory, Memory};
 use f0_learning_core::tuning::{
-    ArmInput, Decision, PolicyTuning, TuningInput, arm_evidence, decide,
+    ArmInput, Basis, Decision, Goal, PolicyTuning, TuningInput, arm_evidence, assess,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -28,23 +32,26 @@ const BEST: f64 = 0.9;
 /// The difference that a test is designed for if the true difference is unknown.
 const WORTH_FINDING: f64 = 0.02;
 const ERROR: f64 = 0.05;
-/// Observations per arm and hour.
-const BATCH: usize = 100;
+/// Observations per arm between two looks.
+const BATCH: usize = 20;
+/// Looks in an hour.
+const LOOKS: i64 = 5;
 const MOST_HOURS: i64 = 700;
+
+/// How weights move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moves {
+    Equal,
+    Proof,
+    Identify,
+}
+
+const MOVES: [Moves; 3] = [Moves::Equal, Moves::Proof, Moves::Identify];
 
 pub fn run(runs: u64) -> ExitCode {
     println!(
-        "{:>4} {:>5} {:>7} | {:>9} {:>9} {:>9} | {:>12} {:>12} {:>12} | {:>5}",
-        "arms",
-        "gap",
-        "others",
-        "learning",
-        "A/B true",
-        "A/B 0.02",
-        "% vs true",
-        "% vs 0.02",
-        "% vs equal",
-        "wrong"
+        "arms   gap  others |  A/B true  A/B 0.02 |     equal %true |     proof %true %0.02 | \
+         identify %true %0.02 versions | wrong"
     );
     for arms in ARMS {
         for gap in GAPS {
@@ -69,26 +76,29 @@ fn truth(arms: usize, gap: f64, is_graded: bool) -> Vec<f64> {
 }
 
 fn row(truth: &[f64], gap: f64, is_graded: bool, runs: u64) {
-    let (mut wrong, mut sums) = (0, [0.0; 2]);
+    let (mut wrong, mut sums, mut versions) = (0, [0.0; MOVES.len()], 0);
     for seed in 0..runs {
-        for (sum, moves) in sums.iter_mut().zip([true, false]) {
-            let (best, observations) = search(truth, moves, seed);
-            wrong += u32::from(best.is_some_and(|it| it != truth.len() - 1));
-            *sum += observations as f64;
+        for (sum, moves) in sums.iter_mut().zip(MOVES) {
+            let found = Search::new(truth, moves, seed).run();
+            wrong += u32::from(found.best.is_some_and(|it| it != truth.len() - 1));
+            *sum += found.observations as f64;
+            versions += if moves == Moves::Identify { found.versions } else { 0 };
         }
     }
-    let [learning, equal] = sums.map(|sum| sum / runs as f64);
-    let tests = [ab_test(truth, None), ab_test(truth, Some(WORTH_FINDING))];
-    let fewer = |than: f64| (1.0 - learning / than) * 100.0;
+    let [equal, proof, identify] = sums.map(|sum| sum / runs as f64);
+    let [known, worth] = [ab_test(truth, None), ab_test(truth, Some(WORTH_FINDING))];
+    let fewer = |it: f64, than: f64| (1.0 - it / than) * 100.0;
+    let others = if is_graded { "graded" } else { "equal" };
     println!(
-        "{:>4} {gap:>5.2} {:>7} | {learning:>9.0} {:>9.0} {:>9.0} | {:>12.0} {:>12.0} {:>12.0} | {wrong:>5}",
+        "{:>4} {gap:>5.2} {others:>7} | {known:>9.0} {worth:>9.0} | {equal:>9.0} {:>5.0} | \
+         {proof:>9.0} {:>5.0} {:>5.0} | {identify:>8.0} {:>5.0} {:>5.0} {:>8.1} | {wrong:>5}",
         truth.len(),
-        if is_graded { "graded" } else { "equal" },
-        tests[0],
-        tests[1],
-        fewer(tests[0]),
-        fewer(tests[1]),
-        fewer(equal),
+        fewer(equal, known),
+        fewer(proof, known),
+        fewer(proof, worth),
+        fewer(identify, known),
+        fewer(identify, worth),
+        f64::from(versions) / runs as f64,
     );
 }
 
@@ -117,54 +127,129 @@ fn quantile(p: f64) -> f64 {
     x
 }
 
-/// The arm that is proven to be better than all others, and after how many observations. The weights
-/// change each hour, or stay equal.
-fn search(truth: &[f64], moves: bool, seed: u64) -> (Option<usize>, usize) {
-    let mut random = StdRng::seed_from_u64(seed);
-    let names: Vec<String> = (0..truth.len()).map(|arm| format!("arm-{arm:02}")).collect();
-    let mut weights = vec![1.0 / truth.len() as f64; truth.len()];
-    let mut samples = vec![Samples::default(); truth.len()];
-    let (mut observations, mut versions) = (0, Versions::default());
-    // A proof at any look is final.
-    let mut out = vec![false; truth.len()];
-    for hour in 1..=MOST_HOURS {
-        for _ in 0..BATCH * truth.len() {
-            let arm = worlds::pick(&weights, &mut random);
-            let is_success = random.random_bool(truth[arm]);
+/// The end of a search: the arm that is proven to be the best, and after how many observations.
+struct Found {
+    best: Option<usize>,
+    observations: usize,
+    versions: u32,
+}
+
+/// A search for the best arm.
+struct Search<'a> {
+    truth: &'a [f64],
+    moves: Moves,
+    random: StdRng,
+    names: Vec<String>,
+    weights: Vec<f64>,
+    samples: Vec<Samples>,
+    /// By arm, the rewards by hour.
+    buckets: Vec<Vec<Bucket>>,
+    counted: Versions,
+    memory: Memory,
+}
+
+impl<'a> Search<'a> {
+    fn new(truth: &'a [f64], moves: Moves, seed: u64) -> Self {
+        let arms = truth.len();
+        Self {
+            truth,
+            moves,
+            random: StdRng::seed_from_u64(seed),
+            names: (0..arms).map(|arm| format!("arm-{arm:02}")).collect(),
+            weights: vec![1.0 / arms as f64; arms],
+            samples: vec![Samples::default(); arms],
+            buckets: vec![Vec::new(); arms],
+            counted: Versions::default(),
+            memory: Memory::default(),
+        }
+    }
+
+    fn run(mut self) -> Found {
+        let (mut observations, mut versions) = (0, 0);
+        // A proof at any look is final.
+        let mut out = vec![false; self.truth.len()];
+        for look in 1..=MOST_HOURS * LOOKS {
+            observations += BATCH * self.truth.len();
+            let now = START + look * HOUR_MS / LOOKS;
+            self.observe(now);
+            let input = self.input(now);
+            let standing = arm_evidence(&input);
+            for (out, standing) in out.iter_mut().zip(&standing) {
+                *out |= !standing.beaten_by.is_empty();
+            }
+            let left: Vec<usize> = (0..out.len()).filter(|arm| !out[*arm]).collect();
+            if let [best] = left[..] {
+                return Found { best: Some(best), observations, versions };
+            }
+            versions += u32::from(self.moves != Moves::Equal && self.moves(input));
+        }
+        Found { best: None, observations, versions }
+    }
+
+    /// The actions until `now`.
+    fn observe(&mut self, now: i64) {
+        let hour = (now - 1).div_euclid(HOUR_MS) * HOUR_MS;
+        for buckets in &mut self.buckets {
+            if buckets.last().is_none_or(|it| it.from < hour) {
+                buckets.push(Bucket { from: hour, to: hour + HOUR_MS, sums: Sums::default() });
+            }
+        }
+        for _ in 0..BATCH * self.truth.len() {
+            let arm = worlds::pick(&self.weights, &mut self.random);
+            let is_success = self.random.random_bool(self.truth[arm]);
             let outcome = if is_success { Outcome::Success } else { Outcome::Failure };
             let observation = worlds::observation(START, outcome);
             let reward = score(&RewardConfig::default(), &observation);
-            let reward = Reward { score: f64::from(u8::from(is_success)), ..reward };
-            samples[arm].add(&observation, &reward);
-            versions.add(&names, &weights, arm, (&observation, reward.score));
+            let earned = f64::from(u8::from(is_success));
+            let reward = Reward { score: earned, ..reward };
+            self.samples[arm].add(&observation, &reward);
+            self.counted.add(&self.names, &self.weights, arm, (&observation, earned));
+            let sums = &mut self.buckets[arm].last_mut().unwrap().sums;
+            *sums = *sums + Sums { n: 1.0, sum: earned, squares: earned };
         }
-        observations += BATCH * truth.len();
+        // No arm changes.
+        self.memory = self.memory.advanced(&BTreeMap::new(), self.counted.counted(), 1.0, now);
+    }
+
+    fn input(&self, now: i64) -> TuningInput {
+        let named = |weights: &[f64]| -> BTreeMap<String, f64> {
+            self.names.iter().cloned().zip(weights.iter().copied()).collect()
+        };
         let arm =
             |samples: &Samples| ArmInput { memory: ArmMemory::default(), samples: samples.clone() };
-        let arms: BTreeMap<_, _> = names.iter().cloned().zip(samples.iter().map(arm)).collect();
-        let input = TuningInput {
-            weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
-            blocks: versions.blocks(&Memory::default(), &names),
+        let arms = self.names.iter().cloned().zip(self.samples.iter().map(arm)).collect();
+        let basis = Basis {
+            buckets: self.names.iter().cloned().zip(self.buckets.iter().cloned()).collect(),
+            state: self.memory.belief.clone(),
+            envelope: None,
+            pressed: Vec::new(),
+        };
+        TuningInput {
+            weights: named(&self.weights),
+            blocks: self.counted.blocks(&self.memory, &self.names),
+            belief: (self.moves == Moves::Identify).then_some(basis),
             config: PolicyTuning {
                 alpha: 2.0 * ERROR,
+                goal: if self.moves == Moves::Identify { Goal::Identify } else { Goal::Reward },
+                min_samples: BATCH as u64,
                 exploration_floor: 0.0,
                 step_bound: 1.0,
                 retrain_step_bound: 1.0,
                 ..PolicyTuning::default()
             },
-            ..worlds::input(arms, START + hour * HOUR_MS)
-        };
-        let standing = arm_evidence(&input);
-        for (out, standing) in out.iter_mut().zip(&standing) {
-            *out |= !standing.beaten_by.is_empty();
-        }
-        let unbeaten: Vec<usize> = (0..truth.len()).filter(|arm| !out[*arm]).collect();
-        if let [best] = unbeaten[..] {
-            return (Some(best), observations);
-        }
-        if let (true, Decision::Propose(proposal)) = (moves, decide(&input)) {
-            weights = names.iter().map(|arm| proposal.weights[arm]).collect();
+            ..worlds::input(arms, now)
         }
     }
-    (None, observations)
+
+    /// Whether a version with other weights follows.
+    fn moves(&mut self, input: TuningInput) -> bool {
+        let now = input.as_of;
+        let mut assessed = assess(input);
+        let state = assessed.belief().cloned();
+        self.memory.belief = state.unwrap_or_default();
+        let Decision::Propose(proposal) = assessed.decide(None) else { return false };
+        self.weights = self.names.iter().map(|arm| proposal.weights[arm]).collect();
+        self.memory.belief.published(&Settings::default(), now);
+        true
+    }
 }
