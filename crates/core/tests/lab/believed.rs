@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use f0_learning_core::estimate::{Cells, Side};
-use f0_learning_core::observation::Outcome;
+use f0_learning_core::observation::{Observation, Outcome};
 use f0_learning_core::reward::{Reward, RewardConfig, score};
 use f0_learning_core::stats::Series;
 use f0_learning_core::time::HOUR_MS;
+use f0_learning_core::tuning::blocks::Block;
 use f0_learning_core::tuning::memory::Memory;
 use f0_learning_core::tuning::{ArmInput, TuningInput, budget, proofs, rule};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::timed::{ARMS, Believed, HOURS, WORLDS, World};
-use crate::worlds::{self, START, Versions, pick};
+use crate::worlds::{self, START, pick};
 
 /// What happened in the histories of a world.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,13 +34,13 @@ struct Seen {
 }
 
 /// Histories of all worlds in turn, on one thread, so that any number of them is a fair sample. The
-/// counts are printed every 500 histories: what is done counts if the run is ended early.
+/// counts are printed every 100 histories: what is done counts if the run is ended early.
 pub fn run(histories: u64, first: u64) -> ExitCode {
     let mut seen = [Seen::default(); WORLDS.len()];
     for number in 0..histories {
         let at = (number % WORLDS.len() as u64) as usize;
         history(WORLDS[at], first + number, &mut seen[at]);
-        if (number + 1).is_multiple_of(500) {
+        if (number + 1).is_multiple_of(100) {
             report(&seen);
         }
     }
@@ -77,11 +78,22 @@ fn report(seen: &[Seen]) -> bool {
 /// The actions and the sum of the probabilities of success of an arm, by hour.
 type Expected = Vec<(i64, f64, f64)>;
 
+/// A success and a failure with their rewards. Only the time differs between actions.
+fn outcomes() -> [(Observation, Reward); 2] {
+    [Outcome::Failure, Outcome::Success].map(|outcome| {
+        let observation = worlds::observation(START, outcome);
+        let reward = score(&RewardConfig::default(), &observation);
+        let value = f64::from(u8::from(outcome == Outcome::Success));
+        (observation, Reward { score: value, ..reward })
+    })
+}
+
 fn history(world: World, seed: u64, seen: &mut Seen) {
     let mut random = StdRng::seed_from_u64(seed);
+    let mut outcomes = outcomes();
     let mut series = [Series::default(), Series::default()];
     let mut expected: [Expected; 2] = Default::default();
-    let (arms, mut versions) = (ARMS.map(str::to_owned), Versions::default());
+    let (arms, mut versions) = (ARMS.map(str::to_owned), BTreeMap::<String, Block>::new());
     let (mut memory, mut believed) = (Memory::default(), Believed::default());
     let (mut shock, mut is_proven, mut has_missed) = (0.0, false, false);
     for hour in 0..HOURS {
@@ -90,15 +102,22 @@ fn history(world: World, seed: u64, seen: &mut Seen) {
         let shares = [believed.share, 1.0 - believed.share];
         let from = START + hour * HOUR_MS;
         let mut counts = [0.0; 2];
+        // Versions with equal weights are one block, so that one stands for all of them.
+        let block = versions.entry(format!("{shares:?}")).or_insert_with(|| Block {
+            weights: arms.iter().cloned().zip(shares).collect(),
+            ..Block::default()
+        });
         for n in 0..now.actions {
             let arm = pick(&shares, &mut random);
             let is_success = random.random_bool(now.success);
-            let outcome = if is_success { Outcome::Success } else { Outcome::Failure };
-            let observation = worlds::observation(from + n, outcome);
-            let reward = score(&RewardConfig::default(), &observation);
-            let reward = Reward { score: f64::from(u8::from(is_success)), ..reward };
-            let _ = series[arm].record(&observation, &reward, observation.ts);
-            versions.add(&arms, &shares, arm, (&observation, reward.score));
+            let (observation, reward) = &mut outcomes[usize::from(is_success)];
+            observation.ts = from + n;
+            let _ = series[arm].record(observation, reward, observation.ts);
+            if let Some(log) = block.logs.get_mut(ARMS[arm]) {
+                log.add(observation, reward.score);
+            } else {
+                block.logs.entry(arms[arm].clone()).or_default().add(observation, reward.score);
+            }
             counts[arm] += 1.0;
         }
         for (expected, n) in expected.iter_mut().zip(counts) {
@@ -108,12 +127,13 @@ fn history(world: World, seed: u64, seen: &mut Seen) {
         series.iter_mut().for_each(|it| it.advance(now));
         let timelines: BTreeMap<String, _> =
             arms.iter().cloned().zip(series.iter().map(|it| it.timeline().clone())).collect();
-        memory = memory.advanced(&timelines, versions.counted(), 1.0, now);
+        memory = memory.advanced(&timelines, &versions, 1.0, now);
         believed.look(&timelines, now);
         let pooled = worlds::input(ArmInput::of_all(&timelines, &memory), now);
         has_missed = has_missed || misses(&pooled, &expected);
         if !is_proven {
-            let input = TuningInput { blocks: versions.blocks(&memory, &arms), ..pooled };
+            let blocks = Some(memory.blocks(&arms, versions.clone()));
+            let input = TuningInput { blocks, ..pooled };
             is_proven = !proofs(&input).is_empty();
             if seen.histories == 0 && hour == 0 {
                 println!("{world:?}: the rule is {}", rule(&input));

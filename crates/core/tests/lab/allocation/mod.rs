@@ -291,6 +291,12 @@ fn options(text: &str) -> Options {
             "rise_after" => settings.rise_after = value,
             "minrise" => settings.min_rise = value,
             "patience" => settings.patience_hours = value,
+            "rise_hours" => settings.rise_hours = value,
+            "drop" => settings.drop_below = value,
+            "accept" => settings.accept_above = value,
+            "hazard_hours" => settings.hazard_hours = value,
+            "common_hours" => settings.common_hours = value,
+            "together_size" => settings.together_size = value,
             "prior" => settings.prior_size = value,
             _ => panic!("unknown setting {key}"),
         }
