@@ -17,7 +17,7 @@ use crate::hash::Fingerprint;
 /// same input may lead to another result, even in the last digit.
 pub fn rule(input: &TuningInput) -> &'static str {
     match (&input.belief, &input.blocks) {
-        (Some(_), _) => "belief-1",
+        (Some(_), _) => "belief-2",
         (None, Some(_)) => "elimination-6",
         // It compared all observations of an arm, whatever the version.
         (None, None) => "elimination-5",

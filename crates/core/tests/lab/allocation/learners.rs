@@ -98,7 +98,8 @@ fn merged(hours: &[Bucket], merges: Option<[i64; 2]>, now: i64) -> Vec<Bucket> {
         match found.last_mut().filter(|it| it.from == from) {
             Some(last) => last.sums = last.sums + hour.sums,
             None => {
-                found.push(Bucket { from, to: (from + step * HOUR_MS).min(end), sums: hour.sums })
+                let to = (from + step * HOUR_MS).min(end);
+                found.push(Bucket { from, to, sums: hour.sums });
             }
         }
     }

@@ -278,6 +278,7 @@ fn options(text: &str) -> Options {
             "sharpness" => settings.sharpness = value,
             "hazard" => settings.hazard = value,
             "cut_min" => settings.cut_min = value,
+            "reach" => settings.reach = value,
             "together" => settings.together = value,
             "rise" => settings.rise_odds = value,
             "rise_min" => settings.rise_min = value,
