@@ -28,6 +28,8 @@ pub(super) struct Ranking {
     pub leader: usize,
     highest: f64,
     second: f64,
+    /// The level below which a leader that fell may be worse than an arm with few observations.
+    reached: f64,
 }
 
 impl Ranking {
@@ -40,13 +42,21 @@ impl Ranking {
             })
             .collect();
         let leader = (0..levels.len()).rev().max_by(|a, b| levels[*a].total_cmp(&levels[*b]))?;
-        let others = levels.iter().enumerate().filter(|(arm, _)| *arm != leader);
-        let second = others.map(|(_, level)| *level).fold(f64::NEG_INFINITY, f64::max);
-        Some(Self { leader, highest: levels[leader], second })
+        let others = || (0..levels.len()).filter(|arm| *arm != leader && eligible[*arm]);
+        let second = others().map(|arm| levels[arm]).fold(f64::NEG_INFINITY, f64::max);
+        let reached = |arm: usize| {
+            let known = model.posterior(arm, segments[arm].first, end, 1.0);
+            levels[arm] + model.settings.reach * super::best::deviation(&known)
+        };
+        let reached = others().map(reached).fold(f64::NEG_INFINITY, f64::max);
+        Some(Self { leader, highest: levels[leader], second, reached })
     }
 
-    fn is_altered(&self, arm: usize, after: f64) -> bool {
-        if arm == self.leader { after < self.second } else { after > self.highest }
+    fn is_altered(&self, arm: usize, before: f64, after: f64) -> bool {
+        match arm == self.leader {
+            true => after < self.second || (after < self.reached && after < before),
+            false => after > self.highest,
+        }
     }
 }
 
@@ -68,7 +78,7 @@ fn evidence(
         let (before, after) = (sums.between(first, cut), sums.between(cut, end));
         let is_allowed = before.n >= model.settings.cut_min
             && after.n >= least_after
-            && ranking.is_altered(arm, model.prior.mean(after));
+            && ranking.is_altered(arm, model.prior.mean(before), model.prior.mean(after));
         if !is_allowed {
             continue;
         }

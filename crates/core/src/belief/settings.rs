@@ -13,6 +13,9 @@ pub struct Settings {
     pub hazard_hours: f64,
     /// Observations needed on each side of a change.
     pub cut_min: f64,
+    /// The leader also counts as lost if it falls below the mean of another arm plus this many of the
+    /// standard deviations of what is believed of that arm.
+    pub reach: f64,
     /// The prior probability that another arm changed together with the lost leader ...
     pub together: f64,
     /// ... worth this many settled suspicions.
@@ -63,6 +66,7 @@ impl Default for Settings {
             hazard: 1e-4,
             hazard_hours: 1e4,
             cut_min: 20.0,
+            reach: 0.7,
             together: 0.3,
             together_size: 10.0,
             drop_below: 0.02,

@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{
-    Allocation, ArmInput, BeliefInput, BeliefState, Bucket, Cause, StateError, Sums, allocate,
+    Allocation, ArmInput, BeliefInput, BeliefState, Bucket, Cause, Settings, StateError, Sums,
+    allocate, allocate_with,
 };
 use crate::time::HOUR_MS;
 
@@ -219,6 +220,22 @@ fn a_lost_leader_is_noticed_within_hours() {
     assert_eq!(last.arms[&name(1)].since, 60 * HOUR_MS);
     assert!((last.state.changes - 1.0).abs() < 1e-12);
     assert!(last.state.encode().len() < 600);
+}
+
+/// The other arm was unlucky in its few observations. The leader still has the higher mean after its
+/// fall, but the other may well be better.
+#[test]
+fn a_leader_that_falls_to_what_another_may_reach_makes_the_other_a_suspect() {
+    let leader: Vec<Hour> =
+        (0..63).map(|hour| (200.0, if hour < 60 { 0.93 } else { 0.80 })).collect();
+    let all = input(vec![arm(0.99, &leader), arm(0.01, &[(12.0, 0.75)])]);
+    let without = Settings { reach: 0.0, ..Settings::default() };
+    let blind = allocate_with(&without, &all, &BeliefState::default());
+    assert_eq!(blind.state.arms[&name(0)].since, 0);
+    let found = pass(&all);
+    assert_eq!(found.state.arms[&name(0)].since, 60 * HOUR_MS);
+    assert_eq!(found.state.arms[&name(1)].suspect, Some(60 * HOUR_MS));
+    assert!(found.want[&name(1)] > 2.0 * blind.want[&name(1)], "{:?}", found.want);
 }
 
 #[test]

@@ -19,10 +19,11 @@ pub fn rule(input: &TuningInput) -> &'static str {
     let claims = input.blocks.as_ref().map(|it| it.claims);
     match (&input.belief, claims) {
         (Some(_), Some(Claims::Arms)) if input.config.goal == Goal::Identify => identify::RULE,
-        (Some(_), Some(Claims::Arms)) => "belief-2",
-        (Some(_), _) => "belief-1",
-        (None, Some(Claims::Arms)) => "elimination-7",
+        (Some(_), Some(Claims::Arms)) => "belief-3",
         // It made a claim for each pair of arms.
+        (Some(_), _) => "belief-2",
+        (None, Some(Claims::Arms)) => "elimination-7",
+        // As above.
         (None, Some(Claims::Pairs)) => "elimination-6",
         // It compared all observations of an arm, whatever the version.
         (None, None) => "elimination-5",

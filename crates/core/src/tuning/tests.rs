@@ -818,7 +818,7 @@ fn a_search_for_the_best_arm_gives_the_leader_and_its_last_rival_equal_shares() 
     let mut earning = read.clone();
     earning.config.goal = Goal::Reward;
     assert!(proposal(&earning).weights["a"] > 0.6);
-    assert_eq!(rule(&earning), "belief-2");
+    assert_eq!(rule(&earning), "belief-3");
     // Once b is ruled out, too, the weights follow the belief.
     let input = identifying(piloted(&three(40), &three(400)));
     assert!(proposal(&input).weights["a"] > 0.9);

@@ -4,6 +4,7 @@
 //! cargo test -p f0-learning-core --test lab                  # a few histories
 //! cargo test -p f0-learning-core --release --test lab -- null 10000 [FIRST]
 //! cargo test -p f0-learning-core --release --test lab -- null-worlds 10000 [FIRST]
+//! cargo test -p f0-learning-core --release --test lab -- null-belief 10000 [FIRST]
 //! cargo test -p f0-learning-core --release --test lab -- guard [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- shocks [RUNS]
 //! cargo test -p f0-learning-core --release --test lab -- samples [RUNS]
@@ -18,6 +19,9 @@
 //!
 //! `null-worlds`: equal arms in worlds that swing with the hour or the week, with shocks and with
 //! traffic that moves, with weights held and moving: the histories in which a difference was proven.
+//!
+//! `null-belief`: equal arms in the same worlds, 10,000 histories in all, with weights that follow what
+//! is believed: false proofs, intervals that missed the truth at any look, and versions.
 //!
 //! `guard`: versions that are worse, better or equal, activated or tested: how each experiment ends,
 //! and after how many observations.
@@ -40,6 +44,7 @@
 )]
 
 mod allocation;
+mod believed;
 mod guard;
 mod kayenta;
 mod null;
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         Some("guard") => guard::run(number(1).unwrap_or(100)),
         Some("null") => null::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("null-worlds") => timed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
+        Some("null-belief") => believed::run(number(1).unwrap_or(10_000), number(2).unwrap_or(0)),
         Some("shocks") => shocks::run(number(1).unwrap_or(100)),
         Some("samples") => samples::run(number(1).unwrap_or(20)),
         Some("allocation") => allocation::run(&arguments[1..]),

@@ -22,14 +22,14 @@ use rand::{RngExt, SeedableRng};
 
 use crate::worlds::{self, START, Versions, pick};
 
-const HOURS: i64 = 30 * 24;
+pub const HOURS: i64 = 30 * 24;
 const THREADS: u64 = 2;
 const ACTIONS: f64 = 200.0;
 const SUCCESS: f64 = 0.7;
 const SWING: f64 = 0.08;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum World {
+pub enum World {
     Steady,
     Daily,
     Weekly,
@@ -48,12 +48,43 @@ enum Weights {
     Belief,
 }
 
-const WORLDS: [World; 5] =
+pub const WORLDS: [World; 5] =
     [World::Steady, World::Daily, World::Weekly, World::Shocks, World::Traffic];
 const WEIGHTS: [Weights; 4] = [Weights::Held, Weights::Random, Weights::Follow, Weights::Belief];
 
 /// The arms' names.
-const ARMS: [&str; 2] = ["a", "b"];
+pub const ARMS: [&str; 2] = ["a", "b"];
+
+/// What holds for all arms in an hour.
+#[derive(Clone, Copy, Debug)]
+pub struct Hour {
+    /// The probability of success.
+    pub success: f64,
+    pub actions: i64,
+    /// The daily rhythm from -1 to 1.
+    day: f64,
+}
+
+impl World {
+    /// The hour, and the shock that lasts into the next.
+    pub fn hour(self, hour: i64, shock: f64, random: &mut StdRng) -> (Hour, f64) {
+        let day = (hour as f64 / 24.0 * TAU).sin();
+        let shock = match shock == 0.0 {
+            true if random.random_bool(1.0 / 48.0) => random.random_range(-0.2..0.2),
+            false if random.random_bool(1.0 / 8.0) => 0.0,
+            _ => shock,
+        };
+        let success = SUCCESS
+            + match self {
+                Self::Steady => 0.0,
+                Self::Daily | Self::Traffic => SWING * day,
+                Self::Weekly => SWING * (hour as f64 / 168.0 * TAU).sin(),
+                Self::Shocks => shock,
+            };
+        let busy = if self == Self::Traffic { 1.0 + 0.9 * day } else { 1.0 };
+        (Hour { success, actions: (ACTIONS * busy) as i64, day }, shock)
+    }
+}
 
 pub fn run(histories: u64, first: u64) -> ExitCode {
     println!("{histories} histories of 30 days with two equal arms, evaluated each hour");
@@ -101,23 +132,12 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
     let mut series = [Series::default(), Series::default()];
     let (arms, mut versions) = (ARMS.map(str::to_owned), Versions::default());
     let (mut memory, mut wrong) = (Memory::default(), [false; 2]);
-    let mut believed = Believed { share: 0.5, state: BeliefState::default() };
+    let mut believed = Believed::default();
     let mut shock = 0.0;
     for hour in 0..HOURS {
-        let day = (hour as f64 / 24.0 * TAU).sin();
-        shock = match shock == 0.0 {
-            true if random.random_bool(1.0 / 48.0) => random.random_range(-0.2..0.2),
-            false if random.random_bool(1.0 / 8.0) => 0.0,
-            _ => shock,
-        };
-        let success = SUCCESS
-            + match world {
-                World::Steady => 0.0,
-                World::Daily | World::Traffic => SWING * day,
-                World::Weekly => SWING * (hour as f64 / 168.0 * TAU).sin(),
-                World::Shocks => shock,
-            };
-        let busy = if world == World::Traffic { 1.0 + 0.9 * day } else { 1.0 };
+        let (now, lasting) = world.hour(hour, shock, &mut random);
+        shock = lasting;
+        let Hour { success, actions, day } = now;
         let share = match weights {
             Weights::Held => 0.5,
             Weights::Random => f64::from(random.random_range(1..=9)) / 10.0,
@@ -125,7 +145,7 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
             Weights::Belief => believed.share,
         };
         let shares = [share, 1.0 - share];
-        for n in 0..(ACTIONS * busy) as i64 {
+        for n in 0..actions {
             let arm = pick(&shares, &mut random);
             let is_success = random.random_bool(success);
             let outcome = if is_success { Outcome::Success } else { Outcome::Failure };
@@ -159,13 +179,20 @@ fn history(world: World, weights: Weights, seed: u64) -> [bool; 2] {
 }
 
 /// The weight of the first arm, by what is believed, and what is remembered.
-struct Believed {
-    share: f64,
+pub struct Believed {
+    pub share: f64,
     state: BeliefState,
+    pub versions: u64,
+}
+
+impl Default for Believed {
+    fn default() -> Self {
+        Self { share: 0.5, state: BeliefState::default(), versions: 0 }
+    }
 }
 
 impl Believed {
-    fn look(&mut self, timelines: &BTreeMap<String, Timeline>, now: i64) {
+    pub fn look(&mut self, timelines: &BTreeMap<String, Timeline>, now: i64) {
         let buckets = Basis::new(timelines, BeliefState::default(), None, None).buckets;
         let held = [self.share, 1.0 - self.share];
         let arm = |((name, buckets), held): ((String, Vec<Bucket>), f64)| {
@@ -176,5 +203,6 @@ impl Believed {
         let found = allocate(&input, &self.state);
         self.share = found.weights[ARMS[0]];
         self.state = found.state;
+        self.versions += u64::from(found.publish);
     }
 }

@@ -5,7 +5,9 @@
 //! hour, but keeps the same limits.
 
 mod learners;
+mod loads;
 pub mod pace;
+mod papers;
 mod rivals;
 mod worlds;
 
@@ -28,10 +30,12 @@ pub struct Limits {
     step: f64,
 }
 
-const LIMITS: [Limits; 3] = [
+const LIMITS: [Limits; 4] = [
     Limits { name: "none", floor: 0.0, step: 1.0 },
     Limits { name: "floor .01", floor: 10.0 / 1024.0, step: 1.0 },
     Limits { name: "floor .05 step .1", floor: 51.0 / 1024.0, step: 102.0 / 1024.0 },
+    // What the service keeps at least: a step of an arm above 0.
+    Limits { name: "floor .001", floor: 1.0 / 1024.0, step: 1.0 },
 ];
 
 /// How rewards reach the learner.
@@ -53,10 +57,15 @@ struct Run {
     versions: f64,
 }
 
-const RIVALS: [&str; 5] = ["BetaTS", "GaussTS", "Beta.999", "SW48", "Kalman"];
+const RIVALS: [&str; 9] =
+    ["BetaTS", "GaussTS", "Beta.999", "SW48", "Kalman", "DAL", "DAL.1", "Pareto", "ParetoPaced"];
 
-/// `allocation [RUNS] [WORLDS] [LEARNERS] [LIMITS] [BATCH] [SAMPLE] [DELAY]`, lists separated by commas.
+/// `allocation [RUNS] [WORLDS] [LEARNERS] [LIMITS] [BATCH] [SAMPLE] [DELAY]`, lists separated by commas,
+/// or `allocation loads`, see [`loads`].
 pub fn run(arguments: &[String]) -> ExitCode {
+    if arguments.first().is_some_and(|it| it == "loads") {
+        return loads::run(&arguments[1..]);
+    }
     let number = |at: usize, usual: f64| {
         arguments.get(at).and_then(|it| it.parse::<f64>().ok()).unwrap_or(usual)
     };
@@ -101,11 +110,12 @@ fn table(world: &World, limits: Limits, learners: &[String], arrival: Arrival, r
         learners.iter().map(|name| measure(name, world, limits, arrival, runs)).collect();
     let place = format!("| {} | {} |", limits.name, world.name);
     println!(
-        "{place} oracle | {:.1} | | {:.1} | (an hour late: {:.1}, after {:.1}) | |",
+        "{place} oracle | {:.1} | | {:.1} | (an hour late: {:.1}, after {:.1}) | {} |",
         at_once.0,
         at_once.1,
         late.0 - at_once.0,
-        late.1 - at_once.1
+        late.1 - at_once.1,
+        at_once.2
     );
     for row in &rows {
         println!(
@@ -163,11 +173,14 @@ fn measure(name: &str, world: &World, limits: Limits, arrival: Arrival, runs: u6
     }
 }
 
+/// More actions an hour are drawn by counts.
+const MOST_DRAWN: usize = 1_000;
+
 fn history(name: &str, world: &World, limits: Limits, arrival: Arrival, seed: u64) -> Run {
     let arms = world.arms();
     let mut random = StdRng::seed_from_u64(seed);
-    let mut learner = named(name, arms, seed);
-    let mut held = vec![1.0 / arms as f64; arms];
+    let mut learner = named(name, world, arrival, seed);
+    let mut held = world.first_weights();
     let mut run = Run::default();
     let mut pending: Vec<(usize, Vec<Sums>)> = Vec::new();
     for (hour, means) in world.means.iter().enumerate() {
@@ -178,18 +191,31 @@ fn history(name: &str, world: &World, limits: Limits, arrival: Arrival, seed: u6
             run.versions += 1.0;
             held = next;
         }
+        held = world.available(hour, held);
         let best = means.iter().copied().fold(0.0, f64::max);
         let mut data = vec![Sums::default(); arms];
-        for _ in 0..arrival.batch {
-            let arm = crate::worlds::pick(&held, &mut random);
-            let lost = best - means[arm];
+        let mut lose = |lost: f64| {
             run.regret += lost;
             run.after += if hour >= world.change { lost } else { 0.0 };
-            let reward = f64::from(u8::from(random.random_bool(means[arm])));
-            if arrival.sample >= 1.0 || random.random_bool(arrival.sample) {
-                data[arm].n += 1.0;
-                data[arm].sum += reward;
-                data[arm].squares += reward * reward;
+        };
+        if arrival.batch > MOST_DRAWN {
+            let counts = loads::counts(&held, arrival.batch, &mut random);
+            for (arm, n) in counts.into_iter().enumerate() {
+                lose(n * (best - means[arm]));
+                let n = loads::binomial(n, arrival.sample, &mut random);
+                let sum = loads::binomial(n, means[arm], &mut random);
+                data[arm] = Sums { n, sum, squares: sum };
+            }
+        } else {
+            for _ in 0..arrival.batch {
+                let arm = crate::worlds::pick(&held, &mut random);
+                lose(best - means[arm]);
+                let reward = f64::from(u8::from(random.random_bool(means[arm])));
+                if arrival.sample >= 1.0 || random.random_bool(arrival.sample) {
+                    data[arm].n += 1.0;
+                    data[arm].sum += reward;
+                    data[arm].squares += reward * reward;
+                }
             }
         }
         pending.push((hour, data));
@@ -202,15 +228,16 @@ fn history(name: &str, world: &World, limits: Limits, arrival: Arrival, seed: u6
 }
 
 /// The regret of an oracle, all and after the change, that knows the means of the hour `late` hours
-/// ago and moves weight from the worst arms to the best.
-fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64, f64) {
+/// ago and moves weight from the worst arms to the best, and its versions.
+fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64, f64, usize) {
     let arms = world.arms();
-    let mut weights = vec![1.0 / arms as f64; arms];
-    let mut lost = (0.0, 0.0);
+    let mut weights = world.first_weights();
+    let mut lost = (0.0, 0.0, 0);
     for (hour, means) in world.means.iter().enumerate() {
         let known = &world.means[hour.saturating_sub(late)];
         let best = (0..arms).rev().max_by(|a, b| known[*a].total_cmp(&known[*b])).unwrap();
         let mut room = if hour > 0 { limits.step } else { 0.0 };
+        let before = weights.clone();
         let mut others: Vec<usize> = (0..arms).filter(|arm| *arm != best).collect();
         others.sort_by(|a, b| known[*a].total_cmp(&known[*b]));
         for arm in others {
@@ -219,6 +246,8 @@ fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64,
             weights[best] += given;
             room -= given;
         }
+        lost.2 += usize::from(weights != before);
+        weights = world.available(hour, weights);
         let top = means.iter().copied().fold(0.0, f64::max);
         let regret: f64 = weights.iter().zip(means).map(|(weight, it)| weight * (top - it)).sum();
         lost.0 += regret * arrival.batch as f64;
@@ -227,15 +256,29 @@ fn oracle(world: &World, limits: Limits, arrival: Arrival, late: usize) -> (f64,
     lost
 }
 
-/// The settings of a learner named `belief:KEY=VALUE`, to compare others than the usual ones.
-fn settings(text: &str) -> Settings {
+/// How belief is run.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    settings: Settings,
+    /// Up to which ages hours and six hours are kept apart, in hours; `None` keeps all hours.
+    merges: Option<[i64; 2]>,
+}
+
+/// The options of a learner named `belief:KEY=VALUE`, to compare others than the usual ones.
+/// `merge=24` merges hours as a timeline does that keeps them for 24 hours, and `sixes` sets for how
+/// long it keeps six hours, usually a week.
+fn options(text: &str) -> Options {
     let mut settings = Settings::default();
+    let (mut merge, mut sixes) = (None, 168);
     for (key, value) in text.split(':').skip(1).filter_map(|it| it.split_once('=')) {
         let value: f64 = value.parse().unwrap();
         match key {
+            "merge" => merge = Some(value as i64),
+            "sixes" => sixes = value as i64,
             "sharpness" => settings.sharpness = value,
             "hazard" => settings.hazard = value,
             "cut_min" => settings.cut_min = value,
+            "reach" => settings.reach = value,
             "together" => settings.together = value,
             "rise" => settings.rise_odds = value,
             "rise_min" => settings.rise_min = value,
@@ -249,9 +292,15 @@ fn settings(text: &str) -> Settings {
             "rise_after" => settings.rise_after = value,
             "minrise" => settings.min_rise = value,
             "patience" => settings.patience_hours = value,
+            "rise_hours" => settings.rise_hours = value,
+            "drop" => settings.drop_below = value,
+            "accept" => settings.accept_above = value,
+            "hazard_hours" => settings.hazard_hours = value,
+            "common_hours" => settings.common_hours = value,
+            "together_size" => settings.together_size = value,
             "prior" => settings.prior_size = value,
             _ => panic!("unknown setting {key}"),
         }
     }
-    settings
+    Options { settings, merges: merge.map(|it| [it, sixes]) }
 }

@@ -57,7 +57,7 @@ fn nearest(shares: &[f64], held: &[f64], limits: Limits) -> Vec<f64> {
 }
 
 /// A standard normal number.
-fn normal(random: &mut StdRng) -> f64 {
+pub fn normal(random: &mut StdRng) -> f64 {
     let (u, v): (f64, f64) = (random.random(), random.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }

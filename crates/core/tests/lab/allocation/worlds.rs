@@ -10,6 +10,8 @@ pub struct World {
     pub means: Vec<Vec<f64>>,
     /// The hour of the first sudden change; [`HOURS`] without one.
     pub change: usize,
+    /// An arm that does not exist before an hour, and that hour.
+    pub added: Option<(usize, usize)>,
 }
 
 /// An arm at a time: hour, arm, rank from 0 (best at the start) to 1, whether it is the best at the
@@ -82,7 +84,7 @@ fn price_cut(at: &At) -> f64 {
     }
 }
 
-/// The last arm does not work until half way, then it is the best.
+/// The last arm is added half way, and is the best.
 fn added(at: &At) -> f64 {
     match (at.arm, at.hour) {
         (4, ..168) => 0.0,
@@ -93,10 +95,13 @@ fn added(at: &At) -> f64 {
 }
 
 impl World {
+    /// `shift`, `shiftx10` with 10 arms, or `shift@168` from that hour on only.
     pub fn named(name: &str) -> Option<Self> {
-        let (base, arms) = name
+        let (world, from) = name.split_once('@').unwrap_or((name, "0"));
+        let from = from.parse::<usize>().ok()?;
+        let (base, arms) = world
             .split_once('x')
-            .map_or((name, None), |(base, arms)| (base, arms.parse::<usize>().ok()));
+            .map_or((world, None), |(base, arms)| (base, arms.parse::<usize>().ok()));
         let (_, usual, change, mean) = WORLDS.into_iter().find(|it| it.0 == base)?;
         let arms = arms.unwrap_or(usual);
         let scenario = Scenario::named(base);
@@ -116,8 +121,44 @@ impl World {
             };
             value.clamp(0.0, 1.0)
         };
-        let means = (0..HOURS).map(|hour| (0..arms).map(|arm| of(arm, hour)).collect()).collect();
-        Some(Self { name: name.to_owned(), means, change })
+        let means =
+            (from..HOURS).map(|hour| (0..arms).map(|arm| of(arm, hour)).collect()).collect();
+        let added = (base == "added").then(|| (arms - 1, change - from.min(change)));
+        let change = change.saturating_sub(from);
+        Some(Self { name: name.to_owned(), means, change, added })
+    }
+
+    /// The weights before the first pass. An arm that is added later has none.
+    pub fn first_weights(&self) -> Vec<f64> {
+        let later = self.added.filter(|it| it.1 > 0).map(|it| it.0);
+        let first = self.arms() - usize::from(later.is_some());
+        let of = |arm: usize| if Some(arm) == later { 0.0 } else { 1.0 / first as f64 };
+        (0..self.arms()).map(of).collect()
+    }
+
+    /// The weights that arms may have in an hour: an arm that is added gets a tenth at first.
+    pub fn available(&self, hour: usize, mut weights: Vec<f64>) -> Vec<f64> {
+        if let Some((arm, at)) = self.added {
+            match hour.cmp(&at) {
+                std::cmp::Ordering::Less => weights[arm] = 0.0,
+                std::cmp::Ordering::Equal => weights[arm] = weights.iter().sum::<f64>() / 9.0,
+                std::cmp::Ordering::Greater => {}
+            }
+            let sum: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|it| *it /= sum);
+        }
+        weights
+    }
+
+    /// A price of each arm by hour: that of the third arm falls to a tenth at the change.
+    pub fn prices(&self) -> Vec<Vec<f64>> {
+        let price = |hour: usize, arm: usize| match (arm, hour < self.change) {
+            (2, true) => 1.0,
+            (2, false) => 0.1,
+            _ => 0.2,
+        };
+        let hours = 0..self.means.len();
+        hours.map(|hour| (0..self.arms()).map(|arm| price(hour, arm)).collect()).collect()
     }
 
     pub fn arms(&self) -> usize {
