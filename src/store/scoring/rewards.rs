@@ -17,6 +17,7 @@ use crate::store::{
 };
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::Reward;
+use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Created, Query, write};
 
@@ -123,6 +124,19 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Whether an observation of the shard has a reward; one read.
+    pub(in crate::store) async fn has_rewards(&self, shard: Shard) -> Result<bool> {
+        let query = Query::of(REWARDS).of_shard(shard).select(&["ts"]).limit(1);
+        Ok(!self.db.query_all(REWARDS, query.build()).await?.is_empty())
+    }
+
+    /// Whether a late observation has a reward; one read.
+    pub(in crate::store) async fn has_late_rewards(&self) -> Result<bool> {
+        let late = Query::of(REWARDS).equal("late", value::boolean(true));
+        let query = late.select(&["ts"]).limit(1);
+        Ok(!self.db.query_all(REWARDS, query.build()).await?.is_empty())
     }
 
     /// The rewards in the announced range of a cursor. They are not counted yet.
