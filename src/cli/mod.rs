@@ -60,7 +60,7 @@ enum Command {
     #[cfg(feature = "local")]
     Firestore(firestore::Options),
     /// Create the configuration documents and the first policy, if they do not exist
-    Seed,
+    Seed(seed::Options),
     /// Run one pass of the score job: score new observations
     Score(score::Options),
     /// Run one pass of the reconcile job: find observations that scoring missed
@@ -118,7 +118,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Serve(options) => serve::run(options).await,
         #[cfg(feature = "local")]
         Command::Firestore(options) => firestore::run(options).await,
-        Command::Seed => seed::run(&connect().await?).await,
+        Command::Seed(options) => seed::run(&connect().await?, options).await,
         Command::Score(options) => score::run(connect().await?, options).await,
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Retain(options) => retain::run(connect().await?, options).await,

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use f0_learning::jobs::rebuild::RebuildOptions;
-use f0_learning::store::Store;
+use f0_learning::store::{Store, shell_word};
 use f0_learning_core::Clock;
 
 use super::rebuild::Source;
@@ -22,7 +22,7 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
     let report = job.verify(options.component.as_deref(), Clock::system().now()).await?;
     say!("{report}");
     let repair = match &options.component {
-        Some(component) => format!("rebuild --component {component}"),
+        Some(component) => format!("rebuild --component {}", shell_word(component)),
         None => "rebuild --all".to_owned(),
     };
     match report.differences.len() {

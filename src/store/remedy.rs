@@ -11,29 +11,29 @@ pub fn remedy(document: &str) -> String {
     match collection {
         STATE => match id.split_once('|') {
             Some(("experiment", experiment)) => {
-                run(&format!("experiments stop {}", quoted(experiment)))
+                run(&format!("experiments stop {}", shell_word(experiment)))
             }
-            _ => run(&format!("rebuild --document {}", quoted(document))),
+            _ => run(&format!("rebuild --document {}", shell_word(document))),
         },
         STATS => match id.split_once('|').and_then(|(part, _)| name_of_part(part)) {
-            Some(component) => run(&format!("rebuild --component {}", quoted(&component))),
+            Some(component) => run(&format!("rebuild --component {}", shell_word(&component))),
             None => "delete the document: scoring writes it again".to_owned(),
         },
         CONFIG => {
             let id = id.split(' ').next().unwrap_or_default();
-            let repair = run(&format!("seed --only {}", quoted(&format!("{CONFIG}/{id}"))));
+            let repair = run(&format!("seed --only {}", shell_word(&format!("{CONFIG}/{id}"))));
             format!("correct the document, or {repair} to begin with the defaults")
         }
         POLICIES => {
             let policy = id.split_once('@').map_or(id, |(policy, _)| policy);
             let replace = match policy {
                 "" => "a rollback replaces it".to_owned(),
-                policy => run(&format!("policies rollback {}", quoted(policy))),
+                policy => run(&format!("policies rollback {}", shell_word(policy))),
             };
             format!("correct the document; if the version is active, {replace}")
         }
         EXPERIMENTS if !id.is_empty() => {
-            let stop = run(&format!("experiments stop {}", quoted(id)));
+            let stop = run(&format!("experiments stop {}", shell_word(id)));
             format!("correct the document, or {stop}")
         }
         _ => "correct the document".to_owned(),
@@ -41,7 +41,7 @@ pub fn remedy(document: &str) -> String {
 }
 
 /// A text as one word of a shell.
-fn quoted(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let is_plain = |symbol: char| symbol.is_ascii_alphanumeric() || "-_./:@".contains(symbol);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
@@ -73,6 +73,6 @@ mod tests {
 
     #[test]
     fn a_name_with_quotes_stays_one_word_of_the_shell() {
-        assert_eq!(quoted("it's|x"), r"'it'\''s|x'");
+        assert_eq!(shell_word("it's|x"), r"'it'\''s|x'");
     }
 }

@@ -30,7 +30,7 @@ use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
 pub use report::ScoreReport;
-pub(super) use report::damaged_lines;
+pub(super) use report::{damaged_lines, with_remedies};
 use scored::Scored;
 
 /// How the job works; the defaults suit production.

@@ -14,12 +14,15 @@ use crate::store::scoring::series::ComponentSeries;
 use crate::store::scoring::stats::stats_names;
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::scoring::versions::VersionTally;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{DOCUMENT_BYTES, Result, Store, StoreError};
 use f0_learning_core::reward::{LeftOut, ScoredUnder};
 use f0_learning_core::stats::{Series, Tally};
 
 /// How often a commit is repeated because a worker counted for the same statistic meanwhile.
 const ATTEMPTS: u32 = 30;
+
+/// The most bytes that a statistic has besides its sums, if a marker is to fit into its document.
+const MARKER_BYTES: usize = 16 << 10;
 
 /// What a statistic holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +127,10 @@ impl Store {
             .chain(parked.iter().rev().filter_map(|id| found(id)))
             .find_map(|document| scored_under(&document.fields, SCORED_UNDER).ok().flatten());
         // A statistic that can be read is kept until it is replaced, but not counted into.
-        let readable = target.filter(|document| self.decode_sums(statistic, document).is_ok());
+        let readable = target.filter(|document| {
+            write::encoded_len(document) <= DOCUMENT_BYTES + MARKER_BYTES
+                && self.decode_sums(statistic, document).is_ok()
+        });
         let mut marked = readable.map(|document| document.fields.clone()).unwrap_or_default();
         marked.remove("nextChange");
         marked.insert(REBUILDING.to_owned(), value::int(now));

@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 
 use super::{Checkpoint, Cursor, Pending, Position};
 use crate::store::collection::{OBSERVATIONS, STATE};
+use crate::store::config::check_version;
 use crate::store::{Result, StoreError};
+use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 
@@ -145,8 +147,9 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
         _ => return Err("pending.readTime is not a timestamp".to_owned()),
     };
     let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
-    let config =
+    let config: RewardConfig =
         serde_json::from_value(config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
+    check_version(&config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
     // An earlier version announced without it, and its announcements reject nothing.
     let archived_before = match fields.contains_key(ARCHIVED_BEFORE) {
         false => None,
@@ -163,7 +166,6 @@ mod tests {
     use firestore_kit::Timestamp;
 
     use super::*;
-    use f0_learning_core::reward::RewardConfig;
 
     fn position(ts: Value, id: &str) -> Position {
         Position { ts, name: format!("projects/p/databases/d/documents/ops_observations/{id}") }

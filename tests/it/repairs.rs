@@ -1,0 +1,1 @@
+//! Each damage, repaired by the command that its error names.
