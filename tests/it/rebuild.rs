@@ -183,8 +183,7 @@ async fn a_missing_cursor_layout_or_state_beside_rewards_counts_nothing_twice() 
         let stop = CancellationToken::new();
         let scored = job(&store, 10).pass(NOW, &stop, &|_| ()).await.err();
         let options = ReconcileOptions { lag_ms: 0, ..Default::default() };
-        let reconciled =
-            ReconcileJob::new(store.clone(), options).pass(NOW, true, &stop).await;
+        let reconciled = ReconcileJob::new(store.clone(), options).pass(NOW, true, &stop).await;
         let named = match (id, scored, reconciled) {
             ("cursor", Some(error), _) => error.to_string(),
             ("reconcile", None, Err(error)) => error.to_string(),
@@ -292,7 +291,10 @@ async fn everything_is_rebuilt_while_three_workers_score_and_components_write() 
         let (store, stop) = (store.clone(), stop.clone());
         async move {
             for pass in 0..12 {
-                job(&store, chunk).pass(START + 70_000 + pass * 5_000, &stop, &|_| ()).await.unwrap();
+                job(&store, chunk)
+                    .pass(START + 70_000 + pass * 5_000, &stop, &|_| ())
+                    .await
+                    .unwrap();
             }
         }
     };
@@ -322,7 +324,6 @@ async fn what_was_archived_is_recounted_from_the_archive() {
         put(&store, collection::OBSERVATIONS, &format!("p{n}"), fields(&observation)).await;
     }
     score(&store, later + HOUR_MS).await;
-    let before = figures(&store).await;
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
     let options = RetainOptions { days: 8, ..RetainOptions::default() };
@@ -331,6 +332,8 @@ async fn what_was_archived_is_recounted_from_the_archive() {
     let now = later + 2 * HOUR_MS;
     let report = retain.pass(now, &stop).await.unwrap();
     assert!(report.archived > 100, "{report}");
+    score(&store, now).await;
+    let before = figures(&store).await;
 
     damage(&store, "version|router-core@1.0.0", 1).await;
     let missing = rebuild(&store).all(now).await.unwrap_err().to_string();

@@ -16,7 +16,7 @@
 //!
 //! | invariant of `ARCHITECTURE.md` | checked by |
 //! |---|---|
-//! | 1. one reward, counted once | `oracle::check_rewards`, at the end `oracle::check_windows`; `documents`, `kills` |
+//! | 1. one reward, counted once | `oracle::check_rewards`, at the end `oracle::check_windows` and `damage::check_recount`; `documents`, `kills` |
 //! | 2. quarantine with a reason | `oracle::check_quarantine`; `documents`, `kills` |
 //! | 3. one active version, params never change | `oracle::check_policies` |
 //! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
@@ -34,6 +34,7 @@
 )]
 
 mod collection;
+mod damage;
 mod day;
 mod decisions;
 mod documents;
@@ -103,6 +104,8 @@ pub struct Tally {
     pub rivals: u64,
     /// Observations that were set again with another time.
     pub set_again: u64,
+    /// Documents of state that were damaged and repaired.
+    pub damaged: u64,
 }
 
 impl Tally {
@@ -117,6 +120,7 @@ impl Tally {
         self.switched_off += other.switched_off;
         self.rivals += other.rivals;
         self.set_again += other.set_again;
+        self.damaged += other.damaged;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -130,6 +134,7 @@ impl Tally {
             ("passes switched off", self.switched_off),
             ("rival decisions", self.rivals),
             ("observations set again", self.set_again),
+            ("documents damaged", self.damaged),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -165,7 +170,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} crashes, {} passes \
          overtaken by another worker, {} versions of the policy, {} drafts and {} activations by \
          the tune job, {} passes during which learning was disabled, {} competing decisions, {} \
-         observations set again; {} seeds failed",
+         observations set again, {} documents damaged and rebuilt; {} seeds failed",
         tally.observations,
         tally.faults,
         tally.crashes,
@@ -176,6 +181,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.switched_off,
         tally.rivals,
         tally.set_again,
+        tally.damaged,
         failed.len()
     );
     for error in failed.iter().take(20) {

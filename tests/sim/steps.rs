@@ -68,7 +68,8 @@ impl World {
             88..90 => self.rewards_change().await,
             90..92 => self.an_invalid_observation_is_repaired().await,
             92..94 => self.worker_restarts().await,
-            94..97 => self.observations_are_set_again().await,
+            94..96 => self.observations_are_set_again().await,
+            96..98 => self.a_document_of_state_is_damaged().await,
             _ => self.time_passes(),
         }
     }

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::store::{ComponentStats, Sums};
+use crate::store::{ComponentStats, Sums, remedy};
 use f0_learning_core::estimate::Moments;
 use f0_learning_core::stats::{Samples, Series, Tally, WindowStats};
 use firestore_kit::value::{self, Fields};
@@ -180,7 +180,7 @@ pub(super) fn unreadable(of: &str, document: &str, why: &str) -> Difference {
         of: of.to_owned(),
         place: document.to_owned(),
         field: "document".to_owned(),
-        stored: format!("unreadable ({why})"),
+        stored: format!("unreadable ({why}; {})", remedy(document)),
         recounted: "readable".to_owned(),
     }
 }

@@ -157,6 +157,9 @@ impl Recount {
     /// The statistic as scoring would have counted it: the samples hold the rewards of the config under
     /// which the last one was scored. `stamp` is the one that the stored statistic had.
     pub fn finish(mut self, current: &RewardConfig, stamp: Option<&ScoredUnder>) -> Recounted {
+        if let Sums::Series(series) = &mut self.rest {
+            series.advance(self.now);
+        }
         let last = self.by_config.iter().max_by_key(|(_, part)| part.last);
         let Some(version) = last.map(|(config, _)| config.clone()) else {
             return Recounted { sums: self.rest, scored_under: stamp.cloned() };

@@ -1,13 +1,15 @@
 //! Which statistics there may be.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use firestore_kit::proto::Document;
-use firestore_kit::{Query, value};
+use firestore_kit::{MAX_BATCH, Query, value, write};
 
 use super::Statistic;
 use crate::store::collection::{POLICIES, QUARANTINE, REWARDS, STATE};
+use crate::store::scoring::Item;
 use crate::store::scoring::cursor::Position;
+use crate::store::scoring::rewards::stored_reward;
 use crate::store::scoring::stored_fields::OfShard;
 use crate::store::{Result, Store};
 use f0_learning_core::policy::PolicyKey;
@@ -101,8 +103,8 @@ impl Store {
         statistics: &mut Vec<Statistic>,
     ) -> Result<()> {
         for (collection, time, fields) in [
-            (REWARDS, "ts", &["ts", "component", "policyVersion"]),
-            (QUARANTINE, "obsTs", &["obsTs", "component", "document.policyVersion"]),
+            (REWARDS, "ts", &["ts", "shard", "late", "component", "policyVersion"][..]),
+            (QUARANTINE, "obsTs", &["obsTs", "component", "document.policyVersion"][..]),
         ] {
             let query = Query::of(collection).select(fields).of_shard(shard);
             let query = query.ascending(time).ascending("__name__").limit(PAGE);
@@ -117,12 +119,47 @@ impl Store {
                 };
                 let documents = self.db.query_all(collection, page.build()).await?;
                 add(&documents, statistics);
+                if collection == REWARDS {
+                    self.keep_moved(&documents).await?;
+                }
                 let Some(last) = documents.last().filter(|_| documents.len() == PAGE) else {
                     break;
                 };
                 let ts = last.fields.get(time).cloned().unwrap_or_default();
                 after = Some(vec![ts, value::reference(last.name.clone())]);
             }
+        }
+        Ok(())
+    }
+
+    /// Scoring counts the rewards after a boundary again when it finds their observations. Those whose
+    /// observation was written to another place since, or is gone, it would not find: they are marked
+    /// as late, so that they stay counted.
+    async fn keep_moved(&self, rewards: &[Document]) -> Result<()> {
+        let ids: Vec<_> = rewards.iter().map(|it| value::document_id(it).to_owned()).collect();
+        let items = self.stored_items(&ids).await?;
+        let items: HashMap<&str, &Item> =
+            items.iter().map(|found| (found.item.id(), &found.item)).collect();
+        let is_there = |reward: &Document| {
+            let id = value::document_id(reward);
+            items.get(id).is_some_and(|item| match item {
+                Item::Valid { observation, shard } => {
+                    stored_reward(reward).is_of_range(observation, *shard)
+                }
+                Item::Invalid(_) => false,
+            })
+        };
+        let is_late = |reward: &&Document| value::as_bool(&reward.fields, "late") == Some(true);
+        let moved = rewards.iter().filter(|it| !is_late(it) && !is_there(it));
+        let mark = |reward: &Document| {
+            let late = value::fields([("late", value::boolean(true))]);
+            reward
+                .update_time
+                .map(|time| write::patch_if_unchanged(reward.name.clone(), late, time))
+        };
+        let marks: Vec<_> = moved.filter_map(mark).collect();
+        for some in marks.chunks(MAX_BATCH) {
+            self.db.commit(REWARDS, some.to_vec()).await?;
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ use firestore_kit::{MAX_BATCH, Timestamp, value, write};
 
 use super::Statistic;
 use crate::store::collection::{OBSERVATIONS, POLICIES, STATE};
-use crate::store::scoring::cursor::{self, Checkpoint, LAYOUT, Position, REBUILDING, cursor_id};
+use crate::store::scoring::cursor::{
+    self, Checkpoint, LAYOUT, Pending, Position, REBUILDING, cursor_id,
+};
 use crate::store::scoring::reconcile::{self, RECONCILE, ReconcileState};
 use crate::store::{Result, Store, StoreError};
 use f0_learning_core::sharding::{Layout, MAX_SHARDS, Shard};
@@ -138,9 +140,13 @@ impl Store {
             return Ok(());
         }
         if let Some(saved) = document.as_ref().and_then(cursor::salvage) {
-            self.write_cursor(shard, &saved, false, update_time, now).await?;
-            let kept = if saved.pending.is_some() { " and its announced range" } else { "" };
-            repair.done.push(format!("{STATE}/{id} is written again with its position{kept}"));
+            let announced = match saved.pending {
+                Some(pending) => Some(pending),
+                None => self.announced_again(shard, saved.position.as_ref(), now).await?,
+            };
+            let next = Checkpoint { pending: announced, ..saved };
+            self.write_cursor(shard, &next, false, update_time, now).await?;
+            repair.done.push(format!("{STATE}/{id} is written again with its position"));
             return Ok(());
         }
         let position = self.position_before_last(shard, tail).await?;
@@ -154,6 +160,22 @@ impl Store {
         let update_time = write::update_time(&response, 0);
         repair.cursors.push(Marked { of: shard, position, update_time });
         Ok(())
+    }
+
+    /// An announcement of everything after a position that has a reward: the worker that completes it
+    /// first deletes the rewards of observations that have moved since.
+    async fn announced_again(
+        &self,
+        shard: Shard,
+        position: Option<&Position>,
+        read_time: Timestamp,
+    ) -> Result<Option<Pending>> {
+        let end = self.position_before_last(shard, 0).await?;
+        let is_after = |end: &Position| position.is_none_or(|position| end.is_after(position));
+        let Some(end) = end.filter(is_after) else { return Ok(None) };
+        let config = self.reward_config().await?;
+        let archived_before = self.retention_state().await?.archived_before;
+        Ok(Some(Pending { end, read_time, config, archived_before }))
     }
 
     /// Before everything that may not be archived: a cursor never counts what was archived.
@@ -261,7 +283,8 @@ impl Store {
         for marked in std::mem::take(&mut repair.cursors) {
             let id = cursor_id(marked.of);
             let time = self.db.snapshot(vec![self.db.name(STATE, &id)]).await?.1;
-            let next = Checkpoint { position: marked.position, pending: None };
+            let pending = self.announced_again(marked.of, marked.position.as_ref(), time).await?;
+            let next = Checkpoint { position: marked.position, pending };
             self.write_cursor(marked.of, &next, false, marked.update_time, time).await?;
             let from = next.position.map_or_else(
                 || "the first observation".to_owned(),

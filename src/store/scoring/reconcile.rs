@@ -101,6 +101,10 @@ impl Store {
             return decode(&document);
         }
         if self.has_late_rewards().await? {
+            // Another worker may have announced the first batch since.
+            if let Some(document) = self.db.get(STATE, RECONCILE).await? {
+                return decode(&document);
+            }
             let detail = "it is missing, although late observations were scored";
             return Err(StoreError::decode(PATH, "the state of reconciliation", detail));
         }

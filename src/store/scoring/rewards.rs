@@ -196,7 +196,7 @@ impl Store {
     }
 }
 
-fn stored_reward(document: &Document) -> StoredReward {
+pub(in crate::store) fn stored_reward(document: &Document) -> StoredReward {
     StoredReward {
         id: value::document_id(document).to_owned(),
         ts: Position::of(document).ts_ms(),

@@ -53,6 +53,10 @@ impl Store {
             return StoredLayout::of(&document);
         }
         if !self.shards_with_cursors().await?.is_empty() {
+            // Another worker may have changed it since.
+            if let Some(document) = self.db.get(STATE, LAYOUT).await? {
+                return StoredLayout::of(&document);
+            }
             let detail = "it is missing, although shards have cursors";
             return Err(StoreError::decode(PATH, "a layout of shards", detail));
         }

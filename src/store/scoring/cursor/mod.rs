@@ -119,7 +119,12 @@ impl Store {
     /// The cursor of a shard of which nothing was scored.
     async fn first_cursor(&self, shard: Shard) -> Result<Cursor> {
         if self.has_rewards(shard).await? {
-            let path = format!("{STATE}/{}", cursor_id(shard));
+            let id = cursor_id(shard);
+            // Another worker may have announced the first range since.
+            if let Some(document) = self.db.get(STATE, &id).await? {
+                return decode(shard, &document);
+            }
+            let path = format!("{STATE}/{id}");
             let detail = "it is missing, although observations were scored";
             return Err(StoreError::decode(path, "the scoring cursor", detail));
         }
