@@ -53,6 +53,7 @@ const SEEDS: u64 = 100;
 const DOCUMENTS: usize = 3_000;
 const STEPS: u32 = 45;
 const THREADS: u64 = 2;
+const STACK_BYTES: usize = 16 << 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -145,7 +146,9 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let workers: Vec<_> = (0..THREADS)
         .map(|_| {
             let next = next.clone();
-            std::thread::spawn(move || {
+            // The futures of a whole pass, unoptimised, live on the stack of a simulation.
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let simulating = move || {
                 let (mut failed, mut tally) = (Vec::new(), Tally::default());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +160,8 @@ fn many(seeds: u64, first: u64) -> ExitCode {
                         Err(error) => failed.push(error),
                     }
                 }
-            })
+            };
+            thread.spawn(simulating).unwrap()
         })
         .collect();
     let (mut failed, mut tally) = (Vec::new(), Tally::default());

@@ -69,7 +69,7 @@ impl World {
             90..92 => self.an_invalid_observation_is_repaired().await,
             92..94 => self.worker_restarts().await,
             94..96 => self.observations_are_set_again().await,
-            96..98 => self.a_document_of_state_is_damaged().await,
+            96..98 => Box::pin(self.a_document_of_state_is_damaged()).await,
             _ => self.time_passes(),
         }
     }

@@ -208,7 +208,7 @@ impl World {
             if reconcile.pass(now, true, &stop).await.map_err(failed)?.is_quiet() {
                 score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
                 self.compare().await?;
-                return self.check_recount().await;
+                return Box::pin(self.check_recount()).await;
             }
         }
         Err("reconciliation still finds something after four passes".to_owned())

@@ -206,11 +206,13 @@ impl RebuildJob {
         for some in statistics.chunks(TOGETHER) {
             let (sequence, archived) = self.archived(some, &basis, now).await?;
             for (statistic, archived) in archived {
-                let totals = self.rebuild(&statistic, &archived, sequence, &basis, now).await?;
+                let rebuilding = self.rebuild(&statistic, &archived, sequence, &basis, now);
+                // Boxed, because its state would make that of every caller large.
+                let totals = Box::pin(rebuilding).await?;
                 report.rebuilt += 1;
                 report.totals.add(totals);
                 if self.options.from.is_none() {
-                    let found = self.compare(&statistic, &archived, &basis).await?;
+                    let found = Box::pin(self.compare(&statistic, &archived, &basis)).await?;
                     report.differences.extend(found.differences);
                 }
             }
