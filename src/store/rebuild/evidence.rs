@@ -149,9 +149,8 @@ impl Store {
             (Statistic::Tally(key), Evidence::Rewards) => {
                 query.equal("policyVersion", value::string(key.to_string()))
             }
-            (Statistic::Tally(key), Evidence::Quarantine) => {
-                query.equal("document.policyVersion", value::string(key.to_string()))
-            }
+            // The copy of a document is in no index: entries of other versions are left out below.
+            (Statistic::Tally(_), Evidence::Quarantine) => query,
         };
         let query = query.ascending("__name__").limit(limit);
         let query = match after {
@@ -168,6 +167,10 @@ impl Store {
             }
             Evidence::Quarantine => {
                 page.rejected = self.rejected(&documents, cut).await?;
+                if let Statistic::Tally(key) = statistic {
+                    let version = Some(key.to_string());
+                    page.rejected.retain(|it| it.origin.policy_version == version);
+                }
             }
         }
         Ok(page)
