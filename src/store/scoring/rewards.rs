@@ -37,6 +37,7 @@ pub struct StoredReward {
     ts: i64,
     shard: Option<i64>,
     late: bool,
+    score: Option<f64>,
     update_time: Option<Timestamp>,
 }
 
@@ -44,6 +45,11 @@ impl StoredReward {
     /// Whether it was written for a batch of late observations.
     pub fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// The score that the observation was given; `None` if it cannot be read.
+    pub fn score(&self) -> Option<f64> {
+        self.score
     }
 
     /// Whether it was written for the range of a cursor in which this observation is now. No cursor
@@ -55,7 +61,7 @@ impl StoredReward {
 }
 
 /// The fields that [`StoredReward`] is read from.
-const IDENTITY: &[&str] = &["ts", "shard", "late"];
+const IDENTITY: &[&str] = &["ts", "shard", "late", "score"];
 
 /// Documents read or deleted in one request.
 const AT_ONCE: usize = 400;
@@ -202,6 +208,7 @@ pub(in crate::store) fn stored_reward(document: &Document) -> StoredReward {
         ts: Position::of(document).ts_ms(),
         shard: value::as_int(&document.fields, "shard"),
         late: value::as_bool(&document.fields, "late").unwrap_or(false),
+        score: value::as_number(&document.fields, "score"),
         update_time: document.update_time,
     }
 }
