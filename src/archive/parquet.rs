@@ -147,6 +147,36 @@ fn column_of_text(group: &dyn RowGroupReader, index: usize, name: &str) -> Resul
     levels.iter().map(text).collect()
 }
 
+/// The values of one column of numbers; `None` if the file does not have it.
+pub fn numbers(file: Bytes, name: &str) -> Result<Option<Vec<Option<f64>>>> {
+    let wrong =
+        |detail: &str| ParquetError::General(format!("cannot read column {name}: {detail}"));
+    let reader = SerializedFileReader::new(file)?;
+    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
+    let Some(index) = columns.iter().position(|column| column.name() == name) else {
+        return Ok(None);
+    };
+    let mut numbers = Vec::new();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+        let ColumnReader::DoubleColumnReader(mut column) = group.get_column_reader(index)? else {
+            return Err(wrong("it is not a number"));
+        };
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        while levels.len() < rows {
+            let (records, ..) =
+                column.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
+            if records == 0 {
+                return Err(wrong("it has too few rows"));
+            }
+        }
+        let mut values = values.into_iter();
+        numbers.extend(levels.iter().map(|level| if *level == 0 { None } else { values.next() }));
+    }
+    Ok(Some(numbers))
+}
+
 type Typed<T> = parquet::column::reader::ColumnReaderImpl<T>;
 
 /// A column of the key, which has a value in every row.

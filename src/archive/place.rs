@@ -107,6 +107,34 @@ impl Archive {
         self.verified(&manifest.path, manifest).await
     }
 
+    /// The paths of the files in a folder and its folders, in their order.
+    pub async fn files(&self, folder: &str) -> Result<Vec<String>> {
+        let mut folders = vec![Path::from(folder)];
+        let mut paths = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let found = self.place.list_with_delimiter(Some(&folder)).await;
+            let found = found.map_err(|source| failed("list", folder.as_ref(), source))?;
+            paths.extend(found.objects.into_iter().map(|it| it.location.to_string()));
+            folders.extend(found.common_prefixes);
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// A file, if it matches its manifest.
+    pub async fn read(&self, path: &str) -> Result<Bytes> {
+        let differs = |detail: String| ArchiveError::Differs { path: path.to_owned(), detail };
+        let manifest = self.get(&manifest_path(path)).await?;
+        let manifest: Manifest = serde_json::from_slice(&manifest)
+            .map_err(|error| differs(format!("its manifest: {error}")))?;
+        let file = self.get(path).await?;
+        let found = sha256(&file);
+        match found == manifest.sha256 {
+            true => Ok(file),
+            false => Err(differs(format!("expected SHA-256 {}, got {found}", manifest.sha256))),
+        }
+    }
+
     /// Removes a staged file; it is not an error if there is none.
     pub async fn discard(&self, staging: &str) -> Result<()> {
         match self.place.delete(&Path::from(staging)).await {

@@ -19,6 +19,7 @@ mod format;
 mod guard;
 mod observations;
 mod policies;
+mod rebuild;
 mod reconcile;
 mod retain;
 mod score;
@@ -30,6 +31,7 @@ mod simulate;
 mod stats;
 mod timers;
 mod tune;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -58,13 +60,17 @@ enum Command {
     #[cfg(feature = "local")]
     Firestore(firestore::Options),
     /// Create the configuration documents and the first policy, if they do not exist
-    Seed,
+    Seed(seed::Options),
     /// Run one pass of the score job: score new observations
     Score(score::Options),
     /// Run one pass of the reconcile job: find observations that scoring missed
     Reconcile(reconcile::Options),
     /// Run one pass of the retain job: archive old documents, then delete them
     Retain(retain::Retention),
+    /// Recount statistics from observations and rewards, and repair damaged documents of state
+    Rebuild(rebuild::Options),
+    /// Compare the stored statistics with a recount; exit with 1 if they differ
+    Verify(verify::Options),
     /// Run one pass of the tune job: evaluate policies and propose drafts
     Tune,
     /// Run one pass of the guard job: advance, end or roll back experiments
@@ -112,10 +118,12 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Serve(options) => serve::run(options).await,
         #[cfg(feature = "local")]
         Command::Firestore(options) => firestore::run(options).await,
-        Command::Seed => seed::run(&connect().await?).await,
+        Command::Seed(options) => seed::run(&connect().await?, options).await,
         Command::Score(options) => score::run(connect().await?, options).await,
         Command::Reconcile(options) => reconcile::run(connect().await?, options).await,
         Command::Retain(options) => retain::run(connect().await?, options).await,
+        Command::Rebuild(options) => rebuild::run(connect().await?, options).await,
+        Command::Verify(options) => verify::run(connect().await?, options).await,
         Command::Tune => tune::run(connect().await?).await,
         #[cfg(feature = "local")]
         Command::Simulate(options) => simulate::run(options).await,

@@ -1,11 +1,23 @@
 //! `seed`: the first documents of a project.
 
 use anyhow::Result;
+use clap::Args;
 use f0_learning::store::{SeedReport, Store};
 use f0_learning_core::Clock;
 
-pub async fn run(store: &Store) -> Result<()> {
-    print(&store.seed(Clock::system().now()).await?);
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Write only this document, if it is missing or cannot be read, as config/tuning
+    #[arg(long)]
+    only: Option<String>,
+}
+
+pub async fn run(store: &Store, options: Options) -> Result<()> {
+    let report = match &options.only {
+        Some(path) => store.seed_again(path).await?,
+        None => store.seed(Clock::system().now()).await?,
+    };
+    print(&report);
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod commit;
 pub mod guard;
 pub mod leases;
 mod name;
+pub mod rebuild;
 pub mod reconcile;
 pub mod rejected;
 pub mod retain;

@@ -10,16 +10,3 @@ pub const ENVELOPES: &str = "ops_envelopes";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const STATE: &str = "ops_state";
 pub const CONFIG: &str = "config";
-
-/// What a person can do about a document that cannot be read.
-pub fn remedy(document: &str) -> &'static str {
-    match document.split('/').next().unwrap_or_default() {
-        POLICIES => {
-            "correct the document; if the version is active, a rollback, an activation or an override \
-             replaces it"
-        }
-        EXPERIMENTS => "correct the document, or stop the experiment by its id",
-        STATS => "delete the document: scoring writes it again",
-        _ => "correct the document",
-    }
-}

@@ -10,7 +10,9 @@ mod ids;
 mod leases;
 mod lifecycle;
 mod policies;
+mod rebuild;
 mod records;
+mod remedy;
 mod scoring;
 
 use std::time::Duration;
@@ -20,7 +22,6 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
-pub use collection::remedy;
 pub use config::SeedReport;
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};
@@ -29,10 +30,16 @@ pub use policies::{
     ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, MAX_EFFECT_DAYS,
     NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
+pub use rebuild::{
+    CountedReward, Cut, Evidence, EvidencePage, Fence, Known, Recounted, Rejected, Repair,
+    StateKind, Statistic, Stored, Sums, Swapped, counted_observation, observation_of_reward,
+    rejected_of_entry,
+};
 pub use records::{
     Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
     PendingFile, RetentionState,
 };
+pub use remedy::{remedy, shell_word};
 pub use scoring::{
     Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,
     ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked, Pending,
@@ -44,6 +51,10 @@ pub use scoring::{
 pub const POLICIES_TTL: Duration = Duration::from_secs(5 * 60);
 pub const REWARD_CONFIG_TTL: Duration = Duration::from_secs(60 * 60);
 pub const STATS_TTL: Duration = Duration::from_secs(60);
+
+/// The most observations in a range that scoring announces. A larger one would be counted twice by a
+/// rebuild of its cursor.
+pub const MAX_CHUNK: usize = 25_000;
 
 /// The most bytes of encoded state in a document. Firestore limits a document to 1 MiB (1,048,576
 /// bytes); the rest is for names and other fields. A document beyond the limit would make Firestore
@@ -62,6 +73,7 @@ impl Store {
     /// # Errors
     /// Firestore cannot be reached, or there are no credentials.
     pub async fn connect(connection: &Connection) -> Result<Self> {
+        firestore_kit::set_remedies(remedy);
         Ok(Self { db: Db::connect(connection).await? })
     }
 

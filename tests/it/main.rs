@@ -24,7 +24,8 @@
 //! | what people decide holds, and the reasons that they are given | [`people`] |
 //! | decisions of the tuner | [`allocation`] (by belief), [`envelope`] (what a person approved once), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
 //! | the client library | [`collector`] |
-//! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
+//! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document), [`repairs`] (each by the command that its error names) |
+//! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
@@ -59,7 +60,9 @@ mod once;
 mod people;
 mod propensity;
 mod races;
+mod rebuild;
 mod reconcile;
+mod repairs;
 mod retention;
 mod rivals;
 mod scoring;

@@ -5,3 +5,4 @@ pub const OBSERVATIONS: &str = "ops_observations";
 pub const REWARDS: &str = "ops_rewards";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const CONFIG: &str = "config";
+pub const STATE: &str = "ops_state";

@@ -16,7 +16,7 @@
 //!
 //! | invariant of `ARCHITECTURE.md` | checked by |
 //! |---|---|
-//! | 1. one reward, counted once | `oracle::check_rewards`, at the end `oracle::check_windows`; `documents`, `kills` |
+//! | 1. one reward, counted once | `oracle::check_rewards`, at the end `oracle::check_windows` and `damage::check_recount`; `documents`, `kills` |
 //! | 2. quarantine with a reason | `oracle::check_quarantine`; `documents`, `kills` |
 //! | 3. one active version, params never change | `oracle::check_policies` |
 //! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
@@ -35,6 +35,7 @@
 )]
 
 mod collection;
+mod damage;
 mod day;
 mod decisions;
 mod documents;
@@ -55,7 +56,7 @@ const SEEDS: u64 = 100;
 const DOCUMENTS: usize = 3_000;
 const STEPS: u32 = 40;
 const THREADS: u64 = 2;
-const STACK: usize = 16 << 20;
+const STACK_BYTES: usize = 16 << 20;
 
 /// The indexes of a project without shards.
 fn plain_indexes() -> Indexes {
@@ -135,6 +136,8 @@ pub struct Tally {
     pub vetoed: u64,
     pub pinned: u64,
     pub spent: u64,
+    /// Documents of state that were damaged and repaired.
+    pub damaged: u64,
 }
 
 impl Tally {
@@ -160,6 +163,7 @@ impl Tally {
         self.vetoed += other.vetoed;
         self.pinned += other.pinned;
         self.spent += other.spent;
+        self.damaged += other.damaged;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -184,6 +188,7 @@ impl Tally {
             ("refusals that hold", self.vetoed),
             ("passes over a pinned policy", self.pinned),
             ("spent regret budgets", self.spent),
+            ("documents damaged", self.damaged),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -194,9 +199,9 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let workers: Vec<_> = (0..THREADS)
         .map(|_| {
             let next = next.clone();
-            // The future of a simulation is larger than the stack that a thread gets by default.
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            let spawned = thread.spawn(move || {
+            // The futures of a whole pass, unoptimised, live on the stack of a simulation.
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let simulating = move || {
                 let (mut failed, mut tally) = (Vec::new(), Tally::default());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -208,8 +213,8 @@ fn many(seeds: u64, first: u64) -> ExitCode {
                         Err(error) => failed.push(error),
                     }
                 }
-            });
-            spawned.unwrap()
+            };
+            thread.spawn(simulating).unwrap()
         })
         .collect();
     let (mut failed, mut tally) = (Vec::new(), Tally::default());
@@ -222,7 +227,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} crashes, {} passes \
          overtaken by another worker, {} versions of the policy, {} drafts and {} activations by \
          the tune job, {} passes during which learning was disabled, {} competing decisions, {} \
-         observations set again; {} seeds failed",
+         observations set again, {} documents damaged and rebuilt; {} seeds failed",
         tally.observations,
         tally.faults,
         tally.crashes,
@@ -233,6 +238,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.switched_off,
         tally.rivals,
         tally.set_again,
+        tally.damaged,
         failed.len()
     );
     println!(

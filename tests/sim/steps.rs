@@ -84,6 +84,7 @@ impl World {
             89..91 => self.an_invalid_observation_is_repaired().await,
             91..93 => self.worker_restarts().await,
             93..96 => self.observations_are_set_again().await,
+            96..98 => Box::pin(self.a_document_of_state_is_damaged()).await,
             _ => self.time_passes(),
         }
     }

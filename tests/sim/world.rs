@@ -207,7 +207,8 @@ impl World {
             score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
             if reconcile.pass(now, true, &stop).await.map_err(failed)?.is_quiet() {
                 score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
-                return self.compare().await;
+                self.compare().await?;
+                return Box::pin(self.check_recount()).await;
             }
         }
         Err("reconciliation still finds something after four passes".to_owned())
@@ -232,7 +233,7 @@ async fn connect(server: &Running) -> Store {
     Store::connect(&connection).await.unwrap().with_retry(RETRY)
 }
 
-async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
+pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
     let db = store.db().clone().into_inner();
     let name = format!("{}/{collection}/{id}", db.get_documents_path());
     let document = Document { name, fields, ..Document::default() };

@@ -1,6 +1,8 @@
 //! What can go wrong between this process and Firestore. Every message names the operation and its
 //! target; callers that can continue match on the predicates of [`Error`].
 
+use std::sync::OnceLock;
+
 use firestore::gcloud_sdk::tonic::{Code, Status};
 
 /// The operation whose failure can mean that another writer was first.
@@ -25,13 +27,26 @@ pub enum Error {
     #[error("cannot complete a call to Firestore: its task ended early: {0}")]
     Task(String),
 
-    // The advice is never to delete the document: without its cursor, scoring would count every
-    // observation a second time.
-    #[error("cannot read {document} as {expected}: {detail}; correct the document")]
+    #[error("cannot read {document} as {expected}: {detail}; {}", remedy(document))]
     Decode { document: String, expected: &'static str, detail: String },
 
     #[error("cannot encode a document: {detail}; nothing was written")]
     Encode { detail: String },
+}
+
+/// Names the repair of a document that cannot be read.
+type Remedies = fn(&str) -> String;
+
+static REMEDIES: OnceLock<Remedies> = OnceLock::new();
+
+/// Sets what messages say that a person can do about a document that cannot be read. The first call
+/// counts: a process has one kind of data.
+pub fn set_remedies(remedies: Remedies) {
+    let _ = REMEDIES.set(remedies);
+}
+
+fn remedy(document: &str) -> String {
+    REMEDIES.get().map_or_else(|| "correct the document".to_owned(), |remedies| remedies(document))
 }
 
 /// What to do about a code, where that depends on the project and not on the call.

@@ -37,8 +37,8 @@ pub use prost_types::Timestamp;
 pub use batch::{Created, MAX_BATCH};
 pub use cache::Cached;
 pub use connect::Connection;
-pub use error::{Error, Result, is_refusal, is_transient};
-pub use names::{id_part, is_document_id};
+pub use error::{Error, Result, is_refusal, is_transient, set_remedies};
+pub use names::{id_part, is_document_id, name_of_part};
 pub use page::{
     DEFAULT_PAGE, InvalidCursor, MAX_PAGE, Page, PageCursor, PageOrder, PageRequest, Unreadable,
 };

@@ -26,6 +26,20 @@ pub fn id_part(name: &str) -> String {
     id
 }
 
+/// The name of which this is the [`id_part`]; `None` if it is of no name.
+pub fn name_of_part(part: &str) -> Option<String> {
+    let mut pieces = part.split('%');
+    let mut name = pieces.next()?.to_owned();
+    for piece in pieces {
+        let (symbol, rest) = [("2F", '/'), ("25", '%'), ("7C", '|')]
+            .into_iter()
+            .find_map(|(code, symbol)| Some((symbol, piece.strip_prefix(code)?)))?;
+        name.push(symbol);
+        name.push_str(rest);
+    }
+    (id_part(&name) == part).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -54,6 +68,11 @@ mod tests {
         #[test]
         fn different_names_never_share_an_id(a in "[a/%|25FC7]{0,8}", b in "[a/%|25FC7]{0,8}") {
             prop_assert_eq!(a == b, id_part(&a) == id_part(&b));
+        }
+
+        #[test]
+        fn a_name_is_read_from_its_id(name in "[a/%|25FC7]{0,8}") {
+            prop_assert_eq!(name_of_part(&id_part(&name)), Some(name));
         }
     }
 }

@@ -22,7 +22,7 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
 use crate::error::{COMMIT, Error, Result};
-use crate::{Client, Db};
+use crate::{Client, Db, Timestamp};
 
 /// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
 /// limit of 500 writes takes well below a second.
@@ -141,6 +141,21 @@ impl Db {
         self.batch_get(names, None, None).await
     }
 
+    /// The documents that exist among `names`, by name, all as of the returned time: they have not
+    /// changed between their read and that time.
+    pub async fn snapshot(
+        &self,
+        names: Vec<String>,
+    ) -> Result<(HashMap<String, Document>, Timestamp)> {
+        let target =
+            names.first().map_or_else(String::new, |name| self.short_name(name).to_owned());
+        let (found, time) = self.batch_get_at(names, None, None).await?;
+        let time = time.ok_or_else(|| {
+            Error::decode(target, "a snapshot of documents", "the response has no read time")
+        })?;
+        Ok((found, time))
+    }
+
     /// The same inside a transaction.
     pub async fn get_many_in(
         &self,
@@ -166,8 +181,17 @@ impl Db {
         mask: Option<DocumentMask>,
         transaction: Option<&Transaction>,
     ) -> Result<HashMap<String, Document>> {
+        Ok(self.batch_get_at(names, mask, transaction).await?.0)
+    }
+
+    async fn batch_get_at(
+        &self,
+        names: Vec<String>,
+        mask: Option<DocumentMask>,
+        transaction: Option<&Transaction>,
+    ) -> Result<(HashMap<String, Document>, Option<Timestamp>)> {
         if names.is_empty() {
-            return Ok(HashMap::new());
+            return Ok((HashMap::new(), None));
         }
         let message = BatchGetDocumentsRequest {
             database: self.database(),
@@ -181,15 +205,18 @@ impl Db {
         let failed = |status| Error::rpc("read", target(), status);
         let read = || async {
             let mut found = HashMap::new();
+            let mut time = None;
             let message = request(message.clone(), DEADLINE);
             let stream = self.client().batch_get_documents(message).await;
             let mut stream = stream.map_err(failed)?.into_inner();
             while let Some(response) = stream.message().await.map_err(failed)? {
+                // Read times rise, and the last one is valid for all documents of the stream.
+                time = response.read_time.or(time);
                 if let Some(Found::Found(document)) = response.result {
                     found.insert(document.name.clone(), document);
                 }
             }
-            Ok(found)
+            Ok((found, time))
         };
         // An aborted transaction stays aborted: it can only be repeated as a whole.
         if transaction.is_some() { read().await } else { self.retry.run(read).await }

@@ -117,7 +117,7 @@ impl fmt::Display for Irregularity {
             let unreadable = self.unreadable.join("; ");
             return write!(
                 f,
-                "{unreadable}; correct the document, or replace it with `policies rollback {policy}`"
+                "{unreadable}; correct the document, or run `f0-learning policies rollback {policy}`"
             );
         }
         match self.active.iter().max() {

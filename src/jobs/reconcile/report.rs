@@ -6,9 +6,10 @@ use std::fmt;
 use tracing::Level;
 
 use crate::jobs::rejected::{MalformedFields, Rejected};
-use crate::jobs::score::damaged_lines;
+use crate::jobs::score::{damaged_lines, with_remedies};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::store::remedy;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
@@ -51,7 +52,7 @@ impl JobReport for ReconcileReport {
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
         health.metrics().add_malformed(&self.malformed.by_component);
-        health.set_damaged("reconcile", &self.damaged);
+        health.set_damaged("reconcile", &with_remedies(&self.damaged));
         health.metrics().add_late(self.scored);
         health.metrics().set_orphans(self.orphans);
     }
@@ -71,6 +72,9 @@ impl fmt::Display for ReconcileReport {
         write!(f, "{}", self.malformed)?;
         for document in &self.merged {
             write!(f, "; the parked counts were added to {document}")?;
+        }
+        for (document, why) in &self.damaged {
+            write!(f, "; {document} cannot be read ({why}); {}", remedy(document))?;
         }
         if self.interrupted {
             f.write_str("; interrupted, the next pass continues")

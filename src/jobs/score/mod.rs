@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::leases::{Leases, work_of};
 use super::{Job, JobName, PassContext};
 use crate::store::{
-    Announced, Cached, Changes, Chunk, Cursor, Item, POLICIES_TTL, Pending, Position,
+    Announced, Cached, Changes, Chunk, Cursor, Item, MAX_CHUNK, POLICIES_TTL, Pending, Position,
     REWARD_CONFIG_TTL, Result, Store, StoreError, StoredLayout, StoredReward,
 };
 use count::Step;
@@ -30,7 +30,7 @@ use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, Shard};
 use ledger::Ledger;
 pub use report::ScoreReport;
-pub(super) use report::damaged_lines;
+pub(super) use report::{damaged_lines, with_remedies};
 use scored::Scored;
 
 /// How the job works; the defaults suit production.
@@ -47,7 +47,7 @@ pub struct ScoreOptions {
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { chunk: 25_000, settle_ms: 10_000 }
+        Self { chunk: MAX_CHUNK, settle_ms: 10_000 }
     }
 }
 

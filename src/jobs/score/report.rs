@@ -8,6 +8,7 @@ use tracing::Level;
 use crate::jobs::rejected::{MalformedFields, Rejected};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::store::remedy;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScoreReport {
@@ -44,17 +45,27 @@ impl JobReport for ScoreReport {
     fn observe(&self, health: &Health) {
         health.metrics().add_rejected(&self.rejected);
         health.metrics().add_malformed(&self.malformed.by_component);
-        health.set_damaged("score", &self.damaged);
+        health.set_damaged("score", &with_remedies(&self.damaged));
     }
 }
 
 /// A line in the log for each document that cannot be read.
 pub(in crate::jobs) fn damaged_lines(damaged: &BTreeMap<String, String>) -> Vec<LogLine> {
     let line = |(document, why): (&String, &String)| {
-        let text = format!("{document} cannot be read: {why}");
+        let text = format!("{document} cannot be read: {why}; {}", remedy(document));
         LogLine::new(Level::ERROR, &text)
     };
     damaged.iter().map(line).collect()
+}
+
+/// The same, each reason with the command that repairs the document.
+pub(in crate::jobs) fn with_remedies(
+    damaged: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let with = |(document, why): (&String, &String)| {
+        (document.clone(), format!("{why}; {}", remedy(document)))
+    };
+    damaged.iter().map(with).collect()
 }
 
 impl fmt::Display for ScoreReport {
@@ -73,7 +84,8 @@ impl fmt::Display for ScoreReport {
             )?;
         }
         for (document, why) in &self.damaged {
-            write!(f, "\n{document} cannot be read ({why}); what it should count is parked\n")?;
+            let remedy = remedy(document);
+            write!(f, "\n{document} cannot be read ({why}); what it counts waits; {remedy}\n")?;
         }
         if self.left_to_others > 0 {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;

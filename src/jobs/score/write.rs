@@ -1,6 +1,6 @@
 //! Writes the rewards of a chunk, in parallel batches, and its invalid items into quarantine.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::task::JoinSet;
 
@@ -22,7 +22,15 @@ pub async fn all<'a>(
     config_version: &str,
     now: i64,
 ) -> Result<Vec<Scored<'a>>> {
-    let mut counted = rewards(store, &items, announced, config_version).await?;
+    let (mut counted, scores) = rewards(store, &items, announced, config_version).await?;
+    for item in &mut items {
+        // A reward is never rewritten: what counts is the score that it has.
+        if let Scored::Valid { observation, reward, .. } = item
+            && let Some(score) = scores.get(&observation.id)
+        {
+            reward.score = *score;
+        }
+    }
     counted.extend(scored_before(store, &items).await?);
     let invalid: Vec<_> = items
         .iter()
@@ -45,13 +53,13 @@ async fn scored_before(store: &Store, items: &[Scored<'_>]) -> Result<HashSet<St
 }
 
 /// Creates the reward of each valid item; existing rewards are left as they are. Returns the ids of
-/// those whose reward is of another announcement.
+/// those whose reward is of another announcement, and the scores of the others that exist.
 async fn rewards(
     store: &Store,
     items: &[Scored<'_>],
     announced: Announced,
     config_version: &str,
-) -> Result<HashSet<String>> {
+) -> Result<(HashSet<String>, HashMap<String, f64>)> {
     let mut running = JoinSet::new();
     let valid: Vec<_> = items
         .iter()
@@ -93,5 +101,7 @@ async fn rewards(
             Announced::Batch => !reward.is_late(),
         })
     });
-    Ok(counted_before.map(|(observation, ..)| observation.id.clone()).collect())
+    let counted = counted_before.map(|(observation, ..)| observation.id.clone()).collect();
+    let scores = found.values().filter_map(|it| Some((it.id.clone(), it.score()?))).collect();
+    Ok((counted, scores))
 }

@@ -76,9 +76,11 @@ impl Store {
     pub async fn reward_config(&self) -> Result<RewardConfig> {
         let config: RewardConfig =
             self.config_document(REWARD_CONFIG, "a reward configuration").await?;
-        config.validate().map_err(|error| {
-            StoreError::decode("config/reward_config", "a reward configuration", error)
-        })?;
+        let malformed = |detail: String| {
+            StoreError::decode("config/reward_config", "a reward configuration", detail)
+        };
+        config.validate().map_err(|error| malformed(error.to_string()))?;
+        check_version(&config).map_err(malformed)?;
         Ok(config)
     }
 
@@ -113,6 +115,17 @@ impl Store {
         let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
         value::from_known_fields(&document.fields)
             .map_err(|error| error.of_document(&format!("config/{id}"), expected))
+    }
+}
+
+/// The most bytes of the version of a reward configuration: every reward and cursor holds it.
+const MAX_VERSION_BYTES: usize = 200;
+
+/// Whether documents with the version of this configuration can be stored.
+pub(in crate::store) fn check_version(config: &RewardConfig) -> Result<(), String> {
+    match config.version.len() {
+        ..=MAX_VERSION_BYTES => Ok(()),
+        bytes => Err(format!("version has {bytes} bytes, expected at most {MAX_VERSION_BYTES}")),
     }
 }
 

@@ -58,6 +58,43 @@ impl Store {
         Ok(report)
     }
 
+    /// Writes one document of `config` again as it was seeded, if it is missing or cannot be read.
+    ///
+    /// # Errors
+    /// There is no such document to begin with, or Firestore refused the commit.
+    pub async fn seed_again(&self, path: &str) -> Result<SeedReport> {
+        let (collection, id) = path.split_once('/').unwrap_or_default();
+        let unknown = || {
+            let detail = "expected config/reward_config, config/scoring or config/tuning";
+            StoreError::Encode { detail: format!("{path}: {detail}") }
+        };
+        let seed = SEEDS.iter().find(|seed| (seed.0, seed.1) == (collection, id));
+        let (_, _, text) = seed.ok_or_else(unknown)?;
+        let readable = match id {
+            REWARD_CONFIG => self.reward_config().await.map(|_| ()),
+            SCORING => self.asked_layout().await.map(|_| ()),
+            TUNING => self.tuning_config().await.map(|_| ()),
+            _ => return Err(unknown()),
+        };
+        match readable {
+            Err(StoreError::Decode { .. }) => {}
+            Err(error) => return Err(error),
+            // One that is missing is read as the defaults.
+            Ok(()) if self.db.get(collection, id).await?.is_some() => {
+                let existing = vec![path.to_owned()];
+                return Ok(SeedReport { existing, ..SeedReport::default() });
+            }
+            Ok(()) => {}
+        }
+        let json: Map<String, Json> = serde_json::from_str(text)
+            .map_err(|error| StoreError::decode(path, "a seed document", error))?;
+        let update_time = self.db.get(collection, id).await?.and_then(|found| found.update_time);
+        let fields = value::fields_from_json(&json);
+        let write = write::set_if_unchanged(self.db.name(collection, id), fields, update_time);
+        self.db.commit(path, vec![write]).await?;
+        Ok(SeedReport { created: vec![path.to_owned()], ..SeedReport::default() })
+    }
+
     /// Creates the first version of a policy with its audit entry. Returns what exists instead: the
     /// document, or another active version, even one that cannot be read.
     async fn seed_policy(

@@ -11,7 +11,8 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use crate::store::change::{ChangeError, ChangeResult};
-use crate::store::collection::{POLICIES, remedy};
+use crate::store::collection::POLICIES;
+use crate::store::remedy;
 use crate::store::{Result, Store, StoreError};
 
 /// The fields of a pin.
@@ -70,8 +71,8 @@ impl From<UnreadableVersion> for Unreadable {
 
 impl UnreadableVersion {
     /// What a person can do about it.
-    pub fn remedy(&self) -> &'static str {
-        remedy(POLICIES)
+    pub fn remedy(&self) -> String {
+        remedy(&format!("{POLICIES}/{}", self.name))
     }
 
     fn of(document: &Document, error: StoreError) -> Self {

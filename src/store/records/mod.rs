@@ -4,6 +4,7 @@ pub(in crate::store) mod audit;
 pub(in crate::store) mod retention;
 
 pub use audit::{AuditFilter, AuditRecord};
+pub(in crate::store) use retention::RETENTION;
 pub use retention::{
     Archived, ArchivedBefore, MIN_KEPT_DAYS, OldDocuments, Part, PendingFile, RetentionState,
 };

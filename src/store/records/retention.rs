@@ -21,7 +21,7 @@ use firestore_kit::{MAX_BATCH, Query, write};
 /// The fewest days that documents are kept in Firestore.
 pub const MIN_KEPT_DAYS: u32 = 8;
 
-const RETENTION: &str = "retention";
+pub(in crate::store) const RETENTION: &str = "retention";
 const STATE_PATH: &str = "ops_state/retention";
 
 /// The archived collections, in the order of archiving: a reward outlives its observation, so that no
@@ -165,6 +165,31 @@ impl OldDocuments {
     }
 }
 
+impl RetentionState {
+    /// # Errors
+    /// The document cannot be read.
+    pub(in crate::store) fn of(document: &Document) -> Result<Self> {
+        let malformed = |detail: &str| StoreError::decode(STATE_PATH, STATE_OF_RETENTION, detail);
+        let fields = &document.fields;
+        let pending = match fields.get("pending").map(value::to_json) {
+            None => None,
+            Some(json) => {
+                Some(serde_json::from_value(json).map_err(|error| malformed(&error.to_string()))?)
+            }
+        };
+        let sequence =
+            value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
+        let archived_before = match fields.get("archivedBefore") {
+            None => None,
+            Some(_) => Some(
+                value::as_millis(fields, "archivedBefore")
+                    .ok_or_else(|| malformed("archivedBefore is not a time"))?,
+            ),
+        };
+        Ok(Self { sequence, pending, archived_before, update_time: document.update_time })
+    }
+}
+
 impl Store {
     /// Before which time documents may have been archived at `now`.
     ///
@@ -183,27 +208,10 @@ impl Store {
     }
 
     pub async fn retention_state(&self) -> Result<RetentionState> {
-        let Some(document) = self.db.get(STATE, RETENTION).await? else {
-            return Ok(RetentionState::default());
-        };
-        let malformed = |detail: &str| StoreError::decode(STATE_PATH, STATE_OF_RETENTION, detail);
-        let fields = &document.fields;
-        let pending = match fields.get("pending").map(value::to_json) {
-            None => None,
-            Some(json) => {
-                Some(serde_json::from_value(json).map_err(|error| malformed(&error.to_string()))?)
-            }
-        };
-        let sequence =
-            value::as_whole(fields, "sequence").ok_or_else(|| malformed("sequence is missing"))?;
-        let archived_before = match fields.get("archivedBefore") {
-            None => None,
-            Some(_) => Some(
-                value::as_millis(fields, "archivedBefore")
-                    .ok_or_else(|| malformed("archivedBefore is not a time"))?,
-            ),
-        };
-        Ok(RetentionState { sequence, pending, archived_before, update_time: document.update_time })
+        match self.db.get(STATE, RETENTION).await? {
+            Some(document) => RetentionState::of(&document),
+            None => Ok(RetentionState::default()),
+        }
     }
 
     /// Stores that a file was written, or, without one, that the documents of the last one are deleted.
@@ -245,13 +253,27 @@ impl Store {
         self.replace_retention(state, next, vec![self.touch_reconcile(&late)?]).await
     }
 
+    /// Writes the state of retention again, in the place of one that cannot be read.
+    pub async fn replace_damaged_retention(
+        &self,
+        sequence: i64,
+        archived_before: Option<i64>,
+    ) -> Result<()> {
+        let found = self.db.get(STATE, RETENTION).await?;
+        let update_time = found.and_then(|document| document.update_time);
+        let state = RetentionState { update_time, ..RetentionState::default() };
+        let next = RetentionState { sequence, archived_before, ..RetentionState::default() };
+        self.replace_retention(&state, next, Vec::new()).await?;
+        Ok(())
+    }
+
     async fn replace_retention(
         &self,
         state: &RetentionState,
         mut next: RetentionState,
         others: Vec<Write>,
     ) -> Result<RetentionState> {
-        next.sequence = state.sequence + 1;
+        next.sequence = state.sequence.max(next.sequence) + 1;
         let mut fields = value::fields([("sequence", value::int(next.sequence))]);
         if let Some(pending) = &next.pending {
             let json = serde_json::to_value(pending).unwrap_or_default();

@@ -24,7 +24,7 @@ impl Store {
         let late = self.reconcile_state().await?;
         let reached = old.iter().filter_map(|cursor| cursor.position.as_ref());
         let position = Position::furthest(reached.chain(late.up_to.as_ref()));
-        let new = self.cursors(&to.shards()).await?;
+        let new = self.cursors_to_be(&to.shards()).await?;
         let mut writes = vec![self.layout_write(from, to)];
         // Reconciliation must not continue with the old layout.
         writes.push(self.touch_reconcile(&late)?);

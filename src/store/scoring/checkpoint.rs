@@ -45,16 +45,16 @@ impl Store {
         Ok(())
     }
 
-    /// Commits `changes`; the anchor, if there is one, is the first write of the commit.
+    /// Commits `changes`; the anchors, if there are any, are the first writes of the commit.
     pub(in crate::store) async fn commit_counts(
         &self,
         target: &str,
-        anchor: Option<Write>,
+        anchors: impl IntoIterator<Item = Write>,
         changes: Changes<'_>,
         now: i64,
     ) -> Result<CommitResponse> {
         let Changes { mut series, mut versions } = changes;
-        let mut writes: Vec<Write> = anchor.into_iter().collect();
+        let mut writes: Vec<Write> = anchors.into_iter().collect();
         let mut indexes = Vec::with_capacity(series.len());
         for component in &mut series {
             let index = writes.len();

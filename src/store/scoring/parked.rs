@@ -54,7 +54,7 @@ fn parked_ids(id: &str) -> impl Iterator<Item = String> {
 }
 
 /// The id of the document whose counts are parked in the document with this id.
-fn target_of(parked_id: &str) -> &str {
+pub(in crate::store) fn parked_statistic(parked_id: &str) -> &str {
     parked_id.split_once('|').map_or("", |(_, id)| id)
 }
 
@@ -109,7 +109,10 @@ impl Store {
         Ok(parked)
     }
 
-    fn parked_stamp(&self, document: &Document) -> Result<Option<ScoredUnder>> {
+    pub(in crate::store) fn parked_stamp(
+        &self,
+        document: &Document,
+    ) -> Result<Option<ScoredUnder>> {
         scored_under(&document.fields, SCORED_UNDER).map_err(|detail| {
             StoreError::decode(self.db.short_name(&document.name), "parked counts", detail)
         })
@@ -143,7 +146,7 @@ impl Store {
         unreachable!("the ids of parked documents have no end")
     }
 
-    fn decode_parked<T, E: ToString>(
+    pub(in crate::store) fn decode_parked<T, E: ToString>(
         &self,
         document: &Document,
         field: &'static str,
@@ -202,7 +205,7 @@ impl Store {
     /// The documents for which counts are parked.
     pub async fn parked(&self) -> Result<Vec<Parked>> {
         let parked = |document: &Document| {
-            let id = target_of(value::document_id(document));
+            let id = parked_statistic(value::document_id(document));
             let why = value::as_str(&document.fields, "why").unwrap_or_default();
             Parked { document: format!("{STATE}/{id}"), why }
         };
@@ -244,7 +247,7 @@ impl Store {
         };
         let removal = write::delete_if_unchanged(parked.name.clone(), update_time);
         let target = self.db.short_name(&parked.name).to_owned();
-        let id = target_of(value::document_id(parked));
+        let id = parked_statistic(value::document_id(parked));
         let of_another =
             || StoreError::decode(&target, "parked counts", format!("they are not of {id}"));
         if let Some(component) = value::as_str(fields, "component") {

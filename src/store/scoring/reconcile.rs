@@ -21,7 +21,9 @@ use f0_learning_core::reward::RewardConfig;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
 
-const RECONCILE: &str = "reconcile";
+pub(in crate::store) const RECONCILE: &str = "reconcile";
+
+const PATH: &str = "ops_state/reconcile";
 
 /// The most late observations in one batch.
 pub const LATE_AT_ONCE: usize = 500;
@@ -74,6 +76,11 @@ impl ReconcileState {
         reward.is_late() || self.unmarked
     }
 
+    /// The state that a repair writes. Ranges are examined again.
+    pub(in crate::store) fn repaired(self, up_to: Option<Position>, sequence: i64) -> Self {
+        Self { up_to, sequence, ..self }
+    }
+
     /// Whether both were read from the same state of the document.
     pub fn is_same(&self, other: &Self) -> bool {
         self.update_time == other.update_time && self.sequence == other.sequence
@@ -86,11 +93,22 @@ impl ReconcileState {
 }
 
 impl Store {
+    /// # Errors
+    /// It cannot be read, or is missing although late observations were scored: those of an announced
+    /// batch would have rewards and never be counted.
     pub async fn reconcile_state(&self) -> Result<ReconcileState> {
-        match self.db.get(STATE, RECONCILE).await? {
-            None => Ok(ReconcileState::default()),
-            Some(document) => decode(&document),
+        if let Some(document) = self.db.get(STATE, RECONCILE).await? {
+            return decode(&document);
         }
+        if self.has_late_rewards().await? {
+            // Another worker may have announced the first batch since.
+            if let Some(document) = self.db.get(STATE, RECONCILE).await? {
+                return decode(&document);
+            }
+            let detail = "it is missing, although late observations were scored";
+            return Err(StoreError::decode(PATH, "the state of reconciliation", detail));
+        }
+        Ok(ReconcileState::default())
     }
 
     /// Stores `next` over `state`, together with `changes` of the statistics.
@@ -153,7 +171,7 @@ impl Store {
     }
 }
 
-fn encode(state: &ReconcileState) -> Result<Fields> {
+pub(in crate::store) fn encode(state: &ReconcileState) -> Result<Fields> {
     let settled = state
         .settled
         .iter()
@@ -183,11 +201,24 @@ fn encode(state: &ReconcileState) -> Result<Fields> {
     Ok(fields)
 }
 
-fn decode(document: &Document) -> Result<ReconcileState> {
+/// What can be read of a damaged state: its announced batch. `None` if that is missing or cannot be
+/// read.
+pub(in crate::store) fn salvage(document: &Document) -> Option<ReconcileState> {
+    let batch = value::as_map(&document.fields, "pending")?;
+    let marked = value::as_bool(batch, "marked").unwrap_or(false);
+    Some(ReconcileState {
+        pending: Some(decode_batch(batch).ok()?),
+        unmarked: !marked,
+        ..ReconcileState::default()
+    })
+}
+
+pub(in crate::store) fn decode(document: &Document) -> Result<ReconcileState> {
     let fields = &document.fields;
-    let malformed = |detail: &str| {
-        StoreError::decode("ops_state/reconcile", "the state of reconciliation", detail)
-    };
+    let malformed = |detail: &str| StoreError::decode(PATH, "the state of reconciliation", detail);
+    if fields.contains_key(super::cursor::REBUILDING) {
+        return Err(malformed(super::cursor::IS_REBUILDING));
+    }
     let map =
         |name| super::cursor::map_or_absent(fields, name).map_err(|detail| malformed(&detail));
     let batch = map("pending")?;

@@ -17,6 +17,7 @@ use crate::store::{
 };
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::Reward;
+use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Created, Query, write};
 
@@ -36,6 +37,7 @@ pub struct StoredReward {
     ts: i64,
     shard: Option<i64>,
     late: bool,
+    score: Option<f64>,
     update_time: Option<Timestamp>,
 }
 
@@ -43,6 +45,11 @@ impl StoredReward {
     /// Whether it was written for a batch of late observations.
     pub fn is_late(&self) -> bool {
         self.late
+    }
+
+    /// The score that the observation was given; `None` if it cannot be read.
+    pub fn score(&self) -> Option<f64> {
+        self.score
     }
 
     /// Whether it was written for the range of a cursor in which this observation is now. No cursor
@@ -54,7 +61,7 @@ impl StoredReward {
 }
 
 /// The fields that [`StoredReward`] is read from.
-const IDENTITY: &[&str] = &["ts", "shard", "late"];
+const IDENTITY: &[&str] = &["ts", "shard", "late", "score"];
 
 /// Documents read or deleted in one request.
 const AT_ONCE: usize = 400;
@@ -125,6 +132,19 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether an observation of the shard has a reward; one read.
+    pub(in crate::store) async fn has_rewards(&self, shard: Shard) -> Result<bool> {
+        let query = Query::of(REWARDS).of_shard(shard).select(&["ts"]).limit(1);
+        Ok(!self.db.query_all(REWARDS, query.build()).await?.is_empty())
+    }
+
+    /// Whether a late observation has a reward; one read.
+    pub(in crate::store) async fn has_late_rewards(&self) -> Result<bool> {
+        let late = Query::of(REWARDS).equal("late", value::boolean(true));
+        let query = late.select(&["ts"]).limit(1);
+        Ok(!self.db.query_all(REWARDS, query.build()).await?.is_empty())
+    }
+
     /// The rewards in the announced range of a cursor. They are not counted yet.
     pub async fn announced_rewards(
         &self,
@@ -182,12 +202,13 @@ impl Store {
     }
 }
 
-fn stored_reward(document: &Document) -> StoredReward {
+pub(in crate::store) fn stored_reward(document: &Document) -> StoredReward {
     StoredReward {
         id: value::document_id(document).to_owned(),
         ts: Position::of(document).ts_ms(),
         shard: value::as_int(&document.fields, "shard"),
         late: value::as_bool(&document.fields, "late").unwrap_or(false),
+        score: value::as_number(&document.fields, "score"),
         update_time: document.update_time,
     }
 }

@@ -5,6 +5,7 @@
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Value, Write};
 
+use crate::store::scoring::cursor::{IS_REBUILDING, REBUILDING};
 use crate::store::scoring::parking::Parking;
 use crate::store::scoring::stats::{stats_delete, stats_write};
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
@@ -62,6 +63,11 @@ impl ComponentSeries {
             parked: None,
             update_time: None,
         }
+    }
+
+    /// A series that was counted again. Every window may have a document, which is written or deleted.
+    pub(in crate::store) fn recounted(component: &str, series: Series) -> Self {
+        Self { series, shown: Window::ALL.to_vec(), ..Self::new(component) }
     }
 }
 
@@ -209,6 +215,9 @@ impl Store {
             StoreError::decode(self.db.short_name(&document.name), "a component's series", detail)
         };
         let fields = &document.fields;
+        if fields.contains_key(REBUILDING) {
+            return Err(malformed(IS_REBUILDING));
+        }
         match value::as_whole(fields, "format") {
             Some(..=FORMAT) => {}
             Some(format) => {

@@ -24,6 +24,11 @@ fn stats_id(component: &str, window: Window) -> String {
     format!("{}|{}", id_part(component), window.as_str())
 }
 
+/// The names of the documents of a component's windows.
+pub(in crate::store) fn stats_names(store: &Store, component: &str) -> Vec<String> {
+    Window::ALL.iter().map(|it| store.db.name(STATS, &stats_id(component, *it))).collect()
+}
+
 pub(in crate::store) fn stats_write(
     store: &Store,
     component: &str,

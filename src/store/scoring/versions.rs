@@ -11,6 +11,7 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 
 use crate::store::collection::{POLICIES, STATE};
+use crate::store::scoring::cursor::{IS_REBUILDING, REBUILDING};
 use crate::store::scoring::parking::Parking;
 use crate::store::scoring::stored_fields::{SCORED_UNDER, scored_under, scored_under_field};
 use crate::store::{DOCUMENT_BYTES, Store};
@@ -203,6 +204,9 @@ impl Store {
         let malformed = |detail: &str| {
             StoreError::decode(self.db.short_name(&document.name), "a version's tally", detail)
         };
+        if document.fields.contains_key(REBUILDING) {
+            return Err(malformed(IS_REBUILDING));
+        }
         match value::as_whole(&document.fields, "format") {
             Some(..=FORMAT) => {}
             Some(format) => {

@@ -27,17 +27,21 @@ mod wire;
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{CommitResponse, Write};
 
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATE};
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::write;
 
+pub(in crate::store) use layout::LAYOUT;
 pub use layout::StoredLayout;
 pub use position::Position;
-pub(in crate::store) use wire::{decode_position, encode_position, map_or_absent};
+pub(in crate::store) use wire::{
+    IS_REBUILDING, REBUILDING, decode, decode_boundary, decode_position, encode, encode_boundary,
+    encode_position, map_or_absent, salvage,
+};
 
-fn cursor_id(shard: Shard) -> String {
+pub(in crate::store) fn cursor_id(shard: Shard) -> String {
     match shard {
         Shard::All => "cursor".to_owned(),
         Shard::One(number) => format!("cursor|{number}"),
@@ -102,11 +106,29 @@ pub struct Checkpoint {
 }
 
 impl Store {
+    /// # Errors
+    /// It cannot be read, or is missing although observations of the shard were scored: a new one
+    /// would count them again.
     pub async fn cursor(&self, shard: Shard) -> Result<Cursor> {
         match self.db.get(STATE, &cursor_id(shard)).await? {
-            None => Ok(Cursor::new(shard)),
-            Some(document) => wire::decode(shard, &document),
+            None => self.first_cursor(shard).await,
+            Some(document) => decode(shard, &document),
         }
+    }
+
+    /// The cursor of a shard of which nothing was scored.
+    async fn first_cursor(&self, shard: Shard) -> Result<Cursor> {
+        if self.has_rewards(shard).await? {
+            let id = cursor_id(shard);
+            // Another worker may have announced the first range since.
+            if let Some(document) = self.db.get(STATE, &id).await? {
+                return decode(shard, &document);
+            }
+            let path = format!("{STATE}/{id}");
+            let detail = "it is missing, although observations were scored";
+            return Err(StoreError::decode(path, "the scoring cursor", detail));
+        }
+        Ok(Cursor::new(shard))
     }
 
     /// The cursors of several shards, read in one request.
@@ -119,14 +141,30 @@ impl Store {
         let names: Vec<_> =
             shards.iter().map(|shard| self.db.name(STATE, &cursor_id(*shard))).collect();
         let found = self.db.get_many(names.clone()).await?;
-        let decode = |(shard, name): (&Shard, &String)| {
+        let mut cursors = Vec::with_capacity(shards.len());
+        for (shard, name) in shards.iter().zip(&names) {
             let cursor = match found.get(name) {
-                None => Ok(Cursor::new(*shard)),
-                Some(document) => wire::decode(*shard, document),
+                Some(document) => decode(*shard, document),
+                None => match self.first_cursor(*shard).await {
+                    Err(error) if error.code().is_some() => return Err(error),
+                    cursor => cursor,
+                },
             };
-            (*shard, cursor)
+            cursors.push((*shard, cursor));
+        }
+        Ok(cursors)
+    }
+
+    /// The cursors of a layout that is about to become active. One that does not exist yet is new,
+    /// although observations of its shard were scored before.
+    pub(in crate::store) async fn cursors_to_be(&self, shards: &[Shard]) -> Result<Vec<Cursor>> {
+        let name = |shard: &Shard| self.db.name(STATE, &cursor_id(*shard));
+        let found = self.db.get_many(shards.iter().map(name).collect()).await?;
+        let decode = |shard: &Shard| match found.get(&name(shard)) {
+            None => Ok(Cursor::new(*shard)),
+            Some(document) => decode(*shard, document),
         };
-        Ok(shards.iter().zip(&names).map(decode).collect())
+        shards.iter().map(decode).collect()
     }
 
     /// Announces a range, before its first reward is written. Returns the stored cursor.
@@ -182,7 +220,7 @@ impl Store {
     }
 
     fn encoded_write(&self, cursor: &Cursor, next: &Checkpoint, retired: bool) -> Result<Write> {
-        let fields = wire::encode(next, cursor.sequence + 1, retired)?;
+        let fields = encode(next, cursor.sequence + 1, retired)?;
         let name = self.db.name(STATE, &cursor_id(cursor.shard));
         Ok(write::set_if_unchanged(name, fields, cursor.update_time))
     }

@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 
 use super::{Checkpoint, Cursor, Pending, Position};
 use crate::store::collection::{OBSERVATIONS, STATE};
+use crate::store::config::check_version;
 use crate::store::{Result, StoreError};
+use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
 
@@ -14,6 +16,39 @@ const ARCHIVED_BEFORE: &str = "archivedBefore";
 /// Says that there is a position, so that one that was removed is missed. An earlier version wrote
 /// positions without it.
 const POSITIONED: &str = "positioned";
+
+/// Marks a document that a rebuild is repairing. Neither this version nor an earlier one can read it,
+/// so that nothing is counted from it meanwhile.
+pub(in crate::store) const REBUILDING: &str = "rebuilding";
+
+/// Why a marked document cannot be read.
+pub(in crate::store) const IS_REBUILDING: &str = "a rebuild of it has begun and has not ended";
+
+/// The document of a cursor that is being rebuilt. Of its shard, everything up to the boundary is
+/// counted, and nothing after it.
+pub(in crate::store) fn encode_boundary(boundary: Option<&Position>) -> Fields {
+    let boundary = boundary.map(|position| ("boundary".to_owned(), encode_position(position)));
+    value::fields([(REBUILDING, value::map(boundary.into_iter().collect()))])
+}
+
+/// The boundary of a cursor that is being rebuilt; `None` if it is not.
+pub(in crate::store) fn decode_boundary(document: &Document) -> Option<Option<Position>> {
+    let marker = value::as_map(&document.fields, REBUILDING)?;
+    match value::as_map(marker, "boundary") {
+        Some(boundary) => decode_position(boundary).map(Some),
+        None if marker.is_empty() => Some(None),
+        None => None,
+    }
+}
+
+/// What can be read of a damaged cursor: its position, and its announced range if that can be read
+/// too. Without a position nothing can.
+pub(in crate::store) fn salvage(document: &Document) -> Option<Checkpoint> {
+    let position = value::as_map(&document.fields, "position").and_then(decode_position)?;
+    let pending = value::as_map(&document.fields, "pending");
+    let pending = pending.and_then(|pending| decode_pending(pending).ok());
+    Some(Checkpoint { position: Some(position), pending })
+}
 
 pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) -> Result<Fields> {
     let mut fields = value::fields([("sequence", value::int(sequence))]);
@@ -53,6 +88,9 @@ pub(in crate::store) fn decode(shard: Shard, document: &Document) -> Result<Curs
         let path = format!("{STATE}/{}", super::cursor_id(shard));
         StoreError::decode(path, "the scoring cursor", detail)
     };
+    if fields.contains_key(REBUILDING) {
+        return Err(malformed(IS_REBUILDING));
+    }
     let position = match map_or_absent(fields, "position").map_err(|detail| malformed(&detail))? {
         None => None,
         Some(map) => {
@@ -109,8 +147,9 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
         _ => return Err("pending.readTime is not a timestamp".to_owned()),
     };
     let config = fields.get("rewardConfig").map_or(Json::Null, value::to_json);
-    let config =
+    let config: RewardConfig =
         serde_json::from_value(config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
+    check_version(&config).map_err(|error| format!("pending.rewardConfig: {error}"))?;
     // An earlier version announced without it, and its announcements reject nothing.
     let archived_before = match fields.contains_key(ARCHIVED_BEFORE) {
         false => None,
@@ -127,7 +166,6 @@ mod tests {
     use firestore_kit::Timestamp;
 
     use super::*;
-    use f0_learning_core::reward::RewardConfig;
 
     fn position(ts: Value, id: &str) -> Position {
         Position { ts, name: format!("projects/p/databases/d/documents/ops_observations/{id}") }

@@ -1,0 +1,34 @@
+//! `verify`: compares the stored statistics with a recount.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use f0_learning::jobs::rebuild::RebuildOptions;
+use f0_learning::store::{Store, shell_word};
+use f0_learning_core::Clock;
+
+use super::rebuild::Source;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only this component
+    #[arg(long)]
+    component: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub async fn run(store: Store, options: Options) -> Result<()> {
+    let job = options.source.job(store, RebuildOptions::default())?;
+    let report = job.verify(options.component.as_deref(), Clock::system().now()).await?;
+    say!("{report}");
+    let repair = match &options.component {
+        Some(component) => format!("rebuild --component {}", shell_word(component)),
+        None => "rebuild --all".to_owned(),
+    };
+    match report.differences.len() {
+        0 => Ok(()),
+        n => bail!(
+            "stored and recounted statistics differ in {n} figures; run `f0-learning {repair}`"
+        ),
+    }
+}
