@@ -101,7 +101,7 @@ async fn a_proposal_shows_its_evidence_and_replays_to_the_same_decision() {
     for part in [
         "with 95% confidence",
         "0.600 → 0.501      1000",
-        "worse than claude, gemini",
+        "worse than gemini",
         "gemini earns +0.350",
         "check sampleRatio passed",
         "├",

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 
 use crate::collection;
 use crate::experiments::{guard, observe, only};
-use crate::support::{START, document, draft, fields, put, put_arm, score, seeded_store, tune};
+use crate::support::{
+    START, document, draft, fields, put, put_arm, put_more, score, seeded_store, tune,
+};
 
 /// What an arm records: its component, duration and cost.
 #[derive(Clone, Copy)]
@@ -91,7 +93,9 @@ async fn an_arm_that_a_person_set_to_0_stays_at_0() {
     put_arm(&store, "gemini", 0.7, 900).await;
     put_arm(&store, "gpt-5", 0.7, 900).await;
     assert!(outcome(&store, START + 1_000).await.contains("no change: nothing proven"));
-    put_arm(&store, "gpt-5", 0.5, 900).await;
+    for (arm, reward) in [("gpt-5", 0.5), ("gemini", 0.7), ("claude", 0.95)] {
+        put_more(&store, arm, reward, 900).await;
+    }
     let drafted = outcome(&store, START + 2_000).await;
     assert!(drafted.contains("gpt-5 0.700 → 0.6"), "{drafted}");
     let policies = store.policies(Some("router-core")).await.unwrap();

@@ -21,8 +21,8 @@ use crate::experiments::{guard, observe, only, start_test};
 use crate::support::http::Service;
 use crate::support::process::{run_on, text};
 use crate::support::{
-    START, assert_sound, document, draft, fields, key, put, put_arm, record, score, seeded_store,
-    tune,
+    START, assert_sound, document, draft, fields, key, put, put_arm, put_more, record, score,
+    seeded_store, tune,
 };
 
 const SECOND: i64 = 1_000;
@@ -267,7 +267,9 @@ async fn an_open_draft_is_renewed_when_its_evidence_moves() {
     let store = learned_store(false).await;
     assert_eq!(proposed(pass(&store, START).await), "1.0.1");
     let before = version(&store, "1.0.1").await;
-    put_arm(&store, "gpt-5", 0.55, 1_000).await;
+    for (arm, reward) in [("gpt-5", 0.55), ("gemini", 0.8), ("claude", 0.75)] {
+        put_more(&store, arm, reward, 1_000).await;
+    }
     let outcome = pass(&store, START + HOUR_MS).await;
     assert!(matches!(outcome, TuneOutcome::Renewed { .. }), "{outcome:?}");
     let after = version(&store, "1.0.1").await;

@@ -149,6 +149,15 @@ pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<S
 
 /// `n` equal rewards of one arm of `router-core`, as scoring would have counted them.
 pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
+    put_rewards(store, arm, avg_reward, n, false).await;
+}
+
+/// The same for further observations: the version's tally keeps those that were put before.
+pub async fn put_more(store: &Store, arm: &str, avg_reward: f64, n: u64) {
+    put_rewards(store, arm, avg_reward, n, true).await;
+}
+
+async fn put_rewards(store: &Store, arm: &str, avg_reward: f64, n: u64, further: bool) {
     let component = format!("router:{arm}");
     let observation = Observation::parse(
         "o",
@@ -164,18 +173,30 @@ pub async fn put_arm(store: &Store, arm: &str, avg_reward: f64, n: u64) {
         assert_eq!(series.record(&observation, &reward, START), Placement::Counted);
     }
     put_series(store, &component, &series).await;
-    put_tally(store, arm, &observation, avg_reward, n).await;
+    put_tally(store, arm, &observation, (avg_reward, n), further).await;
 }
 
 /// Counts the same rewards for `router-core@1.0.0`, as if each of three arms had been drawn with the
 /// propensity 1/3. The rewards that were put for other arms stay.
-async fn put_tally(store: &Store, arm: &str, observation: &Observation, reward: f64, n: u64) {
+async fn put_tally(
+    store: &Store,
+    arm: &str,
+    observation: &Observation,
+    (reward, n): (f64, u64),
+    further: bool,
+) {
     let id = "version|router-core@1.0.0";
     let stored = document(store, collection::STATE, id).await.unwrap_or_default();
     let mut arms = stored.get("arms").and_then(Value::as_object).cloned().unwrap_or_default();
-    arms.insert(arm.to_owned(), json!({ "reward": reward, "n": n }));
+    let before = arms.get(arm).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut all = if further { before } else { Vec::new() };
+    all.push(json!({ "reward": reward, "n": n }));
+    arms.insert(arm.to_owned(), Value::from(all));
     let mut tally = Tally::default();
-    for (arm, put) in &arms {
+    let each = arms
+        .iter()
+        .flat_map(|(arm, all)| all.as_array().into_iter().flatten().map(move |put| (arm, put)));
+    for (arm, put) in each {
         let component = format!("router:{arm}");
         let observation =
             Observation { component, propensity: Some(1.0 / 3.0), ..observation.clone() };

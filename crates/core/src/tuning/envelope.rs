@@ -294,7 +294,11 @@ mod tests {
         let low = Envelope { floor: 0.25, ..envelope.clone() };
         let below = low.leaves(&weights(0.3), &weights(0.22)).unwrap();
         assert!(below.contains("a at 0.220 is below the floor 0.250"), "{below}");
-        assert_eq!(low.leaves(&weights(0.21), &weights(0.22)), None, "on its way to the floor");
+        assert_eq!(
+            low.leaves(&weights(0.79), &weights(0.78)),
+            None,
+            "b is on its way to the floor"
+        );
         assert_eq!(envelope.range("c"), None);
     }
 

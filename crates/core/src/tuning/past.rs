@@ -223,7 +223,9 @@ impl Refusal {
         let least = input.config.min_samples;
         input.weights.keys().any(|arm| {
             let Some(now) = input.arms.get(arm) else { return false };
-            if now.memory.restarts > 0 && now.memory.since > self.at {
+            // A restart begins with the next full hour, so one that was known then may begin later.
+            let restarted = self.at.saturating_add(HOUR_MS)..=input.as_of;
+            if now.memory.restarts > 0 && restarted.contains(&now.memory.since) {
                 return true;
             }
             let n = now.n();
