@@ -27,6 +27,7 @@
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document) |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
+//! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
@@ -38,6 +39,7 @@ mod api;
 mod auto_activation;
 mod binary;
 mod buckets;
+mod clocks;
 mod collection;
 mod collector;
 mod credentials;

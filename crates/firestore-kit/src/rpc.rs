@@ -20,6 +20,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{
 };
 use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
+use prost_types::Timestamp;
 
 use crate::error::{COMMIT, Error, Result};
 use crate::{Client, Db};
@@ -138,7 +139,7 @@ impl Db {
 
     /// The documents that exist among `names`, by name.
     pub async fn get_many(&self, names: Vec<String>) -> Result<HashMap<String, Document>> {
-        self.batch_get(names, None, None).await
+        Ok(self.batch_get(names, None, None).await?.0)
     }
 
     /// The same inside a transaction.
@@ -147,7 +148,7 @@ impl Db {
         names: Vec<String>,
         transaction: &Transaction,
     ) -> Result<HashMap<String, Document>> {
-        self.batch_get(names, None, Some(transaction)).await
+        Ok(self.batch_get(names, None, Some(transaction)).await?.0)
     }
 
     /// The documents that exist among `names`, by name, with only these fields.
@@ -157,17 +158,18 @@ impl Db {
         fields: &[&str],
     ) -> Result<HashMap<String, Document>> {
         let field_paths = fields.iter().map(|field| (*field).to_owned()).collect();
-        self.batch_get(names, Some(DocumentMask { field_paths }), None).await
+        Ok(self.batch_get(names, Some(DocumentMask { field_paths }), None).await?.0)
     }
 
-    async fn batch_get(
+    /// The documents, and the time of the read.
+    pub(crate) async fn batch_get(
         &self,
         names: Vec<String>,
         mask: Option<DocumentMask>,
         transaction: Option<&Transaction>,
-    ) -> Result<HashMap<String, Document>> {
+    ) -> Result<(HashMap<String, Document>, Option<Timestamp>)> {
         if names.is_empty() {
-            return Ok(HashMap::new());
+            return Ok((HashMap::new(), None));
         }
         let message = BatchGetDocumentsRequest {
             database: self.database(),
@@ -181,15 +183,21 @@ impl Db {
         let failed = |status| Error::rpc("read", target(), status);
         let read = || async {
             let mut found = HashMap::new();
+            let mut read_time = None;
             let message = request(message.clone(), DEADLINE);
             let stream = self.client().batch_get_documents(message).await;
             let mut stream = stream.map_err(failed)?.into_inner();
             while let Some(response) = stream.message().await.map_err(failed)? {
+                // A transaction reads at its beginning, which may be long past.
+                if read_time.is_none() && transaction.is_none() {
+                    read_time = response.read_time;
+                    self.time.record(read_time);
+                }
                 if let Some(Found::Found(document)) = response.result {
                     found.insert(document.name.clone(), document);
                 }
             }
-            Ok(found)
+            Ok((found, read_time))
         };
         // An aborted transaction stays aborted: it can only be repeated as a whole.
         if transaction.is_some() { read().await } else { self.retry.run(read).await }
@@ -215,7 +223,12 @@ impl Db {
             .run(|| async {
                 let mut documents = Vec::new();
                 let mut stream = self.query(query.clone()).await.map_err(failed)?;
+                let mut is_first = true;
                 while let Some(response) = stream.message().await.map_err(failed)? {
+                    // Later messages may arrive long after the read.
+                    if std::mem::take(&mut is_first) {
+                        self.time.record(response.read_time);
+                    }
                     documents.extend(response.document);
                 }
                 Ok(documents)
@@ -296,6 +309,7 @@ impl Db {
                 let stream = self.client().run_aggregation_query(message).await;
                 let mut stream = stream.map_err(failed)?.into_inner();
                 while let Some(response) = stream.message().await.map_err(failed)? {
+                    self.time.record(response.read_time);
                     let fields = response.result.unwrap_or_default().aggregate_fields;
                     let value = |alias| {
                         fields.get(alias).and_then(|value: &Value| value.value_type.clone())
@@ -338,7 +352,9 @@ impl Db {
             ..CommitRequest::default()
         };
         let response = self.client().commit(request(message, DEADLINE)).await;
-        Ok(response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner())
+        let response = response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner();
+        self.time.record(response.commit_time);
+        Ok(response)
     }
 
     /// Applies each write independently and returns their statuses in the same order.
