@@ -141,7 +141,7 @@ pub async fn run(options: Options) -> Result<()> {
     let score = ScoreOptions { settle_ms: SETTLE_MS, ..ScoreOptions::default() };
     let worker_options = WorkerOptions { schedule: schedule(), lease_ms: None };
     let mut worker =
-        Worker::new(store.clone(), clock.clone(), health.clone(), worker_options).await?;
+        Worker::new(store.clone(), store.clone(), health.clone(), worker_options).await?;
     worker.add(ScoreJob::new(store.clone(), score)).await?;
     worker.add(ReconcileJob::new(store.clone(), RECONCILE_OPTIONS)).await?;
     worker.add(TuneJob::with_options(store.clone(), TUNE_OPTIONS)).await?;

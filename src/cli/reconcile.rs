@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 
 use super::shutdown;
 
@@ -16,8 +15,9 @@ pub struct Options {
 }
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
+    let now = store.now().await?;
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let stop = shutdown::token();
-    say!("{}", job.pass(Clock::system().now(), options.full, &stop).await?);
+    say!("{}", job.pass(now, options.full, &stop).await?);
     Ok(())
 }

@@ -5,7 +5,6 @@ use clap::Args;
 use f0_learning::archive::Archive;
 use f0_learning::jobs::retain::{MIN_DAYS, RetainJob, RetainOptions};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 
 use super::shutdown;
 
@@ -38,6 +37,7 @@ pub async fn run(store: Store, options: Retention) -> Result<()> {
     let Some(mut job) = options.job(&store)? else {
         anyhow::bail!("no archive: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX");
     };
-    say!("{}", job.pass(Clock::system().now(), &shutdown::token()).await?);
+    let now = store.now().await?;
+    say!("{}", job.pass(now, &shutdown::token()).await?);
     Ok(())
 }

@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 
 use super::{output, shutdown};
 
@@ -17,8 +16,8 @@ pub struct Options {
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let options = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
+    let now = store.now().await?;
     let mut job = ScoreJob::new(store, options);
-    let now = Clock::system().now();
     let bar = output::progress(job.backlog(now).await?, "scoring");
     let stop = shutdown::token();
     let hidden = bar.is_hidden();

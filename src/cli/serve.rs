@@ -83,7 +83,7 @@ pub async fn run(options: Options) -> Result<()> {
         schedule: options.timers.schedule,
         lease_ms: Some(i64::from(options.lease_seconds) * 1_000),
     };
-    let mut worker = Worker::new(store.clone(), Clock::system(), health.clone(), options).await?;
+    let mut worker = Worker::new(store.clone(), store.clone(), health.clone(), options).await?;
     worker.add(ScoreJob::new(store.clone(), score)).await?;
     worker.add(ReconcileJob::new(store.clone(), ReconcileOptions::default())).await?;
     worker.add(TuneJob::new(store.clone())).await?;

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 
 pub async fn run(store: Store) -> Result<()> {
-    let report = TuneJob::new(store).pass(Clock::system().now()).await?;
+    let now = store.now().await?;
+    let report = TuneJob::new(store).pass(now).await?;
     say!("{report}");
     Ok(())
 }

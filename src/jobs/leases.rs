@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::JobName;
+use super::{JobName, Time};
 use crate::store::{Lease, Result, Store, WorkerAnnouncement};
-use f0_learning_core::Clock;
 use f0_learning_core::sharding::Shard;
 
 /// How long a lease lasts. The work of a killed worker waits at most this long; each lease in use
@@ -22,7 +21,7 @@ pub const GONE_AFTER: i64 = 10;
 pub struct Leases {
     store: Store,
     worker: String,
-    clock: Clock,
+    time: Time,
     lasting_ms: i64,
     held: HashMap<String, Lease>,
     announced_until: i64,
@@ -30,18 +29,18 @@ pub struct Leases {
 }
 
 impl Leases {
-    pub fn new(store: Store, clock: Clock) -> Self {
+    pub fn new(store: Store, time: impl Into<Time>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "simulations name their workers")]
         let worker = Uuid::new_v4().to_string();
-        Self::named(store, clock, worker)
+        Self::named(store, time, worker)
     }
 
     /// The same under a name, which must be unique among the workers.
-    pub fn named(store: Store, clock: Clock, worker: String) -> Self {
+    pub fn named(store: Store, time: impl Into<Time>, worker: String) -> Self {
         Self {
             store,
             worker,
-            clock,
+            time: time.into(),
             lasting_ms: LEASE_MS,
             held: HashMap::new(),
             announced_until: 0,
@@ -61,7 +60,7 @@ impl Leases {
     /// # Errors
     /// What Firestore refused. The caller should then not do the work.
     pub async fn hold(&mut self, work: &str) -> Result<bool> {
-        let now = self.clock.now();
+        let now = self.time.estimate().await?;
         if let Some(lease) = self.held.get(work)
             && lease.until - now > self.lasting_ms / 2
         {
@@ -90,7 +89,7 @@ impl Leases {
     }
 
     async fn take(&mut self, work: &str, current: Option<&Lease>, until: i64) -> Result<bool> {
-        match self.store.take_lease(work, current, &self.worker, until).await {
+        match self.store.take_lease(work, current, &self.worker, until, self.lasting_ms).await {
             Ok(lease) => {
                 self.held.insert(work.to_owned(), lease);
                 Ok(true)
@@ -103,7 +102,9 @@ impl Leases {
     /// Releases a lease, so that no worker has to wait until it expires.
     pub async fn release(&mut self, work: &str) {
         let Some(lease) = self.held.remove(work) else { return };
-        if let Err(error) = self.store.take_lease(work, Some(&lease), &self.worker, 0).await {
+        let length = self.lasting_ms;
+        let released = self.store.take_lease(work, Some(&lease), &self.worker, 0, length).await;
+        if let Err(error) = released {
             tracing::debug!(work, %error, "cannot release a lease; it will expire");
         }
     }
@@ -123,10 +124,10 @@ impl Leases {
 
     /// How many of `shards` this worker should score: an equal share among the running workers.
     pub async fn share(&mut self, shards: usize) -> Result<usize> {
-        let now = self.clock.now();
+        let now = self.time.estimate().await?;
         if self.announced_until - now <= self.lasting_ms / 2 {
             let until = now + self.lasting_ms;
-            self.store.announce_worker(&self.worker, until).await?;
+            self.store.announce_worker(&self.worker, until, self.lasting_ms).await?;
             self.announced_until = until;
             let workers = self.store.workers().await?;
             let is_running = |it: &&WorkerAnnouncement| {

@@ -25,6 +25,7 @@ pub mod rejected;
 pub mod retain;
 pub mod scheduler;
 pub mod score;
+mod time;
 pub mod tune;
 
 use std::fmt::Display;
@@ -36,6 +37,7 @@ use crate::observability::health::Health;
 use crate::store::StoreError;
 use leases::Leases;
 pub use name::{JobName, LeaseScope};
+pub use time::Time;
 
 /// A job that the [scheduler](scheduler::Worker) can run.
 pub trait Job: Send + 'static {
@@ -61,7 +63,7 @@ pub trait Job: Send + 'static {
 /// What every pass gets.
 #[derive(Clone, Debug)]
 pub struct PassContext {
-    /// When the pass begins, in epoch milliseconds.
+    /// When the pass begins, in epoch milliseconds, by Firestore's clock (see [`Time`]).
     pub now: i64,
     /// Cancelled at shutdown. A pass then ends at the next point from which another can continue.
     pub stop: CancellationToken,

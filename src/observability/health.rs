@@ -3,10 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::observability::metrics::Metrics;
+
+/// How long after it was due the tick of a job makes the service unready. The worker sets an overdue
+/// timer again after ten seconds; where that helps, the service stays ready.
+const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 
 /// The state that the jobs report and the endpoints read.
 #[derive(Debug, Default)]
@@ -26,6 +32,11 @@ struct State {
     /// Why Firestore could not be reached before the first pass.
     unreachable: Option<String>,
     stopping: bool,
+    /// By job, when its next tick is due, by the monotonic clock.
+    due: BTreeMap<&'static str, Instant>,
+    /// How often the wall clock has jumped, and by how many milliseconds the last time.
+    jumps: u64,
+    last_jump_ms: i64,
 }
 
 /// The body of `/readyz`.
@@ -65,6 +76,19 @@ impl Health {
         }
     }
 
+    /// When the next tick of a job is due, by the monotonic clock.
+    pub fn tick_is_due(&self, job: &'static str, due: Instant) {
+        locked(&self.state).due.insert(job, due);
+    }
+
+    /// The wall clock jumped by this many milliseconds.
+    pub fn clock_jumped(&self, ms: i64) {
+        self.metrics.clock_jumped();
+        let mut state = locked(&self.state);
+        state.jumps += 1;
+        state.last_jump_ms = ms;
+    }
+
     /// Firestore could not be reached before the first pass.
     pub fn unreachable(&self, error: &dyn Display) {
         locked(&self.state).unreachable = Some(error.to_string());
@@ -89,7 +113,8 @@ impl Health {
     }
 
     pub fn readiness(&self) -> Readiness {
-        let (ready, mut detail, mut summary) = locked(&self.state).readiness();
+        let state = locked(&self.state).clone();
+        let (ready, mut detail, mut summary) = state.readiness(Instant::now());
         let policies = locked(&self.irregular_policies).clone();
         let damaged: BTreeMap<String, String> =
             locked(&self.damaged).values().flatten().map(|(a, b)| (a.clone(), b.clone())).collect();
@@ -102,6 +127,12 @@ impl Health {
                 summary.push_str(&format!("; {what}: {count}"));
             }
         }
+        if state.jumps > 0 {
+            let (jumps, seconds) = (state.jumps, state.last_jump_ms / 1_000);
+            let jumped = format!("; jumps of the wall clock: {jumps}, the last by {seconds} s");
+            detail.push_str(&jumped);
+            summary.push_str(&jumped);
+        }
         let damaged = damaged.into_iter().map(|(document, why)| format!("{document}: {why}"));
         Readiness { ready, detail, summary, policies, damaged: damaged.collect() }
     }
@@ -113,7 +144,7 @@ impl Health {
 
 impl State {
     /// Whether it is ready, why, and the same without errors.
-    fn readiness(&self) -> (bool, String, String) {
+    fn readiness(&self, now: Instant) -> (bool, String, String) {
         let plain = |ready, text: &str| (ready, text.to_owned(), text.to_owned());
         if self.stopping {
             return plain(false, "shutting down");
@@ -127,6 +158,14 @@ impl State {
             let jobs: Vec<_> = failed.iter().map(|(job, _)| *job).collect();
             let said = |what: String| format!("the last pass failed: {what}");
             return (false, said(errors.join("; ")), said(jobs.join(", ")));
+        }
+        let overdue = self.due.iter().filter_map(|(job, due)| {
+            let late = now.checked_duration_since(*due).filter(|late| *late > OVERDUE_AFTER)?;
+            Some(format!("{job} for {} s", late.as_secs()))
+        });
+        let overdue: Vec<_> = overdue.collect();
+        if !overdue.is_empty() {
+            return plain(false, &format!("passes are overdue: {}", overdue.join(", ")));
         }
         match &self.unreachable {
             Some(error) => (
@@ -164,6 +203,34 @@ mod tests {
         health.stopping();
         health.pass_succeeded("score");
         assert!(!health.readiness().ready);
+    }
+
+    #[test]
+    fn a_job_that_is_not_started_when_it_is_due_makes_the_service_unready() {
+        let health = Health::default();
+        health.pass_succeeded("score");
+        let now = Instant::now();
+        let readiness_after =
+            |seconds| locked(&health.state).readiness(now + Duration::from_secs(seconds));
+        health.tick_is_due("score", now + Duration::from_secs(30));
+        assert!(readiness_after(60).0);
+        assert_eq!(readiness_after(100).1, "passes are overdue: score for 70 s");
+        assert!(!readiness_after(100).0);
+        health.tick_is_due("score", now + Duration::from_secs(90));
+        assert!(readiness_after(100).0);
+    }
+
+    #[test]
+    fn jumps_of_the_wall_clock_are_counted_and_shown() {
+        let health = Health::default();
+        health.pass_succeeded("score");
+        health.clock_jumped(18_000_000);
+        health.clock_jumped(-18_000_000);
+        let readiness = health.readiness();
+        assert!(readiness.ready, "the timers were set again");
+        let expected = "jumps of the wall clock: 2, the last by -18000 s";
+        assert!(readiness.summary.ends_with(expected), "{}", readiness.summary);
+        assert!(health.metrics().text(true).contains("f0_wall_clock_jumps_total 2"));
     }
 
     #[test]

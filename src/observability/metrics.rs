@@ -69,6 +69,7 @@ pub struct Metrics {
     orphans: Gauge,
     damaged: Gauge,
     rolled_back: Counter<u64, AtomicU64>,
+    clock_jumps: Counter<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -103,6 +104,10 @@ impl Default for Metrics {
         let rolled_back = Counter::default();
         let help = "Versions that were rolled back because a guardrail was proven to be broken";
         registry.register("versions_taken_back", help, rolled_back.clone());
+        let clock_jumps = Counter::default();
+        let help =
+            "Jumps of the machine's wall clock, after each of which the timers were set again";
+        registry.register("wall_clock_jumps", help, clock_jumps.clone());
         Self {
             registry,
             passes,
@@ -116,6 +121,7 @@ impl Default for Metrics {
             orphans,
             damaged,
             rolled_back,
+            clock_jumps,
         }
     }
 }
@@ -167,6 +173,10 @@ impl Metrics {
 
     pub fn add_rolled_back(&self, versions: u64) {
         self.rolled_back.inc_by(versions);
+    }
+
+    pub fn clock_jumped(&self) {
+        self.clock_jumps.inc();
     }
 
     pub fn credentials_refused(&self) {

@@ -14,11 +14,15 @@ use firestore_kit::Query;
 use firestore_kit::value;
 use firestore_kit::{MAX_BATCH, write};
 
+/// The longest that a lease or an announcement lasts, in milliseconds, and how long one lasts that does
+/// not say (earlier versions stored no length).
+const MAX_LENGTH_MS: i64 = 3_600_000;
+
 /// A stored lease.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
     pub holder: String,
-    /// When it expires, in epoch milliseconds.
+    /// When it expires, in epoch milliseconds: at most its length after Firestore stored it.
     pub until: i64,
     /// Rises with every change of the holder: of two workers that believe to hold the lease, the one
     /// with the higher number does.
@@ -30,13 +34,22 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerAnnouncement {
     pub worker: String,
-    /// When it expires, in epoch milliseconds.
+    /// When it expires, in epoch milliseconds: at most its length after Firestore stored it.
     pub until: i64,
     update_time: Option<Timestamp>,
 }
 
 fn lease_id(work: &str) -> String {
     format!("lease|{work}")
+}
+
+/// The end of a lease that says that it lasts until `until`. Firestore's clock sets the update time, so
+/// that no clock of a worker can make a lease last longer than its length.
+fn end_of(document: &Document, until: i64) -> i64 {
+    let length = value::as_millis(&document.fields, "lengthMs");
+    let length = length.filter(|it| (1..=MAX_LENGTH_MS).contains(it)).unwrap_or(MAX_LENGTH_MS);
+    let stored = document.update_time.as_ref().map(value::epoch_millis);
+    stored.map_or(until, |it| until.min(it.saturating_add(length)))
 }
 
 fn worker_id(worker: &str) -> String {
@@ -50,7 +63,7 @@ impl Store {
         Ok(document.as_ref().map(decode))
     }
 
-    /// Takes or renews a lease that was read as `current`.
+    /// Takes or renews a lease that was read as `current`. It lasts `length_ms` milliseconds.
     ///
     /// # Errors
     /// A conflict if another worker was first.
@@ -60,6 +73,7 @@ impl Store {
         current: Option<&Lease>,
         holder: &str,
         until: i64,
+        length_ms: i64,
     ) -> Result<Lease> {
         let fence = match current {
             Some(lease) if lease.holder == holder => lease.fence,
@@ -70,6 +84,7 @@ impl Store {
             ("holder", value::string(holder)),
             ("until", value::int(until)),
             ("fence", value::int(fence)),
+            ("lengthMs", value::int(length_ms)),
         ]);
         let id = lease_id(work);
         let update_time = current.and_then(|lease| lease.update_time);
@@ -79,11 +94,14 @@ impl Store {
         Ok(Lease { holder: holder.to_owned(), until, fence, update_time })
     }
 
-    /// Announces that this worker is running until `until`.
-    pub async fn announce_worker(&self, worker: &str, until: i64) -> Result<()> {
+    /// Announces that this worker is running until `until`, `length_ms` milliseconds from now.
+    pub async fn announce_worker(&self, worker: &str, until: i64, length_ms: i64) -> Result<()> {
         let name = self.db.name(STATE, &worker_id(worker));
-        let fields =
-            value::fields([("worker", value::string(worker)), ("workerUntil", value::int(until))]);
+        let fields = value::fields([
+            ("worker", value::string(worker)),
+            ("workerUntil", value::int(until)),
+            ("lengthMs", value::int(length_ms)),
+        ]);
         let target = format!("{STATE}/worker");
         let statuses = self.db.write_each(&target, &[write::set(name, fields)]).await?;
         match statuses.into_iter().find(|status| status.code() != Code::Ok) {
@@ -118,7 +136,7 @@ impl Store {
         let documents = self.db.query_all("ops_state by workerUntil", query).await?;
         let announced = |document: &Document| {
             let worker = value::as_str(&document.fields, "worker")?;
-            let until = value::as_millis(&document.fields, "workerUntil")?;
+            let until = end_of(document, value::as_millis(&document.fields, "workerUntil")?);
             Some(WorkerAnnouncement { worker, until, update_time: document.update_time })
         };
         Ok(documents.iter().filter_map(announced).collect())
@@ -133,7 +151,9 @@ fn decode(document: &Document) -> Lease {
     let (until, fence) = (value::as_millis(fields, "until"), value::as_whole(fields, "fence"));
     let update_time = document.update_time;
     match (holder, until, fence) {
-        (Some(holder), Some(until), Some(fence)) => Lease { holder, until, fence, update_time },
+        (Some(holder), Some(until), Some(fence)) => {
+            Lease { holder, until: end_of(document, until), fence, update_time }
+        }
         (_, _, fence) => {
             let lease = value::document_id(document);
             tracing::warn!(lease, "holder, until or fence cannot be read: the lease has expired");

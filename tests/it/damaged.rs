@@ -400,7 +400,7 @@ async fn a_lease_that_cannot_be_read_has_expired() {
     put(&store, collection::STATE, "lease|tune", fields(&json!({ "holder": 7 }))).await;
     let lease = store.lease("tune").await.unwrap().unwrap();
     assert_eq!(lease.until, 0);
-    store.take_lease("tune", Some(&lease), "me", START).await.unwrap();
+    store.take_lease("tune", Some(&lease), "me", START, 1_000).await.unwrap();
     set(&store, collection::STATE, "lease|tune", "until", timestamp(START)).await;
     assert_eq!(store.lease("tune").await.unwrap().unwrap().until, START);
 }

@@ -170,9 +170,9 @@ async fn furnished_store(folder: &Path) -> Store {
     let intent = Intent::new("ada", START + 12 * MINUTE_MS).because("for the fixtures");
     store.override_policy("other", &set, None, &intent).await.unwrap();
     pass_of_each(&store, folder, START + HOUR_MS).await;
-    let lease = store.take_lease("tune", None, "worker-1", START + HOUR_MS).await.unwrap();
+    let lease = store.take_lease("tune", None, "worker-1", START + HOUR_MS, HOUR_MS).await.unwrap();
     assert_eq!(lease.fence, 1);
-    store.announce_worker("worker-1", START + HOUR_MS).await.unwrap();
+    store.announce_worker("worker-1", START + HOUR_MS, HOUR_MS).await.unwrap();
     let cursor = store.cursor(Shard::All).await.unwrap();
     let pending = f0_learning::store::Pending {
         end: cursor.position.clone().unwrap(),

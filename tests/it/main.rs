@@ -28,6 +28,7 @@
 //! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
+//! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
@@ -39,6 +40,7 @@ mod api;
 mod auto_activation;
 mod binary;
 mod buckets;
+mod clocks;
 mod collection;
 mod collector;
 mod credentials;

@@ -76,6 +76,7 @@ impl Db {
             database: database.into(),
             local,
             retry: Arc::default(),
+            time: Arc::default(),
         })
     }
 

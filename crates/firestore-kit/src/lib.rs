@@ -17,6 +17,7 @@ mod page;
 mod query;
 mod retry;
 mod rpc;
+mod time;
 pub mod tls;
 mod transaction;
 pub mod value;
@@ -29,6 +30,7 @@ use firestore::gcloud_sdk::GoogleAuthMiddleware;
 use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 
 use retry::Retry;
+use time::ServerTime;
 
 pub use firestore::gcloud_sdk::google::firestore::v1 as proto;
 pub use firestore::gcloud_sdk::tonic;
@@ -47,7 +49,8 @@ pub use retry::RetryPolicy;
 pub use rpc::{Sum, Transaction};
 pub use transaction::Repeat;
 
-/// A connection to a database. Cheap to clone; all clones share one channel and one retry budget.
+/// A connection to a database. Cheap to clone; all clones share one channel, one retry budget,
+/// and what is known of Firestore's time.
 #[derive(Clone)]
 pub struct Db {
     client: Client,
@@ -59,6 +62,7 @@ pub struct Db {
     /// The client of a local Firestore, which shares the channel.
     local: Option<FirestoreDb>,
     retry: Arc<Retry>,
+    time: Arc<ServerTime>,
 }
 
 /// The RPCs, over an authenticated channel.

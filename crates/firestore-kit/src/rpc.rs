@@ -138,7 +138,7 @@ impl Db {
 
     /// The documents that exist among `names`, by name.
     pub async fn get_many(&self, names: Vec<String>) -> Result<HashMap<String, Document>> {
-        self.batch_get(names, None, None).await
+        Ok(self.batch_get(names, None, None).await?.0)
     }
 
     /// The documents that exist among `names`, by name, all as of the returned time: they have not
@@ -149,7 +149,7 @@ impl Db {
     ) -> Result<(HashMap<String, Document>, Timestamp)> {
         let target =
             names.first().map_or_else(String::new, |name| self.short_name(name).to_owned());
-        let (found, time) = self.batch_get_at(names, None, None).await?;
+        let (found, time) = self.batch_get(names, None, None).await?;
         let time = time.ok_or_else(|| {
             Error::decode(target, "a snapshot of documents", "the response has no read time")
         })?;
@@ -162,7 +162,7 @@ impl Db {
         names: Vec<String>,
         transaction: &Transaction,
     ) -> Result<HashMap<String, Document>> {
-        self.batch_get(names, None, Some(transaction)).await
+        Ok(self.batch_get(names, None, Some(transaction)).await?.0)
     }
 
     /// The documents that exist among `names`, by name, with only these fields.
@@ -172,19 +172,11 @@ impl Db {
         fields: &[&str],
     ) -> Result<HashMap<String, Document>> {
         let field_paths = fields.iter().map(|field| (*field).to_owned()).collect();
-        self.batch_get(names, Some(DocumentMask { field_paths }), None).await
+        Ok(self.batch_get(names, Some(DocumentMask { field_paths }), None).await?.0)
     }
 
-    async fn batch_get(
-        &self,
-        names: Vec<String>,
-        mask: Option<DocumentMask>,
-        transaction: Option<&Transaction>,
-    ) -> Result<HashMap<String, Document>> {
-        Ok(self.batch_get_at(names, mask, transaction).await?.0)
-    }
-
-    async fn batch_get_at(
+    /// The documents, and the time of the read.
+    pub(crate) async fn batch_get(
         &self,
         names: Vec<String>,
         mask: Option<DocumentMask>,
@@ -210,7 +202,11 @@ impl Db {
             let stream = self.client().batch_get_documents(message).await;
             let mut stream = stream.map_err(failed)?.into_inner();
             while let Some(response) = stream.message().await.map_err(failed)? {
-                // Read times rise, and the last one is valid for all documents of the stream.
+                // Read times rise, and the last one is valid for all documents of the stream. A
+                // transaction reads at its beginning, which may be long past.
+                if time.is_none() && transaction.is_none() {
+                    self.time.record(response.read_time);
+                }
                 time = response.read_time.or(time);
                 if let Some(Found::Found(document)) = response.result {
                     found.insert(document.name.clone(), document);
@@ -242,7 +238,12 @@ impl Db {
             .run(|| async {
                 let mut documents = Vec::new();
                 let mut stream = self.query(query.clone()).await.map_err(failed)?;
+                let mut is_first = true;
                 while let Some(response) = stream.message().await.map_err(failed)? {
+                    // Later messages may arrive long after the read.
+                    if std::mem::take(&mut is_first) {
+                        self.time.record(response.read_time);
+                    }
                     documents.extend(response.document);
                 }
                 Ok(documents)
@@ -323,6 +324,7 @@ impl Db {
                 let stream = self.client().run_aggregation_query(message).await;
                 let mut stream = stream.map_err(failed)?.into_inner();
                 while let Some(response) = stream.message().await.map_err(failed)? {
+                    self.time.record(response.read_time);
                     let fields = response.result.unwrap_or_default().aggregate_fields;
                     let value = |alias| {
                         fields.get(alias).and_then(|value: &Value| value.value_type.clone())
@@ -365,7 +367,9 @@ impl Db {
             ..CommitRequest::default()
         };
         let response = self.client().commit(request(message, DEADLINE)).await;
-        Ok(response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner())
+        let response = response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner();
+        self.time.record(response.commit_time);
+        Ok(response)
     }
 
     /// Applies each write independently and returns their statuses in the same order.

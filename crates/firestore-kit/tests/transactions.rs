@@ -1,5 +1,7 @@
 //! Transactions that contend for the same documents, against a local Firestore.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails ends its test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::{QuarantineFilter, Store};
-use f0_learning_core::Clock;
 use firestore_kit::PageRequest;
 
 use crate::cli::{format, output};
@@ -37,8 +36,9 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
     if is_empty && !all {
         bail!("nothing to requeue: pass ids, --component, --field or --all");
     }
+    let now = store.now().await?;
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
-    let report = job.requeue(&filter, Clock::system().now()).await?;
+    let report = job.requeue(&filter, now).await?;
     for (id, reason) in report.refused.iter().take(SHOWN) {
         say!("{id} stays in quarantine: {reason}");
     }

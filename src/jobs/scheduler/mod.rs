@@ -6,23 +6,25 @@
 
 mod schedule;
 mod slot;
+mod timers;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio_cron_scheduler::{Job as Timer, JobScheduler, JobSchedulerError};
+use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::leases::Leases;
-use super::{Job, JobName};
+use super::{Job, JobName, Time};
 use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
 pub use schedule::Schedule;
 use slot::{Environment, Slot};
+use timers::Timers;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
@@ -50,7 +52,7 @@ pub struct Worker {
     store: Store,
     options: WorkerOptions,
     environment: Environment,
-    scheduler: JobScheduler,
+    timers: Arc<Mutex<Timers>>,
     running: TaskTracker,
     /// Releases the leases of each job.
     ends: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -63,18 +65,19 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker without jobs, which waits for [`start`](Self::start).
+    /// A worker without jobs, which waits for [`start`](Self::start). Its passes and leases take the
+    /// time from `time`.
     pub async fn new(
         store: Store,
-        clock: Clock,
+        time: impl Into<Time>,
         health: Arc<Health>,
         options: WorkerOptions,
     ) -> Result<Self, ScheduleError> {
         Ok(Self {
             store,
             options,
-            environment: Environment { clock, health, stop: CancellationToken::new() },
-            scheduler: JobScheduler::new().await.map_err(Box::new)?,
+            environment: Environment { time: time.into(), health, stop: CancellationToken::new() },
+            timers: Arc::new(Mutex::new(Timers::new().await?)),
             running: TaskTracker::new(),
             ends: Vec::new(),
         })
@@ -85,13 +88,13 @@ impl Worker {
         let leases = self
             .options
             .lease_ms
-            .map(|ms| Leases::new(self.store.clone(), self.environment.clock.clone()).lasting(ms));
+            .map(|ms| Leases::new(self.store.clone(), self.environment.time.clone()).lasting(ms));
         let slot = Arc::new(Mutex::new(Slot::new(job, leases)));
         let ended = slot.clone();
         self.ends.push(Box::pin(async move { ended.lock().await.end().await }));
         let (running, environment) = (self.running.clone(), self.environment.clone());
         let expression = self.options.schedule.expression(J::NAME);
-        let timer = Timer::new(expression, move |_, _| {
+        let tick = move || {
             if environment.stop.is_cancelled() {
                 return;
             }
@@ -105,26 +108,23 @@ impl Worker {
                     "tick skipped: the last pass is still running"
                 ),
             }
-        })
-        .map_err(|source| ScheduleError::Expression {
-            job: J::NAME,
-            expression: expression.to_owned(),
-            source: Box::new(source),
-        })?;
-        self.scheduler.add(timer).await.map_err(Box::new)?;
-        Ok(())
+        };
+        self.timers.lock().await.add(J::NAME, expression, Arc::new(tick)).await
     }
 
     pub async fn start(&self) -> Result<(), ScheduleError> {
-        Ok(self.scheduler.start().await.map_err(Box::new)?)
+        self.timers.lock().await.start().await?;
+        let Environment { health, stop, .. } = self.environment.clone();
+        self.running.spawn(timers::watch(self.timers.clone(), Clock::system(), health, stop));
+        Ok(())
     }
 
     /// Stops the jobs, waits up to `patience` for the passes that are running, and releases the
     /// leases. Returns whether all passes ended in time; the next process continues from the state
     /// that an unfinished one leaves.
-    pub async fn shutdown(mut self, patience: Duration) -> bool {
+    pub async fn shutdown(self, patience: Duration) -> bool {
         self.environment.stop.cancel();
-        if let Err(error) = self.scheduler.shutdown().await {
+        if let Err(error) = self.timers.lock().await.shutdown().await {
             tracing::warn!(%error, "cannot shut down the scheduler");
         }
         self.running.close();

@@ -7,14 +7,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::jobs::leases::Leases;
-use crate::jobs::{Job, JobError, JobName, JobReport, LeaseScope, LogLine, PassContext};
+use crate::jobs::{Job, JobError, JobName, JobReport, LeaseScope, LogLine, PassContext, Time};
 use crate::observability::health::Health;
-use f0_learning_core::Clock;
 
 /// What the scheduler gives every job.
 #[derive(Clone)]
 pub(super) struct Environment {
-    pub clock: Clock,
+    pub time: Time,
     pub health: Arc<Health>,
     pub stop: CancellationToken,
 }
@@ -77,8 +76,8 @@ impl<J: Job> Slot<J> {
         {
             return Ok(None);
         }
-        let Environment { clock, stop, .. } = environment;
-        let context = PassContext { now: clock.now(), stop: stop.clone() };
+        let Environment { time, stop, .. } = environment;
+        let context = PassContext { now: time.now().await?, stop: stop.clone() };
         self.job.run(&context).await.map(Some)
     }
 

@@ -45,6 +45,14 @@ impl Store {
         Ok(flags_of(self.db.get(CONFIG, FLAGS).await?.as_ref()))
     }
 
+    /// Firestore's time in epoch milliseconds, for one read.
+    ///
+    /// # Errors
+    /// Firestore did not answer. No other clock may take its place.
+    pub async fn now(&self) -> Result<i64> {
+        self.db.ask_time(CONFIG, FLAGS).await
+    }
+
     pub(in crate::store) async fn flags_in(&self, transaction: &Transaction) -> Result<FlagsState> {
         Ok(flags_of(self.db.get_in(CONFIG, FLAGS, transaction).await?.as_ref()))
     }
