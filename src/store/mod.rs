@@ -39,7 +39,7 @@ pub use records::{
     Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
     PendingFile, RetentionState,
 };
-pub use remedy::{remedy, shell_word};
+pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{
     Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,
     ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked, Pending,

@@ -40,6 +40,16 @@ pub fn remedy(document: &str) -> String {
     }
 }
 
+/// The path of a document of state, which repairs name.
+pub fn state_path(id: &str) -> String {
+    format!("{STATE}/{id}")
+}
+
+/// The id of a document of state by its path; `None` if the path is not one.
+pub fn state_id(path: &str) -> Option<&str> {
+    path.strip_prefix(STATE)?.strip_prefix('/')
+}
+
 /// A text as one word of a shell.
 pub fn shell_word(text: &str) -> String {
     let is_plain = |symbol: char| symbol.is_ascii_alphanumeric() || "-_./:@".contains(symbol);

@@ -15,7 +15,7 @@ use chrono::DateTime;
 use crate::archive::{Archive, ArchiveError};
 use crate::store::{
     CountedReward, Cut, Evidence, Known, MAX_CHUNK, Repair, StateKind, Statistic, Store,
-    StoreError, Sums, Swapped,
+    StoreError, Sums, Swapped, state_id, state_path,
 };
 pub use compare::Difference;
 use f0_learning_core::reward::RewardConfig;
@@ -118,8 +118,9 @@ impl RebuildJob {
             document: document.to_owned(),
             reason: reason.to_owned(),
         };
-        let Some(id) = document.strip_prefix("ops_state/") else {
-            return Err(refused("expected a document of ops_state, as ops_state/cursor"));
+        let Some(id) = state_id(document) else {
+            let example = state_path("cursor");
+            return Err(refused(&format!("expected a document of state, such as {example}")));
         };
         let mut report = RebuildReport::default();
         match StateKind::of_id(id) {
@@ -175,7 +176,7 @@ impl RebuildJob {
     }
 
     async fn retention(&self, report: &mut RebuildReport) -> Result<()> {
-        let document = "ops_state/retention";
+        let document = state_path("retention");
         if self.store.state_damage("retention").await?.is_none() {
             report.done.push(format!("{document} can be read, and is unchanged"));
             return Ok(());
@@ -184,8 +185,7 @@ impl RebuildJob {
             Some(archive) => archived::extent(archive).await?,
             None => {
                 let reason = "set ARCHIVE_URL: the names of its files say what was archived";
-                let (document, reason) = (document.to_owned(), reason.to_owned());
-                return Err(RebuildError::Refused { document, reason });
+                return Err(RebuildError::Refused { document, reason: reason.to_owned() });
             }
         };
         let start = day.as_deref().and_then(|day| format!("{day}T00:00:00Z").parse().ok());

@@ -3,7 +3,7 @@
 use super::compare::{differences, unreadable, window_differences};
 use super::recount::Recount;
 use super::{Basis, RebuildJob, Result, VerifyReport, time_of};
-use crate::store::{StateKind, Statistic, StoreError, Sums};
+use crate::store::{StateKind, Statistic, StoreError, Sums, state_path};
 
 /// Documents of state checked together.
 const PAGE: usize = 500;
@@ -84,7 +84,7 @@ impl RebuildJob {
         loop {
             let (ids, next) = self.store.state_ids(after.as_deref(), PAGE).await?;
             for id in ids {
-                let document = format!("ops_state/{id}");
+                let document = state_path(&id);
                 if StateKind::of_id(&id) == StateKind::Unknown {
                     report.unknown.push(document);
                 } else if let Some(why) = self.store.state_damage(&id).await? {
