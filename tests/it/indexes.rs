@@ -7,6 +7,7 @@ use std::future::Future;
 
 use f0_learning::archive::Archive;
 use f0_learning::jobs::guard::GuardJob;
+use f0_learning::jobs::rebuild::{RebuildJob, RebuildOptions};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{RetainJob, RetainOptions};
 use f0_learning::store::{AuditFilter, PolicyFilter, QuarantineFilter, Store};
@@ -40,6 +41,7 @@ async fn shapes_of_all_queries(shards: u32, indexes: Vec<Indexes>) -> BTreeSet<S
     for full in [false, true] {
         reconcile.pass(START + HOUR_MS, full, &stop).await.unwrap();
     }
+    repair(&store, shards).await;
     read_scored(&store).await;
     change_policies(&store).await;
     read_policies(&store).await;
@@ -66,6 +68,19 @@ where
 {
     let first = read(PageRequest { limit: 2, after: None }).await.unwrap();
     read(PageRequest { limit: 2, after: first.next }).await.unwrap();
+}
+
+/// The repair of a cursor and of all statistics, and a recount.
+async fn repair(store: &Store, shards: u32) {
+    let cursor = if shards == 0 { "cursor" } else { "cursor|1" };
+    put(store, collection::STATE, cursor, fields(&json!({ "position": "damaged" }))).await;
+    let rebuild = RebuildJob::new(store.clone(), None, RebuildOptions::default());
+    let now = START + HOUR_MS;
+    let damaged = format!("{}/{cursor}", collection::STATE);
+    rebuild.document(&damaged, now).await.unwrap();
+    score(store, now).await;
+    rebuild.all(now).await.unwrap();
+    rebuild.verify(None, now).await.unwrap();
 }
 
 async fn read_scored(store: &Store) {

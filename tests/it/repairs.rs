@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::collection;
 use crate::support::process::{BINARY, environment, run_on, text};
-use crate::support::{fields, key, put, seeded_store};
+use crate::support::{fields, key, put, resharding_store, seeded_store};
 
 const VERSION: &str = "router-core@1.0.0";
 
@@ -37,7 +37,7 @@ struct Project {
 
 impl Project {
     async fn new(shards: i64, base: i64) -> Self {
-        let store = seeded_store().await;
+        let store = if shards > 0 { resharding_store().await } else { seeded_store().await };
         put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": shards }))).await;
         let mut project = Self { store, base, written: 0, shards };
         project.observe(12).await;

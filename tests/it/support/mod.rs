@@ -36,6 +36,8 @@ pub const START: i64 = 1_780_000_000_000;
 
 /// Each test has a runtime of its own, but the servers must outlive them all.
 static SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
+/// The projects on a server with the indexes for resharding.
+const RESHARDING: &str = "demo-resharding";
 static RESHARDING_SERVER: OnceCell<SocketAddr> = OnceCell::const_new();
 static PROJECTS: AtomicUsize = AtomicUsize::new(0);
 
@@ -67,19 +69,27 @@ async fn start(indexes: Indexes) -> SocketAddr {
 
 /// A store on an empty project that no other test uses.
 pub async fn empty_store() -> Store {
-    store_at(address().await).await
+    store_at(address().await, "demo-test").await
 }
 
-async fn store_at(address: SocketAddr) -> Store {
+async fn store_at(address: SocketAddr, project: &str) -> Store {
     let number = PROJECTS.fetch_add(1, Ordering::Relaxed);
-    let connection = Connection::local(format!("demo-test-{number}"), address);
+    let connection = Connection::local(format!("{project}-{number}"), address);
     Store::connect(&connection).await.unwrap()
+}
+
+/// The address of the server of a project.
+pub async fn address_of(project: &str) -> SocketAddr {
+    if project.starts_with(RESHARDING) { resharding_address().await } else { address().await }
+}
+
+async fn resharding_address() -> SocketAddr {
+    *RESHARDING_SERVER.get_or_init(|| start(indexes::resharding())).await
 }
 
 /// A seeded store with the indexes that are deployed while the number of shards changes.
 pub async fn resharding_store() -> Store {
-    let start = || start(indexes::resharding());
-    let store = store_at(*RESHARDING_SERVER.get_or_init(start).await).await;
+    let store = store_at(resharding_address().await, RESHARDING).await;
     store.seed(START).await.unwrap();
     allocate_by_proof(&store).await;
     store

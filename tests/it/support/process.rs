@@ -37,7 +37,7 @@ pub async fn run_on(store: &Store, arguments: &[&str], more: &[(&str, &str)]) ->
 pub async fn environment(store: &Store) -> [(&'static str, String); 2] {
     let db = store.db().clone().into_inner();
     let project = db.get_database_path().split('/').nth(1).unwrap().to_owned();
-    let address = super::address().await.to_string();
+    let address = super::address_of(&project).await.to_string();
     [("FIRESTORE_EMULATOR_HOST", address), ("GOOGLE_CLOUD_PROJECT", project)]
 }
 
