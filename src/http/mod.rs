@@ -2,7 +2,7 @@
 //! policies. Handlers check the role, call the store, and convert the result to a view; they contain
 //! no domain logic.
 //!
-//! [`server`] bounds what a connection may take, [`auth`] who may call, [`host`] which names the
+//! `server` bounds what a connection may take, [`auth`] who may call, `host` which names the
 //! routes without a credential answer to.
 
 pub mod auth;

@@ -1,7 +1,7 @@
 //! Compares two builds of the server: operations a second of each, in alternating rounds.
 //!
 //! `cargo run --release -p firestore-local --example rates -- OLD NEW [ROUNDS]`, where OLD and NEW are
-//! `firestore-local` programs. Each round starts each server anew, in memory, and drives it with the
+//! `firestore-local` programs. Each round restarts each server, in memory, and drives it with the
 //! same client. The order changes with every round. Printed are medians over the rounds.
 
 use std::io::{BufRead, BufReader};

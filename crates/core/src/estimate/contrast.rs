@@ -277,7 +277,7 @@ impl Contrast {
     }
 
     /// The same for a difference of 0, or `None` if it is certainly of no use to a proof; see
-    /// [`Self::may_be_positive`].
+    /// `may_be_positive`.
     pub fn log_capital_if_enough(&self, enough: f64) -> Option<f64> {
         self.may_be_positive(enough).then(|| self.log_capital(0.0))
     }
