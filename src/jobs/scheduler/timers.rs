@@ -46,7 +46,7 @@ struct OnTimer {
     tick: Tick,
     ticks: Arc<AtomicU64>,
     id: Uuid,
-    /// The number of ticks after which `due` was found.
+    /// The number of ticks when the timer was last looked at.
     seen: Option<u64>,
     /// When the next tick is due, by the monotonic clock.
     due: Option<Instant>,
@@ -104,14 +104,16 @@ impl Timers {
         for it in &mut self.timers {
             let ticks = it.ticks.load(Ordering::Relaxed);
             if it.seen != Some(ticks) {
-                let next = self.scheduler.next_tick_for_job(it.id).await.ok().flatten();
-                // The scheduler may not have found the next tick yet.
-                let wait = next.map(|next| next.timestamp_millis().saturating_sub(wall));
-                if let Some(wait @ 1..) = wait {
-                    let due = now + Duration::from_millis(wait.unsigned_abs());
-                    (it.seen, it.due) = (Some(ticks), Some(due));
-                    health.tick_is_due(it.job.as_str(), due);
-                }
+                (it.seen, it.due) = (Some(ticks), None);
+            }
+            if it.due.is_none()
+                && let Some(next) = self.scheduler.next_tick_for_job(it.id).await.ok().flatten()
+            {
+                // A tick of the past is due now: the scheduler has not looked yet.
+                let wait = next.timestamp_millis().saturating_sub(wall).max(0);
+                let due = now + Duration::from_millis(wait.unsigned_abs());
+                it.due = Some(due);
+                health.tick_is_due(it.job.as_str(), due);
             }
             is_overdue |= it.due.is_some_and(|due| now > due + GRACE);
         }
@@ -182,9 +184,8 @@ pub(super) async fn watch(
                 Ok(Err(error)) => tracing::error!(%error, "cannot set the timers again"),
                 Err(_) => tracing::error!("cannot set the timers again: the scheduler is stuck"),
             }
-            if jump.is_some() {
-                timers.forget_due();
-            }
+            // A tick that was overdue must not count against the timers that are new.
+            timers.forget_due();
         }
         drop(timers);
         tokio::select! {
