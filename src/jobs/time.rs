@@ -29,7 +29,7 @@ impl Time {
     /// The time in epoch milliseconds, asked for now.
     ///
     /// # Errors
-    /// Firestore did not answer. There is no other source: the pass must not run.
+    /// Firestore did not answer. Without its time the pass must not run.
     pub async fn now(&self) -> Result<i64> {
         match self {
             Self::Server(store) => store.now().await,

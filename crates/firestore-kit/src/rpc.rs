@@ -395,7 +395,7 @@ impl Db {
             .await
     }
 
-    /// Begins a transaction. If it repeats another one, Firestore is told which, so that the work
+    /// Begins a transaction. If it repeats another one, the request names that one, so that the work
     /// keeps its priority among contending transactions.
     pub(crate) async fn begin(&self, repeated: Option<&Transaction>) -> Result<Transaction> {
         let options = repeated.map(|transaction| TransactionOptions {

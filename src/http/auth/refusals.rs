@@ -1,4 +1,4 @@
-//! How many refused credentials are logged: whoever can send requests must not decide how much is
+//! How many refused credentials are logged: a client that sends requests must not decide how much is
 //! written, or hide other lines among their own.
 
 use std::sync::{Mutex, PoisonError};

@@ -85,11 +85,11 @@ pub(super) fn append(parts: Parts, basis: &Basis) -> Parts {
 /// Any other bytes.
 pub(super) fn read(parts: &Parts) -> Result<Option<Basis>, postcard::Error> {
     let found = match parts.get::<Encoded<Terms<Option<f64>>>>(Part::Belief) {
-        Ok(found) => found.map(|it| (it.buckets, it.state, it.envelope.map(envelope))),
+        Ok(found) => found.map(|it| (it.buckets, it.state, it.envelope.map(budgeted))),
         // Without a budget, the time of expiry follows at once, which is no `Option`.
         Err(_) => parts
             .get::<Encoded<Terms<()>>>(Part::Belief)?
-            .map(|it| (it.buckets, it.state, it.envelope.map(|it| envelope(without_budget(it))))),
+            .map(|it| (it.buckets, it.state, it.envelope.map(|it| envelope(it, None)))),
     };
     let Some((buckets, state, earlier)) = found else { return Ok(None) };
     let Some(approved) = parts.get::<Approved>(Part::Envelope)? else {
@@ -99,31 +99,18 @@ pub(super) fn read(parts: &Parts) -> Result<Option<Basis>, postcard::Error> {
     let with_limits = |terms| Envelope {
         alpha: approved.alpha,
         guardrails: ApprovedGuardrails { success_rate, cost_usd, p95_latency },
-        ..envelope(terms)
+        ..budgeted(terms)
     };
     let envelope = approved.terms.map(with_limits);
     Ok(Some(Basis { buckets, state, envelope, pressed: approved.pressed }))
 }
 
-fn without_budget(it: Terms<()>) -> Terms<Option<f64>> {
-    Terms {
-        policy: it.policy,
-        number: it.number,
-        arms: it.arms,
-        floor: it.floor,
-        step_bound: it.step_bound,
-        versions_an_hour: it.versions_an_hour,
-        versions_a_day: it.versions_a_day,
-        holdback: it.holdback,
-        regret_budget: None,
-        expires_at: it.expires_at,
-        approved_by: it.approved_by,
-        approved_at: it.approved_at,
-        parent: it.parent,
-    }
+fn budgeted(it: Terms<Option<f64>>) -> Envelope {
+    let budget = it.regret_budget;
+    envelope(it, budget)
 }
 
-fn envelope(it: Terms<Option<f64>>) -> Envelope {
+fn envelope<Budget>(it: Terms<Budget>, regret_budget: Option<f64>) -> Envelope {
     Envelope {
         policy: it.policy,
         number: it.number,
@@ -133,7 +120,7 @@ fn envelope(it: Terms<Option<f64>>) -> Envelope {
         versions_an_hour: it.versions_an_hour,
         versions_a_day: it.versions_a_day,
         holdback: it.holdback,
-        regret_budget: it.regret_budget,
+        regret_budget,
         alpha: None,
         guardrails: ApprovedGuardrails::default(),
         expires_at: it.expires_at,
@@ -151,7 +138,7 @@ mod tests {
 
     fn approved(regret_budget: Option<f64>) -> Envelope {
         let range = WeightRange { min: 0.1, max: 0.1 + 0.2 };
-        envelope(Terms {
+        budgeted(Terms {
             policy: "router-core".to_owned(),
             number: 3,
             arms: [("a".to_owned(), range), ("b".to_owned(), range)].into(),
