@@ -8,7 +8,6 @@ use f0_learning::store::{Pending, Store};
 use f0_learning_core::sharding::Shard;
 use f0_learning_core::stats::Window;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
-use firestore::gcloud_sdk::google::firestore::v1::Document;
 use firestore_kit::value::{self, Fields};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -16,22 +15,13 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::collection;
-use crate::support::{START, crash_after, fields, job, key, put, score, seeded_store};
+use crate::support::{
+    START, crash_after, delete, fields, job, key, put, score, seeded_store, stored,
+};
 
 const VERSION: &str = "router-core@1.0.0";
 const NOW: i64 = START + HOUR_MS;
 const COMPONENTS: [&str; 3] = ["router:gpt-5", "router:gemini", "plain|a/b"];
-
-async fn stored(store: &Store, collection: &str, id: &str) -> Option<Fields> {
-    let db = store.db().clone().into_inner();
-    let found: Option<Document> = db.fluent().select().by_id_in(collection).one(id).await.unwrap();
-    found.map(|found| found.fields)
-}
-
-async fn delete(store: &Store, collection: &str, id: &str) {
-    let db = store.db().clone().into_inner();
-    db.fluent().delete().from(collection).document_id(id).execute().await.unwrap();
-}
 
 fn observation(n: i64, ts: i64) -> Value {
     let component = COMPONENTS[usize::try_from(n % 3).unwrap()];

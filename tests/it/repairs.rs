@@ -6,26 +6,14 @@ use std::process::{Command, Output};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
 use f0_learning_core::time::DAY_MS;
-use firestore::gcloud_sdk::google::firestore::v1::Document;
-use firestore_kit::value::{self, Fields};
+use firestore_kit::value;
 use serde_json::{Value, json};
 
 use crate::collection;
 use crate::support::process::{BINARY, environment, run_on, text};
-use crate::support::{fields, key, put, resharding_store, seeded_store};
+use crate::support::{delete, fields, key, put, resharding_store, seeded_store, stored};
 
 const VERSION: &str = "router-core@1.0.0";
-
-async fn stored(store: &Store, collection: &str, id: &str) -> Option<Fields> {
-    let db = store.db().clone().into_inner();
-    let found: Option<Document> = db.fluent().select().by_id_in(collection).one(id).await.unwrap();
-    found.map(|found| found.fields)
-}
-
-async fn delete(store: &Store, collection: &str, id: &str) {
-    let db = store.db().clone().into_inner();
-    db.fluent().delete().from(collection).document_id(id).execute().await.unwrap();
-}
 
 /// A project at the time of the test: the commands read the clock.
 struct Project {

@@ -151,6 +151,18 @@ pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
 }
 
 /// The document with an id, without the typed reads of the service.
+/// The fields of a document, with their types.
+pub async fn stored(store: &Store, collection: &str, id: &str) -> Option<Fields> {
+    let db = store.db().clone().into_inner();
+    let found: Option<Document> = db.fluent().select().by_id_in(collection).one(id).await.unwrap();
+    found.map(|found| found.fields)
+}
+
+pub async fn delete(store: &Store, collection: &str, id: &str) {
+    let db = store.db().clone().into_inner();
+    db.fluent().delete().from(collection).document_id(id).execute().await.unwrap();
+}
+
 pub async fn document(store: &Store, collection: &str, id: &str) -> Option<Map<String, Value>> {
     let db = store.db().clone().into_inner();
     let document = db.fluent().select().by_id_in(collection).one(id).await.unwrap()?;
