@@ -33,7 +33,8 @@ pub(super) fn removed(
     prior: &Prior,
 ) -> (Vec<Vec<Sums>>, f64) {
     let residuals = residuals(history, first, prior);
-    let variance = variance(settings, history, &residuals);
+    let variance = level_variance(settings, history, &residuals)
+        .max(shared_variance(settings, history, &residuals));
     if variance <= 0.0 || history.arms.len() < 2 {
         return (history.arms.clone(), 0.0);
     }
@@ -100,7 +101,7 @@ struct Level {
 
 /// The variance of the common level by cell without its trend, less the sampling variance and some
 /// standard errors, so that it is 0 until a common movement is plain.
-fn variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
+fn level_variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
     let end = history.cells.last().map_or(0.0, |it| it.at);
     let recent = history.cells.partition_point(|it| it.at <= end - settings.common_hours);
     let mut levels: Vec<Level> = Vec::new();
@@ -146,6 +147,46 @@ fn variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>])
         let error = (2.0 * error.sum::<f64>()).sqrt() / all;
         let excess = squares / (1.0 - 2.0 / count) - noise - settings.common_errors * error;
         found = excess.max(0.0);
+    }
+    found
+}
+
+/// The variance of what the arms share, from the products of the residuals of different arms, whose
+/// sampling errors are independent. Unlike [`level_variance`], it also finds slow movements of all arms, and
+/// none of a movement of one arm.
+fn shared_variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
+    let end = history.cells.last().map_or(0.0, |it| it.at);
+    let recent = history.cells.partition_point(|it| it.at <= end - settings.shared_hours);
+    let mut found = 0.0;
+    // The weight of an hour depends on the result: beyond it, more observations say no more.
+    for _ in 0..4 {
+        let known: f64 = found;
+        let (mut products, mut weights, mut cells) = (0.0, 0.0, Vec::new());
+        for cell in recent..history.cells.len() {
+            let (mut sum, mut weight, mut squares) = (0.0, 0.0, (0.0, 0.0));
+            for it in residuals.iter().map(|row| row[cell]).filter(|it| it.precision > 0.0) {
+                let precision = 1.0 / (1.0 / it.precision + known);
+                // Outliers are cut at three deviations.
+                let most = 3.0 * (1.0 / it.precision + known + 1e-6).sqrt();
+                let value = precision * it.value.clamp(-most, most);
+                sum += value;
+                weight += precision;
+                squares = (squares.0 + value * value, squares.1 + precision * precision);
+            }
+            let (product, pairs) = (sum * sum - squares.0, weight * weight - squares.1);
+            if pairs > 0.0 {
+                products += product;
+                weights += pairs;
+                cells.push((product, pairs));
+            }
+        }
+        if cells.len() < settings.common_buckets || weights <= 0.0 {
+            return 0.0;
+        }
+        let estimate = products / weights;
+        let error = cells.iter().map(|(product, pairs)| (product - estimate * pairs).powi(2));
+        let error = error.sum::<f64>().sqrt() / weights;
+        found = (estimate - settings.shared_errors * error).max(0.0);
     }
     found
 }

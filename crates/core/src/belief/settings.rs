@@ -38,6 +38,10 @@ pub struct Settings {
     pub common_buckets: usize,
     /// The standard errors that are taken off its variance.
     pub common_errors: f64,
+    /// The window in which movements that arms share are looked for, in hours ...
+    pub shared_hours: f64,
+    /// ... and the standard errors that are taken off their variance.
+    pub shared_errors: f64,
     /// The prior odds that the mean of an arm has a steady trend ...
     pub trend_odds: f64,
     /// ... with a slope of this standard deviation, reward an hour ...
@@ -78,6 +82,8 @@ impl Default for Settings {
             common_hours: 72.0,
             common_buckets: 12,
             common_errors: 2.0,
+            shared_hours: 168.0,
+            shared_errors: 1.0,
             trend_odds: 0.05,
             trend_scale: 0.001,
             trend_hours: 48.0,

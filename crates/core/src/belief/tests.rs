@@ -291,26 +291,40 @@ fn a_segment_that_starts_within_a_merged_bucket_does_not_mix_with_the_data_befor
     assert!((belief.n - 1_000.0).abs() < 1.0 && (belief.mean - 0.5).abs() < 0.01, "{belief:?}");
 }
 
-#[test]
-fn a_common_swing_is_recognised_and_does_not_change_who_leads() {
-    let rates = |hour: usize| {
-        let day =
-            0.08 * (f64::from(u32::try_from(hour).unwrap()) / 24.0 * std::f64::consts::TAU).sin();
-        vec![0.75 + day, 0.88 + day]
-    };
+/// Two arms with 400 actions each an hour, whose rates are given by hour.
+fn drawn(hours: usize, rates: impl Fn(f64) -> [f64; 2]) -> Allocation {
     let mut all = input(vec![arm(0.5, &[]), arm(0.5, &[])]);
     let mut random = StdRng::seed_from_u64(1);
-    for hour in 0..96 {
-        for (arm, rate) in all.arms.values_mut().zip(rates(hour)) {
+    for hour in 0..hours {
+        let hour = u32::try_from(hour).unwrap();
+        for (arm, rate) in all.arms.values_mut().zip(rates(f64::from(hour))) {
             let successes = (0..400).filter(|_| random.random_bool(rate)).count();
             let mean = f64::from(u32::try_from(successes).unwrap()) / 400.0;
-            arm.buckets.push(bucket(i64::try_from(hour).unwrap(), 1, (400.0, mean)));
+            arm.buckets.push(bucket(i64::from(hour), 1, (400.0, mean)));
         }
     }
-    all.now = 96 * HOUR_MS;
-    let found = pass(&all);
-    assert!((0.03..0.09).contains(&found.common_deviation), "{}", found.common_deviation);
-    assert!(found.state.changes < 0.5 && found.want[&name(1)] > 0.95);
+    all.now = i64::try_from(hours).unwrap() * HOUR_MS;
+    pass(&all)
+}
+
+fn swing(hour: f64, hours: f64) -> f64 {
+    0.08 * (hour / hours * std::f64::consts::TAU).sin()
+}
+
+#[test]
+fn a_common_swing_is_recognised_and_does_not_change_who_leads() {
+    for hours in [24.0, 168.0] {
+        let found = drawn(160, |hour| [0.75, 0.88].map(|mean| mean + swing(hour, hours)));
+        let common = found.common_deviation;
+        assert!((0.03..0.09).contains(&common), "{common} with a period of {hours} hours");
+        assert!(found.state.changes < 0.5 && found.want[&name(1)] > 0.95);
+    }
+}
+
+#[test]
+fn a_slow_movement_of_one_arm_is_not_common() {
+    let found = drawn(160, |hour| [0.75 + swing(hour, 168.0), 0.88]);
+    assert!(found.common_deviation < 0.01, "{}", found.common_deviation);
 }
 
 #[test]

@@ -283,6 +283,8 @@ fn options(text: &str) -> Options {
             "rise" => settings.rise_odds = value,
             "rise_min" => settings.rise_min = value,
             "common" => settings.common_errors = value,
+            "shared" => settings.shared_errors = value,
+            "shared_hours" => settings.shared_hours = value,
             "trend" => settings.trend_odds = value,
             "trend_scale" => settings.trend_scale = value,
             "trend_hours" => settings.trend_hours = value,
