@@ -130,6 +130,12 @@ impl World {
     pub async fn set_flags(&mut self, enabled: bool) -> String {
         let auto = self.rng.random_bool(0.85);
         let changes = FlagChanges { enabled: Some(enabled), auto_activate_policies: Some(auto) };
+        self.change_flags(changes).await
+    }
+
+    pub async fn change_flags(&mut self, changes: FlagChanges) -> String {
+        let enabled = changes.enabled.unwrap_or_default();
+        let auto = changes.auto_activate_policies.unwrap_or_default();
         if self.store.set_flags(changes, &self.intent()).await.is_ok() {
             self.truth.switched_off = !enabled;
             self.truth.by_job = self.entries(TUNER, None).await;

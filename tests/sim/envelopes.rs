@@ -19,7 +19,7 @@ use crate::collection;
 use crate::oracle::{Checked, ensure};
 use crate::world::{MODELS, World};
 
-const POLICY: &str = "router-core";
+pub const POLICY: &str = "router-core";
 
 type Weights = BTreeMap<String, f64>;
 
@@ -86,8 +86,9 @@ impl World {
         format!("an admin freezes the envelope: {}", said(answer.map(drop)))
     }
 
+    /// An admin pins the policy or lifts the pin.
     pub async fn admin_pins(&mut self) -> String {
-        let answer = match self.rng.random_bool(0.4) {
+        let answer = match self.rng.random_bool(0.3) {
             true => self.store.pin(POLICY, &self.intent()).await,
             false => self.store.unpin(POLICY, &self.intent()).await,
         };
@@ -311,5 +312,7 @@ pub fn eager(cap: usize) -> Value {
     let router = &mut tuning["policies"]["router-core"];
     (router["minSamples"], router["alpha"]) = (json!(5), json!(0.5));
     router["maxAutoActivationsPerDay"] = json!(cap);
+    // One document in eight is malformed.
+    router["maxRejectedShare"] = json!(0.9);
     tuning
 }

@@ -40,6 +40,7 @@ mod day;
 mod decisions;
 mod documents;
 mod envelopes;
+mod governed;
 mod kills;
 mod oracle;
 mod steps;
@@ -183,6 +184,10 @@ impl Tally {
             ("decisions during a tuning pass", self.ruled),
             ("holdbacks on the job's versions", self.held),
             ("refusals that hold", self.vetoed),
+            ("passes held back by the limit of an hour", self.hourly),
+            ("passes held back by the limit of a day", self.daily),
+            ("passes held back by a frozen envelope", self.frozen),
+            ("passes held back by a pin", self.pinned),
             ("documents damaged", self.damaged),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
@@ -219,7 +224,7 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.add(done);
     }
     println!(
-        "{seeds} seeds of {STEPS} steps: {} observations, {} faults, {} crashes, {} passes \
+        "{seeds} seeds: {} observations, {} faults, {} crashes, {} passes \
          overtaken by another worker, {} versions of the policy, {} drafts and {} activations by \
          the tune job, {} passes during which learning was disabled, {} competing decisions, {} \
          observations set again, {} documents damaged and rebuilt; {} seeds failed",
@@ -270,7 +275,7 @@ fn simulate(seed: u64, verbose: bool) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(async {
         let mut world = World::new(seed).await;
-        for step in 0..STEPS {
+        for step in 0..world.steps() {
             let name = world.step().await;
             world
                 .check()

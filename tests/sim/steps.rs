@@ -15,7 +15,7 @@ use crate::world::{START, Worker, World, pick};
 
 /// A pass of some job.
 #[derive(Clone, Copy, Debug)]
-enum Job {
+pub enum Job {
     Score,
     Reconcile,
     Tune,
@@ -50,7 +50,7 @@ enum Fate {
 }
 
 /// Runs a pass; the report of the tune job is returned.
-async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
+pub async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
     let stop = CancellationToken::new();
     match job {
         Job::Score => worker.score.pass(now, &stop, &|_| ()).await.map(|_| String::new()),
@@ -65,6 +65,9 @@ async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
 impl World {
     /// Takes one step and says what it was.
     pub async fn step(&mut self) -> String {
+        if self.is_governed() {
+            return self.governed_step().await;
+        }
         match self.rng.random_range(0..100) {
             0..20 => self.components_write().await,
             20..36 => self.run(Job::Score).await,
@@ -106,7 +109,7 @@ impl World {
         seen.join("; ")
     }
 
-    fn time_passes(&mut self) -> String {
+    pub fn time_passes(&mut self) -> String {
         let minutes = match self.rng.random_range(0..4) {
             0 => self.rng.random_range(60..1_000),
             _ => self.rng.random_range(1..30),
@@ -116,8 +119,12 @@ impl World {
     }
 
     async fn components_write(&mut self) -> String {
-        self.read_policy().await;
         let count = self.rng.random_range(1..25);
+        self.write(count).await
+    }
+
+    pub async fn write(&mut self, count: usize) -> String {
+        self.read_policy().await;
         let mut writes = Vec::new();
         for _ in 0..count {
             let id =
@@ -148,9 +155,8 @@ impl World {
             _ => now - self.rng.random_range(0..30_000),
         };
         let (model, arm, propensity) = self.route();
-        // The quality of each model drifts with its own phase.
-        let phase = self.minutes() as f64 / 2_000.0 + model as f64 * 2.0;
-        let success = self.rng.random::<f64>() < 0.5 + 0.5 * phase.sin();
+        let quality = self.quality(model);
+        let success = self.rng.random::<f64>() < quality;
         let mut observation = json!({
             "id": id, "ts": ts, "component": format!("router:{arm}"),
             "outcome": if success { "success" } else { "failure" },
@@ -178,6 +184,15 @@ impl World {
         let number = pick(weights, &mut self.rng);
         let (arm, weight) = &self.routing.weights[number];
         (number, arm.clone(), *weight)
+    }
+
+    /// The probability of success of a model. It drifts with its own phase.
+    fn quality(&self, model: usize) -> f64 {
+        if self.is_governed() {
+            return self.governed_quality(model);
+        }
+        let phase = self.minutes() as f64 / 2_000.0 + model as f64 * 2.0;
+        0.5 + 0.5 * phase.sin()
     }
 
     fn spoil(&mut self, observation: &mut Value) {
@@ -234,7 +249,7 @@ impl World {
         plan
     }
 
-    async fn run(&mut self, job: Job) -> String {
+    pub async fn run(&mut self, job: Job) -> String {
         let fate = self.fate(job);
         let index = self.rng.random_range(0..self.workers.len());
         let mut worker = self.workers.swap_remove(index);
@@ -365,7 +380,7 @@ impl World {
         format!("{count} observations are set again")
     }
 
-    async fn worker_restarts(&mut self) -> String {
+    pub async fn worker_restarts(&mut self) -> String {
         let index = self.rng.random_range(0..self.workers.len());
         let mut old = self.workers.swap_remove(index);
         let orderly = self.rng.random_bool(0.5);

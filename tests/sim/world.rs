@@ -129,6 +129,11 @@ impl World {
         self.seed.is_multiple_of(4)
     }
 
+    /// Whether people hold the tuner back all the time.
+    pub fn is_governed(&self) -> bool {
+        self.seed % 3 == 1
+    }
+
     /// Starts a worker.
     pub async fn worker(&mut self) -> Worker {
         let store = connect(&self.server).await;
