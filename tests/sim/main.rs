@@ -188,6 +188,7 @@ impl Tally {
             ("passes held back by the limit of a day", self.daily),
             ("passes held back by a frozen envelope", self.frozen),
             ("passes held back by a pin", self.pinned),
+            ("passes held back by a spent budget", self.spent),
             ("documents damaged", self.damaged),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
