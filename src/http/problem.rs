@@ -196,6 +196,7 @@ impl From<ChangeError> for Problem {
             | E::SwitchedOff(_)
             | E::Outdated(_)
             | E::Renewed(_)
+            | E::ForeignEntry(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {
                 E::Store(error) => return error.into(),

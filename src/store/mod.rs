@@ -2,6 +2,7 @@
 //! collection. No module outside names a collection, and the decisions are made elsewhere: by the
 //! core, on what is read here.
 
+mod audit_key;
 mod change;
 mod collection;
 mod config;

@@ -4,8 +4,9 @@ pub(in crate::store) mod seed;
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::Action;
@@ -63,7 +64,8 @@ impl Store {
         if changes == FlagChanges::default() {
             return Err(ChangeError::NoFlag);
         }
-        self.change("config/flags", intent, |transaction| async move {
+        let asked = Asked::of(Action::Flags, FLAGS);
+        self.change("config/flags", asked, intent, |transaction| async move {
             let document = self.db.get_in(CONFIG, FLAGS, &transaction).await?;
             let before = flags_of(document.as_ref());
             let flags = changes.over(&before);

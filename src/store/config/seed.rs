@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
-use crate::store::change::{ChangeError, Decided};
+use crate::store::change::{Asked, ChangeError, Decided};
 use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG, collection::POLICIES};
@@ -107,8 +107,9 @@ impl Store {
         let existing = Mutex::new(None);
         let (target, found) = (format!("{POLICIES}/{name}"), &existing);
         let intent = Intent::new(&entry.actor, now);
+        let asked = Asked::of(Action::Seed, &entry.id);
         let outcome = self
-            .change(&target, &intent, |transaction| async move {
+            .change(&target, asked, &intent, |transaction| async move {
                 let mut documents: Vec<_> =
                     self.db.get_in(POLICIES, name, &transaction).await?.into_iter().collect();
                 let active = PolicyStatus::Active;
