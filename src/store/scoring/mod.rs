@@ -19,7 +19,7 @@ pub(in crate::store) mod versions;
 
 pub use checkpoint::Changes;
 pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
-pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
+pub use observations::{Admission, Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};
 pub use parked::Unparked;
 pub use parking::Parked;
 pub use quarantine::{QuarantineFilter, Quarantined};
