@@ -134,7 +134,7 @@ async fn print_estimate(
 async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
     let found = store.experiments_list(policy).await?;
     for Unreadable { document, why } in &found.unreadable {
-        eprintln!(
+        complain!(
             "warning: {document} cannot be read: {why}; correct it, or end it with `experiments stop`"
         );
     }
@@ -162,7 +162,7 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
         match evaluate(store, it, &rewards, Clock::system().now()).await {
             Ok(Evaluation { unserved: Some(note), .. }) => say!("note: {}: {note}", it.id),
             Ok(_) => {}
-            Err(error) => eprintln!("warning: cannot evaluate {}: {error}", it.id),
+            Err(error) => complain!("warning: cannot evaluate {}: {error}", it.id),
         }
     }
     Ok(())

@@ -172,7 +172,7 @@ fn repeated(
 ) {
     report.repeated += 1;
     let id = id_of(observation);
-    bar.suspend(|| eprintln!("line {number}: left out: id {id} was given before at line {first}"));
+    bar.suspend(|| complain!("line {number}: left out: id {id} was given before at line {first}"));
 }
 
 /// The id of a line without one: the same for the same line of the same file, so that an import
@@ -217,7 +217,7 @@ fn finish(
 
 fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError) {
     report.refused += 1;
-    bar.suspend(|| eprintln!("line {number}: refused: {error}"));
+    bar.suspend(|| complain!("line {number}: refused: {error}"));
 }
 
 #[cfg(test)]
