@@ -10,7 +10,7 @@ use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG, collection::POLICIES};
 use f0_learning_core::audit::{Action, AuditEntry};
-use f0_learning_core::intent::Intent;
+use f0_learning_core::intent::{self, Intent};
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 use firestore_kit::Repeat;
@@ -163,7 +163,7 @@ fn seed_entry(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
     let PolicyKey { id, version } = name.parse()?;
     Ok(AuditEntry {
         ts: now,
-        actor: "system".to_owned(),
+        actor: intent::SEED.to_owned(),
         action: Action::Seed.to_string(),
         id,
         to: Some(version.to_string()),

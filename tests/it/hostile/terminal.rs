@@ -351,3 +351,29 @@ async fn no_line_of_a_log_holds_a_character_that_controls_the_terminal() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_person_cannot_act_under_the_name_of_a_job_or_with_control_characters() {
+    let store = seeded_store().await;
+    let pin = |actor: &'static str, reason: &'static str| {
+        ["policies", "pin", "router-core", "--actor", actor, "--reason", reason]
+    };
+    for (actor, reason, expected) in [
+        ("admin-token", "r", "one that the service uses itself"),
+        ("policy-updater", "r", "one that the service uses itself"),
+        ("Policy-Guard", "r", "one that the service uses itself"),
+        ("firebase:ada", "r", "one that the service uses itself"),
+        ("ada\u{1b}[2K", "r", "invalid actor: expected no control characters"),
+        ("ada", "r\nforged", "invalid reason: expected no control characters"),
+    ] {
+        let output = run_on(&store, &pin(actor, reason), &[]).await;
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(expected), "{actor}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    // The name in the environment is not believed either.
+    let pinned = ["policies", "pin", "router-core", "--reason", "r"];
+    let output = run_on(&store, &pinned, &[("USER", "policy-updater")]).await;
+    assert!(!output.status.success());
+    assert!(run_on(&store, &pin("ada", "r"), &[]).await.status.success());
+}
