@@ -1,7 +1,7 @@
 //! How many actions an observation may count for, as `config/scoring` and `config/tuning` say.
 
 use crate::store::{Cached, POLICIES_TTL, Result, Store};
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 
 /// The limits, read again when they are older than [`POLICIES_TTL`].
 #[derive(Debug)]

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::names::check_document_id;
-use f0_learning_core::observation::{Limits, Malformed, Observation};
+use f0_learning_core::observation::{Malformed, Observation};
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};

@@ -12,7 +12,7 @@ use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{FlagChanges, Flags, FlagsState};
 use f0_learning_core::intent::Intent;
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};

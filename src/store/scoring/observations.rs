@@ -5,12 +5,13 @@ use firestore_kit::proto::Document;
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 
+use crate::store::scoring::admission::Admission;
 use crate::store::scoring::cursor::{Cursor, Pending, Position};
 use crate::store::scoring::stored_fields::OfShard;
 use crate::store::scoring::stored_fields::StoredFields;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS};
-use f0_learning_core::observation::{Limits, Observation, Origin, Rejection};
+use f0_learning_core::observation::{Observation, Origin, Rejection};
 use f0_learning_core::sharding::{Shard, recorded_shard};
 use firestore_kit::value::{self, Fields};
 use firestore_kit::{Page, PageOrder, PageRequest, Query};
@@ -77,23 +78,6 @@ impl Item {
         };
         let position = position(&observation);
         Self::Invalid(Box::new(Invalid { id: observation.id, rejection, origin, position, shard }))
-    }
-}
-
-/// What a well-formed observation must satisfy to be counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Admission<'a> {
-    /// Its `ts` is not before this time: its reward may have been archived, so that it is unknown
-    /// whether it was counted.
-    pub archived_before: Option<i64>,
-    /// It does not count for more actions than these allow; `None` checks nothing.
-    pub limits: Option<&'a Limits>,
-}
-
-impl Admission<'_> {
-    fn check(&self, observation: &Observation) -> Result<(), Rejection> {
-        observation.check_archived(self.archived_before)?;
-        self.limits.map_or(Ok(()), |limits| observation.within_limits(limits))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item
 use crate::store::scoring::rewards::StoredReward;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;

@@ -3,7 +3,7 @@
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::score::ScoreReport;
 use f0_learning::store::{LateBatch, QuarantineFilter, Store};
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::sharding::Shard;
 use f0_learning_core::stats::Window;
 use f0_learning_core::time::MINUTE_MS;

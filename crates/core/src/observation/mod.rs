@@ -6,7 +6,6 @@
 //! invalid optional field costs only itself ([`Malformed`]).
 
 mod fields;
-mod limits;
 mod malformed;
 mod parse;
 mod rejection;
@@ -18,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 pub use fields::{Fields, Scalar};
-pub use limits::{Declared, LimitError, Limits, MAX_DECLARED};
 pub use malformed::Malformed;
 pub use parse::{
     MAX_AHEAD_OF_WRITING_MS, MAX_COMPONENT_BYTES, MAX_COST_USD, MAX_DURATION_MS,

@@ -58,7 +58,7 @@ pub enum RejectionReason {
 }
 
 impl RejectionReason {
-    pub(super) const fn at(self, field: &'static str) -> Rejection {
+    pub(crate) const fn at(self, field: &'static str) -> Rejection {
         Rejection { field, reason: self }
     }
 }

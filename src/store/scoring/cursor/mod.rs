@@ -27,10 +27,10 @@ mod wire;
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{CommitResponse, Write};
 
-use crate::store::scoring::observations::Admission;
+use crate::store::scoring::admission::Admission;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATE};
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::write;

@@ -7,7 +7,7 @@ use super::{Checkpoint, Cursor, Pending, Position};
 use crate::store::collection::{OBSERVATIONS, STATE};
 use crate::store::config::check_version;
 use crate::store::{Result, StoreError};
-use f0_learning_core::observation::Limits;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
@@ -183,7 +183,7 @@ pub(in crate::store) fn decode_limits(announcement: &Fields) -> Result<Option<Li
 
 #[cfg(test)]
 mod tests {
-    use f0_learning_core::observation::Declared;
+    use f0_learning_core::limits::Declared;
     use firestore_kit::Timestamp;
 
     use super::*;

@@ -8,14 +8,16 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{MIN_PROPENSITY, MIN_SAMPLE_RATE, Observation, Rejection, RejectionReason};
+use crate::observation::{
+    MAX_COMPONENT_BYTES, MIN_PROPENSITY, MIN_SAMPLE_RATE, Observation, Rejection, RejectionReason,
+};
 use crate::tuning::{ARM_PLACEHOLDER, TuningConfig};
 
 /// The most policies that may lower a limit: they are stored with each range that scoring announces.
 pub const MAX_DECLARED: usize = 200;
 
-/// A longer pattern matches no component: see [`super::MAX_COMPONENT_BYTES`].
-const MAX_PATTERN_BYTES: usize = super::MAX_COMPONENT_BYTES + ARM_PLACEHOLDER.len();
+/// A longer pattern matches no component.
+const MAX_PATTERN_BYTES: usize = MAX_COMPONENT_BYTES + ARM_PLACEHOLDER.len();
 
 /// The smallest `sampleRate` and `propensity` that are counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
