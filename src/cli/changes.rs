@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ChangeError, Changed, Store};
 use f0_learning_core::Clock;
-use f0_learning_core::intent::Intent;
+use f0_learning_core::intent::{self, Intent};
 
 /// What a change is recorded with.
 #[derive(Debug, Args)]
@@ -18,9 +18,15 @@ pub struct ChangeOptions {
 }
 
 impl ChangeOptions {
-    pub fn intent(self) -> Intent {
+    /// # Errors
+    /// An actor's name that stands for others, or a control character.
+    pub fn intent(self) -> Result<Intent> {
+        intent::check_own_name(&self.actor)?;
+        if let Some(reason) = &self.reason {
+            intent::check_plain("reason", reason)?;
+        }
         let intent = Intent::new(self.actor, Clock::system().now());
-        Intent { reason: self.reason, ..intent }
+        Ok(Intent { reason: self.reason, ..intent })
     }
 }
 

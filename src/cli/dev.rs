@@ -109,11 +109,11 @@ pub async fn run(options: Options) -> Result<()> {
         firestore.meter_addr()
     );
     say!("API        http://{}/ops      (described at /openapi.json)", server.address());
-    say!("\nTo use the same data from another terminal or any Firestore SDK:\n");
+    say_lines!("\nTo use the same data from another terminal or any Firestore SDK:\n\n");
     say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());
     say!("  export GOOGLE_CLOUD_PROJECT={project}");
     if let Some(token) = token {
-        say!(
+        say_lines!(
             "\nThe admin token of this run, for changes over HTTP:\n\n  export ADMIN_TOKEN={token}"
         );
     }
@@ -150,7 +150,7 @@ pub async fn run(options: Options) -> Result<()> {
     worker.start().await?;
     let demo = options.demo.then(|| demo::Demo::start(store, clock));
     let end = shutdown::requested()?;
-    say!("\nrunning; press Ctrl-C to stop\n");
+    say_lines!("\nrunning; press Ctrl-C to stop\n\n");
 
     firestore.warn_until(report_hourly(&firestore, end)).await;
     health.stopping();
@@ -158,7 +158,7 @@ pub async fn run(options: Options) -> Result<()> {
         demo.stop().await;
     }
     if !worker.shutdown(shutdown::PATIENCE).await {
-        eprintln!("a pass was stopped; the next start continues after its last commit");
+        complain!("a pass was stopped; the next start continues after its last commit");
     }
     server.shutdown().await;
     say!("{}", firestore.report().hour_line());

@@ -12,16 +12,16 @@ pub async fn run(options: Options) -> Result<()> {
     match options.command {
         Some(Command::Rules(command)) => {
             let answer = command.run()?;
-            say!("{answer}");
+            say_lines!("{answer}");
             Ok(answer.check()?)
         }
         Some(Command::Meter(command)) => {
-            say!("{}", command.run().await?);
+            say_lines!("{}", command.run().await?);
             Ok(())
         }
         Some(Command::Indexes(command)) => {
             let report = command.run()?;
-            say!("{report}");
+            say_lines!("{report}");
             Ok(report.check()?)
         }
         None => serve(options.serve).await,
@@ -52,6 +52,6 @@ pub fn indexes(shards: u32) -> Result<Indexes> {
 pub async fn stop(server: Running) -> Result<()> {
     let (report, exceeded) = (server.report(), server.exceeded());
     server.shutdown().await;
-    say!("{}", report.summary());
+    say_lines!("{}", report.summary());
     exceeded.map_or(Ok(()), |exceeded| Err(exceeded.into()))
 }

@@ -7,6 +7,6 @@ use f0_learning::store::Store;
 pub async fn run(store: Store) -> Result<()> {
     let now = store.now().await?;
     let report = GuardJob::new(store).pass(now).await?;
-    say!("{report}");
+    say_lines!("{report}");
     Ok(())
 }

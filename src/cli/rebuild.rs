@@ -52,7 +52,7 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
         (_, Some(document)) => job.document(document, now).await?,
         _ => job.all(now).await?,
     };
-    say!("{report}");
+    say_lines!("{report}");
     match report.differences.len() {
         0 => Ok(()),
         n => bail!("cannot verify the rebuilt statistics: {n} differences; run the command again"),

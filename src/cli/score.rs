@@ -30,6 +30,6 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
         })
         .await;
     bar.finish_and_clear();
-    say!("{}", report?);
+    say_lines!("{}", report?);
     Ok(())
 }

@@ -33,7 +33,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     Ok(())
 }
 
-pub fn table(all: &[ComponentStats]) -> comfy_table::Table {
+pub fn table(all: &[ComponentStats]) -> output::Table {
     let mut table = output::table(&[
         "component",
         "window",

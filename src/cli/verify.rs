@@ -20,7 +20,7 @@ pub struct Options {
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let job = options.source.job(store, RebuildOptions::default())?;
     let report = job.verify(options.component.as_deref(), Clock::system().now()).await?;
-    say!("{report}");
+    say_lines!("{report}");
     let repair = match &options.component {
         Some(component) => format!("rebuild --component {}", shell_word(component)),
         None => "rebuild --all".to_owned(),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::observability::printable;
 use crate::store::{ChangeError, StoreError};
 use f0_learning_core::policy::lifecycle::Refusal;
 
@@ -102,7 +103,8 @@ impl Problem {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
-            detail: detail.into(),
+            // Clients print it.
+            detail: printable::line(&detail.into()).into_owned(),
             retry_after: None,
         }
     }
@@ -196,6 +198,7 @@ impl From<ChangeError> for Problem {
             | E::SwitchedOff(_)
             | E::Outdated(_)
             | E::Renewed(_)
+            | E::ForeignEntry(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {
                 E::Store(error) => return error.into(),

@@ -18,6 +18,7 @@ pub mod check;
 mod commit;
 pub mod guard;
 pub mod leases;
+mod limits;
 mod name;
 pub mod rebuild;
 pub mod reconcile;

@@ -1,4 +1,5 @@
-//! Log lines: text in a terminal, JSON for Cloud Logging in a container.
+//! Log lines: text in a terminal, JSON for Cloud Logging in a container. Values pass [`printable`], so
+//! that a stored text neither controls the terminal nor forges a line.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -7,9 +8,12 @@ use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::printable;
 
 /// What a command logs unless `RUST_LOG` says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,15 @@ pub fn start(verbosity: Verbosity, json: bool) {
     if json {
         lines.event_format(CloudLogging).init();
     } else {
+        let fields = format::debug_fn(|writer, field, value| {
+            let value = format!("{value:?}");
+            let value = printable::line(&value);
+            match field.name() {
+                "message" => write!(writer, "{value}"),
+                name => write!(writer, "{name}={value}"),
+            }
+        });
+        let lines = lines.fmt_fields(fields.delimited(" "));
         lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
     }
 }
@@ -59,7 +72,7 @@ where
         let time = chrono::Utc::now().to_rfc3339();
         line.insert("time".to_owned(), Json::from(time));
         line.insert("target".to_owned(), Json::from(event.metadata().target()));
-        writeln!(writer, "{}", Json::Object(line))
+        writeln!(writer, "{}", printable::json(&Json::Object(line).to_string()))
     }
 }
 

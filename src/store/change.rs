@@ -1,29 +1,27 @@
 //! Changes that people and jobs make to policies, experiments and flags, each applied once.
 //!
-//! Each change is one transaction that also creates its audit entry. The entry's id is fixed before
-//! the first attempt, from the Idempotency-Key if there is one, and every attempt looks for it
+//! Each change is one transaction that also creates its audit entry. The entry's id is the same in
+//! every attempt, and follows from the Idempotency-Key if there is one; every attempt looks for it
 //! first. So a commit whose response was lost is recognised instead of repeated, and so is a
-//! request that its sender repeats.
+//! request that its sender repeats. An entry answers a repeated request only if it records that
+//! request, and only the service can know its id before it exists (`audit_key`).
 
 use firestore_kit::proto::{Write, write::Operation};
 use thiserror::Error;
-use uuid::Uuid;
 
+use crate::store::audit_key::unkeyed_id;
 use crate::store::ids::random_id;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
-use f0_learning_core::audit::AuditEntry;
+use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::experiment::GuardConfigError;
-use f0_learning_core::intent::{Intent, InvalidLength};
+use f0_learning_core::intent::{IdempotencyKey, Intent, InvalidLength};
 use f0_learning_core::policy::lifecycle::Refusal;
 use f0_learning_core::policy::{EditError, ParamChange, PolicyKeyError};
 use f0_learning_core::tuning::envelope::EnvelopeError;
 use firestore_kit::value::Fields;
 use firestore_kit::{Repeat, Transaction};
-
-/// The namespace of the audit ids that are derived from an Idempotency-Key (a random UUID).
-const KEYS: Uuid = Uuid::from_u128(0x5b8e_0f6e_6f0b_4d0f_9c0a_36f0_1ea5_0036);
 
 /// What a change did.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +99,11 @@ pub enum ChangeError {
     Length(#[from] InvalidLength),
     #[error("the Idempotency-Key was used for another request; use a new one")]
     KeyReused,
+    #[error(
+        "cannot carry out the request: the audit entry {0} has the id of its Idempotency-Key but \
+         does not record it; nothing was changed; use a new key, and find out who wrote the entry"
+    )]
+    ForeignEntry(String),
     #[error("{0}; nothing was changed")]
     Outdated(&'static str),
     #[error("{0}")]
@@ -160,24 +163,41 @@ impl Decided {
     }
 }
 
-/// The id of the audit entry: derived from the key, so that a repeated request finds its entry. The
-/// keys of different actors never collide.
-fn audit_id(intent: &Intent) -> String {
-    match &intent.key {
-        Some(key) => {
-            let named = format!("{}\n{}", intent.actor, key.key);
-            Uuid::new_v5(&KEYS, named.as_bytes()).to_string()
-        }
-        None => random_id(),
+/// What a change is to do, as its audit entry records it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Asked<'a> {
+    pub action: Action,
+    /// The `id` of the entry; `None` if it is known only in the transaction.
+    pub id: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    pub fn of(action: Action, id: &'a str) -> Self {
+        Self { action, id: Some(id) }
     }
+
+    /// Whether the entry records this change of the actor.
+    fn is_recorded_by(&self, entry: &AuditEntry, actor: &str) -> bool {
+        entry.actor == actor && entry.is(self.action) && self.id.is_none_or(|id| entry.id == id)
+    }
+}
+
+/// The place of a change's audit entry.
+struct Place {
+    id: String,
+    /// The entry, if there is one.
+    found: Option<AuditEntry>,
+    /// What must be written with the entry.
+    first: Option<Write>,
 }
 
 impl Store {
     /// Makes one change in a transaction: `decide` reads inside it and returns what to write, or why
-    /// nothing is to be written.
+    /// nothing is to be written. `target` names what is changed in errors.
     pub(in crate::store) async fn change<F>(
         &self,
         target: &str,
+        asked: Asked<'_>,
         intent: &Intent,
         decide: impl Fn(Transaction) -> F,
     ) -> ChangeResult<Changed>
@@ -185,19 +205,23 @@ impl Store {
         F: Future<Output = ChangeResult<Decided>>,
     {
         intent.check()?;
-        let audit_id = audit_id(intent);
-        let decide = &decide;
+        let (unkeyed, decide) = (random_id(), &decide);
         self.db
             .in_transaction(target, Repeat::Idempotent, |transaction| {
-                let audit_id = audit_id.clone();
+                let unkeyed = unkeyed.clone();
                 async move {
-                    if let Some(document) = self.db.get_in(AUDIT, &audit_id, &transaction).await? {
-                        let entry = self.decode_audit(&document)?.entry;
-                        return Ok((Vec::new(), repeated(intent, audit_id, entry)));
+                    let place = match &intent.key {
+                        None => self.entry_at(unkeyed, &transaction).await?,
+                        Some(key) => self.keyed_place(asked, intent, key, &transaction).await?,
+                    };
+                    let Place { id: audit_id, found, first } = place;
+                    if let Some(entry) = found {
+                        return Ok((Vec::new(), repeated(asked, intent, audit_id, entry)));
                     }
                     match decide(transaction).await {
                         Ok(Decided { mut writes, entry }) => {
                             writes.push(self.audit_write_as(&audit_id, &entry)?);
+                            writes.extend(first);
                             Ok((writes, Ok(Changed { audit_id, entry, replayed: false })))
                         }
                         // The transaction handles the errors of Firestore.
@@ -208,14 +232,64 @@ impl Store {
             })
             .await?
     }
+
+    /// The place of the entry of a request with an Idempotency-Key.
+    async fn keyed_place(
+        &self,
+        asked: Asked<'_>,
+        intent: &Intent,
+        key: &IdempotencyKey,
+        transaction: &Transaction,
+    ) -> Result<Place> {
+        let secret = self.audit_key(transaction).await?;
+        let mut place = self.entry_at(secret.id(&intent.actor, &key.key), transaction).await?;
+        place.first = secret.first_write(self);
+        if place.found.is_some() {
+            return Ok(place);
+        }
+        // Anyone can compute the ids of earlier versions, so that an entry under one of them that does
+        // not record the request is ignored: it must not keep the service from carrying it out.
+        let id = unkeyed_id(&intent.actor, &key.key);
+        let earlier = self.db.get_in(AUDIT, &id, transaction).await?;
+        let earlier = earlier.filter(|document| secret.is_older(document));
+        let entry =
+            earlier.and_then(|document| self.decode_audit(&document).ok()).map(|it| it.entry);
+        let is_repeated = |entry: &AuditEntry| {
+            entry.request.as_ref() == Some(&key.fingerprint)
+                && asked.is_recorded_by(entry, &intent.actor)
+        };
+        match entry.filter(is_repeated) {
+            Some(entry) => Ok(Place { id, found: Some(entry), first: None }),
+            None => Ok(place),
+        }
+    }
+
+    async fn entry_at(&self, id: String, transaction: &Transaction) -> Result<Place> {
+        let found = match self.db.get_in(AUDIT, &id, transaction).await? {
+            Some(document) => Some(self.decode_audit(&document)?.entry),
+            None => None,
+        };
+        Ok(Place { id, found, first: None })
+    }
 }
 
 /// The result if the entry exists: an earlier attempt of this call was applied, or the same request
 /// was applied before, or another request had the same key.
-fn repeated(intent: &Intent, audit_id: String, entry: AuditEntry) -> ChangeResult<Changed> {
+fn repeated(
+    asked: Asked<'_>,
+    intent: &Intent,
+    audit_id: String,
+    entry: AuditEntry,
+) -> ChangeResult<Changed> {
     let fingerprint = intent.key.as_ref().map(|key| &key.fingerprint);
+    if fingerprint.is_some() && entry.request.is_none() {
+        return Err(ChangeError::ForeignEntry(audit_id));
+    }
     if entry.request.as_ref() != fingerprint {
         return Err(ChangeError::KeyReused);
+    }
+    if !asked.is_recorded_by(&entry, &intent.actor) {
+        return Err(ChangeError::ForeignEntry(audit_id));
     }
     Ok(Changed { audit_id, entry, replayed: fingerprint.is_some() })
 }

@@ -2,6 +2,7 @@
 //! collection. No module outside names a collection, and the decisions are made elsewhere: by the
 //! core, on what is read here.
 
+mod audit_key;
 mod change;
 mod collection;
 mod config;
@@ -41,10 +42,10 @@ pub use records::{
 };
 pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{
-    Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted, Cursor,
-    ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked, Pending,
-    Position, QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS, StoredItem,
-    StoredLayout, StoredReward, Unordered, Unparked, VersionTally,
+    Admission, Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted,
+    Cursor, ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked,
+    Pending, Position, QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS,
+    StoredItem, StoredLayout, StoredReward, Unordered, Unparked, VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

@@ -179,6 +179,7 @@ async fn furnished_store(folder: &Path) -> Store {
         read_time: cursor.update_time.unwrap(),
         config: store.reward_config().await.unwrap(),
         archived_before: None,
+        limits: Some(store.limits().await.unwrap()),
     };
     store.announce(&cursor, pending).await.unwrap();
     store

@@ -30,6 +30,7 @@
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
+//! | forged audit entries, extreme observations, hostile texts | [`hostile`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
 
@@ -54,6 +55,7 @@ mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod formats;
+mod hostile;
 mod indexes;
 mod jwt;
 mod kills;

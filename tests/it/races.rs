@@ -107,7 +107,7 @@ async fn an_announced_chunk_is_completed_as_it_was_announced() {
     let config = store.reward_config().await.unwrap();
     let cursor = store.cursor(Shard::All).await.unwrap();
     store
-        .announce(&cursor, Pending { end, read_time, config, archived_before: None })
+        .announce(&cursor, Pending { end, read_time, config, archived_before: None, limits: None })
         .await
         .unwrap();
 

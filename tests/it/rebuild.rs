@@ -354,7 +354,7 @@ async fn an_announced_range_is_kept_if_the_cursor_still_shows_it() {
     let chunk = store.next_chunk(Shard::All, cursor.position.as_ref(), NOW, 10).await.unwrap();
     let (end, read_time) = chunk.end.unwrap();
     let config = store.reward_config().await.unwrap();
-    let pending = Pending { end, read_time, config, archived_before: None };
+    let pending = Pending { end, read_time, config, archived_before: None, limits: None };
     let announced = store.announce(&cursor, pending.clone()).await.unwrap();
     let mut fields = stored(&store, collection::STATE, "cursor").await.unwrap();
     fields.remove("sequence");

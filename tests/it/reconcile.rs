@@ -265,7 +265,7 @@ async fn an_observation_requeued_out_of_an_announced_batch_is_counted_once() {
     put_with(&store, "repaired", "sampleRate", json!(-1)).await;
     let config = store.reward_config().await.unwrap();
     let state = store.reconcile_state().await.unwrap();
-    let batch = LateBatch { ids: vec!["repaired".to_owned()], config };
+    let batch = LateBatch { ids: vec!["repaired".to_owned()], config, limits: None };
     let announced = state.announcing(Some(batch));
     store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
     // It crashed after it wrote the quarantine entry.
@@ -289,7 +289,7 @@ async fn an_observation_repaired_ahead_of_the_cursor_is_left_to_scoring() {
     put_with(&store, "repaired", "ts", Value::Null).await;
     let config = store.reward_config().await.unwrap();
     let state = store.reconcile_state().await.unwrap();
-    let batch = LateBatch { ids: vec!["repaired".to_owned()], config };
+    let batch = LateBatch { ids: vec!["repaired".to_owned()], config, limits: None };
     let announced = state.announcing(Some(batch));
     store.commit_reconcile(&state, announced, Changes::default(), now).await.unwrap();
     put_with(&store, "repaired", "ts", json!(START)).await;

@@ -17,6 +17,55 @@ pub const MAX_ACTOR_CHARS: usize = 200;
 /// The most characters of an idempotency key.
 pub const MAX_KEY_CHARS: usize = 255;
 
+/// The actor of requests with the static token.
+pub const ADMIN_TOKEN: &str = "admin-token";
+/// The actor of the tuner.
+pub const TUNER: &str = "policy-updater";
+/// The actor of the guard.
+pub const GUARD: &str = "policy-guard";
+/// The actor of the first version of a policy.
+pub const SEED: &str = "system";
+/// Precedes the subject of a Firebase token in the actor.
+pub const FIREBASE_PREFIX: &str = "firebase:";
+
+/// Why a name that a person chose is not accepted as an actor, or a text as a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidText {
+    #[error("invalid {field}: expected no control characters, got {found:?} at character {at}")]
+    Control { field: &'static str, found: char, at: usize },
+    #[error(
+        "invalid actor {0:?}: expected a person's name, got one that the service uses itself; pass \
+         another one with --actor"
+    )]
+    Reserved(String),
+}
+
+/// Checks the name of an actor that no credential proves: it must not be one that others are known by.
+///
+/// # Errors
+/// A control character, or a name of the service, a job or a Firebase user.
+pub fn check_own_name(actor: &str) -> Result<(), InvalidText> {
+    check_plain("actor", actor)?;
+    let name = actor.trim().to_ascii_lowercase();
+    let is_taken = [ADMIN_TOKEN, TUNER, GUARD, SEED].contains(&name.as_str());
+    match is_taken || name.starts_with(FIREBASE_PREFIX) {
+        true => Err(InvalidText::Reserved(actor.to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Checks a text that is shown in terminals and logs, where a control character may change or forge
+/// what is read.
+///
+/// # Errors
+/// The first control character.
+pub fn check_plain(field: &'static str, text: &str) -> Result<(), InvalidText> {
+    match text.chars().enumerate().find(|(_, it)| it.is_control()) {
+        Some((at, found)) => Err(InvalidText::Control { field, found, at }),
+        None => Ok(()),
+    }
+}
+
 /// A text that is too short or too long.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid {field}: expected {min} to {max} characters, got {characters}")]
@@ -139,4 +188,28 @@ fn within(field: &'static str, text: &str, min: usize, max: usize) -> Result<(),
         return Ok(());
     }
     Err(InvalidLength { field, characters, min, max })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_cannot_take_the_name_of_the_service_a_job_or_a_firebase_user() {
+        for name in ["admin-token", "Policy-Updater", " policy-guard", "system", "firebase:ada"] {
+            assert_eq!(check_own_name(name), Err(InvalidText::Reserved(name.to_owned())));
+        }
+        for name in ["ada", "cli", "policy-updaters", "Zoë"] {
+            assert_eq!(check_own_name(name), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_named_with_its_place() {
+        let error = check_plain("reason", "é\u{1b}[2K").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            r"invalid reason: expected no control characters, got '\u{1b}' at character 1"
+        );
+    }
 }

@@ -66,6 +66,7 @@ pub mod estimate;
 pub mod experiment;
 pub mod hash;
 pub mod intent;
+pub mod limits;
 pub mod names;
 mod number;
 pub mod observation;

@@ -61,7 +61,7 @@ fn print_active(policy: &Policy) {
     let by = policy.activated_by.as_deref().unwrap_or(&policy.created_by);
     say!("{} is active ({by}): {}", policy.name(), weights.join(", "));
     if policy.created_by == TUNER {
-        say!("  {}", policy.notes.as_deref().unwrap_or_default());
+        say_lines!("  {}", policy.notes.as_deref().unwrap_or_default());
     }
     say!();
 }
@@ -69,10 +69,11 @@ fn print_active(policy: &Policy) {
 fn print_draft(policy: &Policy) {
     say!("a better version of {} was proposed", policy.id);
     match policies::describe(policy) {
-        Ok(text) => say!("{text}"),
+        Ok(text) => say_lines!("{text}\n"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }
     let name = policy.name();
     say!("  compare it with the active version:  f0-learning policies diff {name}");
-    say!("  activate it:                         f0-learning policies activate {name}\n");
+    say!("  activate it:                         f0-learning policies activate {name}");
+    say!();
 }

@@ -92,7 +92,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             let request =
                 ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
             print_estimate(store, &candidate, &request).await?;
-            changes::print(store.start_experiment(&candidate, &request, &change.intent()).await)
+            changes::print(store.start_experiment(&candidate, &request, &change.intent()?).await)
         }
         Command::Estimate { candidate, metric, min_effect } => {
             let request = ExperimentRequest { metric, min_effect, ..ExperimentRequest::default() };
@@ -101,7 +101,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::List { policy, json } => list(store, policy.as_deref(), json).await,
         Command::Show { id, json } => show::run(store, &id, json).await,
         Command::Stop { id, change } => {
-            changes::print(store.stop_experiment(&id, &change.intent()).await)
+            changes::print(store.stop_experiment(&id, &change.intent()?).await)
         }
     }
 }
@@ -134,7 +134,7 @@ async fn print_estimate(
 async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
     let found = store.experiments_list(policy).await?;
     for Unreadable { document, why } in &found.unreadable {
-        eprintln!(
+        complain!(
             "warning: {document} cannot be read: {why}; correct it, or end it with `experiments stop`"
         );
     }
@@ -162,7 +162,7 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
         match evaluate(store, it, &rewards, Clock::system().now()).await {
             Ok(Evaluation { unserved: Some(note), .. }) => say!("note: {}: {note}", it.id),
             Ok(_) => {}
-            Err(error) => eprintln!("warning: cannot evaluate {}: {error}", it.id),
+            Err(error) => complain!("warning: cannot evaluate {}: {error}", it.id),
         }
     }
     Ok(())

@@ -38,11 +38,13 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         say!();
         print(&comparison);
         if experiment.kind == Kind::Watch {
-            say!("\n{}", comparison.basis());
+            say!();
+            say!("{}", comparison.basis());
         }
     }
     if let Some(judgement) = judgement {
-        say!("\n{}", next_step(experiment.status, &judgement));
+        say!();
+        say!("{}", next_step(experiment.status, &judgement));
     }
     if let Some(note) = note {
         say!("note: {note}");
@@ -134,7 +136,8 @@ fn print(comparison: &Comparison) {
 /// What other components did at the same time.
 fn print_controls(controls: &Controls) {
     let Controls { components, before_n, after_n, .. } = controls;
-    say!("\nother components: {components}, {before_n} observations before and {after_n} after");
+    say!();
+    say!("other components: {components}, {before_n} observations before and {after_n} after");
     let mut table = output::table(&["", "change of the others", "change beyond theirs"]);
     let means = [("reward", controls.reward), ("success rate", controls.success_rate)];
     for (name, shift) in means {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::names::check_document_id;
 use f0_learning_core::observation::{Malformed, Observation};
 use firestore_kit::MAX_BATCH;
@@ -69,7 +70,8 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
 async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) -> Result<Report> {
     let mut report = Report::default();
     let mut ids = Ids::default();
-    let rules = Rules { archived_before: store.retention_state().await?.archived_before };
+    let archived_before = store.retention_state().await?.archived_before;
+    let rules = Rules { archived_before, limits: store.limits().await? };
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
     let mut under_way = JoinSet::new();
     while let Some(line) = next_line(&mut reader).context("cannot read the next line")? {
@@ -114,6 +116,8 @@ type Line = (Map<String, Json>, Malformed);
 struct Rules {
     /// Observations before this time are archived: importing them would count them again.
     archived_before: Option<i64>,
+    /// Scoring would quarantine observations below these.
+    limits: Limits,
 }
 
 impl Rules {
@@ -135,7 +139,8 @@ impl Rules {
         check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
         observation.insert("id".to_owned(), Json::from(id.as_str()));
         let parsed = Observation::parse(&id, &observation)?;
-        let parsed = parsed.check_archived(self.archived_before)?;
+        parsed.check_archived(self.archived_before)?;
+        parsed.within_limits(&self.limits)?;
         Ok(Some((observation, parsed.malformed)))
     }
 }
@@ -168,7 +173,7 @@ fn repeated(
 ) {
     report.repeated += 1;
     let id = id_of(observation);
-    bar.suspend(|| eprintln!("line {number}: left out: id {id} was given before at line {first}"));
+    bar.suspend(|| complain!("line {number}: left out: id {id} was given before at line {first}"));
 }
 
 /// The id of a line without one: the same for the same line of the same file, so that an import
@@ -213,7 +218,7 @@ fn finish(
 
 fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError) {
     report.refused += 1;
-    bar.suspend(|| eprintln!("line {number}: refused: {error}"));
+    bar.suspend(|| complain!("line {number}: refused: {error}"));
 }
 
 #[cfg(test)]
@@ -226,12 +231,14 @@ mod tests {
 
     #[test]
     fn a_line_without_id_gets_the_same_one_at_every_import() {
-        let id = |number| RULES.parse(number, GOOD).unwrap().unwrap().0["id"].clone();
+        let id = |number| rules(None).parse(number, GOOD).unwrap().unwrap().0["id"].clone();
         assert_eq!(id(1), id(1));
         assert_ne!(id(1), id(2), "the same line twice is two observations");
     }
 
-    const RULES: Rules = Rules { archived_before: None };
+    fn rules(archived_before: Option<i64>) -> Rules {
+        Rules { archived_before, limits: Limits::default() }
+    }
 
     #[test]
     fn a_repeated_id_is_reported_with_its_first_line() {
@@ -245,7 +252,6 @@ mod tests {
 
     #[test]
     fn a_line_older_than_what_was_archived_is_refused() {
-        let rules = |archived_before| Rules { archived_before };
         let error = rules(Some(1_734_000_000_001)).parse(1, GOOD).unwrap_err().to_string();
         assert!(error.contains("ts is older than what was archived"), "{error}");
         assert!(rules(Some(1_734_000_000_000)).parse(1, GOOD).is_ok());
@@ -261,16 +267,16 @@ mod tests {
             (&GOOD.replace("success", "fine"), "outcome"),
             (&GOOD.replace(":1}", r#":1,"sampleRate":"1"}"#), "sampleRate"),
         ] {
-            let error = RULES.parse(1, line).unwrap_err().to_string();
+            let error = rules(None).parse(1, line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
-        assert_eq!(RULES.parse(1, "  "), Ok(None));
+        assert_eq!(rules(None).parse(1, "  "), Ok(None));
     }
 
     #[test]
     fn a_line_with_an_invalid_optional_field_is_imported_as_it_is() {
         let line = GOOD.replace(":1}", r#":-1,"errorCode":{"code":503}}"#);
-        let (observation, malformed) = RULES.parse(1, &line).unwrap().unwrap();
+        let (observation, malformed) = rules(None).parse(1, &line).unwrap().unwrap();
         assert_eq!(observation["errorCode"]["code"], 503);
         assert_eq!(malformed.fields().collect::<Vec<_>>(), ["durationMs", "errorCode"]);
     }

@@ -89,7 +89,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
     }
 }
 
-fn table(observations: &[Map<String, Json>]) -> comfy_table::Table {
+fn table(observations: &[Map<String, Json>]) -> output::Table {
     let mut table = output::table(&["time", "component", "outcome", "ms", "usd", "policy", "id"]);
     for observation in observations {
         let text = |field: &str| match observation.get(field) {

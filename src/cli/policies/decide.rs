@@ -48,7 +48,7 @@ fn confirmed(question: &str) -> Result<bool> {
 
 /// `ID` or `ID@VERSION`. A rollback needs no confirmation: it is urgent, and can be rolled back.
 pub async fn roll_back(store: &Store, policy: &str, change: ChangeOptions) -> Result<()> {
-    let intent = change.intent();
+    let intent = change.intent()?;
     if policy.contains('@') {
         let key: PolicyKey = policy.parse()?;
         let outcome = store.roll_back(&key.id, Some(&key.version), &intent).await;

@@ -7,7 +7,7 @@ use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 
 use crate::cli::format;
-use crate::cli::output::{self, number};
+use crate::cli::output::{self, Cell, number};
 
 pub async fn run(
     store: &Store,
@@ -21,7 +21,7 @@ pub async fn run(
     let mut irregular = irregular(&all);
     irregular.retain(|it| !broken.contains(&it.policy.as_str()));
     for version in &unreadable {
-        eprintln!("warning: {version}");
+        complain!("warning: {version}");
     }
     let shown: Vec<Policy> = all
         .into_iter()
@@ -44,11 +44,9 @@ pub async fn run(
             true => format!("{}, pinned", policy.status),
             false => policy.status.to_string(),
         };
-        let notes = policy.notes.clone().unwrap_or_default();
-        let notes = match policy.pin_reason_text() {
-            Some(why) => format!("pinned: {why}\n{notes}"),
-            None => notes,
-        };
+        let pinned = policy.pin_reason_text().map(|why| format!("pinned: {why}"));
+        let notes = policy.notes.as_deref().unwrap_or_default();
+        let notes = Cell::of_lines(pinned.as_deref().into_iter().chain(notes.lines()));
         table.add_row(vec![
             policy.id.into(),
             policy.version.to_string().into(),
@@ -56,7 +54,7 @@ pub async fn run(
             format::time(policy.created_at).into(),
             policy.created_by.into(),
             number(policy.expected_gain.map_or(String::new(), |gain| format!("{gain:+.3}"))),
-            notes.into(),
+            notes,
         ]);
     }
     for version in unreadable {
@@ -73,7 +71,7 @@ pub async fn run(
     }
     output::print(&table);
     for irregularity in irregular {
-        eprintln!("warning: {irregularity}");
+        complain!("warning: {irregularity}");
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         }
         None => OverrideParams::Set(options.set.clone()),
     };
-    let intent = options.change.intent().watched(options.guard);
+    let intent = options.change.intent()?.watched(options.guard);
     PolicyKey::check_id(&options.id)?;
     // The printed change is exactly the one that is made: if another version becomes active in the
     // meantime, the override is refused.

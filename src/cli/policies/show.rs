@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use f0_learning::jobs::tune::TuneJob;
+use f0_learning::observability::printable;
 use f0_learning::store::{MAX_EFFECT_DAYS, Store};
 use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
@@ -28,7 +29,7 @@ async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
     if json {
         return output::print_json(&json!({ "policy": policy, "earned": earned }));
     }
-    say_part!("{}", describe(&policy)?);
+    say_lines!("{}", describe(&policy)?);
     match earned {
         Some(earned) => say!("  earned     {}", sum(&earned)),
         None => say!("  earned     no observations of this version"),
@@ -42,7 +43,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     }
     let unreadable = store.unreadable_versions(Some(id)).await?;
     for version in &unreadable {
-        eprintln!("warning: {version}");
+        complain!("warning: {version}");
     }
     let standing = store.standing_policies(id).await?;
     if unreadable.is_empty() && standing.is_empty() && store.recent_versions(id).await?.is_empty() {
@@ -60,7 +61,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
         return output::print_json(&shown);
     }
     for policy in &standing {
-        say_part!("{}", describe(policy)?);
+        say_lines!("{}", describe(policy)?);
         if policy.status == PolicyStatus::Draft {
             print_stale(policy, &active);
         }
@@ -78,7 +79,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
             // A policy without an active version and without drafts may still have old versions.
             known.extend(store.recent_versions(id).await?.into_iter().take(1));
             known.dedup_by_key(|policy| policy.name());
-            super::list::irregular(&known).iter().for_each(|it| eprintln!("warning: {it}"));
+            super::list::irregular(&known).iter().for_each(|it| complain!("warning: {it}"));
         }
     }
     Ok(())
@@ -89,7 +90,7 @@ async fn checks(store: &Store, active: &Policy, now: i64) -> Vec<Check> {
     match TuneJob::new(store.clone()).look(active, now).await {
         Ok(input) => input.map(|input| of_observations(&input)).unwrap_or_default(),
         Err(error) => {
-            eprintln!("warning: cannot check the observations: {error}");
+            complain!("warning: cannot check the observations: {error}");
             Vec::new()
         }
     }
@@ -105,39 +106,43 @@ fn print_stale(draft: &Policy, active: &[&Policy]) {
 
 /// A version as text, with its evidence and params.
 pub fn describe(policy: &Policy) -> Result<String> {
-    use std::fmt::Write as _;
     let mut text = String::new();
-    writeln!(text, "{}  {}", policy.name(), policy.status.as_str())?;
+    // A text that ends a line must not look like one of these lines.
+    let mut add = |line: std::fmt::Arguments<'_>| {
+        text.push_str(&printable::line(&line.to_string()));
+        text.push('\n');
+    };
+    add(format_args!("{}  {}", policy.name(), policy.status.as_str()));
     if let Some(why) = policy.pin_reason_text() {
         let by = policy.pin.pinned_by.as_deref().unwrap_or(UNKNOWN);
-        writeln!(text, "  pinned     by {by}: {why}")?;
+        add(format_args!("  pinned     by {by}: {why}"));
     }
     let created = format::time(policy.created_at);
-    writeln!(text, "  created    {created} by {}", policy.created_by)?;
+    add(format_args!("  created    {created} by {}", policy.created_by));
     if let (Some(at), Some(by)) = (policy.activated_at, &policy.activated_by) {
-        writeln!(text, "  activated  {} by {by}", format::time(at))?;
+        add(format_args!("  activated  {} by {by}", format::time(at)));
     }
     if let (Some(at), Some(by)) = (policy.rejected_at, &policy.rejected_by) {
-        writeln!(text, "  rejected   {} by {by}", format::time(at))?;
+        add(format_args!("  rejected   {} by {by}", format::time(at)));
     }
     if let Some(parent) = &policy.parent_version {
-        writeln!(text, "  parent     {parent}")?;
+        add(format_args!("  parent     {parent}"));
     }
     if let Some(previous) = &policy.previous_version {
-        writeln!(text, "  previous   {previous}")?;
+        add(format_args!("  previous   {previous}"));
     }
     if let Some(version) = &policy.superseded_by {
-        writeln!(text, "  superseded by {version}")?;
+        add(format_args!("  superseded by {version}"));
     }
     if let Some(gain) = policy.expected_gain {
-        writeln!(text, "  expected   {gain:+.3} mean reward")?;
+        add(format_args!("  expected   {gain:+.3} mean reward"));
     }
     for (index, line) in policy.notes.as_deref().unwrap_or_default().lines().enumerate() {
-        writeln!(text, "  {:<10} {line}", if index == 0 { "notes" } else { "" })?;
+        add(format_args!("  {:<10} {line}", if index == 0 { "notes" } else { "" }));
     }
-    text.push_str(&super::evidence::describe(policy));
+    super::evidence::describe(policy).lines().for_each(|line| add(format_args!("{line}")));
     for line in serde_json::to_string_pretty(&policy.params)?.lines() {
-        writeln!(text, "  {line}")?;
+        add(format_args!("  {line}"));
     }
     Ok(text)
 }
@@ -171,7 +176,7 @@ fn print_effect(effect: &Effectiveness, days: u32) {
     }
 }
 
-fn activations(all: &[Activation]) -> comfy_table::Table {
+fn activations(all: &[Activation]) -> output::Table {
     let header =
         ["time", "action", "by", "version", "reward", "n", "replaced", "reward", "n", "change"];
     let mut table = output::table(&header);

@@ -7,15 +7,10 @@ use serde::Deserialize;
 
 use super::keys::KeySet;
 use super::{Caller, CredentialsError, Refused, Role};
-use f0_learning_core::intent::MAX_ACTOR_CHARS;
+use f0_learning_core::intent::{FIREBASE_PREFIX, MAX_ACTOR_CHARS};
 
 const KEYS_URL: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
-
-/// Precedes the subject in the actor. An app that mints custom tokens chooses the subjects, so
-/// without a name space of their own they could be `admin-token`, a job, or a user of the command
-/// line.
-const ACTOR_PREFIX: &str = "firebase:";
 
 /// Accepted clock skew.
 const SKEW_S: i64 = 60;
@@ -94,9 +89,11 @@ impl Firebase {
     }
 }
 
-/// The actor that a subject stands for in the audit trail.
+/// The actor that a subject stands for in the audit trail. An app that mints custom tokens chooses the
+/// subjects, so without a name space of their own they could be `admin-token`, a job, or a user of the
+/// command line.
 fn actor(subject: &str) -> Result<String, Refused> {
-    let actor = format!("{ACTOR_PREFIX}{subject}");
+    let actor = format!("{FIREBASE_PREFIX}{subject}");
     if subject.is_empty() || actor.chars().count() > MAX_ACTOR_CHARS {
         return Err(Refused::Unknown("subject empty or too long"));
     }

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use super::Api;
 use super::problem::Problem;
+use f0_learning_core::intent::ADMIN_TOKEN;
 
 pub use firebase::Firebase;
 pub use refusals::Refusals;
@@ -26,9 +27,6 @@ pub use throttle::Throttle;
 
 /// Shorter tokens are refused at start-up: 32 random characters of an alphabet of 16 are 128 bits.
 pub const MIN_TOKEN_BYTES: usize = 32;
-
-/// The actor of requests with the static token.
-const ADMIN_TOKEN_ACTOR: &str = "admin-token";
 
 /// The credentials that are accepted.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ impl Credentials {
         if let Some(token) = &self.admin_token
             && token.is(bearer)
         {
-            let actor = ADMIN_TOKEN_ACTOR.to_owned();
+            let actor = ADMIN_TOKEN.to_owned();
             return Ok(Caller { actor, actor_name: None, role: Role::Admin });
         }
         match &self.firebase {
@@ -246,7 +244,7 @@ async fn identify(parts: &Parts, api: &Api, now: i64) -> Result<Caller, Refused>
 /// The static token identifies no person, so its holder may add a name.
 fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
     let Some(value) = parts.headers.get("x-actor") else { return Ok(caller) };
-    if caller.actor != ADMIN_TOKEN_ACTOR {
+    if caller.actor != ADMIN_TOKEN {
         return Ok(caller);
     }
     let name = std::str::from_utf8(value.as_bytes());

@@ -172,11 +172,9 @@ impl Key {
         reason: Option<String>,
         now: i64,
     ) -> Result<Intent, Problem> {
-        // A reason is shown in terminals and logs, where a control character may change or forge
-        // what is read.
-        if reason.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
-            let detail = "invalid reason: expected no control characters";
-            return Err(Problem::unprocessable(detail));
+        if let Some(reason) = &reason {
+            intent::check_plain("reason", reason)
+                .map_err(|error| Problem::unprocessable(error.to_string()))?;
         }
         let key = self.0.map(|key| {
             let asked = serde_json::to_string(request).unwrap_or_default();

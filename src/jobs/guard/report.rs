@@ -6,6 +6,7 @@ use tracing::Level;
 
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::observability::printable;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Breach, Kind, Status};
 
@@ -95,7 +96,7 @@ impl GuardAction {
 impl fmt::Display for GuardReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for why in &self.unreadable {
-            writeln!(f, "skipped: {why}")?;
+            writeln!(f, "skipped: {}", printable::line(why))?;
         }
         if self.outcomes.is_empty() {
             return f.write_str(match self.unreadable.is_empty() {
@@ -105,7 +106,7 @@ impl fmt::Display for GuardReport {
         }
         for (index, outcome) in self.outcomes.iter().enumerate() {
             let line = if index == 0 { "" } else { "\n" };
-            write!(f, "{line}{outcome}")?;
+            write!(f, "{line}{}", printable::line(&outcome.to_string()))?;
         }
         Ok(())
     }

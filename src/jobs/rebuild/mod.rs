@@ -129,7 +129,7 @@ impl RebuildJob {
             }
             StateKind::Counting => report = self.counting(now).await?,
             StateKind::Retention => self.retention(&mut report).await?,
-            StateKind::Tuner(_) | StateKind::Decision => {
+            StateKind::Tuner(_) | StateKind::Decision | StateKind::AuditKey => {
                 if self.store.state_damage(id).await?.is_none() {
                     report.done.push(format!("{document} can be read, and is unchanged"));
                 } else if self.store.restart_state(id).await? {

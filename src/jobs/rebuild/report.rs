@@ -1,5 +1,6 @@
 //! What was rebuilt, and what differs.
 
+use crate::observability::printable;
 use std::fmt;
 
 use super::compare::Difference;
@@ -61,7 +62,7 @@ impl fmt::Display for Totals {
 
 fn list(f: &mut fmt::Formatter<'_>, differences: &[Difference]) -> fmt::Result {
     for difference in differences.iter().take(SHOWN) {
-        write!(f, "\n{difference}")?;
+        write!(f, "\n{}", printable::line(&difference.to_string()))?;
     }
     match differences.len().checked_sub(SHOWN) {
         Some(more @ 1..) => write!(f, "\nand {more} more differences"),
@@ -73,7 +74,7 @@ impl fmt::Display for RebuildReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} series and tallies rebuilt from {}", self.rebuilt, self.totals)?;
         for done in &self.done {
-            write!(f, "\n{done}")?;
+            write!(f, "\n{}", printable::line(done))?;
         }
         list(f, &self.differences)
     }
@@ -85,6 +86,7 @@ impl fmt::Display for VerifyReport {
         let n = differences.len();
         write!(f, "{verified} series and tallies compared with {totals}; {n} differences")?;
         for unknown in &self.unknown {
+            let unknown = printable::line(unknown);
             write!(f, "\n{unknown} is not a document of the service, and changes nothing")?;
         }
         list(f, differences)

@@ -8,7 +8,7 @@ use crate::jobs::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use crate::jobs::score::scored::Scored;
 use crate::jobs::score::write;
 use crate::store::{
-    Announced, Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem,
+    Admission, Announced, Changes, Item, LATE_AT_ONCE, LateBatch, Position, Result, StoredItem,
 };
 
 /// Observations read together.
@@ -23,9 +23,10 @@ impl ReconcileJob {
     ) -> Result<()> {
         let store = self.store.clone();
         let config = self.config.get(known.now, store.reward_config()).await?;
+        let limits = Some(self.limits.get(&store, known.now).await?);
         for some in found.chunks(LATE_AT_ONCE) {
             let ids = some.iter().map(|found| found.item.id().to_owned()).collect();
-            let batch = LateBatch { ids, config: config.clone() };
+            let batch = LateBatch { ids, config: config.clone(), limits: limits.clone() };
             self.announce(known, batch.clone(), some).await?;
             self.complete(known, batch, report).await?;
         }
@@ -67,7 +68,8 @@ impl ReconcileJob {
             return Err(error);
         }
         let archived_before = known.archived_before.known();
-        let found = found.into_iter().map(|found| found.checked(archived_before)).collect();
+        let admission = Admission { archived_before, limits: batch.limits.as_ref() };
+        let found = found.into_iter().map(|found| found.checked(admission)).collect();
         let found = self.members(known, &batch, found).await?;
         // A corrected one may be further ahead now.
         if reach(known, &found) != known.state.up_to {
@@ -144,6 +146,7 @@ impl ReconcileJob {
             let pending = (!left.is_empty()).then(|| LateBatch {
                 ids: left.iter().map(|item| item.id().to_owned()).collect(),
                 config: batch.config.clone(),
+                limits: batch.limits.clone(),
             });
             let next = known.state.announcing(pending.clone());
             report.damaged.extend(self.ledger.damaged().map(|it| (it.document, it.why)));

@@ -20,11 +20,12 @@ mod times;
 
 use tokio_util::sync::CancellationToken;
 
+use super::limits::CurrentLimits;
 use super::score::ledger::Ledger;
 use super::{Job, JobName, PassContext};
 use crate::store::{
-    Cached, Changes, Group, Item, REWARD_CONFIG_TTL, Result, Store, StoreError, StoredItem,
-    Unordered,
+    Admission, Cached, Changes, Group, Item, REWARD_CONFIG_TTL, Result, Store, StoreError,
+    StoredItem, Unordered,
 };
 use f0_learning_core::observation::{MAX_AHEAD_OF_WRITING_MS, MIN_TS};
 use f0_learning_core::reward::RewardConfig;
@@ -66,6 +67,7 @@ pub struct ReconcileJob {
     store: Store,
     options: ReconcileOptions,
     config: Cached<RewardConfig>,
+    limits: CurrentLimits,
     ledger: Ledger,
 }
 
@@ -82,7 +84,8 @@ impl Job for ReconcileJob {
 impl ReconcileJob {
     pub fn new(store: Store, options: ReconcileOptions) -> Self {
         let config = Cached::new(REWARD_CONFIG_TTL);
-        Self { store, options, config, ledger: Ledger::default() }
+        let limits = CurrentLimits::new();
+        Self { store, options, config, limits, ledger: Ledger::default() }
     }
 
     /// Runs one pass: over everything if `full`, else as deep as is due.
@@ -255,8 +258,10 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         let archived_before = known.archived_before.known();
+        let limits = self.limits.get(&self.store, known.now).await?;
+        let admission = Admission { archived_before, limits: Some(&limits) };
         let found = found.into_iter().filter(|found| known.is_decidable(found));
-        let found = found.map(|found| found.checked(archived_before)).collect::<Vec<_>>();
+        let found = found.map(|found| found.checked(admission)).collect::<Vec<_>>();
         let (late, ahead): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| known.is_behind_cursors(found));
         let early: Vec<_> = ahead

@@ -3,7 +3,7 @@
 use super::{Known, ReconcileJob, ReconcileReport};
 use crate::jobs::commit::MAX_ATTEMPTS;
 use crate::jobs::score::scored::Scored;
-use crate::store::{Item, QuarantineFilter, Quarantined, Result};
+use crate::store::{Admission, Item, QuarantineFilter, Quarantined, Result};
 use firestore_kit::PageRequest;
 
 /// What was done with the requested documents.
@@ -49,9 +49,10 @@ impl ReconcileJob {
     ) -> Result<()> {
         let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
         let archived_before = self.store.retention_state().await?.archived_before;
+        let limits = self.limits.get(&self.store, now).await?;
+        let admission = Admission { archived_before, limits: Some(&limits) };
         let found = self.store.stored_items(&ids).await?;
-        let mut found: Vec<_> =
-            found.into_iter().map(|found| found.checked(archived_before)).collect();
+        let mut found: Vec<_> = found.into_iter().map(|found| found.checked(admission)).collect();
         let mut freed: Vec<String> = Vec::new();
         let mut released = Vec::new();
         for entry in entries {

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use super::leases::{Leases, work_of};
+use super::limits::CurrentLimits;
 use super::{Job, JobName, PassContext};
 use crate::store::{
     Announced, Cached, Changes, Chunk, Cursor, Item, MAX_CHUNK, POLICIES_TTL, Pending, Position,
@@ -68,6 +69,7 @@ pub struct ScoreJob {
     options: ScoreOptions,
     leases: Option<Leases>,
     config: Cached<RewardConfig>,
+    limits: CurrentLimits,
     requested_layout: Cached<Layout>,
     active_layout: Cached<StoredLayout>,
     ledger: Ledger,
@@ -113,6 +115,7 @@ impl ScoreJob {
             options,
             leases: None,
             config: Cached::new(REWARD_CONFIG_TTL),
+            limits: CurrentLimits::new(),
             requested_layout: Cached::new(POLICIES_TTL),
             active_layout: Cached::new(POLICIES_TTL),
             ledger: Ledger::default(),
@@ -275,7 +278,7 @@ impl ScoreJob {
             Some(pending) => {
                 tracing::info!(end = pending.end.ts_ms(), "completing a chunk announced before");
                 let mut chunk = self.store.pending_chunk(&cursor, pending).await?;
-                chunk.items = self.store.checked(chunk.items, pending.archived_before);
+                chunk.items = self.store.checked(chunk.items, pending.admission());
                 cursor = self.forget_moved(cursor, &chunk).await?;
                 chunk
             }
@@ -293,7 +296,7 @@ impl ScoreJob {
                 report.interrupted = true;
                 return Ok(());
             }
-            chunk.items = self.store.checked(chunk.items, pending.archived_before);
+            chunk.items = self.store.checked(chunk.items, pending.admission());
             let reads_ahead = !pass.only_announced && chunk.full && !pass.stop.is_cancelled();
             let items = Scored::all(&chunk.items, &pending.config);
             let version = &pending.config.version;
@@ -356,7 +359,8 @@ impl ScoreJob {
         let store = self.store.clone();
         let config = self.config.get(now, store.reward_config()).await?;
         let archived_before = self.archived_before(chunk, now).await?;
-        Ok(Some(Pending { end, read_time, config, archived_before }))
+        let limits = Some(self.limits.get(&store, now).await?);
+        Ok(Some(Pending { end, read_time, config, archived_before, limits }))
     }
 
     /// The time before which documents may have been archived, read after the chunk: a member whose

@@ -8,6 +8,7 @@ use tracing::Level;
 use crate::jobs::rejected::{MalformedFields, Rejected};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::observability::printable;
 use crate::store::remedy;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +86,9 @@ impl fmt::Display for ScoreReport {
         }
         for (document, why) in &self.damaged {
             let remedy = remedy(document);
-            write!(f, "\n{document} cannot be read ({why}); what it counts waits; {remedy}\n")?;
+            let damage =
+                format!("{document} cannot be read ({why}); what it counts waits; {remedy}");
+            write!(f, "\n{}\n", printable::line(&damage))?;
         }
         if self.left_to_others > 0 {
             write!(f, ", {} shards left to other workers", self.left_to_others)?;

@@ -7,6 +7,7 @@ use tracing::Level;
 
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::observability::printable;
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::Reason;
@@ -102,14 +103,24 @@ impl TuneOutcome {
 impl fmt::Display for TuneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SwitchedOff(flags) => write!(f, "tuning disabled: {flags}"),
+            Self::SwitchedOff(flags) => {
+                write!(f, "tuning disabled: {}", printable::line(&flags.to_string()))
+            }
             Self::Decided(outcomes) if outcomes.is_empty() => {
                 f.write_str("no active policy; run `f0-learning seed` to create the first")
             }
             Self::Decided(outcomes) => {
                 for (index, (policy, outcome)) in outcomes.iter().enumerate() {
                     let line = if index == 0 { "" } else { "\n" };
-                    write!(f, "{line}{policy}: {outcome}")?;
+                    let policy = printable::line(policy);
+                    write!(f, "{line}{policy}: ")?;
+                    match outcome {
+                        // Notes have several lines.
+                        TuneOutcome::Proposed { .. } | TuneOutcome::Renewed { .. } => {
+                            write!(f, "{outcome}")?;
+                        }
+                        other => f.write_str(&printable::line(&other.to_string()))?,
+                    }
                 }
                 Ok(())
             }

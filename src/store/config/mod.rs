@@ -4,13 +4,15 @@ pub(in crate::store) mod seed;
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{FlagChanges, Flags, FlagsState};
 use f0_learning_core::intent::Intent;
+use f0_learning_core::limits::Limits;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};
@@ -25,20 +27,49 @@ pub(in crate::store) const REWARD_CONFIG: &str = "reward_config";
 pub(in crate::store) const SCORING: &str = "scoring";
 pub(in crate::store) const TUNING: &str = "tuning";
 
+/// The document `config/scoring`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ScoringConfig {
+    shards: u32,
+    min_sample_rate: f64,
+    min_propensity: f64,
+}
+
+impl Default for ScoringConfig {
+    fn default() -> Self {
+        let Limits { min_sample_rate, min_propensity, .. } = Limits::default();
+        Self { shards: 0, min_sample_rate, min_propensity }
+    }
+}
+
 impl Store {
     /// The layout of shards that `config/scoring` requests; unsharded if there is no such document.
     pub async fn asked_layout(&self) -> Result<Layout> {
-        let path = "config/scoring";
-        let Some(document) = self.db.get(CONFIG, SCORING).await? else {
-            return Ok(Layout::default());
-        };
-        let layout: Layout = value::from_known_fields(&document.fields)
-            .map_err(|error| error.of_document(path, "a layout of shards"))?;
-        if layout.shards > MAX_SHARDS {
-            let detail = format!("shards is {}, must be at most {MAX_SHARDS}", layout.shards);
-            return Err(StoreError::decode(path, "a layout of shards", detail));
+        Ok(Layout { shards: self.scoring_config().await?.shards })
+    }
+
+    /// How many actions an observation may count for: `config/scoring`, and what the policies of
+    /// `config/tuning` declare for their components. An entry of a policy that cannot be read declares
+    /// nothing.
+    pub async fn limits(&self) -> Result<Limits> {
+        let ScoringConfig { min_sample_rate, min_propensity, .. } = self.scoring_config().await?;
+        let limits = Limits { min_sample_rate, min_propensity, declared: Vec::new() };
+        Ok(limits.with_policies(&self.tuning_config().await?))
+    }
+
+    async fn scoring_config(&self) -> Result<ScoringConfig> {
+        let expected = "a configuration of scoring";
+        let config: ScoringConfig = self.config_document(SCORING, expected).await?;
+        let invalid = |detail: String| StoreError::decode("config/scoring", expected, detail);
+        let ScoringConfig { shards, min_sample_rate, min_propensity } = config;
+        if shards > MAX_SHARDS {
+            return Err(invalid(format!("shards is {shards}, must be at most {MAX_SHARDS}")));
         }
-        Ok(layout)
+        Limits { min_sample_rate, min_propensity, declared: Vec::new() }
+            .validate()
+            .map_err(|error| invalid(error.to_string()))?;
+        Ok(config)
     }
 
     pub async fn flags(&self) -> Result<FlagsState> {
@@ -63,7 +94,8 @@ impl Store {
         if changes == FlagChanges::default() {
             return Err(ChangeError::NoFlag);
         }
-        self.change("config/flags", intent, |transaction| async move {
+        let asked = Asked::of(Action::Flags, FLAGS);
+        self.change("config/flags", asked, intent, |transaction| async move {
             let document = self.db.get_in(CONFIG, FLAGS, &transaction).await?;
             let before = flags_of(document.as_ref());
             let flags = changes.over(&before);

@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
-use crate::store::change::{ChangeError, Decided};
+use crate::store::change::{Asked, ChangeError, Decided};
 use crate::store::config::{FLAGS, REWARD_CONFIG, SCORING, TUNING};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG, collection::POLICIES};
 use f0_learning_core::audit::{Action, AuditEntry};
-use f0_learning_core::intent::Intent;
+use f0_learning_core::intent::{self, Intent};
 use f0_learning_core::policy::lifecycle::StatusChange;
 use f0_learning_core::policy::{PolicyKey, PolicyKeyError, PolicyStatus};
 use firestore_kit::Repeat;
@@ -107,8 +107,9 @@ impl Store {
         let existing = Mutex::new(None);
         let (target, found) = (format!("{POLICIES}/{name}"), &existing);
         let intent = Intent::new(&entry.actor, now);
+        let asked = Asked::of(Action::Seed, &entry.id);
         let outcome = self
-            .change(&target, &intent, |transaction| async move {
+            .change(&target, asked, &intent, |transaction| async move {
                 let mut documents: Vec<_> =
                     self.db.get_in(POLICIES, name, &transaction).await?.into_iter().collect();
                 let active = PolicyStatus::Active;
@@ -162,7 +163,7 @@ fn seed_entry(name: &str, now: i64) -> Result<AuditEntry, PolicyKeyError> {
     let PolicyKey { id, version } = name.parse()?;
     Ok(AuditEntry {
         ts: now,
-        actor: "system".to_owned(),
+        actor: intent::SEED.to_owned(),
         action: Action::Seed.to_string(),
         id,
         to: Some(version.to_string()),

@@ -1,7 +1,7 @@
 //! Experiments that cannot be read any more, because their document was changed by hand.
 
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::{EXPERIMENTS, POLICIES};
 use crate::store::lifecycle::{CANDIDATE, ended_fields, patch};
 use f0_learning_core::audit::Action;
@@ -21,7 +21,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the end of experiment {id}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked { action: Action::ExperimentEnd, id: None };
+        self.change(&target, asked, intent, |transaction| async move {
             let Some(document) = self.db.get_in(EXPERIMENTS, id, &transaction).await? else {
                 return Err(ChangeError::UnknownExperiment(id.to_owned()));
             };

@@ -3,7 +3,7 @@
 use firestore_kit::proto::Document;
 
 use super::ramp::{require_open, require_serving, require_unchanged};
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
 use crate::store::lifecycle::{
     ROLLED_BACK_AT, clear_candidate, ended_fields, frozen, patch, policy_key, rejected_fields,
@@ -69,7 +69,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the end of experiment {}", experiment.id);
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::ExperimentEnd, &experiment.policy);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             let open = match status {
                 Status::Stopped => require_open(&snapshot, experiment)?,
@@ -114,7 +115,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the rollback of {}@{}", experiment.policy, experiment.candidate);
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Rollback, &experiment.policy);
+        self.change(&target, asked, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let mut snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             snapshot.require_unpinned()?;
@@ -162,7 +164,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the promotion of {}@{}", experiment.policy, experiment.candidate);
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Activate, &experiment.policy);
+        self.change(&target, asked, intent, |transaction| async move {
             let flags = self.flags_in(&transaction).await?;
             if !flags.auto_activation_enabled() {
                 return Err(ChangeError::SwitchedOff(flags));

@@ -2,7 +2,7 @@
 
 use super::start::candidate_fields;
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::lifecycle::{OpenExperiment, PolicySnapshot, patch, policy_key};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Candidate, Experiment};
@@ -25,7 +25,8 @@ impl Store {
             return Err(ChangeError::ExperimentOver(experiment.id.clone()));
         };
         let target = format!("the next stage of experiment {}", experiment.id);
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::ExperimentRamp, &experiment.policy);
+        self.change(&target, asked, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             let open = require_serving(&snapshot, experiment)?;
@@ -72,7 +73,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the success of experiment {}", experiment.id);
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::ExperimentSuccess, &experiment.policy);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(&experiment.policy, &transaction).await?;
             let open = require_serving(&snapshot, experiment)?;
             let fields = value::fields([

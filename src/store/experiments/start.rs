@@ -3,7 +3,7 @@
 use firestore_kit::proto::{Document, Write};
 
 use super::read::{SCORED_UNDER_FIELDS, state_id};
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::STATE;
 use crate::store::lifecycle::{CANDIDATE, PARAMS, new_experiment, patch};
 use crate::store::scoring::stored_fields::stamp_value;
@@ -57,7 +57,8 @@ impl Store {
             return Err(ChangeError::NoMinEffect);
         }
         let target = format!("an experiment with {candidate}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::ExperimentStart, &candidate.id);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(&candidate.id, &transaction).await?;
             let (of_draft, draft) = self.require_version(candidate, &transaction).await?;
             snapshot.require_no_test()?;

@@ -20,8 +20,4 @@ pub(in crate::store) use policy::{
 };
 pub(in crate::store) use snapshot::PolicySnapshot;
 
-/// The actor that creates the drafts of the tune job, and activates them if the flags allow it.
-pub const TUNER: &str = "policy-updater";
-
-/// The actor that advances experiments and rolls back versions.
-pub const GUARD: &str = "policy-guard";
+pub use f0_learning_core::intent::{GUARD, TUNER};

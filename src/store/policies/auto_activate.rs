@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::change::{ChangeError, ChangeResult, Changed};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed};
 use crate::store::lifecycle::{OpenExperiment, PARAMS, PolicySnapshot, TUNER, policy_key};
 use crate::store::{AuditRecord, Result, Store};
 use f0_learning_core::audit::Action;
@@ -114,7 +114,7 @@ impl Store {
         let target = format!("the automatic activation of {key}");
         let intent = &intent;
         let outcome = self
-            .change(&target, intent, |transaction| async move {
+            .change(&target, Asked::of(Action::Activate, &key.id), intent, |transaction| async move {
                 let flags = self.flags_in(&transaction).await?;
                 if !flags.auto_activation_enabled() {
                     return Err(ChangeError::SwitchedOff(flags));

@@ -9,7 +9,7 @@ use firestore_kit::{Transaction, write};
 use semver::Version;
 
 use super::holdback::{BASELINE, BASELINE_SCORED_UNDER};
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::ENVELOPES;
 use crate::store::lifecycle::{HOLDBACK, check_policy_id, frozen, patch};
 use crate::store::scoring::stored_fields::stamp_value;
@@ -77,7 +77,8 @@ impl Store {
     ) -> ChangeResult<Changed> {
         check_policy_id(policy)?;
         let target = format!("the envelope of {policy}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::EnvelopeApprove, policy);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(policy, &transaction).await?;
             let Some((version, document)) = snapshot.serving() else {
                 return Err(ChangeError::UnknownPolicy(policy.to_owned()));
@@ -137,7 +138,8 @@ impl Store {
         let reason = intent.reason.clone().ok_or(ChangeError::NoReason)?;
         let reason = &reason;
         let target = format!("the envelope of {policy}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::EnvelopeFreeze, policy);
+        self.change(&target, asked, intent, |transaction| async move {
             let Some((document, envelope)) = self.envelope_in(policy, &transaction).await? else {
                 return Err(ChangeError::NoEnvelope(policy.to_owned()));
             };

@@ -4,7 +4,7 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::collection::POLICIES;
 use crate::store::lifecycle::{
     PARAMS, PolicySnapshot, activation_fields, archive_writes, check_policy_id, document_id,
@@ -58,7 +58,7 @@ impl Store {
     ) -> ChangeResult<Changed> {
         check_policy_id(id)?;
         let target = format!("the override of {id}");
-        self.change(&target, intent, |transaction| async move {
+        self.change(&target, Asked::of(Action::Override, id), intent, |transaction| async move {
             let snapshot = self.snapshot(id, &transaction).await?;
             let Some((parent, document)) = snapshot.serving() else {
                 self.require_policy(id, &transaction).await?;

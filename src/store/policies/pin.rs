@@ -2,7 +2,7 @@
 //! components and people see it, and moves with every transition.
 
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::lifecycle::{PIN_FIELDS, check_policy_id, patch};
 use f0_learning_core::audit::Action;
 use f0_learning_core::intent::Intent;
@@ -41,7 +41,8 @@ impl Store {
         };
         let target = format!("the pin of {id}");
         let fields = &fields;
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(if pinned { Action::Pin } else { Action::Unpin }, id);
+        self.change(&target, asked, intent, |transaction| async move {
             self.decide_pin(id, pinned, fields, intent, &transaction).await
         })
         .await

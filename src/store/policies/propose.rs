@@ -4,7 +4,7 @@ use firestore_kit::proto::{Document, Write};
 use semver::Version;
 use serde_json::Value as Json;
 
-use crate::store::change::{ChangeError, ChangeResult, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Decided};
 use crate::store::collection::{CONFIG, POLICIES};
 use crate::store::config::{FLAGS, flags_of};
 use crate::store::lifecycle::{
@@ -55,9 +55,12 @@ impl Store {
         let intent = Intent::new(TUNER, draft.now);
         let target = "a proposal in ops_policies";
         let proposed = self
-            .change(target, &intent, |transaction| async move {
-                self.decide_proposal(draft, &transaction).await
-            })
+            .change(
+                target,
+                Asked::of(Action::Propose, &draft.key.id),
+                &intent,
+                |transaction| async move { self.decide_proposal(draft, &transaction).await },
+            )
             .await;
         match proposed {
             Ok(_) => Ok(ProposeOutcome::Proposed),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::lifecycle::{CANDIDATE, PARAMS, TUNER, params_over, patch};
 use crate::store::policies::NewDraft;
 use f0_learning_core::audit::{Action, RENEWED};
@@ -23,7 +23,8 @@ impl Store {
         let intent = Intent::new(TUNER, draft.now).because(RENEWED);
         let target = format!("the evidence of {}", draft.key);
         let intent = &intent;
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Propose, &draft.key.id);
+        self.change(&target, asked, intent, |transaction| async move {
             self.require_enabled(&transaction).await?;
             let snapshot = self.snapshot(&draft.key.id, &transaction).await?;
             snapshot.require_unpinned()?;

@@ -5,7 +5,7 @@ use firestore_kit::proto::Document;
 use semver::Version;
 
 use crate::store::Store;
-use crate::store::change::{ChangeError, ChangeResult, Changed, Decided, StaleDraft};
+use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided, StaleDraft};
 use crate::store::lifecycle::{
     PolicySnapshot, check_policy_id, patch, policy_key, rejected_fields,
 };
@@ -38,7 +38,8 @@ impl Store {
         intent: &Intent,
     ) -> ChangeResult<Changed> {
         let target = format!("the activation of {key}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Activate, &key.id);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(&key.id, &transaction).await?;
             let (document, policy) = self.require_version(key, &transaction).await?;
             require_seen(&policy, intent)?;
@@ -62,7 +63,8 @@ impl Store {
     /// Rejects a draft, and ends its A/B test if there is one.
     pub async fn reject(&self, key: &PolicyKey, intent: &Intent) -> ChangeResult<Changed> {
         let target = format!("the rejection of {key}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Reject, &key.id);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(&key.id, &transaction).await?;
             let (document, policy) = self.require_version(key, &transaction).await?;
             let plan = lifecycle::reject(&policy.facts())
@@ -88,7 +90,8 @@ impl Store {
     ) -> ChangeResult<Changed> {
         check_policy_id(id)?;
         let target = format!("the rollback of {id}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Rollback, id);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(id, &transaction).await?;
             let (document, policy) = match version {
                 Some(version) => {
@@ -107,7 +110,8 @@ impl Store {
     pub async fn repair(&self, id: &str, intent: &Intent) -> ChangeResult<Changed> {
         check_policy_id(id)?;
         let target = format!("the repair of {id}");
-        self.change(&target, intent, |transaction| async move {
+        let asked = Asked::of(Action::Repair, id);
+        self.change(&target, asked, intent, |transaction| async move {
             let snapshot = self.snapshot(id, &transaction).await?;
             let last = match snapshot.active.is_empty() {
                 true => self.last_archived(id, |_| true, &transaction).await?,

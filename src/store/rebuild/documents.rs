@@ -3,6 +3,7 @@
 use firestore_kit::{value, write};
 
 use super::Statistic;
+use crate::store::audit_key::AUDIT_KEY;
 use crate::store::collection::STATE;
 use crate::store::{Result, Store, StoreError};
 
@@ -21,6 +22,8 @@ pub enum StateKind {
     Decision,
     /// A lease, or the announcement of a worker.
     Lease,
+    /// The secret of audit ids.
+    AuditKey,
     /// What an experiment has counted, by experiment.
     Experiment(String),
     /// Not a document of the service.
@@ -35,6 +38,7 @@ impl StateKind {
         match id.split_once('|') {
             None if ["cursor", "layout", "reconcile"].contains(&id) => Self::Counting,
             None if id == "retention" => Self::Retention,
+            None if id == AUDIT_KEY => Self::AuditKey,
             Some(("cursor", number)) if number.parse::<u32>().is_ok() => Self::Counting,
             Some(("tuner", policy)) => Self::Tuner(policy.to_owned()),
             Some(("decision", _)) => Self::Decision,
@@ -55,6 +59,7 @@ impl Store {
                 Some(key) => self.decision(&key).await.map(|_| ()),
                 None => Ok(()),
             },
+            StateKind::AuditKey => self.check_audit_key().await,
             StateKind::Retention => self.retention_state().await.map(|_| ()),
             _ => Ok(()),
         };
@@ -86,6 +91,7 @@ mod tests {
             assert_eq!(StateKind::of_id(id), StateKind::Counting, "{id}");
         }
         assert_eq!(StateKind::of_id("tuner|p"), StateKind::Tuner("p".to_owned()));
+        assert_eq!(StateKind::of_id("audit_key"), StateKind::AuditKey);
         assert_eq!(StateKind::of_id("lease|score|1"), StateKind::Lease);
         for id in ["notes", "cursor|x", "series", "something|else"] {
             assert_eq!(StateKind::of_id(id), StateKind::Unknown, "{id}");

@@ -175,7 +175,8 @@ impl Store {
         let Some(end) = end.filter(is_after) else { return Ok(None) };
         let config = self.reward_config().await?;
         let archived_before = self.retention_state().await?.archived_before;
-        Ok(Some(Pending { end, read_time, config, archived_before }))
+        let limits = Some(self.limits().await?);
+        Ok(Some(Pending { end, read_time, config, archived_before, limits }))
     }
 
     /// Before everything that may not be archived: a cursor never counts what was archived.

@@ -1,6 +1,7 @@
 //! The documents of scoring: observations, rewards and quarantine, and in `ops_state` the cursors,
 //! series and tallies that make counting exact.
 
+mod admission;
 mod change_layout;
 pub(in crate::store) mod checkpoint;
 pub(in crate::store) mod counts;
@@ -17,6 +18,7 @@ pub(in crate::store) mod stats;
 pub(in crate::store) mod stored_fields;
 pub(in crate::store) mod versions;
 
+pub use admission::Admission;
 pub use checkpoint::Changes;
 pub use cursor::{Checkpoint, Cursor, Pending, Position, StoredLayout};
 pub use observations::{Chunk, Invalid, Item, SCORED_FIELDS, StoredItem};

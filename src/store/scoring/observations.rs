@@ -5,6 +5,7 @@ use firestore_kit::proto::Document;
 use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 
+use crate::store::scoring::admission::Admission;
 use crate::store::scoring::cursor::{Cursor, Pending, Position};
 use crate::store::scoring::stored_fields::OfShard;
 use crate::store::scoring::stored_fields::StoredFields;
@@ -60,28 +61,23 @@ impl Item {
         }
     }
 
-    /// The item, invalid if it is older than what was archived.
+    /// The item, invalid if it is not admitted.
     fn checked(
         self,
-        archived_before: Option<i64>,
+        admission: Admission<'_>,
         position: impl FnOnce(&Observation) -> Position,
     ) -> Self {
         let Self::Valid { observation, shard } = self else { return self };
-        if archived_before.is_none_or(|time| observation.ts >= time) {
+        let Err(rejection) = admission.check(&observation) else {
             return Self::Valid { observation, shard };
-        }
+        };
         let origin = Origin {
             component: Some(observation.component.clone()),
             ts: Some(observation.ts),
             policy_version: observation.policy_version.clone(),
         };
-        let (id, position) = (observation.id.clone(), position(&observation));
-        match observation.check_archived(archived_before) {
-            Ok(observation) => Self::Valid { observation, shard },
-            Err(rejection) => {
-                Self::Invalid(Box::new(Invalid { id, rejection, origin, position, shard }))
-            }
-        }
+        let position = position(&observation);
+        Self::Invalid(Box::new(Invalid { id: observation.id, rejection, origin, position, shard }))
     }
 }
 
@@ -190,9 +186,9 @@ impl Store {
 
     /// The members of a range that is announced with this time: invalid where they are older than what
     /// was archived, because an earlier copy may have been counted, and its reward archived.
-    pub fn checked(&self, items: Vec<Item>, archived_before: Option<i64>) -> Vec<Item> {
+    pub fn checked(&self, items: Vec<Item>, admission: Admission<'_>) -> Vec<Item> {
         let position = |observation: &Observation| self.position_of(observation);
-        items.into_iter().map(|item| item.checked(archived_before, position)).collect()
+        items.into_iter().map(|item| item.checked(admission, position)).collect()
     }
 
     /// The documents with these ids that exist, with all fields.
@@ -294,12 +290,11 @@ pub struct StoredItem {
 }
 
 impl StoredItem {
-    /// The observation, invalid if it is older than what was archived: its reward may have been archived
-    /// too, so that it is unknown whether it was counted.
+    /// The observation, invalid if it is not admitted.
     #[must_use]
-    pub fn checked(self, archived_before: Option<i64>) -> Self {
+    pub fn checked(self, admission: Admission<'_>) -> Self {
         let Self { item, position, shard } = self;
-        let item = item.checked(archived_before, |_| position.clone());
+        let item = item.checked(admission, |_| position.clone());
         Self { item, position, shard }
     }
 }

@@ -17,6 +17,7 @@ use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item
 use crate::store::scoring::rewards::StoredReward;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use firestore_kit::value::{self, Fields};
 use firestore_kit::write;
@@ -37,6 +38,9 @@ pub struct LateBatch {
     pub ids: Vec<String>,
     /// Stored with the batch, so that any worker that completes it computes the same scores.
     pub config: RewardConfig,
+    /// Stored for the same reason: observations below them are rejected. `None` in a batch of an
+    /// earlier version, which rejects none.
+    pub limits: Option<Limits>,
 }
 
 /// The stored state, with the update time that the next commit must find unchanged.
@@ -191,11 +195,12 @@ pub(in crate::store) fn encode(state: &ReconcileState) -> Result<Fields> {
     if let Some(batch) = &state.pending {
         let config = value::encoded(&batch.config)?;
         let ids = Json::from(batch.ids.clone());
-        let pending = value::fields([
+        let mut pending = value::fields([
             ("ids", value::from_json(&ids)),
             ("rewardConfig", value::from_json(&config)),
             ("marked", value::boolean(!state.unmarked)),
         ]);
+        pending.extend(super::cursor::encode_limits(batch.limits.as_ref())?);
         fields.insert("pending".to_owned(), value::map(pending));
     }
     Ok(fields)
@@ -260,5 +265,6 @@ fn decode_batch(fields: &Fields) -> Result<LateBatch, String> {
     Ok(LateBatch {
         ids: ids.map_err(|error| format!("pending.ids: {error}"))?,
         config: config.map_err(|error| format!("pending.rewardConfig: {error}"))?,
+        limits: super::cursor::decode_limits(fields).map_err(|error| format!("pending.{error}"))?,
     })
 }

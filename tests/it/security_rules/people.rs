@@ -106,12 +106,13 @@ pub const PLACES: [Place; 12] = [
 impl Place {
     /// A document that a caller with the right to create one may create.
     pub fn valid(&self, uid: &str, now_ms: i64) -> Value {
+        let actor = format!("firebase:{uid}");
         match self.collection {
             "ops_observations" => json!({"component": "router:a", "outcome": "success",
                 "ts": now_ms, "durationMs": 12.5}),
             "ops_policies" => json!({"id": "p", "version": "1.0.0", "status": "draft",
-                "params": {}, "createdBy": uid}),
-            "ops_audit" => json!({"ts": now_ms, "actor": uid, "action": "note", "id": "p"}),
+                "params": {}, "createdBy": actor}),
+            "ops_audit" => json!({"ts": now_ms, "actor": actor, "action": "note", "id": "p"}),
             _ => json!({"n": 1}),
         }
     }

@@ -127,9 +127,9 @@ impl Observation {
     ///
     /// # Errors
     /// A `ts` before `archived_before`.
-    pub fn check_archived(self, archived_before: Option<i64>) -> Result<Self, Rejection> {
+    pub fn check_archived(&self, archived_before: Option<i64>) -> Result<(), Rejection> {
         match archived_before.filter(|before| self.ts < *before) {
-            None => Ok(self),
+            None => Ok(()),
             Some(before) => Err(RejectionReason::Archived { before }.at("ts")),
         }
     }

@@ -21,6 +21,16 @@ pub enum RejectionReason {
     WrongType { found: &'static str, expected: &'static str },
     #[error("is {value}, must be between {min} and {max}")]
     OutOfRange { value: f64, min: f64, max: f64 },
+    #[error(
+        "is {value}, must be at least {least}: one observation would count for too many actions; \
+         see minSampleRate and minPropensity in config/scoring"
+    )]
+    BelowLimit { value: f64, least: f64 },
+    #[error(
+        "is {value}, must be at least {least} with this sampleRate: one observation would count for \
+         too many actions; see minSampleRate in config/scoring"
+    )]
+    BelowProduct { value: f64, least: f64 },
     #[error("is {value}, must be a whole number")]
     Fraction { value: f64 },
     #[error("is {value}, which looks like {unit}: must be epoch milliseconds")]
@@ -48,7 +58,7 @@ pub enum RejectionReason {
 }
 
 impl RejectionReason {
-    pub(super) const fn at(self, field: &'static str) -> Rejection {
+    pub(crate) const fn at(self, field: &'static str) -> Rejection {
         Rejection { field, reason: self }
     }
 }

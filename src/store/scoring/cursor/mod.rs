@@ -27,8 +27,10 @@ mod wire;
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{CommitResponse, Write};
 
+use crate::store::scoring::admission::Admission;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::STATE};
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::write;
@@ -37,8 +39,8 @@ pub(in crate::store) use layout::LAYOUT;
 pub use layout::StoredLayout;
 pub use position::Position;
 pub(in crate::store) use wire::{
-    IS_REBUILDING, REBUILDING, decode, decode_boundary, decode_position, encode, encode_boundary,
-    encode_position, map_or_absent, salvage,
+    IS_REBUILDING, REBUILDING, decode, decode_boundary, decode_limits, decode_position, encode,
+    encode_boundary, encode_limits, encode_position, map_or_absent, salvage,
 };
 
 pub(in crate::store) fn cursor_id(shard: Shard) -> String {
@@ -59,6 +61,16 @@ pub struct Pending {
     /// Members with a `ts` before this time are invalid, because they may have been counted and archived.
     /// Stored with the range, so that every worker that completes it rejects the same ones.
     pub archived_before: Option<i64>,
+    /// Members below these limits are invalid. Stored with the range for the same reason; `None` in an
+    /// announcement of an earlier version, which rejects none.
+    pub limits: Option<Limits>,
+}
+
+impl Pending {
+    /// What its members must satisfy besides being well formed.
+    pub fn admission(&self) -> Admission<'_> {
+        Admission { archived_before: self.archived_before, limits: self.limits.as_ref() }
+    }
 }
 
 /// The stored cursor, with the update time that the next commit must find unchanged.

@@ -7,6 +7,7 @@ use super::{Checkpoint, Cursor, Pending, Position};
 use crate::store::collection::{OBSERVATIONS, STATE};
 use crate::store::config::check_version;
 use crate::store::{Result, StoreError};
+use f0_learning_core::limits::Limits;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
@@ -61,13 +62,14 @@ pub(in crate::store) fn encode(next: &Checkpoint, sequence: i64, retired: bool) 
     }
     if let Some(pending) = &next.pending {
         let config = value::encoded(&pending.config)?;
-        let archived_before = pending.archived_before;
+        let (archived_before, limits) = (pending.archived_before, pending.limits.as_ref());
         let mut pending = value::fields([
             ("end", encode_position(&pending.end)),
             ("readTime", value::timestamp(pending.read_time)),
             ("rewardConfig", value::from_json(&config)),
         ]);
         pending.extend(archived_before.map(|ms| (ARCHIVED_BEFORE.to_owned(), value::int(ms))));
+        pending.extend(encode_limits(limits)?);
         fields.insert("pending".to_owned(), value::map(pending));
     }
     Ok(fields)
@@ -158,11 +160,30 @@ fn decode_pending(fields: &Fields) -> Result<Pending, String> {
                 .ok_or("pending.archivedBefore is not a whole number")?,
         ),
     };
-    Ok(Pending { end, read_time, config, archived_before })
+    let limits = decode_limits(fields).map_err(|error| format!("pending.{error}"))?;
+    Ok(Pending { end, read_time, config, archived_before, limits })
+}
+
+const LIMITS: &str = "limits";
+
+/// The limits of an announcement, as a field of it.
+pub(in crate::store) fn encode_limits(limits: Option<&Limits>) -> Result<Option<(String, Value)>> {
+    let encoded = limits.map(value::encoded).transpose()?;
+    Ok(encoded.map(|json| (LIMITS.to_owned(), value::from_json(&json))))
+}
+
+/// An earlier version announced without limits.
+pub(in crate::store) fn decode_limits(announcement: &Fields) -> Result<Option<Limits>, String> {
+    let Some(found) = announcement.get(LIMITS) else { return Ok(None) };
+    let limits: Limits = serde_json::from_value(value::to_json(found))
+        .map_err(|error| format!("{LIMITS}: {error}"))?;
+    limits.validate().map_err(|error| format!("{LIMITS}.{error}"))?;
+    Ok(Some(limits))
 }
 
 #[cfg(test)]
 mod tests {
+    use f0_learning_core::limits::Declared;
     use firestore_kit::Timestamp;
 
     use super::*;
@@ -173,6 +194,12 @@ mod tests {
 
     #[test]
     fn a_cursor_with_an_announced_range_survives_storing_and_reading() {
+        let declared = Declared {
+            component: "rare:{arm}".to_owned(),
+            min_sample_rate: 1e-5,
+            min_propensity: 1.0,
+        };
+        let limits = Limits { declared: vec![declared], ..Limits::default() };
         let next = Checkpoint {
             position: Some(position(value::int(10), "b")),
             pending: Some(Pending {
@@ -180,6 +207,7 @@ mod tests {
                 read_time: Timestamp { seconds: 5, nanos: 6_000 },
                 config: RewardConfig::default(),
                 archived_before: Some(9),
+                limits: Some(limits),
             }),
         };
         let document = Document { fields: encode(&next, 7, false).unwrap(), ..Document::default() };
