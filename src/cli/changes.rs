@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ChangeError, Changed, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::intent::Intent;
 
 /// What a change is recorded with.
@@ -18,9 +17,11 @@ pub struct ChangeOptions {
 }
 
 impl ChangeOptions {
-    pub fn intent(self) -> Intent {
-        let intent = Intent::new(self.actor, Clock::system().now());
-        Intent { reason: self.reason, ..intent }
+    /// The intent as of now. The time is Firestore's: what a change decides later, as the end of an
+    /// envelope, must not depend on the clock of the machine on which it is made.
+    pub async fn intent(self, store: &Store) -> Result<Intent> {
+        let intent = Intent::new(self.actor, store.now().await?);
+        Ok(Intent { reason: self.reason, ..intent })
     }
 }
 

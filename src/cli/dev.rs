@@ -119,7 +119,7 @@ pub async fn run(options: Options) -> Result<()> {
     }
     say!();
     let clock = Clock::system();
-    let seeded = store.seed(clock.now()).await?;
+    let seeded = store.seed(store.now().await?).await?;
     seed::print(&seeded);
     if own_indexes {
         // A folder of data may ask for shards. Scoring reports a layout that cannot be read.
@@ -130,9 +130,9 @@ pub async fn run(options: Options) -> Result<()> {
         demo::configure(&store, &seeded).await?;
     }
     if options.auto {
-        demo::let_publish(&store, clock.now()).await?;
+        demo::let_publish(&store, store.now().await?).await?;
     }
-    api.serve(store.clone());
+    api.serve(store.clone(), store.clone());
     if !faults.rules.is_empty() {
         say!("Firestore injects faults; see http://{}/faults", firestore.meter_addr());
         firestore.set_faults(faults);

@@ -3,6 +3,7 @@
 //! core, on what is read here.
 
 mod change;
+mod clock;
 mod collection;
 mod config;
 mod experiments;
@@ -22,6 +23,7 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
+pub use clock::PassTimes;
 pub use config::SeedReport;
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};

@@ -28,7 +28,7 @@
 //! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
-//! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
+//! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
@@ -54,6 +54,7 @@ mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod formats;
+mod implausible;
 mod indexes;
 mod jwt;
 mod kills;
