@@ -366,3 +366,14 @@ async fn a_lease_or_a_worker_of_a_far_future_stops_no_scoring() {
     world.score().await;
     assert_eq!(world.counted().await, world.counts);
 }
+
+#[tokio::test]
+async fn an_alien_document_in_ops_stats_hides_no_other_statistic() {
+    let mut world = World::new().await;
+    world.observe(3).await;
+    world.score().await;
+    for (id, alien) in [("alien", json!({ "window": 7 })), ("good|1h|x", json!({ "n": "many" }))] {
+        put(&world.store, collection::STATS, id, fields(&alien)).await;
+    }
+    assert_eq!(world.counted().await, world.counts);
+}
