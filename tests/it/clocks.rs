@@ -204,7 +204,7 @@ fn passes_and_jumps(address: &str) -> Option<(u64, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the package faketime"]
+#[ignore = "needs the package faketime; .ci/clock installs it and runs this test"]
 async fn serve_goes_on_after_its_wall_clock_jumps_in_either_direction() {
     assert!(std::path::Path::new(FAKETIME).exists(), "install the package faketime");
     let firestore = firestore();

@@ -29,7 +29,7 @@
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
-//! | deployed indexes and rules | [`deployment`], [`indexes`] |
+//! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
 
@@ -66,6 +66,7 @@ mod races;
 mod rebuild;
 mod reconcile;
 mod repairs;
+mod resharding;
 mod retention;
 mod rivals;
 mod scoring;

@@ -269,11 +269,13 @@ impl World {
         let index = self.rng.random_range(0..self.workers.len());
         let mut worker = self.workers.swap_remove(index);
         match fate {
-            Fate::Undisturbed => {
-                let answer = pass(&mut worker, job).await;
-                let report = self.answered(answer);
-                self.hear(&report);
-            }
+            Fate::Undisturbed => match pass(&mut worker, job).await {
+                Ok(report) => self.hear(&report),
+                Err(error) => {
+                    self.truth.false_answer =
+                        Some(format!("an undisturbed pass of {job:?} failed: {error}"));
+                }
+            },
             Fate::ClockJumps { rpc, number } => {
                 let rule = Rule::on(rpc, Fault::Hold).once_after(number);
                 self.server.set_faults(Plan::new(0, vec![rule]));
