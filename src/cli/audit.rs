@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{AuditFilter, AuditRecord, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
@@ -22,10 +21,10 @@ pub struct Options {
     actor: Option<String>,
     /// Only entries since a time: 2026-11-23T03:00:00Z, 2026-11-23, or an age such as 90m, 24h or 7d
     #[arg(long, value_parser = moment)]
-    since: Option<i64>,
+    since: Option<Moment>,
     /// Only entries until a time, in the same format
     #[arg(long, value_parser = moment)]
-    until: Option<i64>,
+    until: Option<Moment>,
     /// Largest number of entries
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -35,12 +34,14 @@ pub struct Options {
 }
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
+    let (since, until) = (options.since, options.until);
+    let now = if since.or(until).is_some() { store.now().await? } else { 0 };
     let filter = AuditFilter {
         id: options.id,
         action: options.action,
         actor: options.actor,
-        since: options.since,
-        until: options.until,
+        since: since.map(|it| it.before(now)),
+        until: until.map(|it| it.before(now)),
     };
     let entries = store.audit(&filter, options.limit).await?;
     if options.json {
@@ -71,15 +72,30 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// A time or an age, as epoch milliseconds.
-fn moment(text: &str) -> Result<i64, String> {
+/// A time in epoch milliseconds, or an age in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    At(i64),
+    Ago(i64),
+}
+
+impl Moment {
+    fn before(self, now: i64) -> i64 {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(age) => now.saturating_sub(age),
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
-        return Ok(time.timestamp_millis());
+        return Ok(Moment::At(time.timestamp_millis()));
     }
     if let Ok(day) = text.parse::<chrono::NaiveDate>() {
-        return Ok(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
+        return Ok(Moment::At(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()));
     }
-    ago(text).map(|ago| Clock::system().now().saturating_sub(ago)).ok_or_else(|| {
+    ago(text).map(Moment::Ago).ok_or_else(|| {
         "expected a time such as 2026-11-23T03:00:00Z or 2026-11-23, or an age such as 90m, 24h or 7d"
             .to_owned()
     })
@@ -103,8 +119,9 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        assert_eq!(moment("1970-01-02").unwrap(), DAY_MS);
-        assert_eq!(moment("1970-01-01T01:00:00+01:00").unwrap(), 0);
+        assert_eq!(moment("1970-01-02"), Ok(Moment::At(DAY_MS)));
+        assert_eq!(moment("24h").map(|it| it.before(2 * DAY_MS)), Ok(DAY_MS));
+        assert_eq!(moment("1970-01-01T01:00:00+01:00"), Ok(Moment::At(0)));
         assert_eq!((ago("90m"), ago("7d")), (Some(5_400_000), Some(604_800_000)));
         for wrong in ["", "soon", "-1h", "é", "5", "h"] {
             assert!(moment(wrong).is_err(), "{wrong}");

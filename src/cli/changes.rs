@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ChangeError, Changed, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::intent::{self, Intent};
 
 /// What a change is recorded with.
@@ -18,14 +17,17 @@ pub struct ChangeOptions {
 }
 
 impl ChangeOptions {
+    /// The intent as of now. The time is Firestore's: what a change decides later, as the end of an
+    /// envelope, must not depend on the clock of the machine on which it is made.
+    ///
     /// # Errors
-    /// An actor's name that stands for others, or a control character.
-    pub fn intent(self) -> Result<Intent> {
+    /// An actor's name that stands for others, or a control character; or Firestore cannot be reached.
+    pub async fn intent(self, store: &Store) -> Result<Intent> {
         intent::check_own_name(&self.actor)?;
         if let Some(reason) = &self.reason {
             intent::check_plain("reason", reason)?;
         }
-        let intent = Intent::new(self.actor, Clock::system().now());
+        let intent = Intent::new(self.actor, store.now().await?);
         Ok(Intent { reason: self.reason, ..intent })
     }
 }

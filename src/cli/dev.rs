@@ -87,7 +87,7 @@ pub async fn run(options: Options) -> Result<()> {
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let faults = options.settings.faults()?;
     let own_indexes = !options.settings.has_indexes();
-    let definitions = if own_indexes { vec![firestore::indexes(0)?] } else { Vec::new() };
+    let definitions = if own_indexes { vec![firestore::indexes(0, 0)?] } else { Vec::new() };
     let firestore = options
         .settings
         .builder()?
@@ -119,20 +119,21 @@ pub async fn run(options: Options) -> Result<()> {
     }
     say!();
     let clock = Clock::system();
-    let seeded = store.seed(clock.now()).await?;
+    let seeded = store.seed(store.now().await?).await?;
     seed::print(&seeded);
     if own_indexes {
-        // A folder of data may ask for shards. Scoring reports a layout that cannot be read.
-        let shards = store.asked_layout().await.map_or(0, |layout| layout.shards);
-        firestore.set_definitions(vec![firestore::indexes(shards)?]);
+        // A folder of data may have shards, or ask for them. Scoring reports a layout that cannot be read.
+        let counted = store.layout().await.map_or(0, |stored| stored.layout.shards);
+        let asked = store.asked_layout().await.map_or(counted, |layout| layout.shards);
+        firestore.set_definitions(vec![firestore::indexes(counted, asked)?]);
     }
     if options.demo {
         demo::configure(&store, &seeded).await?;
     }
     if options.auto {
-        demo::let_publish(&store, clock.now()).await?;
+        demo::let_publish(&store, store.now().await?).await?;
     }
-    api.serve(store.clone());
+    api.serve(store.clone(), store.clone());
     if !faults.rules.is_empty() {
         say!("Firestore injects faults; see http://{}/faults", firestore.meter_addr());
         firestore.set_faults(faults);

@@ -36,10 +36,12 @@ async fn serve(options: Serve) -> Result<()> {
     stop(server).await
 }
 
-/// The indexes that this version is deployed with, for a number of shards.
-pub fn indexes(shards: u32) -> Result<Indexes> {
-    let text = match shards {
-        0 => include_str!("../../firestore.indexes.json"),
+/// The indexes that this version is deployed with, where observations are counted over `counted` shards
+/// and are to be counted over `asked`: what was announced before the change is read as it was announced.
+pub fn indexes(counted: u32, asked: u32) -> Result<Indexes> {
+    let text = match (counted, asked) {
+        (0, 0) => include_str!("../../firestore.indexes.json"),
+        (0, _) | (_, 0) => include_str!("../../deploy/firestore.indexes.resharding.json"),
         _ => include_str!("../../deploy/firestore.indexes.sharded.json"),
     };
     Indexes::parse(text).context("cannot use the indexes of this version")

@@ -44,7 +44,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             (state, _) => say!("{state}"),
         },
         Command::Set { assignment, change } => {
-            let changed = store.set_flags(assignment, &change.intent()?).await?;
+            let changed = store.set_flags(assignment, &change.intent(store).await?).await?;
             let now = changed.entry.to.unwrap_or_default();
             say!("{now} (audit entry {})", changed.audit_id);
         }

@@ -6,6 +6,7 @@ mod output;
 
 mod audit;
 mod changes;
+mod clock;
 #[cfg(feature = "local")]
 mod demo;
 #[cfg(feature = "local")]
@@ -35,6 +36,7 @@ mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use f0_learning::jobs::Time;
 use f0_learning::observability::logging::Verbosity;
 use f0_learning::store::Store;
 use f0_learning_client::connection_from_env;
@@ -94,6 +96,9 @@ enum Command {
     /// Read or change the flags
     #[command(subcommand)]
     Flags(flags::Command),
+    /// Show the times that passes compare, or accept the time of Firestore
+    #[command(subcommand)]
+    Clock(clock::Command),
 }
 
 impl Arguments {
@@ -134,6 +139,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Stats(options) => stats::run(&connect().await?, options).await,
         Command::Audit(options) => audit::run(&connect().await?, options).await,
         Command::Flags(command) => flags::run(&connect().await?, command).await,
+        Command::Clock(command) => clock::run(&connect().await?, command).await,
     }
 }
 
@@ -143,6 +149,11 @@ fn connection() -> Result<Connection> {
 
 async fn connect() -> Result<Store> {
     Ok(Store::connect(&connection()?).await?)
+}
+
+/// The time of the pass that a command runs.
+async fn pass_time(store: &Store) -> Result<i64> {
+    Ok(Time::from(store.clone()).begin_pass().await?)
 }
 
 /// An error and its causes, without line breaks.

@@ -6,7 +6,8 @@ use clap::Args;
 use f0_learning::archive::Archive;
 use f0_learning::jobs::rebuild::{RebuildJob, RebuildOptions};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
+
+use super::pass_time;
 
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = false, args = ["component", "document", "all"])]
@@ -45,8 +46,8 @@ impl Source {
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let from = options.from.and_then(|day| day.and_hms_opt(0, 0, 0));
     let from = from.map(|start| start.and_utc().timestamp_millis());
+    let now = pass_time(&store).await?;
     let job = options.source.job(store, RebuildOptions { from, ..RebuildOptions::default() })?;
-    let now = Clock::system().now();
     let report = match (&options.component, &options.document) {
         (Some(component), _) => job.component(component, now).await?,
         (_, Some(document)) => job.document(document, now).await?,

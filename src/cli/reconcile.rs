@@ -5,7 +5,7 @@ use clap::Args;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::Store;
 
-use super::shutdown;
+use super::{pass_time, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -15,7 +15,7 @@ pub struct Options {
 }
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
-    let now = store.now().await?;
+    let now = pass_time(&store).await?;
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let stop = shutdown::token();
     say!("{}", job.pass(now, options.full, &stop).await?);

@@ -6,7 +6,7 @@ use f0_learning::archive::Archive;
 use f0_learning::jobs::retain::{MIN_DAYS, RetainJob, RetainOptions};
 use f0_learning::store::Store;
 
-use super::shutdown;
+use super::{pass_time, shutdown};
 
 /// How long documents stay in Firestore, and where they are archived.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub async fn run(store: Store, options: Retention) -> Result<()> {
     let Some(mut job) = options.job(&store)? else {
         anyhow::bail!("no archive: set ARCHIVE_URL to a folder or to gs://BUCKET/PREFIX");
     };
-    let now = store.now().await?;
+    let now = pass_time(&store).await?;
     say!("{}", job.pass(now, &shutdown::token()).await?);
     Ok(())
 }

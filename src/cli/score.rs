@@ -5,7 +5,7 @@ use clap::Args;
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::store::Store;
 
-use super::{output, shutdown};
+use super::{output, pass_time, shutdown};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -16,7 +16,7 @@ pub struct Options {
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let options = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
-    let now = store.now().await?;
+    let now = pass_time(&store).await?;
     let mut job = ScoreJob::new(store, options);
     let bar = output::progress(job.backlog(now).await?, "scoring");
     let stop = shutdown::token();

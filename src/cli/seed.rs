@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{SeedReport, Store};
-use f0_learning_core::Clock;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -15,7 +14,7 @@ pub struct Options {
 pub async fn run(store: &Store, options: Options) -> Result<()> {
     let report = match &options.only {
         Some(path) => store.seed_again(path).await?,
-        None => store.seed(Clock::system().now()).await?,
+        None => store.seed(store.now().await?).await?,
     };
     print(&report);
     Ok(())

@@ -73,7 +73,7 @@ pub async fn run(options: Options) -> Result<()> {
             return Ok(());
         }
     };
-    api.serve(store.clone());
+    api.serve(store.clone(), store.clone());
     let retain = options.retention.job(&store)?;
     if retain.is_none() {
         tracing::warn!("ARCHIVE_URL is not set: documents are neither archived nor deleted");

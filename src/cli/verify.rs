@@ -4,7 +4,6 @@ use anyhow::{Result, bail};
 use clap::Args;
 use f0_learning::jobs::rebuild::RebuildOptions;
 use f0_learning::store::{Store, shell_word};
-use f0_learning_core::Clock;
 
 use super::rebuild::Source;
 
@@ -18,8 +17,9 @@ pub struct Options {
 }
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
+    let now = store.now().await?;
     let job = options.source.job(store, RebuildOptions::default())?;
-    let report = job.verify(options.component.as_deref(), Clock::system().now()).await?;
+    let report = job.verify(options.component.as_deref(), now).await?;
     say_lines!("{report}");
     let repair = match &options.component {
         Some(component) => format!("rebuild --component {}", shell_word(component)),

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::Api;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::server::BodyDeadline;
 use crate::store::Store;
 
@@ -83,10 +83,6 @@ impl FromRequestParts<Arc<Api>> for Store {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let away = || {
-            let detail = "Firestore has not been reached yet: /readyz shows why";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5)
-        };
-        api.store.get().cloned().ok_or_else(away)
+        api.store.get().map(|(store, _)| store.clone()).ok_or_else(problem::away)
     }
 }

@@ -22,9 +22,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
+use crate::jobs::Time;
 use crate::observability::health::Health;
 use crate::store::Store;
 use f0_learning_core::Clock;
+use problem::Problem;
 
 pub use auth::{
     AdminToken, ClientAddress, Credentials, CredentialsError, Firebase, MIN_TOKEN_BYTES,
@@ -64,12 +66,14 @@ impl FrontEnd {
 #[derive(Debug)]
 pub struct Api {
     health: Arc<Health>,
+    /// By which tokens expire.
     clock: Clock,
     credentials: Option<Credentials>,
     front_end: FrontEnd,
     throttle: auth::Throttle,
     refusals: auth::Refusals,
-    store: OnceLock<Store>,
+    /// The store, and the time of changes, which is Firestore's.
+    store: OnceLock<(Store, Time)>,
 }
 
 impl Api {
@@ -90,9 +94,15 @@ impl Api {
         Arc::new(Self { health, clock, credentials, front_end, throttle, refusals, store })
     }
 
-    /// Opens `/ops`, once Firestore has been reached.
-    pub fn serve(&self, store: Store) {
-        let _ = self.store.set(store);
+    /// Opens `/ops`, once Firestore has been reached. Changes carry the time of `time`.
+    pub fn serve(&self, store: Store, time: impl Into<Time>) {
+        let _ = self.store.set((store, time.into()));
+    }
+
+    /// The time of a change, or of an evaluation, in epoch milliseconds.
+    async fn now(&self) -> Result<i64, Problem> {
+        let (_, time) = self.store.get().ok_or_else(problem::away)?;
+        Ok(time.now().await?)
     }
 }
 

@@ -35,6 +35,12 @@ pub struct Problem {
     retry_after: Option<u32>,
 }
 
+/// The problem of every request before Firestore was reached.
+pub(super) fn away() -> Problem {
+    let detail = "Firestore has not been reached yet: /readyz shows why";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5)
+}
+
 /// The problems that a request to read may be answered with.
 #[derive(Debug)]
 pub struct ReadProblems;

@@ -38,7 +38,7 @@ use crate::observability::health::Health;
 use crate::store::StoreError;
 use leases::Leases;
 pub use name::{JobName, LeaseScope};
-pub use time::Time;
+pub use time::{Implausible, Time, TimeError};
 
 /// A job that the [scheduler](scheduler::Worker) can run.
 pub trait Job: Send + 'static {

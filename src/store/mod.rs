@@ -4,6 +4,7 @@
 
 mod audit_key;
 mod change;
+mod clock;
 mod collection;
 mod config;
 mod experiments;
@@ -23,6 +24,7 @@ use firestore_kit::{Connection, Db, RetryPolicy};
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
+pub use clock::PassTimes;
 pub use config::SeedReport;
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};

@@ -31,14 +31,14 @@ const YEAR_MS: i64 = 365 * DAY_MS;
 const YEAR_3000: i64 = 32_503_680_000_000;
 
 /// A seeded store, and the clock of its server, which the test moves.
-struct World {
-    store: Store,
+pub struct World {
+    pub store: Store,
     time: Arc<AtomicI64>,
-    _server: Running,
+    server: Running,
 }
 
 impl World {
-    async fn at(start: i64) -> Self {
+    pub async fn at(start: i64) -> Self {
         let time = Arc::new(AtomicI64::new(start));
         let read = time.clone();
         let clock =
@@ -47,11 +47,15 @@ impl World {
         let connection = Connection::local("demo-clocks", server.addr());
         let store = Store::connect(&connection).await.unwrap();
         store.seed(start).await.unwrap();
-        Self { store, time, _server: server }
+        Self { store, time, server }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.addr().to_string()
     }
 
     /// Moves the server's clock. What was known of it is replaced, as by any answer.
-    async fn advance(&self, ms: i64) {
+    pub async fn advance(&self, ms: i64) {
         self.time.fetch_add(ms, Ordering::Relaxed);
         self.store.now().await.unwrap();
     }
@@ -68,7 +72,7 @@ impl World {
         Leases::named(self.store.clone(), clock, name.to_owned())
     }
 
-    async fn counted(&self, window: Window) -> u64 {
+    pub async fn counted(&self, window: Window) -> u64 {
         let stats = self.store.all_stats(None).await.unwrap();
         stats.iter().filter(|it| it.window == window).map(|it| it.stats.n).sum()
     }
@@ -179,7 +183,7 @@ async fn the_time_goes_on_between_the_answers_and_a_server_that_cannot_be_reache
     assert!(world.store.db().estimated_time().unwrap() >= START + DAY_MS);
     // A server that is set back is followed: the next answer replaces the estimate.
     score(&world.store, START + DAY_MS).await;
-    let World { store, _server: running, .. } = world;
+    let World { store, server: running, .. } = world;
     running.shutdown().await;
     assert!(store.now().await.is_err());
 }
@@ -200,7 +204,7 @@ fn passes_and_jumps(address: &str) -> Option<(u64, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the package faketime"]
+#[ignore = "needs the package faketime; .ci/clock installs it and runs this test"]
 async fn serve_goes_on_after_its_wall_clock_jumps_in_either_direction() {
     assert!(std::path::Path::new(FAKETIME).exists(), "install the package faketime");
     let firestore = firestore();

@@ -238,7 +238,7 @@ async fn a_thousand_callers_who_wait_for_the_keys_cause_one_fetch() {
         let now = START + 100;
         let clock = Clock::from_fn(move || now);
         let api = Api::new(Arc::new(Health::default()), clock, Some(credentials));
-        api.serve(store.clone());
+        api.serve(store.clone(), store.clone());
         let router = http::router(api);
         let token = sign(&claims(now, Some("service")), "k1", KEY);
         // Without sockets, of which many systems allow a process 1,024.

@@ -28,8 +28,8 @@
 //! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
 //! | retention and archives | [`retention`], [`buckets`] |
-//! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
-//! | deployed indexes and rules | [`deployment`], [`indexes`] |
+//! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
+//! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
 //! | forged audit entries, extreme observations, hostile texts | [`hostile`] |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
@@ -56,6 +56,7 @@ mod experiments;
 mod experiments_by_hand;
 mod formats;
 mod hostile;
+mod implausible;
 mod indexes;
 mod jwt;
 mod kills;
@@ -67,6 +68,7 @@ mod races;
 mod rebuild;
 mod reconcile;
 mod repairs;
+mod resharding;
 mod retention;
 mod rivals;
 mod scoring;

@@ -8,6 +8,7 @@ use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::tune::{TuneOutcome, TuneReport};
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
+use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
@@ -365,4 +366,28 @@ async fn a_lease_or_a_worker_of_a_far_future_stops_no_scoring() {
     world.observe(3).await;
     world.score().await;
     assert_eq!(world.counted().await, world.counts);
+}
+
+#[tokio::test]
+async fn an_alien_document_in_ops_stats_hides_no_other_statistic() {
+    let mut world = World::new().await;
+    world.observe(3).await;
+    world.score().await;
+    for (id, alien) in [("alien", json!({ "window": 7 })), ("good|1h|x", json!({ "n": "many" }))] {
+        put(&world.store, collection::STATS, id, fields(&alien)).await;
+    }
+    assert_eq!(world.counted().await, world.counts);
+}
+
+#[tokio::test]
+async fn an_alien_document_in_ops_rewards_does_not_stop_the_first_pass() {
+    let store = crate::support::seeded_store().await;
+    put(&store, collection::REWARDS, "alien", fields(&json!({ "score": "high" }))).await;
+    crate::support::record(&store, "c", Outcome::Success, 5.0, START).await;
+    assert_eq!(score(&store, START + HOUR_MS).await.scored, 1);
+    // Without a cursor beside that reward, the next pass must not count it again.
+    crate::support::delete(&store, collection::STATE, "cursor").await;
+    let stop = CancellationToken::new();
+    let error = job(&store, 10).pass(START + HOUR_MS, &stop, &|_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("ops_state/cursor"), "{error}");
 }

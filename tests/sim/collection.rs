@@ -6,3 +6,7 @@ pub const REWARDS: &str = "ops_rewards";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const CONFIG: &str = "config";
 pub const STATE: &str = "ops_state";
+pub const STATS: &str = "ops_stats";
+pub const POLICIES: &str = "ops_policies";
+pub const EXPERIMENTS: &str = "ops_experiments";
+pub const AUDIT: &str = "ops_audit";

@@ -69,12 +69,12 @@ impl World {
             let count = self.rng.random_range(15..35);
             self.write(count).await;
             self.advance(15_000);
-            let (now, index) = (self.now(), self.rng.random_range(0..self.workers.len()));
-            pass(&mut self.workers[index], Job::Score, now).await.ok();
+            let index = self.rng.random_range(0..self.workers.len());
+            pass(&mut self.workers[index], Job::Score).await.ok();
             if self.rng.random_bool(0.3) {
                 seen.push(self.run(Job::Tune).await);
             } else {
-                let report = pass(&mut self.workers[index], Job::Tune, now).await;
+                let report = pass(&mut self.workers[index], Job::Tune).await;
                 let report = report.unwrap_or_else(|error| error.to_string());
                 self.hear(&report);
                 seen.push(report);

@@ -22,6 +22,8 @@
 //! | 4. a change and its entry are one commit | `oracle::check_policies`, `decisions::admin_decides` |
 //! | 5. the kill switch | `oracle::check_policies` |
 //! | 6. sum, floor and step bound of weights | `oracle::check_weights` |
+//! | no clock of a worker decides anything, no lease lasts for ever | `clocks::check_times_of_changes`, `clocks::check_leases` |
+//! | no document and no component keeps others from being counted | `hostile` |
 //! | what people approved, froze, pinned and refused holds | `envelopes::check_moves`, `envelopes::admin_rejects` |
 
 #![expect(clippy::unwrap_used, reason = "a simulation that cannot continue fails")]
@@ -34,6 +36,7 @@
     reason = "the elapsed time is reported, and processes are killed in real time"
 )]
 
+mod clocks;
 mod collection;
 mod damage;
 mod day;
@@ -41,6 +44,7 @@ mod decisions;
 mod documents;
 mod envelopes;
 mod governed;
+mod hostile;
 mod kills;
 mod oracle;
 mod steps;
@@ -139,6 +143,15 @@ pub struct Tally {
     pub spent: u64,
     /// Documents of state that were damaged and repaired.
     pub damaged: u64,
+    /// Jumps of the clock of a worker's machine between passes, and during one.
+    pub jumps: u64,
+    pub jumps_in_flight: u64,
+    /// Leases with an absurd end.
+    pub absurd: u64,
+    /// Hostile documents, of all collections.
+    pub hostile: u64,
+    /// Floods by one component.
+    pub floods: u64,
 }
 
 impl Tally {
@@ -165,6 +178,11 @@ impl Tally {
         self.pinned += other.pinned;
         self.spent += other.spent;
         self.damaged += other.damaged;
+        self.jumps += other.jumps;
+        self.jumps_in_flight += other.jumps_in_flight;
+        self.absurd += other.absurd;
+        self.hostile += other.hostile;
+        self.floods += other.floods;
     }
 
     /// The events that must happen for the checks to prove anything, but did not.
@@ -190,6 +208,11 @@ impl Tally {
             ("passes held back by a pin", self.pinned),
             ("passes held back by a spent budget", self.spent),
             ("documents damaged", self.damaged),
+            ("jumps of a clock", self.jumps),
+            ("jumps of a clock during a pass", self.jumps_in_flight),
+            ("absurd leases", self.absurd),
+            ("hostile documents", self.hostile),
+            ("floods", self.floods),
         ];
         all.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect()
     }
@@ -257,6 +280,15 @@ fn many(seeds: u64, first: u64) -> ExitCode {
         tally.vetoed,
         tally.pinned,
         tally.spent
+    );
+    println!(
+        "{} jumps of a worker's clock, {} of them during a pass; {} absurd leases, {} hostile documents, \
+         {} floods by one component",
+        tally.jumps + tally.jumps_in_flight,
+        tally.jumps_in_flight,
+        tally.absurd,
+        tally.hostile,
+        tally.floods
     );
     for error in failed.iter().take(20) {
         println!("{error}");

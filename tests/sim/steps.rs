@@ -1,7 +1,8 @@
 //! The steps of a simulation. The order of the random draws is part of the meaning of a seed.
 
+use crate::clocks::flight;
 use crate::collection;
-use f0_learning::jobs::Job as _;
+use f0_learning::jobs::{Job as _, TimeError};
 use f0_learning::store::{QuarantineFilter, Result};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::sharding::shard_of;
@@ -43,14 +44,24 @@ enum Fate {
     SwitchedOff {
         number: u64,
     },
+    /// The clock of the worker's machine jumps while a request is in flight, and time passes.
+    ClockJumps {
+        rpc: &'static str,
+        number: u64,
+    },
     /// An admin approves or freezes an envelope, or pins the policy, while a commit is in flight.
     Ruled {
         number: u64,
     },
 }
 
-/// Runs a pass; the report of the tune job is returned.
-pub async fn pass(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
+/// Runs a pass at the time that the worker finds; the report of the tune job is returned.
+pub async fn pass(worker: &mut Worker, job: Job) -> Result<String, TimeError> {
+    let now = worker.time.begin_pass().await?;
+    Ok(pass_at(worker, job, now).await?)
+}
+
+async fn pass_at(worker: &mut Worker, job: Job, now: i64) -> Result<String> {
     let stop = CancellationToken::new();
     match job {
         Job::Score => worker.score.pass(now, &stop, &|_| ()).await.map(|_| String::new()),
@@ -68,7 +79,7 @@ impl World {
         if self.is_governed() {
             return self.governed_step().await;
         }
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..108) {
             0..20 => self.components_write().await,
             20..36 => self.run(Job::Score).await,
             36..41 => self.run(Job::Reconcile).await,
@@ -88,7 +99,24 @@ impl World {
             91..93 => self.worker_restarts().await,
             93..96 => self.observations_are_set_again().await,
             96..98 => Box::pin(self.a_document_of_state_is_damaged()).await,
-            _ => self.time_passes(),
+            98..100 => self.time_passes(),
+            100..103 => self.a_clock_jumps(),
+            103..105 => self.a_lease_is_absurd().await,
+            105..107 => Box::pin(self.hostile_documents_are_written()).await,
+            _ => Box::pin(self.a_component_floods()).await,
+        }
+    }
+
+    /// What a pass answered. No pass may find the time implausible: Firestore's is right.
+    fn answered(&mut self, answer: Result<String, TimeError>) -> String {
+        match answer {
+            Ok(report) => report,
+            Err(error) => {
+                if matches!(error, TimeError::Implausible(_)) {
+                    self.truth.false_answer = Some(error.to_string());
+                }
+                String::new()
+            }
         }
     }
 
@@ -100,8 +128,9 @@ impl World {
             self.components_write().await;
             self.components_write().await;
             self.advance(15_000);
-            let (now, index) = (self.now(), self.rng.random_range(0..self.workers.len()));
-            pass(&mut self.workers[index], Job::Score, now).await.ok();
+            let index = self.rng.random_range(0..self.workers.len());
+            let answer = pass(&mut self.workers[index], Job::Score).await;
+            self.answered(answer);
             seen.push(self.run(Job::Tune).await);
             let minutes = self.rng.random_range(1..12);
             self.advance(minutes * MINUTE_MS);
@@ -140,13 +169,13 @@ impl World {
     }
 
     /// Adds a document that is written now to what the oracle expects.
-    fn remember(&mut self, id: &str, observation: &Value) {
+    pub fn remember(&mut self, id: &str, observation: &Value) {
         let parsed = Observation::parse(id, observation.as_object().unwrap());
         let valid = parsed.and_then(|it| it.check_clock(self.now())).ok();
         self.truth.observations.insert(id.to_owned(), valid);
     }
 
-    fn observation(&mut self, id: &str) -> Value {
+    pub fn observation(&mut self, id: &str) -> Value {
         let now = self.now();
         let ts = match self.rng.random_range(0..20) {
             0 | 1 => now - self.rng.random_range(60_000..36_000_000),
@@ -220,7 +249,7 @@ impl World {
             _ => "Commit",
         };
         let number = self.rng.random_range(0..4);
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..11) {
             0 if matches!(job, Job::Tune) => {
                 Fate::SwitchedOff { number: self.rng.random_range(0..4) }
             }
@@ -233,6 +262,7 @@ impl World {
                 let fault = if self.rng.random_bool(0.5) { Fault::Hold } else { Fault::HoldAnswer };
                 Fate::Crash { rpc, number, fault }
             }
+            8 => Fate::ClockJumps { rpc, number },
             _ => Fate::Overtaken { rpc: "Commit", number },
         }
     }
@@ -253,23 +283,47 @@ impl World {
         let fate = self.fate(job);
         let index = self.rng.random_range(0..self.workers.len());
         let mut worker = self.workers.swap_remove(index);
-        let now = self.now();
         match fate {
-            Fate::Undisturbed => {
-                let report = pass(&mut worker, job, now).await.unwrap_or_default();
-                self.hear(&report);
+            Fate::Undisturbed => match pass(&mut worker, job).await {
+                Ok(report) => self.hear(&report),
+                Err(error) => {
+                    self.truth.false_answer =
+                        Some(format!("an undisturbed pass of {job:?} failed: {error}"));
+                }
+            },
+            Fate::ClockJumps { rpc, number } => {
+                let rule = Rule::on(rpc, Fault::Hold).once_after(number);
+                self.server.set_faults(Plan::new(0, vec![rule]));
+                let machine = worker.machine.clone();
+                let answer = {
+                    let running = pass(&mut worker, job);
+                    tokio::pin!(running);
+                    tokio::select! {
+                        answer = &mut running => answer,
+                        () = self.server.until_held() => {
+                            machine.jump(&mut self.rng);
+                            let passed = flight(&mut self.rng);
+                            self.advance(passed);
+                            self.tally.jumps_in_flight += 1;
+                            self.server.release();
+                            running.await
+                        }
+                    }
+                };
+                self.answered(answer);
             }
             Fate::Faults => {
                 let plan = self.trouble();
                 self.server.set_faults(plan);
-                pass(&mut worker, job, now).await.ok();
+                let answer = pass(&mut worker, job).await;
+                self.answered(answer);
                 self.tally.faults += self.server.injected().values().sum::<u64>();
             }
             Fate::Crash { rpc, number, fault } => {
                 let rule = Rule::on(rpc, fault).once_after(number);
                 self.server.set_faults(Plan::new(0, vec![rule]));
                 let crashed = {
-                    let running = pass(&mut worker, job, now);
+                    let running = pass(&mut worker, job);
                     tokio::select! {
                         _ = running => false,
                         () = self.server.until_held() => true,
@@ -288,12 +342,12 @@ impl World {
                 let mut other = self.workers.swap_remove(other);
                 let others = [Job::Score, Job::Reconcile, Job::Tune][self.rng.random_range(0..3)];
                 {
-                    let running = pass(&mut worker, job, now);
+                    let running = pass(&mut worker, job);
                     tokio::pin!(running);
                     tokio::select! {
                         _ = &mut running => {}
                         () = self.server.until_held() => {
-                            pass(&mut other, others, now).await.ok();
+                            pass(&mut other, others).await.ok();
                             self.tally.overtaken += 1;
                             self.server.release();
                             running.await.ok();
@@ -305,7 +359,7 @@ impl World {
             Fate::Ruled { number } => {
                 let rule = Rule::on("Commit", Fault::Hold).once_after(number);
                 self.server.set_faults(Plan::new(0, vec![rule]));
-                let running = pass(&mut worker, job, now);
+                let running = pass(&mut worker, job);
                 tokio::pin!(running);
                 tokio::select! {
                     _ = &mut running => {}
@@ -324,7 +378,7 @@ impl World {
             Fate::SwitchedOff { number } => {
                 let rule = Rule::on("Commit", Fault::Hold).once_after(number);
                 self.server.set_faults(Plan::new(0, vec![rule]));
-                let running = pass(&mut worker, job, now);
+                let running = pass(&mut worker, job);
                 tokio::pin!(running);
                 tokio::select! {
                     _ = &mut running => {}

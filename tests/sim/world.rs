@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::collection;
+use f0_learning::jobs::Time;
 use f0_learning::jobs::guard::GuardJob;
 use f0_learning::jobs::leases::Leases;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
@@ -24,6 +25,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use crate::Tally;
+use crate::clocks::Machine;
 use crate::envelopes::eager;
 use crate::oracle::Truth;
 
@@ -43,6 +45,9 @@ const RETRY: RetryPolicy = RetryPolicy {
 };
 
 pub struct Worker {
+    /// The clock of its machine, which decides nothing.
+    pub machine: Machine,
+    pub time: Time,
     pub score: ScoreJob,
     pub reconcile: ReconcileJob,
     pub tune: TuneJob,
@@ -74,6 +79,7 @@ pub struct World {
     time: Arc<AtomicI64>,
     seed: u64,
     workers_started: u64,
+    pub flooded: bool,
 }
 
 impl World {
@@ -106,6 +112,7 @@ impl World {
             time,
             seed,
             workers_started: 0,
+            flooded: false,
         };
         world.put(collection::CONFIG, "tuning", &eager(world.truth.cap)).await;
         world.set_flags(true).await;
@@ -138,9 +145,10 @@ impl World {
     pub async fn worker(&mut self) -> Worker {
         let store = connect(&self.server).await;
         self.workers_started += 1;
+        let machine = Machine::new(self.time.clone());
         let leases = Leases::named(
             store.clone(),
-            self.clock(),
+            machine.clock(),
             format!("w{}-{}", self.seed, self.workers_started),
         );
         let chunk = self.rng.random_range(1..40);
@@ -151,7 +159,13 @@ impl World {
         // Correctness must not depend on leases, so that some workers ignore them.
         let score = if self.rng.random_bool(0.7) { score.with_leases(leases) } else { score };
         let guard = GuardJob::new(store.clone());
-        Worker { score, reconcile, tune, guard }
+        let time = Time::Server { store: Box::new(store), machine: machine.clock() };
+        Worker { machine, time, score, reconcile, tune, guard }
+    }
+
+    /// Scoring that needs no lease.
+    pub fn unleased(&self) -> ScoreJob {
+        ScoreJob::new(self.store.clone(), ScoreOptions { chunk: 500, settle_ms: 10_000 })
     }
 
     pub fn now(&self) -> i64 {
@@ -166,7 +180,7 @@ impl World {
         self.time.fetch_add(ms, Ordering::Relaxed);
     }
 
-    fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         let time = self.time.clone();
         Clock::from_fn(move || time.load(Ordering::Relaxed))
     }
@@ -204,8 +218,7 @@ impl World {
         self.advance(HOUR_MS / 2);
         let now = self.now();
         let stop = tokio_util::sync::CancellationToken::new();
-        let options = ScoreOptions { chunk: 500, settle_ms: 10_000 };
-        let mut score = ScoreJob::new(self.store.clone(), options);
+        let mut score = self.unleased();
         let mut reconcile = ReconcileJob::new(self.store.clone(), ReconcileOptions::default());
         for _ in 0..4 {
             let failed = |error| format!("a pass without faults failed: {error}");
@@ -213,6 +226,7 @@ impl World {
             if reconcile.pass(now, true, &stop).await.map_err(failed)?.is_quiet() {
                 score.pass(now, &stop, &|_| ()).await.map_err(failed)?;
                 self.compare().await?;
+                self.check_leases().await?;
                 return Box::pin(self.check_recount()).await;
             }
         }

@@ -80,6 +80,11 @@ impl Db {
         })
     }
 
+    /// Whether the database is that of a local Firestore, whose time is the clock of its machine.
+    pub fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
     /// The project of the database.
     pub fn project(&self) -> &str {
         &self.project

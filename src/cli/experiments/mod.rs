@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Subcommand;
 use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::{ExperimentRequest, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{ExpectedDuration, Kind, Metric};
 use f0_learning_core::policy::PolicyKey;
@@ -92,7 +91,9 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             let request =
                 ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
             print_estimate(store, &candidate, &request).await?;
-            changes::print(store.start_experiment(&candidate, &request, &change.intent()?).await)
+            changes::print(
+                store.start_experiment(&candidate, &request, &change.intent(store).await?).await,
+            )
         }
         Command::Estimate { candidate, metric, min_effect } => {
             let request = ExperimentRequest { metric, min_effect, ..ExperimentRequest::default() };
@@ -101,7 +102,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::List { policy, json } => list(store, policy.as_deref(), json).await,
         Command::Show { id, json } => show::run(store, &id, json).await,
         Command::Stop { id, change } => {
-            changes::print(store.stop_experiment(&id, &change.intent()?).await)
+            changes::print(store.stop_experiment(&id, &change.intent(store).await?).await)
         }
     }
 }
@@ -157,9 +158,9 @@ async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
         ]);
     }
     output::print(&table);
-    let rewards = store.reward_config().await?;
+    let (rewards, now) = (store.reward_config().await?, store.now().await?);
     for it in found.iter().filter(|it| it.open && it.kind == Kind::Ab) {
-        match evaluate(store, it, &rewards, Clock::system().now()).await {
+        match evaluate(store, it, &rewards, now).await {
             Ok(Evaluation { unserved: Some(note), .. }) => say!("note: {}: {note}", it.id),
             Ok(_) => {}
             Err(error) => complain!("warning: cannot evaluate {}: {error}", it.id),

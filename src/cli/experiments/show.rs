@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Controls, Judgement, Kind, Status};
 use serde_json::json;
@@ -21,7 +20,7 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         true => {
             let rewards = store.reward_config().await?;
             let Evaluation { comparison, judgement, unserved, .. } =
-                evaluate(store, &experiment, &rewards, Clock::system().now()).await?;
+                evaluate(store, &experiment, &rewards, store.now().await?).await?;
             (Some(comparison), Some(judgement), unserved)
         }
         false => (experiment.comparison.clone(), None, None),

@@ -5,7 +5,7 @@ use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::{QuarantineFilter, Store};
 use firestore_kit::PageRequest;
 
-use crate::cli::{format, output};
+use crate::cli::{format, output, pass_time};
 
 /// Refusals that are printed individually.
 const SHOWN: usize = 20;
@@ -36,7 +36,7 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
     if is_empty && !all {
         bail!("nothing to requeue: pass ids, --component, --field or --all");
     }
-    let now = store.now().await?;
+    let now = pass_time(&store).await?;
     let mut job = ReconcileJob::new(store, ReconcileOptions::default());
     let report = job.requeue(&filter, now).await?;
     for (id, reason) in report.refused.iter().take(SHOWN) {

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Result, bail};
 use f0_learning::store::Store;
-use f0_learning_core::intent::Intent;
+use f0_learning_core::intent::Watching;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
 use super::{active_version, diff, require};
@@ -16,21 +16,24 @@ pub async fn activate(
     version: &PolicyKey,
     force: bool,
     yes: bool,
-    intent: Intent,
+    guard: Watching,
+    change: ChangeOptions,
 ) -> Result<()> {
-    let mut intent = intent;
+    let mut seen = None;
     if !yes {
         let draft = require(store, version).await?;
         // A version that cannot be activated is refused without a question.
         if draft.status == PolicyStatus::Draft {
             let active = active_version(store, &version.id).await?;
             diff::print(&active, &draft);
-            intent = intent.having_seen(draft.evidence_digest().map(str::to_owned));
+            seen = draft.evidence_digest().map(str::to_owned);
             if !confirmed(&format!("activate {version} and replace {}?", active.version))? {
                 bail!("not confirmed: {version} stays a draft");
             }
         }
     }
+    // A person may take long to confirm.
+    let intent = change.intent(store).await?.watched(guard).having_seen(seen);
     changes::print(store.activate(version, force, &intent).await)
 }
 
@@ -48,7 +51,7 @@ fn confirmed(question: &str) -> Result<bool> {
 
 /// `ID` or `ID@VERSION`. A rollback needs no confirmation: it is urgent, and can be rolled back.
 pub async fn roll_back(store: &Store, policy: &str, change: ChangeOptions) -> Result<()> {
-    let intent = change.intent()?;
+    let intent = change.intent(store).await?;
     if policy.contains('@') {
         let key: PolicyKey = policy.parse()?;
         let outcome = store.roll_back(&key.id, Some(&key.version), &intent).await;

@@ -109,11 +109,11 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         },
         Command::Approve(options) => {
             let terms = options.terms();
-            let intent = options.change.intent()?;
+            let intent = options.change.intent(store).await?;
             changes::print(store.approve_envelope(&options.id, &terms, &intent).await)
         }
         Command::Freeze { id, change } => {
-            changes::print(store.freeze_envelope(&id, &change.intent()?).await)
+            changes::print(store.freeze_envelope(&id, &change.intent(store).await?).await)
         }
     }
 }

@@ -3,7 +3,6 @@
 use anyhow::{Result, bail};
 use f0_learning::jobs::guard::history::{ActivationRecord, history};
 use f0_learning::store::Store;
-use f0_learning_core::Clock;
 use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Compared, Kind, Verdict};
 use f0_learning_core::policy::PolicyKey;
@@ -14,7 +13,7 @@ use crate::cli::output;
 
 pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     PolicyKey::check_id(id)?;
-    let records = history(store, id, Clock::system().now()).await?;
+    let records = history(store, id, store.now().await?).await?;
     if json {
         return output::print_json(&records);
     }

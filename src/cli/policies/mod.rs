@@ -131,19 +131,26 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::History { id, json } => history::run(store, &id, json).await,
         Command::Replay { version, json } => replay::run(store, &version, json).await,
         Command::Activate { version, force, yes, guard, change } => {
-            let intent = change.intent()?.watched(guard);
-            decide::activate(store, &version, force, yes, intent).await
+            decide::activate(store, &version, force, yes, guard, change).await
         }
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, change } => {
-            changes::print_refusal(store, store.reject(&version, &change.intent()?).await).await
+            changes::print_refusal(
+                store,
+                store.reject(&version, &change.intent(store).await?).await,
+            )
+            .await
         }
-        Command::Pin { id, change } => changes::print(store.pin(&id, &change.intent()?).await),
-        Command::Unpin { id, change } => changes::print(store.unpin(&id, &change.intent()?).await),
+        Command::Pin { id, change } => {
+            changes::print(store.pin(&id, &change.intent(store).await?).await)
+        }
+        Command::Unpin { id, change } => {
+            changes::print(store.unpin(&id, &change.intent(store).await?).await)
+        }
         Command::Rollback { policy, change } => decide::roll_back(store, &policy, change).await,
         Command::Envelope(command) => envelope::run(store, command).await,
         Command::Repair { id, change } => {
-            changes::print(store.repair(&id, &change.intent()?).await)
+            changes::print(store.repair(&id, &change.intent(store).await?).await)
         }
     }
 }

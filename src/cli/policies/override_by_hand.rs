@@ -37,7 +37,6 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         }
         None => OverrideParams::Set(options.set.clone()),
     };
-    let intent = options.change.intent()?.watched(options.guard);
     PolicyKey::check_id(&options.id)?;
     // The printed change is exactly the one that is made: if another version becomes active in the
     // meantime, the override is refused.
@@ -50,6 +49,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     };
     diff::print(&parent, &after);
     let expected = Some(&parent.version);
+    let intent = options.change.intent(store).await?.watched(options.guard);
     let outcome = store.override_policy(&options.id, &params, expected, &intent).await;
     changes::print_refusal(store, outcome).await
 }

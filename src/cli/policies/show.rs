@@ -4,7 +4,6 @@ use anyhow::{Result, bail};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::observability::printable;
 use f0_learning::store::{MAX_EFFECT_DAYS, Store};
-use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
 use f0_learning_core::effectiveness::{Activation, Earned, Effectiveness};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -49,7 +48,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     if unreadable.is_empty() && standing.is_empty() && store.recent_versions(id).await?.is_empty() {
         bail!("unknown policy {id}: `policies list` shows all policies");
     }
-    let now = Clock::system().now();
+    let now = store.now().await?;
     let effect = store.effectiveness(id, days, now).await?;
     let active: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Active).collect();
     let checks = match active.as_slice() {

@@ -59,7 +59,7 @@ impl World {
         let clock = Clock::from_micros(move || clock.load(Ordering::Relaxed) * 1_000);
         let server = Server::builder()
             .clock(clock)
-            .definitions(vec![firestore::indexes(0)?])
+            .definitions(vec![firestore::indexes(0, 0)?])
             .start()
             .await?;
         let store = Store::connect(&Connection::local("demo-simulation", server.addr())).await?;

@@ -75,7 +75,7 @@ pub async fn show(
     let (comparison, note) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
-            let found = evaluate(&store, &experiment, &rewards, api.clock.now()).await?;
+            let found = evaluate(&store, &experiment, &rewards, api.now().await?).await?;
             (Some(found.comparison), found.unserved)
         }
         false => (experiment.comparison.clone(), None),
@@ -100,7 +100,7 @@ pub async fn policy_history(
     Segments(id): Segments<String>,
 ) -> Result<Json<List<ActivationRecord>>, Problem> {
     check_id(&id)?;
-    let items = history(&store, &id, api.clock.now()).await?;
+    let items = history(&store, &id, api.now().await?).await?;
     Ok(Json(List::whole(items)))
 }
 

@@ -71,7 +71,7 @@ pub async fn change(
         auto_activate_policies: asked.learning.auto_activate_policies,
     };
     let reason = asked.reason.clone();
-    let intent = idempotency.intent(caller, "/ops/flags", &asked, reason, api.clock.now())?;
+    let intent = idempotency.intent(caller, "/ops/flags", &asked, reason, api.now().await?)?;
     let changed = store.set_flags(changes, &intent).await?;
     let flags = FlagsView::from(store.flags().await?);
     Ok(Json(FlagsChangeView { audit_id: changed.audit_id, replayed: changed.replayed, flags }))

@@ -91,7 +91,7 @@ pub async fn show(
     {
         return Err(unknown(&id));
     }
-    let effectiveness = store.effectiveness(&id, days, api.clock.now()).await?;
+    let effectiveness = store.effectiveness(&id, days, api.now().await?).await?;
     let (active, drafts): (Vec<_>, Vec<_>) =
         policies.into_iter().partition(|policy| policy.status == policy::PolicyStatus::Active);
     let mut also_active: Vec<_> = active.iter().map(|policy| policy.version.to_string()).collect();

@@ -179,7 +179,7 @@ macro_rules! change {
         ) -> super::transitions::Answer {
             let reason = $asked.reason.clone().into();
             let $intent: Intent =
-                idempotency.intent(caller, $path, &$asked, reason, api.clock.now())?;
+                idempotency.intent(caller, $path, &$asked, reason, api.now().await?)?;
             answer(&$store, $run.await).await
         }
     };

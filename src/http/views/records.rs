@@ -150,8 +150,8 @@ impl From<store::AuditRecord> for AuditView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// Epoch milliseconds, by the clock of the actor. Entries are ordered by their commits, whose
-    /// time Firestore keeps as the creation time of each document.
+    /// Epoch milliseconds by Firestore's clock, shortly before the commit. Entries are ordered by their
+    /// commits, whose time Firestore keeps as the creation time of each document.
     ts: i64,
     /// The proven identity of the actor: the subject of a token, or the name that a command passed.
     actor: String,

@@ -24,6 +24,18 @@ pub(super) struct Slot<J> {
     leases: Option<Leases>,
 }
 
+/// Why a pass failed or did not begin.
+struct Failed {
+    error: String,
+    makes_unready: bool,
+}
+
+impl<E: JobError> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.to_string(), makes_unready: error.makes_unready() }
+    }
+}
+
 impl<J: Job> Slot<J> {
     pub fn new(mut job: J, leases: Option<Leases>) -> Self {
         let leases = match J::NAME.lease() {
@@ -55,14 +67,15 @@ impl<J: Job> Slot<J> {
                 }
             }
             Err(error) => {
-                if error.makes_unready() {
+                let Failed { error, makes_unready } = error;
+                if makes_unready {
                     health.pass_failed(name, &error);
                 } else {
                     health.metrics().pass(name, false);
                 }
                 tracing::error!(
                     job = name,
-                    %error,
+                    error,
                     "pass failed; the next pass continues from the stored state"
                 );
             }
@@ -70,15 +83,15 @@ impl<J: Job> Slot<J> {
     }
 
     /// `None` where another worker holds the lease.
-    async fn pass(&mut self, environment: &Environment) -> Result<Option<J::Report>, J::Error> {
+    async fn pass(&mut self, environment: &Environment) -> Result<Option<J::Report>, Failed> {
         if let Some(leases) = &mut self.leases
             && !leases.hold(J::NAME.as_str()).await?
         {
             return Ok(None);
         }
         let Environment { time, stop, .. } = environment;
-        let context = PassContext { now: time.now().await?, stop: stop.clone() };
-        self.job.run(&context).await.map(Some)
+        let context = PassContext { now: time.begin_pass().await?, stop: stop.clone() };
+        Ok(Some(self.job.run(&context).await?))
     }
 
     /// Releases the leases.

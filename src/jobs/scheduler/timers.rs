@@ -46,10 +46,7 @@ struct OnTimer {
     tick: Tick,
     ticks: Arc<AtomicU64>,
     id: Uuid,
-    /// The number of ticks when the timer was last looked at.
-    seen: Option<u64>,
-    /// When the next tick is due, by the monotonic clock.
-    due: Option<Instant>,
+    watched: Watched,
 }
 
 impl Timers {
@@ -70,7 +67,7 @@ impl Timers {
         })?;
         let id = self.scheduler.add(timer).await.map_err(Box::new)?;
         let expression = expression.to_owned();
-        self.timers.push(OnTimer { job, expression, tick, ticks, id, seen: None, due: None });
+        self.timers.push(OnTimer { job, expression, tick, ticks, id, watched: Watched::default() });
         Ok(())
     }
 
@@ -94,30 +91,53 @@ impl Timers {
     /// Forgets when the ticks are due: the wall clock, from which that was found, has jumped.
     fn forget_due(&mut self) {
         for it in &mut self.timers {
-            (it.seen, it.due) = (None, None);
+            it.watched = Watched::default();
         }
     }
 
     /// Finds when the next tick of each job is due, and returns whether one is overdue.
-    async fn look(&mut self, wall: i64, now: Instant, health: &Health) -> bool {
+    async fn look(&mut self, moment: Moment, health: &Health) -> bool {
         let mut is_overdue = false;
         for it in &mut self.timers {
             let ticks = it.ticks.load(Ordering::Relaxed);
-            if it.seen != Some(ticks) {
-                (it.seen, it.due) = (Some(ticks), None);
-            }
-            if it.due.is_none()
-                && let Some(next) = self.scheduler.next_tick_for_job(it.id).await.ok().flatten()
-            {
-                // A tick of the past is due now: the scheduler has not looked yet.
-                let wait = next.timestamp_millis().saturating_sub(wall).max(0);
-                let due = now + Duration::from_millis(wait.unsigned_abs());
-                it.due = Some(due);
+            let next = self.scheduler.next_tick_for_job(it.id).await.ok().flatten();
+            let next = next.map(|next| next.timestamp_millis());
+            if let Some(due) = it.watched.look(ticks, next, moment) {
                 health.tick_is_due(it.job.as_str(), due);
             }
-            is_overdue |= it.due.is_some_and(|due| now > due + GRACE);
+            is_overdue |= it.watched.is_overdue(moment.monotonic);
         }
         is_overdue
+    }
+}
+
+/// What the watch knows of a timer.
+#[derive(Debug, Default)]
+struct Watched {
+    /// The number of ticks when the timer was last looked at.
+    seen: Option<u64>,
+    /// When the next tick is due, by the monotonic clock.
+    due: Option<Instant>,
+}
+
+impl Watched {
+    /// Looks at a timer after its number of `ticks`, whose `next` tick is due by the wall clock, in
+    /// epoch milliseconds. Returns when that is by the monotonic clock, if it was found now.
+    fn look(&mut self, ticks: u64, next: Option<i64>, moment: Moment) -> Option<Instant> {
+        if self.seen != Some(ticks) {
+            (self.seen, self.due) = (Some(ticks), None);
+        }
+        if self.due.is_some() {
+            return None;
+        }
+        // A tick of the past is due now: the scheduler has not looked yet.
+        let wait = next?.saturating_sub(moment.wall).max(0);
+        self.due = Some(moment.monotonic + Duration::from_millis(wait.unsigned_abs()));
+        self.due
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now > due + GRACE)
     }
 }
 
@@ -134,7 +154,7 @@ fn timer(
 }
 
 /// Both clocks at one moment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Moment {
     wall: i64,
     monotonic: Instant,
@@ -177,7 +197,7 @@ pub(super) async fn watch(
         if jump.is_some() {
             timers.forget_due();
         }
-        let is_overdue = timers.look(moment.wall, moment.monotonic, &health).await;
+        let is_overdue = timers.look(moment, &health).await;
         if jump.is_some() || is_overdue {
             match tokio::time::timeout(PATIENCE, timers.set_again()).await {
                 Ok(Ok(())) => {}
@@ -212,5 +232,51 @@ mod tests {
         assert_eq!(after(-18_000_000, 2_000), Some(-18_002_000));
         assert_eq!(after(18_002_000, 2_000), Some(18_000_000));
         assert_eq!(after(i64::MIN / 2, 0), Some(i64::MIN / 2));
+    }
+    /// The watch over one timer for `seconds`: how often it would set the timer again, and after how many
+    /// seconds for the first time. The scheduler starts the job `delay` milliseconds after each multiple
+    /// of `period`, until `dies`. The watch begins `phase` milliseconds after such a multiple, and each
+    /// comparison takes a little time, so that all phases follow.
+    fn resets(period: i64, phase: i64, delay: i64, dies: i64, seconds: i64) -> (u32, Option<i64>) {
+        let start = Moment { wall: 1_780_000_000_000 + phase, monotonic: Instant::now() };
+        let (mut watched, mut resets, mut first) = (Watched::default(), 0, None);
+        for passed in (0..seconds * 1_000).step_by(2_003) {
+            let moment = Moment {
+                wall: start.wall + passed,
+                monotonic: start.monotonic + Duration::from_millis(passed.unsigned_abs()),
+            };
+            let shown = (phase + passed).min(dies);
+            let done = (shown - delay).div_euclid(period);
+            let next = 1_780_000_000_000 + (done + 1) * period;
+            watched.look(u64::try_from(done + 1).unwrap(), Some(next), moment);
+            if watched.is_overdue(moment.monotonic) {
+                resets += 1;
+                first = first.or(Some(passed / 1_000));
+                watched = Watched::default();
+            }
+        }
+        (resets, first)
+    }
+
+    #[test]
+    fn a_timer_that_ticks_is_never_set_again_however_often_it_is_watched() {
+        for period in [1_000, 2_000, 3_000, 4_000, 60_000, 600_000] {
+            for phase in [0, 1, 499, 500, 1_000, 1_999] {
+                for delay in [0, 1, 250, 500, 900] {
+                    let found = resets(period, phase, delay, i64::MAX, 3_600);
+                    assert_eq!(found.0, 0, "every {period} ms, watched at {phase}, {delay} late");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_timer_that_stops_is_set_again_soon_after_its_tick_was_due() {
+        for period in [1_000, 2_000, 60_000] {
+            let found = resets(period, 7, 250, 90_000, 600);
+            let first = found.1.unwrap();
+            let due = (90_000 / period + 1) * period / 1_000;
+            assert!((due..=due + 13).contains(&first), "every {period} ms: after {first} s");
+        }
     }
 }

@@ -4,6 +4,7 @@ use firestore_kit::{value, write};
 
 use super::Statistic;
 use crate::store::audit_key::AUDIT_KEY;
+use crate::store::clock::CLOCK;
 use crate::store::collection::STATE;
 use crate::store::{Result, Store, StoreError};
 
@@ -20,7 +21,7 @@ pub enum StateKind {
     Tuner(String),
     /// The input of a decision, which only shows how it was made.
     Decision,
-    /// A lease, or the announcement of a worker.
+    /// A lease, the announcement of a worker, or the time of the last pass.
     Lease,
     /// The secret of audit ids.
     AuditKey,
@@ -39,6 +40,7 @@ impl StateKind {
             None if ["cursor", "layout", "reconcile"].contains(&id) => Self::Counting,
             None if id == "retention" => Self::Retention,
             None if id == AUDIT_KEY => Self::AuditKey,
+            None if id == CLOCK => Self::Lease,
             Some(("cursor", number)) if number.parse::<u32>().is_ok() => Self::Counting,
             Some(("tuner", policy)) => Self::Tuner(policy.to_owned()),
             Some(("decision", _)) => Self::Decision,
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(StateKind::of_id("tuner|p"), StateKind::Tuner("p".to_owned()));
         assert_eq!(StateKind::of_id("audit_key"), StateKind::AuditKey);
         assert_eq!(StateKind::of_id("lease|score|1"), StateKind::Lease);
+        assert_eq!(StateKind::of_id("clock"), StateKind::Lease);
         for id in ["notes", "cursor|x", "series", "something|else"] {
             assert_eq!(StateKind::of_id(id), StateKind::Unknown, "{id}");
         }

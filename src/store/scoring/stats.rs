@@ -61,17 +61,19 @@ impl Store {
         found.values().map(|document| self.decode_stats(&document.name, &document.fields)).collect()
     }
 
-    /// All statistics, or those of one component, in the order of component and window.
+    /// All statistics, or those of one component, in the order of component and window. A document that
+    /// cannot be read is logged and left out: it must not hide the others.
     pub async fn all_stats(&self, component: Option<&str>) -> Result<Vec<ComponentStats>> {
         let mut query = Query::of(STATS);
         if let Some(component) = component {
             query = query.equal("component", value::string(component));
         }
         let documents = self.db.query_all(STATS, query.build()).await?;
-        let mut all = documents
-            .iter()
-            .map(|document| self.decode_stats(&document.name, &document.fields))
-            .collect::<Result<Vec<_>>>()?;
+        let decode = |document: &Document| {
+            let found = self.decode_stats(&document.name, &document.fields);
+            found.inspect_err(|error| tracing::error!(%error, "leaving out a statistic")).ok()
+        };
+        let mut all: Vec<_> = documents.iter().filter_map(decode).collect();
         all.sort_by(|a, b| (&a.component, a.window).cmp(&(&b.component, b.window)));
         Ok(all)
     }

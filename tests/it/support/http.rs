@@ -45,10 +45,10 @@ impl Service {
         let now = Arc::new(AtomicI64::new(START + 100));
         let (health, read) = (Arc::new(Health::default()), now.clone());
         let clock = Clock::from_fn(move || read.load(Ordering::Relaxed));
-        let api = Api::new(health.clone(), clock, credentials);
+        let api = Api::new(health.clone(), clock.clone(), credentials);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::start_within(address, api.clone(), limits).await.unwrap();
-        api.serve(store.clone());
+        api.serve(store.clone(), clock);
         Self { server, client: reqwest::Client::new(), health, now }
     }
 

@@ -87,8 +87,8 @@ fn unknown_action(text: &str) -> UnknownVariant {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// Epoch milliseconds by the clock of the process that acted. The order of entries is the order
-    /// of their commits, which Firestore records as the creation time of each document.
+    /// Epoch milliseconds by Firestore's clock, shortly before the commit. The order of entries is the
+    /// order of their commits, which Firestore records as the creation time of each document.
     pub ts: i64,
     /// Who acted: the subject of a verified token, or the name that a command was given.
     pub actor: String,
