@@ -30,6 +30,7 @@
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`] |
+//! | what documents and floods may cost | [`memory`] (of the process), [`constant_cost`] (of what never changes), [`hostile_day`] (honest figures beside hostile components) |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
 
@@ -43,6 +44,7 @@ mod buckets;
 mod clocks;
 mod collection;
 mod collector;
+mod constant_cost;
 mod credentials;
 mod damaged;
 mod decisions;
@@ -54,9 +56,11 @@ mod experiment_races;
 mod experiments;
 mod experiments_by_hand;
 mod formats;
+mod hostile_day;
 mod indexes;
 mod jwt;
 mod kills;
+mod memory;
 mod month;
 mod once;
 mod people;

@@ -32,7 +32,7 @@ pub(super) async fn recount(
         };
         let mut from = 0;
         loop {
-            let (mut wanted, next) = rewards_of(file.clone(), &path, from, &is_wanted)?;
+            let (mut wanted, next) = rewards_of(file.clone(), &path, from, is_wanted)?;
             complete(archive, &mut wanted).await?;
             for counted in &wanted {
                 for (statistic, recount) in &mut *recounts {

@@ -408,7 +408,7 @@ impl Store {
             };
             let copied: Vec<_> = batch.iter().filter(is_copied).collect();
             let name = |key: &&DocumentKey| self.db.name(OBSERVATIONS, &key.id);
-            let names: Vec<_> = copied.iter().map(|key| name(key)).collect();
+            let names: Vec<_> = copied.iter().map(&name).collect();
             let updated = |document: Document| document.update_time;
             let found = self.db.get_map(&names, Some(&["ts"]), updated).await?;
             let delete = |key: &&DocumentKey| {
