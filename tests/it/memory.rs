@@ -1,8 +1,6 @@
 //! The memory of the process is bounded, whatever is stored: every command and the API work on the
 //! largest documents that Firestore takes.
 
-#![expect(clippy::disallowed_methods, reason = "a process is watched in real time")]
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
