@@ -6,6 +6,7 @@
 //!     cargo bench --bench pipeline -- billing
 //!     cargo bench --bench pipeline -- steady
 //!     cargo bench --bench pipeline -- idle
+//!     cargo bench --bench pipeline -- constant
 //!     cargo bench --bench pipeline -- backlog [OBSERVATIONS]
 //!     cargo bench --bench pipeline -- recovery [LEASE_SECONDS] [KILLS]
 //!     cargo bench --bench pipeline -- month
@@ -23,6 +24,7 @@
 
 mod backlog;
 mod ceiling;
+mod constant;
 mod cost;
 mod decide;
 mod idle;
@@ -70,6 +72,7 @@ async fn main() -> Result<()> {
         "billing" => throughput::billing().await,
         "steady" => steady::run().await,
         "idle" => idle::run().await,
+        "constant" => constant::run().await,
         "backlog" => backlog::run(number(1, 1_000_000)?).await,
         "recovery" => recovery::run(number(1, LEASE_MS as usize / 1_000)?, number(2, 3)?).await,
         "month" => month::run().await,
@@ -82,7 +85,7 @@ async fn main() -> Result<()> {
         }
         other => Err(format!(
             "unknown benchmark {other:?}: expected throughput, workers, billing, steady, idle, \
-             backlog, recovery, month, scale or decide"
+             constant, backlog, recovery, month, scale or decide"
         )
         .into()),
     }

@@ -5,6 +5,6 @@ mod parquet;
 mod place;
 mod table;
 
-pub use parquet::{keys as read_keys, numbers as read_numbers, texts as read_texts};
+pub use parquet::{File, Row, keys as read_keys, rows as read_rows};
 pub use place::{Archive, ArchiveError, Manifest};
 pub use table::{Column, Key, Table, Values};

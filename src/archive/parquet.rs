@@ -1,5 +1,6 @@
 //! Parquet, written and read column by column. Every column is optional; text is UTF-8.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,24 +15,76 @@ use parquet::schema::types::Type;
 
 use super::table::{Column, KEY, Key, Table, Values};
 
-/// The file that holds a table.
-pub fn encode(table: &Table) -> Result<Vec<u8>> {
-    let columns = table.all_columns();
+/// Values that a column takes before the size of its page is looked at. A value may have a mebibyte.
+const VALUES_AT_ONCE: usize = 16;
+
+/// A file that is written in parts, so that only one of them is in memory as a table.
+#[derive(Default)]
+pub struct File {
+    writer: Option<SerializedFileWriter<Vec<u8>>>,
+    keys: Vec<Key>,
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("rows", &self.keys.len())
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}
+
+impl File {
+    /// The bytes that are written up to now.
+    pub fn bytes(&self) -> usize {
+        self.writer.as_ref().map_or(0, SerializedFileWriter::bytes_written)
+    }
+
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// Adds the rows of a table. All tables of a file have the same columns.
+    pub fn add(&mut self, mut table: Table) -> Result<()> {
+        let columns = table.all_columns();
+        if self.writer.is_none() {
+            self.writer = Some(writer(&columns)?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut group = writer.next_row_group()?;
+        for column in columns {
+            let mut out = group.next_column()?.ok_or_else(|| {
+                ParquetError::General("the schema has too few columns".to_owned())
+            })?;
+            write(&mut out, column.values)?;
+            out.close()?;
+        }
+        group.close()?;
+        self.keys.extend(table.keys);
+        Ok(())
+    }
+
+    /// The bytes of the file, and the keys of its rows.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Vec<Key>)> {
+        if self.writer.is_none() {
+            self.add(Table::default())?;
+        }
+        match self.writer {
+            Some(writer) => Ok((writer.into_inner()?, self.keys)),
+            None => Err(ParquetError::General("it has no columns".to_owned())),
+        }
+    }
+}
+
+fn writer(columns: &[Column]) -> Result<SerializedFileWriter<Vec<u8>>> {
     let schema = Type::group_type_builder("document")
         .with_fields(columns.iter().map(field).collect::<Result<_>>()?)
         .build()?;
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
-    let mut group = writer.next_row_group()?;
-    for column in &columns {
-        let mut out = group
-            .next_column()?
-            .ok_or_else(|| ParquetError::General("the schema has too few columns".to_owned()))?;
-        write(&mut out, &column.values)?;
-        out.close()?;
-    }
-    group.close()?;
-    writer.into_inner()
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_write_batch_size(VALUES_AT_ONCE)
+        .build();
+    SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))
 }
 
 fn field(column: &Column) -> Result<Arc<Type>> {
@@ -46,14 +99,14 @@ fn field(column: &Column) -> Result<Arc<Type>> {
     Ok(Arc::new(builder.build()?))
 }
 
-fn write(out: &mut SerializedColumnWriter<'_>, values: &Values) -> Result<()> {
+fn write(out: &mut SerializedColumnWriter<'_>, values: Values) -> Result<()> {
     match values {
         Values::Text(values) => {
-            let text = |text: &String| ByteArray::from(text.as_str());
-            write_as::<ByteArrayType>(out, values.iter().map(|it| it.as_ref().map(text)))
+            let text = |text: String| ByteArray::from(text.into_bytes());
+            write_as::<ByteArrayType>(out, values.into_iter().map(|it| it.map(text)))
         }
-        Values::Whole(values) => write_as::<Int64Type>(out, values.iter().copied()),
-        Values::Number(values) => write_as::<DoubleType>(out, values.iter().copied()),
+        Values::Whole(values) => write_as::<Int64Type>(out, values.into_iter()),
+        Values::Number(values) => write_as::<DoubleType>(out, values.into_iter()),
     }
 }
 
@@ -97,84 +150,124 @@ pub fn keys(file: Bytes) -> Result<Vec<Key>> {
     Ok(keys)
 }
 
-/// The values of one column of text, in the order of the rows.
-type Texts = Vec<Option<String>>;
-
-/// The keys of a file and the columns of text with these names; `None` for one that it does not have.
-pub fn texts(file: Bytes, names: &[&str]) -> Result<(Vec<Key>, Vec<Option<Texts>>)> {
-    let keys = keys(file.clone())?;
-    let reader = SerializedFileReader::new(file)?;
-    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(index) = columns.iter().position(|column| column.name() == *name) else {
-            found.push(None);
-            continue;
-        };
-        let mut texts = Vec::with_capacity(keys.len());
-        for group in 0..reader.num_row_groups() {
-            texts.extend(column_of_text(&*reader.get_row_group(group)?, index, name)?);
-        }
-        found.push(Some(texts));
-    }
-    Ok((keys, found))
+/// A row of a file: its key, and the values of the columns that were asked for.
+#[derive(Debug)]
+pub struct Row {
+    pub key: Key,
+    pub texts: Vec<Option<String>>,
+    pub numbers: Vec<Option<f64>>,
 }
 
-fn column_of_text(group: &dyn RowGroupReader, index: usize, name: &str) -> Result<Texts> {
-    let wrong =
-        |detail: &str| ParquetError::General(format!("cannot read column {name}: {detail}"));
-    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-    let ColumnReader::ByteArrayColumnReader(mut reader) = group.get_column_reader(index)? else {
-        return Err(wrong("it is not text"));
+/// Rows that are in memory together: each may have a text of a mebibyte.
+const ROWS_AT_ONCE: usize = 16;
+
+/// Calls `each` with every row of a file, in order, with these columns of text and of numbers. A column
+/// that the file does not have has no value in any row.
+pub fn rows<E: From<ParquetError>>(
+    file: Bytes,
+    texts: &[&str],
+    numbers: &[&str],
+    mut each: impl FnMut(Row) -> Result<(), E>,
+) -> Result<(), E> {
+    let keys = keys(file.clone())?;
+    let mut keys = keys.into_iter();
+    let reader = SerializedFileReader::new(file)?;
+    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
+    let index = |name: &&str| columns.iter().position(|column| column.name() == *name);
+    let texts: Vec<_> = texts.iter().map(|name| (*name, index(name))).collect();
+    let numbers: Vec<_> = numbers.iter().map(|name| (*name, index(name))).collect();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let mut left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+        let mut texts = open_all(&*group, &texts)?;
+        let mut numbers = open_all(&*group, &numbers)?;
+        while left > 0 {
+            let n = left.min(ROWS_AT_ONCE);
+            left -= n;
+            let read = texts.iter_mut().map(|column| column.texts(n));
+            let mut read_texts = by_row(read.collect::<Result<_>>()?, n).into_iter();
+            let read = numbers.iter_mut().map(|column| column.numbers(n));
+            let mut read_numbers = by_row(read.collect::<Result<_>>()?, n).into_iter();
+            for key in keys.by_ref().take(n) {
+                let texts = read_texts.next().unwrap_or_default();
+                let numbers = read_numbers.next().unwrap_or_default();
+                each(Row { key, texts, numbers })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The values of each of `n` rows, from those of each column.
+fn by_row<T>(columns: Vec<Vec<T>>, n: usize) -> Vec<Vec<T>> {
+    let mut rows: Vec<Vec<T>> = (0..n).map(|_| Vec::with_capacity(columns.len())).collect();
+    for column in columns {
+        for (row, value) in rows.iter_mut().zip(column) {
+            row.push(value);
+        }
+    }
+    rows
+}
+
+/// A column that is read a few values at a time; without a reader, the file does not have it.
+struct ColumnOfRows<'a> {
+    name: &'a str,
+    reader: Option<ColumnReader>,
+}
+
+fn open_all<'a>(
+    group: &dyn RowGroupReader,
+    columns: &[(&'a str, Option<usize>)],
+) -> Result<Vec<ColumnOfRows<'a>>> {
+    let open = |(name, index): &(&'a str, Option<usize>)| {
+        let reader = index.map(|index| group.get_column_reader(index)).transpose()?;
+        Ok(ColumnOfRows { name, reader })
     };
+    columns.iter().map(open).collect()
+}
+
+impl ColumnOfRows<'_> {
+    fn wrong(&self, detail: &str) -> ParquetError {
+        ParquetError::General(format!("cannot read column {}: {detail}", self.name))
+    }
+
+    fn texts(&mut self, n: usize) -> Result<Vec<Option<String>>> {
+        let values = match &mut self.reader {
+            None => return Ok(vec![None; n]),
+            Some(ColumnReader::ByteArrayColumnReader(reader)) => take(reader, n)?,
+            Some(_) => return Err(self.wrong("it is not text")),
+        };
+        let values = values.ok_or_else(|| self.wrong("it has too few rows"))?;
+        let text = |value: Option<ByteArray>| {
+            let text = value.map(|value| String::from_utf8(value.data().to_vec())).transpose();
+            text.map_err(|error| self.wrong(&error.to_string()))
+        };
+        values.into_iter().map(text).collect()
+    }
+
+    fn numbers(&mut self, n: usize) -> Result<Vec<Option<f64>>> {
+        let values = match &mut self.reader {
+            None => return Ok(vec![None; n]),
+            Some(ColumnReader::DoubleColumnReader(reader)) => take(reader, n)?,
+            Some(_) => return Err(self.wrong("it is not a number")),
+        };
+        values.ok_or_else(|| self.wrong("it has too few rows"))
+    }
+}
+
+/// The next `n` values of a column; `None` where it has fewer.
+fn take<T: DataType>(reader: &mut Typed<T>, n: usize) -> Result<Option<Vec<Option<T::T>>>> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
-    while levels.len() < rows {
+    while levels.len() < n {
         let (records, ..) =
-            reader.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
+            reader.read_records(n - levels.len(), Some(&mut levels), None, &mut values)?;
         if records == 0 {
-            return Err(wrong("it has too few rows"));
+            return Ok(None);
         }
     }
     let mut values = values.into_iter();
-    let text = |level: &i16| match level {
-        0 => Ok(None),
-        _ => {
-            let value = values.next().ok_or_else(|| wrong("it has too few values"))?;
-            let text = String::from_utf8(value.data().to_vec());
-            text.map(Some).map_err(|error| wrong(&error.to_string()))
-        }
-    };
-    levels.iter().map(text).collect()
-}
-
-/// The values of one column of numbers; `None` if the file does not have it.
-pub fn numbers(file: Bytes, name: &str) -> Result<Option<Vec<Option<f64>>>> {
-    let wrong =
-        |detail: &str| ParquetError::General(format!("cannot read column {name}: {detail}"));
-    let reader = SerializedFileReader::new(file)?;
-    let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
-    let Some(index) = columns.iter().position(|column| column.name() == name) else {
-        return Ok(None);
-    };
-    let mut numbers = Vec::new();
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group)?;
-        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-        let ColumnReader::DoubleColumnReader(mut column) = group.get_column_reader(index)? else {
-            return Err(wrong("it is not a number"));
-        };
-        let (mut values, mut levels) = (Vec::new(), Vec::new());
-        while levels.len() < rows {
-            let (records, ..) =
-                column.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
-            if records == 0 {
-                return Err(wrong("it has too few rows"));
-            }
-        }
-        let mut values = values.into_iter();
-        numbers.extend(levels.iter().map(|level| if *level == 0 { None } else { values.next() }));
-    }
-    Ok(Some(numbers))
+    let present = levels.iter().map(|level| if *level == 0 { None } else { values.next() });
+    Ok(Some(present.collect()))
 }
 
 type Typed<T> = parquet::column::reader::ColumnReaderImpl<T>;
@@ -220,8 +313,21 @@ mod tests {
                 values: Values::Number((0..1_000).map(|n| Some(f64::from(n))).collect()),
             },
         ];
-        let file = encode(&Table { keys: keys.clone(), columns }).unwrap();
-        assert_eq!(super::keys(Bytes::from(file.clone())).unwrap(), keys);
+        let mut file = File::default();
+        file.add(Table { keys: keys.clone(), columns: columns.clone() }).unwrap();
+        file.add(Table { keys: keys.clone(), columns }).unwrap();
+        let (file, written) = file.finish().unwrap();
+        assert_eq!(super::keys(Bytes::from(file.clone())).unwrap(), written);
+        assert_eq!(written[1_000..], keys);
+        let mut scores = Vec::new();
+        rows(Bytes::from(file.clone()), &["component", "id"], &["score", "absent"], |row| {
+            assert_eq!(row.texts, [None, Some(row.key.id)]);
+            assert_eq!(row.numbers[1], None);
+            scores.extend(row.numbers[0]);
+            Ok::<_, ParquetError>(())
+        })
+        .unwrap();
+        assert_eq!((scores.len(), scores[0], scores[1_999]), (2_000, 0.0, 999.0));
         let cut = Bytes::from(file).slice(..500);
         assert!(super::keys(cut).is_err());
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::parquet::errors::ParquetError;
 use bytes::Bytes;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
@@ -11,8 +12,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::parquet;
-use super::table::{Key, Table};
+use super::parquet::{self, File};
+use super::table::Key;
 
 pub use f0_learning_core::document::Manifest;
 
@@ -71,24 +72,24 @@ impl Archive {
         Ok(Self { place: Arc::new(PrefixStore::new(place, prefix)) })
     }
 
-    /// Writes a table as a file at `staging`, reads it back, and returns its manifest. The file is
-    /// moved to `path` by [`settle`](Self::settle).
-    pub async fn stage(&self, table: &Table, staging: &str, path: &str) -> Result<Manifest> {
-        let written = parquet::encode(table).map_err(|error| ArchiveError::Differs {
+    /// Puts a file at `staging`, reads it back, and returns its manifest. The file is moved to `path`
+    /// by [`settle`](Self::settle).
+    pub async fn stage(&self, file: File, staging: &str, path: &str) -> Result<Manifest> {
+        let differs = |error: ParquetError| ArchiveError::Differs {
             path: staging.to_owned(),
             detail: error.to_string(),
-        })?;
+        };
+        let (bytes, keys) = file.finish().map_err(differs)?;
         let manifest = Manifest {
             path: path.to_owned(),
-            count: table.keys.len() as u64,
-            min_ts: table.keys.iter().map(|key| key.ts).min().unwrap_or_default(),
-            max_ts: table.keys.iter().map(|key| key.ts).max().unwrap_or_default(),
-            bytes: written.len() as u64,
-            sha256: sha256(&written),
+            count: keys.len() as u64,
+            min_ts: keys.iter().map(|key| key.ts).min().unwrap_or_default(),
+            max_ts: keys.iter().map(|key| key.ts).max().unwrap_or_default(),
+            bytes: bytes.len() as u64,
+            sha256: sha256(&bytes),
         };
-        self.put(staging, written.into()).await?;
-        let keys = self.verified(staging, &manifest).await?;
-        if keys != table.keys {
+        self.put(staging, bytes.into()).await?;
+        if self.verified(staging, &manifest).await? != keys {
             let detail = "its keys differ from those written".to_owned();
             return Err(ArchiveError::Differs { path: staging.to_owned(), detail });
         }
@@ -185,10 +186,13 @@ fn failed(operation: &'static str, path: &str, source: object_store::Error) -> A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::Table;
 
-    fn table(n: i64) -> Table {
+    fn file(n: i64) -> File {
         let key = |n| Key { id: format!("{n}"), ts: 100 + n, updated: n };
-        Table { keys: (0..n).map(key).collect(), columns: Vec::new() }
+        let mut file = File::default();
+        file.add(Table { keys: (0..n).map(key).collect(), columns: Vec::new() }).unwrap();
+        file
     }
 
     fn archive() -> (tempfile::TempDir, Archive) {
@@ -201,10 +205,10 @@ mod tests {
     async fn a_staged_file_is_settled_once_and_again() {
         let (_folder, archive) = archive();
         let path = "observations/day=2026-05-28/part-1.parquet";
-        let manifest = archive.stage(&table(3), "staging/x", path).await.unwrap();
+        let manifest = archive.stage(file(3), "staging/x", path).await.unwrap();
         assert_eq!((manifest.count, manifest.min_ts, manifest.max_ts), (3, 100, 102));
         for _ in 0..2 {
-            assert_eq!(archive.settle("staging/x", &manifest).await.unwrap(), table(3).keys);
+            assert_eq!(archive.settle("staging/x", &manifest).await.unwrap(), file(3).keys());
         }
         archive.discard("staging/x").await.unwrap();
         archive.discard("staging/x").await.unwrap();
@@ -214,8 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_changed_file_is_detected() {
         let (_folder, archive) = archive();
-        let manifest = archive.stage(&table(3), "staging/x", "o/p.parquet").await.unwrap();
-        archive.stage(&table(4), "staging/x", "o/p.parquet").await.unwrap();
+        let manifest = archive.stage(file(3), "staging/x", "o/p.parquet").await.unwrap();
+        archive.stage(file(4), "staging/x", "o/p.parquet").await.unwrap();
         let error = archive.settle("staging/x", &manifest).await.unwrap_err();
         assert!(error.to_string().contains("SHA-256"), "{error}");
     }

@@ -27,8 +27,8 @@ pub struct Table {
 pub(super) const KEY: [&str; 3] = ["id", "ts", "updateTime"];
 
 impl Table {
-    /// All columns, those of the key first.
-    pub(super) fn all_columns(&self) -> Vec<Column> {
+    /// All columns, those of the key first. Only the keys remain.
+    pub(super) fn all_columns(&mut self) -> Vec<Column> {
         let [id, ts, updated] = KEY;
         let keys = &self.keys;
         let mut columns = vec![
@@ -45,7 +45,7 @@ impl Table {
                 values: Values::Whole(keys.iter().map(|key| Some(key.updated)).collect()),
             },
         ];
-        columns.extend(self.columns.iter().cloned());
+        columns.append(&mut self.columns);
         columns
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::Api;
@@ -82,7 +82,11 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Segments<T> {
 impl FromRequestParts<Arc<Api>> for Store {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        // A change answers with little, and must not wait for lists.
+        if parts.method == Method::GET {
+            api.memory.reserve(parts).await?;
+        }
         api.store.get().map(|(store, _)| store.clone()).ok_or_else(problem::away)
     }
 }

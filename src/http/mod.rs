@@ -2,12 +2,13 @@
 //! policies. Handlers check the role, call the store, and convert the result to a view; they contain
 //! no domain logic.
 //!
-//! `server` bounds what a connection may take, [`auth`] who may call, `host` which names the
+//! `server` bounds what a connection may take, `memory` what all responses may, [`auth`] who may call, `host` which names the
 //! routes without a credential answer to.
 
 pub mod auth;
 mod extract;
 mod host;
+mod memory;
 mod openapi;
 mod ops;
 mod probes;
@@ -72,6 +73,7 @@ pub struct Api {
     front_end: FrontEnd,
     throttle: auth::Throttle,
     refusals: auth::Refusals,
+    memory: memory::ResponseMemory,
     /// The store, and the time of changes, which is Firestore's.
     store: OnceLock<(Store, Time)>,
 }
@@ -90,8 +92,8 @@ impl Api {
         credentials: Option<Credentials>,
     ) -> Arc<Self> {
         let (throttle, refusals) = (auth::Throttle::default(), auth::Refusals::default());
-        let store = OnceLock::new();
-        Arc::new(Self { health, clock, credentials, front_end, throttle, refusals, store })
+        let (memory, store) = (memory::ResponseMemory::default(), OnceLock::new());
+        Arc::new(Self { health, clock, credentials, front_end, throttle, refusals, memory, store })
     }
 
     /// Opens `/ops`, once Firestore has been reached. Changes carry the time of `time`.
@@ -113,6 +115,7 @@ pub fn router(api: Arc<Api>) -> Router {
     router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::from_fn(memory::bounded))
         .layer(axum::middleware::map_response(no_store))
         .with_state(api)
 }

@@ -31,6 +31,7 @@
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
 //! | forged audit entries, extreme observations, hostile texts | [`hostile`] |
+//! | what documents and floods may cost | [`memory`] (of the process), [`constant_cost`] (of what never changes), [`hostile_day`] (honest figures beside hostile components) |
 //!
 //! [`support`] is the harness, and [`collection`] has the names of the collections.
 
@@ -44,6 +45,7 @@ mod buckets;
 mod clocks;
 mod collection;
 mod collector;
+mod constant_cost;
 mod credentials;
 mod damaged;
 mod decisions;
@@ -56,10 +58,12 @@ mod experiments;
 mod experiments_by_hand;
 mod formats;
 mod hostile;
+mod hostile_day;
 mod implausible;
 mod indexes;
 mod jwt;
 mod kills;
+mod memory;
 mod month;
 mod once;
 mod people;

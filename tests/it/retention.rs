@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::collection;
-use f0_learning::archive::{Archive, Manifest, read_keys};
+use f0_learning::archive::{Archive, File, Manifest, read_keys};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::retain::{
     RetainJob, RetainOptions, RetainReport, archive_table, archived_documents,
 };
 use f0_learning::store::{Archived, OldDocuments, Part, PendingFile, QuarantineFilter, Store};
+use f0_learning_core::document::DocumentKey;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::sharding::Shard;
@@ -177,9 +178,10 @@ async fn a_document_that_changed_after_archiving_is_archived_again_before_deleti
         .await
         .unwrap();
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
-    let table = archive_table(Archived::Observations, &documents);
+    let mut file = File::default();
+    file.add(archive_table(Archived::Observations, &documents)).unwrap();
     let staging = "staging/a".to_owned();
-    let manifest = archive.stage(&table, &staging, "observations/a.parquet").await.unwrap();
+    let manifest = archive.stage(file, &staging, "observations/a.parquet").await.unwrap();
     let pending = PendingFile { archived: Archived::Observations, staging, manifest };
     let state = store.retention_state().await.unwrap();
     store.commit_retention(&state, Some(pending)).await.unwrap();
@@ -445,10 +447,13 @@ async fn a_worker_that_stalls_while_a_reward_is_archived_does_not_count_again() 
 
 /// The documents in the files of a table, with their types.
 fn documents_in(folder: &Path, table: &str) -> BTreeMap<String, firestore_kit::value::Fields> {
-    let files = files(&folder.join(table), ".parquet").into_iter();
-    let read =
-        files.flat_map(|file| archived_documents(std::fs::read(file).unwrap().into()).unwrap());
-    read.map(|(key, fields)| (key.id, fields)).collect()
+    let mut found = BTreeMap::new();
+    for file in files(&folder.join(table), ".parquet") {
+        let file = std::fs::read(file).unwrap().into();
+        let add = |key: DocumentKey, fields| drop(found.insert(key.id, fields));
+        archived_documents(file, |_| true, add).unwrap();
+    }
+    found
 }
 
 #[tokio::test]
@@ -488,13 +493,15 @@ async fn values_that_json_lacks_survive_the_archive() {
 #[tokio::test]
 async fn a_file_without_typed_documents_is_read() {
     let text = r#"{"ts":5,"component":"c","durationMs":1.5,"meta":{"a":[1,null]}}"#;
-    let key = f0_learning_core::document::DocumentKey { id: "o".to_owned(), ts: 5, updated: 6 };
+    let key = DocumentKey { id: "o".to_owned(), ts: 5, updated: 6 };
     let values = f0_learning::archive::Values::Text(vec![Some(text.to_owned())]);
     let column = f0_learning::archive::Column { name: "document", values };
     let table = f0_learning::archive::Table { keys: vec![key], columns: vec![column] };
     let folder = TempDir::new().unwrap();
     let archive = Archive::open(folder.path().to_str().unwrap()).unwrap();
-    let manifest = archive.stage(&table, "staging/a", "observations/a.parquet").await.unwrap();
+    let mut file = File::default();
+    file.add(table).unwrap();
+    let manifest = archive.stage(file, "staging/a", "observations/a.parquet").await.unwrap();
     archive.settle("staging/a", &manifest).await.unwrap();
     let read = documents_in(folder.path(), "observations");
     assert_eq!(read["o"], fields(&serde_json::from_str(text).unwrap()));

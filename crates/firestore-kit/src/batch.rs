@@ -9,9 +9,14 @@ use firestore::gcloud_sdk::tonic::{Code, Status};
 use crate::Db;
 use crate::error::{Error, Result, is_transient};
 use crate::retry::Retry;
+use crate::write;
 
 /// Writes in one BatchWrite request (Firestore accepts at most 500).
 pub const MAX_BATCH: usize = 500;
+
+/// The most bytes of the writes in one request, except for a single larger write. Firestore takes
+/// 10 MiB; a request is in memory several times while it is sent.
+const REQUEST_BYTES: usize = 4 << 20;
 
 /// Attempts for each write of a batch.
 const MAX_ROUNDS: u32 = 5;
@@ -33,15 +38,18 @@ impl Db {
     /// Applies each write independently and returns their statuses in the same order. There may be
     /// at most [`MAX_BATCH`] writes; those that fail transiently are retried separately. Firestore
     /// refuses a whole request with two writes of one document, so that the second one of a document
-    /// is sent after the first has been answered.
+    /// is sent after the first has been answered. Writes that are too large for one request are sent
+    /// in several.
     pub async fn write_each(&self, target: &str, writes: &[Write]) -> Result<Vec<Status>> {
         let mut statuses = vec![Status::new(Code::Ok, ""); writes.len()];
         for indexes in without_repetition(writes.iter().map(name_of)) {
-            let batch: Vec<_> = indexes.iter().map(|index| &writes[*index]).collect();
-            let send = |batch| self.batch_write(target, batch);
-            let answers = send_until_settled(&self.retry, &batch, send).await?;
-            for (index, status) in indexes.into_iter().zip(answers) {
-                statuses[index] = status;
+            for indexes in by_size(&indexes, |index| write::encoded_write_len(&writes[index])) {
+                let batch: Vec<_> = indexes.iter().map(|index| &writes[*index]).collect();
+                let send = |batch| self.batch_write(target, batch);
+                let answers = send_until_settled(&self.retry, &batch, send).await?;
+                for (index, status) in indexes.iter().zip(answers) {
+                    statuses[*index] = status;
+                }
             }
         }
         Ok(statuses)
@@ -136,6 +144,22 @@ fn without_repetition<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Vec<usize
     groups
 }
 
+/// The indexes in parts, in their order, each of at most [`REQUEST_BYTES`] or a single one.
+fn by_size(indexes: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, index) in indexes.iter().enumerate() {
+        let size = size(*index);
+        if at > start && bytes + size > REQUEST_BYTES {
+            parts.push(&indexes[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    parts.push(&indexes[start..]);
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -163,6 +187,13 @@ mod tests {
         assert_eq!(groups(&["a", "b", "a", "c", "a", "b"]), [vec![0, 1, 3], vec![2, 5], vec![4]]);
         assert_eq!(groups(&["a", "b"]), [vec![0, 1]]);
         assert!(groups(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_request_is_small_or_holds_a_single_write() {
+        let sizes = [REQUEST_BYTES / 2, REQUEST_BYTES / 2, 1, 2 * REQUEST_BYTES, 1, 1];
+        let parts = by_size(&[0, 1, 2, 3, 4, 5], |index| sizes[index]);
+        assert_eq!(parts, [&[0, 1][..], &[2], &[3], &[4, 5]]);
     }
 
     #[tokio::test(start_paused = true)]

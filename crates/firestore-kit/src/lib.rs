@@ -9,6 +9,7 @@
 //! This crate names no collection and no field of any application.
 
 mod batch;
+mod bounded;
 mod cache;
 mod connect;
 mod error;
@@ -37,6 +38,7 @@ pub use firestore::gcloud_sdk::tonic;
 pub use prost_types::Timestamp;
 
 pub use batch::{Created, MAX_BATCH};
+pub use bounded::{Found, PAGE_BYTES};
 pub use cache::Cached;
 pub use connect::Connection;
 pub use error::{Error, Result, is_refusal, is_transient, set_remedies};
@@ -63,6 +65,8 @@ pub struct Db {
     local: Option<FirestoreDb>,
     retry: Arc<Retry>,
     time: Arc<ServerTime>,
+    /// How many documents of a kind fit into a page.
+    sizes: Arc<bounded::PageSizes>,
 }
 
 /// The RPCs, over an authenticated channel.

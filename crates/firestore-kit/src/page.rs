@@ -4,9 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use firestore::gcloud_sdk::google::firestore::v1::{Document, StructuredQuery};
+use firestore::gcloud_sdk::google::firestore::v1::Document;
 use thiserror::Error;
 
+use crate::bounded::{Found, PAGE_BYTES};
 use crate::error::{Error, Result};
 use crate::names::is_document_id;
 use crate::query::Query;
@@ -103,15 +104,35 @@ impl fmt::Display for PageCursor {
 }
 
 impl PageOrder {
-    /// The query of one page of the documents that `query` selects. It asks for one document more
-    /// than the page holds: [`Page::of`] concludes from it whether there is a next page.
-    pub fn query(
+    /// The documents that `query` selects for one page, and one more than the page holds: [`Page::of`]
+    /// concludes from it whether there is a next page. They are fewer if they would take more memory
+    /// than [`PAGE_BYTES`].
+    pub async fn read(
         self,
         db: &Db,
         collection: &str,
         query: Query,
         page: &PageRequest,
-    ) -> StructuredQuery {
+    ) -> Result<Found> {
+        let (mut all, mut bytes) = (Found::default(), 0);
+        let mut rest = PageRequest { limit: page.limit + 1, after: page.after.clone() };
+        loop {
+            let query = self.query(db, collection, query.clone(), &rest);
+            let found = db.query_page(collection, query, rest.limit).await?;
+            all.more = found.more;
+            let Some(last) = found.documents.last() else { return Ok(all) };
+            rest.after = Some(self.cursor_of(last));
+            rest.limit = rest.limit.saturating_sub(found.documents.len());
+            bytes += found.documents.iter().map(value::memory).sum::<usize>();
+            all.documents.extend(found.documents);
+            if !all.more || rest.limit == 0 || bytes >= PAGE_BYTES {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The query, in this order, after the end of the previous page.
+    fn query(self, db: &Db, collection: &str, query: Query, page: &PageRequest) -> Query {
         let after = page.after.as_ref();
         let name_of = |cursor: &PageCursor| value::reference(db.name(collection, &cursor.id));
         let (query, position) = match self {
@@ -125,12 +146,10 @@ impl PageOrder {
                 (query.descending(field).descending("__name__"), position)
             }
         };
-        let query = query.limit(page.limit + 1);
         match position {
             Some(values) => query.start_after(values),
             None => query,
         }
-        .build()
     }
 
     fn cursor_of(self, document: &Document) -> PageCursor {
@@ -145,15 +164,16 @@ impl PageOrder {
 }
 
 impl<T> Page<T> {
-    /// The page of the documents that the query of [`PageOrder::query`] returned.
+    /// The page of the documents that [`PageOrder::read`] returned.
     pub fn of(
         order: PageOrder,
         page: &PageRequest,
-        documents: &[Document],
+        found: &Found,
         decode: impl FnOnce(&[Document]) -> Vec<T>,
     ) -> Self {
+        let Found { documents, more } = found;
         let shown = &documents[..documents.len().min(page.limit)];
-        let last = shown.last().filter(|_| documents.len() > page.limit);
+        let last = shown.last().filter(|_| *more || documents.len() > page.limit);
         let next = last.map(|last| order.cursor_of(last));
         Self { items: decode(shown), unreadable: Vec::new(), next }
     }
@@ -162,11 +182,11 @@ impl<T> Page<T> {
     pub fn decoded(
         order: PageOrder,
         page: &PageRequest,
-        documents: &[Document],
+        found: &Found,
         decode: impl Fn(&Document) -> Result<T>,
     ) -> Self {
         let mut unreadable = Vec::new();
-        let page = Self::of(order, page, documents, |shown| {
+        let page = Self::of(order, page, found, |shown| {
             let decoded = shown.iter().filter_map(|document| {
                 decode(document).map_err(|error| unreadable.push(error.into())).ok()
             });
@@ -196,16 +216,19 @@ mod tests {
             fields: value::fields([("at", value::int(n))]),
             ..Document::default()
         };
-        let documents = [document(3), document(2), document(1)];
-        let page = |limit, order| {
+        let documents = vec![document(3), document(2), document(1)];
+        let mut found = Found { documents, more: false };
+        let page = |limit, order, found: &Found| {
             let request = PageRequest { limit, after: None };
-            let page = Page::of(order, &request, &documents, |shown| vec![(); shown.len()]);
+            let page = Page::of(order, &request, found, |shown| vec![(); shown.len()]);
             (page.items.len(), page.next.map(|cursor| cursor.to_string()))
         };
         let newest_first = PageOrder::NewestFirst("at");
-        assert_eq!(page(2, newest_first), (2, Some("2~2".to_owned())));
-        assert_eq!(page(2, PageOrder::ByName), (2, Some("~2".to_owned())));
-        assert_eq!(page(3, newest_first), (3, None));
+        assert_eq!(page(2, newest_first, &found), (2, Some("2~2".to_owned())));
+        assert_eq!(page(2, PageOrder::ByName, &found), (2, Some("~2".to_owned())));
+        assert_eq!(page(3, newest_first, &found), (3, None));
+        found.more = true;
+        assert_eq!(page(9, newest_first, &found), (3, Some("1~1".to_owned())));
     }
 
     proptest! {

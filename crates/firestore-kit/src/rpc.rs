@@ -182,8 +182,40 @@ impl Db {
         mask: Option<DocumentMask>,
         transaction: Option<&Transaction>,
     ) -> Result<(HashMap<String, Document>, Option<Timestamp>)> {
+        let take = |document: Document| (document.name.clone(), document);
+        let (found, time) = self.batch_get_map(names, mask, transaction, take).await?;
+        Ok((found.into_iter().collect(), time))
+    }
+
+    /// What `take` makes of each document, and the time of the read.
+    pub(crate) async fn batch_get_map<T>(
+        &self,
+        names: Vec<String>,
+        mask: Option<DocumentMask>,
+        transaction: Option<&Transaction>,
+        take: impl Fn(Document) -> T,
+    ) -> Result<(Vec<T>, Option<Timestamp>)> {
+        self.batch_get_fold(names, mask, transaction, Vec::new, |taken, answer| {
+            if let Found::Found(document) = answer {
+                taken.push(take(document));
+            }
+            true
+        })
+        .await
+    }
+
+    /// Reads documents into a value that each attempt begins anew, until `add` returns `false`, and
+    /// the time of the read.
+    pub(crate) async fn batch_get_fold<T>(
+        &self,
+        names: Vec<String>,
+        mask: Option<DocumentMask>,
+        transaction: Option<&Transaction>,
+        new: impl Fn() -> T,
+        add: impl Fn(&mut T, Found) -> bool,
+    ) -> Result<(T, Option<Timestamp>)> {
         if names.is_empty() {
-            return Ok((HashMap::new(), None));
+            return Ok((new(), None));
         }
         let message = BatchGetDocumentsRequest {
             database: self.database(),
@@ -196,7 +228,7 @@ impl Db {
         let target = || self.short_name(&message.documents[0]).to_owned();
         let failed = |status| Error::rpc("read", target(), status);
         let read = || async {
-            let mut found = HashMap::new();
+            let mut folded = new();
             let mut time = None;
             let message = request(message.clone(), DEADLINE);
             let stream = self.client().batch_get_documents(message).await;
@@ -208,11 +240,13 @@ impl Db {
                     self.time.record(response.read_time);
                 }
                 time = response.read_time.or(time);
-                if let Some(Found::Found(document)) = response.result {
-                    found.insert(document.name.clone(), document);
+                if let Some(answer) = response.result
+                    && !add(&mut folded, answer)
+                {
+                    break;
                 }
             }
-            Ok((found, time))
+            Ok((folded, time))
         };
         // An aborted transaction stays aborted: it can only be repeated as a whole.
         if transaction.is_some() { read().await } else { self.retry.run(read).await }
@@ -298,6 +332,8 @@ impl Db {
         sum_field: Option<&str>,
     ) -> Result<(u64, Sum)> {
         use aggregation::aggregation::{Count, Operator};
+        // An aggregation reads no fields, and not every implementation takes a projection inside it.
+        let query = StructuredQuery { select: None, ..query };
         let failed = |status| Error::rpc("count", target, status);
         let count = (COUNT_ALIAS, Operator::Count(Count { up_to: None }));
         let sum = sum_field.map(|path| {

@@ -77,6 +77,11 @@ pub fn encoded_len(document: &Document) -> usize {
     firestore::gcloud_sdk::prost::Message::encoded_len(document)
 }
 
+/// The size of a write in the protocol's encoding, in bytes.
+pub(crate) fn encoded_write_len(write: &Write) -> usize {
+    firestore::gcloud_sdk::prost::Message::encoded_len(write)
+}
+
 fn unchanged(update_time: Option<Timestamp>) -> ConditionType {
     update_time.map_or(ConditionType::Exists(false), ConditionType::UpdateTime)
 }

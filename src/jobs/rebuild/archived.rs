@@ -1,18 +1,20 @@
 //! What was archived of a statistic. A reward leaves Firestore only after its observation.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::Display;
 
+use bytes::Bytes;
 use chrono::DateTime;
+use parquet::errors::ParquetError;
 
 use super::recount::Recount;
-use crate::archive::{Archive, ArchiveError, read_keys, read_numbers, read_texts};
+use crate::archive::{Archive, ArchiveError, Row, read_rows};
 use crate::jobs::retain::archived_documents;
 use crate::store::{
     Archived, CountedReward, Known, Statistic, counted_observation, observation_of_reward,
     rejected_of_entry,
 };
-use firestore_kit::value::{self, Fields};
+use f0_learning_core::document::DocumentKey;
+use firestore_kit::value;
 
 type Result<T> = std::result::Result<T, ArchiveError>;
 
@@ -23,98 +25,119 @@ pub(super) async fn recount(
     versions: &HashSet<String>,
 ) -> Result<()> {
     for path in archive.files(Archived::Rewards.as_str()).await? {
-        let rewards = rewards_of(archive, &path).await?;
-        let is_wanted = |(_, reward): &&(CountedReward, Fields)| {
-            recounts.iter().any(|(statistic, _)| counts_in(statistic, reward))
+        let file = archive.read(&path).await?;
+        let statistics: Vec<_> = recounts.iter().map(|(statistic, _)| statistic.clone()).collect();
+        let is_wanted = |counted: &CountedReward| {
+            statistics.iter().any(|statistic| counts_in(statistic, counted))
         };
-        let mut wanted: Vec<_> = rewards.iter().filter(is_wanted).cloned().collect();
-        complete(archive, &mut wanted).await?;
-        for (counted, reward) in &wanted {
-            for (statistic, recount) in &mut *recounts {
-                if counts_in(statistic, reward) {
-                    recount.add(counted, versions);
+        let mut from = 0;
+        loop {
+            let (mut wanted, next) = rewards_of(file.clone(), &path, from, is_wanted)?;
+            complete(archive, &mut wanted).await?;
+            for counted in &wanted {
+                for (statistic, recount) in &mut *recounts {
+                    if counts_in(statistic, counted) {
+                        recount.add(counted, versions);
+                    }
                 }
             }
+            let Some(next) = next else { break };
+            from = next;
         }
     }
     for path in archive.files(Archived::Quarantine.as_str()).await? {
-        for (_, entry) in archived_documents(archive.read(&path).await?)? {
-            let rejected = rejected_of_entry(&entry);
-            for (statistic, recount) in &mut *recounts {
-                let is_of = match statistic {
-                    Statistic::Series(component) => {
-                        rejected.origin.component.as_ref() == Some(component)
+        archived_documents(
+            archive.read(&path).await?,
+            |_| true,
+            |_, entry| {
+                let rejected = rejected_of_entry(&entry);
+                for (statistic, recount) in &mut *recounts {
+                    let is_of = match statistic {
+                        Statistic::Series(component) => {
+                            rejected.origin.component.as_ref() == Some(component)
+                        }
+                        Statistic::Tally(key) => {
+                            rejected.origin.policy_version == Some(key.to_string())
+                        }
+                    };
+                    if is_of {
+                        recount.reject(&rejected, versions);
                     }
-                    Statistic::Tally(key) => {
-                        rejected.origin.policy_version == Some(key.to_string())
-                    }
-                };
-                if is_of {
-                    recount.reject(&rejected, versions);
                 }
-            }
-        }
+            },
+        )?;
     }
     Ok(())
 }
 
-fn counts_in(statistic: &Statistic, reward: &Fields) -> bool {
+fn counts_in(statistic: &Statistic, counted: &CountedReward) -> bool {
+    let observation = &counted.observation;
     match statistic {
-        Statistic::Series(component) => {
-            value::as_str(reward, "component").as_ref() == Some(component)
-        }
-        Statistic::Tally(key) => value::as_str(reward, "policyVersion") == Some(key.to_string()),
+        Statistic::Series(component) => observation.component == *component,
+        Statistic::Tally(key) => observation.policy_version == Some(key.to_string()),
     }
 }
 
-/// The rewards in a file, each with what it says of its observation.
-async fn rewards_of(archive: &Archive, path: &str) -> Result<Vec<(CountedReward, Fields)>> {
-    let failed = |error: &dyn Display| ArchiveError::Differs {
+/// The bytes of memory after which the rewards that were read are counted.
+const REWARD_BYTES: usize = 16 << 20;
+
+/// The wanted rewards in a file from a row on, each with what it says of its observation, and the row
+/// at which to read on: they are as many as fit into [`REWARD_BYTES`].
+fn rewards_of(
+    file: Bytes,
+    path: &str,
+    from: usize,
+    is_wanted: impl Fn(&CountedReward) -> bool,
+) -> Result<(Vec<CountedReward>, Option<usize>)> {
+    let texts = ["component", "policyVersion", "configVersion"];
+    let mut rewards = Vec::new();
+    let (mut row, mut bytes, mut next) = (0, 0, None);
+    let read = read_rows(file, &texts, &["score", "successBoost"], |it| {
+        if row >= from && bytes < REWARD_BYTES {
+            if let Some(counted) = reward_of(it).filter(&is_wanted) {
+                bytes += size_of::<CountedReward>()
+                    + counted.observation.id.len()
+                    + counted.observation.component.len();
+                rewards.push(counted);
+            }
+        } else if row >= from && next.is_none() {
+            next = Some(row);
+        }
+        row += 1;
+        Ok::<_, ParquetError>(())
+    });
+    read.map_err(|error| ArchiveError::Differs {
         path: path.to_owned(),
         detail: error.to_string(),
-    };
-    let file = archive.read(path).await?;
-    let keys = read_keys(file.clone()).map_err(|error| failed(&error))?;
-    let names = ["component", "policyVersion", "configVersion"];
-    let (_, texts) = read_texts(file.clone(), &names).map_err(|error| failed(&error))?;
-    let mut numbers = Vec::new();
-    for name in ["score", "successBoost"] {
-        numbers.push(read_numbers(file.clone(), name).map_err(|error| failed(&error))?);
+    })?;
+    Ok((rewards, next))
+}
+
+fn reward_of(row: Row) -> Option<CountedReward> {
+    let Row { key, texts, numbers } = row;
+    let [component, version, config] = <[_; 3]>::try_from(texts).ok()?;
+    let [score, boost] = <[_; 2]>::try_from(numbers).ok()?;
+    let mut fields = value::fields([("ts", value::int(key.ts))]);
+    for (name, text) in [("component", component), ("policyVersion", version)] {
+        fields.extend(text.map(|text| (name.to_owned(), value::string(text))));
     }
-    let text = |column: usize, row: usize| texts[column].as_ref()?.get(row)?.clone();
-    let number = |column: usize, row: usize| *numbers[column].as_ref()?.get(row)?;
-    let mut rewards = Vec::with_capacity(keys.len());
-    for (row, key) in keys.into_iter().enumerate() {
-        let mut fields = value::fields([("ts", value::int(key.ts))]);
-        let named = [("component", text(0, row)), ("policyVersion", text(1, row))];
-        for (name, text) in named {
-            fields.extend(text.map(|text| (name.to_owned(), value::string(text))));
-        }
-        let boost = number(1, row).unwrap_or_default();
-        let details = value::fields([("successBoost", value::double(boost))]);
-        fields.insert("details".to_owned(), value::map(details));
-        let (Some(observation), Some(score)) =
-            (observation_of_reward(&key.id, &fields), number(0, row))
-        else {
-            continue;
-        };
-        let config_version = text(2, row).unwrap_or_default();
+    let details = value::fields([("successBoost", value::double(boost.unwrap_or_default()))]);
+    fields.insert("details".to_owned(), value::map(details));
+    Some(CountedReward {
+        observation: observation_of_reward(&key.id, &fields)?,
+        score: score?,
+        config_version: config.unwrap_or_default(),
         // A reward is never rewritten: it was created when it was updated.
-        let (created, known) = (key.updated, Known::Reward);
-        rewards
-            .push((CountedReward { observation, score, config_version, created, known }, fields));
-    }
-    Ok(rewards)
+        created: key.updated,
+        known: Known::Reward,
+    })
 }
 
 /// Completes rewards of which only the reward is known, with the archived observations of their days.
-pub(super) async fn complete(
-    archive: &Archive,
-    wanted: &mut [(CountedReward, Fields)],
-) -> Result<()> {
+pub(super) async fn complete(archive: &Archive, wanted: &mut [CountedReward]) -> Result<()> {
     let mut open: HashMap<String, usize> = HashMap::new();
     let mut days = BTreeSet::new();
-    for (index, (counted, _)) in wanted.iter().enumerate() {
+    for (index, counted) in wanted.iter().enumerate() {
         if counted.known == Known::Reward {
             open.insert(counted.observation.id.clone(), index);
             days.insert(day_of(counted.observation.ts));
@@ -123,15 +146,17 @@ pub(super) async fn complete(
     for day in days {
         let folder = format!("{}/day={day}", Archived::Observations.as_str());
         for path in archive.files(&folder).await? {
-            for (key, document) in archived_documents(archive.read(&path).await?)? {
-                let Some(index) = open.get(&key.id) else { continue };
-                let (counted, reward) = &mut wanted[*index];
-                if let Some(observation) = counted_observation(&key.id, &document, reward) {
+            let is_open = |key: &DocumentKey| open.contains_key(&key.id);
+            archived_documents(archive.read(&path).await?, is_open, |key, document| {
+                let Some(index) = open.get(&key.id) else { return };
+                let counted = &mut wanted[*index];
+                let reward = counted.place();
+                if let Some(observation) = counted_observation(&key.id, &document, &reward) {
                     let is_changed = key.updated > counted.created;
                     counted.known = if is_changed { Known::Changed } else { Known::Whole };
                     counted.observation = observation;
                 }
-            }
+            })?;
         }
     }
     Ok(())

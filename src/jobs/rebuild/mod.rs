@@ -333,13 +333,8 @@ impl RebuildJob {
         recount: &mut Recount,
     ) -> Result<()> {
         let Some(archive) = &self.archive else { return Ok(()) };
-        let place = |it: CountedReward| {
-            let place = it.place();
-            (it, place)
-        };
-        let mut wanted: Vec<_> = incomplete.drain(..).map(place).collect();
-        archived::complete(archive, &mut wanted).await?;
-        wanted.iter().for_each(|(counted, _)| recount.add(counted, &basis.versions));
+        archived::complete(archive, incomplete).await?;
+        incomplete.drain(..).for_each(|counted| recount.add(&counted, &basis.versions));
         Ok(())
     }
 }

@@ -59,9 +59,10 @@ impl ReconcileJob {
         let mut from = compared.map(|id| format!("{id}\0"));
         while left > 0 && !stop.is_cancelled() {
             let range = IdRange { from, until: None };
-            let (found, next) = self.store.found_by_id(&Group::Any, &range, late::PAGE).await?;
+            let limit = late::PAGE.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let (found, next, read) = self.store.found_by_id(&Group::Any, &range, limit).await?;
             self.handle(known, found, report).await?;
-            left = left.saturating_sub(late::PAGE as u64);
+            left = left.saturating_sub(read as u64);
             from = next;
             if from.is_none() {
                 break;
@@ -106,7 +107,7 @@ impl ReconcileJob {
         report: &mut ReconcileReport,
     ) -> Result<()> {
         loop {
-            let (found, next) = self.store.found_by_id(group, &range, late::PAGE).await?;
+            let (found, next, _) = self.store.found_by_id(group, &range, late::PAGE).await?;
             self.handle(known, found, report).await?;
             if next.is_none() || stop.is_cancelled() {
                 return Ok(());

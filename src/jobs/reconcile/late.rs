@@ -153,13 +153,15 @@ impl ReconcileJob {
             let changes = self.ledger.take_changes();
             let commit = self.store.commit_reconcile(&known.state, next, changes, known.now);
             let reread = self.store.reconcile_state();
-            let (stored, error) = match commit_or_reread(commit, reread).await? {
-                Commit::Applied(state) => {
+            let (stored, error) = match commit_or_reread(commit, reread).await {
+                Err(error) if self.ledger.retries_with_fewer(&error, taken) => continue,
+                Err(error) => return Err(error),
+                Ok(Commit::Applied(state)) => {
                     known.state = state;
                     self.ledger.committed(None);
                     return Ok(taken);
                 }
-                Commit::Unknown { stored, error } => (stored, error),
+                Ok(Commit::Unknown { stored, error }) => (stored, error),
             };
             self.ledger.forget();
             if stored.follows(&known.state, pending.as_ref()) {

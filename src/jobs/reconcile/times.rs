@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Known, ReconcileJob, ReconcileReport, SMALL, late, name_in};
+use super::{Known, MANY_MISSING, ReconcileJob, ReconcileReport, SMALL, is_due, late, name_in};
 use crate::store::{RangeCount, Result};
 use f0_learning_core::sharding::Shard;
 use f0_learning_core::time::HOUR_MS;
@@ -44,10 +44,18 @@ impl ReconcileJob {
                 names.push(name_of(shard, &range));
                 continue;
             }
+            let is_unreached = !range.start.is_finite() || !range.end.is_finite();
+            let accounted = counted.rewards.n + counted.quarantined.n;
+            if is_unreached && !is_due(known, counted.observations.n, accounted) {
+                continue;
+            }
             // Reading a few observations costs no more than counting both halves.
             let is_long = is_longer_than_an_hour(&range);
             let small = if is_long { SMALL / 4 } else { SMALL };
-            let is_large = counted.observations.n > small || settled.is_none();
+            let missing = counted.observations.n.saturating_sub(accounted);
+            let is_mostly_missing = missing * MANY_MISSING >= counted.observations.n.max(1);
+            let is_large =
+                (counted.observations.n > small && !is_mostly_missing) || settled.is_none();
             if let Some((low, high)) = halves(&range).filter(|_| is_large) {
                 if !is_long {
                     let (found_before, names_before) = (found, names.len());

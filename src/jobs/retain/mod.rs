@@ -27,7 +27,7 @@ pub use table::{archive_table, archived_documents};
 use super::commit::{Commit, MAX_ATTEMPTS, commit_or_reread};
 use super::reconcile::{ReconcileJob, ReconcileOptions};
 use super::{Job, JobError, JobName, JobReport, LogLine, PassContext};
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, File};
 use crate::store::{Archived, OldDocuments, Part, PendingFile, RetentionState, Store, StoreError};
 
 /// How the job works.
@@ -36,16 +36,23 @@ pub struct RetainOptions {
     /// Days that documents are kept in Firestore, by their `ts`. At least 8: the longest window
     /// of the statistics must be over.
     pub days: u32,
-    /// The most documents in a file, and the most bytes that they take in Firestore.
+    /// The most documents in a file, and the bytes of a file after which it gets no further part. A
+    /// file is in memory as a whole while it is written and verified.
     pub file_documents: usize,
     pub file_bytes: usize,
 }
 
 impl Default for RetainOptions {
     fn default() -> Self {
-        Self { days: 30, file_documents: 50_000, file_bytes: 64 << 20 }
+        Self { days: 30, file_documents: 50_000, file_bytes: 12 << 20 }
     }
 }
+
+/// The bytes of memory after which the documents that were read become a part of the file.
+const PART_BYTES: usize = 8 << 20;
+
+/// The most bytes of the ids of a file's documents, which are in memory as a whole.
+const ID_BYTES: usize = 8 << 20;
 
 /// The fewest days that documents are kept.
 pub use crate::store::MIN_KEPT_DAYS as MIN_DAYS;
@@ -152,13 +159,13 @@ impl RetainJob {
                         report.interrupted = true;
                         return Ok(report);
                     }
-                    let documents = self.read(archived, part, before).await?;
-                    let Some(first) = documents.first_ts() else { break };
+                    let (file, first) = self.read(archived, part, before).await?;
+                    let Some(first) = first else { break };
                     state = match self.archive_before(state, before).await? {
                         Some(state) => state,
                         None => return Ok(report),
                     };
-                    let pending = self.stage(archived, &documents, first, state.sequence).await?;
+                    let pending = self.stage(archived, file, first, state.sequence).await?;
                     state = match self.announce(&state, &pending).await? {
                         Some(state) => state,
                         None => return Ok(report),
@@ -199,25 +206,36 @@ impl RetainJob {
         }
     }
 
-    /// The oldest documents of a part, of one day.
+    /// A file with the oldest documents of a part, of one day, and the `ts` of the first one.
     async fn read(
         &self,
         archived: Archived,
         part: Part,
         before: i64,
-    ) -> Result<OldDocuments, RetainError> {
+    ) -> Result<(File, Option<i64>), RetainError> {
         let mut documents = OldDocuments::default();
+        let (mut file, mut first) = (File::default(), None);
         let mut end = before;
         loop {
             let more = self.store.read_old(archived, part, end, &mut documents, PAGE).await?;
-            if let Some(first) = documents.first_ts() {
-                end = (first.div_euclid(DAY_MS) + 1) * DAY_MS;
+            if first.is_none() {
+                first = documents.first_ts();
+                end = first.map_or(end, |first| (first.div_euclid(DAY_MS) + 1) * DAY_MS);
             }
             let cut = documents.cut_at(end);
-            let full = documents.len() >= self.options.file_documents
-                || documents.bytes >= self.options.file_bytes;
-            if !more || cut || full {
-                return Ok(documents);
+            let rows = file.keys().len() + documents.len();
+            let full = rows >= self.options.file_documents || documents.id_bytes >= ID_BYTES;
+            let is_last = !more || cut || full;
+            if !documents.is_empty() && (is_last || documents.bytes >= PART_BYTES) {
+                let part = file.add(archive_table(archived, &documents));
+                part.map_err(|error| ArchiveError::Differs {
+                    path: format!("a file of {}", archived.as_str()),
+                    detail: error.to_string(),
+                })?;
+                documents.end_part();
+            }
+            if is_last || file.bytes() >= self.options.file_bytes {
+                return Ok((file, first));
             }
         }
     }
@@ -225,7 +243,7 @@ impl RetainJob {
     async fn stage(
         &self,
         archived: Archived,
-        documents: &OldDocuments,
+        file: File,
         first: i64,
         sequence: i64,
     ) -> Result<PendingFile, RetainError> {
@@ -234,8 +252,7 @@ impl RetainJob {
         let path = format!("{collection}/day={day}/part-{:08}.parquet", sequence + 1);
         #[expect(clippy::disallowed_methods, reason = "the name of a staged file decides nothing")]
         let staging = format!("staging/{}", Uuid::new_v4());
-        let manifest =
-            self.archive.stage(&archive_table(archived, documents), &staging, &path).await?;
+        let manifest = self.archive.stage(file, &staging, &path).await?;
         Ok(PendingFile { archived, staging, manifest })
     }
 

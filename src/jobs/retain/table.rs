@@ -1,13 +1,15 @@
 //! The columns of an archive file.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use f0_learning_core::document::DocumentKey;
 use firestore_kit::value::{self, Fields};
 
-use crate::archive::{ArchiveError, Column, Table, Values, read_texts};
+use crate::archive::{ArchiveError, Column, Row, Table, Values, read_rows};
 use crate::store::{Archived, OldDocuments};
 
-/// The rows of a file: the keys, the fields that are queried most, and in `document` all fields.
+/// The rows of a part of a file: the keys, the fields that are queried most, and in `document` all fields.
 pub fn archive_table(archived: Archived, documents: &OldDocuments) -> Table {
     let text = |name: &'static str| {
         let values = documents.fields().map(|fields| value::as_str(fields, name));
@@ -74,30 +76,47 @@ const DOCUMENT: &str = "document";
 /// not have this column.
 const TYPED: &str = "documentTyped";
 
-/// The documents in a file of observations or quarantine, in the order of its rows, with their types.
+/// Calls `each` with the documents in a file of observations or quarantine that are `wanted` by their
+/// key, in the order of its rows, with their types.
 ///
 /// # Errors
 /// The file is not one, or is damaged.
-pub fn archived_documents(file: Bytes) -> Result<Vec<(DocumentKey, Fields)>, ArchiveError> {
-    let differs = |detail: String| ArchiveError::Differs { path: "a file".to_owned(), detail };
-    let (keys, texts) =
-        read_texts(file, &[DOCUMENT, TYPED]).map_err(|error| differs(error.to_string()))?;
-    let [documents, typed] = <[_; 2]>::try_from(texts).unwrap_or_default();
-    let documents = documents.ok_or_else(|| differs(format!("it has no column {DOCUMENT}")))?;
-    let typed = typed.unwrap_or_else(|| vec![None; documents.len()]);
-    let mut found = Vec::with_capacity(keys.len());
-    for (key, (document, typed)) in keys.into_iter().zip(documents.into_iter().zip(typed)) {
-        let malformed = |detail: String| differs(format!("document {}: {detail}", key.id));
-        let parse = |text: String| serde_json::from_str(&text).map_err(|error| error.to_string());
-        let fields = match (typed, document) {
-            (Some(text), _) => parse(text).and_then(|json| value::from_typed_json(&json)),
-            (None, Some(text)) => parse(text).map(|json| value::fields_from_json(&json)),
+pub fn archived_documents(
+    file: Bytes,
+    wanted: impl Fn(&DocumentKey) -> bool,
+    mut each: impl FnMut(DocumentKey, Fields),
+) -> Result<(), ArchiveError> {
+    let rows = read_rows(file, &[DOCUMENT, TYPED], &[], |Row { key, mut texts, .. }| {
+        if !wanted(&key) {
+            return Ok(());
+        }
+        let typed = texts.pop().flatten();
+        let fields = match (typed, texts.pop().flatten()) {
+            (Some(text), _) => value::from_typed_json(&text),
+            (None, Some(text)) => serde_json::from_str(&text)
+                .map(|json| value::fields_from_json(&json))
+                .map_err(|error| error.to_string()),
             (None, None) => Err("it has no fields".to_owned()),
         };
-        let fields = fields.map_err(malformed)?;
-        found.push((key, fields));
+        match fields {
+            Ok(fields) => {
+                each(key, fields);
+                Ok(())
+            }
+            Err(detail) => Err(Damage(format!("document {}: {detail}", key.id))),
+        }
+    });
+    let path = "a file".to_owned();
+    rows.map_err(|Damage(detail)| ArchiveError::Differs { path, detail })
+}
+
+/// Why a row cannot be read.
+struct Damage(String);
+
+impl<E: Error> From<E> for Damage {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
     }
-    Ok(found)
 }
 
 fn as_typed_json(fields: &Fields) -> Option<String> {
@@ -105,7 +124,7 @@ fn as_typed_json(fields: &Fields) -> Option<String> {
         return None;
     }
     // A stored document holds no value of another type.
-    serde_json::to_string(&value::to_typed_json(fields).ok()?).ok()
+    value::to_typed_json(fields).ok()
 }
 
 fn as_json(fields: &Fields) -> Option<String> {

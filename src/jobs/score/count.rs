@@ -68,12 +68,14 @@ impl ScoreJob {
             let changes = self.ledger.take_changes();
             let commit = self.store.checkpoint(&cursor, next.clone(), changes, now);
             let reread = self.store.cursor(cursor.shard);
-            let (stored, error) = match commit_or_reread(commit, reread).await? {
-                Commit::Applied(cursor) => {
+            let (stored, error) = match commit_or_reread(commit, reread).await {
+                Err(error) if self.ledger.retries_with_fewer(&error, taken) => continue,
+                Err(error) => return Err(error),
+                Ok(Commit::Applied(cursor)) => {
                     self.ledger.committed(Some(cursor.sequence));
                     return Ok((cursor, taken));
                 }
-                Commit::Unknown { stored, error } => (stored, error),
+                Ok(Commit::Unknown { stored, error }) => (stored, error),
             };
             self.ledger.forget();
             if stored.stands_at(cursor.sequence + 1, &next) {

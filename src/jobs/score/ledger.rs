@@ -7,18 +7,49 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::scored::Scored;
-use crate::store::{Changes, ComponentSeries, Invalid, Parked, Result, Store, VersionTally};
+use crate::store::{
+    Changes, ComponentSeries, Invalid, Parked, Result, Store, StoreError, VersionTally,
+};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::{Reward, RewardConfig, ScoredUnder};
+use firestore_kit::tonic::Code;
 
-/// Bytes of series in one commit. Firestore takes requests of 10 MiB, and a series may grow while
-/// it is folded; beyond this a chunk is counted in several commits.
+/// Bytes of series and tallies in one commit. Firestore takes requests of 10 MiB, index entries
+/// included, and a series may grow while it is folded; beyond this a chunk is counted in several
+/// commits.
 const COMMIT_BYTES: usize = 4 << 20;
+
+/// The least that a commit is reduced to after Firestore refused a larger one.
+const MIN_COMMIT_BYTES: usize = 64 << 10;
 
 /// What a component adds to a commit besides its series: three documents of statistics and the
 /// growth of the series in one chunk.
 const COMPONENT_BYTES: usize = 4 << 10;
+
+/// How often the name of a component is in what it adds to a commit: in the names and fields of its
+/// four documents, and in their index entries (`firestore.indexes.json`), each of which has the name
+/// of its document and a value.
+const NAMES_OF_COMPONENT: usize = 24;
+
+/// What a component adds to a commit, in bytes, with its index entries.
+fn commit_bytes(series: &ComponentSeries) -> usize {
+    component_bytes(&series.component) + series.weight
+}
+
+fn component_bytes(component: &str) -> usize {
+    COMPONENT_BYTES + NAMES_OF_COMPONENT * component.len()
+}
+
+/// How many of these series, from the front, fit into one commit; at least one.
+pub fn fitting(series: &[ComponentSeries]) -> usize {
+    let mut bytes = 0;
+    let fit = series.iter().take_while(|series| {
+        bytes += commit_bytes(series);
+        bytes <= COMMIT_BYTES
+    });
+    fit.count().max(1).min(series.len())
+}
 
 /// Bytes of encoded series kept between chunks. Past this they are read again when needed: one
 /// read for each component, against memory that would grow with the number of components.
@@ -44,6 +75,8 @@ pub struct Ledger {
     versions: HashMap<String, Option<VersionTally>>,
     touched_versions: HashSet<String>,
     as_of: Option<i64>,
+    /// How often the bytes of a commit are halved, because Firestore refused a larger one.
+    halvings: u32,
 }
 
 impl Ledger {
@@ -57,12 +90,30 @@ impl Ledger {
     }
 
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { halvings: self.halvings, ..Self::default() };
+    }
+
+    /// Whether a commit of `taken` items that failed may succeed with fewer of them: Firestore refused
+    /// it as a whole, which may be because of its size. It was not applied, and is forgotten.
+    pub fn retries_with_fewer(&mut self, error: &StoreError, taken: usize) -> bool {
+        let is_refused = error.code() == Some(Code::InvalidArgument);
+        if !is_refused || taken <= 1 || self.limit() <= MIN_COMMIT_BYTES {
+            return false;
+        }
+        tracing::warn!(%error, taken, "counting fewer observations in one commit");
+        self.halvings += 1;
+        self.forget();
+        true
+    }
+
+    fn limit(&self) -> usize {
+        COMMIT_BYTES >> self.halvings
     }
 
     /// Forgets which names in `policyVersion` are not versions: they may have been created since. A
     /// document that could not be read may have been corrected.
     pub fn begin_pass(&mut self) {
+        self.halvings = 0;
         self.versions.retain(|_, found| found.as_ref().is_some_and(|it| it.parked.is_none()));
         self.known.retain(|_, series| series.parked.is_none());
     }
@@ -76,9 +127,24 @@ impl Ledger {
     /// Reads the series and tallies that the items need, and returns how many items from the front
     /// fit into one commit.
     pub async fn load(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<usize> {
-        let taken = self.load_series(store, items).await?;
-        self.load_versions(store, &items[..taken]).await?;
-        Ok(taken)
+        let mut items = items;
+        loop {
+            let (taken, bytes) = self.load_series(store, items).await?;
+            self.load_versions(store, &items[..taken]).await?;
+            // Tallies are few, but each may have a mebibyte.
+            if bytes + self.tally_bytes(&items[..taken]) <= 2 * self.limit() || taken <= 1 {
+                return Ok(taken);
+            }
+            items = &items[..taken / 2];
+            self.touched.clear();
+        }
+    }
+
+    /// The bytes of the tallies that these items count in.
+    fn tally_bytes(&self, items: &[Scored<'_>]) -> usize {
+        let names: HashSet<&str> = items.iter().filter_map(Scored::policy_version).collect();
+        let tallies = names.into_iter().filter_map(|name| self.versions.get(name)?.as_ref());
+        tallies.map(|version| version.weight).sum()
     }
 
     /// Counts items that were [loaded](Self::load) for, and that were scored under `config`.
@@ -183,8 +249,8 @@ impl Ledger {
     }
 
     /// Reads the series that the items need, and returns how many items from the front fit into one
-    /// commit.
-    async fn load_series(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<usize> {
+    /// commit, and how many bytes they add to it.
+    async fn load_series(&mut self, store: &Store, items: &[Scored<'_>]) -> Result<(usize, usize)> {
         let mut bytes = 0;
         let mut from = 0;
         while from < items.len() {
@@ -195,16 +261,16 @@ impl Ledger {
                     continue;
                 }
                 let known = self.known.get(component);
-                let weight = COMPONENT_BYTES + known.map_or(0, |component| component.weight);
-                if bytes + weight > COMMIT_BYTES && !self.touched.is_empty() {
-                    return Ok(from + index);
+                let weight = known.map_or_else(|| component_bytes(component), commit_bytes);
+                if bytes + weight > self.limit() && !self.touched.is_empty() {
+                    return Ok((from + index, bytes));
                 }
                 bytes += weight;
                 self.touched.insert(component.to_owned());
             }
             from = upto;
         }
-        Ok(items.len())
+        Ok((items.len(), bytes))
     }
 
     /// Reads the unknown series of as many items from the front as one request can serve.
@@ -245,11 +311,12 @@ impl Ledger {
     /// The changes that were taken are committed, and the cursor is at `sequence`.
     pub fn committed(&mut self, sequence: Option<i64>) {
         self.as_of = sequence;
-        let kept: usize = self.known.values().map(|series| series.weight + COMPONENT_BYTES).sum();
+        let kept: usize = self.known.values().map(commit_bytes).sum();
         if kept > KEPT_BYTES {
             self.known.clear();
         }
-        if self.versions.len() > KEPT_NAMES {
+        let tallies = self.versions.values().flatten().map(|version| version.weight);
+        if self.versions.len() > KEPT_NAMES || tallies.sum::<usize>() > KEPT_BYTES {
             self.versions.clear();
         }
     }

@@ -59,7 +59,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 /// leaves the shard to that worker.
 const MAX_CONFLICTS: u32 = 5;
 
-/// Components renewed in one commit: at most four writes each, far below a request's 10 MiB.
+/// Components whose windows are renewed together, in as many commits as their sizes need.
 const REFRESHED_AT_ONCE: usize = 50;
 
 /// The job with what it keeps in memory between passes, which only saves reads.
@@ -394,16 +394,19 @@ impl ScoreJob {
             report.damaged.extend(damaged);
             let mut page = page;
             let mut expired = std::mem::take(&mut page.series);
-            if !expired.is_empty() {
-                let series = expired.iter_mut().collect();
-                match self.store.renew(Changes { series, versions: Vec::new() }, now).await {
-                    Ok(()) => report.refreshed += expired.len() as u64,
+            let mut rest = expired.as_mut_slice();
+            while !rest.is_empty() {
+                let (some, others) = rest.split_at_mut(ledger::fitting(rest));
+                let (series, versions) = (some.iter_mut().collect(), Vec::new());
+                match self.store.renew(Changes { series, versions }, now).await {
+                    Ok(()) => report.refreshed += some.len() as u64,
                     // Another worker has renewed some of them; the next pass renews the rest.
                     Err(error) if error.needs_reread() => return Ok(()),
                     Err(error) => return Err(error),
                 }
-                self.ledger.replace(expired);
+                rest = others;
             }
+            self.ledger.replace(expired);
             if page.is_last() {
                 return Ok(());
             }

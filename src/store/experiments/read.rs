@@ -45,12 +45,11 @@ impl Store {
         if let Some(policy) = policy {
             query = query.equal("policy", value::string(policy));
         }
-        let query = query.descending("startedAt").limit(LISTED).build();
-        let documents = self.db.query_all(EXPERIMENTS, query).await?;
         let page = PageRequest { limit: LISTED, after: None };
         let order = PageOrder::NewestFirst("startedAt");
+        let read = order.read(&self.db, EXPERIMENTS, query, &page).await?;
         let mut found =
-            Page::decoded(order, &page, &documents, |document| self.decode_experiment(document));
+            Page::decoded(order, &page, &read, |document| self.decode_experiment(document));
         // An open one matters even if its policy or its start cannot be read.
         for error in self.all_open_experiments().await?.1 {
             let unreadable = Unreadable::from(error);

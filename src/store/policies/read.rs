@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use firestore_kit::proto::Document;
 use semver::Version;
 
 use crate::store::collection::POLICIES;
@@ -58,12 +59,15 @@ impl Store {
 
     /// The versions of every policy, or of one, that cannot be read.
     pub async fn unreadable_versions(&self, id: Option<&str>) -> Result<Vec<UnreadableVersion>> {
-        let documents = self.db.query_all(POLICIES, Query::of(POLICIES).build()).await?;
         // A document may be wrong about its policy: its own id counts, too.
         let is_of = |version: &UnreadableVersion| {
             id.is_none_or(|id| version.policy == id || version.name.starts_with(&format!("{id}@")))
         };
-        Ok(self.decode_policies(&documents).1.into_iter().filter(is_of).collect())
+        let unreadable = |document: Document| {
+            let (_, mut unreadable) = self.decode_policies(std::slice::from_ref(&document));
+            unreadable.pop().filter(is_of)
+        };
+        self.db.query_map(POLICIES, Query::of(POLICIES).build(), unreadable).await
     }
 
     /// Every version of every policy, or of one, in the order of id and version.
@@ -72,8 +76,10 @@ impl Store {
         if let Some(id) = id {
             query = query.equal("id", value::string(id));
         }
-        let documents = self.db.query_all(POLICIES, query.build()).await?;
-        Ok(sorted(self.decode_readable_policies(&documents)))
+        let decode = |document: Document| {
+            self.decode_readable_policies(std::slice::from_ref(&document)).pop()
+        };
+        Ok(sorted(self.db.query_map(POLICIES, query.build(), decode).await?))
     }
 
     /// The versions that match, one page at a time, in the order of their document ids.
@@ -90,10 +96,8 @@ impl Store {
             query = query.equal("status", value::string(status.as_str()));
         }
         let order = PageOrder::ByName;
-        let query = order.query(&self.db, POLICIES, query, page);
-        let documents = self.db.query_all(POLICIES, query).await?;
-        let mut found =
-            Page::decoded(order, page, &documents, |document| self.decode_policy(document));
+        let read = order.read(&self.db, POLICIES, query, page).await?;
+        let mut found = Page::decoded(order, page, &read, |document| self.decode_policy(document));
         for unreadable in &found.unreadable {
             let Unreadable { document, why } = unreadable;
             tracing::error!(document, why, "a policy version cannot be read");

@@ -152,14 +152,14 @@ impl Store {
             // The copy of a document is in no index: entries of other versions are left out below.
             (Statistic::Tally(_), Evidence::Quarantine) => query,
         };
-        let query = query.ascending("__name__").limit(limit);
+        let query = query.ascending("__name__");
         let query = match after {
             Some(name) => query.start_after(vec![value::reference(name.to_owned())]),
             None => query,
         };
-        let documents = self.db.query_all(collection, query.build()).await?;
-        let full = documents.len() == limit;
-        let next = documents.last().filter(|_| full).map(|last| last.name.clone());
+        let found = self.db.query_page(collection, query, limit).await?;
+        let next = found.last().map(|last| last.name.clone());
+        let documents = found.documents;
         let mut page = EvidencePage { next, ..EvidencePage::default() };
         match source {
             Evidence::Rewards => {

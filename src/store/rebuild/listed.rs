@@ -73,9 +73,9 @@ impl Store {
     }
 
     async fn version_keys(&self) -> Result<BTreeSet<PolicyKey>> {
-        let query = Query::of(POLICIES).select(&["id"]);
-        let documents = self.db.query_all(POLICIES, query.build()).await?;
-        Ok(documents.iter().filter_map(|it| value::document_id(it).parse().ok()).collect())
+        let query = Query::of(POLICIES).select(&["id"]).build();
+        let key = |document: Document| value::document_id(&document).parse().ok();
+        Ok(self.db.query_map(POLICIES, query, key).await?.into_iter().collect())
     }
 
     /// A page of the ids in `ops_state`, and the id after which the next page starts.
@@ -84,15 +84,15 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<String>, Option<String>)> {
-        let query = Query::of(STATE).select(&["sequence"]).ascending("__name__").limit(limit);
+        let query = Query::of(STATE).select(&["sequence"]).ascending("__name__");
         let query = match after {
             Some(id) => query.start_after(vec![value::reference(self.db.name(STATE, id))]),
             None => query,
         };
-        let documents = self.db.query_all("ops_state by name", query.build()).await?;
-        let ids: Vec<_> = documents.iter().map(|it| value::document_id(it).to_owned()).collect();
-        let next = ids.last().filter(|_| ids.len() == limit).cloned();
-        Ok((ids, next))
+        let found = self.db.query_page("ops_state by name", query, limit).await?;
+        let id = |document: &Document| value::document_id(document).to_owned();
+        let next = found.last().map(id);
+        Ok((found.documents.iter().map(id).collect(), next))
     }
 
     /// Adds the statistics of what a shard's cursor will count again after a boundary.
@@ -107,7 +107,7 @@ impl Store {
             (QUARANTINE, "obsTs", &["obsTs", "component", "document.policyVersion"][..]),
         ] {
             let query = Query::of(collection).select(fields).of_shard(shard);
-            let query = query.ascending(time).ascending("__name__").limit(PAGE);
+            let query = query.ascending(time).ascending("__name__");
             let mut after = boundary.map(|boundary| {
                 let id = boundary.name.rsplit('/').next().unwrap_or_default();
                 vec![boundary.ts.clone(), value::reference(self.db.name(collection, id))]
@@ -117,14 +117,12 @@ impl Store {
                     Some(position) => query.clone().start_after(position.clone()),
                     None => query.clone(),
                 };
-                let documents = self.db.query_all(collection, page.build()).await?;
-                add(&documents, statistics);
+                let found = self.db.query_page(collection, page, PAGE).await?;
+                add(&found.documents, statistics);
                 if collection == REWARDS {
-                    self.keep_moved(&documents).await?;
+                    self.keep_moved(&found.documents).await?;
                 }
-                let Some(last) = documents.last().filter(|_| documents.len() == PAGE) else {
-                    break;
-                };
+                let Some(last) = found.last() else { break };
                 let ts = last.fields.get(time).cloned().unwrap_or_default();
                 after = Some(vec![ts, value::reference(last.name.clone())]);
             }
@@ -171,7 +169,7 @@ impl Store {
         is_unsharded: impl Fn(Option<i64>) -> bool,
         statistics: &mut Vec<Statistic>,
     ) -> Result<Option<Position>> {
-        let late = Query::of(REWARDS).equal("late", value::boolean(true)).limit(PAGE);
+        let late = Query::of(REWARDS).equal("late", value::boolean(true));
         let late = late.select(&["ts", "shard", "component", "policyVersion"]);
         let late = late.ascending("__name__");
         let mut furthest: Option<Position> = None;
@@ -181,22 +179,27 @@ impl Store {
                 Some(name) => late.clone().start_after(vec![value::reference(name.clone())]),
                 None => late.clone(),
             };
-            let documents = self.db.query_all(REWARDS, page.build()).await?;
-            add(&documents, statistics);
-            let unsharded = documents
+            let found = self.db.query_page(REWARDS, page, PAGE).await?;
+            add(&found.documents, statistics);
+            let unsharded = found
+                .documents
                 .iter()
                 .filter(|it| is_unsharded(value::as_int(&it.fields, "shard")))
                 .filter_map(|it| self.place_of(it, "ts"));
             furthest = Position::furthest(furthest.iter().chain(&unsharded.collect::<Vec<_>>()));
-            after = documents.last().filter(|_| documents.len() == PAGE).map(|it| it.name.clone());
+            after = found.last().map(|it| it.name.clone());
             if after.is_none() {
                 break;
             }
         }
         // What a batch rejected last may not be counted.
         let rejected = Query::of(QUARANTINE).select(&["component", "document.policyVersion"]);
-        let rejected = rejected.descending("ts").limit(PAGE);
-        add(&self.db.query_all(QUARANTINE, rejected.build()).await?, statistics);
+        let rejected = rejected.descending("ts").limit(PAGE).build();
+        let mut of_rejected = Vec::new();
+        for named in self.db.query_map(QUARANTINE, rejected, |it| Some(statistics_of(&it))).await? {
+            of_rejected.extend(named);
+        }
+        add_new(of_rejected, statistics);
         Ok(furthest)
     }
 
@@ -208,7 +211,7 @@ impl Store {
         tail: usize,
     ) -> Result<Option<Position>> {
         let query = Query::of(REWARDS).select(&["ts", "late"]).of_shard(shard);
-        let query = query.descending("ts").descending("__name__").limit(PAGE);
+        let query = query.descending("ts").descending("__name__");
         let mut left = tail;
         let mut after: Option<Vec<_>> = None;
         loop {
@@ -216,8 +219,8 @@ impl Store {
                 Some(position) => query.clone().start_after(position.clone()),
                 None => query.clone(),
             };
-            let documents = self.db.query_all(REWARDS, page.build()).await?;
-            for document in &documents {
+            let found = self.db.query_page(REWARDS, page, PAGE).await?;
+            for document in &found.documents {
                 if value::as_bool(&document.fields, "late") == Some(true) {
                     continue;
                 }
@@ -226,9 +229,7 @@ impl Store {
                 }
                 left -= 1;
             }
-            let Some(last) = documents.last().filter(|_| documents.len() == PAGE) else {
-                return Ok(None);
-            };
+            let Some(last) = found.last() else { return Ok(None) };
             let ts = last.fields.get("ts").cloned().unwrap_or_default();
             after = Some(vec![ts, value::reference(last.name.clone())]);
         }
@@ -237,16 +238,22 @@ impl Store {
 
 /// Adds the statistics that rewards or entries of quarantine count in.
 fn add(documents: &[Document], statistics: &mut Vec<Statistic>) {
-    for document in documents {
-        let text = |name| value::as_str(&document.fields, name);
-        let copied = value::as_map(&document.fields, "document");
-        let version = text("policyVersion").or_else(|| value::as_str(copied?, "policyVersion"));
-        let series = text("component").map(Statistic::Series);
-        let tally = version.and_then(|name| name.parse().ok()).map(Statistic::Tally);
-        for statistic in series.into_iter().chain(tally) {
-            if !statistics.contains(&statistic) {
-                statistics.push(statistic);
-            }
+    add_new(documents.iter().flat_map(statistics_of), statistics);
+}
+
+fn add_new(found: impl IntoIterator<Item = Statistic>, statistics: &mut Vec<Statistic>) {
+    for statistic in found {
+        if !statistics.contains(&statistic) {
+            statistics.push(statistic);
         }
     }
+}
+
+fn statistics_of(document: &Document) -> Vec<Statistic> {
+    let text = |name| value::as_str(&document.fields, name);
+    let copied = value::as_map(&document.fields, "document");
+    let version = text("policyVersion").or_else(|| value::as_str(copied?, "policyVersion"));
+    let series = text("component").map(Statistic::Series);
+    let tally = version.and_then(|name| name.parse().ok()).map(Statistic::Tally);
+    series.into_iter().chain(tally).collect()
 }

@@ -70,7 +70,7 @@ impl Store {
     /// The latest entries that match, newest first.
     pub async fn audit(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditRecord>> {
         let query = filter.query().descending("ts").limit(limit);
-        Ok(self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?))
+        self.db.query_map(AUDIT, query.build(), |document| self.decode_entry(&document)).await
     }
 
     /// The entries that match, one page at a time, newest first.
@@ -79,15 +79,15 @@ impl Store {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditRecord>> {
-        let query = ORDER.query(&self.db, AUDIT, filter.query(), page);
-        let documents = self.db.query_all(AUDIT, query).await?;
-        Ok(Page::decoded(ORDER, page, &documents, |document| self.decode_audit(document)))
+        let found = ORDER.read(&self.db, AUDIT, filter.query(), page).await?;
+        Ok(Page::decoded(ORDER, page, &found, |document| self.decode_audit(document)))
     }
 
     /// All changes of a policy, or those since a time, in the order of the commits.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
         let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
-        let mut trail = self.decode_trail(&self.db.query_all(AUDIT, query.build()).await?);
+        let decode = |document: Document| self.decode_entry(&document);
+        let mut trail = self.db.query_map(AUDIT, query.build(), decode).await?;
         // Entries of one commit are about different versions, so their order does not matter.
         trail.sort_by_key(|record| record.committed_us);
         Ok(trail)
@@ -127,11 +127,12 @@ impl Store {
     /// Decodes the entries that can be decoded: any component may create entries, and a malformed one
     /// must not hide the rest.
     fn decode_trail(&self, documents: &[Document]) -> Vec<AuditRecord> {
-        let decode = |document| {
-            let record = self.decode_audit(document);
-            record.inspect_err(|error| tracing::error!(%error, "skipping an audit entry")).ok()
-        };
-        documents.iter().filter_map(decode).collect()
+        documents.iter().filter_map(|document| self.decode_entry(document)).collect()
+    }
+
+    fn decode_entry(&self, document: &Document) -> Option<AuditRecord> {
+        let record = self.decode_audit(document);
+        record.inspect_err(|error| tracing::error!(%error, "skipping an audit entry")).ok()
     }
 
     pub(in crate::store) fn decode_audit(&self, document: &Document) -> Result<AuditRecord> {

@@ -74,14 +74,18 @@ pub struct RetentionState {
     update_time: Option<Timestamp>,
 }
 
-/// Documents read for a file, in the order of (`ts`, id).
+/// Documents read for a file, in the order of (`ts`, id). Only those of one part of the file are in
+/// memory at a time.
 #[derive(Debug, Default)]
 pub struct OldDocuments {
     documents: Vec<Document>,
     ids: HashSet<String>,
     /// The position after which the next page starts.
     last: Option<Position>,
+    /// The bytes of memory that the documents of the part take.
     pub bytes: usize,
+    /// The bytes of the ids of all documents.
+    pub id_bytes: usize,
 }
 
 /// A part of the documents of a collection.
@@ -128,6 +132,12 @@ impl ArchivedBefore {
 const STATE_OF_RETENTION: &str = "the state of retention";
 
 impl OldDocuments {
+    /// Ends a part: its documents are in the file.
+    pub fn end_part(&mut self) {
+        self.documents.clear();
+        self.bytes = 0;
+    }
+
     pub fn len(&self) -> usize {
         self.documents.len()
     }
@@ -328,27 +338,32 @@ impl Store {
             .at_least("ts", value::int(from))
             .below("ts", value::int(before))
             .ascending("ts")
-            .ascending("__name__")
-            .limit(page);
+            .ascending("__name__");
         let query = match &read.last {
             Some(last) => query.start_after(last.cursor_values()),
             None => query,
         };
-        let mut documents = self.db.query_all(source, query.build()).await?;
-        let more = documents.len() == page;
-        read.last = documents.last().map(Position::of).or(read.last.take());
-        if by_reward {
+        let found = self.db.query_page(source, query, page).await?;
+        let mut more = found.more;
+        let mut documents = found.documents;
+        let mut last = documents.last().map(Position::of);
+        if by_reward && !documents.is_empty() {
             let ids: Vec<_> = documents.iter().map(value::document_id).collect();
-            documents = self.whole_observations(&ids).await?;
+            let (observations, n) = self.whole_observations(&ids).await?;
+            more |= n < ids.len();
+            last = documents.get(n.saturating_sub(1)).map(Position::of);
+            documents = observations;
             // An observation whose time was changed since waits until that time is old enough.
             documents.retain(|document| (from..before).contains(&ts_of(document)));
         }
+        read.last = last.or(read.last.take());
         if archived == Archived::Rewards {
             self.leave_counted(&mut documents).await?;
         }
         // One that was written again while pages were read may be on two of them.
         documents.retain(|document| read.ids.insert(value::document_id(document).to_owned()));
-        read.bytes += documents.iter().map(write::encoded_len).sum::<usize>();
+        read.bytes += documents.iter().map(value::memory).sum::<usize>();
+        read.id_bytes += documents.iter().map(|it| value::document_id(it).len()).sum::<usize>();
         read.documents.extend(documents);
         Ok(more)
     }
@@ -357,8 +372,8 @@ impl Store {
     /// later `ts` is older than its reward says, and only the reward shows that it was counted.
     async fn leave_counted(&self, rewards: &mut Vec<Document>) -> Result<()> {
         let ids = rewards.iter().map(value::document_id);
-        let names = ids.map(|id| self.db.name(OBSERVATIONS, id)).collect();
-        let kept = self.db.get_masked(names, &["ts"]).await?;
+        let names: Vec<_> = ids.map(|id| self.db.name(OBSERVATIONS, id)).collect();
+        let kept = self.db.get_map(&names, Some(&["ts"]), |_| ()).await?;
         rewards.retain(|reward| {
             !kept.contains_key(&self.db.name(OBSERVATIONS, value::document_id(reward)))
         });
@@ -392,13 +407,15 @@ impl Store {
                 entry.is_some_and(|entry| !entry.fields.contains_key("documentNote"))
             };
             let copied: Vec<_> = batch.iter().filter(is_copied).collect();
-            let names = copied.iter().map(|key| self.db.name(OBSERVATIONS, &key.id)).collect();
-            let found = self.db.get_masked(names, &["ts"]).await?;
+            let name = |key: &&DocumentKey| self.db.name(OBSERVATIONS, &key.id);
+            let names: Vec<_> = copied.iter().map(&name).collect();
+            let updated = |document: Document| document.update_time;
+            let found = self.db.get_map(&names, Some(&["ts"]), updated).await?;
             let delete = |key: &&DocumentKey| {
-                let document = found.get(&self.db.name(OBSERVATIONS, &key.id))?;
-                let update_time = document.update_time?;
+                let name = name(key);
+                let update_time = (*found.get(&name)?)?;
                 let is_current = value::epoch_micros(&update_time) <= key.updated;
-                is_current.then(|| write::delete_if_unchanged(document.name.clone(), update_time))
+                is_current.then(|| write::delete_if_unchanged(name, update_time))
             };
             let writes: Vec<_> = copied.iter().filter_map(delete).collect();
             deleted += self.db.delete_batch(OBSERVATIONS, &writes).await?;

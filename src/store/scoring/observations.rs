@@ -14,7 +14,7 @@ use crate::store::{Store, collection::OBSERVATIONS};
 use f0_learning_core::observation::{Observation, Origin, Rejection};
 use f0_learning_core::sharding::{Shard, recorded_shard};
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{Page, PageOrder, PageRequest, Query};
+use firestore_kit::{Found, PAGE_BYTES, Page, PageOrder, PageRequest, Query};
 
 /// The fields that scoring reads. `meta` and other fields that components add are not read, so that
 /// the memory of a page depends on its count and not on the size of `meta`.
@@ -34,6 +34,9 @@ pub const SCORED_FIELDS: &[&str] = &[
     "shard",
 ];
 
+/// The most bytes of memory that the items of a chunk take. 25,000 usual ones take about half of it.
+const CHUNK_BYTES: usize = 24 << 20;
+
 /// A stored observation, parsed for scoring.
 #[derive(Debug)]
 pub enum Item {
@@ -51,6 +54,25 @@ impl Item {
             Self::Valid { observation, .. } => &observation.id,
             Self::Invalid(invalid) => &invalid.id,
         }
+    }
+
+    /// About the bytes of memory that it takes.
+    fn memory(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = match self {
+            Self::Valid { observation, .. } => {
+                observation.id.len()
+                    + observation.component.len()
+                    + text(&observation.policy_version)
+                    + text(&observation.error_code)
+            }
+            Self::Invalid(invalid) => {
+                let Origin { component, policy_version, .. } = &invalid.origin;
+                let texts = invalid.id.len() + invalid.position.name.len();
+                size_of::<Invalid>() + texts + text(component) + text(policy_version)
+            }
+        };
+        size_of::<Self>() + texts
     }
 
     /// The component that wrote it, if that can be read.
@@ -107,7 +129,8 @@ impl Store {
     ///
     /// Membership is exact: the chunk is every document between `from` and its end that was
     /// created at or before its read time, so that [`pending_chunk`](Self::pending_chunk) finds
-    /// the same set again. A stream that breaks off ends the chunk early.
+    /// the same set again. A stream that breaks off ends the chunk early, and so do items that take
+    /// more memory than [`CHUNK_BYTES`].
     pub async fn next_chunk(
         &self,
         shard: Shard,
@@ -147,7 +170,7 @@ impl Store {
         let failed = |status| StoreError::rpc("query", OBSERVATIONS, status);
         let mut stream = self.db.query(query.build()).await.map_err(failed)?;
         let mut chunk = Chunk::default();
-        let mut read = 0;
+        let (mut read, mut bytes) = (0, 0);
         let mut read_time = pending.map(|pending| pending.read_time);
         loop {
             let response = match stream.message().await {
@@ -176,8 +199,14 @@ impl Store {
                 StoreError::decode(OBSERVATIONS, "a page", "the response has no read time")
             })?;
             if is_member(&document, &read_time) {
-                chunk.items.push(parse(&document));
+                let item = parse(&document);
+                bytes += item.memory();
+                chunk.items.push(item);
                 chunk.end = Some((position, read_time));
+            }
+            if pending.is_none() && bytes >= CHUNK_BYTES {
+                chunk.full = true;
+                break;
             }
         }
         chunk.full |= read >= limit;
@@ -191,11 +220,15 @@ impl Store {
         items.into_iter().map(|item| item.checked(admission, position)).collect()
     }
 
-    /// The documents with these ids that exist, with all fields.
-    pub(in crate::store) async fn whole_observations(&self, ids: &[&str]) -> Result<Vec<Document>> {
+    /// The documents that exist among the first of these ids, with all fields, and how many ids those
+    /// are: as many as fit into a page, and at least one.
+    pub(in crate::store) async fn whole_observations(
+        &self,
+        ids: &[&str],
+    ) -> Result<(Vec<Document>, usize)> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
-        let mut found = self.db.get_many(names.clone()).await?;
-        Ok(names.iter().filter_map(|name| found.remove(name)).collect())
+        let (mut found, read) = self.db.get_page(OBSERVATIONS, &names).await?;
+        Ok((names.iter().filter_map(|name| found.remove(name)).collect(), read))
     }
 
     /// The position of a stored observation in the order of scoring.
@@ -219,8 +252,17 @@ impl Store {
         component: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Map<String, Json>>> {
-        let page = PageRequest { limit, after: None };
-        Ok(self.observations_page(component, &page).await?.items)
+        let mut page = PageRequest { limit, after: None };
+        let mut latest = Vec::new();
+        loop {
+            let found = self.observations_page(component, &page).await?;
+            page.limit = page.limit.saturating_sub(found.items.len());
+            page.after = found.next;
+            latest.extend(found.items);
+            if page.limit == 0 || page.after.is_none() {
+                return Ok(latest);
+            }
+        }
     }
 
     /// The same, one page at a time. If observations are sharded, those without a shard are left out,
@@ -231,32 +273,64 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<Map<String, Json>>> {
         let shards = self.layout().await?.layout.shards();
-        let mut documents = Vec::new();
+        let mut newest = Newest::default();
         for batch in shards.chunks(SHARDS_AT_ONCE) {
             let mut tasks = JoinSet::new();
             for shard in batch {
                 let query = of_component(component).of_shard(*shard);
-                let query = ORDER.query(&self.db, OBSERVATIONS, query, page);
-                let store = self.clone();
-                tasks.spawn(async move { store.db.query_all(OBSERVATIONS, query).await });
+                let (store, page) = (self.clone(), page.clone());
+                let read = async move { ORDER.read(&store.db, OBSERVATIONS, query, &page).await };
+                tasks.spawn(read);
             }
             while let Some(found) = tasks.join_next().await {
-                documents.extend(found.map_err(|panic| StoreError::Task(panic.to_string()))??);
+                let found = found.map_err(|panic| StoreError::Task(panic.to_string()))??;
+                newest.add(found, page.limit + 1);
             }
         }
-        if shards.len() > 1 {
-            documents.sort_by(|a, b| Position::of(b).compare(&Position::of(a)));
-            documents.truncate(page.limit + 1);
+        let found = newest.found;
+        Ok(Page::of(ORDER, page, &found, |shown| shown.iter().map(with_id).collect()))
+    }
+}
+
+/// The newest documents of several shards, as many as fit into a page.
+#[derive(Default)]
+struct Newest {
+    found: Found,
+    /// Documents before this position are not all known.
+    end: Option<Position>,
+}
+
+impl Newest {
+    /// Adds the newest documents of a shard, which are in this order.
+    fn add(&mut self, found: Found, limit: usize) {
+        self.end = Position::furthest(self.end.iter().chain(&found.last().map(Position::of)));
+        let documents = &mut self.found.documents;
+        documents.extend(found.documents);
+        documents.sort_by(|a, b| Position::of(b).compare(&Position::of(a)));
+        let known =
+            |end: &Position| documents.partition_point(|it| !end.is_after(&Position::of(it)));
+        let mut kept = self.end.as_ref().map_or(documents.len(), known).min(limit);
+        let mut bytes = 0;
+        for (index, document) in documents[..kept].iter().enumerate() {
+            bytes += value::memory(document);
+            if bytes > PAGE_BYTES && index > 0 {
+                kept = index;
+                break;
+            }
         }
-        Ok(Page::of(ORDER, page, &documents, |shown| shown.iter().map(with_id).collect()))
+        if kept < documents.len() {
+            documents.truncate(kept);
+            self.end = documents.last().map(Position::of);
+        }
+        self.found.more = self.end.is_some();
     }
 }
 
 /// The order of lists.
 const ORDER: PageOrder = PageOrder::NewestFirst("ts");
 
-/// Shards that a list queries concurrently.
-const SHARDS_AT_ONCE: usize = 16;
+/// Shards that a list queries concurrently. Each answer may take the memory of a page.
+const SHARDS_AT_ONCE: usize = 4;
 
 fn of_component(component: Option<&str>) -> Query {
     let query = Query::of(OBSERVATIONS);

@@ -58,6 +58,9 @@ pub(in crate::store) fn parked_statistic(parked_id: &str) -> &str {
     parked_id.split_once('|').map_or("", |(_, id)| id)
 }
 
+/// Parked documents read together.
+const PARKED_AT_ONCE: usize = 50;
+
 impl ComponentSeries {
     /// The documents that cannot be read, if the counts are parked.
     pub fn damage(&self) -> Vec<Parked> {
@@ -204,19 +207,20 @@ impl Store {
 
     /// The documents for which counts are parked.
     pub async fn parked(&self) -> Result<Vec<Parked>> {
-        let parked = |document: &Document| {
-            let id = parked_statistic(value::document_id(document));
+        let parked = |document: Document| {
+            let id = parked_statistic(value::document_id(&document));
             let why = value::as_str(&document.fields, "why").unwrap_or_default();
-            Parked { document: format!("{STATE}/{id}"), why }
+            Some(Parked { document: format!("{STATE}/{id}"), why })
         };
-        Ok(self.parked_documents().await?.iter().map(parked).collect())
+        let query = self.parked_documents().select(&["why"]).build();
+        self.db.query_map("ops_state by name", query, parked).await
     }
 
     /// Found by their ids: the fields of a damaged one may be missing.
-    async fn parked_documents(&self) -> Result<Vec<Document>> {
+    fn parked_documents(&self) -> Query {
         let [first, end] = PARKED_IDS.map(|id| value::reference(self.db.name(STATE, id)));
         let query = Query::of(STATE).at_least("__name__", first).below("__name__", end);
-        self.db.query_all("ops_state by name", query.ascending("__name__").build()).await
+        query.ascending("__name__")
     }
 
     /// Adds parked counts to the documents that can be read again, each in one commit.
@@ -225,19 +229,25 @@ impl Store {
     /// What Firestore refused. The counts stay parked.
     pub async fn unpark(&self, now: i64) -> Result<Unparked> {
         let mut report = Unparked::default();
-        for document in self.parked_documents().await? {
-            match self.unpark_one(&document, now).await {
-                Ok(None) => {}
-                Ok(Some(merged)) => report.merged.push(merged),
-                Err(StoreError::Decode { document, detail, .. }) => {
-                    report.damaged.push(Parked { document, why: detail });
+        let mut query = self.parked_documents();
+        loop {
+            let page = self.db.query_page("ops_state by name", query, PARKED_AT_ONCE).await?;
+            for document in &page.documents {
+                match self.unpark_one(document, now).await {
+                    Ok(None) => {}
+                    Ok(Some(merged)) => report.merged.push(merged),
+                    Err(StoreError::Decode { document, detail, .. }) => {
+                        report.damaged.push(Parked { document, why: detail });
+                    }
+                    // A scoring worker has parked more meanwhile; the next pass tries again.
+                    Err(error) if error.needs_reread() => {}
+                    Err(error) => return Err(error),
                 }
-                // A scoring worker has parked more meanwhile; the next pass tries again.
-                Err(error) if error.needs_reread() => {}
-                Err(error) => return Err(error),
             }
+            let Some(last) = page.last() else { return Ok(report) };
+            let after = vec![value::reference(last.name.clone())];
+            query = self.parked_documents().start_after(after);
         }
-        Ok(report)
     }
 
     /// The document that the counts were added to; `None` if they are not parked counts.

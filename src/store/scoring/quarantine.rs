@@ -1,6 +1,6 @@
 //! `ops_quarantine`: copies of observations that cannot be scored, with the reason.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write};
@@ -42,8 +42,8 @@ pub struct QuarantineFilter {
 /// The fields of an entry that a list reads.
 const LISTED: &[&str] = &["ts", "component", "field", "reason"];
 
-/// Documents copied in one request: each may have 1 MiB, and Firestore limits a request to 10 MiB.
-const COPIED_AT_ONCE: usize = 4;
+/// Documents copied together, if they are small.
+const COPIED_AT_ONCE: usize = 100;
 
 impl Store {
     /// Quarantines each observation that is not in quarantine already. `early` says that no cursor has
@@ -56,22 +56,28 @@ impl Store {
         now: i64,
     ) -> Result<HashSet<String>> {
         let mut existing: Vec<&Invalid> = Vec::new();
-        for batch in rejected.chunks(COPIED_AT_ONCE) {
-            let ids: Vec<_> = batch.iter().map(|rejected| rejected.id.as_str()).collect();
-            let found = self.whole_observations(&ids).await?;
-            let write_of = |rejected: &Invalid, copy: bool| {
-                let document = found
-                    .iter()
-                    .find(|document| copy && value::document_id(document) == rejected.id);
+        let mut rest = rejected;
+        while !rest.is_empty() {
+            let some = &rest[..rest.len().min(COPIED_AT_ONCE)];
+            let ids: Vec<_> = some.iter().map(|rejected| rejected.id.as_str()).collect();
+            let (found, read) = self.whole_observations(&ids).await?;
+            let (batch, after) = rest.split_at(read);
+            rest = after;
+            let mut found: HashMap<String, Document> = found
+                .into_iter()
+                .map(|document| (value::document_id(&document).to_owned(), document))
+                .collect();
+            let mut write_of = |rejected: &Invalid| {
+                let document = found.remove(&rejected.id);
                 self.quarantine_write(rejected, document, early, now)
             };
-            let writes: Vec<_> = batch.iter().map(|rejected| write_of(rejected, true)).collect();
+            let writes: Vec<_> = batch.iter().map(|rejected| write_of(rejected)).collect();
             let outcome = self.db.create_batch(QUARANTINE, &writes).await?;
             existing.extend(outcome.existing_at.iter().map(|index| batch[*index]));
             for (index, _) in outcome.refused {
                 // A document near the size or depth limit does not fit into another document. The
                 // entry is then created without the copy; the original is not deleted.
-                let write = write_of(batch[index], false);
+                let write = self.quarantine_write(batch[index], None, early, now);
                 let outcome = self.db.create_batch(QUARANTINE, &[write]).await?;
                 if let Some((_, status)) = outcome.refused.into_iter().next() {
                     let target = format!("{QUARANTINE}/{}", batch[index].id);
@@ -108,11 +114,10 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<Quarantined>> {
         if !filter.ids.is_empty() {
-            let names = filter.ids.iter().map(|id| self.db.name(QUARANTINE, id)).collect();
-            let mut found = self.db.get_masked(names, LISTED).await?;
-            let entries =
-                filter.ids.iter().filter_map(|id| found.remove(&self.db.name(QUARANTINE, id)));
-            let items = entries.map(|document| entry(&document)).collect();
+            let names: Vec<_> = filter.ids.iter().map(|id| self.db.name(QUARANTINE, id)).collect();
+            let read = |document: Document| entry(&document);
+            let mut found = self.db.get_map(&names, Some(LISTED), read).await?;
+            let items = names.iter().filter_map(|name| found.remove(name)).collect();
             return Ok(Page { items, unreadable: Vec::new(), next: None });
         }
         let mut query = Query::of(QUARANTINE).select(LISTED);
@@ -122,9 +127,8 @@ impl Store {
             }
         }
         let order = PageOrder::ByName;
-        let query = order.query(&self.db, QUARANTINE, query, page);
-        let documents = self.db.query_all(QUARANTINE, query).await?;
-        Ok(Page::of(order, page, &documents, |shown| shown.iter().map(entry).collect()))
+        let found = order.read(&self.db, QUARANTINE, query, page).await?;
+        Ok(Page::of(order, page, &found, |shown| shown.iter().map(entry).collect()))
     }
 
     /// Deletes an entry if it is unchanged since it was read; `false` if it changed.
@@ -152,7 +156,7 @@ impl Store {
     fn quarantine_write(
         &self,
         rejected: &Invalid,
-        document: Option<&Document>,
+        document: Option<Document>,
         early: bool,
         now: i64,
     ) -> Write {
@@ -181,7 +185,7 @@ impl Store {
         }
         match document {
             Some(document) => {
-                fields.insert("document".to_owned(), value::map(document.fields.clone()));
+                fields.insert("document".to_owned(), value::map(document.fields));
             }
             None => {
                 let note = "too large or too deep to copy: see ops_observations";

@@ -12,6 +12,7 @@ use crate::store::collection::{OBSERVATIONS, QUARANTINE, REWARDS};
 use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
 use crate::store::scoring::stored_fields::OfShard;
+use f0_learning_core::hash::Fingerprint;
 use f0_learning_core::sharding::{MAX_SHARDS, Shard, UNSHARDED};
 use firestore_kit::{Query, Sum, value};
 
@@ -46,10 +47,12 @@ impl RangeCount {
         (self.rewards.n + self.quarantined.n).saturating_sub(self.observations.n)
     }
 
-    /// Describes this state of the range, so that it is not examined twice.
+    /// Identifies this state of the range, so that it is not examined twice. It is short, as many of
+    /// them are stored.
     pub fn fingerprint(&self) -> String {
         let describe = |counted: &Counted| format!("{} {:?}", counted.n, counted.sum);
-        [&self.observations, &self.rewards, &self.quarantined].map(describe).join(" ")
+        let all = [&self.observations, &self.rewards, &self.quarantined].map(describe).join(" ");
+        Fingerprint::new().raw(all.as_bytes()).to_string()
     }
 }
 
@@ -205,8 +208,18 @@ impl Store {
             }
             None => query,
         };
-        let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
-        let next = documents.last().filter(|_| documents.len() == limit).cloned();
+        let found = self.db.query_page(OBSERVATIONS, query, limit).await?;
+        let next = found.last().map(|last| Document {
+            name: last.name.clone(),
+            fields: last
+                .fields
+                .get_key_value("ts")
+                .map(|(name, ts)| (name.clone(), ts.clone()))
+                .into_iter()
+                .collect(),
+            ..Document::default()
+        });
+        let documents = found.documents;
         let accounted = self.accounted(&documents).await?;
         let unaccounted = documents
             .iter()
@@ -218,31 +231,29 @@ impl Store {
 
     /// The observations with these ids that exist and have neither a reward nor a quarantine entry.
     pub async fn unaccounted_among(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
-        let names = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
-        let documents: Vec<_> =
-            self.db.get_masked(names, SCORED_FIELDS).await?.into_values().collect();
-        let accounted = self.accounted(&documents).await?;
-        let unaccounted =
-            documents.iter().filter(|document| !accounted.contains(value::document_id(document)));
-        Ok(unaccounted.map(stored_item).collect())
+        let mut items = self.stored_items(ids).await?;
+        let accounted = self.accounted_ids(items.iter().map(|found| found.item.id())).await?;
+        items.retain(|found| !accounted.contains(found.item.id()));
+        Ok(items)
     }
 
     /// The ids of the documents that have a reward or a quarantine entry: a read for each, and another
     /// one for those without a reward.
     async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
+        self.accounted_ids(documents.iter().map(value::document_id)).await
+    }
+
+    async fn accounted_ids<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<HashSet<String>> {
         let mut accounted = HashSet::new();
         for collection in [REWARDS, QUARANTINE] {
-            let names: Vec<_> = documents
-                .iter()
-                .map(value::document_id)
-                .filter(|id| !accounted.contains(*id))
-                .map(|id| self.db.name(collection, id))
-                .collect();
-            if names.is_empty() {
-                break;
-            }
-            let found = self.db.get_masked(names, &["ts"]).await?;
-            accounted.extend(found.values().map(|it| value::document_id(it).to_owned()));
+            let open = ids.clone().filter(|id| !accounted.contains(*id));
+            let names: Vec<_> = open.map(|id| self.db.name(collection, id)).collect();
+            let id = |document: Document| value::document_id(&document).to_owned();
+            let found = self.db.get_map(&names, Some(&["ts"]), id).await?;
+            accounted.extend(found.into_values());
         }
         Ok(accounted)
     }
@@ -342,29 +353,28 @@ impl Store {
         Ok(IdCount { documents, observations, accounted: rewards + quarantined })
     }
 
-    /// The observations of the group on one page of a range of ids that are not accounted for, and the
-    /// id at which the next page starts.
+    /// The observations of the group on one page of a range of ids that are not accounted for, the id at
+    /// which the next page starts, and the number of documents on the page.
     pub async fn found_by_id(
         &self,
         group: &Group<'_>,
         range: &IdRange,
         limit: usize,
-    ) -> Result<(Vec<StoredItem>, Option<String>)> {
+    ) -> Result<(Vec<StoredItem>, Option<String>, usize)> {
         let query = self.of_ids(OBSERVATIONS, range).select(SCORED_FIELDS).ascending("__name__");
         let query = match group {
             Group::Shard(shard) => query.of_shard(*shard),
             Group::Any | Group::Unsharded(_) => query,
         };
-        let documents = self.db.query_all(OBSERVATIONS, query.limit(limit).build()).await?;
-        let full = documents.len() == limit;
-        let next = documents.last().filter(|_| full);
-        let next = next.map(|document| format!("{}\0", value::document_id(document)));
+        let found = self.db.query_page(OBSERVATIONS, query, limit).await?;
+        let next = found.last().map(|document| format!("{}\0", value::document_id(document)));
+        let read = found.documents.len();
         let documents: Vec<_> =
-            documents.into_iter().filter(|document| group.contains(document)).collect();
+            found.documents.into_iter().filter(|document| group.contains(document)).collect();
         let accounted = self.accounted(&documents).await?;
         let unaccounted =
             documents.iter().filter(|document| !accounted.contains(value::document_id(document)));
-        Ok((unaccounted.map(stored_item).collect(), next))
+        Ok((unaccounted.map(stored_item).collect(), next, read))
     }
 
     fn of_ids(&self, collection: &str, range: &IdRange) -> Query {

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::store::scoring::checkpoint::Changes;
 use crate::store::scoring::cursor::Position;
 use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item};
-use crate::store::scoring::rewards::StoredReward;
+use crate::store::scoring::rewards::{StoredReward, in_commits};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::OBSERVATIONS, collection::STATE};
 use f0_learning_core::limits::Limits;
@@ -29,8 +29,9 @@ const PATH: &str = "ops_state/reconcile";
 /// The most late observations in one batch.
 pub const LATE_AT_ONCE: usize = 500;
 
-/// The most ranges whose state is kept; the oldest ones are examined again.
-const MAX_SETTLED: usize = 1_000;
+/// The most ranges whose state is kept, at about fifty bytes each; the oldest ones are examined again.
+/// They cover 64 shards over three days, or one over half a year.
+const MAX_SETTLED: usize = 4_600;
 
 /// Late observations that are being scored and counted.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +138,8 @@ impl Store {
         Ok(next)
     }
 
-    /// Announces `next` and deletes these rewards, which are not counted, in the same commit.
+    /// Announces `next` and deletes these rewards, which are not counted, in commits that the state is
+    /// part of.
     ///
     /// # Errors
     /// A conflict if another worker was first, or if one of the rewards changed.
@@ -147,12 +149,16 @@ impl Store {
         mut next: ReconcileState,
         rewards: &[&StoredReward],
     ) -> Result<ReconcileState> {
-        next.sequence = state.sequence + 1;
-        let mut writes = vec![self.reconcile_write(state, &next)?];
-        writes.extend(rewards.iter().map(|reward| self.forget_write(reward)));
-        let response = self.db.commit("ops_state/reconcile and rewards", writes).await?;
-        next.update_time = write::update_time(&response, 0);
-        Ok(next)
+        let mut state = state.clone();
+        for some in in_commits(rewards) {
+            next.sequence = state.sequence + 1;
+            let mut writes = vec![self.reconcile_write(&state, &next)?];
+            writes.extend(some.iter().map(|reward| self.forget_write(reward)));
+            let response = self.db.commit("ops_state/reconcile and rewards", writes).await?;
+            next.update_time = write::update_time(&response, 0);
+            state = next.clone();
+        }
+        Ok(state)
     }
 
     /// A write that only makes other workers read the state again.
@@ -169,9 +175,9 @@ impl Store {
     /// The observations with these ids that exist, in the order of the ids.
     pub async fn stored_items(&self, ids: &[String]) -> Result<Vec<StoredItem>> {
         let names: Vec<_> = ids.iter().map(|id| self.db.name(OBSERVATIONS, id)).collect();
-        let mut found = self.db.get_masked(names.clone(), SCORED_FIELDS).await?;
-        let items = names.iter().filter_map(|name| found.remove(name));
-        Ok(items.map(|document| stored_item(&document)).collect())
+        let read = |document: Document| stored_item(&document);
+        let mut found = self.db.get_map(&names, Some(SCORED_FIELDS), read).await?;
+        Ok(names.iter().filter_map(|name| found.remove(name)).collect())
     }
 }
 

@@ -67,8 +67,31 @@ const IDENTITY: &[&str] = &["ts", "shard", "late", "score"];
 /// them, a reward may be behind them.
 const ALIENS: usize = 20;
 
-/// Documents read or deleted in one request.
-const AT_ONCE: usize = 400;
+/// The most bytes that the deletes of one commit remove from indexes. Firestore counts them towards the
+/// 10 MiB of a request.
+const DELETED_BYTES: usize = 4 << 20;
+
+/// The index entries of a reward, each with the name of the document; and the bytes of the rest of
+/// one. Its fields have two each, besides `details`, which is exempt.
+const ENTRIES: usize = 24;
+const ENTRY_BYTES: usize = 400;
+
+/// Rewards in parts, each of which one commit can delete.
+pub(in crate::store) fn in_commits<'a>(
+    rewards: &'a [&'a StoredReward],
+) -> impl Iterator<Item = &'a [&'a StoredReward]> {
+    let mut rest = rewards;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fit = rest.iter().take_while(|reward| {
+            bytes += ENTRIES * (reward.id.len() + ENTRY_BYTES);
+            bytes <= DELETED_BYTES
+        });
+        let (some, others) = rest.split_at(fit.count().max(1).min(rest.len()));
+        rest = others;
+        Some(some).filter(|some| !some.is_empty())
+    })
+}
 
 impl Store {
     /// The write that creates the reward of an observation, with the number of its shard.
@@ -126,12 +149,10 @@ impl Store {
     /// The rewards of these observations that exist, by id.
     pub async fn rewards_of(&self, ids: &[&str]) -> Result<HashMap<String, StoredReward>> {
         let mut found = HashMap::new();
-        for some in ids.chunks(AT_ONCE) {
-            let names = some.iter().map(|id| self.db.name(REWARDS, id)).collect();
-            for document in self.db.get_masked(names, IDENTITY).await?.into_values() {
-                let reward = stored_reward(&document);
-                found.insert(reward.id.clone(), reward);
-            }
+        let names: Vec<_> = ids.iter().map(|id| self.db.name(REWARDS, id)).collect();
+        let read = |document: Document| stored_reward(&document);
+        for reward in self.db.get_map(&names, Some(IDENTITY), read).await?.into_values() {
+            found.insert(reward.id.clone(), reward);
         }
         Ok(found)
     }
@@ -171,13 +192,14 @@ impl Store {
             }
             None => query,
         };
-        let documents = self.db.query_all(REWARDS, query.build()).await?;
-        let is_within = |document: &&Document| {
+        let is_within = |document: &Document| {
             let name = self.db.name(OBSERVATIONS, value::document_id(document));
             !Position { name, ..Position::of(document) }.is_after(&pending.end)
         };
-        let rewards = documents.iter().filter(is_within).map(stored_reward);
-        Ok(rewards.filter(|reward| !reward.late).collect())
+        let reward = |document: Document| {
+            Some(stored_reward(&document)).filter(|it| !it.late && is_within(&document))
+        };
+        self.db.query_map(REWARDS, query.build(), reward).await
     }
 
     /// Announces the range again without these rewards, in commits that the cursor's next state is
@@ -191,7 +213,7 @@ impl Store {
         pending: &Pending,
         rewards: &[&StoredReward],
     ) -> Result<Cursor> {
-        for some in rewards.chunks(AT_ONCE) {
+        for some in in_commits(rewards) {
             let deletes = some.iter().map(|reward| self.forget_write(reward)).collect();
             cursor = self.announce_and(&cursor, pending.clone(), deletes).await?;
         }

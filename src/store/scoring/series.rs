@@ -94,19 +94,20 @@ impl Store {
     /// The series of these components to count into: where the stored one cannot be read, what was
     /// counted since.
     pub async fn series_to_count(&self, components: &[&str]) -> Result<Vec<ComponentSeries>> {
-        let name = |component: &&str| self.db.name(STATE, &state_id(component));
-        let found = self.db.get_many(components.iter().map(name).collect()).await?;
+        let names: Vec<_> =
+            components.iter().map(|component| self.db.name(STATE, &state_id(component))).collect();
+        // Each document is decoded as it arrives: together they may have a hundred mebibytes.
+        let decode = |document: Document| self.decode_series(&document);
+        let mut found = self.db.get_map(&names, None, decode).await?;
         let mut series = Vec::with_capacity(components.len());
-        for component in components {
-            series.push(match found.get(&name(component)) {
+        for (component, name) in components.iter().zip(&names) {
+            series.push(match found.remove(name) {
                 None => ComponentSeries::new(component),
-                Some(document) => match self.decode_series(document) {
-                    Ok(found) => found,
-                    Err(StoreError::Decode { detail, .. }) => {
-                        self.parked_series(component, detail).await?
-                    }
-                    Err(error) => return Err(error),
-                },
+                Some(Ok(found)) => found,
+                Some(Err(StoreError::Decode { detail, .. })) => {
+                    self.parked_series(component, detail).await?
+                }
+                Some(Err(error)) => return Err(error),
             });
         }
         Ok(series)
@@ -121,12 +122,11 @@ impl Store {
             .below("__name__", name("series}"))
             .ascending("__name__")
             .limit(limit);
-        let documents = self.db.query_all("ops_state by name", query.build()).await?;
-        let decode = |document| {
-            let found = self.decode_series(document);
+        let decode = |document: Document| {
+            let found = self.decode_series(&document);
             found.inspect_err(|error| tracing::debug!(%error, "a component is left out")).ok()
         };
-        Ok(documents.iter().filter_map(decode).collect())
+        self.db.query_map("ops_state by name", query.build(), decode).await
     }
 
     /// Up to `limit` series with a window that has changed only because time passed, after those of the
@@ -140,18 +140,17 @@ impl Store {
         let mut query = Query::of(STATE)
             .at_most("nextChange", value::int(now))
             .ascending("nextChange")
-            .ascending("__name__")
-            .limit(limit);
+            .ascending("__name__");
         if let Some(last) = after.and_then(|page| page.last.clone()) {
             query = query.start_after(last);
         }
-        let documents = self.db.query_all("ops_state by nextChange", query.build()).await?;
-        let last = documents.last().filter(|_| documents.len() == limit).and_then(|document| {
+        let found = self.db.query_page("ops_state by nextChange", query, limit).await?;
+        let last = found.last().and_then(|document| {
             let next_change = document.fields.get("nextChange")?.clone();
             Some(vec![next_change, value::reference(document.name.clone())])
         });
         let (mut series, mut damaged) = (Vec::new(), Vec::new());
-        for document in &documents {
+        for document in &found.documents {
             match self.decode_series(document) {
                 Ok(found) => series.push(found),
                 Err(error) => {

@@ -89,10 +89,9 @@ impl Store {
             query = query.equal("component", value::string(component));
         }
         let order = PageOrder::ByName;
-        let query = order.query(&self.db, STATS, query, page);
-        let documents = self.db.query_all(STATS, query).await?;
+        let found = order.read(&self.db, STATS, query, page).await?;
         let decode = |document: &Document| self.decode_stats(&document.name, &document.fields);
-        Ok(Page::decoded(order, page, &documents, decode))
+        Ok(Page::decoded(order, page, &found, decode))
     }
 
     fn decode_stats(&self, name: &str, fields: &value::Fields) -> Result<ComponentStats> {

@@ -4,7 +4,7 @@
 //! Only versions that exist in `ops_policies` are counted: components may write any text into
 //! `policyVersion`, which must not create an unbounded number of documents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write};
@@ -139,21 +139,19 @@ impl Store {
             .into_iter()
             .filter_map(|version| PolicyKey::new(id, version.clone()).ok())
             .collect();
-        let names = keys.iter().map(|key| self.db.name(STATE, &state_id(key))).collect();
-        let found = self.db.get_many(names).await?;
-        let mut tallies = BTreeMap::new();
-        for key in keys {
-            if let Some(document) = found.get(&self.db.name(STATE, &state_id(&key))) {
-                match self.decode_tally(&key, document) {
-                    Ok(tally) => {
-                        tallies.insert(key.version, tally);
-                    }
-                    // The counts of one version say nothing about the others.
-                    Err(error) => tracing::warn!(%error, "a version's counts are left out"),
-                }
-            }
-        }
-        Ok(tallies)
+        let name = |key: &PolicyKey| self.db.name(STATE, &state_id(key));
+        let by_name: HashMap<_, _> = keys.iter().map(|key| (name(key), key)).collect();
+        let names: Vec<_> = by_name.keys().cloned().collect();
+        let decode = |document: Document| {
+            let key = by_name.get(&document.name)?;
+            let tally = self.decode_tally(key, &document);
+            // The counts of one version say nothing about the others.
+            tally
+                .inspect_err(|error| tracing::warn!(%error, "a version's counts are left out"))
+                .ok()
+        };
+        let found = self.db.get_map(&names, None, decode).await?.into_values().flatten();
+        Ok(found.map(|tally| (tally.key.version.clone(), tally)).collect())
     }
 
     /// The rewards of these versions of a policy; versions that no observation names are left out.

@@ -2,6 +2,7 @@
 //! that are read rarely.
 
 mod carry;
+mod memory;
 mod read;
 mod typed;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::error::{Error, Result};
 pub use carry::{NotJson, over};
+pub use memory::memory;
 pub use read::{ReadError, from_fields, from_known_fields};
 pub use typed::{exceeds_json, from_typed_json, to_typed_json};
 

@@ -16,8 +16,15 @@ pub struct Position {
 }
 
 impl Position {
+    /// The position of a document. A `ts` that is not a number, which may have a mebibyte, is kept as
+    /// null.
     pub fn of(document: &Document) -> Self {
-        let ts = document.fields.get("ts").cloned().unwrap_or_default();
+        let ts = match document.fields.get("ts").and_then(|ts| ts.value_type.as_ref()) {
+            None => Value::default(),
+            Some(ValueType::IntegerValue(whole)) => value::int(*whole),
+            Some(ValueType::DoubleValue(number)) => value::double(*number),
+            Some(_) => Value { value_type: Some(ValueType::NullValue(0)) },
+        };
         Self { ts, name: document.name.clone() }
     }
 
