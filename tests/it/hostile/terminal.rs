@@ -48,6 +48,8 @@ const COMMANDS: &[(&str, Meets)] = &[
     ("retain", Meets::Prints(&[&["retain", "--archive-url", "/dev/null/none"]])),
     ("rebuild", Meets::Shows(&[&["rebuild", "--document", "ops_state/HOSTILE"]])),
     ("verify", Meets::Shows(&[&["verify"]])),
+    ("clock show", Meets::Prints(&[&["clock", "show"]])),
+    ("clock accept", Meets::Prints(&[&["clock", "accept"]])),
     ("tune", Meets::Shows(&[&["tune"]])),
     ("guard", Meets::Shows(&[&["guard"]])),
     ("observations import", Meets::Shows(&[&["observations", "import", "IMPORT"]])),
