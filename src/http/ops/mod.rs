@@ -172,18 +172,30 @@ impl Key {
         reason: Option<String>,
         now: i64,
     ) -> Result<Intent, Problem> {
-        // A reason is shown in terminals and logs, where a control character may change or forge
-        // what is read.
-        if reason.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
-            let detail = "invalid reason: expected no control characters";
-            return Err(Problem::unprocessable(detail));
-        }
-        let key = self.0.map(|key| {
-            let asked = serde_json::to_string(request).unwrap_or_default();
-            let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
-            IdempotencyKey { key, fingerprint }
-        });
-        let Caller { actor, actor_name, .. } = caller;
-        Ok(Intent { actor_name, reason, key, ..Intent::new(actor, now) })
+        intent_of(caller, self.0, operation, request, reason, now)
     }
+}
+
+/// The intent of a caller, whose idempotency key stands for exactly this `request`.
+pub fn intent_of(
+    caller: Caller,
+    key: Option<String>,
+    operation: &str,
+    request: &impl Serialize,
+    reason: Option<String>,
+    now: i64,
+) -> Result<Intent, Problem> {
+    // A reason is shown in terminals and logs, where a control character may change or forge what is
+    // read.
+    if reason.as_deref().is_some_and(|text| text.chars().any(char::is_control)) {
+        let detail = "invalid reason: expected no control characters";
+        return Err(Problem::unprocessable(detail));
+    }
+    let key = key.map(|key| {
+        let asked = serde_json::to_string(request).unwrap_or_default();
+        let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
+        IdempotencyKey { key, fingerprint }
+    });
+    let Caller { actor, actor_name, .. } = caller;
+    Ok(Intent { actor_name, reason, key, ..Intent::new(actor, now) })
 }
