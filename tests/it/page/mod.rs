@@ -265,6 +265,31 @@ async fn names_from_the_store_are_shown_as_text() {
 }
 
 #[tokio::test]
+async fn a_broken_configuration_is_named_and_hides_nothing_else() {
+    let store = busy_store().await;
+    put(&store, collection::CONFIG, "tuning", fields(&json!({ "polices": {} }))).await;
+    put(&store, collection::CONFIG, "reward_config", fields(&json!({ "weights": "<b>" }))).await;
+    put(&store, collection::CONFIG, "flags", fields(&json!({ "learning": {} }))).await;
+    let service = Service::with_token(&store).await;
+    service.health.pass_failed("tune", &"config/tuning");
+    service.health.set_irregular_policies(vec!["canary has no active version".to_owned()]);
+    let browser = Browser::admin(&service).await;
+    let html = browser.ok("/").await;
+    for part in [
+        "config/tuning polices",
+        "config/reward_config",
+        "config/flags is malformed",
+        "canary has no active version",
+        "the last pass failed: tune",
+        "router-core 1.0.1",
+        "router:gemini",
+    ] {
+        assert!(html.contains(part), "{part} in {html}");
+    }
+    assert!(browser.ok("/configuration").await.contains("did you mean `policies`?"));
+}
+
+#[tokio::test]
 async fn a_change_is_reported_to_the_pages_that_are_open() {
     let store = seeded_store().await;
     let service = Service::with_token(&store).await;

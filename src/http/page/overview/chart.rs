@@ -58,14 +58,28 @@ impl Range {
         }
     }
 
-    const fn tick_ms(self) -> i64 {
-        match self {
-            Self::Hour => 10 * MINUTE_MS,
-            Self::Day => 4 * HOUR_MS,
-            Self::Week => DAY_MS,
-        }
+    /// Where the chart begins: where the observations do, if they are younger than the range, but so
+    /// that it is not too short to read.
+    fn start(self, found: &Overview) -> i64 {
+        let (longest, shortest) = (found.at - self.span_ms(), found.at - self.span_ms() / 6);
+        let oldest =
+            found.components.iter().filter_map(|it| it.course.first()).map(|it| it.0).min();
+        oldest.unwrap_or(longest).clamp(longest, shortest)
     }
 }
+
+/// Steps of the axis of time, of which the smallest is taken that gives few enough labels.
+const TICKS_MS: [i64; 8] = [
+    2 * MINUTE_MS,
+    5 * MINUTE_MS,
+    10 * MINUTE_MS,
+    30 * MINUTE_MS,
+    HOUR_MS,
+    4 * HOUR_MS,
+    12 * HOUR_MS,
+    DAY_MS,
+];
+const MAX_TICKS: i64 = 8;
 
 /// The means of a component: the end of each step, and the mean of what was observed in it, each
 /// observation weighed by what it represents.
@@ -117,7 +131,7 @@ fn at(value: f64) -> String {
 }
 
 pub fn draw(found: &Overview, range: Range) -> Markup {
-    let (from, now) = (found.at - range.span_ms(), found.at);
+    let (from, now) = (range.start(found), found.at);
     let lines: Vec<Vec<(i64, f64)>> =
         found.components.iter().map(|it| points(it, range, from, now)).collect();
     let values = || lines.iter().flatten().map(|point| point.1);
@@ -133,10 +147,10 @@ pub fn draw(found: &Overview, range: Range) -> Markup {
         svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-labelledby="chart-title chart-about" {
             title #chart-title { "Mean reward of components, last " (range.name()) }
             desc #chart-about { (about(found, &lines, marks.len())) }
-            (grid(&scale, range))
+            (grid(&scale))
             @let y = at(scale.y(found.min_acceptable));
             line.limit x1=(LEFT) x2=(RIGHT) y1=(y) y2=(y) {}
-            text.limit-text x=(RIGHT) y=(at(scale.y(found.min_acceptable) - 5.0)) text-anchor="end" {
+            text.limit-text x=(LEFT + 6.0) y=(at(scale.y(found.min_acceptable) - 5.0)) {
                 "minAcceptable " (found.min_acceptable)
             }
             @for mark in &marks {
@@ -166,14 +180,16 @@ fn joined(scale: &Scale, line: &[(i64, f64)]) -> String {
     points.collect::<Vec<_>>().join(" ")
 }
 
-fn grid(scale: &Scale, range: Range) -> Markup {
+fn grid(scale: &Scale) -> Markup {
     // Steps of a tenth, or of a twentieth where that leaves room.
     let step = if scale.high - scale.low < 0.35 { 0.05 } else { 0.1 };
     let levels = (0..=20_u8).map(|n| f64::from(n) * step);
     let levels: Vec<f64> =
         levels.filter(|it| (scale.low - 1e-9..=scale.high + 1e-9).contains(it)).collect();
-    let first = (scale.from.div_euclid(range.tick_ms()) + 1) * range.tick_ms();
-    let ticks = (0..8_i64).map(|n| first + n * range.tick_ms()).filter(|it| *it <= scale.now);
+    let span = scale.now - scale.from;
+    let tick_ms = TICKS_MS.into_iter().find(|it| span / it < MAX_TICKS).unwrap_or(DAY_MS);
+    let first = (scale.from.div_euclid(tick_ms) + 1) * tick_ms;
+    let ticks = (0..MAX_TICKS).map(|n| first + n * tick_ms).filter(|it| *it <= scale.now);
     html! {
         @for level in levels {
             @let y = at(scale.y(level));
@@ -183,7 +199,7 @@ fn grid(scale: &Scale, range: Range) -> Markup {
         @for (index, ts) in ticks.enumerate() {
             @let minor = if index % 2 == 1 { "axis minor" } else { "axis" };
             text class=(minor) x=(at(scale.x(ts))) y=(at(BOTTOM + 20.0)) text-anchor="middle" {
-                (tick(ts, range == Range::Week))
+                (tick(ts, tick_ms >= DAY_MS))
             }
         }
     }
@@ -201,4 +217,34 @@ fn about(found: &Overview, lines: &[Vec<(i64, f64)>], marks: usize) -> String {
         parts.join("; "),
         found.min_acceptable
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_780_000_000_000 / DAY_MS * DAY_MS;
+
+    fn of(population: f64, avg_reward: f64) -> WindowStats {
+        WindowStats { n: 1, population, avg_reward, ..WindowStats::default() }
+    }
+
+    fn component(course: Vec<(i64, i64, WindowStats)>) -> Component {
+        let windows = f0_learning_core::stats::Window::ALL.map(|it| (it, WindowStats::default()));
+        Component { name: "a".to_owned(), course, windows }
+    }
+
+    #[test]
+    fn a_point_is_the_mean_of_all_that_its_step_stands_for() {
+        let (hour, minutes) = (NOW - HOUR_MS, 5 * MINUTE_MS);
+        let component = component(vec![
+            (hour - 2 * HOUR_MS, hour - HOUR_MS, of(10.0, 0.5)),
+            (hour, hour + minutes, of(2.0, 0.25)),
+            (hour + minutes, hour + 2 * minutes, of(2.0, 0.75)),
+        ]);
+        let found = points(&component, Range::Day, NOW - DAY_MS, NOW);
+        assert_eq!(found, [(hour - HOUR_MS, 0.5), (hour + 2 * minutes, 0.5)]);
+        let found = points(&component, Range::Hour, hour, NOW);
+        assert_eq!(found, [(hour + minutes, 0.25), (hour + 2 * minutes, 0.75)]);
+    }
 }
