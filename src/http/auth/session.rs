@@ -1,7 +1,11 @@
-//! Sessions of people in a browser: a cookie that the server signed. The server keeps nothing of it.
+//! Sessions of people in a browser: a cookie that the server signed. The server keeps nothing of it,
+//! except which sessions were ended here by logging out.
 //!
 //! The key follows from `ADMIN_TOKEN`, so that all processes accept a session and a new token ends all
 //! of them. Without that token it is random: a session is then valid at the process that opened it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -20,10 +24,16 @@ const COOKIE: &str = "f0_session";
 /// 4.1.3.2).
 const SECURE_COOKIE: &str = "__Host-f0_session";
 
-/// Opens and checks sessions.
+/// Sessions kept in memory after they were ended. Beyond this, the one that would expire first is
+/// forgotten: only its cookie, which the browser has removed, could open it again.
+const MAX_ENDED: usize = 1_000;
+
+/// Opens, checks and ends sessions.
 #[derive(Debug)]
 pub struct Sessions {
     key: hmac::Key,
+    /// When each session that was ended would have expired, with its form token.
+    ended: Mutex<BTreeSet<(i64, String)>>,
 }
 
 /// A session that was opened here and has not expired.
@@ -32,6 +42,7 @@ pub struct Session {
     pub caller: Caller,
     /// What a form of this session must contain.
     pub csrf: String,
+    until: i64,
 }
 
 /// What the cookie says.
@@ -55,7 +66,7 @@ impl Sessions {
             }
             None => random_bytes().to_vec(),
         };
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret) }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), ended: Mutex::default() }
     }
 
     /// The header `Set-Cookie` that opens a session at `now`.
@@ -88,7 +99,23 @@ impl Sessions {
         }
         let role = if claims.admin { Role::Admin } else { Role::Service };
         let caller = Caller { actor: claims.actor, actor_name: claims.name, role };
-        Some(Session { caller, csrf: hex::encode(self.sign("form", payload)) })
+        let csrf = hex::encode(self.sign("form", payload));
+        let session = Session { caller, csrf, until: claims.until };
+        (!self.ended().contains(&session.mark())).then_some(session)
+    }
+
+    /// Ends a session at this process, also for a copy of its cookie.
+    pub fn end(&self, session: &Session, now: i64) {
+        let mut ended = self.ended();
+        ended.retain(|(until, _)| *until > now);
+        ended.insert(session.mark());
+        if ended.len() > MAX_ENDED {
+            ended.pop_first();
+        }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<(i64, String)>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sign(&self, purpose: &str, text: &str) -> Vec<u8> {
@@ -99,6 +126,11 @@ impl Sessions {
 impl Session {
     pub fn is_admin(&self) -> bool {
         self.caller.role == Role::Admin
+    }
+
+    /// What tells it from others, in the order of their ends.
+    fn mark(&self) -> (i64, String) {
+        (self.until, self.csrf.clone())
     }
 }
 
@@ -169,6 +201,27 @@ mod tests {
         let again = sessions.open(&caller(Role::Admin), &request("localhost:1", ""), NOW);
         let again = sessions.of_request(&request("localhost:1", pair(&again)), NOW).unwrap();
         assert_ne!(again.csrf, found.csrf, "forms belong to one session");
+    }
+
+    #[test]
+    fn a_session_that_was_ended_stays_ended_and_memory_is_bounded() {
+        let sessions = of_token("a");
+        let open = |now| {
+            let opened = sessions.open(&caller(Role::Admin), &request("localhost", ""), now);
+            request("localhost", pair(&opened))
+        };
+        let (first, other) = (open(NOW), open(NOW));
+        let session = sessions.of_request(&first, NOW).unwrap();
+        sessions.end(&session, NOW);
+        assert!(sessions.of_request(&first, NOW).is_none());
+        assert!(sessions.of_request(&other, NOW).is_some());
+        for number in 0..MAX_ENDED {
+            sessions.end(&Session { csrf: number.to_string(), ..session.clone() }, NOW);
+        }
+        assert_eq!(sessions.ended().len(), MAX_ENDED);
+        let last = Session { until: session.until + 1, ..session.clone() };
+        sessions.end(&last, session.until);
+        assert_eq!(sessions.ended().len(), 1, "what has expired is forgotten");
     }
 
     #[test]

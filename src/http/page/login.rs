@@ -62,6 +62,11 @@ pub async fn log_in(
     let name = fields.get("name").unwrap_or_default();
     match authenticate(&parts, &api, token, name).await {
         Ok(caller) => {
+            tracing::info!(
+                actor = caller.actor,
+                name = caller.actor_name,
+                "logged in to the pages"
+            );
             let cookie = api.sessions.open(&caller, &parts, api.clock.now());
             Ok(with_cookie(Redirect::to("/").into_response(), &cookie))
         }
@@ -83,7 +88,9 @@ pub async fn log_in(
 pub async fn log_out(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let copy = Request::from_parts(parts.clone(), body);
-    PostedByAnyone::from_request(copy, &api).await?;
+    let PostedByAnyone(visit) = PostedByAnyone::from_request(copy, &api).await?;
+    api.sessions.end(&visit.session, visit.now);
+    tracing::info!(actor = visit.session.caller.actor, "logged out of the pages");
     Ok(with_cookie(Redirect::to("/login").into_response(), &clear_cookie(&parts)))
 }
 

@@ -113,7 +113,7 @@ pub struct Posted {
 
 /// A form that anyone with a session sent.
 #[derive(Debug)]
-pub struct PostedByAnyone;
+pub struct PostedByAnyone(pub Visit);
 
 impl FromRequest<Arc<Api>> for Posted {
     type Rejection = Response;
@@ -129,7 +129,7 @@ impl FromRequest<Arc<Api>> for PostedByAnyone {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
-        posted(request, api).await.map(|_| Self)
+        posted(request, api).await.map(|posted| Self(posted.visit))
     }
 }
 

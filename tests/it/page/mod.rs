@@ -79,6 +79,7 @@ async fn a_page_needs_a_session() {
     let left = browser.post("/logout", &[("csrf".to_owned(), csrf)]).await;
     assert_eq!((left.status, left.header("location")), (303, "/login"));
     assert!(left.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(browser.get("/").await.status, 303, "a copy of the cookie");
 }
 
 #[tokio::test]
