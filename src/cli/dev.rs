@@ -108,6 +108,7 @@ pub async fn run(options: Options) -> Result<()> {
         firestore.addr(),
         firestore.meter_addr()
     );
+    say!("Page       http://{}/         (log in with the admin token)", server.address());
     say!("API        http://{}/ops      (described at /openapi.json)", server.address());
     say_lines!("\nTo use the same data from another terminal or any Firestore SDK:\n\n");
     say!("  export FIRESTORE_EMULATOR_HOST={}", firestore.addr());

@@ -63,7 +63,8 @@ pub async fn run(options: Options) -> Result<()> {
     let server = http::Server::start(address, api.clone())
         .await
         .with_context(|| format!("cannot listen on {address}: set PORT to a free port"))?;
-    tracing::info!(address = %server.address(), project = connection.project, "serving");
+    let page = format!("http://localhost:{}/", server.address().port());
+    tracing::info!(address = %server.address(), project = connection.project, page, "serving");
 
     tokio::pin!(end);
     let store = tokio::select! {

@@ -21,28 +21,45 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Problem> {
-        let deadline = request.extensions().get::<BodyDeadline>().copied();
-        let body = Bytes::from_request(request, state);
-        let read = match deadline {
-            None => body.await,
-            Some(BodyDeadline(at)) => match tokio::time::timeout_at(at, body).await {
-                Ok(read) => read,
-                Err(_) => return Err(late()),
-            },
-        };
-        let bytes = read.map_err(|rejection| {
-            let detail = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    format!("invalid body: expected at most {} bytes", super::MAX_BODY_BYTES)
-                }
-                _ => rejection.body_text(),
-            };
-            Problem::new(rejection.status(), detail)
-        })?;
+        let bytes = read_body(request, state).await?;
         let parsed = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::bad_request(format!("invalid body: {error}")))?;
         Ok(Self(parsed))
     }
+}
+
+/// The fields of a form, in their order.
+#[derive(Debug)]
+pub struct Form(pub Vec<(String, String)>);
+
+impl FromRequest<Arc<Api>> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Problem> {
+        let bytes = read_body(request, state).await?;
+        Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+}
+
+async fn read_body(request: Request, state: &Arc<Api>) -> Result<Bytes, Problem> {
+    let deadline = request.extensions().get::<BodyDeadline>().copied();
+    let body = Bytes::from_request(request, state);
+    let read = match deadline {
+        None => body.await,
+        Some(BodyDeadline(at)) => match tokio::time::timeout_at(at, body).await {
+            Ok(read) => read,
+            Err(_) => return Err(late()),
+        },
+    };
+    read.map_err(|rejection| {
+        let detail = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                format!("invalid body: expected at most {} bytes", super::MAX_BODY_BYTES)
+            }
+            _ => rejection.body_text(),
+        };
+        Problem::new(rejection.status(), detail)
+    })
 }
 
 fn late() -> Problem {

@@ -58,6 +58,32 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// The host that a request names, with its port.
+fn host_of(parts: &Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => Some(parts.headers.get(header::HOST)?.to_str().unwrap_or("?")),
+    }
+}
+
+/// Whether a request was addressed to this machine by its own name, so that no other machine sees it.
+pub fn is_loopback(parts: &Parts) -> bool {
+    let host = without_port(host_of(parts).unwrap_or_default()).to_ascii_lowercase();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a request comes from a page of this server, as far as the browser says: programs other
+/// than browsers send no `Origin`.
+pub fn is_same_origin(parts: &Parts) -> bool {
+    let Some(origin) = parts.headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_some() && authority == host_of(parts)
+}
+
 /// A request that was addressed to this server by a name that it answers to.
 #[derive(Debug)]
 pub struct KnownHost;
@@ -66,14 +92,8 @@ impl FromRequestParts<Arc<Api>> for KnownHost {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let host = match parts.uri.authority() {
-            Some(authority) => authority.as_str(),
-            // HTTP/1.0 needs none, and no browser speaks it.
-            None => match parts.headers.get(header::HOST).map(|value| value.to_str()) {
-                None => return Ok(Self),
-                Some(text) => text.unwrap_or("?"),
-            },
-        };
+        // HTTP/1.0 needs none, and no browser speaks it.
+        let Some(host) = host_of(parts) else { return Ok(Self) };
         if api.front_end.hosts.allow(host) {
             return Ok(Self);
         }

@@ -1,5 +1,5 @@
-//! The HTTP server: probes for Cloud Run, metrics, and under `/ops` the API for decisions on
-//! policies. Handlers check the role, call the store, and convert the result to a view; they contain
+//! The HTTP server: probes for Cloud Run, metrics, under `/ops` the API for decisions on policies, and
+//! at `/` the pages for a browser. Handlers check the role, call the store, and convert the result to a view; they contain
 //! no domain logic.
 //!
 //! `server` bounds what a connection may take, `memory` what all responses may, [`auth`] who may call, `host` which names the
@@ -11,6 +11,7 @@ mod host;
 mod memory;
 mod openapi;
 mod ops;
+mod page;
 mod probes;
 mod problem;
 mod server;
@@ -74,6 +75,8 @@ pub struct Api {
     throttle: auth::Throttle,
     refusals: auth::Refusals,
     memory: memory::ResponseMemory,
+    sessions: auth::Sessions,
+    pages: page::Shared,
     /// The store, and the time of changes, which is Firestore's.
     store: OnceLock<(Store, Time)>,
 }
@@ -92,8 +95,18 @@ impl Api {
         credentials: Option<Credentials>,
     ) -> Arc<Self> {
         let (throttle, refusals) = (auth::Throttle::default(), auth::Refusals::default());
-        let (memory, store) = (memory::ResponseMemory::default(), OnceLock::new());
-        Arc::new(Self { health, clock, credentials, front_end, throttle, refusals, memory, store })
+        Arc::new(Self {
+            sessions: auth::Sessions::of(credentials.as_ref()),
+            pages: page::Shared::default(),
+            memory: memory::ResponseMemory::default(),
+            store: OnceLock::new(),
+            health,
+            clock,
+            credentials,
+            front_end,
+            throttle,
+            refusals,
+        })
     }
 
     /// Opens `/ops`, once Firestore has been reached. Changes carry the time of `time`.
@@ -110,7 +123,7 @@ impl Api {
 
 pub fn router(api: Arc<Api>) -> Router {
     let (router, document) = openapi::routes(api.credentials.is_some()).split_for_parts();
-    let router = router.merge(openapi::route(document));
+    let router = router.merge(openapi::route(document)).merge(page::routes());
     let router = router.fallback(problem::not_found);
     router
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -123,7 +136,9 @@ pub fn router(api: Arc<Api>) -> Router {
 /// Responses are current and confidential: no cache may store them.
 async fn no_store(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let no_store = HeaderValue::from_static("no-store");
+    // Only the assets of the page, which are the same for everyone, say otherwise.
+    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -29,6 +29,8 @@ struct State {
     /// By job, how its last pass ended. Each job answers for itself: the success of one does not hide
     /// the failure of another.
     jobs: BTreeMap<&'static str, Result<(), String>>,
+    /// By job, when its last pass ended, by the monotonic clock.
+    ended: BTreeMap<&'static str, Instant>,
     /// Why Firestore could not be reached before the first pass.
     unreachable: Option<String>,
     stopping: bool,
@@ -55,17 +57,45 @@ pub struct Readiness {
     pub damaged: Vec<String>,
 }
 
+/// The last pass of a job in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPass {
+    pub job: &'static str,
+    /// Why it failed; `None` if it succeeded.
+    pub failed: Option<String>,
+    pub ended_ago: Duration,
+}
+
 impl Health {
     pub fn pass_succeeded(&self, job: &'static str) {
         self.metrics.pass(job, true);
         let mut state = locked(&self.state);
         state.unreachable = None;
+        state.ended.insert(job, Instant::now());
         state.jobs.insert(job, Ok(()));
     }
 
     pub fn pass_failed(&self, job: &'static str, error: &dyn Display) {
         self.metrics.pass(job, false);
-        locked(&self.state).jobs.insert(job, Err(error.to_string()));
+        let mut state = locked(&self.state);
+        state.ended.insert(job, Instant::now());
+        state.jobs.insert(job, Err(error.to_string()));
+    }
+
+    /// The last pass of each job that has ended one here, in the order of their names.
+    pub fn last_passes(&self) -> Vec<LastPass> {
+        let now = Instant::now();
+        let state = locked(&self.state);
+        let jobs = state.jobs.iter().filter_map(|(job, outcome)| {
+            let failed = outcome.as_ref().err().cloned();
+            let ended_ago = now.saturating_duration_since(*state.ended.get(job)?);
+            Some(LastPass { job, failed, ended_ago })
+        });
+        jobs.collect()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        locked(&self.state).stopping
     }
 
     /// Another worker runs the job: its last failure here says nothing about it any more.
@@ -245,6 +275,22 @@ mod tests {
         health.pass_failed("guard", &"refused");
         health.pass_skipped("guard");
         assert!(health.readiness().ready, "another worker runs it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_pass_of_each_job_is_known_with_its_age_and_error() {
+        let health = Health::default();
+        assert_eq!(health.last_passes(), []);
+        health.pass_succeeded("tune");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        health.pass_failed("score", &"refused");
+        let last = |job, failed: Option<&str>, seconds| LastPass {
+            job,
+            failed: failed.map(str::to_owned),
+            ended_ago: Duration::from_secs(seconds),
+        };
+        let expected = [last("score", Some("refused"), 0), last("tune", None, 3)];
+        assert_eq!(health.last_passes(), expected);
     }
 
     #[test]

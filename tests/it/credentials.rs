@@ -21,12 +21,12 @@ use crate::support::{START, draft, seeded_store};
 
 const PROJECT: &str = "f0-test";
 /// A key that only these tests use.
-const KEY: &str = include_str!("keys/issuer.pem");
+pub const KEY: &str = include_str!("keys/issuer.pem");
 const OTHER_KEY: &str = include_str!("keys/other.pem");
 const KEY_SET: &str = include_str!("keys/issuer.jwks.json");
 
 /// A copy of Google's key server that counts its requests and can be made to fail.
-struct KeyServer {
+pub struct KeyServer {
     url: String,
     requests: Arc<AtomicUsize>,
     failing: Arc<AtomicBool>,
@@ -34,7 +34,7 @@ struct KeyServer {
 }
 
 impl KeyServer {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let (failing, delay_ms) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (count, fail, delay) = (requests.clone(), failing.clone(), delay_ms.clone());
@@ -58,7 +58,7 @@ impl KeyServer {
         Self { url, requests, failing, delay_ms }
     }
 
-    fn credentials(&self) -> Credentials {
+    pub fn credentials(&self) -> Credentials {
         let variable = |name: &str| match name {
             "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
             "FIREBASE_PROJECT_ID" => Some(PROJECT.to_owned()),
@@ -69,7 +69,7 @@ impl KeyServer {
     }
 }
 
-fn claims(now_ms: i64, role: Option<&str>) -> Value {
+pub fn claims(now_ms: i64, role: Option<&str>) -> Value {
     let now = now_ms / 1_000;
     let mut claims = json!({
         "iss": format!("https://securetoken.google.com/{PROJECT}"), "aud": PROJECT,

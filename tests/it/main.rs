@@ -19,6 +19,7 @@
 //! | subject | tests |
 //! |---|---|
 //! | the HTTP API and its authentication | [`api`], [`credentials`], [`wear`] (slow, idle and misdirected clients) |
+//! | the pages for a browser | [`page`] |
 //! | the command line and the process | [`binary`], [`decisions`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
@@ -66,6 +67,7 @@ mod kills;
 mod memory;
 mod month;
 mod once;
+mod page;
 mod people;
 mod propensity;
 mod races;

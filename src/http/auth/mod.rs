@@ -5,6 +5,7 @@ mod firebase;
 mod keys;
 mod refusals;
 pub mod rs256;
+mod session;
 mod throttle;
 
 use std::convert::Infallible;
@@ -19,10 +20,11 @@ use thiserror::Error;
 
 use super::Api;
 use super::problem::Problem;
-use f0_learning_core::intent::ADMIN_TOKEN;
+use f0_learning_core::intent::{ADMIN_TOKEN, MAX_ACTOR_CHARS};
 
 pub use firebase::Firebase;
 pub use refusals::Refusals;
+pub use session::{Session, Sessions, clear_cookie};
 pub use throttle::Throttle;
 
 /// Shorter tokens are refused at start-up: 32 random characters of an alphabet of 16 are 128 bits.
@@ -192,11 +194,28 @@ impl FromRequestParts<Arc<Api>> for MayRead {
 /// A valid credential is never throttled; failures are throttled by address.
 async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem> {
     let now = api.clock.now();
-    let refused = match identify(parts, api, now).await {
-        Ok(caller) if caller.role >= role => return named(parts, caller),
-        Ok(_) => return Err(forbidden()),
-        Err(refused) => refused,
+    match identify(parts, api, now).await {
+        Ok(caller) if caller.role >= role => named(parts, caller),
+        Ok(_) => Err(forbidden()),
+        Err(refused) => Err(refuse(parts, api, refused, now)),
+    }
+}
+
+/// The caller whose token was sent with the login form. A refused token counts like one in a header.
+pub async fn log_in(parts: &Parts, api: &Api, token: &str, name: &str) -> Result<Caller, Problem> {
+    let now = api.clock.now();
+    let found = match &api.credentials {
+        Some(credentials) => credentials.identify(token.trim(), now).await,
+        None => Err(Refused::Unknown("no credential is configured")),
     };
+    match found {
+        Ok(caller) => with_name(caller, "name", name),
+        Err(refused) => Err(refuse(parts, api, refused, now)),
+    }
+}
+
+/// Logs and counts a refused credential, and answers it.
+fn refuse(parts: &Parts, api: &Api, refused: Refused, now: i64) -> Problem {
     let line = api.refusals.line(now);
     if let Refused::Undecided { why, retry_after_s } = &refused {
         if let Some(unlogged) = line {
@@ -204,7 +223,7 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
         }
         let detail = "tokens cannot be checked at the moment; try again later";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-        return Err(problem.after(*retry_after_s));
+        return problem.after(*retry_after_s);
     }
     let address = address_of(parts, api.front_end.client_address);
     api.health.metrics().credentials_refused();
@@ -213,15 +232,15 @@ async fn require(parts: &Parts, api: &Api, role: Role) -> Result<Caller, Problem
     }
     if let Some(seconds) = api.throttle.failed(address, now) {
         let detail = "too many requests without a valid credential";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(seconds));
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(seconds);
     }
-    Err(match refused {
+    match refused {
         Refused::NoRole => forbidden(),
         _ => Problem::new(
             StatusCode::UNAUTHORIZED,
             "no valid credential: send `Authorization: Bearer` with a token",
         ),
-    })
+    }
 }
 
 fn forbidden() -> Problem {
@@ -241,16 +260,30 @@ async fn identify(parts: &Parts, api: &Api, now: i64) -> Result<Caller, Refused>
     credentials.identify(token.trim(), now).await
 }
 
-/// The static token identifies no person, so its holder may add a name.
 fn named(parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
     let Some(value) = parts.headers.get("x-actor") else { return Ok(caller) };
     if caller.actor != ADMIN_TOKEN {
         return Ok(caller);
     }
     let name = std::str::from_utf8(value.as_bytes());
-    let name = name.map_err(|_| Problem::bad_request("invalid X-Actor: expected UTF-8"))?.trim();
+    let name = name.map_err(|_| Problem::bad_request("invalid X-Actor: expected UTF-8"))?;
+    with_name(caller, "X-Actor", name)
+}
+
+/// The static token identifies no person, so its holder may add a name.
+fn with_name(caller: Caller, field: &str, name: &str) -> Result<Caller, Problem> {
+    if caller.actor != ADMIN_TOKEN {
+        return Ok(caller);
+    }
+    let name = name.trim();
     if name.chars().any(char::is_control) {
-        return Err(Problem::bad_request("invalid X-Actor: expected no control characters"));
+        let detail = format!("invalid {field}: expected no control characters");
+        return Err(Problem::bad_request(detail));
+    }
+    let most = MAX_ACTOR_CHARS;
+    if name.chars().count() > most {
+        let detail = format!("invalid {field}: expected at most {most} characters");
+        return Err(Problem::bad_request(detail));
     }
     Ok(Caller { actor_name: (!name.is_empty()).then(|| name.to_owned()), ..caller })
 }

@@ -172,16 +172,28 @@ impl Key {
         reason: Option<String>,
         now: i64,
     ) -> Result<Intent, Problem> {
-        if let Some(reason) = &reason {
-            intent::check_plain("reason", reason)
-                .map_err(|error| Problem::unprocessable(error.to_string()))?;
-        }
-        let key = self.0.map(|key| {
-            let asked = serde_json::to_string(request).unwrap_or_default();
-            let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
-            IdempotencyKey { key, fingerprint }
-        });
-        let Caller { actor, actor_name, .. } = caller;
-        Ok(Intent { actor_name, reason, key, ..Intent::new(actor, now) })
+        intent_of(caller, self.0, operation, request, reason, now)
     }
+}
+
+/// The intent of a caller, whose idempotency key stands for exactly this `request`.
+pub fn intent_of(
+    caller: Caller,
+    key: Option<String>,
+    operation: &str,
+    request: &impl Serialize,
+    reason: Option<String>,
+    now: i64,
+) -> Result<Intent, Problem> {
+    if let Some(reason) = &reason {
+        intent::check_plain("reason", reason)
+            .map_err(|error| Problem::unprocessable(error.to_string()))?;
+    }
+    let key = key.map(|key| {
+        let asked = serde_json::to_string(request).unwrap_or_default();
+        let fingerprint = Fingerprint::new().text(operation).text(&asked).to_string();
+        IdempotencyKey { key, fingerprint }
+    });
+    let Caller { actor, actor_name, .. } = caller;
+    Ok(Intent { actor_name, reason, key, ..Intent::new(actor, now) })
 }

@@ -114,6 +114,14 @@ impl Store {
         Ok(found)
     }
 
+    /// The open drafts of all policies that can be read, in the order of id and version; at most
+    /// `limit`.
+    pub async fn open_drafts(&self, limit: usize) -> Result<Vec<Policy>> {
+        let status = value::string(PolicyStatus::Draft.as_str());
+        let query = Query::of(POLICIES).equal("status", status).limit(limit).build();
+        Ok(sorted(self.decode_readable_policies(&self.db.query_all(POLICIES, query).await?)))
+    }
+
     /// A policy's active versions and open drafts, in the order of their versions.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
         let mut versions = Vec::new();

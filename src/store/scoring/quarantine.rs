@@ -131,6 +131,11 @@ impl Store {
         Ok(Page::of(order, page, &found, |shown| shown.iter().map(entry).collect()))
     }
 
+    /// The number of entries, counted up to `most`: a read for each 1,000.
+    pub async fn quarantine_count(&self, most: usize) -> Result<u64> {
+        self.db.count(QUARANTINE, Query::of(QUARANTINE).limit(most).build()).await
+    }
+
     /// Deletes an entry if it is unchanged since it was read; `false` if it changed.
     pub async fn release(&self, entry: &Quarantined) -> Result<bool> {
         let Some(update_time) = entry.update_time else { return Ok(false) };

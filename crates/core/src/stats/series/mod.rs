@@ -207,6 +207,12 @@ impl Series {
         })
     }
 
+    /// The start, the end and the figures of each bucket of the windows, the oldest first; as of the
+    /// last [`Series::advance`] or [`Series::record`].
+    pub fn course(&self) -> impl Iterator<Item = (i64, i64, WindowStats)> {
+        self.windows.spans().map(|(start, end, bucket)| (start, end, bucket.stats(start)))
+    }
+
     /// When the passing of time alone next changes the visible statistics, never before `now`; `None` if
     /// nothing can expire any more. Once all windows are empty, only the end of the timeline matters.
     pub fn next_change(&self, now: i64) -> Option<i64> {

@@ -1,0 +1,86 @@
+//! A/B tests and watches, and how an admin stops one.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::html;
+
+use super::layout::{Confirmation, Failure, Reason, Tab, confirmation, done, live, page};
+use super::text::{UNKNOWN, gain, part, percent, shown, time};
+use super::visit::{Posted, Visit, after, form_key};
+use f0_learning_core::document::Experiment;
+use f0_learning_core::experiment::{Comparison, Kind};
+
+pub async fn list(visit: Visit) -> Result<Response, Failure> {
+    let found = visit.store.experiments_list(None).await?;
+    let kind = |it: &Experiment| if it.kind == Kind::Ab { "A/B test" } else { "watch" };
+    let change = |it: &Experiment| {
+        let change = it.comparison.as_ref().and_then(Comparison::change_of_reward);
+        change.map_or(UNKNOWN.to_owned(), |it| gain(it.estimate, Some((it.low, it.high))))
+    };
+    let content = html! {
+        h1 { "Experiments" }
+        section.card {
+            @if found.items.is_empty() { p.muted { "There were no experiments yet. Every activation starts a watch; "
+                code { "f0-learning experiments start" } " starts an A/B test of a draft." } }
+            @for it in &found.unreadable { p.alert { (shown(&it.document)) " cannot be read: " (shown(&it.why)) } }
+            @if !found.items.is_empty() { div.scroll { table {
+                thead { tr {
+                    th scope="col" { "Policy" } th scope="col" { "Kind" } th scope="col" { "Candidate" }
+                    th scope="col" { "Status" } th.number scope="col" { "Share" } th scope="col" { "Started" }
+                    th scope="col" { "Change of reward" } th scope="col" { "Ended because" }
+                    @if visit.session.is_admin() { th scope="col" { "Decide" } }
+                } }
+                tbody { @for it in &found.items { tr {
+                    th scope="row" { a href={ "/policies/" (part(&it.policy)) } { (shown(&it.policy)) } }
+                    td { (kind(it)) }
+                    td { (it.candidate) " against " (it.control) }
+                    td { span.tag { (it.status.as_str()) } }
+                    td.number { (percent(it.share)) }
+                    td { (time(it.started_at)) " by " (shown(&it.started_by)) }
+                    td { (change(it)) }
+                    td { (shown(it.reason.as_deref().unwrap_or_default())) }
+                    @if visit.session.is_admin() { td { @if it.open {
+                        a.button href={ "/experiments/" (part(&it.id)) "/stop" } { "Stop…" span.hidden { " " (shown(&it.policy)) " " (it.candidate) } }
+                    } } }
+                } } }
+            } } }
+        }
+    };
+    let body = html! { (done(visit.query("done"))) (live("/experiments", &content)) };
+    Ok(page(&visit.session, Tab::Experiments, "Experiments", &body))
+}
+
+pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
+    visit.require_admin()?;
+    let found = visit.store.experiment(&id).await?;
+    let it = found.ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, "unknown experiment"))?;
+    let effect = match it.kind {
+        Kind::Ab => "The candidate stays a draft, and no unit uses it any more.",
+        Kind::Watch => "The version stays active and is not watched any more.",
+    };
+    let form = Confirmation {
+        action: format!("/experiments/{}/stop", part(&id)),
+        hidden: Vec::new(),
+        choices: html! {},
+        reason: Reason::Optional,
+        label: "Stop it",
+        is_dangerous: true,
+        cancel: "/experiments".to_owned(),
+    };
+    let body = html! {
+        h1 { "Stop an experiment" }
+        section.card {
+            p { (shown(&it.policy)) ": " (it.candidate) " against " (it.control) ". " (effect) }
+            (confirmation(&visit.session, &form_key(), &form))
+        }
+    };
+    Ok(page(&visit.session, Tab::Experiments, "Stop an experiment", &body))
+}
+
+pub async fn stop(Path(id): Path<String>, posted: Posted) -> Result<Response, Failure> {
+    let intent = posted.intent(&format!("stop {id}")).await?;
+    posted.visit.store.stop_experiment(&id, &intent).await?;
+    posted.visit.api.pages.overview.forget().await;
+    Ok(after("/experiments?done=stop"))
+}

@@ -1,0 +1,231 @@
+//! Decisions on a policy: the page that shows what a decision would do, and the decision itself. The
+//! store decides whether it is allowed, as for the same request to `/ops`.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+use semver::Version;
+
+use super::{by_hand, serving, weights};
+use crate::http::page::layout::{Confirmation, Failure, Reason, Tab, confirmation, page};
+use crate::http::page::text::{part, shown};
+use crate::http::page::visit::{Fields, Posted, Visit, after, check_id, form_key};
+use crate::store::{OverrideParams, Store};
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::PolicyKey;
+
+/// What an admin may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Activate,
+    Reject,
+    Rollback,
+    Override,
+    Pin,
+    Unpin,
+}
+
+impl Decision {
+    fn of(fields: &Fields) -> Result<Self, Failure> {
+        Ok(match fields.require("action")? {
+            "activate" => Self::Activate,
+            "reject" => Self::Reject,
+            "rollback" => Self::Rollback,
+            "override" => Self::Override,
+            "pin" => Self::Pin,
+            "unpin" => Self::Unpin,
+            _ => return Err(Failure::bad_request("unknown action: use the links of the page")),
+        })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Reject => "reject",
+            Self::Rollback => "rollback",
+            Self::Override => "override",
+            Self::Pin => "pin",
+            Self::Unpin => "unpin",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Activate => "Activate a draft",
+            Self::Reject => "Reject a draft",
+            Self::Rollback => "Roll back",
+            Self::Override => "Override by hand",
+            Self::Pin => "Pin",
+            Self::Unpin => "Unpin",
+        }
+    }
+
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Activate => "Activate",
+            Self::Reject => "Reject",
+            Self::Rollback => "Roll back to",
+            Self::Override => "Override",
+            Self::Pin => "Pin",
+            Self::Unpin => "Unpin",
+        }
+    }
+
+    const fn needs_version(self) -> bool {
+        matches!(self, Self::Activate | Self::Reject | Self::Rollback)
+    }
+}
+
+const WATCHED: &str = "The new version is watched: the guard job rolls it back if it is proven to break a \
+                       guardrail of config/tuning.";
+
+fn version_of(fields: &Fields) -> Result<Version, Failure> {
+    let version = fields.require("version")?.parse();
+    version.map_err(|error| Failure::bad_request(format!("invalid version: {error}")))
+}
+
+fn key(id: &str, version: &Version) -> Result<PolicyKey, Failure> {
+    PolicyKey::new(id, version.clone())
+        .map_err(|error| Failure::bad_request(format!("invalid version: {error}")))
+}
+
+async fn version(store: &Store, id: &str, fields: &Fields) -> Result<Policy, Failure> {
+    let key = key(id, &version_of(fields)?)?;
+    let unknown = || Failure::new(StatusCode::NOT_FOUND, format!("unknown version {key}"));
+    store.policy(&key).await?.ok_or_else(unknown)
+}
+
+/// What the decision would do, and the form that makes it.
+pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
+    check_id(&id)?;
+    visit.require_admin()?;
+    let fields = visit.fields();
+    let decision = Decision::of(fields)?;
+    let standing = visit.store.standing_policies(&id).await?;
+    let active = serving(&standing);
+    let target = match decision.needs_version() {
+        true => Some(version(&visit.store, &id, fields).await?),
+        false => None,
+    };
+    let mut hidden = vec![("action".to_owned(), decision.name().to_owned())];
+    if let Some(target) = &target {
+        hidden.push(("version".to_owned(), target.version.to_string()));
+        if let Some(digest) = target.evidence_digest().filter(|_| decision == Decision::Activate) {
+            hidden.push(("seen".to_owned(), digest.to_owned()));
+        }
+    }
+    if decision == Decision::Override {
+        hidden.extend(by_hand::hidden(fields, active));
+    }
+    let about = about(decision, &id, active, target.as_ref(), fields)?;
+    let stale = target
+        .as_ref()
+        .filter(|_| decision == Decision::Activate)
+        .and_then(|target| weights::stale(target, active));
+    let choices = html! {
+        @if let Some(parent) = stale {
+            label.check {
+                input type="checkbox" name="force" value="yes" required;
+                " Activate it although its parent " (parent) " is no longer active"
+            }
+        }
+    };
+    let label = match &target {
+        Some(target) => format!("{} {}", decision.verb(), target.version),
+        None => decision.verb().to_owned(),
+    };
+    let form = Confirmation {
+        action: format!("/policies/{}/decide", part(&id)),
+        hidden,
+        choices,
+        reason: if decision == Decision::Pin { Reason::Required } else { Reason::Optional },
+        label: &label,
+        is_dangerous: matches!(decision, Decision::Rollback | Decision::Override),
+        cancel: format!("/policies/{}", part(&id)),
+    };
+    let body = html! {
+        h1 { (decision.title()) ": " (shown(&id)) }
+        section.card { (about) (confirmation(&visit.session, &form_key(), &form)) }
+    };
+    Ok(page(&visit.session, Tab::Policies, decision.title(), &body))
+}
+
+fn about(
+    decision: Decision,
+    id: &str,
+    active: Option<&Policy>,
+    target: Option<&Policy>,
+    fields: &Fields,
+) -> Result<Markup, Failure> {
+    let now = active.map_or("no version".to_owned(), |it| it.version.to_string());
+    Ok(match (decision, target, active) {
+        (Decision::Activate, Some(draft), _) => html! {
+            p { (shown(&draft.name())) " replaces " (now) ". Expected gain in mean reward: "
+                strong { (weights::promise(draft)) } "." }
+            (weights::table(draft, active))
+            (weights::checks(draft))
+            @if let Some(active) = active { (weights::changes(&active.params, &draft.params)) }
+            p { (WATCHED) }
+        },
+        (Decision::Reject, Some(draft), _) => html! {
+            p { (shown(&draft.name())) " is rejected; " (now) " stays active. For the hours of "
+                code { "vetoHours" } " in config/tuning the tuner does not propose the same direction again." }
+            (weights::table(draft, active))
+        },
+        (Decision::Rollback, Some(earlier), Some(active)) => html! {
+            p { (earlier.version) " becomes active again and replaces " (active.version) "." }
+            (weights::changes(&active.params, &earlier.params))
+        },
+        (Decision::Override, _, Some(active)) => html! {
+            p { "A version that you write becomes active at once and replaces " (active.version) "." }
+            (weights::changes(&active.params, &by_hand::params(fields, active)?))
+            p { (WATCHED) }
+        },
+        (Decision::Pin, ..) => html! {
+            p { "The tuner stops proposing versions of " (shown(id)) " until it is unpinned. " (now) " stays active." }
+        },
+        (Decision::Unpin, ..) => html! {
+            p { "The tuner may propose versions of " (shown(id)) " again." }
+        },
+        _ => {
+            let detail =
+                format!("{id} has no active version; activate a draft or repair the policy");
+            return Err(Failure::new(StatusCode::CONFLICT, detail));
+        }
+    })
+}
+
+/// Makes the decision.
+pub async fn decide(Path(id): Path<String>, posted: Posted) -> Result<Response, Failure> {
+    check_id(&id)?;
+    let (fields, store) = (&posted.fields, &posted.visit.store);
+    let decision = Decision::of(fields)?;
+    let intent = posted.intent(&format!("{} {id}", decision.name())).await?;
+    match decision {
+        Decision::Activate => {
+            let intent = intent.having_seen(fields.get("seen").map(str::to_owned));
+            let key = key(&id, &version_of(fields)?)?;
+            store.activate(&key, fields.get("force").is_some(), &intent).await?;
+        }
+        Decision::Reject => {
+            store.reject(&key(&id, &version_of(fields)?)?, &intent).await?;
+        }
+        Decision::Rollback => {
+            store.roll_back(&id, Some(&version_of(fields)?), &intent).await?;
+        }
+        Decision::Override => {
+            let parent: Option<Version> = fields.require("parent")?.parse().ok();
+            let set = OverrideParams::Set(by_hand::assignments(fields)?);
+            store.override_policy(&id, &set, parent.as_ref(), &intent).await?;
+        }
+        Decision::Pin => {
+            store.pin(&id, &intent).await?;
+        }
+        Decision::Unpin => {
+            store.unpin(&id, &intent).await?;
+        }
+    }
+    posted.visit.api.pages.overview.forget().await;
+    Ok(after(&format!("/policies/{}?done={}", part(&id), decision.name())))
+}

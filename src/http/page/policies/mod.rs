@@ -1,0 +1,156 @@
+//! Policies: what is active, what is proposed, what happened, and decisions.
+
+mod by_hand;
+mod decide;
+mod history;
+pub mod weights;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::layout::{Failure, Tab, done, live, page};
+use super::text::{UNKNOWN, duration, part, shown, time};
+use super::visit::{Visit, check_id};
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::PolicyStatus;
+
+pub use by_hand::override_form;
+pub use decide::{confirm, decide};
+
+/// The most drafts of all policies that the list shows.
+const MAX_DRAFTS: usize = 100;
+
+pub async fn list(visit: Visit) -> Result<Response, Failure> {
+    let active = visit.store.active_versions().await?;
+    let drafts = visit.store.open_drafts(MAX_DRAFTS).await?;
+    let drafts_of = |id: &str| drafts.iter().filter(|it| it.id == id).count();
+    let content = html! {
+        h1 { "Policies" }
+        section.card {
+            div.scroll { table {
+                thead { tr {
+                    th scope="col" { "Policy" } th scope="col" { "Active" } th scope="col" { "Weights" }
+                    th scope="col" { "Since" } th scope="col" { "By" } th.number scope="col" { "Drafts" }
+                    th scope="col" { "Measured effect" }
+                } }
+                tbody { @for it in &active.readable { tr {
+                    th scope="row" {
+                        a href={ "/policies/" (part(&it.id)) } { (shown(&it.id)) }
+                        @if it.pinned { " " span.tag { "pinned" } }
+                    }
+                    td { (it.version) }
+                    td { (weights::bar(&it.params)) }
+                    @let (since, by) = weights::since(it);
+                    td { (duration(visit.now - since)) " ago" }
+                    td { (by) }
+                    td.number { (drafts_of(&it.id)) }
+                    td { (weights::effect(it)) }
+                } } }
+            } }
+            @for it in &active.unreadable { p.alert { (shown(&it.to_string())) } }
+            @for it in drafts.iter().filter(|it| !active.readable.iter().any(|active| active.id == it.id)) {
+                p { a href={ "/policies/" (part(&it.id)) } { (shown(&it.id)) } " has a draft and no active version" }
+            }
+        }
+    };
+    Ok(page(&visit.session, Tab::Policies, "Policies", &live(&visit.path, &content)))
+}
+
+pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
+    check_id(&id)?;
+    let standing = visit.store.standing_policies(&id).await?;
+    let recent = visit.store.recent_versions(&id).await?;
+    if standing.is_empty() && recent.is_empty() {
+        let detail = format!("unknown policy {id}: the list of policies shows all");
+        return Err(Failure::new(StatusCode::NOT_FOUND, detail));
+    }
+    let active = serving(&standing);
+    let drafts: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Draft).collect();
+    let is_admin = visit.session.is_admin();
+    let content = html! {
+        h1 { (shown(&id)) }
+        @match active {
+            Some(active) => (active_card(active, is_admin, visit.now)),
+            None => p.alert { "This policy has no active version. Activate a draft, or run `f0-learning policies repair`." },
+        }
+        @if drafts.is_empty() { section.card { h2 { "Drafts" } p.muted { "No draft waits for a decision." } } }
+        @for draft in drafts.iter().rev() { (draft_card(draft, active, is_admin, visit.now)) }
+        (history::timeline(&visit, &id, active, recent).await?)
+    };
+    let path = visit.path.split('?').next().unwrap_or_default();
+    let body = html! { (done(visit.query("done"))) (live(path, &content)) };
+    Ok(page(&visit.session, Tab::Policies, &shown(&id), &body))
+}
+
+/// The version that components use: the highest active one.
+fn serving(standing: &[Policy]) -> Option<&Policy> {
+    Policy::highest(standing.iter().filter(|it| it.status == PolicyStatus::Active))
+}
+
+/// A link to the page that confirms a decision.
+fn decision(id: &str, action: &str, version: Option<&str>) -> String {
+    let version = version.map_or(String::new(), |it| format!("&version={}", part(it)));
+    format!("/policies/{}/decide?action={action}{version}", part(id))
+}
+
+fn active_card(active: &Policy, is_admin: bool, now: i64) -> Markup {
+    let id = &active.id;
+    let (since, by) = weights::since(active);
+    let previous = active.previous_version.as_ref().map(ToString::to_string);
+    html! {
+        section.card aria-labelledby="active" {
+            h2 #active { "Active: " (active.version) }
+            p {
+                "Active for " (duration(now - since)) ", by " (by) ", since " (time(since)) " UTC"
+                ". Measured effect: " (weights::effect(active)) "."
+            }
+            @if let Some(why) = active.pin_reason_text() {
+                p { span.tag { "pinned" } " by " (shown(active.pin.pinned_by.as_deref().unwrap_or(UNKNOWN))) ": " (shown(why)) }
+            }
+            (weights::table(active, None))
+            @if is_admin {
+                div.actions {
+                    @if let Some(version) = &previous {
+                        a.button href=(decision(id, "rollback", Some(version))) { "Roll back to " (version) "…" }
+                    }
+                    a.button href={ "/policies/" (part(id)) "/override" } { "Override…" }
+                    @if active.pinned {
+                        a.button href=(decision(id, "unpin", None)) { "Unpin…" }
+                    } @else {
+                        a.button href=(decision(id, "pin", None)) { "Pin…" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn draft_card(draft: &Policy, active: Option<&Policy>, is_admin: bool, now: i64) -> Markup {
+    let version = draft.version.to_string();
+    let stale = weights::stale(draft, active);
+    html! {
+        section.card {
+            h2 { "Draft: " (version) }
+            p {
+                "Proposed " (duration(now - draft.created_at)) " ago by " (shown(&draft.created_by))
+                ". Expected gain in mean reward: " strong { (weights::promise(draft)) } "."
+            }
+            @if let Some(parent) = stale {
+                p.alert { "Its parent " (parent) " is no longer active: what it changes was decided against another version." }
+            }
+            (weights::table(draft, active))
+            (weights::checks(draft))
+            @if let Some(notes) = &draft.notes {
+                details { summary { "Notes" } @for line in notes.lines() { p { (shown(line)) } } }
+            }
+            @if is_admin {
+                div.actions {
+                    a.button.primary href=(decision(&draft.id, "activate", Some(&version))) { "Activate " (version) "…" }
+                    a.button href=(decision(&draft.id, "reject", Some(&version))) { "Reject " (version) "…" }
+                }
+            }
+        }
+    }
+}

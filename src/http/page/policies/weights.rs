@@ -1,0 +1,155 @@
+//! The weights of a version, and what is known of them.
+
+use maud::{Markup, html};
+
+use crate::http::page::text::{figure, gain, percent, shown};
+use f0_learning_core::document::Policy;
+use f0_learning_core::policy::{Params, diff};
+use f0_learning_core::tuning::{Check, Evidence};
+use semver::Version;
+
+/// The width of the drawing of all weights.
+const WIDTH: f64 = 160.0;
+
+fn weights(params: &Params) -> Vec<(String, f64)> {
+    params.model_weights().ok().flatten().unwrap_or_default().into_iter().collect()
+}
+
+/// The weights as parts of a bar.
+pub fn bar(params: &Params) -> Markup {
+    let weights = weights(params);
+    let all: Vec<String> = weights
+        .iter()
+        .map(|(arm, weight)| format!("{} {}", shown(arm), percent(*weight)))
+        .collect();
+    let mut x = 0.0;
+    let parts: Vec<_> = weights
+        .iter()
+        .map(|(_, weight)| {
+            let left = x;
+            x += weight * WIDTH;
+            (format!("{left:.1}"), format!("{:.1}", weight * WIDTH))
+        })
+        .collect();
+    html! {
+        @if weights.is_empty() { span.muted { "no weights" } } @else {
+            svg.bar-of-weights viewBox="0 0 160 14" role="img" aria-label=(all.join(", ")) {
+                title { (all.join(", ")) }
+                @for (index, (left, width)) in parts.iter().enumerate() {
+                    rect class={ "c" (index % 8) } x=(left) width=(width) y="0" height="14" {}
+                }
+            }
+        }
+    }
+}
+
+/// Since when and by whom a version is active. One that was written as active, as the first one is, has
+/// only the time and the author of its creation.
+pub fn since(policy: &Policy) -> (i64, String) {
+    let by = policy.activated_by.as_ref().unwrap_or(&policy.created_by);
+    (policy.activated_at.unwrap_or(policy.created_at), shown(by))
+}
+
+pub fn evidence(policy: &Policy) -> Option<Evidence> {
+    serde_json::from_value(policy.evidence.clone()?).ok()
+}
+
+/// The gain that a proposal promised, with the bounds that its data allow.
+pub fn promise(policy: &Policy) -> String {
+    match (evidence(policy), policy.expected_gain) {
+        (Some(it), _) => gain(it.gain.expected, it.gain.low.zip(it.gain.high)),
+        (None, Some(expected)) => gain(expected, None),
+        (None, None) => "none stated".to_owned(),
+    }
+}
+
+/// What the version was measured to do, if that is recorded.
+pub fn effect(policy: &Policy) -> Markup {
+    let Some(verdict) = &policy.verdict else { return html! { span.muted { "not known yet" } } };
+    let change = verdict.comparison.change_of_reward();
+    let class = match verdict.effect.to_string().as_str() {
+        "better" => "tag good",
+        "worse" => "tag bad",
+        _ => "tag",
+    };
+    html! {
+        span class=(class) { (verdict.effect) }
+        @if let Some(change) = change {
+            " " (gain(change.estimate, Some((change.low, change.high)))) " against " (shown(&verdict.against))
+        }
+    }
+}
+
+/// The parent of a draft that is not active any more.
+pub fn stale<'a>(draft: &'a Policy, active: Option<&Policy>) -> Option<&'a Version> {
+    let parent = draft.parent_version.as_ref()?;
+    (active.map(|it| &it.version) != Some(parent)).then_some(parent)
+}
+
+/// The checks of the observations that failed.
+pub fn checks(policy: &Policy) -> Markup {
+    let evidence = evidence(policy);
+    let all: &[Check] = evidence.as_ref().map_or(&[], |it| &it.checks);
+    let failed: Vec<_> = all.iter().filter(|it| it.passed == Some(false)).collect();
+    html! {
+        @if failed.is_empty() && !all.is_empty() { p.muted { "No check of the observations failed." } }
+        @for it in failed { p.alert { "Check " (shown(&it.name)) " failed: " (shown(&it.detail)) } }
+    }
+}
+
+/// The arms of a version: its weights beside those of `from`, and what is known of each arm.
+pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
+    let evidence = evidence(policy);
+    let before = from.map(|it| weights(&it.params)).unwrap_or_default();
+    let before_of = |arm: &str| before.iter().find(|(it, _)| it == arm).map(|(_, weight)| *weight);
+    let known_of = |arm: &str| evidence.as_ref()?.arms.iter().find(|it| it.arm == arm);
+    let rows = weights(&policy.params);
+    html! {
+        @if !rows.is_empty() {
+            div.scroll { table {
+                thead { tr {
+                    th scope="col" { "Arm" }
+                    @if let Some(from) = from { th.number scope="col" { "Weight in " (from.version) } }
+                    th.number scope="col" { "Weight in " (policy.version) }
+                    @if from.is_some() { th.number scope="col" { "Change" } }
+                    @if evidence.is_some() {
+                        th.number scope="col" { "Observations" }
+                        th.number scope="col" { "Mean reward" }
+                        th.number scope="col" { "Probability best" }
+                    }
+                } }
+                tbody { @for (index, (arm, weight)) in rows.iter().enumerate() { tr {
+                    th scope="row" { span class={ "swatch c" (index % 8) } aria-hidden="true" {} (shown(arm)) }
+                    @if from.is_some() { td.number { (before_of(arm).map_or("–".to_owned(), figure)) } }
+                    td.number { (figure(*weight)) }
+                    @if from.is_some() {
+                        td.number { (before_of(arm).map_or(String::new(), |it| format!("{:+.3}", weight - it))) }
+                    }
+                    @if evidence.is_some() {
+                        @let known = known_of(arm);
+                        td.number { (known.map_or("–".to_owned(), |it| it.n.to_string())) }
+                        td.number { (known.and_then(|it| it.reward).map_or("–".to_owned(), |it| format!("{:.3} ({:.3}–{:.3})", it.estimate, it.low, it.high))) }
+                        td.number { (known.map_or("–".to_owned(), |it| percent(it.p_best))) }
+                    }
+                } } }
+            } }
+        }
+    }
+}
+
+/// Every value that differs between two versions.
+pub fn changes(from: &Params, to: &Params) -> Markup {
+    let changes = diff(from, to);
+    html! {
+        @if changes.is_empty() { p.muted { "The params are the same." } } @else {
+            div.scroll { table {
+                thead { tr { th scope="col" { "Value" } th.number scope="col" { "Now" } th.number scope="col" { "Then" } } }
+                tbody { @for it in &changes { tr {
+                    th scope="row" { code { (shown(&it.path)) } }
+                    td.number { (it.from.as_ref().map_or("–".to_owned(), |it| shown(&it.to_string()))) }
+                    td.number { (it.to.as_ref().map_or("removed".to_owned(), |it| shown(&it.to_string()))) }
+                } } }
+            } }
+        }
+    }
+}
