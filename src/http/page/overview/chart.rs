@@ -81,25 +81,43 @@ const TICKS_MS: [i64; 8] = [
 ];
 const MAX_TICKS: i64 = 8;
 
-/// The means of a component: the end of each step, and the mean of what was observed in it, each
-/// observation weighed by what it represents.
-fn points(component: &Component, range: Range, from: i64, now: i64) -> Vec<(i64, f64)> {
-    let mut points: Vec<(i64, i64, f64, f64)> = Vec::new();
+/// A point of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Point {
+    /// The end of its step.
+    ts: i64,
+    /// The mean of what was observed in the step, each observation weighed by what it represents.
+    mean: f64,
+    n: u64,
+    population: f64,
+}
+
+/// Means of fewer observations are drawn as hollow points: a single failure moves them far.
+const FEW: u64 = 10;
+
+/// The line of a component: a point for each step in which it was observed.
+fn points(component: &Component, range: Range, from: i64, now: i64) -> Vec<Point> {
+    let step_of = |ts: i64| ts.div_euclid(range.step_ms());
+    let mut points: Vec<(i64, Point)> = Vec::new();
     for (start, end, stats) in component.course.iter().filter(|(_, end, _)| *end > from) {
-        let (start, end) = ((*start).max(from), (*end).min(now));
-        let WindowStats { population, avg_reward, .. } = stats;
-        let step = start.div_euclid(range.step_ms());
+        let (step, ts) = (step_of((*start).max(from)), (*end).min(now));
+        let WindowStats { n, population, avg_reward, .. } = stats;
+        if *population <= 0.0 {
+            continue;
+        }
         match points.last_mut() {
-            Some(last) if last.0.div_euclid(range.step_ms()) == step => {
-                last.1 = end;
-                last.2 += population;
-                last.3 += population * avg_reward;
+            Some((last, point)) if *last == step => {
+                let sum = point.population * point.mean + population * avg_reward;
+                let population = point.population + population;
+                *point = Point { ts, mean: sum / population, n: point.n + n, population };
             }
-            _ => points.push((start, end, *population, population * avg_reward)),
+            _ => {
+                let point = Point { ts, mean: *avg_reward, n: *n, population: *population };
+                points.push((step, point));
+            }
         }
     }
-    let mean = |(_, end, population, sum): (i64, i64, f64, f64)| (end, sum / population);
-    points.into_iter().filter(|it| it.2 > 0.0).map(mean).collect()
+    points.into_iter().map(|(_, point)| point).collect()
 }
 
 struct Scale {
@@ -132,9 +150,9 @@ fn at(value: f64) -> String {
 
 pub fn draw(found: &Overview, range: Range) -> Markup {
     let (from, now) = (range.start(found), found.at);
-    let lines: Vec<Vec<(i64, f64)>> =
+    let lines: Vec<Vec<Point>> =
         found.components.iter().map(|it| points(it, range, from, now)).collect();
-    let values = || lines.iter().flatten().map(|point| point.1);
+    let values = || lines.iter().flatten().map(|point| point.mean);
     if values().next().is_none() {
         return html! { p.muted { "No observations were scored in this time." } };
     }
@@ -166,8 +184,8 @@ pub fn draw(found: &Overview, range: Range) -> Markup {
                     @if line.len() > 1 {
                         polyline.line points=(joined(&scale, line)) {}
                     }
-                    @for (ts, value) in line {
-                        circle cx=(at(scale.x(*ts))) cy=(at(scale.y(*value))) r="2.6" {}
+                    @for it in line {
+                        circle.few[it.n < FEW] cx=(at(scale.x(it.ts))) cy=(at(scale.y(it.mean))) r="2.8" {}
                     }
                 }
             }
@@ -175,8 +193,8 @@ pub fn draw(found: &Overview, range: Range) -> Markup {
     }
 }
 
-fn joined(scale: &Scale, line: &[(i64, f64)]) -> String {
-    let points = line.iter().map(|(ts, it)| format!("{:.1},{:.1}", scale.x(*ts), scale.y(*it)));
+fn joined(scale: &Scale, line: &[Point]) -> String {
+    let points = line.iter().map(|it| format!("{:.1},{:.1}", scale.x(it.ts), scale.y(it.mean)));
     points.collect::<Vec<_>>().join(" ")
 }
 
@@ -206,9 +224,9 @@ fn grid(scale: &Scale) -> Markup {
 }
 
 /// What the drawing shows, for those who do not see it.
-fn about(found: &Overview, lines: &[Vec<(i64, f64)>], marks: usize) -> String {
-    let of = |(component, line): (&Component, &Vec<(i64, f64)>)| {
-        let (first, last) = (line.first()?.1, line.last()?.1);
+fn about(found: &Overview, lines: &[Vec<Point>], marks: usize) -> String {
+    let of = |(component, line): (&Component, &Vec<Point>)| {
+        let (first, last) = (line.first()?.mean, line.last()?.mean);
         Some(format!("{} from {} to {}", shown(&component.name), figure(first), figure(last)))
     };
     let parts: Vec<String> = found.components.iter().zip(lines).filter_map(of).collect();
@@ -242,9 +260,17 @@ mod tests {
             (hour, hour + minutes, of(2.0, 0.25)),
             (hour + minutes, hour + 2 * minutes, of(2.0, 0.75)),
         ]);
-        let found = points(&component, Range::Day, NOW - DAY_MS, NOW);
-        assert_eq!(found, [(hour - HOUR_MS, 0.5), (hour + 2 * minutes, 0.5)]);
-        let found = points(&component, Range::Hour, hour, NOW);
-        assert_eq!(found, [(hour + minutes, 0.25), (hour + 2 * minutes, 0.75)]);
+        let found = |range, from| {
+            let points = points(&component, range, from, NOW).into_iter();
+            points.map(|it| (it.ts, it.mean, it.n)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(Range::Day, NOW - DAY_MS),
+            [(hour - HOUR_MS, 0.5, 1), (hour + 2 * minutes, 0.5, 2)]
+        );
+        assert_eq!(
+            found(Range::Hour, hour),
+            [(hour + minutes, 0.25, 1), (hour + 2 * minutes, 0.75, 1)]
+        );
     }
 }

@@ -26,7 +26,7 @@ pub fn overview(visit: &Visit, found: &Overview, range: Range) -> Markup {
                 }
             }
             (chart::draw(found, range))
-            p.muted.small { "▼ a version became active. Hours are in UTC." }
+            p.muted.small { "▼ a version became active. ○ fewer than 10 observations. Hours are in UTC." }
             (figures(found))
         }
         (active(found))
