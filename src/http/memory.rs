@@ -81,6 +81,10 @@ pub async fn bounded(mut request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let permit = slot.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut permit) = permit else { return response };
+    if response.body().size_hint().exact().is_none() {
+        // A stream of events, which has no end and holds little at a time.
+        return response;
+    }
     let (parts, body) = response.into_parts();
     let bytes = match axum::body::to_bytes(body, usize::MAX).await {
         Ok(bytes) => bytes,
