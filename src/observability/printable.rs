@@ -33,7 +33,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same with the ends of lines as they are, for texts that were put together from [`line`]s.
+/// The same with the ends of lines as they are, for texts that were put together from [`line()`]s.
 pub fn lines(text: &str) -> Cow<'_, str> {
     replaced(
         text,

@@ -95,6 +95,11 @@ impl World {
         format!("an admin pins or unpins: {}", said(answer.map(drop)))
     }
 
+    pub async fn admin_pins_at_once(&mut self) -> String {
+        let answer = self.store.pin(POLICY, &self.intent()).await;
+        format!("an admin pins: {}", said(answer.map(drop)))
+    }
+
     /// The most versions in 24 hours without an envelope.
     pub async fn the_cap_changes(&mut self) -> String {
         let cap = self.rng.random_range(0..5);

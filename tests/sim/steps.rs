@@ -367,7 +367,7 @@ impl World {
                         let ruled = match self.rng.random_range(0..5) {
                             0..2 => self.admin_approves().await,
                             2..4 => self.admin_freezes().await,
-                            _ => self.admin_pins().await,
+                            _ => self.admin_pins_at_once().await,
                         };
                         self.tally.ruled += u64::from(ruled.ends_with("done"));
                         self.server.release();

@@ -130,7 +130,7 @@ impl Store {
     /// Membership is exact: the chunk is every document between `from` and its end that was
     /// created at or before its read time, so that [`pending_chunk`](Self::pending_chunk) finds
     /// the same set again. A stream that breaks off ends the chunk early, and so do items that take
-    /// more memory than [`CHUNK_BYTES`].
+    /// more memory than `CHUNK_BYTES`.
     pub async fn next_chunk(
         &self,
         shard: Shard,
