@@ -2,7 +2,7 @@
 //! derived.
 //!
 //! An entry that is found under the id of a request answers it as a repetition. So no one but the
-//! service may know the id before the entry exists: whoever may create entries could otherwise make
+//! service may know the id before the entry exists: otherwise a user who may create entries could make
 //! the service answer a request that it never carried out. The security rules close `ops_state` to
 //! all users. The secret is created in the transaction of the first change that needs it.
 

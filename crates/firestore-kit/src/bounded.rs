@@ -117,7 +117,8 @@ impl Db {
         .await
     }
 
-    /// Reads a query into a value that each attempt begins anew, until `add` returns `false`.
+    /// Adds the documents of a query to a value, until `add` returns `false`. Each attempt starts with a
+    /// `new` value.
     async fn fold_query<T>(
         &self,
         target: &str,

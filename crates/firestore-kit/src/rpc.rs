@@ -204,8 +204,8 @@ impl Db {
         .await
     }
 
-    /// Reads documents into a value that each attempt begins anew, until `add` returns `false`, and
-    /// the time of the read.
+    /// Adds the answers for these names to a value, until `add` returns `false`, and returns it with the
+    /// time of the read. Each attempt starts with a `new` value.
     pub(crate) async fn batch_get_fold<T>(
         &self,
         names: Vec<String>,

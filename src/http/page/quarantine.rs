@@ -29,7 +29,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         h1 { "Quarantine" }
         @if let Some((requeued, of)) = report.and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?))) {
             (done(Some("requeue")))
-            p.notice { (requeued) " of " (of) " were released. The others are still invalid, or no longer exist." }
+            p.notice { (requeued) " of " (of) " were released. The others are still invalid, or do not exist any more." }
         }
         @if found.items.is_empty() { section.card { p.muted { "No observation is in quarantine." } } }
         @for ((component, reason), entries) in &groups {

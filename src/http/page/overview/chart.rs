@@ -25,7 +25,7 @@ pub enum Range {
 impl Range {
     pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
 
-    /// The range that a reader asked for; otherwise a day, or an hour where there is no more yet.
+    /// The range that a reader asked for; otherwise a day, or an hour where all observations are recent.
     pub fn named(name: Option<&str>, found: &Overview) -> Self {
         let named = Self::ALL.into_iter().find(|it| Some(it.name()) == name);
         let oldest = found.components.iter().filter_map(|it| it.course.first()).map(|it| it.0);

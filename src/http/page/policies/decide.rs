@@ -127,7 +127,7 @@ pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, F
         @if let Some(parent) = stale {
             label.check {
                 input type="checkbox" name="force" value="yes" required;
-                " Activate it although its parent " (parent) " is no longer active"
+                " Activate it although its parent " (parent) " is not the active version"
             }
         }
     };

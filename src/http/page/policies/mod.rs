@@ -138,7 +138,7 @@ fn draft_card(draft: &Policy, active: Option<&Policy>, is_admin: bool, now: i64)
                 ". Expected gain in mean reward: " strong { (weights::promise(draft)) } "."
             }
             @if let Some(parent) = stale {
-                p.alert { "Its parent " (parent) " is no longer active: what it changes was decided against another version." }
+                p.alert { "Its parent " (parent) " is not the active version: what it changes was decided against another one." }
             }
             (weights::table(draft, active))
             (weights::checks(draft))
