@@ -7,6 +7,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{Write, write::Operation};
 use firestore::gcloud_sdk::tonic::{Code, Status};
 
 use crate::Db;
+use crate::bounded::fitting;
 use crate::error::{Error, Result, is_transient};
 use crate::retry::Retry;
 use crate::write;
@@ -146,17 +147,13 @@ fn without_repetition<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Vec<usize
 
 /// The indexes in parts, in their order, each of at most [`REQUEST_BYTES`] or a single one.
 fn by_size(indexes: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
-    let mut parts = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, index) in indexes.iter().enumerate() {
-        let size = size(*index);
-        if at > start && bytes + size > REQUEST_BYTES {
-            parts.push(&indexes[start..at]);
-            (start, bytes) = (at, 0);
-        }
-        bytes += size;
+    let (mut parts, mut rest) = (Vec::new(), indexes);
+    while !rest.is_empty() {
+        let sizes = rest.iter().map(|index| size(*index));
+        let (part, others) = rest.split_at(fitting(REQUEST_BYTES, sizes));
+        parts.push(part);
+        rest = others;
     }
-    parts.push(&indexes[start..]);
     parts
 }
 

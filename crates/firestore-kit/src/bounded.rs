@@ -36,6 +36,20 @@ pub struct Found {
     /// Whether more may follow: the page has as many documents as were asked for, or ended at
     /// [`PAGE_BYTES`].
     pub more: bool,
+    /// The bytes that the documents take in memory.
+    pub bytes: usize,
+}
+
+/// How many items from the front take at most `most` bytes together; at least one, if there is one.
+pub fn fitting(most: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let mut sizes = sizes.into_iter().peekable();
+    let least = usize::from(sizes.peek().is_some());
+    let fit = sizes.take_while(|size| {
+        bytes += size;
+        bytes <= most
+    });
+    fit.count().max(least)
 }
 
 impl Found {
@@ -100,7 +114,7 @@ impl Db {
             .await?;
         self.sizes.learn(kind, asked, documents.len(), bytes);
         let more = documents.len() >= asked || bytes >= PAGE_BYTES;
-        Ok(Found { documents, more })
+        Ok(Found { documents, more, bytes })
     }
 
     /// What `take` makes of each document of a query, in order. Only that is kept.
@@ -221,6 +235,13 @@ fn add(page: &mut NamedPage, answer: Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fits_is_at_least_one_item() {
+        assert_eq!(fitting(10, [4, 6, 1]), 2);
+        assert_eq!(fitting(10, [11, 1]), 1);
+        assert_eq!(fitting(10, []), 0);
+    }
 
     #[test]
     fn a_page_holds_fewer_documents_after_a_large_one_and_more_after_a_small_one() {

@@ -38,7 +38,7 @@ pub use firestore::gcloud_sdk::tonic;
 pub use prost_types::Timestamp;
 
 pub use batch::{Created, MAX_BATCH};
-pub use bounded::{Found, PAGE_BYTES};
+pub use bounded::{Found, PAGE_BYTES, fitting};
 pub use cache::Cached;
 pub use connect::Connection;
 pub use error::{Error, Result, is_refusal, is_transient, set_remedies};

@@ -114,7 +114,7 @@ impl PageOrder {
         query: Query,
         page: &PageRequest,
     ) -> Result<Found> {
-        let (mut all, mut bytes) = (Found::default(), 0);
+        let mut all = Found::default();
         let mut rest = PageRequest { limit: page.limit + 1, after: page.after.clone() };
         loop {
             let query = self.query(db, collection, query.clone(), &rest);
@@ -123,9 +123,9 @@ impl PageOrder {
             let Some(last) = found.documents.last() else { return Ok(all) };
             rest.after = Some(self.cursor_of(last));
             rest.limit = rest.limit.saturating_sub(found.documents.len());
-            bytes += found.documents.iter().map(value::memory).sum::<usize>();
+            all.bytes += found.bytes;
             all.documents.extend(found.documents);
-            if !all.more || rest.limit == 0 || bytes >= PAGE_BYTES {
+            if !all.more || rest.limit == 0 || all.bytes >= PAGE_BYTES {
                 return Ok(all);
             }
         }
@@ -171,7 +171,7 @@ impl<T> Page<T> {
         found: &Found,
         decode: impl FnOnce(&[Document]) -> Vec<T>,
     ) -> Self {
-        let Found { documents, more } = found;
+        let Found { documents, more, .. } = found;
         let shown = &documents[..documents.len().min(page.limit)];
         let last = shown.last().filter(|_| *more || documents.len() > page.limit);
         let next = last.map(|last| order.cursor_of(last));
@@ -217,7 +217,7 @@ mod tests {
             ..Document::default()
         };
         let documents = vec![document(3), document(2), document(1)];
-        let mut found = Found { documents, more: false };
+        let mut found = Found { documents, ..Found::default() };
         let page = |limit, order, found: &Found| {
             let request = PageRequest { limit, after: None };
             let page = Page::of(order, &request, found, |shown| vec![(); shown.len()]);

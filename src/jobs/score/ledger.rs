@@ -43,12 +43,7 @@ fn component_bytes(component: &str) -> usize {
 
 /// How many of these series, from the front, fit into one commit; at least one.
 pub fn fitting(series: &[ComponentSeries]) -> usize {
-    let mut bytes = 0;
-    let fit = series.iter().take_while(|series| {
-        bytes += commit_bytes(series);
-        bytes <= COMMIT_BYTES
-    });
-    fit.count().max(1).min(series.len())
+    firestore_kit::fitting(COMMIT_BYTES, series.iter().map(commit_bytes))
 }
 
 /// Bytes of encoded series kept between chunks. Past this they are read again when needed: one

@@ -14,7 +14,7 @@ use crate::store::{Store, collection::OBSERVATIONS};
 use f0_learning_core::observation::{Observation, Origin, Rejection};
 use f0_learning_core::sharding::{Shard, recorded_shard};
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{Found, PAGE_BYTES, Page, PageOrder, PageRequest, Query};
+use firestore_kit::{Found, PAGE_BYTES, Page, PageOrder, PageRequest, Query, fitting};
 
 /// The fields that scoring reads. `meta` and other fields that components add are not read, so that
 /// the memory of a page depends on its count and not on the size of `meta`.
@@ -309,15 +309,8 @@ impl Newest {
         documents.sort_by(|a, b| Position::of(b).compare(&Position::of(a)));
         let known =
             |end: &Position| documents.partition_point(|it| !end.is_after(&Position::of(it)));
-        let mut kept = self.end.as_ref().map_or(documents.len(), known).min(limit);
-        let mut bytes = 0;
-        for (index, document) in documents[..kept].iter().enumerate() {
-            bytes += value::memory(document);
-            if bytes > PAGE_BYTES && index > 0 {
-                kept = index;
-                break;
-            }
-        }
+        let kept = self.end.as_ref().map_or(documents.len(), known).min(limit);
+        let kept = fitting(PAGE_BYTES, documents[..kept].iter().map(value::memory));
         if kept < documents.len() {
             documents.truncate(kept);
             self.end = documents.last().map(Position::of);

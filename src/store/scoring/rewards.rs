@@ -19,7 +19,7 @@ use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::Reward;
 use f0_learning_core::sharding::Shard;
 use firestore_kit::value::{self, Fields};
-use firestore_kit::{Created, Query, write};
+use firestore_kit::{Created, Query, fitting, write};
 
 /// Which kind of announcement a reward is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +82,8 @@ pub(in crate::store) fn in_commits<'a>(
 ) -> impl Iterator<Item = &'a [&'a StoredReward]> {
     let mut rest = rewards;
     std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fit = rest.iter().take_while(|reward| {
-            bytes += ENTRIES * (reward.id.len() + ENTRY_BYTES);
-            bytes <= DELETED_BYTES
-        });
-        let (some, others) = rest.split_at(fit.count().max(1).min(rest.len()));
+        let sizes = rest.iter().map(|reward| ENTRIES * (reward.id.len() + ENTRY_BYTES));
+        let (some, others) = rest.split_at(fitting(DELETED_BYTES, sizes));
         rest = others;
         Some(some).filter(|some| !some.is_empty())
     })
