@@ -109,25 +109,26 @@ fn valid(rng: &mut StdRng, field: &str, now: i64) -> Value {
     })
 }
 
+/// The fields of an observation besides its id.
+pub const FIELDS: [&str; 12] = [
+    "ts",
+    "component",
+    "outcome",
+    "durationMs",
+    "tokensIn",
+    "costUsd",
+    "sampleRate",
+    "propensity",
+    "policyVersion",
+    "errorCode",
+    "meta",
+    "shard",
+];
+
 fn document(rng: &mut StdRng, now: i64) -> BTreeMap<String, Value> {
-    let fields = [
-        "ts",
-        "component",
-        "outcome",
-        "durationMs",
-        "tokensIn",
-        "costUsd",
-        "sampleRate",
-        "propensity",
-        "policyVersion",
-        "errorCode",
-        "meta",
-        "shard",
-        "id",
-    ];
     let spoiled = rng.random_bool(0.6);
     let mut document = BTreeMap::new();
-    for field in fields {
+    for field in FIELDS.into_iter().chain(["id"]) {
         let required = matches!(field, "ts" | "component" | "outcome" | "durationMs");
         let wrong = spoiled && rng.random_bool(0.15);
         let absent = if required { spoiled && rng.random_bool(0.05) } else { rng.random_bool(0.5) };

@@ -68,14 +68,12 @@ impl World {
         for _ in 0..self.rng.random_range(2..4) {
             let count = self.rng.random_range(15..35);
             self.write(count).await;
-            self.advance(15_000);
-            let index = self.rng.random_range(0..self.workers.len());
-            pass(&mut self.workers[index], Job::Score).await.ok();
+            let index = self.a_worker_counts().await;
             if self.rng.random_bool(0.3) {
                 seen.push(self.run(Job::Tune).await);
             } else {
-                let report = pass(&mut self.workers[index], Job::Tune).await;
-                let report = report.unwrap_or_else(|error| error.to_string());
+                let answer = pass(&mut self.workers[index], Job::Tune).await;
+                let report = self.answered(answer);
                 self.hear(&report);
                 seen.push(report);
             }

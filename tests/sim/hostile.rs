@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::collection;
+use crate::documents::FIELDS;
 use crate::world::World;
 
 /// Almost as large as a document may be.
@@ -20,21 +21,6 @@ const COMMIT: usize = 400;
 
 /// The other observations that are written after a flood.
 const OTHERS: usize = 5;
-
-const FIELDS: [&str; 12] = [
-    "ts",
-    "component",
-    "outcome",
-    "durationMs",
-    "costUsd",
-    "tokensIn",
-    "sampleRate",
-    "propensity",
-    "policyVersion",
-    "errorCode",
-    "meta",
-    "shard",
-];
 
 /// A value that hardly any field allows.
 fn malformed(rng: &mut StdRng) -> Value {

@@ -108,7 +108,7 @@ impl World {
     }
 
     /// What a pass answered. No pass may find the time implausible: Firestore's is right.
-    fn answered(&mut self, answer: Result<String, TimeError>) -> String {
+    pub fn answered(&mut self, answer: Result<String, TimeError>) -> String {
         match answer {
             Ok(report) => report,
             Err(error) => {
@@ -120,6 +120,15 @@ impl World {
         }
     }
 
+    /// A worker counts what was written before, undisturbed. Returns which.
+    pub async fn a_worker_counts(&mut self) -> usize {
+        self.advance(15_000);
+        let index = self.rng.random_range(0..self.workers.len());
+        let answer = pass(&mut self.workers[index], Job::Score).await;
+        self.answered(answer);
+        index
+    }
+
     /// The components write much, and the tuner sees all of it several times in an hour, so that it has
     /// moves to make while people decide on them.
     async fn the_tuner_is_busy(&mut self) -> String {
@@ -127,10 +136,7 @@ impl World {
         for _ in 0..self.rng.random_range(2..4) {
             self.components_write().await;
             self.components_write().await;
-            self.advance(15_000);
-            let index = self.rng.random_range(0..self.workers.len());
-            let answer = pass(&mut self.workers[index], Job::Score).await;
-            self.answered(answer);
+            self.a_worker_counts().await;
             seen.push(self.run(Job::Tune).await);
             let minutes = self.rng.random_range(1..12);
             self.advance(minutes * MINUTE_MS);
