@@ -16,7 +16,6 @@ mod experiments;
 #[cfg(feature = "local")]
 mod firestore;
 mod flags;
-mod format;
 mod guard;
 mod observations;
 mod policies;
@@ -37,6 +36,7 @@ mod verify;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use f0_learning::jobs::Time;
+use f0_learning::observability::format;
 use f0_learning::observability::logging::Verbosity;
 use f0_learning::store::Store;
 use f0_learning_client::connection_from_env;

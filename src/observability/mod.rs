@@ -1,6 +1,7 @@
-//! What an operator sees of the running service: readiness, metrics and log lines. Jobs report here
-//! in numbers and text; nothing here depends on a job.
+//! What people see of the service: readiness, metrics and log lines, and how values and texts are
+//! written wherever they are shown. Jobs report here in numbers and text; nothing here depends on a job.
 
+pub mod format;
 pub mod health;
 pub mod logging;
 pub mod metrics;

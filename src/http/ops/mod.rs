@@ -73,7 +73,7 @@ impl<T> List<T> {
 }
 
 /// `limit` and `cursor` of a request for a page.
-fn page(limit: Option<u64>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
+pub fn page(limit: Option<u64>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
     let limit = usize::try_from(limit.unwrap_or(DEFAULT_PAGE as u64)).unwrap_or(usize::MAX);
     if !(1..=MAX_PAGE).contains(&limit) {
         let detail = format!("invalid limit: expected 1 to {MAX_PAGE}, got {limit}");
@@ -84,7 +84,8 @@ fn page(limit: Option<u64>, cursor: Option<&str>) -> Result<PageRequest, Problem
     Ok(PageRequest { limit, after })
 }
 
-fn check_id(id: &str) -> Result<(), Problem> {
+/// The id of a policy in a request.
+pub fn check_id(id: &str) -> Result<(), Problem> {
     PolicyKey::check_id(id)
         .map_err(|error| Problem::bad_request(format!("invalid id {id:?}: {error}")))
 }

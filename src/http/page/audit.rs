@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::html;
 
-use super::layout::{Failure, Tab, page};
+use super::layout::{Failure, Tab, page, unreadable};
 use super::text::{part, shown, time};
 use super::visit::{Visit, page_request};
 use crate::store::AuditFilter;
@@ -21,7 +21,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         h1 { "Audit trail" @if let Some(id) = &id { " of " (shown(id)) } }
         section.card {
             @if id.is_some() { p { a href="/audit" { "All entries" } } }
-            @for it in &found.unreadable { p.alert { (shown(&it.document)) " cannot be read: " (shown(&it.why)) } }
+            (unreadable(&found.unreadable))
             @if found.items.is_empty() { p.muted { "There are no entries." } } @else { div.scroll { table {
                 thead { tr {
                     th scope="col" { "Time, UTC" } th scope="col" { "Who" } th scope="col" { "Action" }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::html;
 
-use super::layout::{Failure, Tab, live, page};
+use super::layout::{Failure, Tab, live, page, unreadable};
 use super::text::{figure, part, percent, shown};
 use super::visit::{Visit, page_request};
 use crate::store::ComponentStats;
@@ -24,7 +24,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         h1 { "Components" }
         section.card {
             @if rows.is_empty() { p.muted { "No component has sent an observation yet." } }
-            @for it in &found.unreadable { p.alert { (shown(&it.document)) " cannot be read: " (shown(&it.why)) } }
+            (unreadable(&found.unreadable))
             @if !rows.is_empty() { div.scroll { table {
                 thead { tr {
                     th scope="col" { "Component" } th scope="col" { "Window" }

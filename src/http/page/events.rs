@@ -5,7 +5,7 @@
 //! every pass, and are reported once a minute.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -38,6 +38,12 @@ impl Default for Events {
     }
 }
 
+impl Events {
+    fn changes(&self) -> MutexGuard<'_, Option<watch::Sender<u64>>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub async fn listen(
     visit: Visit,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
@@ -56,7 +62,7 @@ pub async fn listen(
 }
 
 fn subscribe(api: &Arc<Api>, store: Store) -> watch::Receiver<u64> {
-    let mut changes = api.pages.events.changes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changes = api.pages.events.changes();
     if let Some(sender) = changes.as_ref() {
         return sender.subscribe();
     }
@@ -77,8 +83,7 @@ async fn look(api: Arc<Api>, store: Store) {
         let now = state(&api, &store).await;
         if now.is_some() && now != seen {
             seen = now;
-            let changes = api.pages.events.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(sender) = changes.as_ref() {
+            if let Some(sender) = api.pages.events.changes().as_ref() {
                 sender.send_modify(|change| *change += 1);
             }
         }
@@ -86,7 +91,7 @@ async fn look(api: Arc<Api>, store: Store) {
 }
 
 fn is_over(api: &Api) -> bool {
-    let mut changes = api.pages.events.changes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changes = api.pages.events.changes();
     let is_heard = changes.as_ref().is_some_and(|sender| sender.receiver_count() > 0);
     if is_heard && !api.health.is_stopping() {
         return false;

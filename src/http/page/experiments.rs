@@ -5,15 +5,24 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
 
-use super::layout::{Confirmation, Failure, Reason, Tab, confirmation, done, live, page};
+use super::layout::{
+    Confirmation, Failure, Reason, Tab, confirmation, done, live, page, unreadable,
+};
 use super::text::{UNKNOWN, gain, part, percent, shown, time};
 use super::visit::{Posted, Visit, after, form_key};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Kind};
 
+/// What an experiment is called.
+pub fn kind(it: &Experiment) -> &'static str {
+    match it.kind {
+        Kind::Ab => "A/B test",
+        Kind::Watch => "watch",
+    }
+}
+
 pub async fn list(visit: Visit) -> Result<Response, Failure> {
     let found = visit.store.experiments_list(None).await?;
-    let kind = |it: &Experiment| if it.kind == Kind::Ab { "A/B test" } else { "watch" };
     let change = |it: &Experiment| {
         let change = it.comparison.as_ref().and_then(Comparison::change_of_reward);
         change.map_or(UNKNOWN.to_owned(), |it| gain(it.estimate, Some((it.low, it.high))))
@@ -23,7 +32,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         section.card {
             @if found.items.is_empty() { p.muted { "There were no experiments yet. Every activation starts a watch; "
                 code { "f0-learning experiments start" } " starts an A/B test of a draft." } }
-            @for it in &found.unreadable { p.alert { (shown(&it.document)) " cannot be read: " (shown(&it.why)) } }
+            (unreadable(&found.unreadable))
             @if !found.items.is_empty() { div.scroll { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Kind" } th scope="col" { "Candidate" }

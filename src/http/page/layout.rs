@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use firestore_kit::Unreadable;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets;
@@ -108,8 +109,7 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Self(problem) = self;
-        let status = problem.status();
-        let title = status.canonical_reason().unwrap_or("Error");
+        let title = problem.status().canonical_reason().unwrap_or("Error");
         let body = html! {
             section.card {
                 h1 { (title) }
@@ -117,12 +117,25 @@ impl IntoResponse for Failure {
                 p { a href="/" { "Back to the overview" } }
             }
         };
-        let mut response = bare(title, &body);
-        *response.status_mut() = status;
-        if let Some(seconds) = problem.retry_after() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        answering(&problem, bare(title, &body))
+    }
+}
+
+/// A page as the answer to a request that failed.
+pub fn answering(problem: &Problem, mut page: Response) -> Response {
+    *page.status_mut() = problem.status();
+    if let Some(seconds) = problem.retry_after() {
+        page.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    page
+}
+
+/// The documents of a list that cannot be read.
+pub fn unreadable(documents: &[Unreadable]) -> Markup {
+    html! {
+        @for it in documents {
+            p.alert { (shown(&it.document)) " cannot be read: " (shown(&it.why)) }
         }
-        response
     }
 }
 

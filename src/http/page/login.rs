@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
-use super::layout::{Failure, bare};
+use super::layout::{Failure, answering, bare};
 use super::text::shown;
 use super::visit::{Fields, PostedByAnyone, check_origin};
 use crate::http::Api;
@@ -75,12 +75,7 @@ pub async fn log_in(
                 StatusCode::UNAUTHORIZED => "the token is not valid",
                 _ => problem.detail(),
             };
-            let mut response = bare("Log in", &form(&api, Some(error)));
-            *response.status_mut() = problem.status();
-            if let Some(seconds) = problem.retry_after() {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            Ok(response)
+            Ok(answering(&problem, bare("Log in", &form(&api, Some(error)))))
         }
     }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::observability::printable;
+use crate::observability::{format, printable};
+use f0_learning_core::estimate::Measured;
 
-/// What is not known.
-pub const UNKNOWN: &str = "unknown";
+pub use crate::observability::format::{UNKNOWN, measured};
 
 /// A text from the store, with the characters that would change how the rest of the page is read as
 /// visible escapes. The templates escape HTML.
@@ -35,8 +35,7 @@ fn moment(ms: i64, format: &str) -> Option<String> {
 /// Epoch milliseconds as a time in UTC, for people and for programs.
 pub fn time(ms: i64) -> Markup {
     let machine = moment(ms, "%Y-%m-%dT%H:%M:%SZ");
-    let text = moment(ms, "%Y-%m-%d %H:%M:%S").unwrap_or_else(|| format!("{ms} ms"));
-    html! { time datetime=[machine] { (text) } }
+    html! { time datetime=[machine] { (format::time(ms)) } }
 }
 
 /// The time of day, or the day for a range of more than a day.
@@ -44,15 +43,9 @@ pub fn tick(ms: i64, days: bool) -> String {
     moment(ms, if days { "%d %b" } else { "%H:%M" }).unwrap_or_default()
 }
 
-/// A duration in its largest fitting unit.
+/// A duration in its largest fitting unit; `0 s` below a second, and where another clock is ahead.
 pub fn duration(ms: i64) -> String {
-    let seconds = ms.max(0) / 1_000;
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        7_200..=172_799 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
+    if ms < 1_000 { "0 s".to_owned() } else { format::duration(ms) }
 }
 
 /// `1 draft`, `2 drafts`.
@@ -76,7 +69,7 @@ pub fn gain(expected: f64, bounds: Option<(f64, f64)>) -> String {
         Some((low, high)) if low > high => {
             format!("{expected:+.3}, with bounds that exclude each other")
         }
-        Some((low, high)) => format!("{expected:+.3} ({low:+.3} to {high:+.3})"),
+        Some((low, high)) => format::difference(Measured { estimate: expected, low, high }, 3),
         None => format!("{expected:+.3}, not proven"),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use subtle::ConstantTimeEq;
 
@@ -16,11 +16,10 @@ use crate::http::Api;
 use crate::http::auth::Session;
 use crate::http::extract::Form;
 use crate::http::host::{KnownHost, is_same_origin};
-use crate::http::ops::intent_of;
+use crate::http::ops::{self, intent_of};
 use crate::store::Store;
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::PolicyKey;
-use firestore_kit::{InvalidCursor, PageRequest};
+use firestore_kit::PageRequest;
 
 /// A request with a session.
 #[derive(Debug)]
@@ -188,21 +187,15 @@ pub fn form_key() -> String {
 
 /// The page after `cursor`, or the first one.
 pub fn page_request(cursor: Option<&str>, limit: usize) -> Result<PageRequest, Failure> {
-    let after = cursor.map(str::parse).transpose();
-    let after = after.map_err(|error: InvalidCursor| Failure::bad_request(error.to_string()))?;
-    Ok(PageRequest { limit, after })
+    Ok(ops::page(Some(limit as u64), cursor)?)
 }
 
 /// A policy's id from a path.
 pub fn check_id(id: &str) -> Result<(), Failure> {
-    PolicyKey::check_id(id).map_err(|error| Failure::bad_request(format!("invalid id: {error}")))
+    Ok(ops::check_id(id)?)
 }
 
 /// The answer to a change that was made: a page that says so, which a reload does not send again.
 pub fn after(path: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    if let Ok(value) = HeaderValue::from_str(path) {
-        response.headers_mut().insert(header::LOCATION, value);
-    }
-    response
+    Redirect::to(path).into_response()
 }

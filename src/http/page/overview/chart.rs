@@ -28,8 +28,7 @@ impl Range {
     /// The range that a reader asked for; otherwise a day, or an hour where all observations are recent.
     pub fn named(name: Option<&str>, found: &Overview) -> Self {
         let named = Self::ALL.into_iter().find(|it| Some(it.name()) == name);
-        let oldest = found.components.iter().filter_map(|it| it.course.first()).map(|it| it.0);
-        let is_young = oldest.min().is_none_or(|oldest| found.at - oldest < 3 * HOUR_MS);
+        let is_young = oldest(found).is_none_or(|oldest| found.at - oldest < 3 * HOUR_MS);
         named.unwrap_or(if is_young { Self::Hour } else { Self::Day })
     }
 
@@ -62,10 +61,13 @@ impl Range {
     /// that it is not too short to read.
     fn start(self, found: &Overview) -> i64 {
         let (longest, shortest) = (found.at - self.span_ms(), found.at - self.span_ms() / 6);
-        let oldest =
-            found.components.iter().filter_map(|it| it.course.first()).map(|it| it.0).min();
-        oldest.unwrap_or(longest).clamp(longest, shortest)
+        oldest(found).unwrap_or(longest).clamp(longest, shortest)
     }
+}
+
+/// When the first observation that is known was made.
+fn oldest(found: &Overview) -> Option<i64> {
+    found.components.iter().filter_map(|it| it.course.first()).map(|it| it.0).min()
 }
 
 /// Steps of the axis of time, of which the smallest is taken that gives few enough labels.

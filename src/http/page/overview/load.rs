@@ -9,6 +9,7 @@ use crate::http::page::visit::Visit;
 use crate::store::{AuditFilter, AuditRecord, ComponentSeries, Result, Store, StoreError};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Experiment, FlagsState, Policy};
+use f0_learning_core::experiment::Status;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::stats::{Window, WindowStats};
 use f0_learning_core::time::DAY_MS;
@@ -87,6 +88,11 @@ pub struct Activation {
 }
 
 impl Overview {
+    /// The tests whose candidate is proven to be better and waits for its activation.
+    pub fn asking(&self) -> impl Iterator<Item = &Experiment> {
+        self.experiments.iter().filter(|it| it.status == Status::Succeeded)
+    }
+
     async fn read(store: &Store, now: i64) -> Result<Self> {
         let (flags, rewards, tuning, active, drafts, open, quarantined, activations, backlog) = tokio::try_join!(
             store.flags(),

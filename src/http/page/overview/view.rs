@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use super::chart::{self, Range};
 use super::load::{MAX_COUNTED, Overview};
+use crate::http::page::experiments::kind;
 use crate::http::page::policies::weights;
 use crate::http::page::text::{UNKNOWN, count, duration, figure, part, percent, shown, time};
 use crate::http::page::visit::Visit;
 use f0_learning_core::document::FlagsState;
-use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::stats::Window;
 
 pub fn overview(visit: &Visit, found: &Overview, range: Range) -> Markup {
@@ -46,7 +46,7 @@ fn mean(found: &Overview, window: Window) -> Option<f64> {
 
 fn tiles(found: &Overview) -> Markup {
     let (hour, day) = (mean(found, Window::OneHour), mean(found, Window::OneDay));
-    let succeeded = found.experiments.iter().filter(|it| it.status == Status::Succeeded).count();
+    let succeeded = found.asking().count();
     let waiting = found.drafts.len() + succeeded;
     let is_on = found.flags.tuning_enabled();
     let automatic = found.flags.auto_activation_enabled();
@@ -84,9 +84,8 @@ fn quarantined(found: &Overview) -> String {
 
 /// What an admin should look at, the most urgent first.
 fn waiting(found: &Overview) -> Markup {
-    let asking: Vec<_> =
-        found.experiments.iter().filter(|it| it.status == Status::Succeeded).collect();
-    let is_quiet = found.broken.is_empty() && found.drafts.is_empty() && asking.is_empty();
+    let is_quiet =
+        found.broken.is_empty() && found.drafts.is_empty() && found.asking().next().is_none();
     html! {
         section.card aria-labelledby="waiting" {
             h2 #waiting { "What waits" }
@@ -95,7 +94,7 @@ fn waiting(found: &Overview) -> Markup {
                 @for it in &found.broken {
                     li { span.tag.bad { "broken" } " " (shown(it)) }
                 }
-                @for it in &asking {
+                @for it in found.asking() {
                     li {
                         span.tag { "test" } " "
                         a href={ "/policies/" (part(&it.policy)) } { (shown(&it.policy)) " " (it.candidate) }
@@ -180,7 +179,7 @@ fn watched(found: &Overview) -> Markup {
             h2 #watched { "Tests and watches" }
             @if found.experiments.is_empty() { p.muted { "No version is tested or watched." } }
             ul.plain { @for it in &found.experiments { li {
-                span.tag { (if it.kind == Kind::Ab { "A/B test" } else { "watch" }) } " "
+                span.tag { (kind(it)) } " "
                 a href={ "/policies/" (part(&it.policy)) } { (shown(&it.policy)) " " (it.candidate) }
                 " against " (it.control) ", " (it.status.as_str())
                 span.muted { " · for " (duration(found.at - it.started_at)) }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use semver::Version;
+use strum::{EnumString, IntoStaticStr};
 
 use super::{by_hand, serving, weights};
 use crate::http::page::layout::{Confirmation, Failure, Reason, Tab, confirmation, page};
@@ -16,7 +17,8 @@ use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyKey;
 
 /// What an admin may decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 enum Decision {
     Activate,
     Reject,
@@ -28,26 +30,12 @@ enum Decision {
 
 impl Decision {
     fn of(fields: &Fields) -> Result<Self, Failure> {
-        Ok(match fields.require("action")? {
-            "activate" => Self::Activate,
-            "reject" => Self::Reject,
-            "rollback" => Self::Rollback,
-            "override" => Self::Override,
-            "pin" => Self::Pin,
-            "unpin" => Self::Unpin,
-            _ => return Err(Failure::bad_request("unknown action: use the links of the page")),
-        })
+        let unknown = |_| Failure::bad_request("unknown action: use the links of the page");
+        fields.require("action")?.parse().map_err(unknown)
     }
 
     const fn name(self) -> &'static str {
-        match self {
-            Self::Activate => "activate",
-            Self::Reject => "reject",
-            Self::Rollback => "rollback",
-            Self::Override => "override",
-            Self::Pin => "pin",
-            Self::Unpin => "unpin",
-        }
+        self.into_str()
     }
 
     const fn title(self) -> &'static str {
@@ -85,13 +73,13 @@ fn version_of(fields: &Fields) -> Result<Version, Failure> {
     version.map_err(|error| Failure::bad_request(format!("invalid version: {error}")))
 }
 
-fn key(id: &str, version: &Version) -> Result<PolicyKey, Failure> {
-    PolicyKey::new(id, version.clone())
+fn key_of(id: &str, fields: &Fields) -> Result<PolicyKey, Failure> {
+    PolicyKey::new(id, version_of(fields)?)
         .map_err(|error| Failure::bad_request(format!("invalid version: {error}")))
 }
 
 async fn version(store: &Store, id: &str, fields: &Fields) -> Result<Policy, Failure> {
-    let key = key(id, &version_of(fields)?)?;
+    let key = key_of(id, fields)?;
     let unknown = || Failure::new(StatusCode::NOT_FOUND, format!("unknown version {key}"));
     store.policy(&key).await?.ok_or_else(unknown)
 }
@@ -205,11 +193,11 @@ pub async fn decide(Path(id): Path<String>, posted: Posted) -> Result<Response, 
     match decision {
         Decision::Activate => {
             let intent = intent.having_seen(fields.get("seen").map(str::to_owned));
-            let key = key(&id, &version_of(fields)?)?;
+            let key = key_of(&id, fields)?;
             store.activate(&key, fields.get("force").is_some(), &intent).await?;
         }
         Decision::Reject => {
-            store.reject(&key(&id, &version_of(fields)?)?, &intent).await?;
+            store.reject(&key_of(&id, fields)?, &intent).await?;
         }
         Decision::Rollback => {
             store.roll_back(&id, Some(&version_of(fields)?), &intent).await?;

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::http::page::text::{figure, gain, percent, shown};
+use crate::http::page::text::{figure, gain, measured, percent, shown};
 use f0_learning_core::document::Policy;
+use f0_learning_core::experiment::Effect;
 use f0_learning_core::policy::{Params, diff};
 use f0_learning_core::tuning::{Check, Evidence};
 use semver::Version;
@@ -67,10 +68,10 @@ pub fn promise(policy: &Policy) -> String {
 pub fn effect(policy: &Policy) -> Markup {
     let Some(verdict) = &policy.verdict else { return html! { span.muted { "not known yet" } } };
     let change = verdict.comparison.change_of_reward();
-    let class = match verdict.effect.to_string().as_str() {
-        "better" => "tag good",
-        "worse" => "tag bad",
-        _ => "tag",
+    let class = match verdict.effect {
+        Effect::Better => "tag good",
+        Effect::Worse => "tag bad",
+        Effect::Unclear => "tag",
     };
     html! {
         span class=(class) { (verdict.effect) }
@@ -128,7 +129,7 @@ pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
                     @if evidence.is_some() {
                         @let known = known_of(arm);
                         td.number { (known.map_or("–".to_owned(), |it| it.n.to_string())) }
-                        td.number { (known.and_then(|it| it.reward).map_or("–".to_owned(), |it| format!("{:.3} ({:.3}–{:.3})", it.estimate, it.low, it.high))) }
+                        td.number { (known.and_then(|it| it.reward).map_or("–".to_owned(), |it| measured(it, 3))) }
                         td.number { (known.map_or("–".to_owned(), |it| percent(it.p_best))) }
                     }
                 } } }
