@@ -28,9 +28,7 @@ pub struct Health {
 struct State {
     /// By job, how its last pass ended. Each job answers for itself: the success of one does not hide
     /// the failure of another.
-    jobs: BTreeMap<&'static str, Result<(), String>>,
-    /// By job, when its last pass ended, by the monotonic clock.
-    ended: BTreeMap<&'static str, Instant>,
+    jobs: BTreeMap<&'static str, Ended>,
     /// Why Firestore could not be reached before the first pass.
     unreachable: Option<String>,
     stopping: bool,
@@ -39,6 +37,20 @@ struct State {
     /// How often the wall clock has jumped, and by how many milliseconds the last time.
     jumps: u64,
     last_jump_ms: i64,
+}
+
+/// The end of a pass.
+#[derive(Clone, Debug)]
+struct Ended {
+    failed: Option<String>,
+    /// By the monotonic clock.
+    at: Instant,
+}
+
+impl Ended {
+    fn now(failed: Option<String>) -> Self {
+        Self { failed, at: Instant::now() }
+    }
 }
 
 /// The body of `/readyz`.
@@ -71,27 +83,24 @@ impl Health {
         self.metrics.pass(job, true);
         let mut state = locked(&self.state);
         state.unreachable = None;
-        state.ended.insert(job, Instant::now());
-        state.jobs.insert(job, Ok(()));
+        state.jobs.insert(job, Ended::now(None));
     }
 
     pub fn pass_failed(&self, job: &'static str, error: &dyn Display) {
         self.metrics.pass(job, false);
-        let mut state = locked(&self.state);
-        state.ended.insert(job, Instant::now());
-        state.jobs.insert(job, Err(error.to_string()));
+        locked(&self.state).jobs.insert(job, Ended::now(Some(error.to_string())));
     }
 
     /// The last pass of each job that has ended one here, in the order of their names.
     pub fn last_passes(&self) -> Vec<LastPass> {
         let now = Instant::now();
         let state = locked(&self.state);
-        let jobs = state.jobs.iter().filter_map(|(job, outcome)| {
-            let failed = outcome.as_ref().err().cloned();
-            let ended_ago = now.saturating_duration_since(*state.ended.get(job)?);
-            Some(LastPass { job, failed, ended_ago })
-        });
-        jobs.collect()
+        let pass = |(job, ended): (&&'static str, &Ended)| LastPass {
+            job,
+            failed: ended.failed.clone(),
+            ended_ago: now.saturating_duration_since(ended.at),
+        };
+        state.jobs.iter().map(pass).collect()
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -101,7 +110,7 @@ impl Health {
     /// Another worker runs the job: its last failure here says nothing about it any more.
     pub fn pass_skipped(&self, job: &'static str) {
         let mut state = locked(&self.state);
-        if matches!(state.jobs.get(job), Some(Err(_))) {
+        if state.jobs.get(job).is_some_and(|ended| ended.failed.is_some()) {
             state.jobs.remove(job);
         }
     }
@@ -180,7 +189,7 @@ impl State {
             return plain(false, "shutting down");
         }
         let failed =
-            self.jobs.iter().filter_map(|(job, ended)| Some((*job, ended.as_ref().err()?)));
+            self.jobs.iter().filter_map(|(job, ended)| Some((*job, ended.failed.as_ref()?)));
         let failed: Vec<_> = failed.collect();
         if !failed.is_empty() {
             let errors: Vec<_> =

@@ -43,6 +43,13 @@ impl Default for ScoringConfig {
     }
 }
 
+impl ScoringConfig {
+    fn limits(&self) -> Limits {
+        let Self { min_sample_rate, min_propensity, .. } = *self;
+        Limits { min_sample_rate, min_propensity, declared: Vec::new() }
+    }
+}
+
 impl Store {
     /// The layout of shards that `config/scoring` requests; unsharded if there is no such document.
     pub async fn asked_layout(&self) -> Result<Layout> {
@@ -53,8 +60,7 @@ impl Store {
     /// `config/tuning` declare for their components. An entry of a policy that cannot be read declares
     /// nothing.
     pub async fn limits(&self) -> Result<Limits> {
-        let ScoringConfig { min_sample_rate, min_propensity, .. } = self.scoring_config().await?;
-        let limits = Limits { min_sample_rate, min_propensity, declared: Vec::new() };
+        let limits = self.scoring_config().await?.limits();
         Ok(limits.with_policies(&self.tuning_config().await?))
     }
 
@@ -62,13 +68,11 @@ impl Store {
         let expected = "a configuration of scoring";
         let config: ScoringConfig = self.config_document(SCORING, expected).await?;
         let invalid = |detail: String| StoreError::decode("config/scoring", expected, detail);
-        let ScoringConfig { shards, min_sample_rate, min_propensity } = config;
+        let shards = config.shards;
         if shards > MAX_SHARDS {
             return Err(invalid(format!("shards is {shards}, must be at most {MAX_SHARDS}")));
         }
-        Limits { min_sample_rate, min_propensity, declared: Vec::new() }
-            .validate()
-            .map_err(|error| invalid(error.to_string()))?;
+        config.limits().validate().map_err(|error| invalid(error.to_string()))?;
         Ok(config)
     }
 

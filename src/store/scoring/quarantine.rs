@@ -1,6 +1,6 @@
 //! `ops_quarantine`: copies of observations that cannot be scored, with the reason.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use firestore_kit::Timestamp;
 use firestore_kit::proto::{Document, Write};
@@ -63,12 +63,10 @@ impl Store {
             let (found, read) = self.whole_observations(&ids).await?;
             let (batch, after) = rest.split_at(read);
             rest = after;
-            let mut found: HashMap<String, Document> = found
-                .into_iter()
-                .map(|document| (value::document_id(&document).to_owned(), document))
-                .collect();
+            // They are in the order of the batch.
+            let mut found = found.into_iter().peekable();
             let mut write_of = |rejected: &Invalid| {
-                let document = found.remove(&rejected.id);
+                let document = found.next_if(|it| value::document_id(it) == rejected.id);
                 self.quarantine_write(rejected, document, early, now)
             };
             let writes: Vec<_> = batch.iter().map(|rejected| write_of(rejected)).collect();

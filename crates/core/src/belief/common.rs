@@ -90,6 +90,12 @@ fn residual(expected: &Expected, prior: &Prior, at: usize, data: Sums) -> Residu
     Residual { precision, value: data.mean() - mean, noise }
 }
 
+/// The first cell of the last `hours`.
+fn recent(history: &History, hours: f64) -> usize {
+    let end = history.cells.last().map_or(0.0, |it| it.at);
+    history.cells.partition_point(|it| it.at <= end - hours)
+}
+
 /// The common level of a cell: the mean residual, its sampling variance, and the observations.
 #[derive(Clone, Copy, Debug)]
 struct Level {
@@ -102,8 +108,7 @@ struct Level {
 /// The variance of the common level by cell without its trend, less the sampling variance and some
 /// standard errors, so that it is 0 until a common movement is plain.
 fn level_variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
-    let end = history.cells.last().map_or(0.0, |it| it.at);
-    let recent = history.cells.partition_point(|it| it.at <= end - settings.common_hours);
+    let recent = recent(history, settings.common_hours);
     let mut levels: Vec<Level> = Vec::new();
     for cell in recent..history.cells.len() {
         let (mut n, mut sum, mut noise) = (0.0, 0.0, 0.0);
@@ -155,8 +160,7 @@ fn level_variance(settings: &Settings, history: &History, residuals: &[Vec<Resid
 /// sampling errors are independent. Unlike [`level_variance`], it also finds slow movements of all arms, and
 /// none of a movement of one arm.
 fn shared_variance(settings: &Settings, history: &History, residuals: &[Vec<Residual>]) -> f64 {
-    let end = history.cells.last().map_or(0.0, |it| it.at);
-    let recent = history.cells.partition_point(|it| it.at <= end - settings.shared_hours);
+    let recent = recent(history, settings.shared_hours);
     let mut found = 0.0;
     // The weight of an hour depends on the result: beyond it, more observations say no more.
     for _ in 0..4 {
@@ -165,9 +169,10 @@ fn shared_variance(settings: &Settings, history: &History, residuals: &[Vec<Resi
         for cell in recent..history.cells.len() {
             let (mut sum, mut weight, mut squares) = (0.0, 0.0, (0.0, 0.0));
             for it in residuals.iter().map(|row| row[cell]).filter(|it| it.precision > 0.0) {
-                let precision = 1.0 / (1.0 / it.precision + known);
+                let spread = 1.0 / it.precision + known;
+                let precision = 1.0 / spread;
                 // Outliers are cut at three deviations.
-                let most = 3.0 * (1.0 / it.precision + known + 1e-6).sqrt();
+                let most = 3.0 * (spread + 1e-6).sqrt();
                 let value = precision * it.value.clamp(-most, most);
                 sum += value;
                 weight += precision;
