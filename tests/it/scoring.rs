@@ -4,12 +4,13 @@ use f0_learning_core::time::HOUR_MS;
 use std::collections::BTreeMap;
 
 use crate::collection::{self, OBSERVATIONS};
+use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::{DOCUMENT_BYTES, Store};
 use f0_learning_core::observation::Observation;
 use f0_learning_core::reward::{self, RewardConfig};
 use f0_learning_core::stats::{Series, Window};
 use firestore_kit::{Connection, MAX_BATCH, value};
-use firestore_local::Billed;
+use firestore_local::{Billed, Fault, FaultCode, Plan, Rule};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
@@ -308,4 +309,44 @@ async fn a_component_with_a_new_sample_rate_per_observation_fits_its_document() 
     let day = |series: &Series| series.windows()[1].1.n;
     series.advance(stored.now());
     assert_eq!(day(&stored), day(&series) + 2_400);
+}
+
+/// Firestore refuses commits of this size, in the test below.
+const REFUSED_BYTES: usize = 150_000;
+
+#[tokio::test]
+async fn a_commit_that_firestore_refuses_as_invalid_is_repeated_with_fewer_components() {
+    let server = crate::support::server().start().await.unwrap();
+    let store = Store::connect(&Connection::local("demo-refused", server.addr())).await.unwrap();
+    store.seed(START).await.unwrap();
+    let components = 200;
+    let of_round = |round: i64| -> Vec<_> {
+        let observation = |component: i64| {
+            let id = format!("o-{round}-{component}");
+            let mut observation = with(&id, "component", json!(format!("c{component:03}")));
+            observation.insert("ts".to_owned(), json!(START - round * 500 + component));
+            observation
+        };
+        (0..components).map(observation).collect()
+    };
+    let refuse = Fault::Refuse { code: FaultCode::InvalidArgument };
+    let rule = Rule::on("Commit", refuse).at_least(REFUSED_BYTES);
+    server.set_faults(Plan::new(0, vec![rule]));
+    write(&store, &of_round(0)).await;
+    let report = score(&store, START + HOUR_MS).await;
+    assert!(report.checkpoints > 1, "{report}");
+    let refused = server.injected();
+    assert!(refused["refuse"] > 0, "no commit was refused");
+    // Those of the second round are behind the cursor, and are counted as late.
+    write(&store, &of_round(1)).await;
+    let mut reconcile = ReconcileJob::new(store.clone(), ReconcileOptions::default());
+    let stop = CancellationToken::new();
+    let report = reconcile.pass(START + HOUR_MS, false, &stop).await.unwrap();
+    assert_eq!(report.scored, components.unsigned_abs());
+    assert!(server.injected()["refuse"] > refused["refuse"], "no late commit was refused");
+    let stats = store.all_stats(None).await.unwrap();
+    let counted =
+        stats.iter().filter(|it| it.window == Window::SevenDays && it.stats.n == 2).count();
+    assert_eq!(counted, usize::try_from(components).unwrap());
+    server.shutdown().await;
 }

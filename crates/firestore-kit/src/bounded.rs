@@ -26,6 +26,9 @@ const FIRST_PAGE: usize = 64;
 /// Documents whose names are sent in one request.
 const NAMES_AT_ONCE: usize = 400;
 
+/// Names that a filter takes (the maximum of `in`).
+pub const NAMES_IN_FILTER: usize = 30;
+
 /// Kinds of documents whose sizes are remembered; past this, all are forgotten.
 const KINDS: usize = 64;
 
@@ -179,6 +182,30 @@ impl Db {
             found.extend(self.batch_get_map(some.to_vec(), mask, None, taken).await?.0);
         }
         Ok(found)
+    }
+
+    /// The names of the documents of a collection that exist among `names`, for names of which mostly
+    /// all or none exist: a count of 30 names costs one read, and only where some of them exist and
+    /// others do not, a read for each follows.
+    pub async fn existing(&self, collection: &str, names: &[String]) -> Result<HashSet<String>> {
+        let mut existing = HashSet::new();
+        for some in names.chunks(NAMES_IN_FILTER) {
+            let counted = match some {
+                [_] => None,
+                _ => Some(self.count(collection, Query::of(collection).among(some).build()).await?),
+            };
+            match counted {
+                Some(0) => {}
+                Some(n) if usize::try_from(n) == Ok(some.len()) => {
+                    existing.extend(some.iter().cloned());
+                }
+                _ => {
+                    let found = self.get_map(some, Some(&["__name__"]), |_| ()).await?;
+                    existing.extend(found.into_keys());
+                }
+            }
+        }
+        Ok(existing)
     }
 
     /// The documents that exist among the first of these names, with all fields, and how many names

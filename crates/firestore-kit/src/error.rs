@@ -120,6 +120,13 @@ impl Error {
         self.code().is_some_and(is_transient)
     }
 
+    /// Whether a read at an earlier time failed because Firestore keeps no versions of that time (an
+    /// hour, or seven days with point-in-time recovery).
+    pub fn is_too_old(&self) -> bool {
+        let code = self.code();
+        !self.is_commit() && matches!(code, Some(Code::FailedPrecondition | Code::InvalidArgument))
+    }
+
     fn is_commit(&self) -> bool {
         matches!(self, Self::Rpc { operation: COMMIT, .. })
     }

@@ -38,7 +38,7 @@ pub use firestore::gcloud_sdk::tonic;
 pub use prost_types::Timestamp;
 
 pub use batch::{Created, MAX_BATCH};
-pub use bounded::{Found, PAGE_BYTES, fitting};
+pub use bounded::{Found, NAMES_IN_FILTER, PAGE_BYTES, fitting};
 pub use cache::Cached;
 pub use connect::Connection;
 pub use error::{Error, Result, is_refusal, is_transient, set_remedies};
@@ -48,7 +48,7 @@ pub use page::{
 };
 pub use query::Query;
 pub use retry::RetryPolicy;
-pub use rpc::{Sum, Transaction};
+pub use rpc::{Aggregated, Sum, Transaction};
 pub use transaction::Repeat;
 
 /// A connection to a database. Cheap to clone; all clones share one channel, one retry budget,

@@ -8,6 +8,8 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     },
 };
 
+use crate::value;
+
 #[derive(Clone, Debug)]
 pub struct Query {
     query: StructuredQuery,
@@ -51,6 +53,12 @@ impl Query {
 
     pub fn above(self, path: &str, value: Value) -> Self {
         self.filter(path, Operator::GreaterThan, value)
+    }
+
+    /// Only the documents with these names, at most [`NAMES_IN_FILTER`](crate::NAMES_IN_FILTER).
+    pub fn among(self, names: &[String]) -> Self {
+        let values = names.iter().map(|name| value::reference(name.clone())).collect();
+        self.filter("__name__", Operator::In, value::array(values))
     }
 
     fn order(mut self, path: &str, direction: Direction) -> Self {

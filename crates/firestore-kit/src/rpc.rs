@@ -11,7 +11,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{
     TransactionOptions, Value, Write,
     batch_get_documents_request::ConsistencySelector,
     batch_get_documents_response::Result as Found,
-    run_aggregation_query_request::QueryType as AggregationQueryType,
+    run_aggregation_query_request::{self, QueryType as AggregationQueryType},
     run_query_request::{self, QueryType},
     structured_aggregation_query as aggregation,
     structured_query::FieldReference,
@@ -58,6 +58,15 @@ pub enum Sum {
     Double(f64),
 }
 
+/// What an aggregation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aggregated {
+    pub n: u64,
+    pub sum: Sum,
+    /// The time of the documents that were counted.
+    pub at: Option<Timestamp>,
+}
+
 /// Below this, every whole number is exact as a double (2^53).
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -76,6 +85,20 @@ impl Sum {
             Self::Whole(sum) => sum as f64,
             Self::Double(sum) => sum,
         }
+    }
+
+    /// This sum less another one; `None` if it is too large to be exact.
+    pub fn less(self, other: Self) -> Option<Self> {
+        if let (Self::Whole(a), Self::Whole(b)) = (self, other) {
+            return a.checked_sub(b).map(Self::Whole);
+        }
+        let (a, b) = (self.exact()?, other.exact()?);
+        Some(Self::Double(a - b))
+    }
+
+    /// The sum as a number; `None` if it is too large to be exact.
+    pub fn exact(self) -> Option<f64> {
+        Some(self.as_f64()).filter(|sum| sum.abs() < EXACT)
     }
 
     /// Whether `a` and `b` add up to `whole`; `None` if they are too large to be exact.
@@ -312,17 +335,22 @@ impl Db {
 
     /// The number of a query's documents. Firestore bills one read for each 1,000 index entries.
     pub async fn count(&self, target: &str, query: StructuredQuery) -> Result<u64> {
-        Ok(self.aggregate(target, query, None).await?.0)
+        Ok(self.aggregate(target, query, None, None).await?.n)
     }
 
-    /// The number of a query's documents and the sum of one of their fields, at the same price.
+    /// The number of a query's documents and the sum of one of their fields, at the same price: now, or
+    /// as they were `at` a time that an earlier answer gave.
+    ///
+    /// # Errors
+    /// See [`Error::is_too_old`] for a time of which Firestore has no versions any more.
     pub async fn count_and_sum(
         &self,
         target: &str,
         query: StructuredQuery,
         field: &str,
-    ) -> Result<(u64, Sum)> {
-        self.aggregate(target, query, Some(field)).await
+        at: Option<Timestamp>,
+    ) -> Result<Aggregated> {
+        self.aggregate(target, query, Some(field), at).await
     }
 
     async fn aggregate(
@@ -330,7 +358,8 @@ impl Db {
         target: &str,
         query: StructuredQuery,
         sum_field: Option<&str>,
-    ) -> Result<(u64, Sum)> {
+        at: Option<Timestamp>,
+    ) -> Result<Aggregated> {
         use aggregation::aggregation::{Count, Operator};
         // An aggregation reads no fields, and not every implementation takes a projection inside it.
         let query = StructuredQuery { select: None, ..query };
@@ -352,6 +381,8 @@ impl Db {
                     query_type: Some(aggregation::QueryType::StructuredQuery(query)),
                 },
             )),
+            consistency_selector: at
+                .map(run_aggregation_query_request::ConsistencySelector::ReadTime),
             ..RunAggregationQueryRequest::default()
         };
         self.retry
@@ -360,13 +391,16 @@ impl Db {
                 let stream = self.client().run_aggregation_query(message).await;
                 let mut stream = stream.map_err(failed)?.into_inner();
                 while let Some(response) = stream.message().await.map_err(failed)? {
-                    self.time.record(response.read_time);
+                    if at.is_none() {
+                        self.time.record(response.read_time);
+                    }
                     let fields = response.result.unwrap_or_default().aggregate_fields;
                     let value = |alias| {
                         fields.get(alias).and_then(|value: &Value| value.value_type.clone())
                     };
                     if let Some(ValueType::IntegerValue(n)) = value(COUNT_ALIAS) {
-                        return Ok((u64::try_from(n).unwrap_or(0), Sum::of(value(SUM_ALIAS))));
+                        let (n, sum) = (u64::try_from(n).unwrap_or(0), Sum::of(value(SUM_ALIAS)));
+                        return Ok(Aggregated { n, sum, at: response.read_time });
                     }
                 }
                 Err(Error::decode(target, "a count", "the response holds none"))

@@ -115,7 +115,7 @@ impl ReconcileJob {
         };
         let others: Vec<_> =
             batch.ids.iter().map(String::as_str).filter(|id| !is_plain(id)).collect();
-        let mut own = self.store.rewards_of(&others).await?;
+        let mut own = self.store.few_rewards_of(&others).await?;
         own.retain(|_, reward| known.state.owns(reward));
         let is_valid =
             |id: &str| by_id.get(id).is_some_and(|it| matches!(it.item, Item::Valid { .. }));

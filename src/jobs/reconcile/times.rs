@@ -5,7 +5,7 @@ use std::ops::Range;
 use tokio_util::sync::CancellationToken;
 
 use super::{Known, MANY_MISSING, ReconcileJob, ReconcileReport, SMALL, is_due, late, name_in};
-use crate::store::{RangeCount, Result};
+use crate::store::{RangeCount, Result, StoredItem};
 use f0_learning_core::sharding::Shard;
 use f0_learning_core::time::HOUR_MS;
 
@@ -18,15 +18,13 @@ impl ReconcileJob {
         stop: &CancellationToken,
         report: &mut ReconcileReport,
     ) -> Result<()> {
-        let mut open = vec![Step::Check(range)];
-        // What was found, and the names that were remembered, in the parts that are done.
-        let (mut found, mut names) = (0, Vec::new());
-        while let Some(step) = open.pop() {
-            let range = match step {
-                Step::Check(range) => range,
+        let mut search = Search { open: vec![Step::Check(range, None)], ..Search::default() };
+        while let Some(step) = search.open.pop() {
+            let (range, counted) = match step {
+                Step::Check(range, counted) => (range, counted),
                 Step::Close { range, counted, found_before, names_before } => {
-                    if found == found_before && !stop.is_cancelled() {
-                        close(known, shard, &range, &counted, &mut names, names_before);
+                    if search.found == found_before && !stop.is_cancelled() {
+                        close(known, shard, &range, &counted, &mut search.names, names_before);
                     }
                     continue;
                 }
@@ -34,14 +32,17 @@ impl ReconcileJob {
             if stop.is_cancelled() || range.start >= range.end {
                 continue;
             }
-            let counted = self.store.count_range(shard, range.clone()).await?;
+            let counted = match counted {
+                Some(counted) => counted,
+                None => self.store.count_range(shard, range.clone()).await?,
+            };
             report.ranges += 1;
             let settled = counted.is_settled();
             if settled == Some(true) {
                 continue;
             }
             if known.remembers(&name_of(shard, &range), &counted.fingerprint()) {
-                names.push(name_of(shard, &range));
+                search.names.push(name_of(shard, &range));
                 continue;
             }
             let is_unreached = !range.start.is_finite() || !range.end.is_finite();
@@ -49,7 +50,15 @@ impl ReconcileJob {
             if is_unreached && !is_due(known, counted.observations.n, accounted) {
                 continue;
             }
-            // Reading a few observations costs no more than counting both halves.
+            if let Some(at) = time_of_only_missing(&counted).filter(|at| range.contains(&at.start))
+            {
+                let read = self.read_through(known, shard, &at, &mut search, stop, report).await?;
+                if read.makes_up(&counted) || stop.is_cancelled() {
+                    continue;
+                }
+                self.handle_found(known, &mut search, report).await?;
+            }
+            // Reading a few observations costs no more than counting.
             let is_long = is_longer_than_an_hour(&range);
             let small = if is_long { SMALL / 4 } else { SMALL };
             let missing = counted.observations.n.saturating_sub(accounted);
@@ -57,15 +66,19 @@ impl ReconcileJob {
             let is_large =
                 (counted.observations.n > small && !is_mostly_missing) || settled.is_none();
             if let Some((low, high)) = halves(&range).filter(|_| is_large) {
+                let parts = self.count_halves(shard, &low, &counted).await?;
                 if !is_long {
-                    let (found_before, names_before) = (found, names.len());
-                    open.push(Step::Close { range, counted, found_before, names_before });
+                    let (found_before, names_before) = (search.found, search.names.len());
+                    search.open.push(Step::Close { range, counted, found_before, names_before });
                 }
-                open.extend([Step::Check(high), Step::Check(low)]);
+                search.open.extend([Step::Check(high, parts.1), Step::Check(low, parts.0)]);
                 continue;
             }
-            let found_here = self.read_through(known, shard, &range, stop, report).await?;
-            found += found_here;
+            let read = self.read_through(known, shard, &range, &mut search, stop, report).await?;
+            if read.makes_up(&counted) || stop.is_cancelled() {
+                continue;
+            }
+            self.handle_found(known, &mut search, report).await?;
             let left = self.store.count_range(shard, range.clone()).await?;
             if left.is_settled() == Some(true) || stop.is_cancelled() {
                 continue;
@@ -74,50 +87,116 @@ impl ReconcileJob {
             // another time. They are remembered by the hour, with the counts from before the range was
             // read: an observation that was written since changes the counts, and is looked for.
             match halves(&range).filter(|_| is_long) {
-                Some((low, high)) => open.extend([Step::Check(high), Step::Check(low)]),
-                None if found_here > 0 => {}
+                Some((low, high)) => {
+                    search.open.extend([Step::Check(high, None), Step::Check(low, None)]);
+                }
+                None if read.n > 0 => {}
                 None => {
                     report.orphans += counted.orphans();
-                    names.push(remember(known, shard, &range, &counted));
+                    search.names.push(remember(known, shard, &range, &counted));
                 }
             }
         }
-        Ok(())
+        self.handle_found(known, &mut search, report).await
     }
 
-    /// Handles the observations in a range that are not accounted for, and returns how many there were.
+    /// The counts of both halves of a range at the moment at which it was counted: those of the lower
+    /// one, and what they leave of the whole. `None` where a half must be counted anew.
+    async fn count_halves(
+        &self,
+        shard: Shard,
+        low: &Range<f64>,
+        whole: &RangeCount,
+    ) -> Result<(Option<RangeCount>, Option<RangeCount>)> {
+        let low = self.store.count_part(shard, low, whole).await?;
+        Ok((low, low.and_then(|low| whole.without(&low))))
+    }
+
+    /// Reads the observations in a range that are not accounted for. They are handled together at the
+    /// end of the search, or as soon as they make up a batch.
     async fn read_through(
         &mut self,
         known: &mut Known,
         shard: Shard,
         range: &Range<f64>,
+        search: &mut Search,
         stop: &CancellationToken,
         report: &mut ReconcileReport,
-    ) -> Result<usize> {
-        let (mut after, mut found) = (None, 0);
+    ) -> Result<Read> {
+        let (mut after, mut read) = (None, Read::default());
         loop {
             let page =
                 self.store.unaccounted(shard, range.clone(), after.as_ref(), late::PAGE).await?;
-            found += page.0.len();
-            self.handle(known, page.0, report).await?;
+            read.add(&page.0);
+            search.found += page.0.len();
+            search.late.extend(page.0);
+            if search.late.len() >= late::PAGE {
+                self.handle_found(known, search, report).await?;
+            }
             after = page.1;
             if after.is_none() || stop.is_cancelled() {
-                return Ok(found);
+                return Ok(read);
             }
+        }
+    }
+
+    async fn handle_found(
+        &mut self,
+        known: &mut Known,
+        search: &mut Search,
+        report: &mut ReconcileReport,
+    ) -> Result<()> {
+        match std::mem::take(&mut search.late) {
+            late if late.is_empty() => Ok(()),
+            late => self.handle(known, late, report).await,
         }
     }
 }
 
 /// What is left to do in a pass over ranges.
 enum Step {
-    Check(Range<f64>),
+    /// With the counts of the range if they are known.
+    Check(Range<f64>, Option<RangeCount>),
     /// Both halves of a range have been checked.
-    Close {
-        range: Range<f64>,
-        counted: RangeCount,
-        found_before: usize,
-        names_before: usize,
-    },
+    Close { range: Range<f64>, counted: RangeCount, found_before: usize, names_before: usize },
+}
+
+/// A search of a range for observations that are not accounted for.
+#[derive(Default)]
+struct Search {
+    open: Vec<Step>,
+    /// How many were found in the parts that are done.
+    found: usize,
+    /// Those of them that are not handled yet.
+    late: Vec<StoredItem>,
+    /// The names that were remembered in the parts that are done.
+    names: Vec<String>,
+}
+
+/// The observations that were read in a range and are not accounted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Read {
+    n: u64,
+    /// Of their times.
+    sum: f64,
+}
+
+impl Read {
+    fn add(&mut self, found: &[StoredItem]) {
+        self.n += found.len() as u64;
+        self.sum += found.iter().map(|it| it.position.ts_number()).sum::<f64>();
+    }
+
+    /// Whether they are exactly what is missing in a range, so that nothing else is.
+    fn makes_up(&self, counted: &RangeCount) -> bool {
+        counted.missing().is_some_and(|(n, sum)| n == self.n && (sum - self.sum).abs() < 0.5)
+    }
+}
+
+/// The millisecond of the only observation that is missing in a range, which the sums of times tell.
+fn time_of_only_missing(counted: &RangeCount) -> Option<Range<f64>> {
+    let (_, ts) = counted.missing().filter(|(missing, _)| *missing == 1)?;
+    Some(ts.floor()..ts.floor() + 1.0)
 }
 
 /// Remembers a range of at most an hour in which nothing was found, so that the next pass need not

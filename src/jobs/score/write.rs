@@ -49,7 +49,7 @@ pub async fn all<'a>(
 async fn scored_before(store: &Store, items: &[Scored<'_>]) -> Result<HashSet<String>> {
     let ids: Vec<_> =
         items.iter().filter_map(Scored::invalid).map(|invalid| invalid.id.as_str()).collect();
-    Ok(store.rewards_of(&ids).await?.into_keys().collect())
+    Ok(store.few_rewards_of(&ids).await?.into_keys().collect())
 }
 
 /// Creates the reward of each valid item; existing rewards are left as they are. Returns the ids of

@@ -14,7 +14,7 @@ use crate::store::scoring::observations::{SCORED_FIELDS, StoredItem, stored_item
 use crate::store::scoring::stored_fields::OfShard;
 use f0_learning_core::hash::Fingerprint;
 use f0_learning_core::sharding::{MAX_SHARDS, Shard, UNSHARDED};
-use firestore_kit::{Query, Sum, value};
+use firestore_kit::{Aggregated, Query, Sum, Timestamp, value};
 
 /// A count and the sum of the times. Two sets of documents that agree in both have the same times,
 /// unless documents were deleted and as many created: a comparison of ids finds those.
@@ -24,9 +24,18 @@ pub struct Counted {
     pub sum: Sum,
 }
 
-/// The counts of a range of times.
+impl Counted {
+    /// What is left without a part of it; `None` if the sums are too large to be exact.
+    fn without(self, part: Self) -> Option<Self> {
+        Some(Self { n: self.n.checked_sub(part.n)?, sum: self.sum.less(part.sum)? })
+    }
+}
+
+/// The counts of a range of times, as they were at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RangeCount {
+    /// When that was, in Firestore's time.
+    at: Option<Timestamp>,
     pub observations: Counted,
     pub rewards: Counted,
     pub quarantined: Counted,
@@ -40,6 +49,27 @@ impl RangeCount {
             return Some(false);
         }
         Sum::adds_up(self.rewards.sum, self.quarantined.sum, self.observations.sum)
+    }
+
+    /// How many observations are not accounted for, and the sum of their times in epoch milliseconds,
+    /// if no more are accounted for than there are. `None` if the sums are too large to be exact.
+    pub fn missing(&self) -> Option<(u64, f64)> {
+        let accounted = self.rewards.n + self.quarantined.n;
+        let sum = self.observations.sum.less(self.rewards.sum)?.less(self.quarantined.sum)?;
+        Some((self.observations.n.checked_sub(accounted)?, sum.exact()?))
+    }
+
+    /// The counts of what is left without a part of the range that was counted at the same moment.
+    pub fn without(&self, part: &Self) -> Option<Self> {
+        if self.at.is_none() || self.at != part.at {
+            return None;
+        }
+        Some(Self {
+            at: self.at,
+            observations: self.observations.without(part.observations)?,
+            rewards: self.rewards.without(part.rewards)?,
+            quarantined: self.quarantined.without(part.quarantined)?,
+        })
     }
 
     /// Rewards and quarantine entries whose observation was deleted.
@@ -118,26 +148,72 @@ pub struct IdCount {
 }
 
 impl Store {
-    /// Counts the documents of a shard with a time in `range`, in epoch milliseconds.
+    /// Counts the documents of a shard with a time in `range`, in epoch milliseconds, all at one moment.
     pub async fn count_range(&self, shard: Shard, range: Range<f64>) -> Result<RangeCount> {
-        let within = |collection: &str, field: &str| {
-            let query = Query::of(collection)
-                .of_shard(shard)
-                .at_least(field, value::double(range.start))
-                .below(field, value::double(range.end));
-            (query.build(), field.to_owned())
+        let counted = self.count_within(OBSERVATIONS, "ts", shard, &range, None).await?;
+        let at = counted.at;
+        match self.count_range_at(at, counted, shard, &range).await {
+            Err(error) if error.is_too_old() => {
+                let counted = self.count_within(OBSERVATIONS, "ts", shard, &range, None).await?;
+                self.count_range_at(counted.at, counted, shard, &range).await
+            }
+            result => result,
+        }
+    }
+
+    /// The counts of a part of a range at the moment at which the whole was counted; `None` if
+    /// Firestore keeps no versions of that time any more.
+    pub async fn count_part(
+        &self,
+        shard: Shard,
+        part: &Range<f64>,
+        whole: &RangeCount,
+    ) -> Result<Option<RangeCount>> {
+        let Some(at) = whole.at else { return Ok(None) };
+        let counted = async {
+            let found = self.count_within(OBSERVATIONS, "ts", shard, part, Some(at)).await?;
+            self.count_range_at(Some(at), found, shard, part).await
         };
-        let counted = async |collection: &str, field: &str| {
-            let (query, field) = within(collection, field);
-            let (n, sum) = self.db.count_and_sum(collection, query, &field).await?;
-            Result::Ok(Counted { n, sum })
-        };
-        // Observations are counted last: an observation that is scored in the meantime must not
-        // compensate for one without a reward.
-        let (rewards, quarantined) =
-            tokio::try_join!(counted(REWARDS, "ts"), counted(QUARANTINE, "obsTs"))?;
-        let observations = counted(OBSERVATIONS, "ts").await?;
-        Ok(RangeCount { observations, rewards, quarantined })
+        match counted.await {
+            Ok(counted) => Ok(Some(counted)),
+            Err(error) if error.is_too_old() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn count_range_at(
+        &self,
+        at: Option<Timestamp>,
+        observations: Aggregated,
+        shard: Shard,
+        range: &Range<f64>,
+    ) -> Result<RangeCount> {
+        let (rewards, quarantined) = tokio::try_join!(
+            self.count_within(REWARDS, "ts", shard, range, at),
+            self.count_within(QUARANTINE, "obsTs", shard, range, at),
+        )?;
+        let counted = |it: Aggregated| Counted { n: it.n, sum: it.sum };
+        Ok(RangeCount {
+            at,
+            observations: counted(observations),
+            rewards: counted(rewards),
+            quarantined: counted(quarantined),
+        })
+    }
+
+    async fn count_within(
+        &self,
+        collection: &str,
+        field: &str,
+        shard: Shard,
+        range: &Range<f64>,
+        at: Option<Timestamp>,
+    ) -> Result<Aggregated> {
+        let query = Query::of(collection)
+            .of_shard(shard)
+            .at_least(field, value::double(range.start))
+            .below(field, value::double(range.end));
+        self.db.count_and_sum(collection, query.build(), field, at).await
     }
 
     /// The `ts` of the oldest observation of a shard at or after `from`, in epoch milliseconds.
@@ -237,8 +313,8 @@ impl Store {
         Ok(items)
     }
 
-    /// The ids of the documents that have a reward or a quarantine entry: a read for each, and another
-    /// one for those without a reward.
+    /// The ids of the documents that have a reward or a quarantine entry. Where all of 30 documents that
+    /// follow each other have one, or none of them, this costs two reads.
     async fn accounted(&self, documents: &[Document]) -> Result<HashSet<String>> {
         self.accounted_ids(documents.iter().map(value::document_id)).await
     }
@@ -250,10 +326,11 @@ impl Store {
         let mut accounted = HashSet::new();
         for collection in [REWARDS, QUARANTINE] {
             let open = ids.clone().filter(|id| !accounted.contains(*id));
-            let names: Vec<_> = open.map(|id| self.db.name(collection, id)).collect();
-            let id = |document: Document| value::document_id(&document).to_owned();
-            let found = self.db.get_map(&names, Some(&["ts"]), id).await?;
-            accounted.extend(found.into_values());
+            let names: Vec<_> = open.clone().map(|id| self.db.name(collection, id)).collect();
+            let existing = self.db.existing(collection, &names).await?;
+            let found = open.zip(&names).filter(|(_, name)| existing.contains(*name));
+            let found: Vec<_> = found.map(|(id, _)| id.to_owned()).collect();
+            accounted.extend(found);
         }
         Ok(accounted)
     }

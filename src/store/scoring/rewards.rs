@@ -153,6 +153,19 @@ impl Store {
         Ok(found)
     }
 
+    /// The same where few of them are expected to have one: one read for 30 observations of which none
+    /// has.
+    pub async fn few_rewards_of(&self, ids: &[&str]) -> Result<HashMap<String, StoredReward>> {
+        let names: Vec<_> = ids.iter().map(|id| self.db.name(REWARDS, id)).collect();
+        let existing = self.db.existing(REWARDS, &names).await?;
+        let ids: Vec<_> = ids
+            .iter()
+            .copied()
+            .filter(|id| existing.contains(&self.db.name(REWARDS, id)))
+            .collect();
+        self.rewards_of(&ids).await
+    }
+
     /// Whether an observation of the shard has a reward; one read.
     pub(in crate::store) async fn has_rewards(&self, shard: Shard) -> Result<bool> {
         let query = Query::of(REWARDS).of_shard(shard).select(&["ts"]).limit(ALIENS);

@@ -48,6 +48,10 @@ pub fn bytes(data: Vec<u8>) -> Value {
     value(ValueType::BytesValue(data))
 }
 
+pub fn array(values: Vec<Value>) -> Value {
+    value(ValueType::ArrayValue(ArrayValue { values }))
+}
+
 pub fn map(fields: Fields) -> Value {
     value(ValueType::MapValue(MapValue { fields }))
 }

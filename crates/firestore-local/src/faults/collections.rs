@@ -12,7 +12,7 @@ use crate::proto::{
 };
 
 /// The ids of the collections that a request names.
-pub trait NamedCollections {
+pub trait NamedCollections: prost::Message {
     fn collections(&self) -> Vec<&str>;
 }
 

@@ -95,10 +95,10 @@ impl Faults {
         if plan.rules.is_empty() {
             return None;
         }
-        let collections = request.collections();
+        let (collections, bytes) = (request.collections(), request.encoded_len());
         let mut decided = None;
         for (index, (rule, (seen, faults))) in (0..).zip(plan.rules.iter().zip(counts)) {
-            if !rule.matches(rpc, &collections) {
+            if !rule.matches(rpc, &collections, bytes) {
                 continue;
             }
             let number = *seen;

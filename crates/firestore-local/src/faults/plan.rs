@@ -54,6 +54,7 @@ pub enum FaultCode {
     ResourceExhausted,
     Internal,
     PermissionDenied,
+    InvalidArgument,
 }
 
 impl From<FaultCode> for Code {
@@ -65,6 +66,7 @@ impl From<FaultCode> for Code {
             FaultCode::ResourceExhausted => Self::ResourceExhausted,
             FaultCode::Internal => Self::Internal,
             FaultCode::PermissionDenied => Self::PermissionDenied,
+            FaultCode::InvalidArgument => Self::InvalidArgument,
         }
     }
 }
@@ -111,6 +113,9 @@ pub struct Rule {
     /// The id of a collection that the request names; any request if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
+    /// The fewest bytes of a request; a request of any size if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least_bytes: Option<usize>,
     pub fault: Fault,
     /// The probability, in 0..=1, for each matching request.
     #[serde(default = "always", deserialize_with = "probability")]
@@ -141,7 +146,15 @@ fn probability<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
 impl Rule {
     /// Injects the fault into every request.
     pub fn always(fault: Fault) -> Self {
-        Self { rpc: None, collection: None, fault, probability: 1.0, after: 0, times: None }
+        Self {
+            rpc: None,
+            collection: None,
+            at_least_bytes: None,
+            fault,
+            probability: 1.0,
+            after: 0,
+            times: None,
+        }
     }
 
     /// Injects the fault into every request of an RPC.
@@ -155,6 +168,12 @@ impl Rule {
         Self { collection: Some(collection.to_owned()), ..self }
     }
 
+    /// Restricts the rule to requests of at least so many bytes.
+    #[must_use]
+    pub fn at_least(self, bytes: usize) -> Self {
+        Self { at_least_bytes: Some(bytes), ..self }
+    }
+
     #[must_use]
     pub fn with_probability(self, probability: f64) -> Self {
         Self { probability, ..self }
@@ -166,10 +185,11 @@ impl Rule {
         Self { after, times: Some(1), ..self }
     }
 
-    pub(super) fn matches(&self, rpc: &str, collections: &[&str]) -> bool {
+    pub(super) fn matches(&self, rpc: &str, collections: &[&str], bytes: usize) -> bool {
         self.fault.applies_to(rpc)
             && self.rpc.as_ref().is_none_or(|it| it == rpc)
             && self.collection.as_ref().is_none_or(|it| collections.contains(&it.as_str()))
+            && self.at_least_bytes.is_none_or(|least| bytes >= least)
     }
 }
 

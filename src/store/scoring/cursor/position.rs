@@ -55,6 +55,11 @@ impl Position {
         }
     }
 
+    /// `ts` in epoch milliseconds, with its fraction; 0 if it is not a number.
+    pub fn ts_number(&self) -> f64 {
+        if self.is_number() { as_f64(self.ts.value_type.as_ref()) } else { 0.0 }
+    }
+
     /// `ts` in epoch milliseconds, rounded towards zero.
     pub fn ts_ms(&self) -> i64 {
         match self.ts.value_type {
