@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use f0_learning::store::Store;
+use f0_learning_core::stats::Window;
 use firestore::gcloud_sdk::google::firestore::v1::{ArrayValue, Value, value::ValueType};
 use firestore_kit::value::{self, Fields};
 use serde_json::json;
@@ -74,11 +75,33 @@ async fn fill(store: &Store, many: usize) {
     }
 }
 
+/// Lines to import of almost a mebibyte each: texts, and values that take many times as much memory.
+fn large_lines(many: usize) -> String {
+    let now = f0_learning_core::Clock::system().now();
+    let line = |n: usize| {
+        let mut document = json!({
+            "id": format!("line-{n}"), "ts": now, "component": "c", "outcome": "success",
+            "durationMs": 1,
+        });
+        document["meta"] = match n % 2 {
+            0 => json!("x".repeat(LARGE)),
+            _ => json!(vec![json!(null); LARGE / 2]),
+        };
+        document.to_string() + "\n"
+    };
+    (0..many).map(line).collect()
+}
+
+/// The memory of a process in MiB by the name of a line of its status; `None` once it has ended.
+fn memory(process: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()?.div_ceil(1 << 10))
+}
+
 /// The peak memory of a process in MiB; `None` once it has ended.
 fn peak(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()?.div_ceil(1 << 10))
+    memory(process, "VmHWM:")
 }
 
 /// Runs a command to its end, and returns its peak memory in MiB.
@@ -114,8 +137,15 @@ async fn every_command_stays_within_its_memory_on_the_largest_documents() {
         &["retain"],
         &["verify"],
     ];
-    let run =
-        move || commands.map(|arguments| (arguments[0], peak_of(arguments, &variables))).to_vec();
+    let lines = archive.path().join("lines.ndjson");
+    std::fs::write(&lines, large_lines(60)).unwrap();
+    let run = move || {
+        let mut peaks =
+            commands.map(|arguments| (arguments[0], peak_of(arguments, &variables))).to_vec();
+        let import = ["observations", "import", lines.to_str().unwrap()];
+        peaks.push(("import", peak_of(&import, &variables)));
+        peaks
+    };
     let peaks = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(peaks.iter().all(|(_, peak)| *peak < MOST_MIB), "{peaks:?}");
     let files = std::fs::read_dir(archive.path().join("observations")).unwrap().count();
@@ -203,4 +233,61 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// How long components write, and how often.
+const SOAK: Duration = Duration::from_secs(30);
+const WRITE_EVERY: Duration = Duration::from_millis(50);
+/// The size of each oversized document; one in ten is oversized.
+const OVERSIZED: usize = 400_000;
+
+/// A hostile document in ten, of which every fourth is oversized.
+fn soaked(n: i64, now: i64) -> Fields {
+    let mut document = fields(&json!({
+        "ts": now - 20_000, "component": format!("c{}", n % 8), "outcome": "success",
+        "durationMs": n % 1_000,
+    }));
+    let (name, bad) = match n % 40 {
+        9 => ("meta", value::string("x".repeat(OVERSIZED))),
+        19 => ("outcome", value::string("x".repeat(OVERSIZED))),
+        29 => ("ts", value::string(now.to_string())),
+        39 => ("ts", value::int(now * 1_000_000)),
+        _ => return document,
+    };
+    document.insert(name.to_owned(), bad);
+    document
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_a_server_does_not_grow_while_hostile_documents_come_in() {
+    let store = seeded_store().await;
+    let port = free_port();
+    let mut command = Command::new(BINARY);
+    command.arg("serve").envs(environment(&store).await).env("PORT", port.to_string());
+    command.env("ADMIN_TOKEN", "0123456789abcdef0123456789abcdef");
+    command.env("SCORE_CRON", "* * * * * *").env("RECONCILE_CRON", "*/2 * * * * *");
+    command.env("TUNE_CRON", "*/2 * * * * *");
+    let server = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_for("the server", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    let started = std::time::Instant::now();
+    let (mut n, mut resident) = (0, Vec::new());
+    while started.elapsed() < SOAK {
+        for _ in 0..10 {
+            let now = f0_learning_core::Clock::system().now();
+            put(&store, collection::OBSERVATIONS, &format!("o{n:06}"), soaked(n, now)).await;
+            n += 1;
+        }
+        resident.push(memory(server.0.id(), "VmRSS:").expect("the server runs"));
+        tokio::time::sleep(WRITE_EVERY).await;
+    }
+    let scored = store.all_stats(None).await.unwrap();
+    let scored: u64 =
+        scored.iter().filter(|it| it.window == Window::SevenDays).map(|it| it.stats.n).sum();
+    let most = |part: &[u64]| part.iter().copied().max().unwrap();
+    let (third, peak) = (resident.len() / 3, peak(server.0.id()).unwrap());
+    let (early, late) = (most(&resident[..2 * third]), most(&resident[2 * third..]));
+    eprintln!("{n} documents, {scored} scored: {early} then {late} MiB, peak {peak}");
+    assert!(scored > u64::try_from(n / 4).unwrap(), "{scored} of {n} scored");
+    assert!(peak < MOST_MIB, "{peak} MiB");
+    assert!(late <= early + early / 4 + 8, "{early}, then {late} MiB");
 }

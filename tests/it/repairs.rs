@@ -5,13 +5,15 @@ use std::process::{Command, Output};
 
 use f0_learning::store::Store;
 use f0_learning_core::Clock;
+use f0_learning_core::experiment::Kind;
 use f0_learning_core::time::DAY_MS;
 use firestore_kit::value;
 use serde_json::{Value, json};
 
 use crate::collection;
+use crate::experiments::only;
 use crate::support::process::{BINARY, environment, run_on, text};
-use crate::support::{delete, fields, key, put, resharding_store, seeded_store, stored};
+use crate::support::{delete, draft, fields, key, put, resharding_store, seeded_store, stored};
 
 const VERSION: &str = "router-core@1.0.0";
 
@@ -76,6 +78,15 @@ impl Project {
             all += &format!("{}\n{}\n", text(&output.stdout), text(&output.stderr));
         }
         all
+    }
+
+    /// Starts a test of a draft, and returns the experiment's id.
+    async fn start_test(&self) -> String {
+        let key = draft(&self.store, "1.0.1", "1.0.0").await;
+        let output =
+            self.run(&["experiments", "start", &key.to_string(), "--min-effect", "0.05"]).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        only(&self.store, Kind::Ab).await.id
     }
 
     async fn figures(&self) -> Value {
@@ -267,4 +278,63 @@ async fn leases_of_a_far_future_and_alien_documents_stop_nothing() {
     assert_eq!(stored(&project.store, collection::STATE, "lease|tune").await, None);
     let alien = project.run(&["rebuild", "--document", "ops_state/notes"]).await;
     assert!(!alien.status.success(), "it is left alone");
+}
+
+/// Puts a document, sees it named by what `uses` it, and runs the command that is named.
+async fn repair(
+    project: &Project,
+    (id, document): (&str, &Value),
+    uses: &[&str],
+    more: &[(&str, &str)],
+) -> String {
+    put(&project.store, collection::STATE, id, fields(document)).await;
+    let output = run_on(&project.store, uses, more).await;
+    let output = format!("{} {}", text(&output.stdout), text(&output.stderr));
+    let named = output.split("run `").skip(1).filter_map(|rest| rest.split('`').next());
+    let is_of = |command: &&str| command.contains(id) || command.contains("experiments stop");
+    let command = named.clone().find(is_of).unwrap_or_else(|| panic!("{id}: {output}")).to_owned();
+    let words: Vec<&str> = command.split(' ').skip(1).map(|word| word.trim_matches('\'')).collect();
+    let done = run_on(&project.store, &words, more).await;
+    let said = format!("{} {}", text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{command}: {said}");
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_retention_decision_or_experiment_is_repaired_by_the_command_that_is_named() {
+    let now = Clock::system().now();
+    let mut project = Project::new(0, now - 500 * DAY_MS).await;
+    // What is archived lies before a cutoff that scoring must have reached.
+    project.base = now - 600_000;
+    project.observe(4).await;
+    project.run(&["score", "--settle-ms", "0"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let archive = [("ARCHIVE_URL", folder.path().to_str().unwrap())];
+    let retained = run_on(&project.store, &["retain"], &archive).await;
+    assert!(retained.status.success(), "{}", text(&retained.stderr));
+    let archived_before =
+        async || project.store.retention_state().await.map(|it| it.archived_before);
+    let before = archived_before().await.unwrap();
+    assert!(before.is_some_and(|time| time > now - 500 * DAY_MS), "{}", text(&retained.stdout));
+    let damaged = json!({ "archivedBefore": "long ago" });
+    repair(&project, ("retention", &damaged), &["reconcile"], &archive).await;
+    let after = archived_before().await.unwrap();
+    // It covers the documents of the files.
+    assert!(after <= before && after > Some(now - 500 * DAY_MS), "{after:?} {before:?}");
+    let reconciled = run_on(&project.store, &["reconcile", "--full"], &archive).await;
+    assert!(reconciled.status.success(), "{}", text(&reconciled.stderr));
+
+    let id = "decision|router-core@1.0.0";
+    let damaged = json!({ "policyVersion": VERSION, "input": "?" });
+    repair(&project, (id, &damaged), &["policies", "replay", VERSION], &[]).await;
+    assert_eq!(stored(&project.store, collection::STATE, id).await, None);
+
+    let experiment = project.start_test().await;
+    let id = format!("experiment|{experiment}");
+    let damaged = json!({ "format": "none" });
+    let command = repair(&project, (&id, &damaged), &["guard"], &[]).await;
+    assert!(command.contains(&experiment), "{command}");
+    let guarded = project.run(&["guard"]).await;
+    assert!(guarded.status.success(), "{}", text(&guarded.stderr));
+    assert!(!text(&guarded.stderr).contains(&experiment), "{}", text(&guarded.stderr));
 }

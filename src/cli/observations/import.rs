@@ -23,6 +23,11 @@ use crate::cli::output;
 /// Batches that are written at the same time.
 const IN_FLIGHT: usize = 8;
 
+/// The bytes of lines of a batch, and of those that are written at the same time: as documents they take
+/// several times as much memory.
+const BATCH_BYTES: usize = 1 << 20;
+const IN_FLIGHT_BYTES: usize = 4 << 20;
+
 /// Without a terminal, progress is logged every this many lines.
 const LOG_EVERY: u64 = 100_000;
 
@@ -73,10 +78,13 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
     let archived_before = store.retention_state().await?.archived_before;
     let rules = Rules { archived_before, limits: store.limits().await? };
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
+    let mut batch_bytes = 0;
     let mut under_way = JoinSet::new();
+    let mut in_flight = 0;
     while let Some(line) = next_line(&mut reader).context("cannot read the next line")? {
         report.lines += 1;
-        bar.inc(line.as_ref().map_or(0, |text| text.len() as u64 + 1));
+        let bytes = line.as_ref().map_or(0, String::len);
+        bar.inc(bytes as u64 + 1);
         let number = report.lines;
         match line.and_then(|text| rules.parse(number, &text)) {
             Ok(None) => {}
@@ -84,24 +92,28 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
                 None => {
                     report.malformed += u64::from(!malformed.is_empty());
                     batch.push((number, observation));
+                    batch_bytes += bytes;
                 }
                 Some(first) => repeated(&mut report, bar, number, &observation, first),
             },
             Err(error) => refuse(&mut report, bar, number, &error),
         }
-        if batch.len() == MAX_BATCH {
-            if under_way.len() >= IN_FLIGHT {
-                finish(under_way.join_next().await, &mut report, bar)?;
+        if batch.len() == MAX_BATCH || batch_bytes >= BATCH_BYTES {
+            while under_way.len() >= IN_FLIGHT
+                || (in_flight > 0 && in_flight + batch_bytes > IN_FLIGHT_BYTES)
+            {
+                in_flight -= finish(under_way.join_next().await, &mut report, bar)?;
             }
+            in_flight += batch_bytes;
             let full = std::mem::replace(&mut batch, Vec::with_capacity(MAX_BATCH));
-            under_way.spawn(write(store.clone(), full));
+            under_way.spawn(write(store.clone(), full, std::mem::take(&mut batch_bytes)));
         }
         if bar.is_hidden() && report.lines.is_multiple_of(LOG_EVERY) {
             tracing::info!(lines = report.lines, refused = report.refused, "importing");
         }
     }
     if !batch.is_empty() {
-        under_way.spawn(write(store.clone(), batch));
+        under_way.spawn(write(store.clone(), batch, batch_bytes));
     }
     while let Some(outcome) = under_way.join_next().await {
         finish(Some(outcome), &mut report, bar)?;
@@ -145,8 +157,12 @@ impl Rules {
     }
 }
 
-/// The line of each id in the file so far. An id is kept as a hash of 128 bits, so that a line takes
-/// the same memory however long its id is.
+/// The lines whose ids are remembered: 32 bytes each.
+const REMEMBERED: usize = 2_000_000;
+
+/// The line of each id in the first two million lines of the file: a later line with a new id is not
+/// remembered, and one that repeats it counts as an observation that existed before. An id is kept as a
+/// hash of 128 bits, so that a line takes the same memory however long its id is.
 #[derive(Default)]
 struct Ids(HashMap<u128, u64>);
 
@@ -154,8 +170,13 @@ impl Ids {
     /// The earlier line with this observation's id, if there is one.
     fn first_line_of(&mut self, observation: &Map<String, Json>, number: u64) -> Option<u64> {
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, id_of(observation).as_bytes()).as_u128();
-        let first = *self.0.entry(hash).or_insert(number);
-        (first != number).then_some(first)
+        if let Some(first) = self.0.get(&hash) {
+            return Some(*first);
+        }
+        if self.0.len() < REMEMBERED {
+            self.0.insert(hash, number);
+        }
+        None
     }
 }
 
@@ -185,12 +206,14 @@ fn line_id(number: u64, text: &str) -> String {
 
 #[derive(Debug)]
 struct Written {
+    /// Of its lines.
+    bytes: usize,
     created: u64,
     existing: u64,
     refused: Vec<(u64, LineError)>,
 }
 
-async fn write(store: Store, batch: Vec<Numbered>) -> Result<Written> {
+async fn write(store: Store, batch: Vec<Numbered>, bytes: usize) -> Result<Written> {
     let (numbers, observations): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let outcome = f0_learning_client::create_observations(store.db(), &observations).await?;
     let refused = outcome
@@ -198,22 +221,24 @@ async fn write(store: Store, batch: Vec<Numbered>) -> Result<Written> {
         .into_iter()
         .map(|(index, status)| (numbers[index], LineError::Refused(status.message().to_owned())))
         .collect();
-    Ok(Written { created: outcome.created as u64, existing: outcome.existing as u64, refused })
+    let (created, existing) = (outcome.created as u64, outcome.existing as u64);
+    Ok(Written { bytes, created, existing, refused })
 }
 
+/// Reports a batch that was written, and returns the bytes of its lines.
 fn finish(
     outcome: Option<Result<Result<Written>, tokio::task::JoinError>>,
     report: &mut Report,
     bar: &ProgressBar,
-) -> Result<()> {
-    let Some(outcome) = outcome else { return Ok(()) };
+) -> Result<usize> {
+    let Some(outcome) = outcome else { return Ok(0) };
     let written = outcome?.context("cannot finish the import: run it again to continue")?;
     report.created += written.created;
     report.existing += written.existing;
     for (number, error) in written.refused {
         refuse(report, bar, number, &error);
     }
-    Ok(())
+    Ok(written.bytes)
 }
 
 fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError) {

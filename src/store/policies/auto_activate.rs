@@ -60,13 +60,12 @@ impl Store {
         transaction: &Transaction,
     ) -> ChangeResult<()> {
         let since = now - i64::from(limits.veto_hours) * HOUR_MS;
-        let entries = self.trail_in(id, since, transaction).await?;
-        let is_new = |it: &&AuditRecord| {
+        let is_new = |it: &AuditRecord| {
             limits.veto_hours > 0
                 && refuses(&it.entry, TUNER)
                 && !limits.known.contains(&it.audit_id)
         };
-        match entries.iter().find(is_new) {
+        match self.newest_change_in(id, since, transaction, is_new).await? {
             None => Ok(()),
             Some(AuditRecord { entry, .. }) => Err(ChangeError::LeftToPerson(format!(
                 "{} decided on {id} ({}) while the evidence was evaluated; the next pass decides \

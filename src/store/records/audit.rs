@@ -11,6 +11,26 @@ use firestore_kit::{Page, PageOrder, PageRequest, Query, Transaction, value, wri
 
 const ORDER: PageOrder = PageOrder::NewestFirst("ts");
 
+/// The fields of an entry that say what changed, and not why.
+const WITHOUT_EVIDENCE: &[&str] = &[
+    "ts",
+    "actor",
+    "actorName",
+    "action",
+    "id",
+    "from",
+    "to",
+    "reason",
+    "changes",
+    "forced",
+    "experiment",
+    "guard",
+    "request",
+];
+
+/// Entries that are read together. A reason has at most 1,500 bytes.
+const CHANGES_AT_ONCE: usize = 200;
+
 /// Which entries to read; a field that is left out matches all.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
@@ -83,9 +103,10 @@ impl Store {
         Ok(Page::decoded(ORDER, page, &found, |document| self.decode_audit(document)))
     }
 
-    /// All changes of a policy, or those since a time, in the order of the commits.
+    /// All changes of a policy, or those since a time, in the order of the commits and without evidence.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
-        let query = AuditFilter { since, ..AuditFilter::of(id) }.query().descending("ts");
+        let filter = AuditFilter { since, ..AuditFilter::of(id) };
+        let query = filter.query().select(WITHOUT_EVIDENCE).descending("ts");
         let decode = |document: Document| self.decode_entry(&document);
         let mut trail = self.db.query_map(AUDIT, query.build(), decode).await?;
         // Entries of one commit are about different versions, so their order does not matter.
@@ -93,16 +114,31 @@ impl Store {
         Ok(trail)
     }
 
-    /// All changes of a policy since a time, the newest first, read in a transaction.
-    pub(in crate::store) async fn trail_in(
+    /// The newest change of a policy since a time that `wanted` accepts, read in a transaction, one page
+    /// at a time and without evidence.
+    pub(in crate::store) async fn newest_change_in(
         &self,
         id: &str,
         since: i64,
         transaction: &Transaction,
-    ) -> Result<Vec<AuditRecord>> {
+        wanted: impl Fn(&AuditRecord) -> bool,
+    ) -> Result<Option<AuditRecord>> {
         let filter = AuditFilter { since: Some(since), ..AuditFilter::of(id) };
-        let query = filter.query().descending("ts").build();
-        Ok(self.decode_trail(&self.db.query_in(AUDIT, query, transaction).await?))
+        let newest =
+            filter.query().select(WITHOUT_EVIDENCE).descending("ts").descending("__name__");
+        let mut page = newest.clone();
+        loop {
+            let query = page.limit(CHANGES_AT_ONCE).build();
+            let found = self.db.query_in(AUDIT, query, transaction).await?;
+            if let Some(change) = self.decode_trail(&found).into_iter().find(&wanted) {
+                return Ok(Some(change));
+            }
+            let Some(last) = found.last().filter(|_| found.len() == CHANGES_AT_ONCE) else {
+                return Ok(None);
+            };
+            let ts = last.fields.get("ts").cloned().unwrap_or_default();
+            page = newest.clone().start_after(vec![ts, value::reference(last.name.clone())]);
+        }
     }
 
     /// The number of activations of a policy by an actor since a time, read in a transaction.
