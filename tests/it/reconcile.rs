@@ -8,7 +8,7 @@ use f0_learning_core::Clock;
 use f0_learning_core::observation::Outcome;
 use f0_learning_core::stats::Window;
 use f0_learning_core::time::HOUR_MS;
-use firestore_kit::Connection;
+use firestore_kit::{Connection, PageRequest, value};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -299,4 +299,40 @@ async fn an_observation_repaired_ahead_of_the_cursor_is_left_to_scoring() {
     score(&store, now).await;
     assert_eq!(counted(&store).await, 1);
     assert!(reconcile(&store, now).await.is_quiet());
+}
+
+#[tokio::test]
+async fn a_list_in_the_order_of_times_ends_and_shows_each_finite_time_once() {
+    let store = seeded_store().await;
+    let times = [
+        value::int(START),
+        value::double(START as f64 + 0.5),
+        value::int(START + 2),
+        value::int(-5),
+        value::double(1e300),
+        value::double(f64::INFINITY),
+        value::double(f64::NEG_INFINITY),
+        value::double(f64::NAN),
+        value::string("yesterday"),
+        value::string("today"),
+        value::string("tomorrow"),
+        value::boolean(true),
+    ];
+    for (n, ts) in times.into_iter().enumerate() {
+        let mut observation = fields(&json!({ "component": "c", "outcome": "success" }));
+        observation.insert("ts".to_owned(), ts);
+        put(&store, collection::OBSERVATIONS, &format!("o{n}"), observation).await;
+    }
+    for limit in 1..=6 {
+        let (mut listed, mut page) = (Vec::new(), PageRequest { limit, after: None });
+        for _ in 0..20 {
+            let found = store.observations_page(None, &page).await.unwrap();
+            listed.extend(found.items.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            page.after = found.next;
+            if page.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(listed, ["o4", "o2", "o1", "o0", "o3"], "{limit} on a page");
+    }
 }

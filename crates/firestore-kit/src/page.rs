@@ -34,7 +34,7 @@ impl Default for PageRequest {
 pub enum PageOrder {
     /// By document id, ascending.
     ByName,
-    /// By this numeric field, descending; documents without it are not listed.
+    /// By this field, descending; documents where it is not a finite number are not listed.
     NewestFirst(&'static str),
 }
 
@@ -135,20 +135,23 @@ impl PageOrder {
     fn query(self, db: &Db, collection: &str, query: Query, page: &PageRequest) -> Query {
         let after = page.after.as_ref();
         let name_of = |cursor: &PageCursor| value::reference(db.name(collection, &cursor.id));
-        let (query, position) = match self {
-            Self::ByName => {
-                (query.ascending("__name__"), after.map(|cursor| vec![name_of(cursor)]))
+        match (self, after) {
+            (Self::ByName, None) => query.ascending("__name__"),
+            (Self::ByName, Some(cursor)) => {
+                query.ascending("__name__").start_after(vec![name_of(cursor)])
             }
-            Self::NewestFirst(field) => {
+            (Self::NewestFirst(field), after) => {
+                let query = query.descending(field).descending("__name__");
+                // Only finite numbers are between these: values of other types sort before and after
+                // them, and a cursor could not name them.
+                let query = query.end_before(vec![value::double(f64::NEG_INFINITY)]);
                 // Firestore compares integers and doubles by value; milliseconds are exact in both.
                 let number = |cursor: &PageCursor| value::double(cursor.number.unwrap_or(f64::MAX));
-                let position = after.map(|cursor| vec![number(cursor), name_of(cursor)]);
-                (query.descending(field).descending("__name__"), position)
+                match after {
+                    None => query.start_at(vec![value::double(f64::MAX)]),
+                    Some(cursor) => query.start_after(vec![number(cursor), name_of(cursor)]),
+                }
             }
-        };
-        match position {
-            Some(values) => query.start_after(values),
-            None => query,
         }
     }
 
