@@ -64,11 +64,47 @@ struct World {
     store: Store,
     time: Arc<AtomicI64>,
     rng: StdRng,
-    /// The shards of which components write the number.
-    written_shards: u32,
+    components: Components,
+    workers: u32,
+}
+
+/// The components, which write while workers run.
+struct Components {
+    store: Store,
+    time: Arc<AtomicI64>,
+    rng: StdRng,
+    /// The shards of which they write the number.
+    shards: u32,
     valid: u64,
     invalid: u64,
-    workers: u32,
+}
+
+impl Components {
+    /// Some observations. A few are late, a few invalid, and some components do not write the shard
+    /// yet, or still write that of another layout.
+    async fn write(&mut self) {
+        for _ in 0..self.rng.random_range(5..25) {
+            let id = format!("o{:05}", self.valid + self.invalid);
+            let is_valid = self.rng.random_bool(0.95);
+            let late = if self.rng.random_bool(0.1) { MINUTE_MS } else { 0 };
+            let mut observation = json!({
+                "ts": self.time.load(Ordering::Relaxed) - late,
+                "component": format!("c{}", self.valid % 3),
+                "outcome": if is_valid { "success" } else { "maybe" }, "durationMs": 100,
+            });
+            let shards = match self.rng.random_range(0..10) {
+                0 => 0,
+                1 => self.shards + 3,
+                _ => self.shards,
+            };
+            if let Some(shard) = shard_of(&id, shards) {
+                observation["shard"] = json!(shard);
+            }
+            put(&self.store, collection::OBSERVATIONS, &id, fields(&observation)).await;
+            *(if is_valid { &mut self.valid } else { &mut self.invalid }) += 1;
+            self.time.fetch_add(100, Ordering::Relaxed);
+        }
+    }
 }
 
 impl World {
@@ -86,8 +122,15 @@ impl World {
         let store = Store::connect(&connection).await.unwrap().with_retry(RETRY);
         store.seed(START).await.unwrap();
         let rng = StdRng::seed_from_u64(seed);
-        let (written_shards, valid, invalid, workers) = (0, 0, 0, 0);
-        Self { server, store, time, rng, written_shards, valid, invalid, workers }
+        let components = Components {
+            store: store.clone(),
+            time: time.clone(),
+            rng: StdRng::seed_from_u64(seed + 1_000),
+            shards: 0,
+            valid: 0,
+            invalid: 0,
+        };
+        Self { server, store, time, rng, components, workers: 0 }
     }
 
     fn now(&self) -> i64 {
@@ -96,31 +139,6 @@ impl World {
 
     fn advance(&self, ms: i64) {
         self.time.fetch_add(ms, Ordering::Relaxed);
-    }
-
-    /// Components write some observations. A few are late, a few invalid, and some components do not
-    /// write the shard yet, or still write that of another layout.
-    async fn write(&mut self) {
-        for _ in 0..self.rng.random_range(5..25) {
-            let id = format!("o{:05}", self.valid + self.invalid);
-            let is_valid = self.rng.random_bool(0.95);
-            let late = if self.rng.random_bool(0.1) { MINUTE_MS } else { 0 };
-            let mut observation = json!({
-                "ts": self.now() - late, "component": format!("c{}", self.valid % 3),
-                "outcome": if is_valid { "success" } else { "maybe" }, "durationMs": 100,
-            });
-            let shards = match self.rng.random_range(0..10) {
-                0 => 0,
-                1 => self.written_shards + 3,
-                _ => self.written_shards,
-            };
-            if let Some(shard) = shard_of(&id, shards) {
-                observation["shard"] = json!(shard);
-            }
-            put(&self.store, collection::OBSERVATIONS, &id, fields(&observation)).await;
-            *(if is_valid { &mut self.valid } else { &mut self.invalid }) += 1;
-            self.advance(100);
-        }
     }
 
     /// A worker with its lease; a killed one leaves its lease behind.
@@ -137,19 +155,28 @@ impl World {
     /// A new worker runs passes while components write.
     async fn run(&mut self, passes: u32) {
         let (mut score, mut reconcile) = self.worker();
-        let stop = CancellationToken::new();
-        for _ in 0..passes {
-            self.write().await;
-            self.advance(LEASE_MS);
-            served(score.pass(self.now(), &stop, &|_| ()).await);
-            served(reconcile.pass(self.now(), false, &stop).await);
-        }
+        let (components, time, stop) =
+            (&mut self.components, Arc::clone(&self.time), CancellationToken::new());
+        let now = || time.load(Ordering::Relaxed);
+        let working = async {
+            for _ in 0..passes {
+                time.fetch_add(LEASE_MS, Ordering::Relaxed);
+                served(score.pass(now(), &stop, &|_| ()).await);
+                served(reconcile.pass(now(), false, &stop).await);
+            }
+        };
+        let writing = async {
+            for _ in 0..passes {
+                components.write().await;
+            }
+        };
+        tokio::join!(working, writing);
     }
 
     /// A worker is killed at some request of a pass, before it is carried out or after. Returns whether
     /// the pass reached that request.
     async fn kill(&mut self) -> bool {
-        self.write().await;
+        self.components.write().await;
         self.advance(LEASE_MS);
         let (mut score, _) = self.worker();
         let rpc = ["Commit", "BatchWrite", "RunQuery"][self.rng.random_range(0..3)];
@@ -189,16 +216,17 @@ impl World {
             served(reconcile.pass(self.now(), true, &stop).await);
             self.advance(LEASE_MS + MINUTE_MS);
         }
-        assert_eq!(self.store.counts().await.unwrap(), (self.valid, self.invalid), "{at}");
+        let counts = (self.components.valid, self.components.invalid);
+        assert_eq!(self.store.counts().await.unwrap(), counts, "{at}");
         let stats = self.store.all_stats(None).await.unwrap();
         let week = stats.iter().filter(|it| it.window == Window::SevenDays);
-        assert_eq!(week.map(|it| it.stats.n).sum::<u64>(), self.valid, "{at}");
+        assert_eq!(week.map(|it| it.stats.n).sum::<u64>(), counts.0, "{at}");
     }
 
     async fn take(&mut self, step: Step) {
         match step {
             Step::Deploy(indexes) => self.server.set_definitions(vec![indexes()]),
-            Step::Write(shards) => self.written_shards = shards,
+            Step::Write(shards) => self.components.shards = shards,
             Step::Ask(shards) => {
                 let asked = json!({ "shards": shards });
                 put(&self.store, collection::CONFIG, "scoring", fields(&asked)).await;
