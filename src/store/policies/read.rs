@@ -6,7 +6,7 @@ use firestore_kit::proto::Document;
 use semver::Version;
 
 use crate::store::collection::POLICIES;
-use crate::store::lifecycle::{UnreadableVersion, document_id};
+use crate::store::lifecycle::{TUNER, UnreadableVersion, document_id};
 use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -24,6 +24,12 @@ pub struct ActiveVersions {
 }
 /// The number of a policy's latest versions that arms are compared within.
 const COMPARED_VERSIONS: usize = 64;
+
+/// Versions read together, if they are small.
+const READ_AT_ONCE: usize = 50;
+
+/// The drafts by people that a policy's standing versions include.
+const PROPOSED_DRAFTS: usize = 50;
 
 /// The weight of each arm.
 type Weights = BTreeMap<String, f64>;
@@ -122,13 +128,34 @@ impl Store {
         Ok(sorted(self.decode_readable_policies(&self.db.query_all(POLICIES, query).await?)))
     }
 
-    /// A policy's active versions and open drafts, in the order of their versions.
+    /// A policy's active versions and open drafts, in the order of their versions. Of the drafts that
+    /// people created and that were never active, it holds the first fifty: anyone who may create
+    /// drafts can create any number of them.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        let mut versions = Vec::new();
+        let (mut versions, mut proposed) = (Vec::new(), 0);
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
-            let query = with_status(id, status).build();
-            versions
-                .extend(self.decode_readable_policies(&self.db.query_all(POLICIES, query).await?));
+            let mut after = None;
+            loop {
+                let query = with_status(id, status).ascending("__name__");
+                let query = match after {
+                    Some(name) => query.start_after(vec![value::reference(name)]),
+                    None => query,
+                };
+                let found = self.db.query_page(POLICIES, query, READ_AT_ONCE).await?;
+                for policy in self.decode_readable_policies(&found.documents) {
+                    let is_proposed = status == PolicyStatus::Draft
+                        && policy.created_by != TUNER
+                        && policy.activated_at.is_none();
+                    proposed += usize::from(is_proposed);
+                    if !is_proposed || proposed <= PROPOSED_DRAFTS {
+                        versions.push(policy);
+                    }
+                }
+                after = found.documents.last().map(|last| last.name.clone());
+                if !found.more {
+                    break;
+                }
+            }
         }
         Ok(sorted(versions))
     }

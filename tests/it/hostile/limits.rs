@@ -212,3 +212,23 @@ async fn extreme_durations_costs_and_tokens_are_bounded() {
     let report = score(&store, START + 2_000).await;
     assert_eq!((report.scored, report.malformed.by_component[COMPONENT]), (3, 3));
 }
+
+#[tokio::test]
+async fn any_number_of_drafts_by_people_leaves_a_bounded_number_to_the_tuner() {
+    let store = seeded_store().await;
+    for patch in 1..=60 {
+        let draft = json!({
+            "id": "router-core", "version": format!("9.0.{patch}"), "status": "draft",
+            "createdAt": START, "createdBy": "firebase:mallory", "params": { "modelWeights": {} },
+            "notes": "x".repeat(100_000),
+        });
+        let id = format!("router-core@9.0.{patch}");
+        put(&store, collection::POLICIES, &id, fields(&draft)).await;
+    }
+    let own = crate::support::draft(&store, "1.0.1", "1.0.0").await;
+    let standing = store.standing_policies("router-core").await.unwrap();
+    let by_mallory = standing.iter().filter(|it| it.created_by == "firebase:mallory").count();
+    assert_eq!(by_mallory, 50);
+    let kept = |version: &str| standing.iter().any(|it| it.version.to_string() == version);
+    assert!(kept("1.0.0") && kept(&own.version.to_string()), "{standing:?}");
+}
