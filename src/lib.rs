@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod http;
+pub mod import;
 pub mod jobs;
 pub mod observability;
 pub mod store;

@@ -61,6 +61,7 @@ mod formats;
 mod hostile;
 mod hostile_day;
 mod implausible;
+mod imports;
 mod indexes;
 mod jwt;
 mod kills;

@@ -1,10 +1,8 @@
-//! `observations import`: a file of observations into Firestore. Invalid lines and repeated ids do
-//! not stop the import, and importing the same file again stores nothing twice.
+//! `observations import`: a file of observations, or an export of another tool, into Firestore. Invalid
+//! records and repeated ids do not stop the import, and importing the same file again stores nothing
+//! twice.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use f0_learning::store::Store;
@@ -17,7 +15,9 @@ use serde_json::{Map, Value as Json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::lines::{LineError, next_line};
+use super::dry_run::Preview;
+use super::lines::LineError;
+use super::source::{Item, Options, Source};
 use crate::cli::output;
 
 /// Batches that are written at the same time.
@@ -40,28 +40,35 @@ struct Report {
     refused: u64,
     /// Imported lines with invalid optional fields, which scoring ignores.
     malformed: u64,
+    /// Records that the mapping leaves out.
+    left_out: u64,
 }
 
 type Numbered = (u64, Map<String, Json>);
 
-pub async fn run(store: &Store, path: &Path) -> Result<()> {
-    let (reader, bytes): (Box<dyn BufRead>, u64) = if path == Path::new("-") {
-        (Box::new(io::stdin().lock()), 0)
-    } else {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let bytes = file.metadata()?.len();
-        (Box::new(BufReader::with_capacity(1 << 16, file)), bytes)
-    };
+pub async fn run(store: &Store, options: Options) -> Result<()> {
+    let (source, bytes) = options.open()?;
     let bar = output::progress(bytes, "importing (bytes)");
-    let report = import(store, reader, &bar).await?;
+    let rules = Rules::read(store).await?;
+    if options.dry_run {
+        let preview = preview(source, &rules, &bar).await?;
+        bar.finish_and_clear();
+        return preview.print(&options);
+    }
+    let report = import(store, source, rules, &bar).await?;
     bar.finish_and_clear();
-    let Report { lines, created, existing, repeated, refused, malformed } = report;
+    let Report { lines, created, existing, repeated, refused, malformed, left_out } = report;
     let repeated = match repeated {
         0 => String::new(),
         _ => format!(", {repeated} with a repeated id left out"),
     };
+    let left_out = match left_out {
+        0 => String::new(),
+        _ => format!(", {left_out} left out by the mapping"),
+    };
     say!(
-        "{lines} lines: {created} imported, {existing} existed before{repeated}, {refused} refused"
+        "{lines} lines: {created} imported, {existing} existed before{repeated}{left_out}, {refused} \
+         refused"
     );
     if malformed > 0 {
         say!("{malformed} lines have invalid optional fields, which scoring ignores");
@@ -72,23 +79,41 @@ pub async fn run(store: &Store, path: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) -> Result<Report> {
+/// What the file would import, without importing it.
+async fn preview(mut source: Source, rules: &Rules, bar: &ProgressBar) -> Result<Preview> {
+    let (mut preview, mut ids) = (Preview::default(), Ids::default());
+    while let Some(item) = source.next().await? {
+        bar.inc(item.bytes as u64);
+        let Item { number, record, from, .. } = item;
+        match record.and_then(|record| rules.check(record)) {
+            Ok((observation, malformed)) => match ids.first_line_of(&observation, number) {
+                None => preview.accept(observation, &from, &malformed),
+                Some(first) => preview.repeated(number, first),
+            },
+            Err(LineError::LeftOut(_)) => preview.left_out += 1,
+            Err(error) => preview.refuse(number, &error),
+        }
+    }
+    Ok(preview)
+}
+
+async fn import(
+    store: &Store,
+    mut source: Source,
+    rules: Rules,
+    bar: &ProgressBar,
+) -> Result<Report> {
     let mut report = Report::default();
     let mut ids = Ids::default();
-    let archived_before = store.retention_state().await?.archived_before;
-    let rules = Rules { archived_before, limits: store.limits().await? };
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
     let mut batch_bytes = 0;
     let mut under_way = JoinSet::new();
     let mut in_flight = 0;
-    while let Some(line) = next_line(&mut reader).context("cannot read the next line")? {
+    while let Some(Item { number, bytes, record, .. }) = source.next().await? {
         report.lines += 1;
-        let bytes = line.as_ref().map_or(0, String::len);
-        bar.inc(bytes as u64 + 1);
-        let number = report.lines;
-        match line.and_then(|text| rules.parse(number, &text)) {
-            Ok(None) => {}
-            Ok(Some((observation, malformed))) => match ids.first_line_of(&observation, number) {
+        bar.inc(bytes as u64);
+        match record.and_then(|record| rules.check(record)) {
+            Ok((observation, malformed)) => match ids.first_line_of(&observation, number) {
                 None => {
                     report.malformed += u64::from(!malformed.is_empty());
                     batch.push((number, observation));
@@ -96,6 +121,7 @@ async fn import(store: &Store, mut reader: Box<dyn BufRead>, bar: &ProgressBar) 
                 }
                 Some(first) => repeated(&mut report, bar, number, &observation, first),
             },
+            Err(LineError::LeftOut(_)) => report.left_out += 1,
             Err(error) => refuse(&mut report, bar, number, &error),
         }
         if batch.len() == MAX_BATCH || batch_bytes >= BATCH_BYTES {
@@ -133,27 +159,22 @@ struct Rules {
 }
 
 impl Rules {
-    /// The observation of a line, checked by the rules of scoring; `None` for an empty line.
-    fn parse(&self, number: u64, text: &str) -> Result<Option<Line>, LineError> {
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        let json: Json =
-            serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
-        let Json::Object(mut observation) = json else {
-            return Err(LineError::NotObject);
-        };
+    async fn read(store: &Store) -> Result<Self> {
+        let archived_before = store.retention_state().await?.archived_before;
+        Ok(Self { archived_before, limits: store.limits().await? })
+    }
+
+    /// An observation by the rules of scoring, with its id.
+    fn check(&self, observation: Map<String, Json>) -> Result<Line, LineError> {
         let id = match observation.get("id") {
-            None | Some(Json::Null) => line_id(number, text),
             Some(Json::String(id)) => id.clone(),
-            Some(other) => return Err(LineError::IdType(other.clone())),
+            other => return Err(LineError::IdType(other.cloned().unwrap_or_default())),
         };
         check_document_id(&id).map_err(|detail| LineError::Id { id: id.clone(), detail })?;
-        observation.insert("id".to_owned(), Json::from(id.as_str()));
         let parsed = Observation::parse(&id, &observation)?;
         parsed.check_archived(self.archived_before)?;
         parsed.within_limits(&self.limits)?;
-        Ok(Some((observation, parsed.malformed)))
+        Ok((observation, parsed.malformed))
     }
 }
 
@@ -195,13 +216,6 @@ fn repeated(
     report.repeated += 1;
     let id = id_of(observation);
     bar.suspend(|| complain!("line {number}: left out: id {id} was given before at line {first}"));
-}
-
-/// The id of a line without one: the same for the same line of the same file, so that an import
-/// that failed can be repeated.
-fn line_id(number: u64, text: &str) -> String {
-    let name = format!("{number}:{}", text.trim());
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }
 
 #[derive(Debug)]
@@ -254,15 +268,10 @@ mod tests {
 
     const GOOD: &str = r#"{"ts":1734000000000,"component":"a","outcome":"success","durationMs":1}"#;
 
-    #[test]
-    fn a_line_without_id_gets_the_same_one_at_every_import() {
-        let id = |number| rules(None).parse(number, GOOD).unwrap().unwrap().0["id"].clone();
-        assert_eq!(id(1), id(1));
-        assert_ne!(id(1), id(2), "the same line twice is two observations");
-    }
-
-    fn rules(archived_before: Option<i64>) -> Rules {
-        Rules { archived_before, limits: Limits::default() }
+    fn check(archived_before: Option<i64>, line: &str) -> Result<Line, LineError> {
+        let mut observation: Map<String, Json> = serde_json::from_str(line).unwrap();
+        observation.entry("id").or_insert("x".into());
+        Rules { archived_before, limits: Limits::default() }.check(observation)
     }
 
     #[test]
@@ -277,31 +286,28 @@ mod tests {
 
     #[test]
     fn a_line_older_than_what_was_archived_is_refused() {
-        let error = rules(Some(1_734_000_000_001)).parse(1, GOOD).unwrap_err().to_string();
+        let error = check(Some(1_734_000_000_001), GOOD).unwrap_err().to_string();
         assert!(error.contains("ts is older than what was archived"), "{error}");
-        assert!(rules(Some(1_734_000_000_000)).parse(1, GOOD).is_ok());
+        assert!(check(Some(1_734_000_000_000), GOOD).is_ok());
     }
 
     #[test]
     fn an_invalid_line_is_refused_with_its_error() {
         for (line, expected) in [
-            ("{", "invalid JSON"),
-            ("[1]", "expected a JSON object"),
             (r#"{"id":7}"#, "got 7"),
             (r#"{"id":"a/b"}"#, "slash"),
             (&GOOD.replace("success", "fine"), "outcome"),
             (&GOOD.replace(":1}", r#":1,"sampleRate":"1"}"#), "sampleRate"),
         ] {
-            let error = rules(None).parse(1, line).unwrap_err().to_string();
+            let error = check(None, line).unwrap_err().to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
-        assert_eq!(rules(None).parse(1, "  "), Ok(None));
     }
 
     #[test]
     fn a_line_with_an_invalid_optional_field_is_imported_as_it_is() {
         let line = GOOD.replace(":1}", r#":-1,"errorCode":{"code":503}}"#);
-        let (observation, malformed) = rules(None).parse(1, &line).unwrap().unwrap();
+        let (observation, malformed) = check(None, &line).unwrap();
         assert_eq!(observation["errorCode"]["code"], 503);
         assert_eq!(malformed.fields().collect::<Vec<_>>(), ["durationMs", "errorCode"]);
     }

@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead};
 
+use f0_learning::import::{ReadError, Unmapped};
 use f0_learning_core::names::NameError;
 use f0_learning_core::observation::Rejection;
 use serde_json::Value as Json;
@@ -28,9 +29,22 @@ pub enum LineError {
     Id { id: String, detail: NameError },
     #[error(transparent)]
     Observation(#[from] Rejection),
+    #[error(transparent)]
+    Unmapped(Unmapped),
+    /// The mapping takes other records.
+    #[error("{0}")]
+    LeftOut(String),
+    #[error("{0}")]
+    Read(String),
     /// Firestore refused the document.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<ReadError> for LineError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error.to_string())
+    }
 }
 
 /// The next line without its end, or its error; `None` at the end of the file.

@@ -1,10 +1,10 @@
 //! `observations`: import from a file, list the latest, list or requeue quarantined ones.
 
+mod dry_run;
 mod import;
 mod lines;
 mod quarantine;
-
-use std::path::PathBuf;
+mod source;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -16,8 +16,8 @@ use super::output::{self, number};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Import observations from a file with one JSON object per line; `-` for standard input
-    Import { file: PathBuf },
+    /// Import observations from a file with one JSON object a line, or from the export of another tool
+    Import(source::Options),
     /// List quarantined observations and their errors
     Quarantined {
         #[command(flatten)]
@@ -71,7 +71,7 @@ impl From<Filter> for QuarantineFilter {
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
-        Command::Import { file } => import::run(store, &file).await,
+        Command::Import(options) => import::run(store, options).await,
         Command::Quarantined { filter, limit, json } => {
             quarantine::list(store, filter.into(), limit, json).await
         }

@@ -70,7 +70,7 @@ pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<Activation
     versions.retain(|it| it.activated_at.is_some());
     let versions: BTreeMap<Version, Policy> =
         versions.into_iter().map(|it| (it.version.clone(), it)).collect();
-    let trail = store.trail(id, None).await?;
+    let trail = store.changes(id, None).await?;
     let mut activations = activations(trail.iter().map(|it| &it.entry));
     // An activation by hand is not in the audit trail.
     let missing = |it: &&Policy| !activations.iter().any(|found| found.version == it.version);

@@ -19,7 +19,7 @@ impl Store {
     /// The effects of the last `days` before `now`.
     pub async fn effectiveness(&self, id: &str, days: u32, now: i64) -> Result<Effectiveness> {
         let since = now - i64::from(days) * DAY_MS;
-        let trail = self.trail(id, Some(since - EARLIER_PROPOSALS_MS)).await?;
+        let trail = self.changes(id, Some(since - EARLIER_PROPOSALS_MS)).await?;
         let entries: Vec<AuditEntry> = trail.into_iter().map(|record| record.entry).collect();
         let versions: BTreeSet<_> =
             entries.iter().flat_map(|entry| &entry.changes).map(|change| &change.version).collect();

@@ -36,7 +36,7 @@ impl Store {
         if hours == 0 {
             return Ok(PastRefusals::default());
         }
-        let trail = self.trail(id, Some(now - i64::from(hours) * HOUR_MS)).await?;
+        let trail = self.changes(id, Some(now - i64::from(hours) * HOUR_MS)).await?;
         if !trail.iter().any(|it| refuses(&it.entry, TUNER)) {
             return Ok(PastRefusals::default());
         }

@@ -103,12 +103,21 @@ impl Store {
         Ok(Page::decoded(ORDER, page, &found, |document| self.decode_audit(document)))
     }
 
-    /// All changes of a policy, or those since a time, in the order of the commits and without evidence.
+    /// All changes of a policy, or those since a time, in the order of the commits.
     pub async fn trail(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
+        self.trail_of(AuditFilter { since, ..AuditFilter::of(id) }.query()).await
+    }
+
+    /// The same without evidence, which takes most of the memory.
+    pub async fn changes(&self, id: &str, since: Option<i64>) -> Result<Vec<AuditRecord>> {
         let filter = AuditFilter { since, ..AuditFilter::of(id) };
-        let query = filter.query().select(WITHOUT_EVIDENCE).descending("ts");
+        self.trail_of(filter.query().select(WITHOUT_EVIDENCE)).await
+    }
+
+    async fn trail_of(&self, query: Query) -> Result<Vec<AuditRecord>> {
+        let query = query.descending("ts").build();
         let decode = |document: Document| self.decode_entry(&document);
-        let mut trail = self.db.query_map(AUDIT, query.build(), decode).await?;
+        let mut trail = self.db.query_map(AUDIT, query, decode).await?;
         // Entries of one commit are about different versions, so their order does not matter.
         trail.sort_by_key(|record| record.committed_us);
         Ok(trail)
