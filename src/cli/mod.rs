@@ -7,18 +7,24 @@ mod output;
 mod audit;
 mod changes;
 mod clock;
+mod condition;
 #[cfg(feature = "local")]
 mod demo;
 #[cfg(feature = "local")]
 mod dev;
+mod doctor;
 mod environment;
 mod experiments;
+mod figures;
 #[cfg(feature = "local")]
 mod firestore;
 mod flags;
 mod guard;
+mod live;
+mod named;
 mod observations;
 mod policies;
+mod prompt;
 mod rebuild;
 mod reconcile;
 mod retain;
@@ -29,9 +35,12 @@ mod shutdown;
 #[cfg(feature = "local")]
 mod simulate;
 mod stats;
+mod status;
 mod timers;
 mod tune;
 mod verify;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -53,6 +62,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what waits for whom, what is watched, what is wrong, and the command to type next
+    Status(status::Options),
+    /// Try everything that the service needs; exit with 1 if something is to be looked at, 2 if it fails
+    Doctor(doctor::Options),
     /// Run a local Firestore, the jobs and the API in one process; --demo adds a simulated platform
     #[cfg(feature = "local")]
     Dev(dev::Options),
@@ -116,8 +129,18 @@ impl Arguments {
     }
 }
 
-pub async fn run(arguments: Arguments) -> Result<()> {
-    match arguments.command {
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Command::Doctor(options) = arguments.command {
+        return doctor::run(options).await;
+    }
+    run_command(arguments.command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_command(command: Command) -> Result<()> {
+    match command {
+        // Its exit code says more than success and failure.
+        Command::Doctor(options) => doctor::run(options).await.map(drop),
+        Command::Status(options) => status::run(&connect().await?, options).await,
         #[cfg(feature = "local")]
         Command::Dev(options) => dev::run(options).await,
         Command::Serve(options) => serve::run(options).await,

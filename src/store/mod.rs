@@ -11,7 +11,9 @@ mod experiments;
 mod ids;
 mod leases;
 mod lifecycle;
+mod named;
 mod policies;
+mod probe;
 mod rebuild;
 mod records;
 mod remedy;
@@ -33,6 +35,7 @@ pub use policies::{
     ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, MAX_EFFECT_DAYS,
     NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
 };
+pub use probe::Probe;
 pub use rebuild::{
     CountedReward, Cut, Evidence, EvidencePage, Fence, Known, Recounted, Rejected, Repair,
     StateKind, Statistic, Stored, Sums, Swapped, counted_observation, observation_of_reward,

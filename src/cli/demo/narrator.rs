@@ -33,18 +33,19 @@ async fn look(
     seen: &mut BTreeSet<String>,
     with_table: bool,
 ) -> Result<(), StoreError> {
+    let now = store.now().await?;
     if with_table {
         let mut all = store.all_stats(None).await?;
         all.retain(|stats| stats.window == Window::OneHour);
         if !all.is_empty() {
             say!("statistics of the last hour");
-            output::print(&stats::table(&all));
+            output::print(&stats::table(&all, now));
             say!();
         }
     }
     for policy in store.policies(None).await? {
         match policy.status {
-            PolicyStatus::Draft if seen.insert(policy.name()) => print_draft(&policy),
+            PolicyStatus::Draft if seen.insert(policy.name()) => print_draft(&policy, now),
             PolicyStatus::Active if seen.insert(format!("{} active", policy.name())) => {
                 print_active(&policy);
             }
@@ -66,9 +67,9 @@ fn print_active(policy: &Policy) {
     say!();
 }
 
-fn print_draft(policy: &Policy) {
+fn print_draft(policy: &Policy, now: i64) {
     say!("a better version of {} was proposed", policy.id);
-    match policies::describe(policy) {
+    match policies::describe(policy, now) {
         Ok(text) => say_lines!("{text}\n"),
         Err(error) => tracing::warn!(%error, "cannot describe the draft"),
     }

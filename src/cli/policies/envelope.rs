@@ -5,20 +5,19 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::store::{EnvelopeTerms, Store};
-use f0_learning_core::time::Utc;
 use f0_learning_core::tuning::envelope::{ApprovedGuardrails, Envelope, WeightRange};
 
 use crate::cli::changes::{self, ChangeOptions};
-use crate::cli::output::print_json;
+use crate::cli::output::Shown;
+use crate::cli::{format, named};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the envelope of a policy
     Show {
         id: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Approve a range of weights: with autoActivatePolicies on, the tuner publishes versions within it
     Approve(Approve),
@@ -99,14 +98,7 @@ fn weight(text: &str) -> Result<(String, f64), String> {
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
-        Command::Show { id, json } => match store.envelope(&id).await? {
-            Some(envelope) if json => print_json(&envelope),
-            Some(envelope) => {
-                print(&envelope);
-                print_holdback(store, &envelope).await
-            }
-            None => bail!("{id} has no envelope: `policies envelope approve {id}` approves one"),
-        },
+        Command::Show { id, shown } => show(store, &named::policy(store, &id).await?, shown).await,
         Command::Approve(options) => {
             let terms = options.terms();
             let intent = options.change.intent(store).await?;
@@ -116,6 +108,17 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             changes::print(store.freeze_envelope(&id, &change.intent(store).await?).await)
         }
     }
+}
+
+async fn show(store: &Store, id: &str, shown: Shown) -> Result<()> {
+    let Some(envelope) = store.envelope(id).await? else {
+        bail!("{id} has no envelope: `policies envelope approve {id}` approves one");
+    };
+    if let Some(data) = shown.data() {
+        return data.print(&envelope);
+    }
+    print(&envelope, store.now().await?);
+    print_holdback(store, &envelope).await
 }
 
 impl Approve {
@@ -179,17 +182,17 @@ async fn print_holdback(store: &Store, envelope: &Envelope) -> Result<()> {
     Ok(())
 }
 
-fn print(it: &Envelope) {
+fn print(it: &Envelope, now: i64) {
     say!(
         "envelope {}@{}, approved by {} at {}",
         it.policy,
         it.number,
         it.approved_by,
-        Utc(it.approved_at)
+        format::time_ago(it.approved_at, now)
     );
     match &it.frozen {
         Some(why) => say!("frozen: {why}"),
-        None => say!("valid until {}", Utc(it.expires_at)),
+        None => say!("valid until {}", format::time_ago(it.expires_at, now)),
     }
     for (arm, WeightRange { min, max }) in &it.arms {
         say!("  {arm:<24} {min:.3}–{max:.3}");

@@ -1,13 +1,19 @@
-//! Output of commands: tables for people, JSON for programs. Everything passes
+//! Output of commands: tables for people, JSON and YAML for programs. Everything passes
 //! [`printable`](f0_learning::observability::printable), because stored texts are written by others.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
-use comfy_table::{Cell as TableCell, CellAlignment, Table as Layout, presets};
 use f0_learning::observability::printable;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+
+mod data;
+pub mod screen;
+mod table;
+
+pub use data::Shown;
+pub use screen::Style;
+pub use table::{Cell, Table, number, table};
 
 /// Prints one line; the end of a line in an argument is escaped. Unlike with `println!`, if the reader
 /// closed the pipe (`stats | head`) the process exits instead of panicking.
@@ -66,60 +72,62 @@ fn write(text: &str) {
     }
 }
 
-/// A table without vertical lines, for terminals and `grep`.
-#[derive(Debug)]
-pub struct Table(Layout);
-
-/// A cell of a table.
-#[derive(Debug)]
-pub struct Cell(TableCell);
-
-impl<T: AsRef<str>> From<T> for Cell {
-    fn from(text: T) -> Self {
-        Self(TableCell::new(printable::line(text.as_ref())))
-    }
-}
-
-impl Cell {
-    /// A cell with a line for each of these texts.
-    pub fn of_lines<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let texts: Vec<_> = texts.map(printable::line).collect();
-        Self(TableCell::new(texts.join("\n")))
-    }
-}
-
-impl Table {
-    pub fn add_row(&mut self, row: impl IntoIterator<Item = impl Into<Cell>>) {
-        self.0.add_row(row.into_iter().map(|cell| cell.into().0));
-    }
-}
-
-impl fmt::Display for Table {
-    /// Without trailing spaces.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))
-    }
-}
-
-pub fn table(header: &[&str]) -> Table {
-    let mut table = Layout::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().map(|title| title.to_uppercase()));
-    Table(table)
-}
-
-pub fn number(text: impl ToString) -> Cell {
-    let text = text.to_string();
-    Cell(TableCell::new(printable::line(&text)).set_alignment(CellAlignment::Right))
-}
-
+/// Prints a table, fitted to the terminal, and which columns had no room.
 pub fn print(table: &Table) {
-    say_lines!("{table}");
+    let Some(width) = screen::width() else { return say_lines!("{table}") };
+    let (text, left_out) = table.clone().fitted(width);
+    let text = printable::lines(text.trim_end());
+    let (header, rows) = text.split_once('\n').unwrap_or((&text, ""));
+    write(&format!("{}\n", screen::painted(Style::Heading, header)));
+    if !rows.is_empty() {
+        write(&format!("{rows}\n"));
+    }
+    if !left_out.is_empty() {
+        let note = format!("no room for: {}", left_out.join(", "));
+        write(&format!("{}\n", screen::painted(Style::Faint, &printable::line(&note))));
+    }
 }
 
-pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    write(&format!("{}\n", printable::json(&serde_json::to_string_pretty(value)?)));
-    Ok(())
+/// Prints a line that begins with a word in a style.
+pub fn print_marked(style: Style, mark: &str, text: &str) {
+    let mark = screen::painted(style, &printable::line(mark));
+    write(&format!("{mark}{}\n", printable::line(text)));
+}
+
+/// Prints a line in a style.
+pub fn heading(text: &str) {
+    print_marked(Style::Heading, text, "");
+}
+
+/// Clears the terminal for the next frame of a live view.
+pub fn clear() {
+    write(screen::CLEAR);
+}
+
+/// Breaks a text between words, so that no line of it is longer than the terminal. Lines after the first
+/// are indented by `indent`, and the first begins there.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let Some(width) = screen::width() else { return text.to_owned() };
+    wrap(text, indent, width)
+}
+
+fn wrap(text: &str, indent: usize, width: usize) -> String {
+    let (mut wrapped, mut used) = (String::new(), indent);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if wrapped.is_empty() {
+            used += length;
+        } else if used + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.extend(std::iter::repeat_n(' ', indent));
+            used = indent + length;
+        } else {
+            wrapped.push(' ');
+            used += 1 + length;
+        }
+        wrapped.push_str(word);
+    }
+    wrapped
 }
 
 /// A progress bar on a terminal; hidden elsewhere, where callers log instead.
@@ -132,4 +140,16 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn a_long_text_is_broken_between_words_and_indented() {
+        assert_eq!(wrap("one two three four", 2, 10), "one two\n  three\n  four");
+        assert_eq!(wrap("short", 2, 10), "short");
+        assert_eq!(wrap("averyverylongword x", 2, 10), "averyverylongword\n  x");
+    }
 }
