@@ -21,6 +21,7 @@ mod firestore;
 mod flags;
 mod guard;
 mod live;
+mod manual;
 mod named;
 mod observations;
 mod policies;
@@ -37,13 +38,14 @@ mod simulate;
 mod stats;
 mod status;
 mod timers;
+mod top;
 mod tune;
 mod verify;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use f0_learning::jobs::Time;
 use f0_learning::observability::format;
 use f0_learning::observability::logging::Verbosity;
@@ -102,6 +104,8 @@ enum Command {
     /// Start, stop or show experiments: A/B tests of drafts, and watches of activations
     #[command(subcommand)]
     Experiments(experiments::Command),
+    /// Show the components, drafts and the backlog, and refresh them until Ctrl-C
+    Top(top::Options),
     /// Show the statistics of components
     Stats(stats::Options),
     /// Show the audit trail
@@ -112,6 +116,10 @@ enum Command {
     /// Show the times that passes compare, or accept the time of Firestore
     #[command(subcommand)]
     Clock(clock::Command),
+    /// Print the script that completes commands in a shell
+    Completions(manual::Completions),
+    /// Write a manual page for each command into a folder
+    Man(manual::Man),
 }
 
 impl Arguments {
@@ -124,6 +132,9 @@ impl Arguments {
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
             Command::Serve(_) | Command::Score(_) | Command::Observations(_) => Verbosity::Info,
+            // The demo tells what happens in its own words.
+            #[cfg(feature = "local")]
+            Command::Dev(ref options) if !options.is_demo() => Verbosity::Info,
             _ => Verbosity::Warnings,
         }
     }
@@ -163,6 +174,12 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Audit(options) => audit::run(&connect().await?, options).await,
         Command::Flags(command) => flags::run(&connect().await?, command).await,
         Command::Clock(command) => clock::run(&connect().await?, command).await,
+        Command::Top(options) => top::run(&connect().await?, options).await,
+        Command::Completions(options) => {
+            options.run(Arguments::command());
+            Ok(())
+        }
+        Command::Man(options) => options.run(Arguments::command()),
     }
 }
 

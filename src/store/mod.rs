@@ -32,8 +32,9 @@ pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, MAX_EFFECT_DAYS,
-    NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
+    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, FirstVersion,
+    MAX_EFFECT_DAYS, NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome,
+    TunerMemory,
 };
 pub use probe::Probe;
 pub use rebuild::{

@@ -95,7 +95,12 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             print_estimate(store, &candidate, &request).await?;
             changes::print(
                 store.start_experiment(&candidate, &request, &change.intent(store).await?).await,
-            )
+            )?;
+            say!(
+                "units get the candidate only where components choose by `candidate` of the active version; \
+                 `status` and `experiments show` warn if none do"
+            );
+            Ok(())
         }
         Command::Estimate { candidate, metric, min_effect, shown } => {
             let request = ExperimentRequest { metric, min_effect, ..ExperimentRequest::default() };

@@ -83,7 +83,7 @@ fn head(it: &Experiment, now: i64) {
 /// The intervals are those that the guard decides by.
 fn print(comparison: &Comparison) {
     let mut table = output::table(&["", "control", "candidate", "change"]);
-    let n = |n: u64| Cell::from(n.to_string());
+    let n = |n: u64| Cell::from(n.to_string()).whole();
     table.add_row([
         "observations".into(),
         n(comparison.control_n),
@@ -106,10 +106,10 @@ fn print(comparison: &Comparison) {
     }
     if let Some(it) = comparison.p95_latency {
         table.add_row([
-            "p95 ms".to_owned(),
-            format::durations(it.control),
-            format::durations(it.candidate),
-            String::new(),
+            "p95 ms".into(),
+            Cell::from(format::durations(it.control)).whole(),
+            Cell::from(format::durations(it.candidate)).whole(),
+            "".into(),
         ]);
     }
     if let Some(it) = comparison.rejected_share {

@@ -88,6 +88,11 @@ pub fn print(table: &Table) {
     }
 }
 
+/// Prints a text of the program itself, such as a script, as it is.
+pub fn print_own(text: &str) {
+    write(text);
+}
+
 /// Prints a line that begins with a word in a style.
 pub fn print_marked(style: Style, mark: &str, text: &str) {
     let mark = screen::painted(style, &printable::line(mark));

@@ -68,6 +68,12 @@ impl Cell {
         Self { short: Some(printable::line(short.as_ref()).into_owned()), ..self }
     }
 
+    /// Aligned to the right, and never cut.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { is_number: true, ..self }
+    }
+
     fn shorten(&mut self) {
         if let Some(short) = self.short.take() {
             self.text = short;

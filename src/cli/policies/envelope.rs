@@ -90,7 +90,7 @@ fn guardrail(text: &str) -> Result<(Rail, f64), String> {
     Ok((rail, limit))
 }
 
-fn weight(text: &str) -> Result<(String, f64), String> {
+pub(super) fn weight(text: &str) -> Result<(String, f64), String> {
     let (arm, weight) = text.rsplit_once('=').ok_or("expected ARM=WEIGHT, as gpt-5=0.1")?;
     let weight = weight.parse().map_err(|_| format!("{weight:?} is not a number"))?;
     Ok((arm.to_owned(), weight))

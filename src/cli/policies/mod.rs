@@ -1,5 +1,6 @@
 //! `policies`: the versions of policies, their evidence, and decisions on them.
 
+mod create;
 mod decide;
 mod diff;
 mod envelope;
@@ -21,7 +22,7 @@ use super::changes::{self, ChangeOptions};
 use super::output::Shown;
 
 #[cfg(feature = "local")]
-pub use show::describe;
+pub use evidence::describe as describe_evidence;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -92,6 +93,8 @@ pub enum Command {
         #[command(flatten)]
         change: ChangeOptions,
     },
+    /// Create a policy: its first version, from a file or from weights
+    Create(create::Options),
     /// Write a version by hand and activate it
     Override(override_by_hand::Options),
     /// Pin a policy: the tuner stops proposing versions of it
@@ -137,6 +140,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::Activate { version, force, yes, guard, change } => {
             decide::activate(store, &version, force, yes, guard, change).await
         }
+        Command::Create(options) => create::run(store, options).await,
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, change } => {
             changes::print_refusal(
