@@ -96,6 +96,19 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Segments<T> {
     }
 }
 
+/// Reserves memory for a request that reads much, although it is not a GET.
+#[derive(Debug)]
+pub struct MakesMuch;
+
+impl FromRequestParts<Arc<Api>> for MakesMuch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        api.memory.reserve(parts).await?;
+        Ok(Self)
+    }
+}
+
 impl FromRequestParts<Arc<Api>> for Store {
     type Rejection = Problem;
 

@@ -27,7 +27,10 @@ pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
 pub use clock::PassTimes;
-pub use config::SeedReport;
+pub use config::{
+    ConfigDocument, ConfigError, MAX_CONFIG_BYTES, ReadConfig, SeedReport, StoredConfig,
+    check_config,
+};
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
@@ -49,9 +52,10 @@ pub use records::{
 pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{
     Admission, Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted,
-    Cursor, ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked,
-    Pending, Position, QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS,
-    StoredItem, StoredLayout, StoredReward, Unordered, Unparked, VersionTally,
+    Cursor, ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch,
+    MAX_SAMPLE, Parked, Pending, Position, QuarantineFilter, Quarantined, RangeCount,
+    ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, StoredReward, Unordered, Unparked,
+    VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

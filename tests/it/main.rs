@@ -46,6 +46,7 @@ mod buckets;
 mod clocks;
 mod collection;
 mod collector;
+mod config;
 mod constant_cost;
 mod credentials;
 mod damaged;

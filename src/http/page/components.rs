@@ -34,7 +34,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
                     th.number scope="col" { "Rejected" }
                 } }
                 tbody { @for it in &rows { tr {
-                    th scope="row" { (shown(&it.component)) }
+                    th scope="row" { a href={ "/components/" (part(&it.component)) "?window=" (it.window.as_str()) } { (shown(&it.component)) } }
                     td { (it.window.as_str()) }
                     td.number { (it.stats.n) }
                     td.number { (percent(it.stats.success_rate)) }

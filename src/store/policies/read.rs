@@ -124,13 +124,22 @@ impl Store {
 
     /// A policy's active versions and open drafts, in the order of their versions.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        let mut versions = Vec::new();
+        Ok(self.standing_versions(id).await?.0)
+    }
+
+    /// The same, and those that cannot be read.
+    pub async fn standing_versions(
+        &self,
+        id: &str,
+    ) -> Result<(Vec<Policy>, Vec<UnreadableVersion>)> {
+        let (mut versions, mut unreadable) = (Vec::new(), Vec::new());
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
             let query = with_status(id, status).build();
-            versions
-                .extend(self.decode_readable_policies(&self.db.query_all(POLICIES, query).await?));
+            let found = self.decode_policies(&self.db.query_all(POLICIES, query).await?);
+            versions.extend(found.0);
+            unreadable.extend(found.1);
         }
-        Ok(sorted(versions))
+        Ok((sorted(versions), unreadable))
     }
 
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {

@@ -2,7 +2,9 @@
 //! that nothing from the store changes a page.
 
 mod browser;
+mod configuration;
 mod decisions;
+mod envelopes;
 
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use f0_learning::store::Store;
 use firestore_kit::Connection;
 
 /// The pages that an admin reads.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 15] = [
     "/",
     "/?range=week",
     "/policies",
@@ -37,6 +39,9 @@ const PAGES: [&str; 12] = [
     "/quarantine",
     "/audit",
     "/configuration",
+    "/configuration/reward_config",
+    "/configuration/tuning",
+    "/configuration/tuning?as=json",
 ];
 
 /// A store with something to show on every page.

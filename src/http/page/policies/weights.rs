@@ -1,5 +1,7 @@
 //! The weights of a version, and what is known of them.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use crate::http::page::text::{figure, gain, measured, percent, shown};
@@ -12,8 +14,13 @@ use semver::Version;
 /// The width of the drawing of all weights.
 const WIDTH: f64 = 160.0;
 
+/// The weights of all arms; none where the params have none.
+pub fn of_params(params: &Params) -> BTreeMap<String, f64> {
+    params.model_weights().ok().flatten().unwrap_or_default()
+}
+
 fn weights(params: &Params) -> Vec<(String, f64)> {
-    params.model_weights().ok().flatten().unwrap_or_default().into_iter().collect()
+    of_params(params).into_iter().collect()
 }
 
 /// The weights as parts of a bar.
