@@ -67,6 +67,9 @@ pub fn print(outcome: Result<Changed, ChangeError>) -> Result<()> {
             let status = if is_draft { "a draft" } else { "active" };
             format!("created {id}@{version}: it is {status}")
         }
+        "config" | "flags" => {
+            format!("changed {id} from {} to {}", named(&entry.from), named(&entry.to))
+        }
         "experimentEnd" => format!("stopped the experiment with {id}@{}", named(&entry.to)),
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };

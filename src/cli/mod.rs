@@ -8,11 +8,14 @@ mod audit;
 mod changes;
 mod clock;
 mod condition;
+mod config;
 #[cfg(feature = "local")]
 mod demo;
 #[cfg(feature = "local")]
 mod dev;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod environment;
 mod experiments;
 mod figures;
@@ -110,6 +113,9 @@ enum Command {
     Stats(stats::Options),
     /// Show the audit trail
     Audit(audit::Options),
+    /// Show, check, compare or change the documents of `config`
+    #[command(subcommand)]
+    Config(config::Command),
     /// Read or change the flags
     #[command(subcommand)]
     Flags(flags::Command),
@@ -172,6 +178,7 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Experiments(command) => experiments::run(&connect().await?, command).await,
         Command::Stats(options) => stats::run(&connect().await?, options).await,
         Command::Audit(options) => audit::run(&connect().await?, options).await,
+        Command::Config(command) => config::run(&connect().await?, command).await,
         Command::Flags(command) => flags::run(&connect().await?, command).await,
         Command::Clock(command) => clock::run(&connect().await?, command).await,
         Command::Top(options) => top::run(&connect().await?, options).await,

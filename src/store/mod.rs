@@ -29,7 +29,7 @@ pub use change::{ChangeError, Changed, StaleDraft};
 pub use clock::PassTimes;
 pub use config::{
     ConfigDocument, ConfigError, MAX_CONFIG_BYTES, ReadConfig, SeedReport, StoredConfig,
-    check_config,
+    check_config, seed_text,
 };
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};

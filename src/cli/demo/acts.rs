@@ -25,6 +25,9 @@ const ARM: &str = "gpt-5";
 /// A draft that promises less is not worth an act: while the arm still drifts, drafts promise little.
 const WORTH_AN_ACT: f64 = 0.03;
 
+/// A test proves a gain of at least `guard.minEffect`; a draft that promises less has little to prove.
+const WORTH_A_TEST: f64 = 0.02;
+
 /// How long an act waits for a job, and for a person.
 const JOB: Duration = Duration::from_secs(120);
 const PERSON: Duration = Duration::from_secs(120);
@@ -235,7 +238,7 @@ async fn experiment(story: &Story) -> Result<()> {
         "The next draft is tested first: 10% of the users get it, then 25%, then 50%. The router chooses \
          the version of each user, and names it in every observation.",
     );
-    let Some(draft) = story.wait(JOB, || story.draft(0.0)).await? else {
+    let Some(draft) = story.wait(JOB, || story.draft(WORTH_A_TEST)).await? else {
         say("No draft came within two minutes: the active version is as good as what is known.");
         return Ok(());
     };

@@ -71,11 +71,15 @@ impl Story {
         active.context("router-core has no active version")
     }
 
-    /// The newest draft that promises at least this gain.
+    /// The newest draft that promises at least this gain over the active version.
     pub async fn draft(&self, gain: f64) -> Result<Option<Policy>> {
         let standing = self.store.standing_policies(POLICY).await?;
+        let is_active = |it: &&Policy| it.status == PolicyStatus::Active;
+        let active = standing.iter().rfind(is_active).map(|it| it.version.clone());
         let mut drafts = standing.into_iter().filter(|it| it.status == PolicyStatus::Draft);
-        Ok(drafts.rfind(|it| it.expected_gain.is_some_and(|found| found >= gain)))
+        Ok(drafts.rfind(|it| {
+            it.parent_version == active && it.expected_gain.is_some_and(|found| found >= gain)
+        }))
     }
 }
 

@@ -88,6 +88,12 @@ pub fn print(table: &Table) {
     }
 }
 
+/// Prints JSON where it is what people read, too.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    write(&printable::json(&format!("{}\n", serde_json::to_string_pretty(value)?)));
+    Ok(())
+}
+
 /// Prints a text of the program itself, such as a script, as it is.
 pub fn print_own(text: &str) {
     write(text);

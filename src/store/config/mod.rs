@@ -23,7 +23,7 @@ use firestore_kit::{Transaction, write};
 pub use edit::{
     ConfigDocument, ConfigError, MAX_CONFIG_BYTES, ReadConfig, StoredConfig, check_config,
 };
-pub use seed::SeedReport;
+pub use seed::{SeedReport, seed_text};
 
 pub(in crate::store) const FLAGS: &str = "flags";
 pub(in crate::store) const REWARD_CONFIG: &str = "reward_config";
