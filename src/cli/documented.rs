@@ -80,7 +80,10 @@ fn arguments(line: &str) -> Option<Vec<String>> {
         "cargo" if words.get(1)? == "run" => {
             // A run of another package is not a run of this one.
             let at = words.iter().position(|it| it == "--")?;
-            if words[..at].iter().any(|it| it == "-p" || it == "--package" || it == "--bin") {
+            if words[..at]
+                .iter()
+                .any(|it| ["-p", "--package", "--bin", "--example"].contains(&it.as_str()))
+            {
                 return None;
             }
             at

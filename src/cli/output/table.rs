@@ -276,9 +276,9 @@ mod tests {
 
     #[test]
     fn columns_without_values_are_left_out_first() {
-        let (_, left_out) = sample().fitted(58);
+        let (_, left_out) = sample().fitted(66);
         assert_eq!(left_out, ["none"]);
-        let (_, left_out) = sample().fitted(50);
+        let (_, left_out) = sample().fitted(60);
         assert_eq!(left_out, ["by", "none"]);
     }
 
