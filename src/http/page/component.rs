@@ -72,7 +72,7 @@ fn figures(stats: &WindowStats) -> Markup {
         ("Rejected documents", stats.rejected.to_string()),
     ];
     html! {
-        div.values { dl.columns { @for (name, value) in &all { div { dt { (name) } dd { (value) } } } } }
+        dl.pairs.columns { @for (name, value) in &all { div { dt { (name) } dd { (value) } } } }
     }
 }
 
@@ -172,7 +172,7 @@ fn draw(
             }
             @for n in 0..=4_u8 {
                 @let value = low + (high - low) * f64::from(n) / 4.0;
-                text x=(at(x(value))) y=(at(BOTTOM + 20.0)) text-anchor=(if n == 4 { "end" } else { "middle" }) { (label(value)) }
+                text x=(at(x(value))) y=(at(BOTTOM + 20.0)) text-anchor=(match n { 0 => "start", 4 => "end", _ => "middle" }) { (label(value)) }
             }
         }
     }

@@ -25,7 +25,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         section.card {
             @if rows.is_empty() { p.muted { "No component has sent an observation yet." } }
             (unreadable(&found.unreadable))
-            @if !rows.is_empty() { div.scroll { table {
+            @if !rows.is_empty() { div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Component" } th scope="col" { "Window" }
                     th.number scope="col" { "Observations" } th.number scope="col" { "Success" }

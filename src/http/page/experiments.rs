@@ -60,7 +60,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
                 "the page of a policy starts an A/B test of a draft." } }
             (unreadable(&found.unreadable))
             @for (policy, why) in &unserved { p.alert { strong { (shown(policy)) } ": " (shown(why)) } }
-            @if !found.items.is_empty() { div.scroll { table {
+            @if !found.items.is_empty() { div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Kind" } th scope="col" { "Candidate" }
                     th scope="col" { "Status" } th.number scope="col" { "Share" } th scope="col" { "Started" }

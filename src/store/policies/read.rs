@@ -49,8 +49,18 @@ impl Store {
 
     /// The active versions of all policies, also those that cannot be read.
     pub async fn active_versions(&self) -> Result<ActiveVersions> {
-        let query =
-            Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
+        self.read_active(None).await
+    }
+
+    /// The same for the first versions in the order of their documents, at most `limit`.
+    pub async fn first_active_versions(&self, limit: usize) -> Result<ActiveVersions> {
+        self.read_active(Some(limit)).await
+    }
+
+    async fn read_active(&self, limit: Option<usize>) -> Result<ActiveVersions> {
+        let active = value::string(PolicyStatus::Active.as_str());
+        let query = Query::of(POLICIES).equal("status", active);
+        let query = limit.into_iter().fold(query, Query::limit);
         let documents = self.db.query_all(POLICIES, query.build()).await?;
         let (readable, mut unreadable) = self.decode_policies(&documents);
         unreadable.sort_by(|a, b| (&a.policy, &a.name).cmp(&(&b.policy, &b.name)));

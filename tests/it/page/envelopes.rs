@@ -44,12 +44,15 @@ async fn an_envelope_is_approved_changed_frozen_and_unfrozen() {
     assert_eq!(stale.status, 409);
     assert!(stale.html.contains("was changed since it was shown"), "{}", stale.html);
 
+    // The entries are told apart by their times.
+    service.advance(1_000);
     let freeze = format!("{POLICY}/decide?action=freeze");
     assert_eq!(browser.decide(&freeze, "").await.status, 422, "a freeze needs a reason");
     assert_eq!(browser.decide(&freeze, "a launch").await.status, 303);
     let shown = browser.ok(POLICY).await;
     assert!(shown.contains("is frozen: a launch") && shown.contains("Unfreeze"), "{shown}");
     let again = confirmation(&browser, &[]).await;
+    service.advance(1_000);
     assert_eq!(browser.decide(&again, "after the launch").await.status, 303);
     let envelope = store.envelope("router-core").await.unwrap().unwrap();
     assert_eq!((envelope.number, envelope.arms["gpt-5"].max, envelope.frozen), (2, 0.7, None));

@@ -18,7 +18,7 @@ pub fn changes(changes: &[ParamChange]) -> Markup {
     };
     html! {
         @if changes.is_empty() { p.notice { "Nothing would change: the document has these values." } } @else {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr { th scope="col" { "Value" } th scope="col" { "Stored now" } th scope="col" { "Then" } } }
                 tbody { @for it in changes.iter().take(LISTED) { tr {
                     th scope="row" { code { (shown(&it.path)) } }
@@ -38,7 +38,7 @@ pub fn rewards(found: &RewardsPreview) -> Markup {
             p.muted { "A sample of " (count(found.n, "observation")) " of the last 7 days, at most "
                 (crate::store::MAX_SAMPLE) ", scored again under both." }
             @if found.components.is_empty() { p { "No observation of the last 7 days can be scored." } } @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th scope="col" { "Component" } th.number scope="col" { "Sampled" }
                         th.number scope="col" { "Mean now" } th.number scope="col" { "Then" } th.number scope="col" { "Change" }
@@ -86,7 +86,7 @@ fn policy(it: &PolicyPreview) -> Markup {
             @if let Outcome::None(why) = outcome { p { strong { (name) } ": no proposal, because " (shown(why)) } }
         }
         @if before.is_some() || after.is_some() {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Arm" } th.number scope="col" { "Active" }
                     th.number scope="col" { "Proposed now" } th.number scope="col" { "Proposed then" }

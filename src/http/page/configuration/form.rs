@@ -118,7 +118,7 @@ pub fn table(leaves: &[Leaf]) -> Markup {
             div {
                 @let name = group[0].group();
                 @if !name.is_empty() { h3 { code { (shown(&name)) } } }
-                dl { @for leaf in group {
+                dl.pairs { @for leaf in group {
                     div { dt { (shown(leaf.name())) } dd { (shown(&leaf.text())) } }
                 } }
             }

@@ -70,7 +70,10 @@ fn section(visit: &Visit, stored: &StoredConfig, about: &str) -> Markup {
             @if !leaves.is_empty() {
                 details open[leaves.len() <= 12] {
                     summary { (leaves.len()) " values" }
-                    (form::table(&leaves))
+                    (form::table(&leaves[..leaves.len().min(form::MAX_FIELDS)]))
+                    @if leaves.len() > form::MAX_FIELDS {
+                        p.muted { "The first " (form::MAX_FIELDS) " are shown; the form has all, as JSON." }
+                    }
                 }
             }
         }

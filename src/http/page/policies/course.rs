@@ -107,7 +107,7 @@ pub fn draw(trail: &[AuditRecord], known: &[Policy], active: &Policy, now: i64) 
     let stretches = stretches(trail, known, active, now);
     let arms: BTreeSet<&String> = stretches.iter().flat_map(|it| it.weights.keys()).collect();
     let (Some(first), false) = (stretches.first(), arms.is_empty()) else { return html! {} };
-    let from = first.from.min(now - MINUTE_MS);
+    let from = first.from.min(now - 1);
     let x = |ts: i64| LEFT + (RIGHT - LEFT) * part_of(ts - from, now - from).clamp(0.0, 1.0);
     let y = |share: f64| BOTTOM - (BOTTOM - TOP) * share.clamp(0.0, 1.0);
     html! {

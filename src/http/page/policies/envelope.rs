@@ -155,7 +155,7 @@ pub fn about(id: &str, current: Option<&Envelope>, terms: &EnvelopeTerms) -> Mar
     html! {
         p { "With " code { "learning.autoActivatePolicies" } " on, the tuner publishes versions of "
             (shown(id)) " within this range by itself. Outside of it, versions wait as drafts." }
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr { th scope="col" { "Term" } th.number scope="col" { "Now" } th.number scope="col" { "Then" } } }
             tbody {
                 @for arm in arms { tr {

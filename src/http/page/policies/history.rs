@@ -54,12 +54,22 @@ pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecor
                         (time(it.ts)) " " strong { (shown(&it.action)) } " "
                         (shown(it.to.as_deref().or(it.from.as_deref()).unwrap_or_default()))
                         " by " (shown(it.actor_name.as_deref().unwrap_or(&it.actor)))
-                        @if let Some(reason) = &it.reason { ": " (shown(reason)) }
+                        @if let Some(reason) = &it.reason { ": " (brief(reason)) }
                     }
                 } }
                 p { a href={ "/audit?id=" (id) } { "The whole audit trail of " (shown(id)) } }
             }
         }
+    }
+}
+
+/// The beginning of a reason: those of the tuner have a sentence for each arm, and the draft shows them.
+fn brief(reason: &str) -> String {
+    const CHARS: usize = 160;
+    let text = shown(reason);
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

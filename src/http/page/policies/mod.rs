@@ -38,7 +38,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
     let content = html! {
         h1 { "Policies" }
         section.card {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Active" } th scope="col" { "Weights" }
                     th scope="col" { "Since" } th scope="col" { "By" } th.number scope="col" { "Drafts" }

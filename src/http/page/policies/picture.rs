@@ -36,7 +36,7 @@ pub fn draw(draft: &Policy, active: Option<&Policy>) -> Markup {
     let bottom = TOP + rows * ROW;
     let title = format!("picture-{}", draft.version);
     html! {
-        svg.chart.picture viewBox={ "0 0 " (WIDTH) " " (bottom + 24.0) } role="img" aria-labelledby=(title) {
+        div.scroll tabindex="0" { svg.chart.picture viewBox={ "0 0 " (WIDTH) " " (bottom + 24.0) } role="img" aria-labelledby=(title) {
             title id=(title) { "Mean reward of each arm with its interval, and its weight in " (active.version) " and in " (draft.version) }
             text x=(REWARD.0) y="16" { "Mean reward, with its interval" }
             text x=(WEIGHT.0) y="16" { "Weight, " (active.version) " → " (draft.version) }
@@ -71,7 +71,7 @@ pub fn draw(draft: &Policy, active: Option<&Policy>) -> Markup {
                     circle cx=(at(weight(*to))) cy=(at(y)) r="5" {}
                 }
             }
-        }
+        } }
     }
 }
 

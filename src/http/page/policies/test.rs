@@ -138,7 +138,7 @@ fn expected(estimate: Option<&TestEstimate>, asked: &ExperimentRequest) -> Marku
     html! {
         p { "At " (format!("{:.0}", traffic.per_hour)) " observations an hour, a true gain in "
             (asked.metric.as_str()) " is expected to be proven after" }
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th.number scope="col" { "True gain" } th.number scope="col" { "Duration" }
                 th.number scope="col" { "Observations of both versions" }

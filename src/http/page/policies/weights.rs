@@ -114,7 +114,7 @@ pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
     let rows = weights(&policy.params);
     html! {
         @if !rows.is_empty() {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Arm" }
                     @if let Some(from) = from { th.number scope="col" { "Weight in " (from.version) } }
@@ -150,7 +150,7 @@ pub fn changes(from: &Params, to: &Params) -> Markup {
     let changes = diff(from, to);
     html! {
         @if changes.is_empty() { p.muted { "The params are the same." } } @else {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr { th scope="col" { "Value" } th.number scope="col" { "Now" } th.number scope="col" { "Then" } } }
                 tbody { @for it in &changes { tr {
                     th scope="row" { code { (shown(&it.path)) } }
