@@ -155,7 +155,7 @@ fn clock(committed: i64, machine: i64) -> Finding {
     match skew.saturating_abs() <= SKEW_MS {
         true => Finding::ok("clock", text),
         false => Finding::new("clock", Verdict::Warn, text)
-            .to_do("correct the clock of this machine; components that stamp observations need a right one"),
+            .with_action("correct the clock of this machine; components that stamp observations need a right one"),
     }
 }
 
@@ -186,7 +186,7 @@ async fn indexes(store: &Store, found: &mut Vec<Finding>) {
         ));
     }
     for detail in failed {
-        found.push(Finding::new("indexes", Verdict::Warn, detail).to_do("repeat the check"));
+        found.push(Finding::new("indexes", Verdict::Warn, detail).with_action("repeat the check"));
     }
 }
 
@@ -197,7 +197,7 @@ fn rules() -> Finding {
         Verdict::NotChecked,
         "cannot check: Firestore's API does not return its security rules",
     )
-    .to_do("firebase deploy --only firestore:rules makes them equal to firestore.rules")
+    .with_action("firebase deploy --only firestore:rules makes them equal to firestore.rules")
 }
 
 async fn conditions(store: &Store, now: i64, found: &mut Vec<Finding>) {
@@ -247,7 +247,7 @@ fn report<T>(
         let verdict = if is_urgent { Verdict::Fail } else { Verdict::Warn };
         let finding = Finding::new(name, verdict, what);
         found.push(match command {
-            Some(command) => finding.to_do(&command),
+            Some(command) => finding.with_action(&command),
             None => finding,
         });
     }

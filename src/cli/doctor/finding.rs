@@ -63,11 +63,11 @@ impl Finding {
     }
 
     pub fn fail(name: &str, detail: impl ToString, action: &str) -> Self {
-        Self::new(name, Verdict::Fail, detail).to_do(action)
+        Self::new(name, Verdict::Fail, detail).with_action(action)
     }
 
     #[must_use]
-    pub fn to_do(self, action: &str) -> Self {
+    pub fn with_action(self, action: &str) -> Self {
         Self { action: Some(action.to_owned()), ..self }
     }
 }

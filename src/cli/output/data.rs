@@ -154,7 +154,7 @@ list:
       - \"- 1\"
   - \"no\"
 map: {}
-"n": 7
+\"n\": 7
 none: null
 \"on\": true
 params:
