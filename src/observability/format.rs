@@ -6,6 +6,9 @@ use f0_learning_core::observation::MAX_DURATION_MS;
 /// What is not known.
 pub const UNKNOWN: &str = "unknown";
 
+/// An interval without any value: what was observed changed so much that no value explains all of it.
+pub const NOTHING_FITS: &str = "no value fits";
+
 /// A value of nothing, such as the mean of no observations.
 pub const NONE: &str = "–";
 
@@ -45,6 +48,9 @@ pub fn duration(ms: i64) -> String {
 
 /// `0.637–0.691`.
 pub fn interval(Interval { low, high }: Interval, digits: usize) -> String {
+    if low > high {
+        return NOTHING_FITS.to_owned();
+    }
     format!("{low:.digits$}–{high:.digits$}")
 }
 
@@ -56,6 +62,9 @@ pub fn measured(Measured { estimate, low, high }: Measured, digits: usize) -> St
 /// The interval of a difference, with signs: `-0.001 to +0.025`, because a dash before a minus
 /// sign is hard to read.
 pub fn signed_interval(low: f64, high: f64, digits: usize) -> String {
+    if low > high {
+        return NOTHING_FITS.to_owned();
+    }
     format!("{low:+.digits$} to {high:+.digits$}")
 }
 
@@ -83,6 +92,13 @@ mod tests {
         assert_eq!(ago(now, now), "now");
         assert_eq!(ago(now + 7_200_000, now), "in 2 h");
         assert_eq!(ago(i64::MIN, now), "106751991167 days ago");
+    }
+
+    #[test]
+    fn an_interval_whose_ends_contradict_each_other_is_not_written_as_a_range() {
+        let measured = Measured { estimate: 0.0564, low: 0.0556, high: 0.0546 };
+        assert_eq!(difference(measured, 4), "+0.0564 (no value fits)");
+        assert_eq!(self::measured(measured, 4), "0.0564 (no value fits)");
     }
 
     #[test]

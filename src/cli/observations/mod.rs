@@ -86,6 +86,12 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
     }
 }
 
+/// A number with this many digits; other programs get all of them.
+fn rounded(observation: &Map<String, Json>, field: &str, digits: usize) -> Option<String> {
+    let number = observation.get(field)?.as_f64()?;
+    Some(format!("{number:.digits$}"))
+}
+
 fn table(observations: &[Map<String, Json>], now: i64) -> output::Table {
     let mut table = output::table(&["time", "component", "outcome", "ms", "usd", "policy", "id"]);
     for observation in observations {
@@ -99,8 +105,8 @@ fn table(observations: &[Map<String, Json>], now: i64) -> output::Table {
             ts.map_or_else(|| text("ts").into(), |ts| Cell::time(ts, now)),
             text("component").into(),
             text("outcome").into(),
-            number(text("durationMs")),
-            number(text("costUsd")),
+            number(rounded(observation, "durationMs", 0).unwrap_or_else(|| text("durationMs"))),
+            number(rounded(observation, "costUsd", 4).unwrap_or_else(|| text("costUsd"))),
             text("policyVersion").into(),
             text("id").into(),
         ]);

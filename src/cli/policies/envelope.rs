@@ -167,15 +167,12 @@ async fn print_holdback(store: &Store, envelope: &Envelope) -> Result<()> {
     let n = (compared.control_n, compared.candidate_n);
     match compared.reward {
         Some(reward) => say!(
-            "mean reward of the holdback {:.3} (n = {}), of what was published {:.3} (n = {}): \
-             {:+.3} ({:+.3}–{:+.3})",
+            "mean reward of the holdback {:.3} (n = {}), of what was published {:.3} (n = {}): {}",
             reward.control.estimate,
             n.0,
             reward.candidate.estimate,
             n.1,
-            reward.change.estimate,
-            reward.change.low,
-            reward.change.high
+            format::difference(reward.change, 3)
         ),
         None => say!("holdback: {} observations; published: {} observations", n.0, n.1),
     }
