@@ -7,7 +7,6 @@ use f0_learning::store::{Store, shell_word};
 use serde_json::json;
 
 use super::output::Shown;
-
 use super::rebuild::Source;
 
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use f0_learning_core::stats::{Distribution, Window, WindowStats};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 200.0;
-const LEFT: f64 = 44.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = 748.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 170.0;

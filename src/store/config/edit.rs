@@ -2,13 +2,11 @@
 //! not read is not written. A change replaces the document that its author saw, and no other one.
 
 use serde_json::{Map, Value as Json};
-use strum::{EnumString, IntoStaticStr, VariantArray};
-use thiserror::Error;
 
-use super::{FLAGS, flags_of, read_rewards, read_scoring, read_tuning};
+use super::document::{ConfigDocument, ConfigError};
+use super::{flags_of, read_rewards, read_scoring, read_tuning};
 use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, Store, StoreError, collection::CONFIG};
-use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Flags, FlagsState};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{ParamChange, Params, diff};
@@ -21,44 +19,6 @@ use firestore_kit::write;
 /// The most bytes of the JSON of a document. A change records both sides of what differs in its audit
 /// entry, which must fit into a document, too.
 pub const MAX_CONFIG_BYTES: usize = 256 << 10;
-
-/// A document of `config`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray,
-)]
-#[strum(serialize_all = "snake_case", const_into_str)]
-pub enum ConfigDocument {
-    Flags,
-    RewardConfig,
-    Tuning,
-    Scoring,
-}
-
-impl ConfigDocument {
-    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
-
-    /// The id of the document.
-    pub const fn id(self) -> &'static str {
-        self.into_str()
-    }
-
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Flags => "config/flags",
-            Self::RewardConfig => "config/reward_config",
-            Self::Tuning => "config/tuning",
-            Self::Scoring => "config/scoring",
-        }
-    }
-
-    /// What audit entries record of a change: the action, and the `id`.
-    const fn recorded(self) -> (Action, &'static str) {
-        match self {
-            Self::Flags => (Action::Flags, FLAGS),
-            _ => (Action::Config, self.path()),
-        }
-    }
-}
 
 /// A document as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,14 +84,6 @@ impl ReadConfig {
             ),
         }
     }
-}
-
-/// Why a content cannot be the content of a document.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("invalid {}: {detail}", document.path())]
-pub struct ConfigError {
-    pub document: ConfigDocument,
-    pub detail: String,
 }
 
 /// Reads a content by the rules by which the service reads the stored document. What the service

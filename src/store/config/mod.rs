@@ -1,5 +1,6 @@
 //! `config`: the flags, the reward configuration, the layout of shards and the bounds of tuning.
 
+mod document;
 mod edit;
 pub(in crate::store) mod seed;
 
@@ -20,9 +21,8 @@ use f0_learning_core::tuning::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig};
 use firestore_kit::value::{self, Fields, ReadError};
 use firestore_kit::{Transaction, write};
 
-pub use edit::{
-    ConfigDocument, ConfigError, MAX_CONFIG_BYTES, ReadConfig, StoredConfig, check_config,
-};
+pub use document::{ConfigDocument, ConfigError};
+pub use edit::{MAX_CONFIG_BYTES, ReadConfig, StoredConfig, check_config};
 pub use seed::{SeedReport, seed_text};
 
 pub(in crate::store) const FLAGS: &str = "flags";

@@ -111,13 +111,18 @@ fn groups(leaves: &[Leaf]) -> impl Iterator<Item = &[Leaf]> {
     leaves.chunk_by(|a, b| a.path[..a.path.len() - 1] == b.path[..b.path.len() - 1])
 }
 
+/// The path of the map that these values are in.
+fn title(group: &[Leaf]) -> String {
+    let name = group[0].group();
+    if name.is_empty() { "document".to_owned() } else { shown(&name) }
+}
+
 /// The values to read.
 pub fn table(leaves: &[Leaf]) -> Markup {
     html! {
         div.values { @for group in groups(leaves) {
             div {
-                @let name = group[0].group();
-                @if !name.is_empty() { h3 { code { (shown(&name)) } } }
+                h3 { code { (title(group)) } }
                 dl.pairs { @for leaf in group {
                     div { dt { (shown(leaf.name())) } dd { (shown(&leaf.text())) } }
                 } }
@@ -135,8 +140,7 @@ pub fn inputs(leaves: &[Leaf], entered: Option<&Fields>) -> Markup {
     html! {
         div.fields { @for group in groups(leaves) {
             fieldset {
-                @let name = group[0].group();
-                legend { code { (if name.is_empty() { "document".to_owned() } else { shown(&name) }) } }
+                legend { code { (title(group)) } }
                 @for leaf in group { (input(leaf, &text(leaf))) }
             }
         } }

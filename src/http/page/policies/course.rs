@@ -14,7 +14,7 @@ use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 190.0;
-const LEFT: f64 = 44.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = 748.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 160.0;
