@@ -120,8 +120,8 @@ fn every_printed_command_is_one_that_this_program_takes() {
 
 #[test]
 fn a_line_is_read_as_a_shell_reads_it() {
-    let found = arguments("A=1 f0-learning rebuild --document 'ops_state/x|y' | head # all");
-    assert_eq!(found.unwrap(), ["rebuild", "--document", "ops_state/x|y"]);
+    let found = arguments("A=1 f0-learning rebuild --document 'a/x|y' | head # all");
+    assert_eq!(found.unwrap(), ["rebuild", "--document", "a/x|y"]);
     assert_eq!(arguments("cargo run -- stats --json > x").unwrap(), ["stats", "--json"]);
     assert_eq!(arguments("cargo run -p other -- x"), None);
     assert_eq!(arguments("gcloud run"), None);
