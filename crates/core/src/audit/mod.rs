@@ -41,7 +41,7 @@ pub use replay::{ReplayError, Statuses, replay};
     parse_err_fn = unknown_action
 )]
 pub enum Action {
-    /// A project was seeded with the first version of a policy.
+    /// The first version of a policy was written: by `seed`, or by a person who created it.
     Seed,
     /// The tuner drafted a version.
     Propose,
