@@ -23,7 +23,7 @@ use super::{Api, ops, probes};
                        key are carried out once.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, ops::config::ConfigName)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{ChangeHeaders, Key};
 use crate::http::Api;
 use crate::http::auth::{Admin, Reader};
-use crate::http::extract::{Body, MakesMuch, Params, Segments};
+use crate::http::extract::{Body, Params, Segments};
 use crate::http::problem::{ChangeProblems, Problem, ReadProblems};
 use crate::http::views::config::{ConfigChangeView, ConfigView};
 use crate::jobs::preview::preview;
@@ -97,7 +97,6 @@ pub struct ConfigRequest {
 pub async fn change(
     Admin(caller): Admin,
     State(api): State<Arc<Api>>,
-    _: MakesMuch,
     store: Store,
     idempotency: Key,
     Segments(name): Segments<String>,

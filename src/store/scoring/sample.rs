@@ -11,14 +11,14 @@ use f0_learning_core::sharding::Shard;
 
 /// Equal parts of the range, each read from its beginning: so the sample is of the whole range, and
 /// not of its end.
-const PARTS: i64 = 40;
+const PARTS: usize = 40;
 /// Observations of a part.
 const OF_A_PART: usize = 50;
 /// Parts that are read concurrently.
 const AT_ONCE: usize = 8;
 
 /// The most observations of a sample.
-pub const MAX_SAMPLE: usize = 40 * OF_A_PART;
+pub const MAX_SAMPLE: usize = PARTS * OF_A_PART;
 
 impl Store {
     /// Valid observations with `ts` from `since` up to `until`, at most [`MAX_SAMPLE`].
@@ -47,8 +47,8 @@ impl Store {
 /// The queries of a sample. With many shards each has fewer parts, and with more shards than parts
 /// some shards have none: observations are spread over shards by their ids.
 fn parts(shards: &[Shard], since: i64, until: i64) -> Vec<Query> {
-    let sampled = shards.len().clamp(1, PARTS as usize);
-    let parts = (PARTS / i64::try_from(sampled).unwrap_or(PARTS)).max(1);
+    let sampled = shards.len().clamp(1, PARTS);
+    let parts = i64::try_from(PARTS / sampled).unwrap_or(1).max(1);
     let step = ((until - since) / parts).max(1);
     let of_part = |shard: Shard, part: i64| {
         let start = since + part * step;

@@ -125,6 +125,7 @@ async fn fill(store: &Store) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: it writes 24,000 documents"]
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
 async fn pages_of_a_large_project_answer_within_300_ms() {
     let server = server().start().await.unwrap();
     let store = Store::connect(&Connection::local("demo-size", server.addr())).await.unwrap();
