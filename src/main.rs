@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     };
     logging::start(arguments.verbosity(), arguments.logs_json());
     match cli::run(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", printable::line(&cli::one_line(&error)));
             ExitCode::FAILURE

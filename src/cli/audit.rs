@@ -6,7 +6,7 @@ use f0_learning::store::{AuditFilter, AuditRecord, Store};
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
-use super::{format, output};
+use super::output::{self, Cell, Shown};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -28,14 +28,13 @@ pub struct Options {
     /// Largest number of entries
     #[arg(long, default_value_t = 50)]
     limit: usize,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
     let (since, until) = (options.since, options.until);
-    let now = if since.or(until).is_some() { store.now().await? } else { 0 };
+    let now = store.now().await?;
     let filter = AuditFilter {
         id: options.id,
         action: options.action,
@@ -44,14 +43,15 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         until: until.map(|it| it.before(now)),
     };
     let entries = store.audit(&filter, options.limit).await?;
-    if options.json {
+    if let Some(data) = options.shown.data() {
         let entries: Vec<_> = entries
             .iter()
             .map(|record| json!({ "auditId": record.audit_id, "entry": record.entry }))
             .collect();
-        return output::print_json(&entries);
+        return data.print(&entries);
     }
-    let mut table = output::table(&["time", "actor", "action", "id", "from", "to", "reason"]);
+    let header = ["time", "actor", "action", "id", "from", "to", "reason"];
+    let mut table = output::table(&header);
     for AuditRecord { entry, .. } in entries {
         let by = match entry.actor_name {
             Some(name) => format!("{} ({name})", entry.actor),
@@ -59,13 +59,13 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         };
         let forced = if entry.forced { "forced: " } else { "" };
         table.add_row([
-            format::time(entry.ts),
-            by,
-            entry.action,
-            entry.id,
-            entry.from.unwrap_or_default(),
-            entry.to.unwrap_or_default(),
-            format!("{forced}{}", entry.reason.unwrap_or_default()),
+            Cell::time(entry.ts, now),
+            by.into(),
+            entry.action.into(),
+            entry.id.into(),
+            entry.from.unwrap_or_default().into(),
+            entry.to.unwrap_or_default().into(),
+            format!("{forced}{}", entry.reason.unwrap_or_default()).into(),
         ]);
     }
     output::print(&table);

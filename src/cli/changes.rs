@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ChangeError, Changed, Store};
 use f0_learning_core::intent::{self, Intent};
+use f0_learning_core::policy::PolicyStatus;
 
 /// What a change is recorded with.
 #[derive(Debug, Args)]
@@ -17,6 +18,10 @@ pub struct ChangeOptions {
 }
 
 impl ChangeOptions {
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// The intent as of now. The time is Firestore's: what a change decides later, as the end of an
     /// envelope, must not depend on the clock of the machine on which it is made.
     ///
@@ -56,6 +61,15 @@ pub fn print(outcome: Result<Changed, ChangeError>) -> Result<()> {
              autoActivatePolicies is on; see `policies envelope show {id}`"
         ),
         "envelopeFreeze" => format!("froze the envelope of {id}: the tuner only drafts versions"),
+        "seed" => {
+            let version = named(&entry.to);
+            let is_draft = entry.changes.iter().any(|it| it.to == PolicyStatus::Draft);
+            let status = if is_draft { "a draft" } else { "active" };
+            format!("created {id}@{version}: it is {status}")
+        }
+        "config" | "flags" => {
+            format!("changed {id} from {} to {}", named(&entry.from), named(&entry.to))
+        }
         "experimentEnd" => format!("stopped the experiment with {id}@{}", named(&entry.to)),
         action => format!("{action}: {id}@{} is active{replacing}", named(&entry.to)),
     };

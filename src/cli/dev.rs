@@ -33,15 +33,21 @@ pub struct Options {
     /// Port of the API and the probes
     #[arg(long, env = "PORT", default_value_t = 8788)]
     port: u16,
-    /// Run a simulated platform that writes observations: a router over three models, one of which
-    /// gets worse, an autoscaler and a canary manager
+    /// Run a simulated platform, and tell in acts what the service does: a router over three models, one
+    /// of which gets worse, an autoscaler and a canary manager
     #[arg(long)]
     demo: bool,
-    /// Let the demo publish versions by itself, within an envelope that it approves
+    /// Let the demo decide by itself what it would ask a person, and then publish versions by itself
     #[arg(long, requires = "demo")]
     auto: bool,
     #[command(flatten)]
     settings: Settings,
+}
+
+impl Options {
+    pub const fn is_demo(&self) -> bool {
+        self.demo
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -131,9 +137,6 @@ pub async fn run(options: Options) -> Result<()> {
     if options.demo {
         demo::configure(&store, &seeded).await?;
     }
-    if options.auto {
-        demo::let_publish(&store, store.now().await?).await?;
-    }
     api.serve(store.clone(), store.clone());
     if !faults.rules.is_empty() {
         say!("Firestore injects faults; see http://{}/faults", firestore.meter_addr());
@@ -150,7 +153,8 @@ pub async fn run(options: Options) -> Result<()> {
     worker.add(GuardJob::new(store.clone())).await?;
     worker.add(CheckJob::new(store.clone())).await?;
     worker.start().await?;
-    let demo = options.demo.then(|| demo::Demo::start(store, clock));
+    let page = server.address();
+    let demo = options.demo.then(|| demo::Demo::start(store, clock, page, options.auto));
     let end = shutdown::requested()?;
     say_lines!("\nrunning; press Ctrl-C to stop\n\n");
 

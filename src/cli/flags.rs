@@ -4,17 +4,17 @@ use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use f0_learning::store::Store;
 use f0_learning_core::document::{FlagChanges, FlagsState};
+use serde_json::json;
 
 use super::changes::ChangeOptions;
-use super::output;
+use super::output::Shown;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the flags
     Get {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Set a flag: learning.enabled=false is the kill switch
     Set {
@@ -39,9 +39,10 @@ fn parse_assignment(text: &str) -> Result<FlagChanges> {
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
-        Command::Get { json } => match (store.flags().await?, json) {
-            (FlagsState::Set(flags), true) => output::print_json(&flags)?,
-            (state, _) => say!("{state}"),
+        Command::Get { shown } => match (store.flags().await?, shown.data()) {
+            (FlagsState::Set(flags), Some(data)) => data.print(&flags)?,
+            (state, Some(data)) => data.print(&json!({ "unreadable": state.to_string() }))?,
+            (state, None) => say!("{state}"),
         },
         Command::Set { assignment, change } => {
             let changed = store.set_flags(assignment, &change.intent(store).await?).await?;

@@ -7,18 +7,28 @@ mod output;
 mod audit;
 mod changes;
 mod clock;
+mod condition;
+mod config;
 #[cfg(feature = "local")]
 mod demo;
 #[cfg(feature = "local")]
 mod dev;
+mod doctor;
+#[cfg(test)]
+mod documented;
 mod environment;
 mod experiments;
+mod figures;
 #[cfg(feature = "local")]
 mod firestore;
 mod flags;
 mod guard;
+mod live;
+mod manual;
+mod named;
 mod observations;
 mod policies;
+mod prompt;
 mod rebuild;
 mod reconcile;
 mod retain;
@@ -29,12 +39,16 @@ mod shutdown;
 #[cfg(feature = "local")]
 mod simulate;
 mod stats;
+mod status;
 mod timers;
+mod top;
 mod tune;
 mod verify;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use f0_learning::jobs::Time;
 use f0_learning::observability::format;
 use f0_learning::observability::logging::Verbosity;
@@ -53,6 +67,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what waits for whom, what is watched, what is wrong, and the command to type next
+    Status(status::Options),
+    /// Try everything that the service needs; exit with 1 if something is to be looked at, 2 if it fails
+    Doctor(doctor::Options),
     /// Run a local Firestore, the jobs and the API in one process; --demo adds a simulated platform
     #[cfg(feature = "local")]
     Dev(dev::Options),
@@ -89,16 +107,25 @@ enum Command {
     /// Start, stop or show experiments: A/B tests of drafts, and watches of activations
     #[command(subcommand)]
     Experiments(experiments::Command),
+    /// Show the components, drafts and the backlog, and refresh them until Ctrl-C
+    Top(top::Options),
     /// Show the statistics of components
     Stats(stats::Options),
     /// Show the audit trail
     Audit(audit::Options),
+    /// Show, check, compare or change the documents of `config`
+    #[command(subcommand)]
+    Config(config::Command),
     /// Read or change the flags
     #[command(subcommand)]
     Flags(flags::Command),
     /// Show the times that passes compare, or accept the time of Firestore
     #[command(subcommand)]
     Clock(clock::Command),
+    /// Print the script that completes commands in a shell
+    Completions(manual::Completions),
+    /// Write a manual page for each command into a folder
+    Man(manual::Man),
 }
 
 impl Arguments {
@@ -111,13 +138,26 @@ impl Arguments {
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
             Command::Serve(_) | Command::Score(_) | Command::Observations(_) => Verbosity::Info,
+            // The demo tells what happens in its own words.
+            #[cfg(feature = "local")]
+            Command::Dev(ref options) if !options.is_demo() => Verbosity::Info,
             _ => Verbosity::Warnings,
         }
     }
 }
 
-pub async fn run(arguments: Arguments) -> Result<()> {
-    match arguments.command {
+pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Command::Doctor(options) = arguments.command {
+        return doctor::run(options).await;
+    }
+    run_command(arguments.command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_command(command: Command) -> Result<()> {
+    match command {
+        // Its exit code says more than success and failure.
+        Command::Doctor(options) => doctor::run(options).await.map(drop),
+        Command::Status(options) => status::run(&connect().await?, options).await,
         #[cfg(feature = "local")]
         Command::Dev(options) => dev::run(options).await,
         Command::Serve(options) => serve::run(options).await,
@@ -138,8 +178,15 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Experiments(command) => experiments::run(&connect().await?, command).await,
         Command::Stats(options) => stats::run(&connect().await?, options).await,
         Command::Audit(options) => audit::run(&connect().await?, options).await,
+        Command::Config(command) => config::run(&connect().await?, command).await,
         Command::Flags(command) => flags::run(&connect().await?, command).await,
         Command::Clock(command) => clock::run(&connect().await?, command).await,
+        Command::Top(options) => top::run(&connect().await?, options).await,
+        Command::Completions(options) => {
+            options.run(Arguments::command());
+            Ok(())
+        }
+        Command::Man(options) => options.run(Arguments::command()),
     }
 }
 

@@ -3,24 +3,24 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{ComponentStats, Store};
+use f0_learning_core::stats::WindowStats;
 
 use super::format;
-use super::output::{self, number};
+use super::output::{self, Cell, Shown, number};
 
 #[derive(Debug, Args)]
 pub struct Options {
     /// Only this component
     #[arg(long)]
     component: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
     let all = store.all_stats(options.component.as_deref()).await?;
-    if options.json {
-        return output::print_json(&all);
+    if let Some(data) = options.shown.data() {
+        return data.print(&all);
     }
     if all.is_empty() {
         say!(
@@ -29,11 +29,12 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         );
         return Ok(());
     }
-    output::print(&table(&all));
+    output::print(&table(&all, store.now().await?));
     Ok(())
 }
 
-pub fn table(all: &[ComponentStats]) -> output::Table {
+/// A row for each window. A window without observations has no means.
+pub fn table(all: &[ComponentStats], now: i64) -> output::Table {
     let mut table = output::table(&[
         "component",
         "window",
@@ -47,7 +48,8 @@ pub fn table(all: &[ComponentStats]) -> output::Table {
         "avg usd",
         "avg reward",
         "as of",
-    ]);
+    ])
+    .optional(&["rejected", "malformed", "no version", "as of"]);
     for ComponentStats { component, window, ts, stats } in all {
         table.add_row(vec![
             component.into(),
@@ -56,13 +58,19 @@ pub fn table(all: &[ComponentStats]) -> output::Table {
             number(stats.rejected),
             number(stats.malformed),
             number(stats.unversioned),
-            number(format!("{:.1}%", stats.success_rate * 100.0)),
-            number(format!("{:.0}", stats.p50_latency)),
-            number(format!("{:.0}", stats.p95_latency)),
-            number(stats.avg_cost_usd.map_or("-".to_owned(), |cost| format!("{cost:.4}"))),
-            number(format!("{:.3}", stats.avg_reward)),
-            format::time(*ts).into(),
+            figure(stats, |it| Some(format!("{:.1}%", it.success_rate * 100.0))),
+            figure(stats, |it| Some(format!("{:.0}", it.p50_latency))),
+            figure(stats, |it| Some(format!("{:.0}", it.p95_latency))),
+            figure(stats, |it| it.avg_cost_usd.map(|cost| format!("{cost:.4}"))),
+            figure(stats, |it| Some(format!("{:.3}", it.avg_reward))),
+            Cell::time(*ts, now),
         ]);
     }
     table
+}
+
+/// A figure of a window; a dash where nothing was observed.
+pub fn figure(stats: &WindowStats, text: impl Fn(&WindowStats) -> Option<String>) -> Cell {
+    let known = if stats.n == 0 { None } else { text(stats) };
+    number(known.unwrap_or_else(|| format::NONE.to_owned()))
 }

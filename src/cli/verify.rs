@@ -4,7 +4,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use f0_learning::jobs::rebuild::RebuildOptions;
 use f0_learning::store::{Store, shell_word};
+use serde_json::json;
 
+use super::output::Shown;
 use super::rebuild::Source;
 
 #[derive(Debug, Args)]
@@ -14,13 +16,22 @@ pub struct Options {
     component: Option<String>,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 pub async fn run(store: Store, options: Options) -> Result<()> {
     let now = store.now().await?;
     let job = options.source.job(store, RebuildOptions::default())?;
     let report = job.verify(options.component.as_deref(), now).await?;
-    say_lines!("{report}");
+    match options.shown.data() {
+        Some(data) => data.print(&json!({
+            "verified": report.verified,
+            "differences": report.differences,
+            "unknown": report.unknown,
+        }))?,
+        None => say_lines!("{report}"),
+    }
     let repair = match &options.component {
         Some(component) => format!("rebuild --component {}", shell_word(component)),
         None => "rebuild --all".to_owned(),

@@ -96,12 +96,25 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Segments<T> {
     }
 }
 
+/// Reserves memory for a request that reads much, although it is a POST.
+#[derive(Debug)]
+pub struct MakesMuch;
+
+impl FromRequestParts<Arc<Api>> for MakesMuch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        api.memory.reserve(parts).await?;
+        Ok(Self)
+    }
+}
+
 impl FromRequestParts<Arc<Api>> for Store {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        // A change answers with little, and must not wait for lists.
-        if parts.method == Method::GET {
+        // Most changes answer with little, and must not wait for lists. A PUT may only be a preview.
+        if [Method::GET, Method::PUT].contains(&parts.method) {
             api.memory.reserve(parts).await?;
         }
         api.store.get().map(|(store, _)| store.clone()).ok_or_else(problem::away)

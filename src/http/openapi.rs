@@ -23,13 +23,14 @@ use super::{Api, ops, probes};
                        key are carried out once.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, ops::config::ConfigName)),
     modifiers(&Bearer),
     security(("bearer" = [])),
     tags(
         (name = "policies", description = "The versions of policies, and decisions on them"),
         (name = "experiments", description = "A/B tests of drafts, and watches of activations"),
         (name = "flags", description = "The kill switch, and automatic activation"),
+        (name = "config", description = "The documents of `config`, and changes of them"),
         (name = "records", description = "Observations, statistics and the audit trail"),
         (name = "probes", description = "Health and metrics of the service"),
     ),
@@ -70,7 +71,8 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(ops::records::stats))
         .routes(routes!(ops::records::observations))
         .routes(routes!(ops::records::audit))
-        .routes(routes!(ops::flags::read));
+        .routes(routes!(ops::flags::read))
+        .routes(routes!(ops::config::show));
     if !changing {
         return reading;
     }
@@ -87,6 +89,7 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(ops::experiments::start))
         .routes(routes!(ops::experiments::stop))
         .routes(routes!(ops::flags::change))
+        .routes(routes!(ops::config::change))
 }
 
 /// The description as it is published.

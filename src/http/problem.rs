@@ -198,6 +198,7 @@ impl From<ChangeError> for Problem {
             | E::NoMinEffect
             | E::NoReason
             | E::NoFlag
+            | E::Config(_)
             | E::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             E::Refused { .. }
             | E::Stale(_)
@@ -212,6 +213,8 @@ impl From<ChangeError> for Problem {
             | E::SwitchedOff(_)
             | E::Outdated(_)
             | E::Renewed(_)
+            | E::ConfigMoved(_)
+            | E::ConfigUnchanged(_)
             | E::ForeignEntry(_)
             | E::LeftToPerson(_) => StatusCode::CONFLICT,
             E::Store(_) => match error {

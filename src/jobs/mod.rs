@@ -20,6 +20,7 @@ pub mod guard;
 pub mod leases;
 mod limits;
 mod name;
+pub mod preview;
 pub mod rebuild;
 pub mod reconcile;
 pub mod rejected;

@@ -58,6 +58,21 @@ pub fn json(text: &str) -> Cow<'_, str> {
     )
 }
 
+/// YAML whose texts are quoted as in JSON: the same, but for characters beyond 16 bits, which YAML
+/// escapes with a sequence of their own (YAML 1.2, section 5.7).
+pub fn yaml(text: &str) -> Cow<'_, str> {
+    replaced(
+        text,
+        |it| it != '\n' && is_hidden(it),
+        |into, symbol| {
+            let _ = match u32::from(symbol) {
+                code @ 0..=0xffff => write!(into, "\\u{code:04x}"),
+                code => write!(into, "\\U{code:08x}"),
+            };
+        },
+    )
+}
+
 fn replaced(
     text: &str,
     is_replaced: impl Fn(char) -> bool,
@@ -85,7 +100,7 @@ mod tests {
 
     #[test]
     fn no_hidden_character_is_left() {
-        for shown in [line(HOSTILE), lines(HOSTILE), json(HOSTILE)] {
+        for shown in [line(HOSTILE), lines(HOSTILE), json(HOSTILE), yaml(HOSTILE)] {
             assert!(!shown.chars().any(|it| it != '\n' && is_hidden(it)), "{shown}");
             assert!(shown.ends_with('é'), "{shown}");
         }

@@ -10,6 +10,7 @@ use firestore_kit::proto::{Write, write::Operation};
 use thiserror::Error;
 
 use crate::store::audit_key::unkeyed_id;
+use crate::store::config::ConfigError;
 use crate::store::ids::random_id;
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::AUDIT};
@@ -93,6 +94,12 @@ pub enum ChangeError {
     Envelope(String, EnvelopeError),
     #[error("{0} has no envelope; `policies envelope approve {0}` approves one")]
     NoEnvelope(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0} was changed since it was shown; look at it again, nothing was changed")]
+    ConfigMoved(&'static str),
+    #[error("{0} already has this content; nothing was changed")]
+    ConfigUnchanged(&'static str),
     #[error("missing flag: set learning.enabled or learning.autoActivatePolicies")]
     NoFlag,
     #[error(transparent)]

@@ -11,7 +11,9 @@ mod experiments;
 mod ids;
 mod leases;
 mod lifecycle;
+mod named;
 mod policies;
+mod probe;
 mod rebuild;
 mod records;
 mod remedy;
@@ -25,14 +27,19 @@ pub use firestore_kit::{Cached, Error as StoreError, Result};
 
 pub use change::{ChangeError, Changed, StaleDraft};
 pub use clock::PassTimes;
-pub use config::SeedReport;
+pub use config::{
+    ConfigDocument, ConfigError, MAX_CONFIG_BYTES, ReadConfig, SeedReport, StoredConfig,
+    check_config, seed_text,
+};
 pub use experiments::{ExperimentRequest, TestEstimate};
 pub use leases::{Lease, WorkerAnnouncement};
 pub use lifecycle::{GUARD, TUNER, UnreadableVersion};
 pub use policies::{
-    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, MAX_EFFECT_DAYS,
-    NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome, TunerMemory,
+    ActiveVersions, AutoLimits, AutoOutcome, DEFAULT_EFFECT_DAYS, EnvelopeTerms, FirstVersion,
+    MAX_EFFECT_DAYS, NewDraft, OverrideParams, PastRefusals, PolicyFilter, ProposeOutcome,
+    TunerMemory,
 };
+pub use probe::Probe;
 pub use rebuild::{
     CountedReward, Cut, Evidence, EvidencePage, Fence, Known, Recounted, Rejected, Repair,
     StateKind, Statistic, Stored, Sums, Swapped, counted_observation, observation_of_reward,
@@ -45,9 +52,10 @@ pub use records::{
 pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{
     Admission, Announced, Changes, Checkpoint, Chunk, ComponentSeries, ComponentStats, Counted,
-    Cursor, ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch, Parked,
-    Pending, Position, QuarantineFilter, Quarantined, RangeCount, ReconcileState, SCORED_FIELDS,
-    StoredItem, StoredLayout, StoredReward, Unordered, Unparked, VersionTally,
+    Cursor, ExpiredPage, Group, IdCount, IdRange, Invalid, Item, LATE_AT_ONCE, LateBatch,
+    MAX_SAMPLE, Parked, Pending, Position, QuarantineFilter, Quarantined, RangeCount,
+    ReconcileState, SCORED_FIELDS, StoredItem, StoredLayout, StoredReward, Unordered, Unparked,
+    VersionTally,
 };
 
 /// How long documents that rarely change are cached (the lifetimes of the specification).

@@ -20,7 +20,7 @@
 //! |---|---|
 //! | the HTTP API and its authentication | [`api`], [`credentials`], [`wear`] (slow, idle and misdirected clients) |
 //! | the pages for a browser | [`page`] |
-//! | the command line and the process | [`binary`], [`decisions`] |
+//! | the command line and the process | [`binary`], [`decisions`], [`terminal`] |
 //! | experiments and the guard | [`experiments`], [`experiments_by_hand`] (documents changed without the service) |
 //! | what people decide holds, and the reasons that they are given | [`people`] |
 //! | decisions of the tuner | [`allocation`] (by belief), [`envelope`] (what a person approved once), [`evidence`] (what must not fool it), [`month`] (replayed), [`propensity`] (off-policy evidence), [`trace`] (the bundled trace) |
@@ -46,6 +46,7 @@ mod buckets;
 mod clocks;
 mod collection;
 mod collector;
+mod config;
 mod constant_cost;
 mod credentials;
 mod damaged;
@@ -84,6 +85,7 @@ mod shards;
 mod specification;
 mod state_damage;
 mod support;
+mod terminal;
 mod trace;
 mod transitions;
 mod tuning;

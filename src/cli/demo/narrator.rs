@@ -1,79 +1,67 @@
-//! The narrator: reads the store like an admin and prints what is new.
+//! The narrator: follows the audit trail like an admin, and prints each change in a line.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use f0_learning::store::{Store, StoreError, TUNER};
-use f0_learning_core::document::Policy;
-use f0_learning_core::policy::PolicyStatus;
-use f0_learning_core::stats::Window;
+use f0_learning::store::{AuditFilter, AuditRecord, Store, StoreError};
+use f0_learning_core::time::MINUTE_MS;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{output, policies, stats};
+use crate::cli::format;
+use crate::cli::output::{self, Style};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The table of statistics is printed every this many looks.
-const TABLE_EVERY: u64 = 5;
+/// The most entries of a look: the demo makes a few in a minute.
+const LOOKED_AT: usize = 50;
+
+/// The most characters of a reason.
+const WHY: usize = 100;
+
+/// How far a look reaches back: entries of one commit are seen together, but not in order.
+const OVERLAP_MS: i64 = MINUTE_MS;
 
 pub async fn run(store: Store, stop: CancellationToken) {
     let mut seen = BTreeSet::new();
     let mut timer = tokio::time::interval(LOOK_EVERY);
-    let mut look = 0;
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
-        look += 1;
-        if let Err(error) = self::look(&store, &mut seen, look % TABLE_EVERY == 0).await {
-            tracing::warn!(%error, "the narrator cannot read the store");
+        if let Err(error) = look(&store, &mut seen).await {
+            tracing::warn!(%error, "the narrator cannot read the audit trail");
         }
     }
 }
 
-async fn look(
-    store: &Store,
-    seen: &mut BTreeSet<String>,
-    with_table: bool,
-) -> Result<(), StoreError> {
-    if with_table {
-        let mut all = store.all_stats(None).await?;
-        all.retain(|stats| stats.window == Window::OneHour);
-        if !all.is_empty() {
-            say!("statistics of the last hour");
-            output::print(&stats::table(&all));
-            say!();
+async fn look(store: &Store, seen: &mut BTreeSet<String>) -> Result<(), StoreError> {
+    let since = Some(store.now().await? - OVERLAP_MS);
+    let filter = AuditFilter { since, ..AuditFilter::default() };
+    let mut entries = store.audit(&filter, LOOKED_AT).await?;
+    entries.sort_by_key(|it| it.committed_us);
+    for record in &entries {
+        if !seen.contains(&record.audit_id) && !record.entry.is_renewal() {
+            print(record);
         }
     }
-    for policy in store.policies(None).await? {
-        match policy.status {
-            PolicyStatus::Draft if seen.insert(policy.name()) => print_draft(&policy),
-            PolicyStatus::Active if seen.insert(format!("{} active", policy.name())) => {
-                print_active(&policy);
-            }
-            _ => {}
-        }
-    }
+    // Only what the next look may find again is kept.
+    *seen = entries.into_iter().map(|it| it.audit_id).collect();
     Ok(())
 }
 
-fn print_active(policy: &Policy) {
-    let weights = policy.params.model_weights().ok().flatten().unwrap_or_default();
-    let weights: Vec<String> =
-        weights.iter().map(|(arm, weight)| format!("{arm} {weight:.3}")).collect();
-    let by = policy.activated_by.as_deref().unwrap_or(&policy.created_by);
-    say!("{} is active ({by}): {}", policy.name(), weights.join(", "));
-    if policy.created_by == TUNER {
-        say_lines!("  {}", policy.notes.as_deref().unwrap_or_default());
-    }
-    say!();
+/// The beginning of a reason: the story and `audit` have the rest.
+fn shortened(why: &str) -> String {
+    let mut symbols = why.chars();
+    let kept: String = symbols.by_ref().take(WHY).collect();
+    if symbols.next().is_some() { format!("{kept}…") } else { kept }
 }
 
-fn print_draft(policy: &Policy) {
-    say!("a better version of {} was proposed", policy.id);
-    match policies::describe(policy) {
-        Ok(text) => say_lines!("{text}\n"),
-        Err(error) => tracing::warn!(%error, "cannot describe the draft"),
-    }
-    let name = policy.name();
-    say!("  compare it with the active version:  f0-learning policies diff {name}");
-    say!("  activate it:                         f0-learning policies activate {name}");
-    say!();
+fn print(AuditRecord { entry, .. }: &AuditRecord) {
+    let time = format::time(entry.ts);
+    let time = time.split_once(' ').map_or(time.as_str(), |(_, time)| time);
+    let versions = match (&entry.from, &entry.to) {
+        (Some(from), Some(to)) if from != to => format!(" {from} → {to}"),
+        (Some(version), _) | (None, Some(version)) => format!(" {version}"),
+        (None, None) => String::new(),
+    };
+    let why = entry.reason.as_ref().map_or(String::new(), |why| format!(": {}", shortened(why)));
+    let text = format!("{} {} {}{versions}{why}", entry.actor, entry.action, entry.id);
+    output::print_marked(Style::Faint, &format!("  audit {time}  "), &text);
 }

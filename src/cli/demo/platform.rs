@@ -2,6 +2,7 @@
 //! service shows.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use f0_learning::store::Store;
@@ -16,19 +17,53 @@ use semver::Version;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-/// Requests that the router serves each second. The collector samples 10% of successes, which gives
-/// about thirty documents a second.
-const REQUESTS_PER_SECOND: f64 = 240.0;
+/// Requests that the router serves each second, each an observation.
+const REQUESTS_PER_SECOND: f64 = 100.0;
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_SECOND: u64 = 10;
 
-/// How often the router reads its policy again.
-const POLICY_EVERY: u64 = 5 * TICKS_PER_SECOND;
+/// How often the router reads its policy again. Others do that every few minutes.
+const POLICY_EVERY: u64 = 2 * TICKS_PER_SECOND;
 const AUTOSCALER_EVERY: u64 = 3 * TICKS_PER_SECOND;
 const CANARY_EVERY: u64 = 4 * TICKS_PER_SECOND;
 
 /// Seconds over which `gpt-5` goes from its first quality to its last.
-const DRIFT_SECONDS: f64 = 60.0;
+pub const DRIFT_SECONDS: f64 = 12.0;
+
+/// How many requests the router sent to each arm, by the version that it chose by, since somebody last
+/// looked.
+#[derive(Clone, Debug, Default)]
+pub struct Routed(Arc<Mutex<BTreeMap<(String, String), u32>>>);
+
+impl Routed {
+    fn count(&self, version: &Version, arm: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((version.to_string(), arm.to_owned())).or_default() += 1;
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The share of the requests that an arm got; `None` without requests.
+    pub fn share(&self, arm: &str) -> Option<f64> {
+        self.share_of(|(_, found)| found == arm)
+    }
+
+    /// The share of the requests that were routed by a version.
+    pub fn share_of_version(&self, version: &Version) -> Option<f64> {
+        let version = version.to_string();
+        self.share_of(|(found, _)| *found == version)
+    }
+
+    fn share_of(&self, is_meant: impl Fn(&(String, String)) -> bool) -> Option<f64> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: u32 = counts.values().sum();
+        let meant: u32 = counts.iter().filter(|(key, _)| is_meant(key)).map(|it| it.1).sum();
+        (all > 0).then(|| f64::from(meant) / f64::from(all))
+    }
+}
 
 /// The true quality of a model.
 #[derive(Clone, Copy)]
@@ -94,7 +129,13 @@ impl Route {
     }
 }
 
-pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: CancellationToken) {
+pub async fn run(
+    store: Store,
+    recorder: Recorder,
+    routed: Routed,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     let mut rng = StdRng::seed_from_u64(36);
     let started = clock.now();
     let mut timer = tokio::time::interval(TICK);
@@ -106,7 +147,7 @@ pub async fn run(store: Store, recorder: Recorder, clock: Clock, stop: Cancellat
         }
         #[expect(clippy::cast_precision_loss, reason = "the demo ends before 2^53 ms")]
         let seconds = (clock.now() - started) as f64 / 1_000.0;
-        let outcome = serve(&mut rng, &recorder, route.as_ref(), tick, seconds).await;
+        let outcome = serve(&mut rng, (&recorder, &routed), route.as_ref(), tick, seconds).await;
         if let Err(error) = outcome {
             tracing::error!(%error, "a simulated component cannot record");
         }
@@ -129,7 +170,7 @@ async fn read_route(store: &Store) -> Option<Route> {
 
 async fn serve(
     rng: &mut StdRng,
-    recorder: &Recorder,
+    (recorder, routed): (&Recorder, &Routed),
     route: Option<&Route>,
     tick: u64,
     seconds: f64,
@@ -145,6 +186,7 @@ async fn serve(
         for _ in 0..requests {
             let Some((version, weights)) = route.choose(rng.random_range(0..USERS)) else { break };
             if let Some(arm) = draw_arm(weights, rng.random()) {
+                routed.count(version, &arm.name);
                 let name = format!("{}@{version}", route.policy.id);
                 recorder.record(request(rng, &arm.name, name, seconds)).await?;
             }

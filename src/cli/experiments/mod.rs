@@ -11,9 +11,11 @@ use f0_learning_core::experiment::{ExpectedDuration, Kind, Metric};
 use f0_learning_core::policy::PolicyKey;
 
 use firestore_kit::Unreadable;
+use serde_json::{Value, json};
 
 use super::changes::{self, ChangeOptions};
-use super::{format, output};
+use super::named;
+use super::output::{self, Cell, Shown};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -47,22 +49,22 @@ pub enum Command {
         /// The smallest gain that matters, in units of the metric
         #[arg(long)]
         min_effect: Option<f64>,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// List the latest experiments
     List {
         /// Only experiments of this policy
         #[arg(long)]
         policy: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Show an experiment and its results so far
     Show {
         id: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Stop an experiment: a tested draft stays a draft, a watched version stays active
     Stop {
@@ -93,18 +95,45 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             print_estimate(store, &candidate, &request).await?;
             changes::print(
                 store.start_experiment(&candidate, &request, &change.intent(store).await?).await,
-            )
+            )?;
+            say!(
+                "units get the candidate only where components choose by `candidate` of the active version; \
+                 `status` and `experiments show` warn if none do"
+            );
+            Ok(())
         }
-        Command::Estimate { candidate, metric, min_effect } => {
+        Command::Estimate { candidate, metric, min_effect, shown } => {
             let request = ExperimentRequest { metric, min_effect, ..ExperimentRequest::default() };
-            print_estimate(store, &candidate, &request).await
+            let candidate = named::key(store, &candidate).await?;
+            match shown.data() {
+                Some(data) => data.print(&estimate(store, &candidate, &request).await?),
+                None => print_estimate(store, &candidate, &request).await,
+            }
         }
-        Command::List { policy, json } => list(store, policy.as_deref(), json).await,
-        Command::Show { id, json } => show::run(store, &id, json).await,
+        Command::List { policy, shown } => list(store, policy.as_deref(), shown).await,
+        Command::Show { id, shown } => {
+            show::run(store, &named::experiment(store, &id).await?, shown).await
+        }
         Command::Stop { id, change } => {
             changes::print(store.stop_experiment(&id, &change.intent(store).await?).await)
         }
     }
+}
+
+/// The same for programs; `null` if the duration is unknown.
+async fn estimate(
+    store: &Store,
+    candidate: &PolicyKey,
+    request: &ExperimentRequest,
+) -> Result<Value> {
+    let estimate = store.estimate_experiment(candidate, request).await?;
+    Ok(estimate.map_or(Value::Null, |it| {
+        let durations = it.durations.iter();
+        let durations: Vec<_> =
+            durations.map(|it| json!({ "gain": it.gain, "hours": it.hours })).collect();
+        let per_hour = it.traffic.per_hour;
+        json!({ "perHour": per_hour, "maxDays": it.max_days, "durations": durations })
+    }))
 }
 
 /// How long the test is expected to take, for several true gains.
@@ -132,33 +161,37 @@ async fn print_estimate(
     Ok(())
 }
 
-async fn list(store: &Store, policy: Option<&str>, json: bool) -> Result<()> {
-    let found = store.experiments_list(policy).await?;
+async fn list(store: &Store, policy: Option<&str>, shown: Shown) -> Result<()> {
+    let policy = match policy {
+        Some(policy) => Some(named::policy(store, policy).await?),
+        None => None,
+    };
+    let found = store.experiments_list(policy.as_deref()).await?;
     for Unreadable { document, why } in &found.unreadable {
         complain!(
             "warning: {document} cannot be read: {why}; correct it, or end it with `experiments stop`"
         );
     }
     let found = found.items;
-    if json {
-        return output::print_json(&found);
+    if let Some(data) = shown.data() {
+        return data.print(&found);
     }
     let header = ["started", "id", "kind", "policy", "candidate", "control", "share", "status"];
-    let mut table = output::table(&header);
+    let (rewards, now) = (store.reward_config().await?, store.now().await?);
+    let mut table = output::table(&header).optional(&["control", "kind"]);
     for it in &found {
         table.add_row([
-            format::time(it.started_at),
-            it.id.clone(),
-            kind(it).to_owned(),
-            it.policy.clone(),
-            it.candidate.to_string(),
-            it.control.to_string(),
-            format!("{:.0}%", it.share * 100.0),
-            it.status.as_str().to_owned(),
+            Cell::time(it.started_at, now),
+            it.id.clone().into(),
+            kind(it).into(),
+            it.policy.clone().into(),
+            it.candidate.to_string().into(),
+            it.control.to_string().into(),
+            format!("{:.0}%", it.share * 100.0).into(),
+            it.status.as_str().into(),
         ]);
     }
     output::print(&table);
-    let (rewards, now) = (store.reward_config().await?, store.now().await?);
     for it in found.iter().filter(|it| it.open && it.kind == Kind::Ab) {
         match evaluate(store, it, &rewards, now).await {
             Ok(Evaluation { unserved: Some(note), .. }) => say!("note: {}: {note}", it.id),

@@ -8,31 +8,33 @@ use f0_learning_core::experiment::{Comparison, Controls, Judgement, Kind, Status
 use serde_json::json;
 
 use super::kind;
+use crate::cli::figures::{difference, measured};
 use crate::cli::format::{self, UNKNOWN};
-use crate::cli::output;
+use crate::cli::output::{self, Cell, Shown};
 
-pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
+pub async fn run(store: &Store, id: &str, shown: Shown) -> Result<()> {
     let Some(experiment) = store.experiment(id).await? else {
         bail!("unknown experiment {id}: `experiments list` shows the latest");
     };
     // An open experiment is evaluated now; one that ended has its last comparison on record.
+    let now = store.now().await?;
     let (comparison, judgement, note) = match experiment.open {
         true => {
             let rewards = store.reward_config().await?;
             let Evaluation { comparison, judgement, unserved, .. } =
-                evaluate(store, &experiment, &rewards, store.now().await?).await?;
+                evaluate(store, &experiment, &rewards, now).await?;
             (Some(comparison), Some(judgement), unserved)
         }
         false => (experiment.comparison.clone(), None, None),
     };
-    if json {
-        let mut shown = json!({ "experiment": experiment, "comparison": comparison });
+    if let Some(data) = shown.data() {
+        let mut all = json!({ "experiment": experiment, "comparison": comparison });
         if let Some(note) = note {
-            shown["note"] = json!(note);
+            all["note"] = json!(note);
         }
-        return output::print_json(&shown);
+        return data.print(&all);
     }
-    head(&experiment);
+    head(&experiment, now);
     if let Some(comparison) = comparison {
         say!();
         print(&comparison);
@@ -51,7 +53,7 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn head(it: &Experiment) {
+fn head(it: &Experiment, now: i64) {
     say!("{}@{} against {} ({})", it.policy, it.candidate, it.control, kind(it));
     say!("  id         {}", it.id);
     say!("  status     {}", it.status.as_str());
@@ -66,12 +68,12 @@ fn head(it: &Experiment) {
         rails.cost_usd,
         rails.rejected_share
     );
-    say!("  started    {} by {}", format::time(it.started_at), it.started_by);
+    say!("  started    {} by {}", format::time_ago(it.started_at, now), it.started_by);
     if it.stage > 0 {
-        say!("  stage      {} since {}", it.stage + 1, format::time(it.stage_started_at));
+        say!("  stage      {} since {}", it.stage + 1, format::time_ago(it.stage_started_at, now));
     }
     if let (Some(at), Some(by)) = (it.ended_at, &it.ended_by) {
-        say!("  ended      {} by {by}", format::time(at));
+        say!("  ended      {} by {by}", format::time_ago(at, now));
     }
     if let Some(reason) = &it.reason {
         say!("  reason     {reason}");
@@ -81,12 +83,12 @@ fn head(it: &Experiment) {
 /// The intervals are those that the guard decides by.
 fn print(comparison: &Comparison) {
     let mut table = output::table(&["", "control", "candidate", "change"]);
-    let n = |n: u64| n.to_string();
+    let n = |n: u64| Cell::from(n.to_string()).whole();
     table.add_row([
-        "observations".to_owned(),
+        "observations".into(),
         n(comparison.control_n),
         n(comparison.candidate_n),
-        String::new(),
+        "".into(),
     ]);
     let means = [
         ("reward", comparison.reward, 4),
@@ -96,26 +98,26 @@ fn print(comparison: &Comparison) {
     for (name, compared, digits) in means {
         let Some(it) = compared else { continue };
         table.add_row([
-            name.to_owned(),
-            format::measured(it.control, digits),
-            format::measured(it.candidate, digits),
-            format::difference(it.change, digits),
+            name.into(),
+            measured(it.control, digits),
+            measured(it.candidate, digits),
+            difference(it.change, digits),
         ]);
     }
     if let Some(it) = comparison.p95_latency {
         table.add_row([
-            "p95 ms".to_owned(),
-            format::interval(it.control, 0),
-            format::interval(it.candidate, 0),
-            String::new(),
+            "p95 ms".into(),
+            Cell::from(format::durations(it.control)).whole(),
+            Cell::from(format::durations(it.candidate)).whole(),
+            "".into(),
         ]);
     }
     if let Some(it) = comparison.rejected_share {
         table.add_row([
-            "rejected share".to_owned(),
-            it.control.map_or_else(|| UNKNOWN.to_owned(), |it| format::measured(it, 4)),
-            format::measured(it.candidate, 4),
-            it.change.map_or_else(String::new, |it| format::difference(it, 4)),
+            "rejected share".into(),
+            it.control.map_or_else(|| UNKNOWN.into(), |it| measured(it, 4)),
+            measured(it.candidate, 4),
+            it.change.map_or_else(|| "".into(), |it| difference(it, 4)),
         ]);
     }
     if let Some(it) = comparison.missing_costs {
@@ -141,8 +143,8 @@ fn print_controls(controls: &Controls) {
     let means = [("reward", controls.reward), ("success rate", controls.success_rate)];
     for (name, shift) in means {
         let Some(it) = shift else { continue };
-        let [others, beyond] = [it.others, it.beyond].map(|it| format::difference(it, 4));
-        table.add_row([name.to_owned(), others, beyond]);
+        let [others, beyond] = [it.others, it.beyond].map(|it| difference(it, 4));
+        table.add_row([name.into(), others, beyond]);
     }
     let ratios =
         [("p95 ms, factor", controls.p95_latency), ("cost usd, factor", controls.cost_usd)];

@@ -11,8 +11,7 @@ use clap::{Args, Subcommand};
 use f0_learning::store::{QuarantineFilter, Store};
 use serde_json::{Map, Value as Json};
 
-use super::format;
-use super::output::{self, number};
+use super::output::{self, Cell, Shown, number};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -25,9 +24,8 @@ pub enum Command {
         /// Largest number of entries
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Score quarantined observations again after a fix
     Requeue {
@@ -45,9 +43,8 @@ pub enum Command {
         /// Largest number of entries
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
 }
 
@@ -72,24 +69,30 @@ impl From<Filter> for QuarantineFilter {
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
         Command::Import(options) => import::run(store, options).await,
-        Command::Quarantined { filter, limit, json } => {
-            quarantine::list(store, filter.into(), limit, json).await
+        Command::Quarantined { filter, limit, shown } => {
+            quarantine::list(store, filter.into(), limit, shown).await
         }
         Command::Requeue { filter, all } => {
             quarantine::requeue(store.clone(), filter.into(), all).await
         }
-        Command::List { component, limit, json } => {
+        Command::List { component, limit, shown } => {
             let observations = store.latest_observations(component.as_deref(), limit).await?;
-            if json {
-                return output::print_json(&observations);
+            if let Some(data) = shown.data() {
+                return data.print(&observations);
             }
-            output::print(&table(&observations));
+            output::print(&table(&observations, store.now().await?));
             Ok(())
         }
     }
 }
 
-fn table(observations: &[Map<String, Json>]) -> output::Table {
+/// A number with this many digits; other programs get all of them.
+fn rounded(observation: &Map<String, Json>, field: &str, digits: usize) -> Option<String> {
+    let number = observation.get(field)?.as_f64()?;
+    Some(format!("{number:.digits$}"))
+}
+
+fn table(observations: &[Map<String, Json>], now: i64) -> output::Table {
     let mut table = output::table(&["time", "component", "outcome", "ms", "usd", "policy", "id"]);
     for observation in observations {
         let text = |field: &str| match observation.get(field) {
@@ -97,13 +100,13 @@ fn table(observations: &[Map<String, Json>]) -> output::Table {
             Some(Json::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        let time = observation.get("ts").and_then(Json::as_i64).map_or(text("ts"), format::time);
+        let ts = observation.get("ts").and_then(Json::as_i64);
         table.add_row(vec![
-            time.into(),
+            ts.map_or_else(|| text("ts").into(), |ts| Cell::time(ts, now)),
             text("component").into(),
             text("outcome").into(),
-            number(text("durationMs")),
-            number(text("costUsd")),
+            number(rounded(observation, "durationMs", 0).unwrap_or_else(|| text("durationMs"))),
+            number(rounded(observation, "costUsd", 4).unwrap_or_else(|| text("costUsd"))),
             text("policyVersion").into(),
             text("id").into(),
         ]);

@@ -5,23 +5,30 @@ use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::{QuarantineFilter, Store};
 use firestore_kit::PageRequest;
 
-use crate::cli::{format, output, pass_time};
+use crate::cli::output::{self, Cell, Shown};
+use crate::cli::pass_time;
 
 /// Refusals that are printed individually.
 const SHOWN: usize = 20;
 
-pub async fn list(store: &Store, filter: QuarantineFilter, limit: usize, json: bool) -> Result<()> {
+pub async fn list(
+    store: &Store,
+    filter: QuarantineFilter,
+    limit: usize,
+    shown: Shown,
+) -> Result<()> {
     let page = store.quarantine_page(&filter, &PageRequest { limit, after: None }).await?;
-    if json {
-        return output::print_json(&page.items);
+    if let Some(data) = shown.data() {
+        return data.print(&page.items);
     }
+    let now = store.now().await?;
     let mut table = output::table(&["since", "component", "reason", "id"]);
     for entry in &page.items {
         table.add_row(vec![
-            format::time(entry.ts),
-            entry.component.clone().unwrap_or_default(),
-            entry.reason.clone(),
-            entry.id.clone(),
+            Cell::time(entry.ts, now),
+            entry.component.clone().unwrap_or_default().into(),
+            entry.reason.clone().into(),
+            entry.id.clone().into(),
         ]);
     }
     output::print(&table);

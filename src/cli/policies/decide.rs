@@ -1,14 +1,17 @@
 //! `policies activate` and `policies rollback`.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use anyhow::{Result, bail};
 use f0_learning::store::Store;
+use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Watching;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use f0_learning_core::tuning::Evidence;
 
 use super::{active_version, diff, require};
 use crate::cli::changes::{self, ChangeOptions};
+use crate::cli::format::{self, UNKNOWN};
+use crate::cli::output::{self, Style};
+use crate::cli::prompt;
 
 /// Shows the change and asks for confirmation.
 pub async fn activate(
@@ -27,7 +30,9 @@ pub async fn activate(
             let active = active_version(store, &version.id).await?;
             diff::print(&active, &draft);
             seen = draft.evidence_digest().map(str::to_owned);
-            if !confirmed(&format!("activate {version} and replace {}?", active.version))? {
+            print_promise(&draft);
+            let question = format!("activate {version} and replace {}?", active.version);
+            if !prompt::confirmed(store, &question)? {
                 bail!("not confirmed: {version} stays a draft");
             }
         }
@@ -37,16 +42,32 @@ pub async fn activate(
     changes::print(store.activate(version, force, &intent).await)
 }
 
-fn confirmed(question: &str) -> Result<bool> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        bail!("stdin is not a terminal: pass --yes to confirm");
+/// What the draft promises, and which checks of its observations failed.
+fn print_promise(draft: &Policy) {
+    let evidence = draft.evidence.clone().map(serde_json::from_value::<Evidence>);
+    let Some(Ok(Evidence { gain, checks, .. })) = evidence else {
+        let gain = draft.expected_gain;
+        say!("expected gain {}", gain.map_or(UNKNOWN.to_owned(), |gain| format!("{gain:+.4}")));
+        return;
+    };
+    match (gain.low, gain.high) {
+        (Some(low), Some(high)) => {
+            let interval = format::signed_interval(low, high, 4);
+            say!("expected gain {:+.4} ({interval}) in mean reward", gain.expected);
+        }
+        _ => say!("expected gain {:+.4} in mean reward, not proven", gain.expected),
     }
-    say_part!("{question} [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let failed: Vec<_> = checks.iter().filter(|it| it.passed == Some(false)).collect();
+    if failed.is_empty() {
+        say!("no check of its observations failed");
+    }
+    for check in failed {
+        output::print_marked(
+            Style::Bad,
+            "FAILED ",
+            &format!("check {}: {}", check.name, check.detail),
+        );
+    }
 }
 
 /// `ID` or `ID@VERSION`. A rollback needs no confirmation: it is urgent, and can be rolled back.

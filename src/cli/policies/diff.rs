@@ -7,23 +7,28 @@ use f0_learning_core::policy::{ParamChange, PolicyKey, diff};
 use serde_json::{Value, json};
 
 use super::{active_version, require};
-use crate::cli::output::{self, number};
+use crate::cli::named;
+use crate::cli::output::{self, Shown, number};
 
 /// From the active version to `version`, or from `version` to `other`.
 pub async fn run(
     store: &Store,
     version: &PolicyKey,
     other: Option<&PolicyKey>,
-    json: bool,
+    shown: Shown,
 ) -> Result<()> {
+    let version = &named::key(store, version).await?;
     let (from, to) = match other {
-        Some(other) => (require(store, version).await?, require(store, other).await?),
+        Some(other) => {
+            let other = named::key(store, other).await?;
+            (require(store, version).await?, require(store, &other).await?)
+        }
         None => (active_version(store, &version.id).await?, require(store, version).await?),
     };
-    if json {
+    if let Some(data) = shown.data() {
         let changes = diff(&from.params, &to.params);
         let (from, to) = (from.name(), to.name());
-        return output::print_json(&json!({ "from": from, "to": to, "changes": changes }));
+        return data.print(&json!({ "from": from, "to": to, "changes": changes }));
     }
     print(&from, &to);
     Ok(())
@@ -40,15 +45,15 @@ pub fn print(from: &Policy, to: &Policy) {
     for change in &changes {
         table.add_row(vec![
             change.path.clone().into(),
-            number(shown(change.from.as_ref())),
-            number(shown(change.to.as_ref())),
+            number(text(change.from.as_ref())),
+            number(text(change.to.as_ref())),
             number(delta(change)),
         ]);
     }
     output::print(&table);
 }
 
-fn shown(value: Option<&Value>) -> String {
+fn text(value: Option<&Value>) -> String {
     match value {
         None => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),

@@ -5,20 +5,19 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::store::{EnvelopeTerms, Store};
-use f0_learning_core::time::Utc;
 use f0_learning_core::tuning::envelope::{ApprovedGuardrails, Envelope, WeightRange};
 
 use crate::cli::changes::{self, ChangeOptions};
-use crate::cli::output::print_json;
+use crate::cli::output::Shown;
+use crate::cli::{format, named};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the envelope of a policy
     Show {
         id: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Approve a range of weights: with autoActivatePolicies on, the tuner publishes versions within it
     Approve(Approve),
@@ -91,7 +90,7 @@ fn guardrail(text: &str) -> Result<(Rail, f64), String> {
     Ok((rail, limit))
 }
 
-fn weight(text: &str) -> Result<(String, f64), String> {
+pub(super) fn weight(text: &str) -> Result<(String, f64), String> {
     let (arm, weight) = text.rsplit_once('=').ok_or("expected ARM=WEIGHT, as gpt-5=0.1")?;
     let weight = weight.parse().map_err(|_| format!("{weight:?} is not a number"))?;
     Ok((arm.to_owned(), weight))
@@ -99,14 +98,7 @@ fn weight(text: &str) -> Result<(String, f64), String> {
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
-        Command::Show { id, json } => match store.envelope(&id).await? {
-            Some(envelope) if json => print_json(&envelope),
-            Some(envelope) => {
-                print(&envelope);
-                print_holdback(store, &envelope).await
-            }
-            None => bail!("{id} has no envelope: `policies envelope approve {id}` approves one"),
-        },
+        Command::Show { id, shown } => show(store, &named::policy(store, &id).await?, shown).await,
         Command::Approve(options) => {
             let terms = options.terms();
             let intent = options.change.intent(store).await?;
@@ -116,6 +108,17 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             changes::print(store.freeze_envelope(&id, &change.intent(store).await?).await)
         }
     }
+}
+
+async fn show(store: &Store, id: &str, shown: Shown) -> Result<()> {
+    let Some(envelope) = store.envelope(id).await? else {
+        bail!("{id} has no envelope: `policies envelope approve {id}` approves one");
+    };
+    if let Some(data) = shown.data() {
+        return data.print(&envelope);
+    }
+    print(&envelope, store.now().await?);
+    print_holdback(store, &envelope).await
 }
 
 impl Approve {
@@ -164,32 +167,29 @@ async fn print_holdback(store: &Store, envelope: &Envelope) -> Result<()> {
     let n = (compared.control_n, compared.candidate_n);
     match compared.reward {
         Some(reward) => say!(
-            "mean reward of the holdback {:.3} (n = {}), of what was published {:.3} (n = {}): \
-             {:+.3} ({:+.3}–{:+.3})",
+            "mean reward of the holdback {:.3} (n = {}), of what was published {:.3} (n = {}): {}",
             reward.control.estimate,
             n.0,
             reward.candidate.estimate,
             n.1,
-            reward.change.estimate,
-            reward.change.low,
-            reward.change.high
+            format::difference(reward.change, 3)
         ),
         None => say!("holdback: {} observations; published: {} observations", n.0, n.1),
     }
     Ok(())
 }
 
-fn print(it: &Envelope) {
+fn print(it: &Envelope, now: i64) {
     say!(
         "envelope {}@{}, approved by {} at {}",
         it.policy,
         it.number,
         it.approved_by,
-        Utc(it.approved_at)
+        format::time_ago(it.approved_at, now)
     );
     match &it.frozen {
         Some(why) => say!("frozen: {why}"),
-        None => say!("valid until {}", Utc(it.expires_at)),
+        None => say!("valid until {}", format::time_ago(it.expires_at, now)),
     }
     for (arm, WeightRange { min, max }) in &it.arms {
         say!("  {arm:<24} {min:.3}–{max:.3}");

@@ -8,14 +8,18 @@ use f0_learning_core::experiment::{Compared, Kind, Verdict};
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::MoveCause;
 
+use crate::cli::figures::difference;
 use crate::cli::format::{self, UNKNOWN};
-use crate::cli::output;
+use crate::cli::named;
+use crate::cli::output::{self, Cell, Shown};
 
-pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
+pub async fn run(store: &Store, id: &str, shown: Shown) -> Result<()> {
     PolicyKey::check_id(id)?;
-    let records = history(store, id, store.now().await?).await?;
-    if json {
-        return output::print_json(&records);
+    let id = &named::policy(store, id).await?;
+    let now = store.now().await?;
+    let records = history(store, id, now).await?;
+    if let Some(data) = shown.data() {
+        return data.print(&records);
     }
     if records.is_empty() && store.recent_versions(id).await?.is_empty() {
         bail!("unknown policy {id}: `policies list` shows all policies");
@@ -33,42 +37,44 @@ pub async fn run(store: &Store, id: &str, json: bool) -> Result<()> {
         "verdict",
         "why",
     ];
-    let mut table = output::table(&header);
+    // The verdict says how each metric counted; `show` and JSON have the rest.
+    let less = ["by", "cause", "success", "p95 ms", "cost usd", "why"];
+    let mut table = output::table(&header).optional(&less);
     for record in &records {
-        let promised = record.promised.map_or("-".to_owned(), |gain| match (gain.low, gain.high) {
+        let promised = record.promised.map_or("-".into(), |gain| match (gain.low, gain.high) {
             (Some(low), Some(high)) => {
-                format::difference(Measured { estimate: gain.expected, low, high }, 3)
+                difference(Measured { estimate: gain.expected, low, high }, 3)
             }
-            _ => format!("{:+.3}", gain.expected),
+            _ => format!("{:+.3}", gain.expected).into(),
         });
         let [reward, success, latency, cost] = effects(record.verdict.as_ref());
         table.add_row([
-            record.version.to_string(),
-            format::time(record.activated_at),
-            record.activated_by.clone(),
-            record.cause.map_or("-", MoveCause::as_str).to_owned(),
+            record.version.to_string().into(),
+            Cell::time(record.activated_at, now),
+            record.activated_by.clone().into(),
+            record.cause.map_or("-", MoveCause::as_str).into(),
             promised,
             reward,
             success,
             latency,
             cost,
-            summary(record),
-            record.why.clone().unwrap_or_else(|| "-".to_owned()),
+            summary(record).into(),
+            record.why.as_deref().unwrap_or("-").into(),
         ]);
     }
     output::print(&table);
     Ok(())
 }
 
-fn effects(verdict: Option<&Verdict>) -> [String; 4] {
-    let Some(verdict) = verdict else { return [(); 4].map(|()| UNKNOWN.to_owned()) };
+fn effects(verdict: Option<&Verdict>) -> [Cell; 4] {
+    let Some(verdict) = verdict else { return [(); 4].map(|()| UNKNOWN.into()) };
     let it = &verdict.comparison;
-    let unknown = || UNKNOWN.to_owned();
+    let unknown = || Cell::from(UNKNOWN);
     let change = |compared: Option<Compared>, digits| {
-        compared.map_or_else(unknown, |it| format::difference(it.change, digits))
+        compared.map_or_else(unknown, |it| difference(it.change, digits))
     };
     let latency = it.p95_latency.map_or_else(unknown, |it| {
-        format!("{} → {}", format::interval(it.control, 0), format::interval(it.candidate, 0))
+        format!("{} → {}", format::durations(it.control), format::durations(it.candidate)).into()
     });
     [change(it.reward, 3), change(it.success_rate, 3), latency, change(it.cost_usd, 5)]
 }

@@ -1,5 +1,6 @@
 //! `policies`: the versions of policies, their evidence, and decisions on them.
 
+mod create;
 mod decide;
 mod diff;
 mod envelope;
@@ -18,9 +19,10 @@ use f0_learning_core::intent::Watching;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
 use super::changes::{self, ChangeOptions};
+use super::output::Shown;
 
 #[cfg(feature = "local")]
-pub use show::describe;
+pub use evidence::describe as describe_evidence;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -32,9 +34,14 @@ pub enum Command {
         /// Only versions with this status: draft, active, archived or rejected
         #[arg(long)]
         status: Option<PolicyStatus>,
-        /// Print JSON
+        /// Show the list again and again, until Ctrl-C; once where the output is not a terminal
         #[arg(long)]
-        json: bool,
+        watch: bool,
+        /// Seconds between two looks
+        #[arg(long, default_value_t = 5, requires = "watch", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+        every: u32,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Show a policy: ID for the active version, the drafts and the effects of earlier proposals,
     /// ID@VERSION for one version
@@ -43,31 +50,27 @@ pub enum Command {
         /// Days that the effects of proposals are shown for
         #[arg(long, default_value_t = f0_learning::store::DEFAULT_EFFECT_DAYS)]
         days: u32,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Show the params that a version changes: ID@VERSION against the active version, or two versions
     Diff {
         version: PolicyKey,
         other: Option<PolicyKey>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Show the promised gain and the measured effect of each activation
     History {
         id: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Repeat the decision of a proposal from its recorded input, and compare the results
     Replay {
         version: PolicyKey,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Activate a draft
     Activate {
@@ -90,6 +93,8 @@ pub enum Command {
         #[command(flatten)]
         change: ChangeOptions,
     },
+    /// Create a policy: its first version, from a file or from weights
+    Create(create::Options),
     /// Write a version by hand and activate it
     Override(override_by_hand::Options),
     /// Pin a policy: the tuner stops proposing versions of it
@@ -123,16 +128,19 @@ pub enum Command {
 
 pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
-        Command::List { id, status, json } => list::run(store, id.as_deref(), status, json).await,
-        Command::Show { policy, days, json } => show::run(store, &policy, days, json).await,
-        Command::Diff { version, other, json } => {
-            diff::run(store, &version, other.as_ref(), json).await
+        Command::List { id, status, watch, every, shown } => {
+            list::run(store, list::Wanted { id, status }, shown, watch.then_some(every)).await
         }
-        Command::History { id, json } => history::run(store, &id, json).await,
-        Command::Replay { version, json } => replay::run(store, &version, json).await,
+        Command::Show { policy, days, shown } => show::run(store, &policy, days, shown).await,
+        Command::Diff { version, other, shown } => {
+            diff::run(store, &version, other.as_ref(), shown).await
+        }
+        Command::History { id, shown } => history::run(store, &id, shown).await,
+        Command::Replay { version, shown } => replay::run(store, &version, shown).await,
         Command::Activate { version, force, yes, guard, change } => {
             decide::activate(store, &version, force, yes, guard, change).await
         }
+        Command::Create(options) => create::run(store, options).await,
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, change } => {
             changes::print_refusal(

@@ -7,9 +7,11 @@ use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::ArmInput;
 use serde_json::json;
 
-use crate::cli::{format, output};
+use crate::cli::output::Shown;
+use crate::cli::{format, named};
 
-pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
+pub async fn run(store: &Store, key: &PolicyKey, shown: Shown) -> Result<()> {
+    let key = &named::key(store, key).await?;
     let policy = super::require(store, key).await?;
     let Some(input) = store.decision(key).await? else {
         if policy.created_by == TUNER {
@@ -18,9 +20,9 @@ pub async fn run(store: &Store, key: &PolicyKey, json: bool) -> Result<()> {
         bail!("cannot replay {key}: it was created by {}, not by {TUNER}", policy.created_by);
     };
     let differences = replay(&policy, &input);
-    if json {
+    if let Some(data) = shown.data() {
         let same = differences.is_empty();
-        output::print_json(
+        data.print(
             &json!({ "version": key.to_string(), "same": same, "differences": differences }),
         )?;
     } else if differences.is_empty() {

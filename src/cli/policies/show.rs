@@ -11,24 +11,26 @@ use f0_learning_core::tuning::{Check, of_observations};
 use serde_json::json;
 
 use crate::cli::format::{self, UNKNOWN};
-use crate::cli::output::{self, number};
+use crate::cli::named;
+use crate::cli::output::{self, Cell, Shown, number};
 
-pub async fn run(store: &Store, text: &str, days: u32, json: bool) -> Result<()> {
+pub async fn run(store: &Store, text: &str, days: u32, shown: Shown) -> Result<()> {
+    let text = &named::version(store, text).await?;
     if text.contains('@') {
-        version(store, text, json).await
+        version(store, text, shown).await
     } else {
-        policy(store, text, days, json).await
+        policy(store, text, days, shown).await
     }
 }
 
-async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
+async fn version(store: &Store, text: &str, shown: Shown) -> Result<()> {
     let key: PolicyKey = text.parse()?;
     let policy = super::require(store, &key).await?;
     let earned = store.earned(&key.id, [&key.version]).await?.remove(&key.version);
-    if json {
-        return output::print_json(&json!({ "policy": policy, "earned": earned }));
+    if let Some(data) = shown.data() {
+        return data.print(&json!({ "policy": policy, "earned": earned }));
     }
-    say_lines!("{}", describe(&policy)?);
+    say_lines!("{}", describe(&policy, store.now().await?)?);
     match earned {
         Some(earned) => say!("  earned     {}", sum(&earned)),
         None => say!("  earned     no observations of this version"),
@@ -36,7 +38,7 @@ async fn version(store: &Store, text: &str, json: bool) -> Result<()> {
     Ok(())
 }
 
-async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
+async fn policy(store: &Store, id: &str, days: u32, shown: Shown) -> Result<()> {
     if !(1..=MAX_EFFECT_DAYS).contains(&days) {
         bail!("invalid --days: expected 1 to {MAX_EFFECT_DAYS}, got {days}");
     }
@@ -55,12 +57,12 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
         [active] => checks(store, active, now).await,
         _ => Vec::new(),
     };
-    if json {
-        let shown = json!({ "policies": standing, "effectiveness": effect, "checks": checks });
-        return output::print_json(&shown);
+    if let Some(data) = shown.data() {
+        let all = json!({ "policies": standing, "effectiveness": effect, "checks": checks });
+        return data.print(&all);
     }
     for policy in &standing {
-        say_lines!("{}", describe(policy)?);
+        say_lines!("{}", describe(policy, now)?);
         if policy.status == PolicyStatus::Draft {
             print_stale(policy, &active);
         }
@@ -69,7 +71,7 @@ async fn policy(store: &Store, id: &str, days: u32, json: bool) -> Result<()> {
     for check in checks.iter().filter(|check| check.passed == Some(false)) {
         say!("check {} FAILED: {}", check.name, check.detail);
     }
-    print_effect(&effect, days);
+    print_effect(&effect, days, now);
     match active.len() {
         1 => {}
         _ if !unreadable.is_empty() => {}
@@ -103,8 +105,11 @@ fn print_stale(draft: &Policy, active: &[&Policy]) {
     }
 }
 
+/// Where the text of notes begins.
+const NOTES_AT: usize = 13;
+
 /// A version as text, with its evidence and params.
-pub fn describe(policy: &Policy) -> Result<String> {
+pub fn describe(policy: &Policy, now: i64) -> Result<String> {
     let mut text = String::new();
     // A text that ends a line must not look like one of these lines.
     let mut add = |line: std::fmt::Arguments<'_>| {
@@ -116,13 +121,13 @@ pub fn describe(policy: &Policy) -> Result<String> {
         let by = policy.pin.pinned_by.as_deref().unwrap_or(UNKNOWN);
         add(format_args!("  pinned     by {by}: {why}"));
     }
-    let created = format::time(policy.created_at);
+    let created = format::time_ago(policy.created_at, now);
     add(format_args!("  created    {created} by {}", policy.created_by));
     if let (Some(at), Some(by)) = (policy.activated_at, &policy.activated_by) {
-        add(format_args!("  activated  {} by {by}", format::time(at)));
+        add(format_args!("  activated  {} by {by}", format::time_ago(at, now)));
     }
     if let (Some(at), Some(by)) = (policy.rejected_at, &policy.rejected_by) {
-        add(format_args!("  rejected   {} by {by}", format::time(at)));
+        add(format_args!("  rejected   {} by {by}", format::time_ago(at, now)));
     }
     if let Some(parent) = &policy.parent_version {
         add(format_args!("  parent     {parent}"));
@@ -137,9 +142,13 @@ pub fn describe(policy: &Policy) -> Result<String> {
         add(format_args!("  expected   {gain:+.3} mean reward"));
     }
     for (index, line) in policy.notes.as_deref().unwrap_or_default().lines().enumerate() {
-        add(format_args!("  {:<10} {line}", if index == 0 { "notes" } else { "" }));
+        let line = output::wrapped(&printable::line(line), NOTES_AT);
+        for (part, line) in line.lines().enumerate() {
+            let title = if (index, part) == (0, 0) { "notes" } else { "" };
+            add(format_args!("  {title:<10} {}", line.trim_start()));
+        }
     }
-    super::evidence::describe(policy).lines().for_each(|line| add(format_args!("{line}")));
+    super::evidence::describe(policy, now).lines().for_each(|line| add(format_args!("{line}")));
     for line in serde_json::to_string_pretty(&policy.params)?.lines() {
         add(format_args!("  {line}"));
     }
@@ -157,7 +166,7 @@ fn sum(earned: &Earned) -> String {
     )
 }
 
-fn print_effect(effect: &Effectiveness, days: u32) {
+fn print_effect(effect: &Effectiveness, days: u32, now: i64) {
     say!("effects in the last {days} days");
     say!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
     let automatic = effect.auto_activation_rate.map_or(String::new(), |rate| {
@@ -171,21 +180,21 @@ fn print_effect(effect: &Effectiveness, days: u32) {
     }
     if !effect.activations.is_empty() {
         say!();
-        output::print(&activations(&effect.activations));
+        output::print(&activations(&effect.activations, now));
     }
 }
 
-fn activations(all: &[Activation]) -> output::Table {
+fn activations(all: &[Activation], now: i64) -> output::Table {
     let header =
         ["time", "action", "by", "version", "reward", "n", "replaced", "reward", "n", "change"];
-    let mut table = output::table(&header);
+    let mut table = output::table(&header).optional(&["by"]);
     let reward = |earned: &Option<Earned>| {
         number(earned.as_ref().map_or("-".to_owned(), |it| format!("{:.3}", it.avg_reward)))
     };
     let n = |earned: &Option<Earned>| number(earned.as_ref().map_or(0, |it| it.n));
     for it in all {
         table.add_row(vec![
-            format::time(it.ts).into(),
+            Cell::time(it.ts, now),
             it.action.clone().into(),
             it.actor.clone().into(),
             it.version.to_string().into(),

@@ -7,6 +7,7 @@ mod setup;
 mod svg;
 mod world;
 
+use crate::cli::output::Shown;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -36,17 +37,16 @@ pub struct Options {
     /// Write a chart of weights and rewards over time to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     replay: replay::Options,
 }
 
 pub async fn run(options: Options) -> Result<()> {
     if let Some(path) = &options.replay.replay {
-        let Options { seed, json, ref svg, .. } = options;
-        return replay::run(path, &options.replay, seed, svg.as_deref(), json);
+        let Options { seed, shown, ref svg, .. } = options;
+        return replay::run(path, &options.replay, seed, svg.as_deref(), shown);
     }
     let Some(name) = &options.scenario else {
         list();
@@ -79,8 +79,8 @@ pub async fn run(options: Options) -> Result<()> {
         let drawn = svg::draw(&setup, &result);
         std::fs::write(path, drawn).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if options.json {
-        return output::print_json(&result::json(&setup, &result));
+    if let Some(data) = options.shown.data() {
+        return data.print(&result::json(&setup, &result));
     }
     result::print(&setup, &result);
     Ok(())

@@ -1,5 +1,6 @@
 //! `/ops`: one file for each kind of resource.
 
+pub mod config;
 pub mod envelopes;
 pub mod experiments;
 pub mod flags;

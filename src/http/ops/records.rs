@@ -65,7 +65,7 @@ pub async fn observations(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditParams {
-    /// Only entries about this policy, or `flags`.
+    /// Only entries about this policy, `flags`, or a path such as `config/tuning`.
     id: Option<String>,
     /// Only this action, such as `activate`.
     action: Option<String>,

@@ -22,7 +22,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         section.card {
             @if id.is_some() { p { a href="/audit" { "All entries" } } }
             (unreadable(&found.unreadable))
-            @if found.items.is_empty() { p.muted { "There are no entries." } } @else { div.scroll { table {
+            @if found.items.is_empty() { p.muted { "There are no entries." } } @else { div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Time, UTC" } th scope="col" { "Who" } th scope="col" { "Action" }
                     th scope="col" { "On" } th scope="col" { "From" } th scope="col" { "To" }

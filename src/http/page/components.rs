@@ -25,7 +25,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         section.card {
             @if rows.is_empty() { p.muted { "No component has sent an observation yet." } }
             (unreadable(&found.unreadable))
-            @if !rows.is_empty() { div.scroll { table {
+            @if !rows.is_empty() { div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Component" } th scope="col" { "Window" }
                     th.number scope="col" { "Observations" } th.number scope="col" { "Success" }
@@ -34,7 +34,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
                     th.number scope="col" { "Rejected" }
                 } }
                 tbody { @for it in &rows { tr {
-                    th scope="row" { (shown(&it.component)) }
+                    th scope="row" { a href={ "/components/" (part(&it.component)) "?window=" (it.window.as_str()) } { (shown(&it.component)) } }
                     td { (it.window.as_str()) }
                     td.number { (it.stats.n) }
                     td.number { (percent(it.stats.success_rate)) }

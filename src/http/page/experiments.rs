@@ -10,6 +10,7 @@ use super::layout::{
 };
 use super::text::{UNKNOWN, gain, part, percent, shown, time};
 use super::visit::{Posted, Visit, after, form_key};
+use crate::jobs::guard::evaluate;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Kind};
 
@@ -21,8 +22,33 @@ pub fn kind(it: &Experiment) -> &'static str {
     }
 }
 
+/// Open tests whose observations are read to see whether their candidates get units.
+const MAX_EVALUATED: usize = 10;
+
+/// The open tests whose candidates get no units although they should.
+async fn unserved(visit: &Visit, found: &[Experiment]) -> Result<Vec<(String, String)>, Failure> {
+    let is_open = |it: &&Experiment| it.open && it.kind == Kind::Ab;
+    let open: Vec<_> = found.iter().filter(is_open).take(MAX_EVALUATED).collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (rewards, now) = (visit.store.reward_config().await?, visit.api.now().await?);
+    let mut notes = Vec::new();
+    for it in open {
+        match evaluate(&visit.store, it, &rewards, now).await {
+            Ok(found) => notes.extend(found.unserved.map(|why| (it.policy.clone(), why))),
+            Err(error) if error.concerns_one_document() => {
+                notes.push((it.policy.clone(), error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(notes)
+}
+
 pub async fn list(visit: Visit) -> Result<Response, Failure> {
     let found = visit.store.experiments_list(None).await?;
+    let unserved = unserved(&visit, &found.items).await?;
     let change = |it: &Experiment| {
         let change = it.comparison.as_ref().and_then(Comparison::change_of_reward);
         change.map_or(UNKNOWN.to_owned(), |it| gain(it.estimate, Some((it.low, it.high))))
@@ -31,9 +57,10 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
         h1 { "Experiments" }
         section.card {
             @if found.items.is_empty() { p.muted { "There were no experiments yet. Every activation starts a watch; "
-                code { "f0-learning experiments start" } " starts an A/B test of a draft." } }
+                "the page of a policy starts an A/B test of a draft." } }
             (unreadable(&found.unreadable))
-            @if !found.items.is_empty() { div.scroll { table {
+            @for (policy, why) in &unserved { p.alert { strong { (shown(policy)) } ": " (shown(why)) } }
+            @if !found.items.is_empty() { div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Kind" } th scope="col" { "Candidate" }
                     th scope="col" { "Status" } th.number scope="col" { "Share" } th scope="col" { "Started" }

@@ -9,6 +9,7 @@
 
 mod assets;
 mod audit;
+mod component;
 mod components;
 mod configuration;
 mod events;
@@ -51,14 +52,19 @@ pub fn routes() -> Router<Arc<Api>> {
         .route("/policies", get(policies::list))
         .route("/policies/{id}", get(policies::show))
         .route("/policies/{id}/override", get(policies::override_form))
+        .route("/policies/{id}/envelope", get(policies::envelope_form))
+        .route("/policies/{id}/test", get(policies::test_form).post(policies::start_test))
         .route("/policies/{id}/decide", get(policies::confirm).post(policies::decide))
         .route("/experiments", get(experiments::list))
         .route("/experiments/{id}/stop", get(experiments::confirm).post(experiments::stop))
         .route("/flags", get(flags::confirm).post(flags::change))
         .route("/components", get(components::list))
+        .route("/components/{name}", get(component::show))
         .route("/quarantine", get(quarantine::list).post(quarantine::requeue))
         .route("/audit", get(audit::list))
         .route("/configuration", get(configuration::show))
+        .route("/configuration/{document}", get(configuration::edit).post(configuration::save))
+        .route("/configuration/{document}/preview", post(configuration::preview))
         .route("/page/events", get(events::listen))
         .route("/page/assets/{name}", get(assets::serve))
         .layer(map_response(protected))

@@ -1,6 +1,7 @@
 //! How values are written on a page.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use maud::{Markup, html};
 
@@ -41,6 +42,17 @@ pub fn time(ms: i64) -> Markup {
 /// The time of day, or the day for a range of more than a day.
 pub fn tick(ms: i64, days: bool) -> String {
     moment(ms, if days { "%d %b" } else { "%H:%M" }).unwrap_or_default()
+}
+
+/// A coordinate of a drawing, with a digit after the point.
+pub fn at(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// A part of a range of time; both are far below 2^53.
+pub fn part_of(part: i64, whole: i64) -> f64 {
+    let seconds = |ms: i64| Duration::from_millis(ms.unsigned_abs()).as_secs_f64();
+    seconds(part.max(0)) / seconds(whole.max(1))
 }
 
 /// A duration in its largest fitting unit; `0 s` below a second, and where another clock is ahead.

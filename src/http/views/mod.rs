@@ -3,6 +3,7 @@
 //! Each converts from the type that the store or a job returns, by destructuring it: a field that
 //! is added there does not compile until it is shown here or left out on purpose.
 
+pub mod config;
 pub mod experiments;
 pub mod flags;
 pub mod health;

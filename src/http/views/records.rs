@@ -161,7 +161,7 @@ pub struct AuditEntry {
     actor_name: Option<String>,
     /// What was done, such as `activate`.
     action: String,
-    /// What it was done to: a policy's id, or `flags`.
+    /// What it was done to: a policy's id, `flags`, or the path of a document of `config`.
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

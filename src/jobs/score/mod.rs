@@ -10,6 +10,7 @@
 mod count;
 mod layout;
 pub(super) mod ledger;
+pub mod preview;
 mod report;
 pub(super) mod scored;
 pub(super) mod write;

@@ -7,6 +7,7 @@
 
 mod apply;
 mod load;
+pub mod preview;
 pub mod replay;
 mod report;
 

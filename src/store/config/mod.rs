@@ -1,9 +1,10 @@
 //! `config`: the flags, the reward configuration, the layout of shards and the bounds of tuning.
 
+mod document;
+mod edit;
 pub(in crate::store) mod seed;
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
@@ -20,7 +21,9 @@ use f0_learning_core::tuning::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig};
 use firestore_kit::value::{self, Fields, ReadError};
 use firestore_kit::{Transaction, write};
 
-pub use seed::SeedReport;
+pub use document::{ConfigDocument, ConfigError};
+pub use edit::{MAX_CONFIG_BYTES, ReadConfig, StoredConfig, check_config};
+pub use seed::{SeedReport, seed_text};
 
 pub(in crate::store) const FLAGS: &str = "flags";
 pub(in crate::store) const REWARD_CONFIG: &str = "reward_config";
@@ -65,15 +68,10 @@ impl Store {
     }
 
     async fn scoring_config(&self) -> Result<ScoringConfig> {
-        let expected = "a configuration of scoring";
-        let config: ScoringConfig = self.config_document(SCORING, expected).await?;
-        let invalid = |detail: String| StoreError::decode("config/scoring", expected, detail);
-        let shards = config.shards;
-        if shards > MAX_SHARDS {
-            return Err(invalid(format!("shards is {shards}, must be at most {MAX_SHARDS}")));
+        match self.db.get(CONFIG, SCORING).await? {
+            None => Ok(ScoringConfig::default()),
+            Some(document) => read_scoring(&document.fields),
         }
-        config.limits().validate().map_err(|error| invalid(error.to_string()))?;
-        Ok(config)
     }
 
     pub async fn flags(&self) -> Result<FlagsState> {
@@ -118,14 +116,10 @@ impl Store {
 
     /// The reward configuration; the specification's values if there is no document.
     pub async fn reward_config(&self) -> Result<RewardConfig> {
-        let config: RewardConfig =
-            self.config_document(REWARD_CONFIG, "a reward configuration").await?;
-        let malformed = |detail: String| {
-            StoreError::decode("config/reward_config", "a reward configuration", detail)
-        };
-        config.validate().map_err(|error| malformed(error.to_string()))?;
-        check_version(&config).map_err(malformed)?;
-        Ok(config)
+        match self.db.get(CONFIG, REWARD_CONFIG).await? {
+            None => Ok(RewardConfig::default()),
+            Some(document) => read_rewards(&document.fields),
+        }
     }
 
     /// The bounds of tuning; the defaults if there is no document. A policy whose entry is invalid is
@@ -150,16 +144,31 @@ impl Store {
         self.db.commit(path, vec![write]).await?;
         Ok(())
     }
+}
 
-    async fn config_document<T: DeserializeOwned + Default>(
-        &self,
-        id: &str,
-        expected: &'static str,
-    ) -> Result<T> {
-        let Some(document) = self.db.get(CONFIG, id).await? else { return Ok(T::default()) };
-        value::from_known_fields(&document.fields)
-            .map_err(|error| error.of_document(&format!("config/{id}"), expected))
+/// Reads `config/scoring`.
+fn read_scoring(fields: &Fields) -> Result<ScoringConfig> {
+    let (document, expected) = ("config/scoring", "a configuration of scoring");
+    let config: ScoringConfig =
+        value::from_known_fields(fields).map_err(|error| error.of_document(document, expected))?;
+    let invalid = |detail: String| StoreError::decode(document, expected, detail);
+    let shards = config.shards;
+    if shards > MAX_SHARDS {
+        return Err(invalid(format!("shards is {shards}, must be at most {MAX_SHARDS}")));
     }
+    config.limits().validate().map_err(|error| invalid(error.to_string()))?;
+    Ok(config)
+}
+
+/// Reads `config/reward_config`.
+fn read_rewards(fields: &Fields) -> Result<RewardConfig> {
+    let (document, expected) = ("config/reward_config", "a reward configuration");
+    let config: RewardConfig =
+        value::from_known_fields(fields).map_err(|error| error.of_document(document, expected))?;
+    let malformed = |detail: String| StoreError::decode(document, expected, detail);
+    config.validate().map_err(|error| malformed(error.to_string()))?;
+    check_version(&config).map_err(malformed)?;
+    Ok(config)
 }
 
 /// The most bytes of the version of a reward configuration: every reward and cursor holds it.

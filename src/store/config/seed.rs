@@ -25,6 +25,13 @@ const SEEDS: [(&str, &str, &str); 5] = [
     (POLICIES, "router-core@1.0.0", include_str!("../../../config/router-core@1.0.0.json")),
 ];
 
+/// The content with which a document is seeded, by its path; `None` if it is not.
+pub fn seed_text(path: &str) -> Option<&'static str> {
+    let found =
+        SEEDS.iter().find(|(collection, id, _)| path.split_once('/') == Some((*collection, *id)));
+    found.map(|(_, _, text)| *text)
+}
+
 /// The documents that seeding created, and those that existed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeedReport {

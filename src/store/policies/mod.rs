@@ -3,6 +3,7 @@
 //! that also write the audit entry: `propose` for the tuner, `store::change` for all others.
 
 mod auto_activate;
+mod create;
 mod effectiveness;
 mod envelopes;
 mod holdback;
@@ -16,6 +17,7 @@ mod transition;
 mod tuner;
 
 pub use auto_activate::{AutoLimits, AutoOutcome};
+pub use create::FirstVersion;
 pub use effectiveness::{DEFAULT_EFFECT_DAYS, MAX_EFFECT_DAYS};
 pub use envelopes::EnvelopeTerms;
 pub use override_by_hand::OverrideParams;

@@ -55,8 +55,18 @@ impl Store {
 
     /// The active versions of all policies, also those that cannot be read.
     pub async fn active_versions(&self) -> Result<ActiveVersions> {
-        let query =
-            Query::of(POLICIES).equal("status", value::string(PolicyStatus::Active.as_str()));
+        self.read_active(None).await
+    }
+
+    /// The same for the first versions in the order of their documents, at most `limit`.
+    pub async fn first_active_versions(&self, limit: usize) -> Result<ActiveVersions> {
+        self.read_active(Some(limit)).await
+    }
+
+    async fn read_active(&self, limit: Option<usize>) -> Result<ActiveVersions> {
+        let active = value::string(PolicyStatus::Active.as_str());
+        let query = Query::of(POLICIES).equal("status", active);
+        let query = limit.into_iter().fold(query, Query::limit);
         let documents = self.db.query_all(POLICIES, query.build()).await?;
         let (readable, mut unreadable) = self.decode_policies(&documents);
         unreadable.sort_by(|a, b| (&a.policy, &a.name).cmp(&(&b.policy, &b.name)));
@@ -132,7 +142,15 @@ impl Store {
     /// people created and that were never active, it holds the first fifty: anyone who may create
     /// drafts can create any number of them.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        let (mut versions, mut proposed) = (Vec::new(), 0);
+        Ok(self.standing_versions(id).await?.0)
+    }
+
+    /// The same, and those that cannot be read.
+    pub async fn standing_versions(
+        &self,
+        id: &str,
+    ) -> Result<(Vec<Policy>, Vec<UnreadableVersion>)> {
+        let (mut versions, mut unreadable, mut proposed) = (Vec::new(), Vec::new(), 0);
         for status in [PolicyStatus::Active, PolicyStatus::Draft] {
             let mut after = None;
             loop {
@@ -142,7 +160,9 @@ impl Store {
                     None => query,
                 };
                 let found = self.db.query_page(POLICIES, query, READ_AT_ONCE).await?;
-                for policy in self.decode_readable_policies(&found.documents) {
+                let (readable, others) = self.decode_policies(&found.documents);
+                unreadable.extend(others);
+                for policy in readable {
                     let is_proposed = status == PolicyStatus::Draft
                         && policy.created_by != TUNER
                         && policy.activated_at.is_none();
@@ -157,7 +177,7 @@ impl Store {
                 }
             }
         }
-        Ok(sorted(versions))
+        Ok((sorted(versions), unreadable))
     }
 
     pub async fn policy(&self, key: &PolicyKey) -> Result<Option<Policy>> {

@@ -371,7 +371,7 @@ pub(in crate::store) fn stored_item(document: &Document) -> StoredItem {
     StoredItem { item: parse(document), position: Position::of(document), shard }
 }
 
-fn parse(document: &Document) -> Item {
+pub(in crate::store) fn parse(document: &Document) -> Item {
     let id = value::document_id(document);
     let fields = StoredFields(&document.fields);
     let shard = recorded_shard(value::as_whole(&document.fields, "shard"));

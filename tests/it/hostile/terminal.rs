@@ -34,6 +34,11 @@ enum Meets {
 /// Every command. A new one fails the test until it is here.
 const COMMANDS: &[(&str, Meets)] = &[
     ("dev", Meets::Logs),
+    ("status", Meets::Shows(&[&["status"], &["status", "--json"]])),
+    ("doctor", Meets::Shows(&[&["doctor"], &["doctor", "--output", "json"]])),
+    ("top", Meets::Prints(&[&["top"], &["top", "-o", "json"]])),
+    ("completions", Meets::None),
+    ("man", Meets::None),
     ("serve", Meets::Logs),
     ("firestore", Meets::None),
     ("firestore meter", Meets::None),
@@ -90,6 +95,10 @@ const COMMANDS: &[(&str, Meets)] = &[
             &["policies", "history", "router-core", "--json"],
         ]),
     ),
+    (
+        "policies create",
+        Meets::Prints(&[&["policies", "create", "--id", "HOSTILE", "--weights", "a=1", "-y"]]),
+    ),
     ("policies replay", Meets::Prints(&[&["policies", "replay", "router-core@1.0.1"]])),
     ("policies activate", Meets::Prints(&[&["policies", "activate", "router-core@1.0.1"]])),
     ("policies reject", Meets::Shows(&[&["policies", "reject", "HOSTILE"]])),
@@ -134,6 +143,17 @@ const COMMANDS: &[(&str, Meets)] = &[
     ),
     ("experiments stop", Meets::Shows(&[&["experiments", "stop", "HOSTILE"]])),
     ("audit", Meets::Shows(&[&["audit"], &["audit", "--json"]])),
+    (
+        "config get",
+        Meets::Shows(&[
+            &["config", "get"],
+            &["config", "get", "tuning"],
+            &["config", "get", "tuning", "-o", "yaml"],
+        ]),
+    ),
+    ("config set", Meets::Shows(&[&["config", "set", "tuning", "version=2", "--yes"]])),
+    ("config validate", Meets::Shows(&[&["config", "validate"]])),
+    ("config diff", Meets::Shows(&[&["config", "diff", "tuning"]])),
     ("flags get", Meets::Shows(&[&["flags", "get"]])),
     (
         "flags set",

@@ -2,7 +2,10 @@
 //! that nothing from the store changes a page.
 
 mod browser;
+mod configuration;
 mod decisions;
+mod envelopes;
+mod size;
 
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use f0_learning::store::Store;
 use firestore_kit::Connection;
 
 /// The pages that an admin reads.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 18] = [
     "/",
     "/?range=week",
     "/policies",
@@ -37,6 +40,12 @@ const PAGES: [&str; 12] = [
     "/quarantine",
     "/audit",
     "/configuration",
+    "/configuration/reward_config",
+    "/configuration/tuning",
+    "/configuration/tuning?as=json",
+    "/policies/router-core/envelope",
+    "/policies/router-core/test?version=1.0.1",
+    "/components/router%3Agpt-5",
 ];
 
 /// A store with something to show on every page.

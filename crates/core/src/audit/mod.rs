@@ -41,7 +41,7 @@ pub use replay::{ReplayError, Statuses, replay};
     parse_err_fn = unknown_action
 )]
 pub enum Action {
-    /// A project was seeded with the first version of a policy.
+    /// The first version of a policy was written: by `seed`, or by a person who created it.
     Seed,
     /// The tuner drafted a version.
     Propose,
@@ -61,6 +61,8 @@ pub enum Action {
     /// One active version was restored where several or none were active.
     Repair,
     Flags,
+    /// A document of `config` other than the flags was changed.
+    Config,
     /// A draft was given a share of the units.
     ExperimentStart,
     /// The draft was given a larger share.
@@ -97,7 +99,7 @@ pub struct AuditEntry {
     pub actor_name: Option<String>,
     /// The name of an [`Action`], or an action of another program.
     pub action: String,
-    /// The id of the policy, or `flags`.
+    /// The id of the policy, `flags`, or the path of a document of `config`.
     pub id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

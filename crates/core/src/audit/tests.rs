@@ -46,6 +46,7 @@ fn every_action_has_the_name_that_is_stored() {
         "envelopeFreeze",
         "repair",
         "flags",
+        "config",
         "experimentStart",
         "experimentRamp",
         "experimentSuccess",

@@ -46,6 +46,15 @@ pub struct Bucket {
     tokens_out: u128,
 }
 
+/// Values with the number of actions that have them, the smallest value first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Distribution {
+    /// In milliseconds, each within [`Sketch::ALPHA`].
+    pub durations: Vec<(f64, f64)>,
+    /// Each within [`RewardHistogram::MAX_ERROR`].
+    pub rewards: Vec<(f64, f64)>,
+}
+
 impl Bucket {
     pub fn add(&mut self, observation: &Observation, reward: &Reward) {
         let weight = observation.weight();
@@ -183,6 +192,15 @@ impl Bucket {
             tokens_in: weighted(self.tokens_in),
             tokens_out: weighted(self.tokens_out),
             window_start,
+        }
+    }
+
+    /// How durations and rewards are distributed.
+    pub fn distribution(&self) -> Distribution {
+        let weighed = |(value, units): (f64, u64)| (value, units_to_f64(units));
+        Distribution {
+            durations: self.latency.values().map(weighed).collect(),
+            rewards: self.reward.scores().map(weighed).collect(),
         }
     }
 

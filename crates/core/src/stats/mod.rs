@@ -19,7 +19,7 @@ mod tiers;
 mod timeline;
 mod window;
 
-pub use bucket::Bucket;
+pub use bucket::{Bucket, Distribution};
 pub use histogram::RewardHistogram;
 pub use series::{DecodeError, MAX_AHEAD_MS, Placement, Series};
 pub use sketch::Sketch;

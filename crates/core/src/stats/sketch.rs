@@ -49,6 +49,11 @@ impl Sketch {
         self.bins.quantile(q).map(Self::estimate)
     }
 
+    /// Each value that was observed, as its bin estimates it, and its weight; the smallest first.
+    pub(super) fn values(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.bins.iter().map(|(bin, units)| (Self::estimate(bin), units))
+    }
+
     /// NaN and negative values count as zero; no valid observation has such a duration.
     fn bin(value: f64) -> u16 {
         if value >= Self::MIN_VALUE {

@@ -4,6 +4,7 @@ mod picture;
 mod read;
 mod show;
 
+use crate::cli::output::Shown;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -69,7 +70,7 @@ pub fn run(
     options: &Options,
     seed: u64,
     svg: Option<&Path>,
-    is_json: bool,
+    shown: Shown,
 ) -> Result<()> {
     let rewards = rewards(options.reward_config.as_deref())?;
     let table = read::table(path, &rewards)?;
@@ -98,8 +99,8 @@ pub fn run(
         let drawn = picture::draw(&report);
         std::fs::write(svg, drawn).with_context(|| format!("cannot write {}", svg.display()))?;
     }
-    if is_json {
-        return output::print_json(&show::json(&report));
+    if let Some(data) = shown.data() {
+        return data.print(&show::json(&report));
     }
     show::print(&report);
     Ok(())

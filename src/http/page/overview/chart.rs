@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::load::{Component, Overview};
-use crate::http::page::text::{figure, shown, tick};
+use crate::http::page::text::{at, figure, part_of, shown, tick};
 use f0_learning_core::stats::WindowStats;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
@@ -131,23 +131,12 @@ struct Scale {
 
 impl Scale {
     fn x(&self, ts: i64) -> f64 {
-        LEFT + (RIGHT - LEFT) * ratio(ts - self.from, self.now - self.from)
+        LEFT + (RIGHT - LEFT) * part_of(ts - self.from, self.now - self.from)
     }
 
     fn y(&self, value: f64) -> f64 {
         BOTTOM - (BOTTOM - TOP) * ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
-}
-
-/// A share of a range of time; both are far below 2^53.
-fn ratio(part: i64, whole: i64) -> f64 {
-    std::time::Duration::from_millis(part.max(0).unsigned_abs()).as_secs_f64()
-        / std::time::Duration::from_millis(whole.max(1).unsigned_abs()).as_secs_f64()
-}
-
-/// A coordinate with a digit after the point.
-fn at(value: f64) -> String {
-    format!("{value:.1}")
 }
 
 pub fn draw(found: &Overview, range: Range) -> Markup {
@@ -187,7 +176,9 @@ pub fn draw(found: &Overview, range: Range) -> Markup {
                         polyline.line points=(joined(&scale, line)) {}
                     }
                     @for it in line {
-                        circle.few[it.n < FEW] cx=(at(scale.x(it.ts))) cy=(at(scale.y(it.mean))) r="2.8" {}
+                        circle.few[it.n < FEW] cx=(at(scale.x(it.ts))) cy=(at(scale.y(it.mean))) r="2.8" {
+                            title { (shown(&found.components[index].name)) ", up to " (tick(it.ts, false)) ": " (figure(it.mean)) " of " (it.n) }
+                        }
                     }
                 }
             }

@@ -19,6 +19,8 @@ use f0_learning_core::tuning::{ARM_PLACEHOLDER, TuningConfig};
 const TTL_MS: i64 = 5_000;
 /// The most components that a chart can distinguish.
 pub const MAX_LINES: usize = 8;
+/// The most active versions that are shown, each a read; the list of policies shows all.
+const MAX_ACTIVE: usize = 50;
 /// The most drafts that are listed, each a read.
 const MAX_DRAFTS: usize = 20;
 /// The actions that make a version active, and how many of each the chart shows at most.
@@ -57,6 +59,8 @@ pub struct Overview {
     pub at: i64,
     pub flags: FlagsState,
     pub active: Vec<Policy>,
+    /// Whether there are more active versions than are shown.
+    pub has_more_active: bool,
     pub drafts: Vec<Policy>,
     pub experiments: Vec<Experiment>,
     pub quarantined: u64,
@@ -94,17 +98,20 @@ impl Overview {
     }
 
     async fn read(store: &Store, now: i64) -> Result<Self> {
-        let (flags, rewards, tuning, active, drafts, open, quarantined, activations, backlog) = tokio::try_join!(
-            store.flags(),
-            readable(store.reward_config()),
-            readable(store.tuning_config()),
-            store.active_versions(),
-            store.open_drafts(MAX_DRAFTS),
-            store.all_open_experiments(),
-            store.quarantine_count(MAX_COUNTED),
-            activations(store, now),
-            readable(backlog(store, now)),
-        )?;
+        let (flags, rewards, tuning, mut active, drafts, open, quarantined, activations, backlog) =
+            tokio::try_join!(
+                store.flags(),
+                readable(store.reward_config()),
+                readable(store.tuning_config()),
+                store.first_active_versions(MAX_ACTIVE + 1),
+                store.open_drafts(MAX_DRAFTS),
+                store.all_open_experiments(),
+                store.quarantine_count(MAX_COUNTED),
+                activations(store, now),
+                readable(backlog(store, now)),
+            )?;
+        let has_more_active = active.readable.len() > MAX_ACTIVE;
+        active.readable.truncate(MAX_ACTIVE);
         let mut broken: Vec<String> = Vec::new();
         broken.extend(active.unreadable.iter().map(ToString::to_string));
         broken.extend(open.1.iter().map(ToString::to_string));
@@ -126,6 +133,7 @@ impl Overview {
             at: now,
             flags,
             active: active.readable,
+            has_more_active,
             drafts,
             experiments: open.0,
             quarantined,

@@ -121,7 +121,7 @@ fn figures(found: &Overview) -> Markup {
         if stats.n == 0 { "–".to_owned() } else { figure(stats.avg_reward) }
     };
     html! {
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 caption.hidden { "Mean reward of each component" }
                 thead { tr {
@@ -153,7 +153,7 @@ fn active(found: &Overview) -> Markup {
     html! {
         section.card aria-labelledby="active" {
             h2 #active { "Active versions" }
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Version" }
                     th scope="col" { "Weights" } th scope="col" { "Active for" } th scope="col" { "By" }
@@ -169,6 +169,7 @@ fn active(found: &Overview) -> Markup {
                     td { (weights::effect(it)) }
                 } } }
             } }
+            @if found.has_more_active { p { "More policies are active: " a href="/policies" { "the list of policies" } " shows all." } }
         }
     }
 }
@@ -221,7 +222,7 @@ fn state(visit: &Visit, found: &Overview) -> Markup {
                     li { span.tag.bad { "repair" } " " (shown(it)) }
                 }
             }
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr { th scope="col" { "Job" } th scope="col" { "Last pass in this process" } th scope="col" { "Outcome" } } }
                 tbody { @for it in visit.api.health.last_passes() { tr {
                     th scope="row" { (it.job) }

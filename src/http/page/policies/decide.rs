@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use semver::Version;
 use strum::{EnumString, IntoStaticStr};
 
-use super::{by_hand, serving, weights};
+use super::{by_hand, envelope, serving, weights};
 use crate::http::page::layout::{Confirmation, Failure, Reason, Tab, confirmation, page};
 use crate::http::page::text::{part, shown};
 use crate::http::page::visit::{Fields, Posted, Visit, after, check_id, form_key};
@@ -26,6 +26,11 @@ enum Decision {
     Override,
     Pin,
     Unpin,
+    /// Approves an envelope.
+    Envelope,
+    /// Freezes it.
+    Freeze,
+    Repair,
 }
 
 impl Decision {
@@ -46,6 +51,9 @@ impl Decision {
             Self::Override => "Override by hand",
             Self::Pin => "Pin",
             Self::Unpin => "Unpin",
+            Self::Envelope => "Approve an envelope",
+            Self::Freeze => "Freeze the envelope",
+            Self::Repair => "Repair",
         }
     }
 
@@ -57,7 +65,21 @@ impl Decision {
             Self::Override => "Override",
             Self::Pin => "Pin",
             Self::Unpin => "Unpin",
+            Self::Envelope => "Approve",
+            Self::Freeze => "Freeze",
+            Self::Repair => "Repair",
         }
+    }
+
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Pin | Self::Freeze => Reason::Required,
+            _ => Reason::Optional,
+        }
+    }
+
+    const fn is_dangerous(self) -> bool {
+        matches!(self, Self::Rollback | Self::Override | Self::Freeze)
     }
 
     const fn needs_version(self) -> bool {
@@ -106,7 +128,17 @@ pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, F
     if decision == Decision::Override {
         hidden.extend(by_hand::hidden(fields, active));
     }
-    let about = about(decision, &id, active, target.as_ref(), fields)?;
+    if decision == Decision::Envelope {
+        hidden.extend(envelope::hidden(fields));
+    }
+    let current = match decision {
+        Decision::Envelope | Decision::Freeze => visit.store.envelope(&id).await?,
+        _ => None,
+    };
+    let about = match decision {
+        Decision::Envelope => envelope::about(&id, current.as_ref(), &envelope::terms(fields)?),
+        _ => about(decision, &id, active, target.as_ref(), fields)?,
+    };
     let stale = target
         .as_ref()
         .filter(|_| decision == Decision::Activate)
@@ -127,9 +159,9 @@ pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, F
         action: format!("/policies/{}/decide", part(&id)),
         hidden,
         choices,
-        reason: if decision == Decision::Pin { Reason::Required } else { Reason::Optional },
+        reason: decision.reason(),
         label: &label,
-        is_dangerous: matches!(decision, Decision::Rollback | Decision::Override),
+        is_dangerous: decision.is_dangerous(),
         cancel: format!("/policies/{}", part(&id)),
     };
     let body = html! {
@@ -164,6 +196,18 @@ fn about(
         (Decision::Rollback, Some(earlier), Some(active)) => html! {
             p { (earlier.version) " becomes active again and replaces " (active.version) "." }
             (weights::changes(&active.params, &earlier.params))
+        },
+        (Decision::Rollback, Some(earlier), None) => html! {
+            p { (earlier.version) " becomes active again. No active version can be read; it replaces what is active." }
+            (weights::table(earlier, None))
+        },
+        (Decision::Freeze, ..) => html! {
+            p { "The tuner stops publishing versions of " (shown(id)) " by itself, and drafts them instead, until "
+                "an envelope is approved. " (now) " stays active." }
+        },
+        (Decision::Repair, ..) => html! {
+            p { "Exactly one version of " (shown(id)) " is active afterwards: the highest of several, or, if none "
+                "is active, the one that was active last." }
         },
         (Decision::Override, _, Some(active)) => html! {
             p { "A version that you write becomes active at once and replaces " (active.version) "." }
@@ -212,6 +256,22 @@ pub async fn decide(Path(id): Path<String>, posted: Posted) -> Result<Response, 
         }
         Decision::Unpin => {
             store.unpin(&id, &intent).await?;
+        }
+        Decision::Envelope => {
+            let current = store.envelope(&id).await?;
+            if fields.require("number")? != envelope::number_of(current.as_ref()) {
+                let detail = format!(
+                    "the envelope of {id} was changed since it was shown; look at it again, nothing was changed"
+                );
+                return Err(Failure::new(StatusCode::CONFLICT, detail));
+            }
+            store.approve_envelope(&id, &envelope::terms(fields)?, &intent).await?;
+        }
+        Decision::Freeze => {
+            store.freeze_envelope(&id, &intent).await?;
+        }
+        Decision::Repair => {
+            store.repair(&id, &intent).await?;
         }
     }
     posted.visit.api.pages.overview.forget().await;

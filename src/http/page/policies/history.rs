@@ -3,36 +3,27 @@
 use maud::{Markup, html};
 
 use super::{decision, weights};
-use crate::http::page::layout::Failure;
 use crate::http::page::text::{shown, time};
-use crate::http::page::visit::Visit;
-use crate::store::AuditFilter;
+use crate::store::AuditRecord;
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::tuning::MoveCause;
-use firestore_kit::PageRequest;
 
-/// The latest entries of the audit trail, for admins.
+/// Entries of the audit trail that are listed.
 const ENTRIES: usize = 20;
 
-pub async fn timeline(
-    visit: &Visit,
-    id: &str,
-    active: Option<&Policy>,
-    recent: Vec<Policy>,
-) -> Result<Markup, Failure> {
-    let is_admin = visit.session.is_admin();
-    let entries = match is_admin {
+pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecord]) -> Markup {
+    // Only admins may see who gave which reason.
+    let entries: Vec<_> = match is_admin {
         true => {
-            let page = PageRequest { limit: ENTRIES, after: None };
-            visit.store.audit_page(&AuditFilter::of(id), &page).await?.items
+            trail.iter().map(|it| &it.entry).filter(|it| !it.is_renewal()).take(ENTRIES).collect()
         }
         false => Vec::new(),
     };
-    Ok(html! {
+    html! {
         section.card aria-labelledby="history" {
             h2 #history { "Latest versions" }
-            ol.timeline { @for it in &recent { li {
+            ol.timeline { @for it in recent { li {
                 p {
                     strong { (it.version) } " " span.tag { (it.status) } " "
                     (weights::bar(&it.params))
@@ -45,9 +36,12 @@ pub async fn timeline(
                     @if let Some(at) = it.rolled_back_at { "; rolled back " (time(at)) }
                 }
                 @if it.expected_gain.is_some() || it.activated_at.is_some() {
-                    p { "Promised " (weights::promise(it)) " · measured " (weights::effect(it)) }
+                    dl.outcome {
+                        div { dt { "Promised" } dd { (weights::promise(it)) } }
+                        div { dt { "Measured" } dd { (weights::effect(it)) } }
+                    }
                 }
-                @if is_admin && it.status == PolicyStatus::Archived && active.is_some() {
+                @if is_admin && it.status == PolicyStatus::Archived {
                     p { a href=(decision(id, "rollback", Some(&it.version.to_string()))) { "Roll back to " (it.version) "…" } }
                 }
             } } }
@@ -55,18 +49,28 @@ pub async fn timeline(
         @if !entries.is_empty() {
             section.card aria-labelledby="trail" {
                 h2 #trail { "Latest changes" }
-                ul.plain { @for it in entries.iter().map(|it| &it.entry).filter(|it| !it.is_renewal()) {
+                ul.plain { @for it in &entries {
                     li {
                         (time(it.ts)) " " strong { (shown(&it.action)) } " "
                         (shown(it.to.as_deref().or(it.from.as_deref()).unwrap_or_default()))
                         " by " (shown(it.actor_name.as_deref().unwrap_or(&it.actor)))
-                        @if let Some(reason) = &it.reason { ": " (shown(reason)) }
+                        @if let Some(reason) = &it.reason { ": " (brief(reason)) }
                     }
                 } }
                 p { a href={ "/audit?id=" (id) } { "The whole audit trail of " (shown(id)) } }
             }
         }
-    })
+    }
+}
+
+/// The beginning of a reason: those of the tuner have a sentence for each arm, and the draft shows them.
+fn brief(reason: &str) -> String {
+    const CHARS: usize = 160;
+    let text = shown(reason);
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 fn because(cause: MoveCause) -> &'static str {

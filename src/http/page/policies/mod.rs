@@ -1,8 +1,12 @@
 //! Policies: what is active, what is proposed, what happened, and decisions.
 
 mod by_hand;
+mod course;
 mod decide;
+mod envelope;
 mod history;
+mod picture;
+mod test;
 pub mod weights;
 
 use axum::extract::Path;
@@ -13,12 +17,17 @@ use maud::{Markup, html};
 use super::layout::{Failure, Tab, done, live, page};
 use super::text::{UNKNOWN, duration, part, shown, time};
 use super::visit::{Visit, check_id};
+use crate::store::{AuditFilter, StoreError, UnreadableVersion};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
 
 pub use by_hand::override_form;
 pub use decide::{confirm, decide};
+pub use envelope::form as envelope_form;
+pub use test::{form as test_form, start as start_test};
 
+/// The entries of the audit trail from which the weights over time are drawn.
+const ENTRIES: usize = 100;
 /// The most drafts of all policies that the list shows.
 const MAX_DRAFTS: usize = 100;
 
@@ -29,7 +38,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
     let content = html! {
         h1 { "Policies" }
         section.card {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Active" } th scope="col" { "Weights" }
                     th scope="col" { "Since" } th scope="col" { "By" } th.number scope="col" { "Drafts" }
@@ -60,24 +69,31 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     check_id(&id)?;
-    let standing = visit.store.standing_policies(&id).await?;
+    let (standing, unreadable) = visit.store.standing_versions(&id).await?;
     let recent = visit.store.recent_versions(&id).await?;
-    if standing.is_empty() && recent.is_empty() {
+    if standing.is_empty() && recent.is_empty() && unreadable.is_empty() {
         let detail = format!("unknown policy {id}: the list of policies shows all");
         return Err(Failure::new(StatusCode::NOT_FOUND, detail));
     }
     let active = serving(&standing);
     let drafts: Vec<_> = standing.iter().filter(|it| it.status == PolicyStatus::Draft).collect();
     let is_admin = visit.session.is_admin();
+    let (envelope, damage) = match visit.store.envelope(&id).await {
+        Err(StoreError::Decode { detail, .. }) => (None, Some(detail)),
+        found => (found?, None),
+    };
+    let trail = visit.store.audit(&AuditFilter::of(&id), ENTRIES).await?;
+    let actives = standing.iter().filter(|it| it.status == PolicyStatus::Active).count();
     let content = html! {
         h1 { (shown(&id)) }
-        @match active {
-            Some(active) => (active_card(active, is_admin, visit.now)),
-            None => p.alert { "This policy has no active version. Activate a draft, or run `f0-learning policies repair`." },
-        }
+        (repair(&id, actives, &unreadable, is_admin))
+        @if let Some(active) = active { (active_card(active, is_admin, visit.now)) }
         @if drafts.is_empty() { section.card { h2 { "Drafts" } p.muted { "No draft waits for a decision." } } }
         @for draft in drafts.iter().rev() { (draft_card(draft, active, is_admin, visit.now)) }
-        (history::timeline(&visit, &id, active, recent).await?)
+        @if active.is_some() { (envelope::card(&id, envelope.as_ref(), is_admin, visit.now)) }
+        @if let Some(why) = &damage { p.alert { "The envelope cannot be read: " (shown(why)) ". Approve another one." } }
+        @if let Some(active) = active { (course::draw(&trail, &recent, active, visit.now)) }
+        (history::timeline(&id, is_admin, &recent, &trail))
     };
     let path = visit.path.split('?').next().unwrap_or_default();
     let body = html! { (done(visit.query("done"))) (live(path, &content)) };
@@ -87,6 +103,31 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
 /// The version that components use: the highest active one.
 fn serving(standing: &[Policy]) -> Option<&Policy> {
     Policy::highest(standing.iter().filter(|it| it.status == PolicyStatus::Active))
+}
+
+/// What is wrong with the active versions, and what an admin can do about it.
+fn repair(id: &str, actives: usize, unreadable: &[UnreadableVersion], is_admin: bool) -> Markup {
+    let damaged = || unreadable.iter().filter(|it| it.status == Some(PolicyStatus::Active));
+    let is_sound = actives == 1 && damaged().next().is_none();
+    html! {
+        @for it in unreadable { p.alert { (shown(&it.to_string())) } }
+        @if !is_sound {
+            section.card aria-labelledby="repair" {
+                h2 #repair { "This policy needs a repair" }
+                @if actives + damaged().count() > 1 {
+                    p { "Several versions are active. A repair keeps the highest and archives the others." }
+                } @else if damaged().next().is_some() {
+                    p { "The active version cannot be read, so that nothing is tuned. Correct its document in Firestore, "
+                        "or roll back to an earlier version below, which replaces it." }
+                } @else {
+                    p { "No version is active. A repair activates the one that was active last; activating a draft does, too." }
+                }
+                @if is_admin && (actives + damaged().count() != 1) {
+                    div.actions { a.button.primary href=(decision(id, "repair", None)) { "Repair…" } }
+                }
+            }
+        }
+    }
 }
 
 /// A link to the page that confirms a decision.
@@ -140,6 +181,7 @@ fn draft_card(draft: &Policy, active: Option<&Policy>, is_admin: bool, now: i64)
             @if let Some(parent) = stale {
                 p.alert { "Its parent " (parent) " is not the active version: what it changes was decided against another one." }
             }
+            (picture::draw(draft, active))
             (weights::table(draft, active))
             (weights::checks(draft))
             @if let Some(notes) = &draft.notes {
@@ -148,6 +190,7 @@ fn draft_card(draft: &Policy, active: Option<&Policy>, is_admin: bool, now: i64)
             @if is_admin {
                 div.actions {
                     a.button.primary href=(decision(&draft.id, "activate", Some(&version))) { "Activate " (version) "…" }
+                    a.button href={ "/policies/" (part(&draft.id)) "/test?version=" (part(&version)) } { "Test " (version) "…" }
                     a.button href=(decision(&draft.id, "reject", Some(&version))) { "Reject " (version) "…" }
                 }
             }

@@ -1,5 +1,7 @@
 //! The weights of a version, and what is known of them.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use crate::http::page::text::{figure, gain, measured, percent, shown};
@@ -12,8 +14,13 @@ use semver::Version;
 /// The width of the drawing of all weights.
 const WIDTH: f64 = 160.0;
 
+/// The weights of all arms; none where the params have none.
+pub fn of_params(params: &Params) -> BTreeMap<String, f64> {
+    params.model_weights().ok().flatten().unwrap_or_default()
+}
+
 fn weights(params: &Params) -> Vec<(String, f64)> {
-    params.model_weights().ok().flatten().unwrap_or_default().into_iter().collect()
+    of_params(params).into_iter().collect()
 }
 
 /// The weights as parts of a bar.
@@ -107,7 +114,7 @@ pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
     let rows = weights(&policy.params);
     html! {
         @if !rows.is_empty() {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th scope="col" { "Arm" }
                     @if let Some(from) = from { th.number scope="col" { "Weight in " (from.version) } }
@@ -143,7 +150,7 @@ pub fn changes(from: &Params, to: &Params) -> Markup {
     let changes = diff(from, to);
     html! {
         @if changes.is_empty() { p.muted { "The params are the same." } } @else {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr { th scope="col" { "Value" } th.number scope="col" { "Now" } th.number scope="col" { "Then" } } }
                 tbody { @for it in &changes { tr {
                     th scope="row" { code { (shown(&it.path)) } }

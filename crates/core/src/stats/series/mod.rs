@@ -8,7 +8,7 @@ mod wire;
 
 use serde::Deserialize;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Distribution};
 use super::tiers::{Merge, Scale, Tiers};
 use super::timeline::{Samples, Timeline};
 use super::window::{Window, WindowStats};
@@ -190,11 +190,20 @@ impl Series {
 
     /// The figures of one window, as of the last [`Series::advance`] or [`Series::record`].
     pub fn window(&self, window: Window) -> WindowStats {
+        self.sum(window).stats(self.windows.start(window as usize))
+    }
+
+    /// How durations and rewards are distributed in one window.
+    pub fn distribution(&self, window: Window) -> Distribution {
+        self.sum(window).distribution()
+    }
+
+    fn sum(&self, window: Window) -> Bucket {
         let mut sum = Bucket::default();
         for tier in &self.windows.slots()[..=window as usize] {
             tier.iter().for_each(|slot| sum.merge(&slot.bucket));
         }
-        sum.stats(self.windows.start(window as usize))
+        sum
     }
 
     /// All windows, at the cost of the longest alone.

@@ -1,0 +1,96 @@
+//! What every act of the demo needs: the store, what the router did, and patience.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use f0_learning::store::Store;
+use f0_learning_core::document::Policy;
+use f0_learning_core::intent::Intent;
+use f0_learning_core::policy::PolicyStatus;
+
+use super::POLICY;
+use super::platform::Routed;
+use crate::cli::output::{self, Style};
+
+/// The name under which the demo decides.
+pub const ADMIN: &str = "demo-admin";
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Story {
+    pub store: Store,
+    pub routed: Routed,
+    /// Where the pages are served.
+    pub page: SocketAddr,
+    /// Whether nobody is asked to decide.
+    pub auto: bool,
+}
+
+/// How many acts there are.
+const ACTS: u8 = 7;
+
+/// Announces an act: a title, and what to look for.
+pub fn announce(number: u8, title: &str, about: &str) {
+    say!();
+    output::print_marked(Style::Heading, &format!("Act {number} of {ACTS}: {title}"), "");
+    say_lines!("  {}", output::wrapped(about, 2));
+}
+
+/// Tells what happened.
+pub fn tell(text: &str) {
+    say_lines!("  {}", output::wrapped(text, 2));
+}
+
+impl Story {
+    /// Looks every second until there is something to see; `None` if there is nothing within `limit`.
+    pub async fn wait<T, F>(&self, limit: Duration, look: impl Fn() -> F) -> Result<Option<T>>
+    where
+        F: Future<Output = Result<Option<T>>>,
+    {
+        let looking = async {
+            loop {
+                if let Some(found) = look().await? {
+                    return Ok(found);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(limit, looking).await.ok().transpose()
+    }
+
+    /// The intent of the demo's admin.
+    pub async fn intent(&self, reason: &str) -> Result<Intent> {
+        Ok(Intent::new(ADMIN, self.store.now().await?).because(reason))
+    }
+
+    pub async fn active(&self) -> Result<Policy> {
+        let standing = self.store.standing_policies(POLICY).await?;
+        let active = standing.into_iter().rfind(|it| it.status == PolicyStatus::Active);
+        active.context("router-core has no active version")
+    }
+
+    /// The newest draft that promises at least this gain over the active version.
+    pub async fn draft(&self, gain: f64) -> Result<Option<Policy>> {
+        let standing = self.store.standing_policies(POLICY).await?;
+        let is_active = |it: &&Policy| it.status == PolicyStatus::Active;
+        let active = standing.iter().rfind(is_active).map(|it| it.version.clone());
+        let mut drafts = standing.into_iter().filter(|it| it.status == PolicyStatus::Draft);
+        Ok(drafts.rfind(|it| {
+            it.parent_version == active && it.expected_gain.is_some_and(|found| found >= gain)
+        }))
+    }
+}
+
+/// The weights of a version in a line.
+pub fn weights(policy: &Policy) -> String {
+    let weights = policy.params.model_weights().ok().flatten().unwrap_or_default();
+    let weights: Vec<_> = weights.iter().map(|(arm, it)| format!("{arm} {it:.3}")).collect();
+    weights.join(", ")
+}
+
+/// A share in percent; unknown without requests.
+pub fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "unknown".to_owned(), |it| format!("{:.0}%", it * 100.0))
+}

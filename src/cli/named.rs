@@ -1,0 +1,54 @@
+//! Ids that people abbreviate: the commands that read take the beginning of an id, if no other id begins
+//! the same. Commands that change something take whole ids.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use f0_learning::store::Store;
+use f0_learning_core::policy::PolicyKey;
+
+/// The most ids that are named where a text is ambiguous.
+const CANDIDATES: usize = 10;
+
+/// The id of the policy that a person means; the text itself if no id begins with it.
+pub async fn policy(store: &Store, text: &str) -> Result<String> {
+    if PolicyKey::check_id(text).is_err() {
+        return Ok(text.to_owned());
+    }
+    the_one("policy", text, &store.policy_ids_from(text, CANDIDATES).await?)
+}
+
+/// `ID` or `ID@VERSION`, with the whole id.
+pub async fn version(store: &Store, text: &str) -> Result<String> {
+    match text.split_once('@') {
+        Some((id, version)) => Ok(format!("{}@{version}", policy(store, id).await?)),
+        None => policy(store, text).await,
+    }
+}
+
+pub async fn key(store: &Store, key: &PolicyKey) -> Result<PolicyKey> {
+    Ok(PolicyKey::new(&policy(store, &key.id).await?, key.version.clone())?)
+}
+
+pub async fn experiment(store: &Store, text: &str) -> Result<String> {
+    let is_id = |it: char| it.is_ascii_alphanumeric() || it == '-';
+    if text.is_empty() || !text.chars().all(is_id) {
+        return Ok(text.to_owned());
+    }
+    the_one("experiment", text, &store.experiment_ids_from(text, CANDIDATES).await?)
+}
+
+fn the_one(what: &str, text: &str, found: &BTreeSet<String>) -> Result<String> {
+    if found.contains(text) {
+        return Ok(text.to_owned());
+    }
+    match found.iter().collect::<Vec<_>>().as_slice() {
+        [] => Ok(text.to_owned()),
+        [id] => Ok((*id).clone()),
+        several => {
+            let ids: Vec<_> = several.iter().map(|it| it.as_str()).collect();
+            let more = if ids.len() < CANDIDATES { "" } else { ", and perhaps more" };
+            bail!("ambiguous {what} {text:?}: it may be {}{more}; type more of it", ids.join(", "))
+        }
+    }
+}
