@@ -7,5 +7,6 @@
 pub mod archive;
 pub mod http;
 pub mod jobs;
+pub mod notify;
 pub mod observability;
 pub mod store;

@@ -12,6 +12,8 @@ use super::auth::MayRead;
 use super::host::KnownHost;
 use super::problem::Problem;
 use super::views::health::Readiness;
+use crate::observability::metrics::Requests;
+use crate::store::Store;
 
 /// Whether the process is alive.
 #[utoipa::path(
@@ -55,6 +57,16 @@ pub async fn readyz(
 )]
 pub async fn metrics(_: KnownHost, State(api): State<Arc<Api>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if let Some((store, _)) = api.store.get() {
+        api.health.metrics().service().set_requests(&requests(store));
+    }
     let text = api.health.metrics().text(api.health.readiness().ready);
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// What this process has asked of Firestore; it is known without asking again.
+fn requests(store: &Store) -> Requests {
+    let used = store.used();
+    let (reads, writes, deletes) = (used.reads, used.writes, used.deletes);
+    Requests { reads, writes, deletes, retries: used.retries, failures: used.failures }
 }

@@ -19,7 +19,9 @@ mod commit;
 pub mod guard;
 pub mod leases;
 mod limits;
+pub mod measure;
 mod name;
+pub mod notify;
 pub mod rebuild;
 pub mod reconcile;
 pub mod rejected;
@@ -76,6 +78,9 @@ pub trait JobReport: Display + Send {
 
     /// Adds what the report counts to the metrics, and to what `/readyz` shows.
     fn observe(&self, _health: &Health) {}
+
+    /// Another worker runs the job: what this process last observed is out of date.
+    fn forget(_health: &Health) {}
 }
 
 /// A line in the log of a pass.

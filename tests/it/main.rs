@@ -28,6 +28,7 @@
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document), [`repairs`] (each by the command that its error names) |
 //! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
+//! | notifications | [`notify`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
@@ -66,6 +67,7 @@ mod jwt;
 mod kills;
 mod memory;
 mod month;
+mod notify;
 mod once;
 mod page;
 mod people;

@@ -22,6 +22,7 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
 use crate::error::{COMMIT, Error, Result};
+use crate::usage::Operations;
 use crate::{Client, Db, Timestamp};
 
 /// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
@@ -100,6 +101,17 @@ fn request<T>(message: T, deadline: Duration) -> Request<T> {
 impl Db {
     fn client(&self) -> Client {
         self.client.clone().max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    /// The failure of a call, which is counted.
+    pub(crate) fn failure(
+        &self,
+        operation: &'static str,
+        target: impl Into<String>,
+        status: tonic::Status,
+    ) -> Error {
+        self.usage.failed(&status);
+        Error::rpc(operation, target, status)
     }
 
     fn database(&self) -> String {
@@ -226,7 +238,7 @@ impl Db {
             ..BatchGetDocumentsRequest::default()
         };
         let target = || self.short_name(&message.documents[0]).to_owned();
-        let failed = |status| Error::rpc("read", target(), status);
+        let failed = |status| self.failure("read", target(), status);
         let read = || async {
             let mut folded = new();
             let mut time = None;
@@ -234,6 +246,7 @@ impl Db {
             let stream = self.client().batch_get_documents(message).await;
             let mut stream = stream.map_err(failed)?.into_inner();
             while let Some(response) = stream.message().await.map_err(failed)? {
+                self.usage.read(u64::from(response.result.is_some()));
                 // Read times rise, and the last one is valid for all documents of the stream. A
                 // transaction reads at its beginning, which may be long past.
                 if time.is_none() && transaction.is_none() {
@@ -267,7 +280,7 @@ impl Db {
 
     /// All documents of a query with a small result.
     pub async fn query_all(&self, target: &str, query: StructuredQuery) -> Result<Vec<Document>> {
-        let failed = |status| Error::rpc("query", target, status);
+        let failed = |status| self.failure("query", target, status);
         self.retry
             .run(|| async {
                 let mut documents = Vec::new();
@@ -280,6 +293,7 @@ impl Db {
                     }
                     documents.extend(response.document);
                 }
+                self.usage.queried(documents.len());
                 Ok(documents)
             })
             .await
@@ -292,7 +306,7 @@ impl Db {
         query: StructuredQuery,
         transaction: &Transaction,
     ) -> Result<Vec<Document>> {
-        let failed = |status| Error::rpc("query", target, status);
+        let failed = |status| self.failure("query", target, status);
         let message = RunQueryRequest {
             parent: self.documents(),
             query_type: Some(QueryType::StructuredQuery(query)),
@@ -307,6 +321,7 @@ impl Db {
         while let Some(response) = stream.message().await.map_err(failed)? {
             documents.extend(response.document);
         }
+        self.usage.queried(documents.len());
         Ok(documents)
     }
 
@@ -334,7 +349,7 @@ impl Db {
         use aggregation::aggregation::{Count, Operator};
         // An aggregation reads no fields, and not every implementation takes a projection inside it.
         let query = StructuredQuery { select: None, ..query };
-        let failed = |status| Error::rpc("count", target, status);
+        let failed = |status| self.failure("count", target, status);
         let count = (COUNT_ALIAS, Operator::Count(Count { up_to: None }));
         let sum = sum_field.map(|path| {
             let field = Some(FieldReference { field_path: path.to_owned() });
@@ -366,7 +381,9 @@ impl Db {
                         fields.get(alias).and_then(|value: &Value| value.value_type.clone())
                     };
                     if let Some(ValueType::IntegerValue(n)) = value(COUNT_ALIAS) {
-                        return Ok((u64::try_from(n).unwrap_or(0), Sum::of(value(SUM_ALIAS))));
+                        let n = u64::try_from(n).unwrap_or(0);
+                        self.usage.counted(n);
+                        return Ok((n, Sum::of(value(SUM_ALIAS))));
                     }
                 }
                 Err(Error::decode(target, "a count", "the response holds none"))
@@ -396,6 +413,7 @@ impl Db {
         writes: Vec<Write>,
         transaction: Vec<u8>,
     ) -> Result<CommitResponse> {
+        let operations = Operations::of(&writes);
         let message = CommitRequest {
             database: self.database(),
             writes,
@@ -403,7 +421,9 @@ impl Db {
             ..CommitRequest::default()
         };
         let response = self.client().commit(request(message, DEADLINE)).await;
-        let response = response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner();
+        let response =
+            response.map_err(|status| self.failure(COMMIT, target, status))?.into_inner();
+        self.usage.wrote(operations);
         self.time.record(response.commit_time);
         Ok(response)
     }
@@ -422,11 +442,15 @@ impl Db {
                     ..BatchWriteRequest::default()
                 };
                 let response = self.client().batch_write(request(message, DEADLINE)).await;
-                let failed = |status| Error::rpc("write to", target, status);
+                let failed = |status| self.failure("write to", target, status);
                 let statuses = response.map_err(failed)?.into_inner().status.into_iter();
                 let as_tonic =
                     |status: rpc::Status| tonic::Status::new(status.code.into(), status.message);
-                Ok(statuses.map(as_tonic).collect())
+                let statuses: Vec<_> = statuses.map(as_tonic).collect();
+                let applied = writes.iter().zip(&statuses);
+                let applied = applied.filter(|(_, status)| status.code() == tonic::Code::Ok);
+                self.usage.wrote(Operations::of(applied.map(|(write, _)| *write)));
+                Ok(statuses)
             })
             .await
     }
@@ -440,7 +464,7 @@ impl Db {
                 ..ReadWrite::default()
             })),
         });
-        let failed = |status| Error::rpc("begin a transaction on", self.database(), status);
+        let failed = |status| self.failure("begin a transaction on", self.database(), status);
         self.retry
             .run(|| async {
                 let message = BeginTransactionRequest {

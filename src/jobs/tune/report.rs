@@ -7,6 +7,7 @@ use tracing::Level;
 
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::observability::metrics::Convergence;
 use crate::observability::printable;
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::PolicyKey;
@@ -87,10 +88,30 @@ impl JobReport for TuneReport {
             _ => None,
         });
         health.set_damaged("tune", &unusable.collect());
+        for (policy, outcome) in outcomes {
+            let convergence = outcome.convergence();
+            health.metrics().policies().set_convergence(policy, convergence);
+        }
+    }
+
+    fn forget(health: &Health) {
+        health.metrics().policies().forget_tuned();
     }
 }
 
 impl TuneOutcome {
+    /// Whether the tuner would still move the weights.
+    fn convergence(&self) -> Convergence {
+        match self {
+            Self::Proposed { .. }
+            | Self::Renewed { .. }
+            | Self::Activated { .. }
+            | Self::AwaitingApproval { .. } => Convergence::Moving,
+            Self::NoChange(reason) if reason.is_at_best() => Convergence::AtBest,
+            _ => Convergence::Unknown,
+        }
+    }
+
     fn level(&self) -> Level {
         match self {
             Self::Proposed { .. } | Self::Renewed { .. } | Self::Activated { .. } => Level::INFO,
