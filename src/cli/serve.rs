@@ -17,6 +17,7 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
 use f0_learning::notify::Sink;
 use f0_learning::observability::health::Health;
+use f0_learning::observability::trace;
 use f0_learning::store::{Store, StoreError};
 use f0_learning_core::Clock;
 
@@ -59,6 +60,7 @@ pub async fn run(options: Options) -> Result<()> {
         );
     }
     let sinks = Sink::from_env(&connection.project, environment::variable)?;
+    trace::set_project(&connection.project);
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
     let front_end = FrontEnd::from_env(environment::variable);

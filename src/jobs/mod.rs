@@ -74,6 +74,12 @@ pub struct PassContext {
 
 /// What a pass did. Its `Display` is what the CLI prints.
 pub trait JobReport: Display + Send {
+    /// What the pass did, in one line.
+    fn summary(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What a person should know beyond the summary.
     fn log_lines(&self) -> Vec<LogLine>;
 
     /// Adds what the report counts to the metrics, and to what `/readyz` shows.

@@ -64,6 +64,16 @@ impl GuardReport {
 }
 
 impl JobReport for GuardReport {
+    fn summary(&self) -> String {
+        let changed = |it: &&GuardOutcome| it.action != GuardAction::NoChange;
+        let (all, changed) = (self.outcomes.len(), self.outcomes.iter().filter(changed).count());
+        let (rolled_back, unreadable) = (self.rolled_back(), self.unreadable.len());
+        format!(
+            "{all} tests and watches evaluated, {changed} changed, {rolled_back} rolled back, \
+             {unreadable} cannot be read"
+        )
+    }
+
     fn log_lines(&self) -> Vec<LogLine> {
         let line = |outcome: &GuardOutcome| LogLine::new(outcome.level(), outcome);
         let unreadable = self.unreadable.iter().map(|why| LogLine::new(Level::ERROR, why));

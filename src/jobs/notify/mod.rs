@@ -165,8 +165,7 @@ impl Job for NotifyJob {
 
 impl JobReport for NotifyReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let is_quiet = self.added == 0 && self.attempts.is_empty();
-        let mut lines = vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)];
+        let mut lines = Vec::new();
         let failed = self.failures.iter().map(|why| {
             LogLine::new(
                 Level::WARN,

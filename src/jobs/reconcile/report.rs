@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tracing::Level;
-
 use crate::jobs::rejected::{MalformedFields, Rejected, Volumes};
 use crate::jobs::score::{damaged_lines, with_remedies};
 use crate::jobs::{JobReport, LogLine};
@@ -45,10 +43,7 @@ impl ReconcileReport {
 
 impl JobReport for ReconcileReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let quiet = self.is_quiet() && self.merged.is_empty();
-        let mut lines = vec![LogLine::new(if quiet { Level::DEBUG } else { Level::INFO }, self)];
-        lines.extend(damaged_lines(&self.damaged));
-        lines
+        damaged_lines(&self.damaged)
     }
 
     fn observe(&self, health: &Health) {

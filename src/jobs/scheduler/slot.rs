@@ -57,8 +57,9 @@ impl<J: Job> Slot<J> {
         let (name, health) = (J::NAME.as_str(), &environment.health);
         let began = Instant::now();
         let outcome = self.pass(environment).await;
+        let took = began.elapsed();
         if !matches!(outcome, Ok(None)) {
-            health.metrics().service().pass_took(name, began.elapsed());
+            health.metrics().service().pass_took(name, took);
         }
         match outcome {
             Ok(None) => {
@@ -69,6 +70,8 @@ impl<J: Job> Slot<J> {
             Ok(Some(report)) => {
                 health.pass_succeeded(name);
                 report.observe(health);
+                let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(job = name, milliseconds, "{}", report.summary());
                 for line in report.log_lines() {
                     log(J::NAME, &line);
                 }

@@ -47,10 +47,7 @@ pub struct ScoreReport {
 
 impl JobReport for ScoreReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let is_quiet = self.scored + self.quarantined == 0;
-        let mut lines = vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)];
-        lines.extend(damaged_lines(&self.damaged));
-        lines
+        damaged_lines(&self.damaged)
     }
 
     fn observe(&self, health: &Health) {

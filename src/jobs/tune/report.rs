@@ -66,9 +66,21 @@ pub(super) fn unusable(error: &dyn fmt::Display) -> TuneOutcome {
 }
 
 impl JobReport for TuneReport {
+    fn summary(&self) -> String {
+        let Self::Decided(outcomes) = self else { return self.to_string() };
+        let count = |is: fn(&TuneOutcome) -> bool| outcomes.iter().filter(|it| is(&it.1)).count();
+        format!(
+            "{} policies tuned, {} proposed or renewed, {} activated, {} cannot be tuned",
+            outcomes.len(),
+            count(|it| matches!(it, TuneOutcome::Proposed { .. } | TuneOutcome::Renewed { .. })),
+            count(|it| matches!(it, TuneOutcome::Activated { .. })),
+            count(|it| matches!(it, TuneOutcome::Unusable(_))),
+        )
+    }
+
     fn log_lines(&self) -> Vec<LogLine> {
         match self {
-            Self::SwitchedOff(FlagsState::Set(_)) => vec![LogLine::new(Level::INFO, self)],
+            Self::SwitchedOff(FlagsState::Set(_)) => Vec::new(),
             // Missing or malformed flags disable tuning, which may not be intended.
             Self::SwitchedOff(_) => vec![LogLine::new(Level::ERROR, self)],
             Self::Decided(outcomes) => outcomes
