@@ -92,7 +92,7 @@ def write_policies():
 def check_names():
     stored = {it.name: it.read_text() for it in (MONITORING / "cloud").glob("*.json")}
     if stored != policies():
-        sys.exit("deploy/monitoring/cloud differs from alerts.yaml: run python3 .ci/monitoring.py cloud")
+        sys.exit("deploy/monitoring/cloud differs from alerts.yaml: run .ci/python .ci/monitoring.py cloud")
     unknown = {f"{file}: {name}" for name, file in used().items() if name not in documented()}
     if unknown:
         sys.exit("metrics that the service does not export:\n" + "\n".join(sorted(unknown)))

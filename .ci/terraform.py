@@ -118,7 +118,7 @@ def faults():
         if not (FOLDER / path).exists():
             yield f"{path} does not exist"
     if INDEXES.read_text() != indexes():
-        yield "indexes.tf differs from firestore.indexes.json: run python3 .ci/terraform.py write"
+        yield "indexes.tf differs from firestore.indexes.json: run .ci/python .ci/terraform.py write"
     yield from differences_from_service()
 
 
