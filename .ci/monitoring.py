@@ -199,6 +199,13 @@ def watch(api, log):
     if ("F0JobStopped", "score") in before or any(name == "F0Down" for name, _ in before):
         sys.exit(f"alerts without a cause: {before}")
 
+    panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
+    for panel in panels:
+        for target in panel.get("targets", []):
+            # An invalid expression is answered with 400, which is an error here.
+            query(target["expr"].replace("$component", ".*").replace("$policy", ".*"))
+    print("each query of the dashboard is valid")
+
     # From here on scoring cannot commit.
     plan = {"rules": [{"rpc": "Commit", "collection": "ops_state",
                        "fault": {"kind": "refuse", "code": "PERMISSION_DENIED"}}]}

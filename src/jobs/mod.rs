@@ -113,3 +113,14 @@ pub trait JobError: Display + From<StoreError> + Send {
 }
 
 impl JobError for StoreError {}
+
+/// The failure of a job that only reports. It is counted and logged, and the service stays ready.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReportingError(#[from] StoreError);
+
+impl JobError for ReportingError {
+    fn makes_unready(&self) -> bool {
+        false
+    }
+}

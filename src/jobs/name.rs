@@ -62,9 +62,9 @@ impl JobName {
             Self::Guard => "40 * * * * *",
             // Once a day, when traffic is low.
             Self::Retain => "0 25 3 * * *",
-            // About eight reads a pass.
+            // About nine reads a pass.
             Self::Measure => "20 * * * * *",
-            // About ten reads a pass.
+            // About twelve reads a pass.
             Self::Notify => "50 * * * * *",
         }
     }

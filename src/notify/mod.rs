@@ -1,14 +1,13 @@
-//! Notifications: where people are told what happened. Knows no Firestore and no job; a [`Notice`] says
-//! what happened, and a [`Sink`] sends it.
+//! Notifications: where people are told what happened. Knows no Firestore and no job: a [`Sink`] sends
+//! the [`Notice`] that it is given.
 
 mod pubsub;
 mod webhook;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::observability::printable;
+use f0_learning_core::document::Notice;
 pub use pubsub::PubSub;
 pub use webhook::{SIGNATURE, Secret, TIMESTAMP, Webhook};
 
@@ -18,43 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The most characters of a text.
 const MAX_TEXT: usize = 1_500;
 
-/// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Kind {
-    DraftWaiting,
-    RolledBack,
-    KillSwitch,
-    QuarantineSurge,
-    BacklogStuck,
-}
-
-/// Something that people should know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Notice {
-    /// The same for every attempt, by which a receiver recognises a repetition.
-    pub id: String,
-    pub kind: Kind,
-    /// When it happened, in epoch milliseconds.
-    pub at: i64,
-    pub project: String,
-    /// One line for people.
-    pub text: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor: Option<String>,
-}
-
-impl Notice {
-    /// The text in one line, shortened.
-    pub fn line(&self) -> String {
-        printable::line(&self.text).chars().take(MAX_TEXT).collect()
-    }
+/// The text of a notice in one line, shortened.
+fn line(notice: &Notice) -> String {
+    printable::line(&notice.text).chars().take(MAX_TEXT).collect()
 }
 
 /// Why a notice could not be sent. Names no address, which may hold a secret.

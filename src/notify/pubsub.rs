@@ -7,7 +7,8 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::{Notice, SendError, SinkError, accepted, client};
+use super::{SendError, SinkError, accepted, client, line};
+use f0_learning_core::document::Notice;
 use firestore_kit::GoogleHeaders;
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl PubSub {
     /// # Errors
     /// It was not accepted, or its answer was lost.
     pub async fn send(&self, notice: &Notice) -> Result<(), SendError> {
-        let notice = Notice { text: notice.line(), ..notice.clone() };
+        let notice = Notice { text: line(notice), ..notice.clone() };
         let kind: &'static str = notice.kind.into();
         let data = serde_json::to_vec(&notice).unwrap_or_default();
         let message = json!({

@@ -8,7 +8,8 @@ use reqwest::header::CONTENT_TYPE;
 use ring::hmac;
 use url::{Host, Url};
 
-use super::{Notice, SendError, SinkError, accepted, client};
+use super::{SendError, SinkError, accepted, client, line};
+use f0_learning_core::document::Notice;
 
 /// The header with the signature: `v1=` and 64 hexadecimal digits.
 pub const SIGNATURE: &str = "X-F0-Signature";
@@ -84,7 +85,7 @@ impl Webhook {
 
 fn body(notice: &Notice) -> String {
     // Slack reads these as the start of a mention or of a link.
-    let text = notice.line().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = line(notice).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut body = serde_json::to_value(notice).unwrap_or_default();
     body["text"] = text.into();
     body.to_string()
@@ -92,13 +93,14 @@ fn body(notice: &Notice) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
+    use f0_learning_core::document::NoticeKind;
+
     use super::*;
 
     fn notice() -> Notice {
         Notice {
             id: "audit-1".to_owned(),
-            kind: Kind::DraftWaiting,
+            kind: NoticeKind::DraftWaiting,
             at: 1_780_000_000_000,
             project: "p".to_owned(),
             text: "<!channel> router & co\nwaits".to_owned(),

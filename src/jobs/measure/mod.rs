@@ -5,7 +5,7 @@ mod trail;
 
 use std::fmt;
 
-use super::{Job, JobName, JobReport, LogLine, PassContext};
+use super::{Job, JobName, JobReport, LogLine, PassContext, ReportingError};
 use crate::observability::health::Health;
 use crate::observability::metrics::{By, Waiting};
 use crate::store::{Result, Store, StoreError};
@@ -48,14 +48,14 @@ impl MeasureJob {
 impl Job for MeasureJob {
     const NAME: JobName = JobName::Measure;
     type Report = MeasureReport;
-    type Error = StoreError;
+    type Error = ReportingError;
 
-    async fn run(&mut self, context: &PassContext) -> Result<MeasureReport> {
-        self.pass(context.now).await
+    async fn run(&mut self, context: &PassContext) -> Result<MeasureReport, ReportingError> {
+        Ok(self.pass(context.now).await?)
     }
 }
 
-/// What waits. About six reads, and one for each further shard.
+/// What waits: seven reads, and two for each further shard.
 pub(super) async fn waiting(store: &Store, settle_ms: i64, now: i64) -> Result<Waiting> {
     let (flags, quarantined, drafts, experiments) = tokio::try_join!(
         store.flags(),

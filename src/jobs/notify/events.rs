@@ -1,11 +1,11 @@
 //! What people are told: derived from the audit trail, and from what waits compared with what the last
 //! pass knew. Pure.
 
-use crate::notify::{Kind, Notice};
 use crate::observability::format;
 use crate::observability::metrics::Waiting;
 use crate::store::{AuditRecord, GUARD, NotifyState};
 use f0_learning_core::audit::{Action, AuditEntry};
+use f0_learning_core::document::{Notice, NoticeKind as Kind};
 use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 
 /// How long before its commit an entry may have got its `ts`. So far back each pass reads again.

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use tracing::Level;
 
 use super::measure::waiting;
-use super::{Job, JobName, JobReport, LogLine, PassContext};
-use crate::notify::{Notice, Sink};
+use super::{Job, JobName, JobReport, LogLine, PassContext, ReportingError};
+use crate::notify::Sink;
 use crate::observability::health::Health;
 use crate::store::{NotifyState, PendingNotice, Result, Store, StoreError};
 use events::Look;
+use f0_learning_core::document::Notice;
 use f0_learning_core::time::{DAY_MS, HOUR_MS};
 
 /// Notices that a pass sends at most, and how long it may take for all of them.
@@ -156,10 +157,10 @@ fn delay_ms(attempts: u32) -> i64 {
 impl Job for NotifyJob {
     const NAME: JobName = JobName::Notify;
     type Report = NotifyReport;
-    type Error = StoreError;
+    type Error = ReportingError;
 
-    async fn run(&mut self, context: &PassContext) -> Result<NotifyReport> {
-        self.pass(context).await
+    async fn run(&mut self, context: &PassContext) -> Result<NotifyReport, ReportingError> {
+        Ok(self.pass(context).await?)
     }
 }
 

@@ -11,9 +11,9 @@ use firestore_kit::tonic::Code;
 use firestore_kit::{Query, Timestamp, value, write};
 use serde::{Deserialize, Serialize};
 
-use crate::notify::Notice;
 use crate::store::collection::NOTICES;
 use crate::store::{Result, Store, StoreError};
+use f0_learning_core::document::Notice;
 
 const STATE: &str = "state";
 
