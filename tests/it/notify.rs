@@ -313,7 +313,7 @@ async fn a_damaged_state_or_a_huge_entry_does_not_stop_notifications() {
     let huge = json!({
         "ts": START + 1, "actor": "policy-guard", "action": "rollback", "id": "p", "to": "1", "reason": reason,
     });
-    entry(&store, "huge", huge).await;
+    entry(&store, &"h".repeat(1_490), huge).await;
     pass(&mut job, START + MINUTE).await;
     let bodies = receiver.bodies();
     assert_eq!(receiver.kinds(), ["rolled-back"]);

@@ -1,6 +1,8 @@
 //! What people are told: derived from the audit trail, and from what waits compared with what the last
 //! pass knew. Pure.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::observability::format;
 use crate::observability::metrics::Waiting;
 use crate::store::{AuditRecord, GUARD, NotifyState};
@@ -30,6 +32,14 @@ const MAX_NAME: usize = 200;
 
 fn short(name: &str) -> String {
     name.chars().take(MAX_NAME).collect()
+}
+
+/// The id of the notice of an entry. Others may choose ids as long as Firestore allows.
+fn id_of(audit_id: &str) -> String {
+    match audit_id.len() {
+        ..=MAX_NAME => format!("audit-{audit_id}"),
+        _ => format!("audit-{}", hex::encode(Sha256::digest(audit_id))),
+    }
 }
 
 /// What a pass sees.
@@ -130,7 +140,7 @@ impl Look<'_> {
             return None;
         };
         Some(Notice {
-            id: format!("audit-{}", record.audit_id),
+            id: id_of(&record.audit_id),
             kind,
             at: entry.ts,
             project: self.project.to_owned(),

@@ -19,7 +19,6 @@ use crate::notify::Sink;
 use crate::observability::health::Health;
 use crate::store::{NotifyState, PendingNotice, Result, Store, StoreError};
 use events::Look;
-use f0_learning_core::document::Notice;
 use f0_learning_core::time::{DAY_MS, HOUR_MS};
 
 /// Notices that a pass sends at most, and how long it may take for all of them.
@@ -68,16 +67,21 @@ impl NotifyJob {
         Ok(report)
     }
 
-    async fn add(&self, now: i64) -> Result<usize> {
-        let state = match self.store.notify_state().await {
-            // Beginning anew may repeat notices, which their ids show. The document is replaced.
+    /// What the last pass knew.
+    async fn state(&self, now: i64) -> Result<NotifyState> {
+        match self.store.notify_state().await {
+            // Starting again may repeat notices, which their ids show. The document is replaced.
             Err(error @ StoreError::Decode { .. }) => {
                 tracing::error!(%error, "the notifications begin with the last hour again");
                 self.store.forget_notify_state().await?;
-                NotifyState::from(now - HOUR_MS)
+                Ok(NotifyState::from(now - HOUR_MS))
             }
-            found => found?.unwrap_or(NotifyState::from(now)),
-        };
+            found => Ok(found?.unwrap_or_else(|| NotifyState::from(now))),
+        }
+    }
+
+    async fn add(&self, now: i64) -> Result<usize> {
+        let state = self.state(now).await?;
         let look = Look {
             waiting: waiting(&self.store, self.settle_ms, now).await?,
             quarantined: self.store.quarantined_since(now - HOUR_MS, events::MAX_COUNTED).await?,
@@ -89,14 +93,7 @@ impl NotifyJob {
         if next == state && notices.is_empty() {
             return Ok(0);
         }
-        let pending = |notice: &Notice| PendingNotice {
-            notice: notice.clone(),
-            added_at: now,
-            next_at: now,
-            attempts: 0,
-            delivered: Vec::new(),
-        };
-        let added: Vec<PendingNotice> = notices.iter().map(pending).collect();
+        let added: Vec<_> = notices.into_iter().map(|it| PendingNotice::new(it, now)).collect();
         match self.store.add_notices(&next, &added).await {
             Ok(()) => Ok(added.len()),
             // Another worker was first, or the answer was lost: the next pass reads what is stored.

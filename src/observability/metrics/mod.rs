@@ -4,9 +4,11 @@
 //! looks once a minute at what waits.
 
 mod components;
+mod firestore;
 mod names;
 mod policies;
 mod service;
+mod waiting;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,8 +16,10 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 pub use components::{Components, Volume};
+pub use firestore::Requests;
 pub use policies::{By, Convergence, Policies};
-pub use service::{Requests, Service, Waiting};
+pub use service::Service;
+pub use waiting::Waiting;
 
 #[derive(Debug)]
 pub struct Metrics {

@@ -82,6 +82,16 @@ where
     metric
 }
 
+/// The same with a unit, which becomes the end of the name.
+pub fn single_in<M>(registry: &mut Registry, name: &str, unit: Unit, help: &str) -> M
+where
+    M: Clone + Default + Debug + EncodeMetric + Send + Sync + 'static,
+{
+    let metric = M::default();
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
 /// Whole numbers in metrics are signed.
 pub fn whole(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)

@@ -1,6 +1,5 @@
-//! The service itself: its passes, what waits for it and for people, and what it asks of Firestore.
+//! The service itself: its passes, its readiness, and its notifications.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,7 +10,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::firestore::{Counters, Requests};
 use super::names::{family, family_in, single, whole};
+use super::waiting::{Gauges, Waiting};
 use f0_learning_core::Clock;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,16 +27,6 @@ struct JobLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabels {
-    code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
     sink: &'static str,
     outcome: &'static str,
@@ -44,31 +35,6 @@ struct EventLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabels {
     version: &'static str,
-}
-
-/// What waits, as one look at the store found it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Observations that are due to be scored.
-    pub backlog: u64,
-    /// For how long the oldest of them has been due.
-    pub backlog_age_ms: i64,
-    /// Up to a bound.
-    pub quarantined: u64,
-    pub drafts: u64,
-    pub experiments: u64,
-    pub learning_enabled: bool,
-    pub publishing_enabled: bool,
-}
-
-/// What the connection to Firestore has asked of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    pub reads: u64,
-    pub writes: u64,
-    pub deletes: u64,
-    pub retries: u64,
-    pub failures: BTreeMap<String, u64>,
 }
 
 /// A histogram of the durations of passes.
@@ -93,16 +59,8 @@ pub struct Service {
     refused: Count,
     damaged: Gauge,
     clock_jumps: Count,
-    backlog: Gauge,
-    backlog_age: Gauge<f64, AtomicU64>,
-    quarantined: Gauge,
-    drafts: Gauge,
-    experiments: Gauge,
-    learning: Gauge,
-    publishing: Gauge,
-    operations: Family<OperationLabels, Count>,
-    retries: Count,
-    failures: Family<CodeLabels, Count>,
+    waiting: Gauges,
+    firestore: Counters,
     notifications: Family<EventLabels, Count>,
 }
 
@@ -114,12 +72,10 @@ impl Service {
         let durations = Family::new_with_constructor(PassDurations);
         let help = "Durations of passes, by job";
         registry.register_with_unit("job_pass_duration", help, Unit::Seconds, durations.clone());
-        let backlog_age = Gauge::default();
-        let help = "For how long the oldest observation has been due to be scored";
-        registry.register_with_unit("backlog_age", help, Unit::Seconds, backlog_age.clone());
         Self {
             durations,
-            backlog_age,
+            waiting: Gauges::register(registry),
+            firestore: Counters::register(registry),
             passes: family(registry, "job_passes", "Passes that ended, by job and outcome"),
             last_success: family_in(
                 registry,
@@ -148,44 +104,6 @@ impl Service {
                 registry,
                 "wall_clock_jumps",
                 "Jumps of the machine's wall clock, after each of which the timers were set again",
-            ),
-            backlog: single(
-                registry,
-                "backlog_observations",
-                "Observations that are due to be scored and are not yet",
-            ),
-            quarantined: single(
-                registry,
-                "quarantined_observations",
-                "Observations in quarantine, counted up to 10000",
-            ),
-            drafts: single(registry, "open_drafts", "Drafts that wait for a decision"),
-            experiments: single(registry, "open_experiments", "A/B tests and watches that run"),
-            learning: single(
-                registry,
-                "learning_enabled",
-                "1 if tuning may run; 0 if the kill switch is off, or the flags cannot be read",
-            ),
-            publishing: single(
-                registry,
-                "auto_activation_enabled",
-                "1 if the flags let the service activate versions by itself, else 0",
-            ),
-            operations: family(
-                registry,
-                "firestore_billed_operations",
-                "Operations that Google bills, estimated from the answers to this process",
-            ),
-            retries: single(
-                registry,
-                "firestore_retries",
-                "Calls to Firestore that this process repeated",
-            ),
-            failures: family(
-                registry,
-                "firestore_failures",
-                "Calls to Firestore that failed, by gRPC code; Aborted, AlreadyExists and \
-                 FailedPrecondition also mean that another writer was first",
             ),
             notifications: family(
                 registry,
@@ -237,26 +155,12 @@ impl Service {
     }
 
     pub fn set_waiting(&self, waiting: Waiting) {
-        self.backlog.set(whole(waiting.backlog));
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds are far below 2^53")]
-        self.backlog_age.set(waiting.backlog_age_ms.max(0) as f64 / 1_000.0);
-        self.quarantined.set(whole(waiting.quarantined));
-        self.drafts.set(whole(waiting.drafts));
-        self.experiments.set(whole(waiting.experiments));
-        self.learning.set(i64::from(waiting.learning_enabled));
-        self.publishing.set(i64::from(waiting.publishing_enabled));
+        self.waiting.set(waiting);
     }
 
     /// Replaces the counts of requests, which only grow.
     pub fn set_requests(&self, requests: &Requests) {
-        let Requests { reads, writes, deletes, retries, failures } = requests;
-        for (operation, count) in [("read", reads), ("write", writes), ("delete", deletes)] {
-            raise(&self.operations.get_or_create(&OperationLabels { operation }), *count);
-        }
-        raise(&self.retries, *retries);
-        for (code, count) in failures {
-            raise(&self.failures.get_or_create(&CodeLabels { code: code.clone() }), *count);
-        }
+        self.firestore.set(requests);
     }
 
     /// Notifications are sent there from now on.
@@ -270,8 +174,4 @@ impl Service {
         let outcome = if delivered { "delivered" } else { "failed" };
         self.notifications.get_or_create(&EventLabels { sink, outcome }).inc();
     }
-}
-
-fn raise(counter: &Count, to: u64) {
-    counter.inner().fetch_max(to, std::sync::atomic::Ordering::Relaxed);
 }

@@ -61,6 +61,13 @@ pub struct PendingNotice {
     pub delivered: Vec<String>,
 }
 
+impl PendingNotice {
+    /// A notice that is sent as soon as possible.
+    pub fn new(notice: Notice, now: i64) -> Self {
+        Self { notice, added_at: now, next_at: now, attempts: 0, delivered: Vec::new() }
+    }
+}
+
 impl Store {
     /// The state of the notifications; `None` if no pass has stored any.
     ///
