@@ -17,6 +17,7 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
 use f0_learning::notify::Sink;
 use f0_learning::observability::health::Health;
+use f0_learning::observability::trace;
 use f0_learning::store::Store;
 use f0_learning_client::LOCAL_PROJECT;
 use f0_learning_core::Clock;
@@ -91,6 +92,7 @@ pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
     let sinks = Sink::from_env(&project, environment::variable)?;
+    trace::set_project(&project);
     let faults = options.settings.faults()?;
     let own_indexes = !options.settings.has_indexes();
     let definitions = if own_indexes { vec![firestore::indexes(0, 0)?] } else { Vec::new() };

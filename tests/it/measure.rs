@@ -140,4 +140,12 @@ async fn requests_are_counted_as_firestore_bills_them() {
     let after = store.used();
     assert_eq!(after.writes - before.writes, 2, "the draft and its audit entry");
     assert!(after.reads - before.reads >= 4, "{before:?} {after:?}");
+    for n in 0..7 {
+        record(&store, "c", Outcome::Success, 10.0, START + n).await;
+    }
+    let before = store.used();
+    score(&store, START + MINUTE).await;
+    let after = store.used();
+    assert!((7..30).contains(&(after.reads - before.reads)), "{before:?} {after:?}");
+    assert!((7..30).contains(&(after.writes - before.writes)), "seven rewards and statistics");
 }

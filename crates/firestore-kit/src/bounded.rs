@@ -13,7 +13,7 @@ use firestore::gcloud_sdk::google::firestore::v1::{
 };
 
 use crate::Db;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::value;
 
@@ -140,24 +140,22 @@ impl Db {
         new: impl Fn() -> T,
         add: impl Fn(&mut T, Document) -> bool,
     ) -> Result<T> {
-        let failed = |status| self.failure("query", target, status);
+        let failed = |status| Error::rpc("query", target, status);
         self.retry
             .run(|| async {
                 let mut folded = new();
                 let mut stream = self.query(query.clone()).await.map_err(failed)?;
-                let (mut is_first, mut documents) = (true, 0);
+                let mut is_first = true;
                 while let Some(response) = stream.message().await.map_err(failed)? {
                     // Later messages may arrive long after the read.
                     if std::mem::take(&mut is_first) {
                         self.time.record(response.read_time);
                     }
                     let Some(document) = response.document else { continue };
-                    documents += 1;
                     if !add(&mut folded, document) {
                         break;
                     }
                 }
-                self.usage.queried(documents);
                 Ok(folded)
             })
             .await

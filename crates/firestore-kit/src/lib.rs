@@ -52,7 +52,7 @@ pub use page::{
 };
 pub use query::Query;
 pub use retry::RetryPolicy;
-pub use rpc::{Sum, Transaction};
+pub use rpc::{Answers, Sum, Transaction};
 pub use transaction::Repeat;
 pub use usage::Used;
 

@@ -2,6 +2,7 @@
 //! deadline, an error that names its target, and retries if [`retry`](crate::retry) allows them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1::{
@@ -22,7 +23,7 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
 use crate::error::{COMMIT, Error, Result};
-use crate::usage::Operations;
+use crate::usage::{Operations, Usage};
 use crate::{Client, Db, Timestamp};
 
 /// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
@@ -89,6 +90,34 @@ impl Sum {
             return None;
         }
         Some((all[0] + all[1] - all[2]).abs() < 0.5)
+    }
+}
+
+/// The answers to a query. What they cost is counted when the value is dropped.
+#[derive(Debug)]
+pub struct Answers {
+    stream: Streaming<RunQueryResponse>,
+    documents: usize,
+    usage: Arc<Usage>,
+}
+
+impl Answers {
+    /// The next answer; `None` at the end.
+    ///
+    /// # Errors
+    /// The status with which the stream broke off.
+    pub async fn message(&mut self) -> Result<Option<RunQueryResponse>, tonic::Status> {
+        let answer = self.stream.message().await;
+        let answer = answer.inspect_err(|status| self.usage.failed(status))?;
+        let has_document = answer.as_ref().is_some_and(|answer| answer.document.is_some());
+        self.documents += usize::from(has_document);
+        Ok(answer)
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.usage.queried(self.documents);
     }
 }
 
@@ -266,21 +295,20 @@ impl Db {
     }
 
     /// Opens a query's stream of responses, without retries: see [`query_all`](Self::query_all).
-    pub async fn query(
-        &self,
-        query: StructuredQuery,
-    ) -> Result<Streaming<RunQueryResponse>, tonic::Status> {
+    pub async fn query(&self, query: StructuredQuery) -> Result<Answers, tonic::Status> {
         let message = RunQueryRequest {
             parent: self.documents(),
             query_type: Some(QueryType::StructuredQuery(query)),
             ..RunQueryRequest::default()
         };
-        Ok(self.client().run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
+        let answers = self.client().run_query(request(message, QUERY_DEADLINE)).await;
+        let stream = answers.inspect_err(|status| self.usage.failed(status))?.into_inner();
+        Ok(Answers { stream, documents: 0, usage: self.usage.clone() })
     }
 
     /// All documents of a query with a small result.
     pub async fn query_all(&self, target: &str, query: StructuredQuery) -> Result<Vec<Document>> {
-        let failed = |status| self.failure("query", target, status);
+        let failed = |status| Error::rpc("query", target, status);
         self.retry
             .run(|| async {
                 let mut documents = Vec::new();
@@ -293,7 +321,6 @@ impl Db {
                     }
                     documents.extend(response.document);
                 }
-                self.usage.queried(documents.len());
                 Ok(documents)
             })
             .await
