@@ -8,5 +8,6 @@ pub mod archive;
 pub mod http;
 pub mod import;
 pub mod jobs;
+pub mod notify;
 pub mod observability;
 pub mod store;

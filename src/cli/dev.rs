@@ -9,11 +9,15 @@ use f0_learning::http::{self, AdminToken, Api, Credentials};
 use f0_learning::jobs::JobName;
 use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
+use f0_learning::jobs::measure::MeasureJob;
+use f0_learning::jobs::notify::NotifyJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Schedule, Worker, WorkerOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
+use f0_learning::notify::Sink;
 use f0_learning::observability::health::Health;
+use f0_learning::observability::trace;
 use f0_learning::store::Store;
 use f0_learning_client::LOCAL_PROJECT;
 use f0_learning_core::Clock;
@@ -71,6 +75,8 @@ fn schedule() -> Schedule {
         .with(JobName::Tune, "1/10 * * * * *")
         .with(JobName::Check, "*/5 * * * * *")
         .with(JobName::Guard, "*/5 * * * * *")
+        .with(JobName::Measure, "2/5 * * * * *")
+        .with(JobName::Notify, "4/5 * * * * *")
 }
 
 /// The credentials of the environment, or else a random token for this run, to be printed.
@@ -91,6 +97,8 @@ fn random_token() -> String {
 pub async fn run(options: Options) -> Result<()> {
     let project = environment::variable("GOOGLE_CLOUD_PROJECT");
     let project = project.unwrap_or(LOCAL_PROJECT.to_owned());
+    let sinks = Sink::from_env(&project, environment::variable)?;
+    trace::set_project(&project);
     let faults = options.settings.faults()?;
     let own_indexes = !options.settings.has_indexes();
     let definitions = if own_indexes { vec![firestore::indexes(0, 0)?] } else { Vec::new() };
@@ -152,6 +160,11 @@ pub async fn run(options: Options) -> Result<()> {
     worker.add(TuneJob::with_options(store.clone(), TUNE_OPTIONS)).await?;
     worker.add(GuardJob::new(store.clone())).await?;
     worker.add(CheckJob::new(store.clone())).await?;
+    worker.add(MeasureJob::new(store.clone(), SETTLE_MS)).await?;
+    if !sinks.is_empty() {
+        sinks.iter().for_each(|sink| health.metrics().service().sink_added(sink.name()));
+        worker.add(NotifyJob::new(store.clone(), sinks, SETTLE_MS)).await?;
+    }
     worker.start().await?;
     let page = server.address();
     let demo = options.demo.then(|| demo::Demo::start(store, clock, page, options.auto));

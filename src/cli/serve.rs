@@ -9,11 +9,15 @@ use clap::Args;
 use f0_learning::http::{self, Api, Credentials, FrontEnd};
 use f0_learning::jobs::check::CheckJob;
 use f0_learning::jobs::guard::GuardJob;
+use f0_learning::jobs::measure::MeasureJob;
+use f0_learning::jobs::notify::NotifyJob;
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::jobs::scheduler::{Worker, WorkerOptions};
 use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::tune::TuneJob;
+use f0_learning::notify::Sink;
 use f0_learning::observability::health::Health;
+use f0_learning::observability::trace;
 use f0_learning::store::{Store, StoreError};
 use f0_learning_core::Clock;
 
@@ -55,6 +59,8 @@ pub async fn run(options: Options) -> Result<()> {
             "neither ADMIN_TOKEN nor FIREBASE_PROJECT_ID is set: changes over HTTP are disabled"
         );
     }
+    let sinks = Sink::from_env(&connection.project, environment::variable)?;
+    trace::set_project(&connection.project);
     let health = Arc::new(Health::default());
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
     let front_end = FrontEnd::from_env(environment::variable);
@@ -79,7 +85,8 @@ pub async fn run(options: Options) -> Result<()> {
     if retain.is_none() {
         tracing::warn!("ARCHIVE_URL is not set: documents are neither archived nor deleted");
     }
-    let score = ScoreOptions { settle_ms: options.settle_ms, ..ScoreOptions::default() };
+    let settle_ms = options.settle_ms;
+    let score = ScoreOptions { settle_ms, ..ScoreOptions::default() };
     let options = WorkerOptions {
         schedule: options.timers.schedule,
         lease_ms: Some(i64::from(options.lease_seconds) * 1_000),
@@ -89,9 +96,14 @@ pub async fn run(options: Options) -> Result<()> {
     worker.add(ReconcileJob::new(store.clone(), ReconcileOptions::default())).await?;
     worker.add(TuneJob::new(store.clone())).await?;
     worker.add(GuardJob::new(store.clone())).await?;
-    worker.add(CheckJob::new(store)).await?;
+    worker.add(CheckJob::new(store.clone())).await?;
+    worker.add(MeasureJob::new(store.clone(), settle_ms)).await?;
     if let Some(retain) = retain {
         worker.add(retain).await?;
+    }
+    if !sinks.is_empty() {
+        sinks.iter().for_each(|sink| health.metrics().service().sink_added(sink.name()));
+        worker.add(NotifyJob::new(store, sinks, settle_ms)).await?;
     }
     worker.start().await?;
     end.await;

@@ -20,12 +20,14 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, header};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::jobs::Time;
 use crate::observability::health::Health;
+use crate::observability::trace::{self, Trace};
 use crate::store::Store;
 use f0_learning_core::Clock;
 use problem::Problem;
@@ -129,8 +131,20 @@ pub fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn(memory::bounded))
+        .layer(axum::middleware::from_fn(traced))
         .layer(axum::middleware::map_response(no_store))
         .with_state(api)
+}
+
+fn trace_of(headers: &HeaderMap) -> Option<Trace> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    Trace::of_headers(header("traceparent"), header("x-cloud-trace-context"))
+}
+
+/// The log lines of a request name its trace.
+async fn traced(request: Request, next: Next) -> Response {
+    let trace = trace_of(request.headers());
+    trace::within(trace, next.run(request)).await
 }
 
 /// Responses are current and confidential: no cache may store them.

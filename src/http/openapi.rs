@@ -59,6 +59,8 @@ pub fn routes(changing: bool) -> OpenApiRouter<Arc<Api>> {
     let reading = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
+        .routes(routes!(probes::health))
+        .routes(routes!(probes::ready))
         .routes(routes!(probes::metrics))
         .routes(routes!(ops::policies::list))
         .routes(routes!(ops::policies::show))

@@ -82,6 +82,11 @@ impl Leases {
         self.take(work, current.as_ref(), until).await
     }
 
+    /// How many leases this worker has taken and not released.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether a worker may have written this end of a lease or an announcement. One that is further
     /// ahead is damaged, and would stop the work until then.
     fn is_plausible(&self, until: i64, now: i64) -> bool {

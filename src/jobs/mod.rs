@@ -19,7 +19,9 @@ mod commit;
 pub mod guard;
 pub mod leases;
 mod limits;
+pub mod measure;
 mod name;
+pub mod notify;
 pub mod preview;
 pub mod rebuild;
 pub mod reconcile;
@@ -73,10 +75,19 @@ pub struct PassContext {
 
 /// What a pass did. Its `Display` is what the CLI prints.
 pub trait JobReport: Display + Send {
+    /// What the pass did, in one line.
+    fn summary(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What a person should know beyond the summary.
     fn log_lines(&self) -> Vec<LogLine>;
 
     /// Adds what the report counts to the metrics, and to what `/readyz` shows.
     fn observe(&self, _health: &Health) {}
+
+    /// Another worker runs the job: what this process last observed is out of date.
+    fn forget(_health: &Health) {}
 }
 
 /// A line in the log of a pass.
@@ -103,3 +114,14 @@ pub trait JobError: Display + From<StoreError> + Send {
 }
 
 impl JobError for StoreError {}
+
+/// The failure of a job that only reports. It is counted and logged, and the service stays ready.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReportingError(#[from] StoreError);
+
+impl JobError for ReportingError {
+    fn makes_unready(&self) -> bool {
+        false
+    }
+}

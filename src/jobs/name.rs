@@ -23,6 +23,8 @@ pub enum JobName {
     Check,
     Guard,
     Retain,
+    Measure,
+    Notify,
 }
 
 /// What a lease of a job covers. Leases save work; none is needed for correctness.
@@ -60,6 +62,10 @@ impl JobName {
             Self::Guard => "40 * * * * *",
             // Once a day, when traffic is low.
             Self::Retain => "0 25 3 * * *",
+            // About nine reads a pass.
+            Self::Measure => "20 * * * * *",
+            // About twelve reads a pass.
+            Self::Notify => "50 * * * * *",
         }
     }
 
@@ -72,6 +78,8 @@ impl JobName {
             Self::Check => "CHECK_CRON",
             Self::Guard => "GUARD_CRON",
             Self::Retain => "RETAIN_CRON",
+            Self::Measure => "MEASURE_CRON",
+            Self::Notify => "NOTIFY_CRON",
         }
     }
 
@@ -84,6 +92,8 @@ impl JobName {
             Self::Check => "check-cron",
             Self::Guard => "guard-cron",
             Self::Retain => "retain-cron",
+            Self::Measure => "measure-cron",
+            Self::Notify => "notify-cron",
         }
     }
 
@@ -96,14 +106,18 @@ impl JobName {
             Self::Check => "check that each policy has exactly one active version",
             Self::Guard => "evaluate A/B tests and watches",
             Self::Retain => "archive and delete old documents",
+            Self::Measure => "look at what waits, for the metrics",
+            Self::Notify => "send notifications",
         }
     }
 
     pub const fn lease(self) -> LeaseScope {
         match self {
             Self::Score => LeaseScope::Shards,
-            Self::Reconcile | Self::Tune | Self::Guard | Self::Retain => LeaseScope::Pass,
-            Self::Check => LeaseScope::None,
+            Self::Reconcile | Self::Tune | Self::Guard | Self::Retain | Self::Notify => {
+                LeaseScope::Pass
+            }
+            Self::Check | Self::Measure => LeaseScope::None,
         }
     }
 }

@@ -1,13 +1,46 @@
-//! Invalid observations and malformed fields, by the component that sent them.
+//! What a pass counted by component: valid observations, invalid ones, and malformed fields.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
 use super::score::scored::Scored;
+use crate::observability::metrics::Volume;
 
 /// Components that a report names; those beyond it are not listed.
 const MAX_NAMED: usize = 1_000;
+
+/// The name of all others. It has no meaning where a component has it, too.
+const OTHERS: &str = "other";
+
+/// The valid observations of each component.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Volumes(BTreeMap<String, Volume>);
+
+impl Volumes {
+    pub(super) fn count(&mut self, items: &[Scored<'_>]) {
+        for item in items {
+            let Scored::Valid { observation, .. } = item else { continue };
+            let component = &observation.component;
+            if let Some(volume) = self.0.get_mut(component) {
+                volume.add(observation);
+            } else {
+                // Those beyond the bound are counted together.
+                let has_room = self.0.len() < MAX_NAMED;
+                let name = if has_room { component.clone() } else { OTHERS.to_owned() };
+                self.0.entry(name).or_default().add(observation);
+            }
+        }
+    }
+}
+
+impl Deref for Volumes {
+    type Target = BTreeMap<String, Volume>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 /// How many each component sent; under the empty name those without a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -80,14 +80,14 @@ pub struct LastPass {
 
 impl Health {
     pub fn pass_succeeded(&self, job: &'static str) {
-        self.metrics.pass(job, true);
+        self.metrics.service().pass(job, true);
         let mut state = locked(&self.state);
         state.unreachable = None;
         state.jobs.insert(job, Ended::now(None));
     }
 
     pub fn pass_failed(&self, job: &'static str, error: &dyn Display) {
-        self.metrics.pass(job, false);
+        self.metrics.service().pass(job, false);
         locked(&self.state).jobs.insert(job, Ended::now(Some(error.to_string())));
     }
 
@@ -122,7 +122,7 @@ impl Health {
 
     /// The wall clock jumped by this many milliseconds.
     pub fn clock_jumped(&self, ms: i64) {
-        self.metrics.clock_jumped();
+        self.metrics.service().clock_jumped();
         let mut state = locked(&self.state);
         state.jumps += 1;
         state.last_jump_ms = ms;
@@ -138,7 +138,7 @@ impl Health {
         let mut damaged = locked(&self.damaged);
         damaged.insert(job, documents.clone());
         let all: BTreeSet<&String> = damaged.values().flat_map(BTreeMap::keys).collect();
-        self.metrics.set_damaged(all.len());
+        self.metrics.service().set_damaged(all.len());
     }
 
     /// Replaces the policies to repair, each described in a sentence.

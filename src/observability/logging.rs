@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::printable;
+use super::{printable, trace};
 
 /// What a command logs unless `RUST_LOG` says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn start(verbosity: Verbosity, json: bool) {
 }
 
 /// One JSON object a line, with the special fields of Cloud Logging's structured logging
-/// (`severity`, `message`, `time`) and the event's own fields.
+/// (`severity`, `message` with the cause, `time`, and the trace of a request) and the event's own fields.
 struct CloudLogging;
 
 impl<S, N> FormatEvent<S, N> for CloudLogging
@@ -67,12 +67,26 @@ where
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
         let mut line = fields.0;
+        name_cause(&mut line);
+        line.extend(trace::fields().into_iter().map(|(name, value)| (name.to_owned(), value)));
         line.insert("severity".to_owned(), Json::from(severity(*event.metadata().level())));
         #[expect(clippy::disallowed_methods, reason = "a log line has the time of the machine")]
         let time = chrono::Utc::now().to_rfc3339();
         line.insert("time".to_owned(), Json::from(time));
         line.insert("target".to_owned(), Json::from(event.metadata().target()));
         writeln!(writer, "{}", printable::json(&Json::Object(line).to_string()))
+    }
+}
+
+/// Lists of log lines show only the message.
+fn name_cause(line: &mut Map<String, Json>) {
+    let text = |name| line.get(name).and_then(Json::as_str);
+    let (message, error) = (text("message").unwrap_or_default(), text("error"));
+    if let Some(error) = error
+        && !message.contains(error)
+    {
+        let message = format!("{message}: {error}");
+        line.insert("message".to_owned(), Json::from(message));
     }
 }
 
@@ -106,5 +120,71 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.0.insert(field.name().to_owned(), Json::from(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::observability::trace::{Trace, within};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that a future logs.
+    async fn logged(work: impl Future<Output = ()>) -> Vec<Json> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::INFO)
+            .with_writer(move || writer.clone())
+            .event_format(CloudLogging)
+            .finish();
+        let _default = tracing::subscriber::set_default(subscriber);
+        work.await;
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_message_has_the_cause_once() {
+        let lines = logged(async {
+            tracing::error!(error = "no route\nto host", job = "score", "pass failed");
+            tracing::warn!(error = "gone", "it is gone");
+        });
+        let lines = lines.await;
+        assert_eq!(lines[0]["message"], "pass failed: no route\nto host");
+        assert_eq!((&lines[0]["severity"], &lines[0]["job"]), (&"ERROR".into(), &"score".into()));
+        assert_eq!(
+            (&lines[1]["severity"], &lines[1]["message"]),
+            (&"WARNING".into(), &"it is gone".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_of_a_request_names_its_trace_and_no_other_line_does() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let lines = logged(async {
+            within(Trace::of_headers(Some(parent), None), async { tracing::info!("in") }).await;
+            tracing::info!("out");
+        });
+        let lines = lines.await;
+        let trace = lines[0]["logging.googleapis.com/trace"].as_str().unwrap();
+        assert!(trace.ends_with("4bf92f3577b34da6a3ce929d0e0e4736"), "{trace}");
+        assert_eq!(lines[0]["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
+        assert_eq!(lines[1].get("logging.googleapis.com/trace"), None);
     }
 }

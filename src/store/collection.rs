@@ -7,6 +7,7 @@ pub const STATS: &str = "ops_stats";
 pub const AUDIT: &str = "ops_audit";
 pub const EXPERIMENTS: &str = "ops_experiments";
 pub const ENVELOPES: &str = "ops_envelopes";
+pub const NOTICES: &str = "ops_notices";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const STATE: &str = "ops_state";
 pub const CONFIG: &str = "config";

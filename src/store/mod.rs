@@ -21,7 +21,7 @@ mod scoring;
 
 use std::time::Duration;
 
-use firestore_kit::{Connection, Db, RetryPolicy};
+use firestore_kit::{Connection, Db, RetryPolicy, Used};
 
 pub use firestore_kit::{Cached, Error as StoreError, Result};
 
@@ -46,8 +46,8 @@ pub use rebuild::{
     rejected_of_entry,
 };
 pub use records::{
-    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, OldDocuments, Part,
-    PendingFile, RetentionState,
+    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, NotifyState, OldDocuments,
+    Part, PendingFile, PendingNotice, RetentionState,
 };
 pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{
@@ -91,6 +91,11 @@ impl Store {
     /// The connection, for the client library and for direct use of the protocol.
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// What this process has asked of Firestore through this store and its clones.
+    pub fn used(&self) -> Used {
+        self.db.used()
     }
 
     /// The project of the database.

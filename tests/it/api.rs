@@ -128,6 +128,12 @@ async fn probes_report_two_active_versions_until_repair_archives_one() {
     service.health.pass_succeeded("score");
     CheckReport::take(&store).await.unwrap().observe(&service.health);
     let ready = service.get("/readyz").await.ok();
+    assert_eq!(
+        service.get("/ready").await.ok(),
+        ready,
+        "under the name that Cloud Run lets through"
+    );
+    assert_eq!(service.get("/health").await.status, 200);
     assert!(ready["policies"][0].as_str().unwrap().contains("2 active versions"), "{ready}");
     let metrics = service.get("/metrics").await.body;
     let line = r#"f0_policy_active_versions{policy="router-core"} 2"#;

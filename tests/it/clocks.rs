@@ -153,7 +153,7 @@ async fn passes_on_timers_work_at_the_time_of_firestore_however_wrong_the_wall_c
         worker.add(reconcile).await.unwrap();
         worker.start().await.unwrap();
         let passed = |job: &str, n: u32| {
-            let prefix = format!(r#"f0_job_passes_total{{job="{job}",outcome="succeeded"}} "#);
+            let prefix = format!(r#"f0_job_passes_total{{job_name="{job}",outcome="succeeded"}} "#);
             let text = health.metrics().text(true);
             let count = text.lines().find_map(|it| it.strip_prefix(&prefix)?.parse::<u32>().ok());
             count.is_some_and(|count| count >= n)
@@ -199,7 +199,7 @@ fn passes_and_jumps(address: &str) -> Option<(u64, u64)> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     let count = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
-    let passes = count(r#"f0_job_passes_total{job="score",outcome="succeeded"} "#)?;
+    let passes = count(r#"f0_job_passes_total{job_name="score",outcome="succeeded"} "#)?;
     Some((passes, count("f0_wall_clock_jumps_total ")?))
 }
 

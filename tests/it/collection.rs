@@ -7,6 +7,7 @@ pub const STATS: &str = "ops_stats";
 pub const POLICIES: &str = "ops_policies";
 pub const AUDIT: &str = "ops_audit";
 pub const EXPERIMENTS: &str = "ops_experiments";
+pub const NOTICES: &str = "ops_notices";
 pub const QUARANTINE: &str = "ops_quarantine";
 pub const STATE: &str = "ops_state";
 pub const CONFIG: &str = "config";

@@ -28,8 +28,10 @@
 //! | documents that cannot be read, and types that JSON lacks | [`damaged`], [`state_damage`] (each kind of state document), [`repairs`] (each by the command that its error names) |
 //! | recounts of statistics | [`rebuild`] (exact beside running workers and crashes), [`repairs`] |
 //! | what earlier versions stored | [`formats`] |
+//! | metrics of what waits and changes, notifications | [`measure`], [`notify`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
+//! | the commands of the runbook | [`runbook`] |
 //! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
 //! | forged audit entries, extreme observations, hostile texts | [`hostile`] |
 //! | what documents and floods may cost | [`memory`] (of the process), [`constant_cost`] (of what never changes), [`hostile_day`] (honest figures beside hostile components) |
@@ -66,8 +68,10 @@ mod imports;
 mod indexes;
 mod jwt;
 mod kills;
+mod measure;
 mod memory;
 mod month;
+mod notify;
 mod once;
 mod page;
 mod people;
@@ -79,6 +83,7 @@ mod repairs;
 mod resharding;
 mod retention;
 mod rivals;
+mod runbook;
 mod scoring;
 mod security_rules;
 mod shards;

@@ -154,9 +154,8 @@ impl Db {
                     if std::mem::take(&mut is_first) {
                         self.time.record(response.read_time);
                     }
-                    if let Some(document) = response.document
-                        && !add(&mut folded, document)
-                    {
+                    let Some(document) = response.document else { continue };
+                    if !add(&mut folded, document) {
                         break;
                     }
                 }

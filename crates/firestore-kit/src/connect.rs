@@ -77,6 +77,7 @@ impl Db {
             local,
             retry: Arc::default(),
             time: Arc::default(),
+            usage: Arc::default(),
             sizes: Arc::default(),
         })
     }

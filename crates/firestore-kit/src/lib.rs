@@ -12,6 +12,7 @@ mod batch;
 mod bounded;
 mod cache;
 mod connect;
+mod credentials;
 mod error;
 mod names;
 mod page;
@@ -21,6 +22,7 @@ mod rpc;
 mod time;
 pub mod tls;
 mod transaction;
+mod usage;
 pub mod value;
 pub mod write;
 
@@ -32,6 +34,7 @@ use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreCli
 
 use retry::Retry;
 use time::ServerTime;
+use usage::Usage;
 
 pub use firestore::gcloud_sdk::google::firestore::v1 as proto;
 pub use firestore::gcloud_sdk::tonic;
@@ -41,6 +44,7 @@ pub use batch::{Created, MAX_BATCH};
 pub use bounded::{Found, NAMES_IN_FILTER, PAGE_BYTES, fitting};
 pub use cache::Cached;
 pub use connect::Connection;
+pub use credentials::GoogleHeaders;
 pub use error::{Error, Result, is_refusal, is_transient, set_remedies};
 pub use names::{id_part, is_document_id, name_of_part};
 pub use page::{
@@ -48,8 +52,9 @@ pub use page::{
 };
 pub use query::Query;
 pub use retry::RetryPolicy;
-pub use rpc::{Aggregated, Sum, Transaction};
+pub use rpc::{Aggregated, Answers, Sum, Transaction};
 pub use transaction::Repeat;
+pub use usage::Used;
 
 /// A connection to a database. Cheap to clone; all clones share one channel, one retry budget,
 /// and what is known of Firestore's time.
@@ -65,6 +70,7 @@ pub struct Db {
     local: Option<FirestoreDb>,
     retry: Arc<Retry>,
     time: Arc<ServerTime>,
+    usage: Arc<Usage>,
     /// How many documents of a kind fit into a page.
     sizes: Arc<bounded::PageSizes>,
 }
@@ -84,6 +90,11 @@ impl Db {
         F: Future<Output = Result<T>>,
     {
         self.retry.run(call).await
+    }
+
+    /// What all clones of this connection have asked of Firestore.
+    pub fn used(&self) -> Used {
+        Used { retries: self.retry.repeated(), ..self.usage.used() }
     }
 
     /// The same connection with another retry policy and a separate budget.

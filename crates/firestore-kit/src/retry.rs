@@ -19,7 +19,7 @@
 //! A crate such as `backon` would replace only [`RetryPolicy::delay`]: the shared budget, which also
 //! counts successes, and the waits between the rounds of a batch or a transaction would remain.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::Result;
@@ -66,6 +66,8 @@ const SUCCESS: i64 = 5;
 pub struct Retry {
     policy: RetryPolicy,
     tokens: AtomicI64,
+    /// How often a call waited to be repeated.
+    repeated: AtomicU64,
 }
 
 impl Default for Retry {
@@ -76,7 +78,11 @@ impl Default for Retry {
 
 impl Retry {
     pub fn new(policy: RetryPolicy) -> Self {
-        Self { policy, tokens: AtomicI64::new(FULL) }
+        Self { policy, tokens: AtomicI64::new(FULL), repeated: AtomicU64::new(0) }
+    }
+
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
     }
 
     /// Adds to the budget and returns what is left of it.
@@ -114,6 +120,7 @@ impl Retry {
 
     /// Waits for the policy's delay after attempt number `attempt`.
     pub async fn wait(&self, attempt: u32) {
+        self.repeated.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.policy.delay(attempt, jitter())).await;
     }
 }

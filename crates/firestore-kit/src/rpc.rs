@@ -2,6 +2,7 @@
 //! deadline, an error that names its target, and retries if [`retry`](crate::retry) allows them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1::{
@@ -22,6 +23,7 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::tonic::{self, Request, Streaming};
 
 use crate::error::{COMMIT, Error, Result};
+use crate::usage::{Operations, Usage};
 use crate::{Client, Db, Timestamp};
 
 /// The longest wait for a response. Firestore itself aborts a query after 60 s; a commit at its
@@ -114,6 +116,34 @@ impl Sum {
     }
 }
 
+/// The answers to a query. What they cost is counted when the value is dropped.
+#[derive(Debug)]
+pub struct Answers {
+    stream: Streaming<RunQueryResponse>,
+    documents: usize,
+    usage: Arc<Usage>,
+}
+
+impl Answers {
+    /// The next answer; `None` at the end.
+    ///
+    /// # Errors
+    /// The status with which the stream broke off.
+    pub async fn message(&mut self) -> Result<Option<RunQueryResponse>, tonic::Status> {
+        let answer = self.stream.message().await;
+        let answer = answer.inspect_err(|status| self.usage.failed(status))?;
+        let has_document = answer.as_ref().is_some_and(|answer| answer.document.is_some());
+        self.documents += usize::from(has_document);
+        Ok(answer)
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.usage.queried(self.documents);
+    }
+}
+
 fn request<T>(message: T, deadline: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
@@ -123,6 +153,17 @@ fn request<T>(message: T, deadline: Duration) -> Request<T> {
 impl Db {
     fn client(&self) -> Client {
         self.client.clone().max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    /// The failure of a call, which is counted.
+    pub(crate) fn failure(
+        &self,
+        operation: &'static str,
+        target: impl Into<String>,
+        status: tonic::Status,
+    ) -> Error {
+        self.usage.failed(&status);
+        Error::rpc(operation, target, status)
     }
 
     fn database(&self) -> String {
@@ -249,7 +290,7 @@ impl Db {
             ..BatchGetDocumentsRequest::default()
         };
         let target = || self.short_name(&message.documents[0]).to_owned();
-        let failed = |status| Error::rpc("read", target(), status);
+        let failed = |status| self.failure("read", target(), status);
         let read = || async {
             let mut folded = new();
             let mut time = None;
@@ -257,6 +298,7 @@ impl Db {
             let stream = self.client().batch_get_documents(message).await;
             let mut stream = stream.map_err(failed)?.into_inner();
             while let Some(response) = stream.message().await.map_err(failed)? {
+                self.usage.read(u64::from(response.result.is_some()));
                 // Read times rise, and the last one is valid for all documents of the stream. A
                 // transaction reads at its beginning, which may be long past.
                 if time.is_none() && transaction.is_none() {
@@ -276,16 +318,15 @@ impl Db {
     }
 
     /// Opens a query's stream of responses, without retries: see [`query_all`](Self::query_all).
-    pub async fn query(
-        &self,
-        query: StructuredQuery,
-    ) -> Result<Streaming<RunQueryResponse>, tonic::Status> {
+    pub async fn query(&self, query: StructuredQuery) -> Result<Answers, tonic::Status> {
         let message = RunQueryRequest {
             parent: self.documents(),
             query_type: Some(QueryType::StructuredQuery(query)),
             ..RunQueryRequest::default()
         };
-        Ok(self.client().run_query(request(message, QUERY_DEADLINE)).await?.into_inner())
+        let answers = self.client().run_query(request(message, QUERY_DEADLINE)).await;
+        let stream = answers.inspect_err(|status| self.usage.failed(status))?.into_inner();
+        Ok(Answers { stream, documents: 0, usage: self.usage.clone() })
     }
 
     /// All documents of a query with a small result.
@@ -315,7 +356,7 @@ impl Db {
         query: StructuredQuery,
         transaction: &Transaction,
     ) -> Result<Vec<Document>> {
-        let failed = |status| Error::rpc("query", target, status);
+        let failed = |status| self.failure("query", target, status);
         let message = RunQueryRequest {
             parent: self.documents(),
             query_type: Some(QueryType::StructuredQuery(query)),
@@ -330,6 +371,7 @@ impl Db {
         while let Some(response) = stream.message().await.map_err(failed)? {
             documents.extend(response.document);
         }
+        self.usage.queried(documents.len());
         Ok(documents)
     }
 
@@ -363,7 +405,7 @@ impl Db {
         use aggregation::aggregation::{Count, Operator};
         // An aggregation reads no fields, and not every implementation takes a projection inside it.
         let query = StructuredQuery { select: None, ..query };
-        let failed = |status| Error::rpc("count", target, status);
+        let failed = |status| self.failure("count", target, status);
         let count = (COUNT_ALIAS, Operator::Count(Count { up_to: None }));
         let sum = sum_field.map(|path| {
             let field = Some(FieldReference { field_path: path.to_owned() });
@@ -400,6 +442,7 @@ impl Db {
                     };
                     if let Some(ValueType::IntegerValue(n)) = value(COUNT_ALIAS) {
                         let (n, sum) = (u64::try_from(n).unwrap_or(0), Sum::of(value(SUM_ALIAS)));
+                        self.usage.counted(n);
                         return Ok(Aggregated { n, sum, at: response.read_time });
                     }
                 }
@@ -430,6 +473,7 @@ impl Db {
         writes: Vec<Write>,
         transaction: Vec<u8>,
     ) -> Result<CommitResponse> {
+        let operations = Operations::of(&writes);
         let message = CommitRequest {
             database: self.database(),
             writes,
@@ -437,7 +481,9 @@ impl Db {
             ..CommitRequest::default()
         };
         let response = self.client().commit(request(message, DEADLINE)).await;
-        let response = response.map_err(|status| Error::rpc(COMMIT, target, status))?.into_inner();
+        let response =
+            response.map_err(|status| self.failure(COMMIT, target, status))?.into_inner();
+        self.usage.wrote(operations);
         self.time.record(response.commit_time);
         Ok(response)
     }
@@ -456,11 +502,15 @@ impl Db {
                     ..BatchWriteRequest::default()
                 };
                 let response = self.client().batch_write(request(message, DEADLINE)).await;
-                let failed = |status| Error::rpc("write to", target, status);
+                let failed = |status| self.failure("write to", target, status);
                 let statuses = response.map_err(failed)?.into_inner().status.into_iter();
                 let as_tonic =
                     |status: rpc::Status| tonic::Status::new(status.code.into(), status.message);
-                Ok(statuses.map(as_tonic).collect())
+                let statuses: Vec<_> = statuses.map(as_tonic).collect();
+                let applied = writes.iter().zip(&statuses);
+                let applied = applied.filter(|(_, status)| status.code() == tonic::Code::Ok);
+                self.usage.wrote(Operations::of(applied.map(|(write, _)| *write)));
+                Ok(statuses)
             })
             .await
     }
@@ -474,7 +524,7 @@ impl Db {
                 ..ReadWrite::default()
             })),
         });
-        let failed = |status| Error::rpc("begin a transaction on", self.database(), status);
+        let failed = |status| self.failure("begin a transaction on", self.database(), status);
         self.retry
             .run(|| async {
                 let message = BeginTransactionRequest {

@@ -226,7 +226,7 @@ fn refuse(parts: &Parts, api: &Api, refused: Refused, now: i64) -> Problem {
         return problem.after(*retry_after_s);
     }
     let address = address_of(parts, api.front_end.client_address);
-    api.health.metrics().credentials_refused();
+    api.health.metrics().service().credentials_refused();
     if let Some(unlogged) = line {
         tracing::info!(%address, ?refused, unlogged, "a credential was refused");
     }

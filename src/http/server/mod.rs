@@ -200,7 +200,9 @@ fn request_of(
 }
 
 async fn respond(router: Router, seat: Seat, request: Request<Body>) -> Response {
-    if seat == Seat::Reserve && !matches!(request.uri().path(), "/healthz" | "/readyz") {
+    if seat == Seat::Reserve
+        && !matches!(request.uri().path(), "/health" | "/healthz" | "/ready" | "/readyz")
+    {
         let detail = "all connections are busy; try again later";
         let mut response =
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(1).into_response();

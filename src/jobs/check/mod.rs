@@ -99,7 +99,7 @@ impl JobReport for CheckReport {
 
     fn observe(&self, health: &Health) {
         let counts = self.active.iter().map(|(policy, active)| (policy.as_str(), active.len()));
-        health.metrics().set_active_versions(counts);
+        health.metrics().policies().set_active_versions(counts);
         health.set_irregular_policies(self.irregular().iter().map(ToString::to_string).collect());
     }
 }

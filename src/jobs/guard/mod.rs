@@ -15,6 +15,7 @@ use crate::store::{Cached, ChangeError, GUARD, REWARD_CONFIG_TTL, Result, Store,
 use evaluate::evaluate_step;
 pub use evaluate::{Evaluation, evaluate};
 use f0_learning_core::document::{Experiment, FlagsState};
+use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Kind, Status};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::reward::RewardConfig;
@@ -61,8 +62,9 @@ impl GuardJob {
         let rewards = self.reward_config.get(now, store.reward_config()).await?;
         let mut outcomes = Vec::new();
         for experiment in open {
-            let mut notes = Notes::default();
-            let step = self.step(&experiment, &rewards, &flags, &mut notes, now);
+            let (mut notes, mut change) = (Notes::default(), None);
+            let seen = (&mut notes, &mut change);
+            let step = self.step(&experiment, &rewards, &flags, seen, now);
             let (action, basis) = match step.await {
                 Ok(taken) => taken,
                 Err(ChangeError::Store(error)) if !error.concerns_one_document() => {
@@ -72,7 +74,7 @@ impl GuardJob {
                 // The other experiments are still evaluated, and the next pass tries again.
                 Err(refused) => (GuardAction::Skipped(refused.to_string()), None),
             };
-            outcomes.push(GuardOutcome { experiment, action, basis, notes });
+            outcomes.push(GuardOutcome { experiment, action, basis, change, notes });
         }
         Ok(GuardReport { outcomes, unreadable })
     }
@@ -82,13 +84,14 @@ impl GuardJob {
         experiment: &Experiment,
         rewards: &RewardConfig,
         flags: &FlagsState,
-        notes: &mut Notes,
+        (notes, change): (&mut Notes, &mut Option<Measured>),
         now: i64,
     ) -> std::result::Result<(GuardAction, Option<String>), ChangeError> {
         match evaluate_step(&self.store, experiment, rewards, now).await {
             Ok(evaluation) => {
                 let unserved = evaluation.unserved.clone();
                 *notes = Notes { unversioned: evaluation.unversioned, unserved };
+                *change = evaluation.comparison.change_of_reward();
                 let is_watch = experiment.kind == Kind::Watch;
                 let basis = is_watch.then(|| evaluation.comparison.basis());
                 Ok((self.apply(experiment, evaluation, flags, now).await?, basis))

@@ -8,6 +8,7 @@ use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use crate::observability::printable;
 use f0_learning_core::document::Experiment;
+use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Breach, Kind, Status};
 
 /// What was done about each open experiment.
@@ -24,6 +25,8 @@ pub struct GuardOutcome {
     pub action: GuardAction,
     /// What a watch is based on, if it was evaluated.
     pub basis: Option<String>,
+    /// The change of the mean reward, if it was evaluated and can be known.
+    pub change: Option<Measured>,
     pub notes: Notes,
 }
 
@@ -61,6 +64,16 @@ impl GuardReport {
 }
 
 impl JobReport for GuardReport {
+    fn summary(&self) -> String {
+        let changed = |it: &&GuardOutcome| it.action != GuardAction::NoChange;
+        let (all, changed) = (self.outcomes.len(), self.outcomes.iter().filter(changed).count());
+        let (rolled_back, unreadable) = (self.rolled_back(), self.unreadable.len());
+        format!(
+            "{all} tests and watches evaluated, {changed} changed, {rolled_back} rolled back, \
+             {unreadable} cannot be read"
+        )
+    }
+
     fn log_lines(&self) -> Vec<LogLine> {
         let line = |outcome: &GuardOutcome| LogLine::new(outcome.level(), outcome);
         let unreadable = self.unreadable.iter().map(|why| LogLine::new(Level::ERROR, why));
@@ -68,9 +81,19 @@ impl JobReport for GuardReport {
     }
 
     fn observe(&self, health: &Health) {
-        health.metrics().add_rolled_back(self.rolled_back() as u64);
+        let policies = health.metrics().policies();
+        policies.add_rolled_back(self.rolled_back() as u64);
+        for outcome in &self.outcomes {
+            if let Some(change) = outcome.change {
+                policies.set_reward_change(&outcome.experiment.policy, change);
+            }
+        }
         let damaged = self.unreadable.iter().map(|why| (why.clone(), "skipped".to_owned()));
         health.set_damaged("guard", &damaged.collect());
+    }
+
+    fn forget(health: &Health) {
+        health.metrics().policies().forget_measured();
     }
 }
 

@@ -86,6 +86,7 @@ impl ReconcileJob {
             rest = left;
             let rejected = report.rejected.count(done);
             report.malformed.count(done);
+            report.volume.count(done);
             report.quarantined += rejected;
             report.scored += done.len() as u64 - rejected;
             if rest.is_empty() {

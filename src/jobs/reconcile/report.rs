@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tracing::Level;
-
-use crate::jobs::rejected::{MalformedFields, Rejected};
+use crate::jobs::rejected::{MalformedFields, Rejected, Volumes};
 use crate::jobs::score::{damaged_lines, with_remedies};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use crate::store::remedy;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReconcileReport {
     /// Late observations, valid and without a reward, that were scored and counted now.
     pub scored: u64,
@@ -19,6 +17,8 @@ pub struct ReconcileReport {
     pub quarantined: u64,
     /// The same by component.
     pub rejected: Rejected,
+    /// The valid ones by component.
+    pub volume: Volumes,
     /// Invalid optional fields of the valid ones.
     pub malformed: MalformedFields,
     /// Invalid observations ahead of the cursors that were quarantined now.
@@ -43,18 +43,17 @@ impl ReconcileReport {
 
 impl JobReport for ReconcileReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let quiet = self.is_quiet() && self.merged.is_empty();
-        let mut lines = vec![LogLine::new(if quiet { Level::DEBUG } else { Level::INFO }, self)];
-        lines.extend(damaged_lines(&self.damaged));
-        lines
+        damaged_lines(&self.damaged)
     }
 
     fn observe(&self, health: &Health) {
-        health.metrics().add_rejected(&self.rejected);
-        health.metrics().add_malformed(&self.malformed.by_component);
+        let components = health.metrics().components();
+        components.add_volume(&self.volume);
+        components.add_rejected(&self.rejected);
+        components.add_malformed(&self.malformed.by_component);
+        components.add_late(self.scored);
+        components.set_orphans(self.orphans);
         health.set_damaged("reconcile", &with_remedies(&self.damaged));
-        health.metrics().add_late(self.scored);
-        health.metrics().set_orphans(self.orphans);
     }
 }
 

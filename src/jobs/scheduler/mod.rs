@@ -89,6 +89,7 @@ impl Worker {
             .options
             .lease_ms
             .map(|ms| Leases::new(self.store.clone(), self.environment.time.clone()).lasting(ms));
+        self.environment.health.metrics().service().job_added(J::NAME.as_str());
         let slot = Arc::new(Mutex::new(Slot::new(job, leases)));
         let ended = slot.clone();
         self.ends.push(Box::pin(async move { ended.lock().await.end().await }));

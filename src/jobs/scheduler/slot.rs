@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
@@ -54,14 +55,23 @@ impl<J: Job> Slot<J> {
     /// Runs a pass and reports it.
     pub async fn tick(&mut self, environment: &Environment) {
         let (name, health) = (J::NAME.as_str(), &environment.health);
-        match self.pass(environment).await {
+        let began = Instant::now();
+        let outcome = self.pass(environment).await;
+        let took = began.elapsed();
+        if !matches!(outcome, Ok(None)) {
+            health.metrics().service().pass_took(name, took);
+        }
+        match outcome {
             Ok(None) => {
                 health.pass_skipped(name);
+                J::Report::forget(health);
                 tracing::debug!(job = name, "skipped: another worker holds the lease");
             }
             Ok(Some(report)) => {
                 health.pass_succeeded(name);
                 report.observe(health);
+                let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(job = name, milliseconds, "{}", report.summary());
                 for line in report.log_lines() {
                     log(J::NAME, &line);
                 }
@@ -71,7 +81,7 @@ impl<J: Job> Slot<J> {
                 if makes_unready {
                     health.pass_failed(name, &error);
                 } else {
-                    health.metrics().pass(name, false);
+                    health.metrics().service().pass(name, false);
                 }
                 tracing::error!(
                     job = name,
@@ -84,10 +94,12 @@ impl<J: Job> Slot<J> {
 
     /// `None` where another worker holds the lease.
     async fn pass(&mut self, environment: &Environment) -> Result<Option<J::Report>, Failed> {
-        if let Some(leases) = &mut self.leases
-            && !leases.hold(J::NAME.as_str()).await?
-        {
-            return Ok(None);
+        if let Some(leases) = &mut self.leases {
+            let holds = leases.hold(J::NAME.as_str()).await?;
+            environment.health.metrics().service().set_leases(J::NAME.as_str(), leases.held());
+            if !holds {
+                return Ok(None);
+            }
         }
         let Environment { time, stop, .. } = environment;
         let context = PassContext { now: time.begin_pass().await?, stop: stop.clone() };

@@ -30,6 +30,7 @@ impl ScoreJob {
             rest = left;
             let rejected = report.rejected.count(done);
             report.malformed.count(done);
+            report.volume.count(done);
             let oldest = step.pass.now - Window::SevenDays.span_ms();
             report.too_old += done.iter().filter(|it| it.is_older_than(oldest)).count() as u64;
             report.quarantined += rejected;
@@ -72,6 +73,7 @@ impl ScoreJob {
                 Err(error) if self.ledger.retries_with_fewer(&error, taken) => continue,
                 Err(error) => return Err(error),
                 Ok(Commit::Applied(cursor)) => {
+                    self.ledger.show(&items[..taken], &mut report.windows);
                     self.ledger.committed(Some(cursor.sequence));
                     return Ok((cursor, taken));
                 }

@@ -4,7 +4,7 @@
 //! [`Ledger::load`] reads what is needed; [`Ledger::fold`] then counts without any IO.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::scored::Scored;
 use crate::store::{
@@ -13,6 +13,7 @@ use crate::store::{
 use f0_learning_core::observation::Observation;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::{Reward, RewardConfig, ScoredUnder};
+use f0_learning_core::stats::{Window, WindowStats};
 use firestore_kit::tonic::Code;
 
 /// Bytes of series and tallies in one commit. Firestore takes requests of 10 MiB, index entries
@@ -59,6 +60,21 @@ const LOOKED_UP: usize = 50;
 
 /// Names in `policyVersion` that are kept; past this they are all looked up again.
 const KEPT_NAMES: usize = 1_000;
+
+/// The windows that a pass reports, each of which is computed once more for it.
+const SHOWN_WINDOWS: usize = 200;
+
+/// Adds the last hour of these components, as far as there is room.
+pub fn show<'a>(
+    series: impl IntoIterator<Item = &'a ComponentSeries>,
+    windows: &mut BTreeMap<String, WindowStats>,
+) {
+    for it in series {
+        if windows.len() < SHOWN_WINDOWS || windows.contains_key(&it.component) {
+            windows.insert(it.component.clone(), it.series.window(Window::OneHour));
+        }
+    }
+}
 
 /// The series and tallies that this worker keeps. They only save reads: a commit over one that
 /// another worker has changed is refused.
@@ -303,6 +319,13 @@ impl Ledger {
         }
     }
 
+    /// Adds the last hour of the components of these items, as far as there is room.
+    pub fn show(&self, items: &[Scored<'_>], windows: &mut BTreeMap<String, WindowStats>) {
+        let components: HashSet<&str> = items.iter().filter_map(Scored::component).collect();
+        let known = components.into_iter().filter_map(|component| self.known.get(component));
+        show(known, windows);
+    }
+
     /// The changes that were taken are committed, and the cursor is at `sequence`.
     pub fn committed(&mut self, sequence: Option<i64>) {
         self.as_of = sequence;
@@ -327,7 +350,6 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use f0_learning_core::observation::Outcome;
-    use f0_learning_core::stats::Window;
     use serde_json::json;
 
     use super::*;

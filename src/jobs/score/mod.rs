@@ -190,6 +190,15 @@ impl ScoreJob {
             self.counts_are_parked = !parked.is_empty();
             report.damaged.extend(parked.into_iter().map(|it| (it.document, it.why)));
         }
+        if !report.windows.is_empty() {
+            let store = self.store.clone();
+            match self.config.get(now, store.reward_config()).await {
+                Ok(config) => report.min_acceptable = config.thresholds.min_acceptable,
+                // Which windows are below it is not known. Scoring fails where it needs the config.
+                Err(_) => report.windows.clear(),
+            }
+        }
+        report.leases = self.leases.as_ref().map_or(0, Leases::held);
         Ok(report)
     }
 
@@ -400,7 +409,10 @@ impl ScoreJob {
                 let (some, others) = rest.split_at_mut(ledger::fitting(rest));
                 let (series, versions) = (some.iter_mut().collect(), Vec::new());
                 match self.store.renew(Changes { series, versions }, now).await {
-                    Ok(()) => report.refreshed += some.len() as u64,
+                    Ok(()) => {
+                        report.refreshed += some.len() as u64;
+                        ledger::show(&*some, &mut report.windows);
+                    }
                     // Another worker has renewed some of them; the next pass renews the rest.
                     Err(error) if error.needs_reread() => return Ok(()),
                     Err(error) => return Err(error),

@@ -5,13 +5,14 @@ use std::fmt;
 
 use tracing::Level;
 
-use crate::jobs::rejected::{MalformedFields, Rejected};
+use crate::jobs::rejected::{MalformedFields, Rejected, Volumes};
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use crate::observability::printable;
 use crate::store::remedy;
+use f0_learning_core::stats::WindowStats;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScoreReport {
     /// Valid observations that were scored and counted.
     pub scored: u64,
@@ -21,6 +22,15 @@ pub struct ScoreReport {
     pub quarantined: u64,
     /// The same by component.
     pub rejected: Rejected,
+    /// The valid ones by component.
+    pub volume: Volumes,
+    /// The last hour of the components that were counted or renewed, as it was committed; not of all
+    /// where they are many.
+    pub windows: BTreeMap<String, WindowStats>,
+    /// The mean reward from which a component does well enough.
+    pub min_acceptable: f64,
+    /// Leases that the worker holds after the pass.
+    pub leases: usize,
     /// Invalid optional fields of the valid observations.
     pub malformed: MalformedFields,
     /// Commits of statistics.
@@ -37,15 +47,16 @@ pub struct ScoreReport {
 
 impl JobReport for ScoreReport {
     fn log_lines(&self) -> Vec<LogLine> {
-        let is_quiet = self.scored + self.quarantined == 0;
-        let mut lines = vec![LogLine::new(if is_quiet { Level::DEBUG } else { Level::INFO }, self)];
-        lines.extend(damaged_lines(&self.damaged));
-        lines
+        damaged_lines(&self.damaged)
     }
 
     fn observe(&self, health: &Health) {
-        health.metrics().add_rejected(&self.rejected);
-        health.metrics().add_malformed(&self.malformed.by_component);
+        let components = health.metrics().components();
+        components.add_volume(&self.volume);
+        components.add_rejected(&self.rejected);
+        components.add_malformed(&self.malformed.by_component);
+        components.set_windows(&self.windows, self.min_acceptable);
+        health.metrics().service().set_leases("score", self.leases);
         health.set_damaged("score", &with_remedies(&self.damaged));
     }
 }

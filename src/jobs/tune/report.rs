@@ -7,6 +7,7 @@ use tracing::Level;
 
 use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
+use crate::observability::metrics::Convergence;
 use crate::observability::printable;
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::policy::PolicyKey;
@@ -65,9 +66,21 @@ pub(super) fn unusable(error: &dyn fmt::Display) -> TuneOutcome {
 }
 
 impl JobReport for TuneReport {
+    fn summary(&self) -> String {
+        let Self::Decided(outcomes) = self else { return self.to_string() };
+        let count = |is: fn(&TuneOutcome) -> bool| outcomes.iter().filter(|it| is(&it.1)).count();
+        format!(
+            "{} policies tuned, {} proposed or renewed, {} activated, {} cannot be tuned",
+            outcomes.len(),
+            count(|it| matches!(it, TuneOutcome::Proposed { .. } | TuneOutcome::Renewed { .. })),
+            count(|it| matches!(it, TuneOutcome::Activated { .. })),
+            count(|it| matches!(it, TuneOutcome::Unusable(_))),
+        )
+    }
+
     fn log_lines(&self) -> Vec<LogLine> {
         match self {
-            Self::SwitchedOff(FlagsState::Set(_)) => vec![LogLine::new(Level::INFO, self)],
+            Self::SwitchedOff(FlagsState::Set(_)) => Vec::new(),
             // Missing or malformed flags disable tuning, which may not be intended.
             Self::SwitchedOff(_) => vec![LogLine::new(Level::ERROR, self)],
             Self::Decided(outcomes) => outcomes
@@ -87,10 +100,30 @@ impl JobReport for TuneReport {
             _ => None,
         });
         health.set_damaged("tune", &unusable.collect());
+        for (policy, outcome) in outcomes {
+            let convergence = outcome.convergence();
+            health.metrics().policies().set_convergence(policy, convergence);
+        }
+    }
+
+    fn forget(health: &Health) {
+        health.metrics().policies().forget_tuned();
     }
 }
 
 impl TuneOutcome {
+    /// Whether the tuner would still move the weights.
+    fn convergence(&self) -> Convergence {
+        match self {
+            Self::Proposed { .. }
+            | Self::Renewed { .. }
+            | Self::Activated { .. }
+            | Self::AwaitingApproval { .. } => Convergence::Moving,
+            Self::NoChange(reason) if reason.is_at_best() => Convergence::AtBest,
+            _ => Convergence::Unknown,
+        }
+    }
+
     fn level(&self) -> Level {
         match self {
             Self::Proposed { .. } | Self::Renewed { .. } | Self::Activated { .. } => Level::INFO,

@@ -49,7 +49,7 @@ impl AuditFilter {
         Self { id: Some(id.to_owned()), ..Self::default() }
     }
 
-    fn query(&self) -> Query {
+    pub(super) fn query(&self) -> Query {
         let mut query = Query::of(AUDIT);
         for (field, wanted) in [("id", &self.id), ("action", &self.action), ("actor", &self.actor)]
         {
@@ -175,7 +175,7 @@ impl Store {
         documents.iter().filter_map(|document| self.decode_entry(document)).collect()
     }
 
-    fn decode_entry(&self, document: &Document) -> Option<AuditRecord> {
+    pub(super) fn decode_entry(&self, document: &Document) -> Option<AuditRecord> {
         let record = self.decode_audit(document);
         record.inspect_err(|error| tracing::error!(%error, "skipping an audit entry")).ok()
     }

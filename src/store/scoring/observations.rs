@@ -246,6 +246,20 @@ impl Store {
         self.db.count(OBSERVATIONS, query.build()).await
     }
 
+    /// The same, counted up to `most`.
+    pub async fn backlog_up_to(&self, cursor: &Cursor, horizon: i64, most: usize) -> Result<u64> {
+        let query = after(cursor.shard, cursor.position.as_ref());
+        let query = query.at_most("ts", value::int(horizon)).limit(most);
+        self.db.count(OBSERVATIONS, query.build()).await
+    }
+
+    /// The `ts` of the first observation after a cursor, in epoch milliseconds.
+    pub async fn oldest_after(&self, cursor: &Cursor) -> Result<Option<i64>> {
+        let query = after(cursor.shard, cursor.position.as_ref()).select(&["ts"]).limit(1);
+        let documents = self.db.query_all(OBSERVATIONS, query.build()).await?;
+        Ok(documents.first().map(|document| Position::of(document).ts_ms()))
+    }
+
     /// The latest observations, newest first; of one component if it is given.
     pub async fn latest_observations(
         &self,

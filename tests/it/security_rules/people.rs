@@ -88,7 +88,7 @@ const fn place(collection: &'static str, id: &'static str, title: &'static str) 
     Place { collection, id, title }
 }
 
-pub const PLACES: [Place; 12] = [
+pub const PLACES: [Place; 13] = [
     place("ops_observations", "0f6b2c1e-aaaa", "`ops_observations`"),
     place("ops_rewards", "r", "`ops_rewards`"),
     place("ops_stats", "s", "`ops_stats`"),
@@ -99,6 +99,7 @@ pub const PLACES: [Place; 12] = [
     place("config", "bounds", "`config`, other documents"),
     place("config", "flags", "`config/flags`"),
     place("ops_quarantine", "q", "`ops_quarantine`"),
+    place("ops_notices", "n", "`ops_notices`"),
     place("ops_state", "cursor", "`ops_state`"),
     place("anything", "x", "any other"),
 ];

@@ -3,9 +3,11 @@
 mod archive;
 mod experiment;
 mod flags;
+mod notice;
 mod policy;
 
 pub use archive::{DocumentKey, Manifest};
 pub use experiment::Experiment;
 pub use flags::{FlagChanges, Flags, FlagsState, LearningFlags};
+pub use notice::{Notice, NoticeKind};
 pub use policy::{Candidate, Holdback, Pin, Policy};
