@@ -110,7 +110,7 @@ async fn import(
     let mut under_way = JoinSet::new();
     let mut in_flight = 0;
     while let Some(Item { number, bytes, record, .. }) = source.next().await? {
-        report.lines += 1;
+        report.lines = source.read();
         bar.inc(bytes as u64);
         match record.and_then(|record| rules.check(record)) {
             Ok((observation, malformed)) => match ids.first_line_of(&observation, number) {

@@ -54,7 +54,10 @@ pub enum Source {
         number: u64,
     },
     /// Records that another thread reads, and the error that ended the file.
-    Mapped(mpsc::Receiver<Result<Item>>),
+    Mapped {
+        records: mpsc::Receiver<Result<Item>>,
+        number: u64,
+    },
 }
 
 impl Options {
@@ -78,7 +81,7 @@ impl Options {
         };
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         std::thread::spawn(move || mapped(format, reader, &mapping, &sender));
-        Ok((Source::Mapped(receiver), bytes))
+        Ok((Source::Mapped { records: receiver, number: 0 }, bytes))
     }
 
     /// The mapping that is asked for; `None` if the file has observations.
@@ -167,10 +170,20 @@ impl From<Unmapped> for LineError {
 }
 
 impl Source {
+    /// How many lines, or records, were read.
+    pub fn read(&self) -> u64 {
+        match self {
+            Self::Lines { number, .. } | Self::Mapped { number, .. } => *number,
+        }
+    }
+
     /// The next record that is not empty; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Item>> {
         match self {
-            Self::Mapped(records) => records.recv().await.transpose(),
+            Self::Mapped { records, number } => {
+                *number += 1;
+                records.recv().await.transpose()
+            }
             Self::Lines { reader, number } => loop {
                 let line = next_line(reader).context("cannot read the next line")?;
                 let Some(line) = line else { return Ok(None) };
