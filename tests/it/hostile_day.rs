@@ -227,11 +227,8 @@ async fn hostile_components_change_no_figure_of_the_others_and_cost_little() {
         let (beside, cost_beside, stored) = day(by).await;
         let own = cost_beside.saturating_sub(cost);
         eprintln!(
-            "{by:?}: beside {} hostile documents, {stored} of them stored: {own} more ({:.1}%), {:.1} for \
-             each stored one",
+            "{by:?}: beside {} hostile documents, {stored} of them stored: {own} more",
             steps * HOSTILE as u64,
-            100.0 * own as f64 / cost as f64,
-            own as f64 / stored as f64,
         );
         assert_eq!(alone, beside, "{by:?}");
         assert!(own <= most * stored, "{own} operations for {stored} documents");

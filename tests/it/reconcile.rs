@@ -306,7 +306,7 @@ async fn a_list_in_the_order_of_times_ends_and_shows_each_finite_time_once() {
     let store = seeded_store().await;
     let times = [
         value::int(START),
-        value::double(START as f64 + 0.5),
+        value::double(1_780_000_000_001.5),
         value::int(START + 2),
         value::int(-5),
         value::double(1e300),
