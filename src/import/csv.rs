@@ -5,7 +5,7 @@ use std::io::Read;
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::{Map, Value as Json};
 
-use super::records::{Bound, ReadError, Record};
+use super::record::{Bound, ReadError, Record};
 
 /// Calls `take` with each row until it returns `false`.
 pub fn rows(

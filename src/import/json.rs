@@ -7,7 +7,7 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
-use super::records::{Bound, ReadError, Record};
+use super::record::{Bound, ReadError, Record};
 
 /// The names under which exports keep their list of records.
 const LISTS: [&str; 9] = [

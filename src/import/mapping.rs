@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
-use super::records::{Format, Record};
+use super::record::Record;
+use super::records::Format;
 use super::times::millis;
 
 /// Names that a field may have in a record, the first one that has a value counts. A name is that of a

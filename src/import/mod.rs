@@ -6,9 +6,11 @@ mod json;
 mod mapping;
 mod otlp;
 mod profiles;
+mod record;
 mod records;
 mod times;
 
 pub use mapping::{Mapped, Mapping, MappingError, Unmapped};
 pub use profiles::Profile;
-pub use records::{Format, ReadError, Record, read};
+pub use record::{ReadError, Record};
+pub use records::{Format, read};
