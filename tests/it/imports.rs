@@ -94,7 +94,7 @@ async fn spans_and_tables_are_imported_and_what_does_not_fit_is_refused_with_its
     let store = seeded_store().await;
     let spans = import(&store, "traces.jsonl", &["--profile", "otlp"]).await;
     assert!(!spans.status.success(), "a span without a model is refused");
-    let expected = "line 3: refused: invalid component: the record has no model";
+    let expected = "record 3: refused: invalid component: the record has no model";
     assert!(text(&spans.stderr).contains(expected), "{}", text(&spans.stderr));
     let found = stored(&store).await;
     assert_eq!(

@@ -336,3 +336,35 @@ async fn a_list_in_the_order_of_times_ends_and_shows_each_finite_time_once() {
         assert_eq!(listed, ["o4", "o2", "o1", "o0", "o3"], "{limit} on a page");
     }
 }
+
+/// The count of a range and its sum of times may look as if a single observation at some other time
+/// were missing.
+#[tokio::test]
+async fn late_observations_are_found_beside_a_reward_whose_observation_was_deleted() {
+    let store = seeded_store().await;
+    let observe = async |id: &str, ts: i64| {
+        let observation =
+            json!({ "ts": ts, "component": "c", "outcome": "success", "durationMs": 100 });
+        put(&store, collection::OBSERVATIONS, id, fields(&observation)).await;
+    };
+    for n in 0..40 {
+        observe(&format!("o{n:02}"), START + n * 1_000).await;
+    }
+    score(&store, START + HOUR_MS).await;
+    // The first pass looks at everything, and compares ids; those below compare counts only.
+    reconcile(&store, START + HOUR_MS).await;
+    let recent = async || {
+        let (mut job, stop) = (reconcile_job(&store), CancellationToken::new());
+        job.pass(START + HOUR_MS, false, &stop).await.unwrap().scored
+    };
+    // The difference of the sums is the time of an observation that counts already.
+    crate::support::delete(&store, collection::OBSERVATIONS, "o15").await;
+    observe("late-1", START + 3_500).await;
+    observe("late-2", START + 31_500).await;
+    assert_eq!((recent().await, counted(&store).await), (2, 42));
+    // It is a time at which there is none.
+    crate::support::delete(&store, collection::OBSERVATIONS, "o20").await;
+    observe("late-3", START + 10_700).await;
+    observe("late-4", START + 34_500).await;
+    assert_eq!((recent().await, counted(&store).await), (2, 44));
+}

@@ -310,7 +310,7 @@ async fn kill_switch(story: &Story) -> Result<()> {
     let enabled = |enabled| FlagChanges { enabled: Some(enabled), ..FlagChanges::default() };
     let store = &story.store;
     store.set_flags(enabled(false), &story.intent("the demo shows the kill switch").await?).await?;
-    say("Type it yourself: f0-learning flags set learning.enabled=false");
+    say("The command of an admin: f0-learning flags set learning.enabled=false");
     let since = store.now().await?;
     let counted = || async {
         let all = store.all_stats(None).await?;

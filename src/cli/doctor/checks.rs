@@ -38,6 +38,14 @@ pub async fn all(connection: &Connection, read_only: bool) -> Vec<Finding> {
     )];
     let store = match Store::connect(connection).await {
         Ok(store) => store.with_retry(RETRIES),
+        Err(error) if connection.emulator.is_some() => {
+            found.push(Finding::fail(
+                "reachable",
+                error,
+                "start `f0-learning dev`, or correct FIRESTORE_EMULATOR_HOST",
+            ));
+            return found;
+        }
         Err(error) => {
             found.push(Finding::fail(
                 "credentials",
@@ -215,7 +223,7 @@ async fn conditions(store: &Store, now: i64, found: &mut Vec<Finding>) {
     });
     report(found, "scoring", condition::of_scoring(store, now).await, |scoring| {
         let backlog = scoring.backlog.map_or(format::UNKNOWN.to_owned(), |it| it.to_string());
-        let moved = scoring.moved_at.map_or("never".to_owned(), |at| format::ago(at, now));
+        let moved = scoring.moved_at.map_or("never".to_owned(), |at| format::ago(at.min(now), now));
         (format!("{backlog} observations to score; the cursor moved {moved}"), scoring.troubles)
     });
     report(found, "workers", condition::of_workers(store, now).await, |(last, troubles)| {

@@ -101,7 +101,7 @@ impl Preview {
         }
         output::print(&table);
         if !self.refused.is_empty() {
-            let mut table = output::table(&["refused because", "records", "first"]);
+            let mut table = output::table(&["refused because", "records", "first number"]);
             for (reason, (count, first)) in &self.refused {
                 table.add_row(vec![reason.clone().into(), number(count), number(first)]);
             }
@@ -123,6 +123,11 @@ impl Preview {
         if self.malformed > 0 {
             say!("{} have invalid optional fields, which scoring ignores", self.malformed);
         }
+        let read = self.accepted + self.repeated + self.left_out + self.refusals();
+        anyhow::ensure!(
+            self.left_out < read || read == 0,
+            "no record fits the mapping: pass the --profile of the tool that wrote the file"
+        );
         anyhow::ensure!(self.refusals() == 0, "{} records would be refused", self.refusals());
         Ok(())
     }

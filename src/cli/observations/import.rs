@@ -9,6 +9,7 @@ use f0_learning::store::Store;
 use f0_learning_core::limits::Limits;
 use f0_learning_core::names::check_document_id;
 use f0_learning_core::observation::{Malformed, Observation};
+use f0_learning_core::stats::Window;
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value as Json};
@@ -42,6 +43,8 @@ struct Report {
     malformed: u64,
     /// Records that the mapping leaves out.
     left_out: u64,
+    /// Imported lines that are older than the longest window of the statistics.
+    too_old: u64,
 }
 
 type Numbered = (u64, Map<String, Json>);
@@ -55,9 +58,15 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         bar.finish_and_clear();
         return preview.print(&options);
     }
+    let is_mapped = matches!(source, Source::Mapped { .. });
+    let unit = if is_mapped { "records" } else { "lines" };
     let report = import(store, source, rules, &bar).await?;
     bar.finish_and_clear();
-    let Report { lines, created, existing, repeated, refused, malformed, left_out } = report;
+    let Report { lines, created, existing, repeated, refused, malformed, left_out, too_old } =
+        report;
+    if is_mapped && lines > 0 && left_out == lines {
+        bail!("no record fits the mapping: pass the --profile of the tool that wrote the file");
+    }
     let repeated = match repeated {
         0 => String::new(),
         _ => format!(", {repeated} with a repeated id left out"),
@@ -67,14 +76,26 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         _ => format!(", {left_out} left out by the mapping"),
     };
     say!(
-        "{lines} lines: {created} imported, {existing} existed before{repeated}{left_out}, {refused} \
+        "{lines} {unit}: {created} imported, {existing} existed before{repeated}{left_out}, {refused} \
          refused"
     );
     if malformed > 0 {
-        say!("{malformed} lines have invalid optional fields, which scoring ignores");
+        say!("{malformed} {unit} have invalid optional fields, which scoring ignores");
+    }
+    if too_old > 0 {
+        say!(
+            "{too_old} are older than 7 days: they are scored and count for their policy versions, \
+             but are in no window of `stats`"
+        );
+    }
+    if refused == lines && !is_mapped && refused > 0 {
+        bail!(
+            "all {lines} lines were refused: see the errors above; for the export of another tool \
+             pass --profile or --mapping"
+        );
     }
     if refused > 0 {
-        bail!("{refused} of {lines} lines were refused: see the errors above");
+        bail!("{refused} of {lines} {unit} were refused: see the errors above");
     }
     Ok(())
 }
@@ -86,7 +107,7 @@ async fn preview(mut source: Source, rules: &Rules, bar: &ProgressBar) -> Result
         bar.inc(item.bytes as u64);
         let Item { number, record, from, .. } = item;
         match record.and_then(|record| rules.check(record)) {
-            Ok((observation, malformed)) => match ids.first_line_of(&observation, number) {
+            Ok((observation, malformed, _)) => match ids.first_line_of(&observation, number) {
                 None => preview.accept(observation, &from, &malformed),
                 Some(first) => preview.repeated(number, first),
             },
@@ -103,6 +124,7 @@ async fn import(
     rules: Rules,
     bar: &ProgressBar,
 ) -> Result<Report> {
+    let unit = source.unit();
     let mut report = Report::default();
     let mut ids = Ids::default();
     let mut batch: Vec<Numbered> = Vec::with_capacity(MAX_BATCH);
@@ -113,22 +135,25 @@ async fn import(
         report.lines = source.read();
         bar.inc(bytes as u64);
         match record.and_then(|record| rules.check(record)) {
-            Ok((observation, malformed)) => match ids.first_line_of(&observation, number) {
-                None => {
-                    report.malformed += u64::from(!malformed.is_empty());
-                    batch.push((number, observation));
-                    batch_bytes += bytes;
+            Ok((observation, malformed, is_too_old)) => {
+                match ids.first_line_of(&observation, number) {
+                    None => {
+                        report.malformed += u64::from(!malformed.is_empty());
+                        report.too_old += u64::from(is_too_old);
+                        batch.push((number, observation));
+                        batch_bytes += bytes;
+                    }
+                    Some(first) => repeated(&mut report, bar, unit, number, &observation, first),
                 }
-                Some(first) => repeated(&mut report, bar, number, &observation, first),
-            },
+            }
             Err(LineError::LeftOut(_)) => report.left_out += 1,
-            Err(error) => refuse(&mut report, bar, number, &error),
+            Err(error) => refuse(&mut report, bar, unit, number, &error),
         }
         if batch.len() == MAX_BATCH || batch_bytes >= BATCH_BYTES {
             while under_way.len() >= IN_FLIGHT
                 || (in_flight > 0 && in_flight + batch_bytes > IN_FLIGHT_BYTES)
             {
-                in_flight -= finish(under_way.join_next().await, &mut report, bar)?;
+                in_flight -= finish(under_way.join_next().await, &mut report, bar, unit)?;
             }
             in_flight += batch_bytes;
             let full = std::mem::replace(&mut batch, Vec::with_capacity(MAX_BATCH));
@@ -142,13 +167,13 @@ async fn import(
         under_way.spawn(write(store.clone(), batch, batch_bytes));
     }
     while let Some(outcome) = under_way.join_next().await {
-        finish(Some(outcome), &mut report, bar)?;
+        finish(Some(outcome), &mut report, bar, unit)?;
     }
     Ok(report)
 }
 
-/// The observation of a line, and its invalid optional fields.
-type Line = (Map<String, Json>, Malformed);
+/// The observation of a line, its invalid optional fields, and whether it is in no window.
+type Line = (Map<String, Json>, Malformed, bool);
 
 /// What a line must satisfy.
 struct Rules {
@@ -156,12 +181,15 @@ struct Rules {
     archived_before: Option<i64>,
     /// Scoring would quarantine observations below these.
     limits: Limits,
+    /// The start of the longest window of the statistics.
+    windows_from: i64,
 }
 
 impl Rules {
     async fn read(store: &Store) -> Result<Self> {
         let archived_before = store.retention_state().await?.archived_before;
-        Ok(Self { archived_before, limits: store.limits().await? })
+        let windows_from = store.now().await? - Window::SevenDays.span_ms();
+        Ok(Self { archived_before, limits: store.limits().await?, windows_from })
     }
 
     /// An observation by the rules of scoring, with its id.
@@ -174,7 +202,7 @@ impl Rules {
         let parsed = Observation::parse(&id, &observation)?;
         parsed.check_archived(self.archived_before)?;
         parsed.within_limits(&self.limits)?;
-        Ok((observation, parsed.malformed))
+        Ok((observation, parsed.malformed, parsed.ts < self.windows_from))
     }
 }
 
@@ -209,13 +237,16 @@ fn id_of(observation: &Map<String, Json>) -> &str {
 fn repeated(
     report: &mut Report,
     bar: &ProgressBar,
+    unit: &str,
     number: u64,
     observation: &Map<String, Json>,
     first: u64,
 ) {
     report.repeated += 1;
     let id = id_of(observation);
-    bar.suspend(|| complain!("line {number}: left out: id {id} was given before at line {first}"));
+    bar.suspend(|| {
+        complain!("{unit} {number}: left out: id {id} was given before at {unit} {first}");
+    });
 }
 
 #[derive(Debug)]
@@ -244,20 +275,21 @@ fn finish(
     outcome: Option<Result<Result<Written>, tokio::task::JoinError>>,
     report: &mut Report,
     bar: &ProgressBar,
+    unit: &str,
 ) -> Result<usize> {
     let Some(outcome) = outcome else { return Ok(0) };
     let written = outcome?.context("cannot finish the import: run it again to continue")?;
     report.created += written.created;
     report.existing += written.existing;
     for (number, error) in written.refused {
-        refuse(report, bar, number, &error);
+        refuse(report, bar, unit, number, &error);
     }
     Ok(written.bytes)
 }
 
-fn refuse(report: &mut Report, bar: &ProgressBar, number: u64, error: &LineError) {
+fn refuse(report: &mut Report, bar: &ProgressBar, unit: &str, number: u64, error: &LineError) {
     report.refused += 1;
-    bar.suspend(|| complain!("line {number}: refused: {error}"));
+    bar.suspend(|| complain!("{unit} {number}: refused: {error}"));
 }
 
 #[cfg(test)]
@@ -271,7 +303,7 @@ mod tests {
     fn check(archived_before: Option<i64>, line: &str) -> Result<Line, LineError> {
         let mut observation: Map<String, Json> = serde_json::from_str(line).unwrap();
         observation.entry("id").or_insert("x".into());
-        Rules { archived_before, limits: Limits::default() }.check(observation)
+        Rules { archived_before, limits: Limits::default(), windows_from: 0 }.check(observation)
     }
 
     #[test]
@@ -307,7 +339,7 @@ mod tests {
     #[test]
     fn a_line_with_an_invalid_optional_field_is_imported_as_it_is() {
         let line = GOOD.replace(":1}", r#":-1,"errorCode":{"code":503}}"#);
-        let (observation, malformed) = check(None, &line).unwrap();
+        let (observation, malformed, _) = check(None, &line).unwrap();
         assert_eq!(observation["errorCode"]["code"], 503);
         assert_eq!(malformed.fields().collect::<Vec<_>>(), ["durationMs", "errorCode"]);
     }

@@ -57,6 +57,7 @@ pub enum Source {
     Mapped {
         records: mpsc::Receiver<Result<Item>>,
         number: u64,
+        is_table: bool,
     },
 }
 
@@ -81,7 +82,8 @@ impl Options {
         };
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         std::thread::spawn(move || mapped(format, reader, &mapping, &sender));
-        Ok((Source::Mapped { records: receiver, number: 0 }, bytes))
+        let is_table = format == Format::Csv;
+        Ok((Source::Mapped { records: receiver, number: 0, is_table }, bytes))
     }
 
     /// The mapping that is asked for; `None` if the file has observations.
@@ -170,6 +172,14 @@ impl From<Unmapped> for LineError {
 }
 
 impl Source {
+    /// What its numbers count: the rows of a table are lines, too.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::Lines { .. } | Self::Mapped { is_table: true, .. } => "line",
+            Self::Mapped { .. } => "record",
+        }
+    }
+
     /// How many lines, or records, were read.
     pub fn read(&self) -> u64 {
         match self {
@@ -180,7 +190,7 @@ impl Source {
     /// The next record that is not empty; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Item>> {
         match self {
-            Self::Mapped { records, number } => {
+            Self::Mapped { records, number, .. } => {
                 *number += 1;
                 records.recv().await.transpose()
             }

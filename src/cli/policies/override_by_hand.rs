@@ -42,9 +42,11 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     // meantime, the override is refused.
     let parent = active_version(store, &options.id).await?;
     let name = parent.name();
+    let taken = store.recent_versions(&options.id).await?;
+    let taken: Vec<_> = taken.into_iter().map(|it| it.version).collect();
     let after = Policy {
         params: params.over(&parent).with_context(|| format!("cannot override {name}"))?,
-        version: f0_learning_core::policy::next_patch(&parent.version),
+        version: f0_learning_core::policy::next_free_patch(&parent.version, &taken),
         ..parent.clone()
     };
     diff::print(&parent, &after);

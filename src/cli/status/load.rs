@@ -99,6 +99,12 @@ impl Status {
         drafts.truncate(MAX_DRAFTS);
         let (asking, running): (Vec<_>, Vec<_>) =
             open.0.into_iter().partition(|it| it.status == Stage::Succeeded);
+        // The candidate of a running test is decided by the test.
+        drafts.retain(|draft| {
+            let is_candidate =
+                |it: &Experiment| it.policy == draft.id && it.candidate == draft.version;
+            !running.iter().any(is_candidate)
+        });
         let waiting: Vec<_> =
             asking.iter().map(of_test).chain(drafts.iter().map(of_draft)).collect();
         let next = troubles.iter().find(|it| it.is_urgent).and_then(|it| it.command.clone());
