@@ -56,6 +56,15 @@ async fn each_decision_changes_the_store_and_the_audit_trail() {
     assert_eq!(browser.decide(&rollback, "too soon").await.status, 303);
     assert_eq!(status(&store, "1.0.0").await, PolicyStatus::Active);
     assert_eq!(latest(&store).await, entry("rollback", "too soon"));
+    // A version that the guard rolled back is not what the next rollback restores, and a person is
+    // warned.
+    let mut worse = document(&store, collection::POLICIES, "router-core@1.0.1").await.unwrap();
+    worse.insert("rolledBackAt".to_owned(), json!(START));
+    put(&store, collection::POLICIES, "router-core@1.0.1", fields(&json!(worse))).await;
+    let again = format!("{POLICY}/decide?action=rollback&version=1.0.1");
+    let button = format!("class=\"button\" href=\"{}\"", again.replace('&', "&amp;"));
+    assert!(!browser.ok(POLICY).await.contains(&button));
+    assert!(browser.ok(&again).await.contains("The guard rolled this version back at"));
 
     draft(&store, "1.0.5", "1.0.0").await;
     let reject = format!("{POLICY}/decide?action=reject&version=1.0.5");

@@ -10,7 +10,7 @@ use strum::{EnumString, IntoStaticStr};
 
 use super::{by_hand, envelope, serving, weights};
 use crate::http::page::layout::{Confirmation, Failure, Reason, Tab, confirmation, page};
-use crate::http::page::text::{part, shown};
+use crate::http::page::text::{part, shown, time};
 use crate::http::page::visit::{Fields, Posted, Visit, after, check_id, form_key};
 use crate::store::{OverrideParams, Store};
 use f0_learning_core::document::Policy;
@@ -195,10 +195,12 @@ fn about(
         },
         (Decision::Rollback, Some(earlier), Some(active)) => html! {
             p { (earlier.version) " becomes active again and replaces " (active.version) "." }
+            (rolled_back_before(earlier))
             (weights::changes(&active.params, &earlier.params))
         },
         (Decision::Rollback, Some(earlier), None) => html! {
             p { (earlier.version) " becomes active again. No active version can be read; it replaces what is active." }
+            (rolled_back_before(earlier))
             (weights::table(earlier, None))
         },
         (Decision::Freeze, ..) => html! {
@@ -276,4 +278,13 @@ pub async fn decide(Path(id): Path<String>, posted: Posted) -> Result<Response, 
     }
     posted.visit.api.pages.overview.forget().await;
     Ok(after(&format!("/policies/{}?done={}", part(&id), decision.name())))
+}
+
+/// A warning if a version was proven to be worse before.
+fn rolled_back_before(version: &Policy) -> Markup {
+    html! {
+        @if let Some(at) = version.rolled_back_at {
+            p.alert { "The guard rolled this version back at " (time(at)) " UTC, because it was proven to be worse." }
+        }
+    }
 }

@@ -87,7 +87,7 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
     let content = html! {
         h1 { (shown(&id)) }
         (repair(&id, actives, &unreadable, is_admin))
-        @if let Some(active) = active { (active_card(active, is_admin, visit.now)) }
+        @if let Some(active) = active { (active_card(active, previous(active, &recent), is_admin, visit.now)) }
         @if drafts.is_empty() { section.card { h2 { "Drafts" } p.muted { "No draft waits for a decision." } } }
         @for draft in drafts.iter().rev() { (draft_card(draft, active, is_admin, visit.now)) }
         @if active.is_some() { (envelope::card(&id, envelope.as_ref(), is_admin, visit.now)) }
@@ -136,10 +136,20 @@ fn decision(id: &str, action: &str, version: Option<&str>) -> String {
     format!("/policies/{}/decide?action={action}{version}", part(id))
 }
 
-fn active_card(active: &Policy, is_admin: bool, now: i64) -> Markup {
+/// The version that a rollback restores, among the latest ones: the one before the active one, or the
+/// one that was active last, but never one that the guard rolled back.
+fn previous<'a>(active: &Policy, recent: &'a [Policy]) -> Option<&'a Policy> {
+    let may_return =
+        |it: &&Policy| it.rolled_back_at.is_none() && it.status == PolicyStatus::Archived;
+    let named = recent.iter().filter(may_return);
+    let named = named.clone().find(|it| Some(&it.version) == active.previous_version.as_ref());
+    let order = |it: &&Policy| (it.archived_at, it.version.clone());
+    named.or_else(|| recent.iter().filter(may_return).max_by_key(order))
+}
+
+fn active_card(active: &Policy, previous: Option<&Policy>, is_admin: bool, now: i64) -> Markup {
     let id = &active.id;
     let (since, by) = weights::since(active);
-    let previous = active.previous_version.as_ref().map(ToString::to_string);
     html! {
         section.card aria-labelledby="active" {
             h2 #active { "Active: " (active.version) }
@@ -153,8 +163,8 @@ fn active_card(active: &Policy, is_admin: bool, now: i64) -> Markup {
             (weights::table(active, None))
             @if is_admin {
                 div.actions {
-                    @if let Some(version) = &previous {
-                        a.button href=(decision(id, "rollback", Some(version))) { "Roll back to " (version) "…" }
+                    @if let Some(version) = previous.map(|it| it.version.to_string()) {
+                        a.button href=(decision(id, "rollback", Some(&version))) { "Roll back to " (version) "…" }
                     }
                     a.button href={ "/policies/" (part(id)) "/override" } { "Override…" }
                     @if active.pinned {
