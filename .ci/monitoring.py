@@ -159,7 +159,7 @@ def live(binary):
         ],
     }
     (folder / "prometheus.yml").write_text(json.dumps(config))
-    # Nobody listens at this address: notifications are tried and fail.
+    # No server listens at this address, so that each notification fails.
     variables = {"PATH": "/usr/bin:/bin", "NOTIFY_WEBHOOK_URL": "http://127.0.0.1:9/"}
     demo = [binary, "dev", "--demo", "--firestore-addr", f"127.0.0.1:{store}", "--port", str(service)]
     prometheus = [

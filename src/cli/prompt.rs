@@ -1,4 +1,4 @@
-//! Questions before a change. Each names the project, so that nobody changes the wrong one.
+//! Questions before a change. Each names the project that it changes.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use f0_learning::store::Store;
 /// Whether a person confirmed it on the terminal.
 ///
 /// # Errors
-/// Nobody can be asked.
+/// Standard input is not a terminal.
 pub fn confirmed(store: &Store, question: &str) -> Result<bool> {
     let input = std::io::stdin();
     if !input.is_terminal() {

@@ -51,6 +51,7 @@ pub fn table(all: &[ComponentStats], now: i64) -> output::Table {
     ])
     .optional(&["rejected", "malformed", "no version", "as of"]);
     for ComponentStats { component, window, ts, stats } in all {
+        let [success, p50, p95, cost, reward] = figures(stats);
         table.add_row(vec![
             component.into(),
             window.as_str().into(),
@@ -58,19 +59,30 @@ pub fn table(all: &[ComponentStats], now: i64) -> output::Table {
             number(stats.rejected),
             number(stats.malformed),
             number(stats.unversioned),
-            figure(stats, |it| Some(format!("{:.1}%", it.success_rate * 100.0))),
-            figure(stats, |it| Some(format!("{:.0}", it.p50_latency))),
-            figure(stats, |it| Some(format!("{:.0}", it.p95_latency))),
-            figure(stats, |it| it.avg_cost_usd.map(|cost| format!("{cost:.4}"))),
-            figure(stats, |it| Some(format!("{:.3}", it.avg_reward))),
+            success,
+            p50,
+            p95,
+            cost,
+            reward,
             Cell::time(*ts, now),
         ]);
     }
     table
 }
 
+/// The success rate, both latencies, the cost and the reward of a window.
+pub fn figures(stats: &WindowStats) -> [Cell; 5] {
+    [
+        figure(stats, |it| Some(format!("{:.1}%", it.success_rate * 100.0))),
+        figure(stats, |it| Some(format!("{:.0}", it.p50_latency))),
+        figure(stats, |it| Some(format!("{:.0}", it.p95_latency))),
+        figure(stats, |it| it.avg_cost_usd.map(|cost| format!("{cost:.4}"))),
+        figure(stats, |it| Some(format!("{:.3}", it.avg_reward))),
+    ]
+}
+
 /// A figure of a window; a dash where nothing was observed.
-pub fn figure(stats: &WindowStats, text: impl Fn(&WindowStats) -> Option<String>) -> Cell {
+fn figure(stats: &WindowStats, text: impl Fn(&WindowStats) -> Option<String>) -> Cell {
     let known = if stats.n == 0 { None } else { text(stats) };
     number(known.unwrap_or_else(|| format::NONE.to_owned()))
 }

@@ -13,7 +13,7 @@ use firestore_kit::PageRequest;
 use serde_json::json;
 
 use super::output::{self, Cell, Shown, number};
-use super::stats::figure;
+use super::stats::figures;
 use super::{format, live};
 
 /// The most windows that a frame reads: three for each component.
@@ -127,14 +127,15 @@ fn table(components: &[ComponentStats], now: i64) -> output::Table {
     let header = ["component", "n", "success", "p50 ms", "p95 ms", "usd", "reward", "as of"];
     let mut table = output::table(&header).optional(&["p50 ms", "as of"]);
     for ComponentStats { component, ts, stats, .. } in components {
+        let [success, p50, p95, cost, reward] = figures(stats);
         table.add_row([
             component.into(),
             number(stats.n),
-            figure(stats, |it| Some(format!("{:.1}%", it.success_rate * 100.0))),
-            figure(stats, |it| Some(format!("{:.0}", it.p50_latency))),
-            figure(stats, |it| Some(format!("{:.0}", it.p95_latency))),
-            figure(stats, |it| it.avg_cost_usd.map(|cost| format!("{cost:.4}"))),
-            figure(stats, |it| Some(format!("{:.3}", it.avg_reward))),
+            success,
+            p50,
+            p95,
+            cost,
+            reward,
             Cell::time(*ts, now),
         ]);
     }

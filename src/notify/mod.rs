@@ -1,4 +1,4 @@
-//! Notifications: where people are told what happened. Knows no Firestore and no job: a [`Sink`] sends
+//! Notifications: where notices are sent. Knows no Firestore and no job: a [`Sink`] sends
 //! the [`Notice`] that it is given.
 
 mod pubsub;

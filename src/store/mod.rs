@@ -46,8 +46,8 @@ pub use rebuild::{
     rejected_of_entry,
 };
 pub use records::{
-    Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS, NotifyState, OldDocuments,
-    Part, PendingFile, PendingNotice, RetentionState,
+    AUDIT_OVERLAP_MS, Archived, ArchivedBefore, AuditFilter, AuditRecord, MIN_KEPT_DAYS,
+    NotifyState, OldDocuments, Part, PendingFile, PendingNotice, RetentionState,
 };
 pub use remedy::{remedy, shell_word, state_id, state_path};
 pub use scoring::{

@@ -25,6 +25,33 @@ pub const TUNER: &str = "policy-updater";
 pub const GUARD: &str = "policy-guard";
 /// The actor of the first version of a policy.
 pub const SEED: &str = "system";
+/// Who made a change of the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Author {
+    Tuner,
+    Guard,
+    Person,
+}
+
+impl Author {
+    /// The author that an actor stands for.
+    pub fn of(actor: &str) -> Self {
+        match actor {
+            TUNER => Self::Tuner,
+            GUARD => Self::Guard,
+            _ => Self::Person,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tuner => "tuner",
+            Self::Guard => "guard",
+            Self::Person => "person",
+        }
+    }
+}
+
 /// Precedes the subject of a Firebase token in the actor.
 pub const FIREBASE_PREFIX: &str = "firebase:";
 

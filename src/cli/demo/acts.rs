@@ -34,7 +34,7 @@ const PERSON: Duration = Duration::from_secs(120);
 
 /// How long the router needs to follow a new version.
 const FOLLOW: Duration = Duration::from_secs(4);
-/// How long requests are counted before their shares are told.
+/// How long requests are counted before their shares are printed.
 const COUNT: Duration = Duration::from_secs(6);
 
 /// Longer than the interval of the tune job.
@@ -60,7 +60,7 @@ async fn all(story: &Story) -> Result<()> {
     say!();
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     output::heading(&format!(
-        "The story is told, after {minutes:.1} minutes. The platform goes on."
+        "The story is over, after {minutes:.1} minutes. The platform goes on."
     ));
     if story.auto {
         let_publish(&story.store).await?;
@@ -117,7 +117,7 @@ async fn activation(story: &Story, before: &Policy, draft: &Policy) -> Result<Po
     announce(
         3,
         "a person decides, and the router follows",
-        "A draft changes nothing until somebody activates it.",
+        "A draft changes nothing until a person or the service activates it.",
     );
     story.routed.reset();
     tokio::time::sleep(COUNT).await;
@@ -198,7 +198,7 @@ async fn bad_override(story: &Story) -> Result<()> {
     let before = story.active().await?;
     let wrong = json!({ ARM: 0.9, "gemini": 0.05, "claude": 0.05 });
     let params = OverrideParams::Set(vec![("modelWeights".to_owned(), wrong)]);
-    let intent = story.intent("somebody is sure that gpt-5 is the best").await?;
+    let intent = story.intent("an admin believes that gpt-5 is the best").await?;
     let outcome = story.store.override_policy(POLICY, &params, Some(&before.version), &intent);
     let entry = outcome.await?.entry;
     let began = Instant::now();
@@ -250,7 +250,7 @@ async fn experiment(story: &Story) -> Result<()> {
     say(&format!("{ADMIN} starts a test of {}: {}", draft.name(), weights(&draft)));
     say(&format!("Look at it: f0-learning experiments show {id}"));
     let Some(ended) = follow(story, &id, &draft.version).await? else {
-        say("There is no verdict within four minutes; the test goes on.");
+        say("The test has no verdict after four minutes, and continues.");
         return Ok(());
     };
     let verdict = ended.comparison.as_ref().map_or_else(String::new, measured);

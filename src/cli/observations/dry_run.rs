@@ -6,8 +6,7 @@ use anyhow::Result;
 use f0_learning_core::observation::Malformed;
 use serde_json::{Map, Value as Json};
 
-use super::lines::LineError;
-use super::source::Options;
+use super::lines::{LineError, NONE_FITS};
 use crate::cli::output::{self, number};
 
 /// Reasons that are listed; a file can give every record another one.
@@ -84,8 +83,7 @@ impl Preview {
     }
 
     /// Prints both, and fails if the import would.
-    pub fn print(&self, options: &Options) -> Result<()> {
-        let is_mapped = options.mapping()?.is_some();
+    pub fn print(&self, is_mapped: bool) -> Result<()> {
         let mut columns = vec!["field", "records", "example"];
         if is_mapped {
             columns.insert(2, "from");
@@ -124,10 +122,7 @@ impl Preview {
             say!("{} have invalid optional fields, which scoring ignores", self.malformed);
         }
         let read = self.accepted + self.repeated + self.left_out + self.refusals();
-        anyhow::ensure!(
-            self.left_out < read || read == 0,
-            "no record fits the mapping: pass the --profile of the tool that wrote the file"
-        );
+        anyhow::ensure!(self.left_out < read || read == 0, NONE_FITS);
         anyhow::ensure!(self.refusals() == 0, "{} records would be refused", self.refusals());
         Ok(())
     }

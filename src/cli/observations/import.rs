@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::dry_run::Preview;
-use super::lines::LineError;
+use super::lines::{LineError, NONE_FITS};
 use super::source::{Item, Options, Source};
 use crate::cli::output;
 
@@ -51,21 +51,21 @@ type Numbered = (u64, Map<String, Json>);
 
 pub async fn run(store: &Store, options: Options) -> Result<()> {
     let (source, bytes) = options.open()?;
+    let is_mapped = matches!(source, Source::Mapped { .. });
     let bar = output::progress(bytes, "importing (bytes)");
     let rules = Rules::read(store).await?;
     if options.dry_run {
         let preview = preview(source, &rules, &bar).await?;
         bar.finish_and_clear();
-        return preview.print(&options);
+        return preview.print(is_mapped);
     }
-    let is_mapped = matches!(source, Source::Mapped { .. });
     let unit = if is_mapped { "records" } else { "lines" };
     let report = import(store, source, rules, &bar).await?;
     bar.finish_and_clear();
     let Report { lines, created, existing, repeated, refused, malformed, left_out, too_old } =
         report;
     if is_mapped && lines > 0 && left_out == lines {
-        bail!("no record fits the mapping: pass the --profile of the tool that wrote the file");
+        bail!(NONE_FITS);
     }
     let repeated = match repeated {
         0 => String::new(),

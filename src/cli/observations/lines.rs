@@ -12,6 +12,10 @@ use thiserror::Error;
 /// Firestore documents are at most 1 MiB; their JSON can be longer.
 const MAX_LINE_BYTES: usize = 4 << 20;
 
+/// Why a file is refused whose records are all left out.
+pub const NONE_FITS: &str =
+    "no record fits the mapping: pass the --profile of the tool that wrote the file";
+
 /// Why a line cannot be imported.
 #[derive(Debug, PartialEq, Error)]
 pub enum LineError {

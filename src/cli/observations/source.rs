@@ -87,7 +87,7 @@ impl Options {
     }
 
     /// The mapping that is asked for; `None` if the file has observations.
-    pub fn mapping(&self) -> Result<Option<Mapping>> {
+    fn mapping(&self) -> Result<Option<Mapping>> {
         let mapping = match (&self.mapping, self.profile) {
             (Some(file), _) => {
                 let cannot = || format!("cannot read {}", file.display());

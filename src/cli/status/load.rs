@@ -182,13 +182,17 @@ fn of_test(test: &Experiment) -> Waiting {
 async fn watched(store: &Store, running: &[Experiment], now: i64) -> Result<Vec<Watched>> {
     let mut watched = Vec::new();
     let mut evaluated = 0;
+    // What hinders the evaluation is among the troubles.
+    let rewards = match running.iter().any(|it| it.kind == Kind::Ab) {
+        true => store.reward_config().await.ok(),
+        false => None,
+    };
     for it in running {
         let mut note = None;
         if it.kind == Kind::Ab && evaluated < MAX_EVALUATED {
             evaluated += 1;
-            // What hinders the evaluation is among the troubles.
-            if let Ok(rewards) = store.reward_config().await
-                && let Ok(Evaluation { unserved, .. }) = evaluate(store, it, &rewards, now).await
+            if let Some(rewards) = &rewards
+                && let Ok(Evaluation { unserved, .. }) = evaluate(store, it, rewards, now).await
             {
                 note = unserved;
             }

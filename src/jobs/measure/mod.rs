@@ -7,8 +7,9 @@ use std::fmt;
 
 use super::{Job, JobName, JobReport, LogLine, PassContext, ReportingError};
 use crate::observability::health::Health;
-use crate::observability::metrics::{By, Waiting};
+use crate::observability::metrics::Waiting;
 use crate::store::{Result, Store, StoreError};
+use f0_learning_core::intent::Author;
 use trail::Trail;
 
 /// The most documents that a count looks at: a read for each 1,000.
@@ -27,7 +28,7 @@ pub struct MeasureJob {
 pub struct MeasureReport {
     pub waiting: Waiting,
     /// New entries of the audit trail, by action and who made them.
-    pub changes: Vec<(&'static str, By, u64)>,
+    pub changes: Vec<(&'static str, Author, u64)>,
 }
 
 impl MeasureJob {

@@ -3,13 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::observability::metrics::By;
-use crate::store::{AuditFilter, GUARD, Result, Store, TUNER};
+use crate::store::{AUDIT_OVERLAP_MS, AuditFilter, GUARD, Result, Store, TUNER};
 use f0_learning_core::audit::{Action, AuditEntry, RENEWED};
-use f0_learning_core::time::MINUTE_MS;
-
-/// How long before its commit an entry may have got its `ts`. So far back each pass reads again.
-pub const OVERLAP_MS: i64 = 5 * MINUTE_MS;
+use f0_learning_core::intent::Author;
 
 /// Entries read in a pass.
 const AT_ONCE: usize = 500;
@@ -23,7 +19,7 @@ pub struct Trail {
     seen: BTreeMap<String, i64>,
 }
 
-type Counts = BTreeMap<(&'static str, By), u64>;
+type Counts = BTreeMap<(&'static str, Author), u64>;
 
 impl Trail {
     /// The entries since the last pass, by action and who made them. The first pass gives all. Renewals
@@ -32,13 +28,13 @@ impl Trail {
         &mut self,
         store: &Store,
         now: i64,
-    ) -> Result<Vec<(&'static str, By, u64)>> {
+    ) -> Result<Vec<(&'static str, Author, u64)>> {
         let mut counts = match self.from {
             Some(_) => Counts::new(),
             None => before(store).await?,
         };
         let is_first = self.from.is_none();
-        let from = self.from.unwrap_or(now - OVERLAP_MS);
+        let from = self.from.unwrap_or(now - AUDIT_OVERLAP_MS);
         let (records, read) = store.audit_from(from, AT_ONCE).await?;
         let last = records.last().map(|record| record.entry.ts);
         for record in records {
@@ -50,7 +46,7 @@ impl Trail {
                 *counts.entry(key).or_default() += 1;
             }
         }
-        let reached = now - OVERLAP_MS;
+        let reached = now - AUDIT_OVERLAP_MS;
         // A full page ends at its last entry. If all of it has one `ts`, the rest is passed over.
         let next = match last {
             Some(last) if read >= AT_ONCE => last.max(from + 1).min(reached.max(from + 1)),
@@ -62,17 +58,12 @@ impl Trail {
     }
 }
 
-fn key_of(entry: &AuditEntry) -> Option<(&'static str, By)> {
+fn key_of(entry: &AuditEntry) -> Option<(&'static str, Author)> {
     if entry.is_renewal() {
         return None;
     }
     let action: Action = entry.action.parse().ok()?;
-    let by = match entry.actor.as_str() {
-        TUNER => By::Tuner,
-        GUARD => By::Guard,
-        _ => By::Person,
-    };
-    Some((action.as_str(), by))
+    Some((action.as_str(), Author::of(&entry.actor)))
 }
 
 /// The entries up to now.
@@ -86,7 +77,7 @@ async fn before(store: &Store) -> Result<Counts> {
         };
         let all = store.audit_count(&of(None), None).await?;
         let mut left = all;
-        for (actor, by) in [(TUNER, By::Tuner), (GUARD, By::Guard)] {
+        for (actor, by) in [(TUNER, Author::Tuner), (GUARD, Author::Guard)] {
             let mut count = match left {
                 0 => 0,
                 _ => store.audit_count(&of(Some(actor)), None).await?,
@@ -97,7 +88,7 @@ async fn before(store: &Store) -> Result<Counts> {
             }
             counts.insert((action.as_str(), by), count);
         }
-        counts.insert((action.as_str(), By::Person), left);
+        counts.insert((action.as_str(), Author::Person), left);
     }
     Ok(counts)
 }

@@ -1,25 +1,23 @@
-//! What people are told: derived from the audit trail, and from what waits compared with what the last
+//! The notices of a pass: derived from the audit trail, and from what waits compared with what the last
 //! pass knew. Pure.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::observability::format;
 use crate::observability::metrics::Waiting;
-use crate::store::{AuditRecord, GUARD, NotifyState};
+use crate::store::{AUDIT_OVERLAP_MS, AuditRecord, GUARD, NotifyState};
 use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::{Notice, NoticeKind as Kind};
 use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 
-/// How long before its commit an entry may have got its `ts`. So far back each pass reads again.
-const OVERLAP_MS: i64 = 5 * MINUTE_MS;
 /// Entries read in a pass.
 pub const AT_ONCE: usize = 200;
 /// Quarantined documents are counted up to here.
 pub const MAX_COUNTED: usize = 10_000;
 
-/// Observations quarantined within an hour that people are told of.
+/// More observations quarantined within an hour than this make a notice.
 const SURGE: u64 = 100;
-/// How long an observation may wait for scoring until people are told.
+/// An observation that waits longer for scoring makes a notice.
 const STUCK_MS: i64 = 10 * MINUTE_MS;
 /// How long a condition is not repeated.
 const REPEATED_AFTER_MS: i64 = 6 * HOUR_MS;
@@ -55,7 +53,7 @@ pub struct Look<'a> {
 
 /// The `ts` from which the trail is read.
 pub fn read_from(state: &NotifyState) -> i64 {
-    state.cursor - OVERLAP_MS
+    state.cursor - AUDIT_OVERLAP_MS
 }
 
 impl Look<'_> {
@@ -86,7 +84,7 @@ impl Look<'_> {
 
     fn follow(&self, next: &mut NotifyState, notices: &mut Vec<Notice>) {
         let (records, read) = &self.trail;
-        // What happened before notifications were configured is not told.
+        // Entries from before notifications were configured make no notice.
         let is_first = next.learning_enabled.is_none();
         let from = if is_first { next.cursor } else { i64::MIN };
         for record in records {
@@ -99,11 +97,11 @@ impl Look<'_> {
         next.cursor = match last {
             // A full page: the next pass reads on from its last entry.
             Some(last) if *read >= AT_ONCE => {
-                (last + OVERLAP_MS).max(next.cursor + 1).min(self.now)
+                (last + AUDIT_OVERLAP_MS).max(next.cursor + 1).min(self.now)
             }
             _ => self.now.max(next.cursor),
         };
-        let kept_from = next.cursor - OVERLAP_MS;
+        let kept_from = next.cursor - AUDIT_OVERLAP_MS;
         next.seen.retain(|_, ts| *ts >= kept_from);
     }
 

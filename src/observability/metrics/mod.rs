@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 pub use components::{Components, Volume};
 pub use firestore::Requests;
-pub use policies::{By, Convergence, Policies};
+pub use policies::{Convergence, Policies};
 pub use service::Service;
 pub use waiting::Waiting;
 

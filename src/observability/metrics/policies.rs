@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::names::{MAX_NAMED, Names, OTHER, PolicyLabels, family, family_in, single, whole};
 use f0_learning_core::estimate::Measured;
+use f0_learning_core::intent::Author;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BoundLabels {
@@ -24,24 +25,6 @@ struct BoundLabels {
 struct ChangeLabels {
     action: &'static str,
     by: &'static str,
-}
-
-/// Who made a change of the audit trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
-    Tuner,
-    Guard,
-    Person,
-}
-
-impl By {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tuner => "tuner",
-            Self::Guard => "guard",
-            Self::Person => "person",
-        }
-    }
 }
 
 /// Whether the tuner would still move the weights of a policy.
@@ -125,7 +108,7 @@ impl Policies {
     }
 
     /// Adds entries of the audit trail.
-    pub fn add_changes(&self, action: &'static str, by: By, entries: u64) {
+    pub fn add_changes(&self, action: &'static str, by: Author, entries: u64) {
         let labels = ChangeLabels { action, by: by.as_str() };
         self.changes.get_or_create(&labels).inc_by(entries);
     }

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use f0_learning_core::estimate::Measured;
+use f0_learning_core::intent::Author;
 use f0_learning_core::observation::Observation;
 use f0_learning_core::stats::WindowStats;
 use serde_json::json;
@@ -23,7 +24,7 @@ fn filled() -> Metrics {
     service.notified("webhook", true);
     let policies = metrics.policies();
     policies.set_active_versions([("router-core", 1)]);
-    policies.add_changes("activate", By::Tuner, 2);
+    policies.add_changes("activate", Author::Tuner, 2);
     policies.set_reward_change("router-core", Measured { estimate: 0.03, low: 0.01, high: 0.05 });
     policies.set_convergence("router-core", Convergence::Moving);
     let components = metrics.components();

@@ -16,7 +16,7 @@ pub(in crate::store) use experiment::{OpenExperiment, ended_fields, new_experime
 pub use policy::UnreadableVersion;
 pub(in crate::store) use policy::{
     CANDIDATE, HOLDBACK, PARAMS, PIN_FIELDS, ROLLED_BACK_AT, check_policy_id, document_id,
-    has_status, params_over, patch, pin_of, policy_key, rejected_fields,
+    has_status, log_skipped, params_over, patch, pin_of, policy_key, rejected_fields,
 };
 pub(in crate::store) use snapshot::PolicySnapshot;
 

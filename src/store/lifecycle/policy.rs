@@ -104,9 +104,7 @@ impl Store {
     /// must not hide the rest. Reading it by name returns its error.
     pub(in crate::store) fn decode_readable_policies(&self, documents: &[Document]) -> Vec<Policy> {
         let (readable, unreadable) = self.decode_policies(documents);
-        for version in unreadable {
-            tracing::error!(policy = version.policy, "skipping a policy version: {version}");
-        }
+        log_skipped(&unreadable);
         readable
     }
 
@@ -123,6 +121,13 @@ impl Store {
             }
         }
         (readable, unreadable)
+    }
+}
+
+/// Logs the versions that are passed over because they cannot be read.
+pub(in crate::store) fn log_skipped(unreadable: &[UnreadableVersion]) {
+    for version in unreadable {
+        tracing::error!(policy = version.policy, "skipping a policy version: {version}");
     }
 }
 

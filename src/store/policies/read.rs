@@ -6,7 +6,7 @@ use firestore_kit::proto::Document;
 use semver::Version;
 
 use crate::store::collection::POLICIES;
-use crate::store::lifecycle::{TUNER, UnreadableVersion, document_id};
+use crate::store::lifecycle::{TUNER, UnreadableVersion, document_id, log_skipped};
 use crate::store::{Result, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
@@ -142,7 +142,9 @@ impl Store {
     /// people created and that were never active, it holds the first fifty: anyone who may create
     /// drafts can create any number of them.
     pub async fn standing_policies(&self, id: &str) -> Result<Vec<Policy>> {
-        Ok(self.standing_versions(id).await?.0)
+        let (readable, unreadable) = self.standing_versions(id).await?;
+        log_skipped(&unreadable);
+        Ok(readable)
     }
 
     /// The same, and those that cannot be read.

@@ -4,8 +4,13 @@ use crate::store::collection::{AUDIT, EXPERIMENTS, POLICIES, QUARANTINE};
 use crate::store::records::audit::{AuditFilter, AuditRecord};
 use crate::store::{Result, Store};
 use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::time::MINUTE_MS;
 use firestore_kit::proto::Document;
 use firestore_kit::{Query, value};
+
+/// How long before its commit an entry may have got its `ts`: who follows the trail reads as far back
+/// again.
+pub const AUDIT_OVERLAP_MS: i64 = 5 * MINUTE_MS;
 
 impl Store {
     /// The number of open drafts, counted up to `most`.

@@ -6,6 +6,7 @@ mod notices;
 pub(in crate::store) mod retention;
 
 pub use audit::{AuditFilter, AuditRecord};
+pub use counts::AUDIT_OVERLAP_MS;
 pub use notices::{NotifyState, PendingNotice};
 pub(in crate::store) use retention::RETENTION;
 pub use retention::{

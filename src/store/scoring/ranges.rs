@@ -150,13 +150,8 @@ pub struct IdCount {
 impl Store {
     /// Counts the documents of a shard with a time in `range`, in epoch milliseconds, all at one moment.
     pub async fn count_range(&self, shard: Shard, range: Range<f64>) -> Result<RangeCount> {
-        let counted = self.count_within(OBSERVATIONS, "ts", shard, &range, None).await?;
-        let at = counted.at;
-        match self.count_range_at(at, counted, shard, &range).await {
-            Err(error) if error.is_too_old() => {
-                let counted = self.count_within(OBSERVATIONS, "ts", shard, &range, None).await?;
-                self.count_range_at(counted.at, counted, shard, &range).await
-            }
+        match self.count_at(shard, &range, None).await {
+            Err(error) if error.is_too_old() => self.count_at(shard, &range, None).await,
             result => result,
         }
     }
@@ -170,24 +165,21 @@ impl Store {
         whole: &RangeCount,
     ) -> Result<Option<RangeCount>> {
         let Some(at) = whole.at else { return Ok(None) };
-        let counted = async {
-            let found = self.count_within(OBSERVATIONS, "ts", shard, part, Some(at)).await?;
-            self.count_range_at(Some(at), found, shard, part).await
-        };
-        match counted.await {
-            Ok(counted) => Ok(Some(counted)),
+        match self.count_at(shard, part, Some(at)).await {
             Err(error) if error.is_too_old() => Ok(None),
-            Err(error) => Err(error),
+            counted => counted.map(Some),
         }
     }
 
-    async fn count_range_at(
+    /// Counts a range as it was `at` a time, or as it is now.
+    async fn count_at(
         &self,
-        at: Option<Timestamp>,
-        observations: Aggregated,
         shard: Shard,
         range: &Range<f64>,
+        at: Option<Timestamp>,
     ) -> Result<RangeCount> {
+        let observations = self.count_within(OBSERVATIONS, "ts", shard, range, at).await?;
+        let at = at.or(observations.at);
         let (rewards, quarantined) = tokio::try_join!(
             self.count_within(REWARDS, "ts", shard, range, at),
             self.count_within(QUARANTINE, "obsTs", shard, range, at),

@@ -1,4 +1,4 @@
-//! What people are told.
+//! Notices: the events that notifications report.
 
 use serde::{Deserialize, Serialize};
 

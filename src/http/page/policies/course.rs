@@ -6,9 +6,9 @@ use maud::{Markup, html};
 use semver::Version;
 
 use crate::http::page::text::{at, part_of, percent, shown, tick};
-use crate::store::{AuditRecord, GUARD, TUNER};
+use crate::store::AuditRecord;
 use f0_learning_core::document::Policy;
-use f0_learning_core::intent::SEED;
+use f0_learning_core::intent::{Author, SEED};
 use f0_learning_core::policy::PolicyStatus;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
@@ -21,38 +21,12 @@ const BOTTOM: f64 = 160.0;
 /// The drawing begins with the latest of so many activations.
 const DRAWN: usize = 40;
 
-/// Who made a version active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
-    Tuner,
-    Guard,
-    Person,
-}
-
-impl Who {
-    fn of(actor: &str) -> Self {
-        match actor {
-            TUNER => Self::Tuner,
-            GUARD => Self::Guard,
-            _ => Self::Person,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Tuner => "tuner",
-            Self::Guard => "guard",
-            Self::Person => "person",
-        }
-    }
-
-    /// A mark above the drawing, around a point.
-    fn path(self, x: f64, y: f64) -> String {
-        match self {
-            Self::Tuner => format!("M{x:.1} {:.1}l5 9h-10z", y - 5.0),
-            Self::Guard => format!("M{:.1} {:.1}l8 8m0 -8l-8 8", x - 4.0, y - 4.0),
-            Self::Person => format!("M{:.1} {y:.1}a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0", x - 4.5),
-        }
+/// A mark of an author above the drawing, around a point.
+fn mark_path(author: Author, x: f64, y: f64) -> String {
+    match author {
+        Author::Tuner => format!("M{x:.1} {:.1}l5 9h-10z", y - 5.0),
+        Author::Guard => format!("M{:.1} {:.1}l8 8m0 -8l-8 8", x - 4.0, y - 4.0),
+        Author::Person => format!("M{:.1} {y:.1}a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0", x - 4.5),
     }
 }
 
@@ -166,12 +140,12 @@ fn area(
 }
 
 fn mark(it: &Stretch, x: f64) -> Markup {
-    let who = Who::of(&it.actor);
+    let who = Author::of(&it.actor);
     html! {
         g.mark {
-            title { (it.version) " by " (shown(&it.actor)) @if it.actor != SEED { " (" (who.name()) ")" } " at " (crate::observability::format::time(it.from)) }
+            title { (it.version) " by " (shown(&it.actor)) @if it.actor != SEED { " (" (who.as_str()) ")" } " at " (crate::observability::format::time(it.from)) }
             line x1=(at(x)) x2=(at(x)) y1=(TOP) y2=(BOTTOM) {}
-            path.who class=(who.name()) d=(who.path(x, TOP - 12.0)) {}
+            path.who class=(who.as_str()) d=(mark_path(who, x, TOP - 12.0)) {}
         }
     }
 }
@@ -204,7 +178,7 @@ fn about(stretches: &[Stretch]) -> String {
             .iter()
             .map(|(arm, weight)| format!("{} {}", shown(arm), percent(*weight)))
             .collect();
-        let who = Who::of(&it.actor).name();
+        let who = Author::of(&it.actor).as_str();
         format!(
             "{} from {} by {who}: {}",
             it.version,
@@ -220,6 +194,8 @@ mod tests {
     use f0_learning_core::audit::AuditEntry;
     use f0_learning_core::policy::lifecycle::StatusChange;
     use serde_json::json;
+
+    use f0_learning_core::intent::{GUARD, TUNER};
 
     use super::*;
 
