@@ -18,6 +18,7 @@ mod doctor;
 mod documented;
 mod environment;
 mod experiments;
+mod export;
 mod figures;
 #[cfg(feature = "local")]
 mod firestore;

@@ -21,6 +21,7 @@ use f0_learning::observability::trace;
 use f0_learning::store::{Store, StoreError};
 use f0_learning_core::Clock;
 
+use super::export::Export;
 use super::retain::Retention;
 use super::timers::Timers;
 use super::{connection, environment, shutdown};
@@ -72,6 +73,8 @@ pub async fn run(options: Options) -> Result<()> {
     let page = format!("http://localhost:{}/", server.address().port());
     tracing::info!(address = %server.address(), project = connection.project, page, "serving");
 
+    let export = Export::start(&api, &health);
+
     tokio::pin!(end);
     let store = tokio::select! {
         store = reach(&connection, &health) => store,
@@ -111,6 +114,9 @@ pub async fn run(options: Options) -> Result<()> {
     health.stopping();
     if !worker.shutdown(shutdown::PATIENCE).await {
         tracing::warn!("a pass was stopped; the next process continues after its last commit");
+    }
+    if let Some(export) = export {
+        export.end().await;
     }
     server.shutdown().await;
     Ok(())

@@ -80,11 +80,18 @@ pub async fn ready(host: KnownHost, may_read: MayRead, api: State<Arc<Api>>) -> 
 )]
 pub async fn metrics(_: KnownHost, State(api): State<Arc<Api>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    if let Some((store, _)) = api.store.get() {
-        api.health.metrics().service().set_requests(&requests(store));
+    ([(header::CONTENT_TYPE, kind)], api.metrics()).into_response()
+}
+
+impl Api {
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        let metrics = self.health.metrics();
+        if let Some((store, _)) = self.store.get() {
+            metrics.service().set_requests(&requests(store));
+        }
+        metrics.text(self.health.readiness().ready)
     }
-    let text = api.health.metrics().text(api.health.readiness().ready);
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// What this process has asked of Firestore; it is known without asking again.

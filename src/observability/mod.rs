@@ -5,5 +5,6 @@ pub mod format;
 pub mod health;
 pub mod logging;
 pub mod metrics;
+pub mod otlp;
 pub mod printable;
 pub mod trace;

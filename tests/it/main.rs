@@ -73,6 +73,7 @@ mod memory;
 mod month;
 mod notify;
 mod once;
+mod otlp;
 mod page;
 mod people;
 mod propensity;

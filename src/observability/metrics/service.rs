@@ -33,6 +33,11 @@ struct EventLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabels {
     version: &'static str,
 }
@@ -62,6 +67,7 @@ pub struct Service {
     waiting: Gauges,
     firestore: Counters,
     notifications: Family<EventLabels, Count>,
+    exports: Family<OutcomeLabels, Count>,
 }
 
 impl Service {
@@ -109,6 +115,11 @@ impl Service {
                 registry,
                 "notifications",
                 "Attempts to send a notification, by sink and outcome",
+            ),
+            exports: family(
+                registry,
+                "otlp_exports",
+                "Exports of the metrics by OTLP, by outcome, if an endpoint is named",
             ),
         }
     }
@@ -173,5 +184,17 @@ impl Service {
     pub fn notified(&self, sink: &'static str, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
         self.notifications.get_or_create(&EventLabels { sink, outcome }).inc();
+    }
+
+    /// Metrics are exported from now on.
+    pub fn exporter_added(&self) {
+        for outcome in ["delivered", "failed"] {
+            let _ = self.exports.get_or_create(&OutcomeLabels { outcome });
+        }
+    }
+
+    pub fn exported(&self, delivered: bool) {
+        let outcome = if delivered { "delivered" } else { "failed" };
+        self.exports.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }

@@ -22,6 +22,7 @@ fn filled() -> Metrics {
     let failures = BTreeMap::from([("Unavailable".to_owned(), 1)]);
     service.set_requests(&Requests { reads: 7, failures, ..Requests::default() });
     service.notified("webhook", true);
+    service.exported(true);
     let policies = metrics.policies();
     policies.set_active_versions([("router-core", 1)]);
     policies.add_changes("activate", Author::Tuner, 2);
