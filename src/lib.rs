@@ -10,4 +10,5 @@ pub mod import;
 pub mod jobs;
 pub mod notify;
 pub mod observability;
+pub mod security_rules;
 pub mod store;

@@ -53,6 +53,7 @@ mod constant_cost;
 mod credentials;
 mod damaged;
 mod decisions;
+mod deployed_rules;
 mod deployment;
 mod effects;
 mod envelope;

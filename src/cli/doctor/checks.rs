@@ -10,6 +10,7 @@ use firestore_kit::{Connection, RetryPolicy};
 use tokio::time::Instant;
 
 use super::finding::{Finding, Verdict};
+use super::{Options, rules};
 use crate::cli::condition::{self, Trouble};
 use crate::cli::{format, one_line};
 
@@ -26,7 +27,7 @@ const SKEW_MS: i64 = 5_000;
 const DEPLOY_INDEXES: &str =
     "firebase deploy --only firestore:indexes, and wait until they are built";
 
-pub async fn all(connection: &Connection, read_only: bool) -> Vec<Finding> {
+pub async fn all(connection: &Connection, options: &Options) -> Vec<Finding> {
     let target = match &connection.emulator {
         Some(address) => format!("a local Firestore at {address}"),
         None => "Google's Firestore".to_owned(),
@@ -70,10 +71,10 @@ pub async fn all(connection: &Connection, read_only: bool) -> Vec<Finding> {
     let took = began.elapsed().as_millis();
     found.push(Finding::ok("reachable", format!("a read took {took} ms")));
     found.push(Finding::ok("mode", "the database answers in native mode"));
-    let can_read = permissions(&store, read_only, &mut found).await;
+    let can_read = permissions(&store, options.read_only, &mut found).await;
     if can_read {
         indexes(&store, &mut found).await;
-        found.push(rules());
+        found.push(rules::check(connection, options.rules.as_deref()).await);
         conditions(&store, now, &mut found).await;
     }
     found
@@ -196,16 +197,6 @@ async fn indexes(store: &Store, found: &mut Vec<Finding>) {
     for detail in failed {
         found.push(Finding::new("indexes", Verdict::Warn, detail).with_action("repeat the check"));
     }
-}
-
-/// Firestore does not tell a client which rules it enforces.
-fn rules() -> Finding {
-    Finding::new(
-        "rules",
-        Verdict::NotChecked,
-        "cannot check: Firestore's API does not return its security rules",
-    )
-    .with_action("firebase deploy --only firestore:rules makes them equal to firestore.rules")
 }
 
 async fn conditions(store: &Store, now: i64, found: &mut Vec<Finding>) {

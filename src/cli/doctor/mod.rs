@@ -5,7 +5,9 @@
 
 mod checks;
 mod finding;
+mod rules;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,6 +23,9 @@ pub struct Options {
     /// Write nothing: permission to write, transactions and the clock are then not checked
     #[arg(long)]
     read_only: bool,
+    /// Compare the deployed security rules with this file instead of those of this version
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,
 }
@@ -28,7 +33,7 @@ pub struct Options {
 /// 0 if all is well, 1 if something should be looked at, 2 if something does not work.
 pub async fn run(options: Options) -> Result<ExitCode> {
     let findings = match connection() {
-        Ok(connection) => checks::all(&connection, options.read_only).await,
+        Ok(connection) => checks::all(&connection, &options).await,
         Err(error) => vec![Finding::fail(
             "settings",
             super::one_line(&error),
