@@ -97,10 +97,11 @@ async fn walk(page: &str) {
             for typed in block.typed() {
                 shown += &run(&mut world, &typed, &place, &mut faults).await;
             }
-        } else if block.language.is_empty() && !is_compared_elsewhere(block) {
-            if let Some(line) = shape::missing(&shown, &block.text) {
-                faults.push(format!("{place}: `{line}` is not printed, but:\n{shown}"));
-            }
+        } else if block.language.is_empty()
+            && !is_compared_elsewhere(block)
+            && let Some(line) = shape::missing(&shown, &block.text)
+        {
+            faults.push(format!("{place}: `{line}` is not printed, but:\n{shown}"));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));

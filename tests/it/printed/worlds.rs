@@ -28,6 +28,13 @@ const TRACE_STEP: usize = 4;
 /// Prepares what the commands of a page find.
 pub async fn of_page(world: &mut World, page: &str) {
     match page {
+        "README.md"
+        | "docs/allocation.md"
+        | "docs/api.md"
+        | "docs/evidence.md"
+        | "docs/experiments.md"
+        | "docs/recovery.md"
+        | "docs/terminal.md" => lived_in(world).await,
         // Its sections have damage of their own.
         "docs/runbook.md" => {}
         // Their readers begin with an empty project.
@@ -35,7 +42,7 @@ pub async fn of_page(world: &mut World, page: &str) {
         | "docs/deploy.md"
         | "docs/configuration.md"
         | "deploy/terraform/README.md" => {}
-        _ => lived_in(world).await,
+        _ => world.prepare("seed").await,
     }
     match page {
         "docs/api.md" => {

@@ -22,6 +22,7 @@ async fn call(_: &str, _: Request) -> (Answer, Outcome, f64) {
 }
 
 #[expect(dead_code, reason = "only compiled")]
+#[expect(clippy::disallowed_methods, reason = "a component reads its own environment")]
 #[expect(unused_variables, reason = "the reader uses them")]
 async fn readme() -> Result<(), Box<dyn Error>> {
     // begin crates/client/README.md
@@ -46,6 +47,7 @@ async fn readme() -> Result<(), Box<dyn Error>> {
 }
 
 #[expect(dead_code, reason = "only compiled")]
+#[expect(clippy::disallowed_methods, reason = "a component reads its own environment")]
 #[expect(unused_variables, reason = "the reader uses them")]
 async fn integration() -> Result<(), Box<dyn Error>> {
     // begin docs/integration.md
