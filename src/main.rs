@@ -13,11 +13,12 @@ async fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    logging::start(arguments.verbosity(), arguments.logs_json());
+    let colours = cli::Arguments::logs_colours();
+    logging::start(arguments.verbosity(), arguments.logs_json(), colours);
     match cli::run(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", printable::line(&cli::one_line(&error)));
+            cli::report(&format!("error: {}", cli::one_line(&error)));
             ExitCode::FAILURE
         }
     }
@@ -30,6 +31,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || std::env::args_os().all(is_plain) {
         error.exit();
     }
-    eprintln!("{}", printable::line(error.render().to_string().trim()));
+    cli::report(error.render().to_string().trim());
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -135,6 +135,11 @@ impl Arguments {
         environment::variable("LOG_FORMAT").is_some_and(|format| format == "json")
     }
 
+    /// Whether log lines, which go to standard error, have colours.
+    pub fn logs_colours() -> bool {
+        output::screen::has_colours(&std::io::stderr())
+    }
+
     /// Long-running commands log their progress.
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
@@ -151,7 +156,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Doctor(options) = arguments.command {
         return doctor::run(options).await;
     }
-    run_command(arguments.command).await.map(|()| ExitCode::SUCCESS)
+    match run_command(arguments.command).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => match error.downcast_ref::<shutdown::Stopped>() {
+            Some(stopped) => Ok(ExitCode::from(stopped.exit_code())),
+            None => Err(error),
+        },
+    }
 }
 
 async fn run_command(command: Command) -> Result<()> {
@@ -202,6 +213,11 @@ async fn connect() -> Result<Store> {
 /// The time of the pass that a command runs.
 async fn pass_time(store: &Store) -> Result<i64> {
     Ok(Time::from(store.clone()).begin_pass().await?)
+}
+
+/// Prints a line to standard error.
+pub fn report(text: &str) {
+    complain!("{text}");
 }
 
 /// An error and its causes, without line breaks.

@@ -1,9 +1,11 @@
 //! Questions before a change. Each names the project that it changes.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Result, bail};
 use f0_learning::store::Store;
+
+use super::output;
 
 /// Whether a person confirmed it on the terminal.
 ///
@@ -14,9 +16,11 @@ pub fn confirmed(store: &Store, question: &str) -> Result<bool> {
     if !input.is_terminal() {
         bail!("stdin is not a terminal: pass --yes to confirm");
     }
-    say_part!("project {}: {question} [y/N] ", store.project());
-    std::io::stdout().flush()?;
+    output::ask(&format!("project {}: {question} [y/N] ", store.project()));
     let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
+    if input.lock().read_line(&mut answer)? == 0 {
+        // The end of the input, unlike an answer, leaves the cursor behind the question.
+        output::ask_no_more();
+    }
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

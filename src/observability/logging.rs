@@ -2,7 +2,6 @@
 //! that a stored text neither controls the terminal nor forges a line.
 
 use std::fmt;
-use std::io::IsTerminal;
 
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
@@ -25,14 +24,15 @@ pub enum Verbosity {
 }
 
 /// Starts logging to standard error. `RUST_LOG` sets the filter; `json` selects Cloud Logging's
-/// format.
-pub fn start(verbosity: Verbosity, json: bool) {
+/// format. A line that cannot be written is lost: there is no other place to say so.
+pub fn start(verbosity: Verbosity, json: bool, colours: bool) {
     let default = match verbosity {
         Verbosity::Info => "warn,f0_learning=info",
         Verbosity::Warnings => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.log_internal_errors(false);
     if json {
         lines.event_format(CloudLogging).init();
     } else {
@@ -45,7 +45,7 @@ pub fn start(verbosity: Verbosity, json: bool) {
             }
         });
         let lines = lines.fmt_fields(fields.delimited(" "));
-        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+        lines.with_ansi(colours).with_target(false).init();
     }
 }
 

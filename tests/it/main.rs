@@ -31,7 +31,7 @@
 //! | metrics of what waits and changes, notifications | [`measure`], [`notify`] |
 //! | retention and archives | [`retention`], [`buckets`] |
 //! | wrong clocks of workers | [`clocks`] (leases, passes, timers), [`implausible`] (times that no pass takes, times of changes) |
-//! | the commands of the runbook | [`runbook`] |
+//! | what README.md and the other pages print | [`printed`] (commands are run, samples compared), [`runbook`] (alerts lead to it) |
 //! | deployed indexes and rules | [`deployment`], [`indexes`], [`resharding`] (the procedure of docs/scale.md) |
 //! | forged audit entries, extreme observations, hostile texts | [`hostile`] |
 //! | what documents and floods may cost | [`memory`] (of the process), [`constant_cost`] (of what never changes), [`hostile_day`] (honest figures beside hostile components) |
@@ -77,6 +77,7 @@ mod once;
 mod otlp;
 mod page;
 mod people;
+mod printed;
 mod propensity;
 mod races;
 mod rebuild;

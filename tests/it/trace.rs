@@ -12,7 +12,7 @@ use crate::support::{START, score, seeded_store, tune};
 
 #[expect(dead_code, reason = "the example's own main and options")]
 #[path = "../../examples/azure_trace.rs"]
-mod azure_trace;
+pub mod azure_trace;
 
 /// The trace as observations, the last of which is at `START`.
 fn converted() -> Vec<Map<String, Value>> {

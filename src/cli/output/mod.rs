@@ -2,7 +2,8 @@
 //! [`printable`](f0_learning::observability::printable), because stored texts are written by others.
 
 use std::fmt;
-use std::io::{ErrorKind, IsTerminal, Write, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::sync::{Mutex, PoisonError};
 
 use f0_learning::observability::printable;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -55,12 +56,55 @@ pub fn part(text: fmt::Arguments<'_>) {
 }
 
 pub fn complain(text: fmt::Arguments<'_>) {
-    eprintln!("{}", printable::line(&text.to_string()));
+    let line = format!("{}\n", printable::line(&text.to_string()));
+    if !is_kept(&line) {
+        write_error(&line);
+    }
+}
+
+/// Writes to standard error. Nobody can be told that this fails.
+fn write_error(text: &str) {
+    let _ = stderr().lock().write_all(text.as_bytes());
+}
+
+/// Prints a question, where the person sees it even if the output goes elsewhere.
+pub fn ask(question: &str) {
+    let question = printable::line(question);
+    if stdout().is_terminal() { write(&question) } else { write_error(&question) }
+}
+
+/// Ends the line of a question that was not answered.
+pub fn ask_no_more() {
+    if stdout().is_terminal() { write("\n") } else { write_error("\n") }
+}
+
+/// What is printed while a frame is composed.
+static FRAME: Mutex<Option<String>> = Mutex::new(None);
+
+/// Whether a frame is composed, which now has the text.
+fn is_kept(text: &str) -> bool {
+    let mut frame = FRAME.lock().unwrap_or_else(PoisonError::into_inner);
+    frame.as_mut().is_some_and(|it| {
+        it.push_str(text);
+        true
+    })
+}
+
+/// Replaces what is on the terminal by what `print` prints and a footer, as much as has room, at once.
+pub fn frame(footer: &str, print: impl FnOnce()) {
+    let start = |text| *FRAME.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    start(Some(String::new()));
+    print();
+    let composed = FRAME.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    write(&screen::fitted(&composed, footer));
 }
 
 /// Writes to standard output without buffering. A reader that closed the pipe is a success; any other
 /// failure is an error.
 fn write(text: &str) {
+    if is_kept(text) {
+        return;
+    }
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => {}
@@ -110,11 +154,6 @@ pub fn heading(text: &str) {
     print_marked(Style::Heading, text, "");
 }
 
-/// Clears the terminal for the next frame of a live view.
-pub fn clear() {
-    write(screen::CLEAR);
-}
-
 /// Breaks a text between words, so that no line of it is longer than the terminal. Lines after the first
 /// are indented by `indent`, and the first begins there.
 pub fn wrapped(text: &str, indent: usize) -> String {
@@ -143,7 +182,7 @@ fn wrap(text: &str, indent: usize, width: usize) -> String {
 
 /// A progress bar on a terminal; hidden elsewhere, where callers log instead.
 pub fn progress(total: u64, what: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !screen::is_smart(&stderr()) {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(

@@ -1,6 +1,8 @@
-//! The terminal: how wide it is, whether it shows colours, and how it is cleared.
+//! The terminal: how large it is, whether it shows colours, and how it is cleared.
 
 use std::io::{IsTerminal, stdout};
+
+use unicode_width::UnicodeWidthStr;
 
 use crate::cli::environment;
 
@@ -17,9 +19,19 @@ pub fn width() -> Option<usize> {
     width.map(|width: usize| width.max(MIN_WIDTH))
 }
 
+/// The rows of the terminal.
+fn height() -> usize {
+    terminal_size::terminal_size().map_or(usize::MAX, |it| it.1.0.into())
+}
+
+/// Whether it is a terminal that obeys control sequences.
+pub fn is_smart(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && environment::variable("TERM").is_none_or(|it| it != "dumb")
+}
+
 /// Whether frames may replace each other, instead of being printed once.
 pub fn is_live() -> bool {
-    stdout().is_terminal()
+    is_smart(&stdout())
 }
 
 /// What is seen of a text.
@@ -45,20 +57,94 @@ impl Style {
     }
 }
 
-/// Whether the output shows colours: it is a terminal, and NO_COLOR is not set (no-color.org).
-fn has_colours() -> bool {
-    let is_set = |name| environment::variable(name).is_some_and(|text| !text.is_empty());
-    let is_dumb = environment::variable("TERM").is_some_and(|it| it == "dumb");
-    stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+/// Whether an output shows colours: it is a terminal, and NO_COLOR is not set (no-color.org).
+pub fn has_colours(output: &impl IsTerminal) -> bool {
+    let no_colour = environment::variable("NO_COLOR").is_some_and(|text| !text.is_empty());
+    is_smart(output) && !no_colour
 }
 
 /// A text that was made safe to show, in a style where there are colours.
 pub(super) fn painted(style: Style, text: &str) -> String {
-    match has_colours() {
+    match has_colours(&stdout()) {
         true => format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()),
         false => text.to_owned(),
     }
 }
 
 /// Moves to the upper left corner and clears the screen.
-pub(super) const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+/// DECTCEM: hides and shows the cursor.
+const HIDE_CURSOR: &str = "\u{1b}[?25l";
+const SHOW_CURSOR: &str = "\u{1b}[?25h";
+
+/// The cursor is hidden until this value is dropped.
+pub struct HiddenCursor(());
+
+impl HiddenCursor {
+    pub fn hide() -> Self {
+        super::write(HIDE_CURSOR);
+        Self(())
+    }
+}
+
+impl Drop for HiddenCursor {
+    fn drop(&mut self) {
+        super::write(SHOW_CURSOR);
+    }
+}
+
+/// A frame that clears the screen and does not scroll: lines that have no room are counted above the footer.
+pub(super) fn fitted(text: &str, footer: &str) -> String {
+    let columns = width().unwrap_or(usize::MAX);
+    CLEAR.to_owned() + &cut_to(text, footer, columns, height())
+}
+
+fn cut_to(text: &str, footer: &str, columns: usize, rows: usize) -> String {
+    let total = text.lines().count();
+    // The footer, the note of what is left out, and the row that the cursor is on.
+    let room = rows.saturating_sub(rows_of(footer, columns) + 2);
+    let mut used = 0;
+    let fits = |line: &&str| {
+        used += rows_of(line, columns);
+        used <= room
+    };
+    let mut kept: Vec<&str> = text.lines().take_while(fits).collect();
+    let note = format!("{} more lines have no room", total - kept.len());
+    if kept.len() < total {
+        kept.push(&note);
+    }
+    kept.push(footer);
+    kept.join("\n") + "\n"
+}
+
+/// The rows that a line takes.
+fn rows_of(line: &str, columns: usize) -> usize {
+    let parts = line.split("\u{1b}[").enumerate();
+    // Each part after the first begins with the end of a control sequence.
+    let visible = parts.map(|(index, part)| match index {
+        0 => part,
+        _ => part.split_once('m').map_or("", |(_, text)| text),
+    });
+    visible.map(UnicodeWidthStr::width).sum::<usize>().div_ceil(columns).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_cut_to_the_rows_of_the_terminal() {
+        let text = "one\ntwo\nthree\nfour\n";
+        assert_eq!(cut_to(text, "end", 80, 24), "one\ntwo\nthree\nfour\nend\n");
+        assert_eq!(cut_to(text, "end", 80, 5), "one\ntwo\n2 more lines have no room\nend\n");
+        assert_eq!(cut_to(text, "end", 80, 0), "4 more lines have no room\nend\n");
+    }
+
+    #[test]
+    fn a_line_takes_the_rows_of_what_is_seen_of_it() {
+        let painted = "\u{1b}[1mabcde\u{1b}[0mfg";
+        assert_eq!((rows_of(painted, 7), rows_of(painted, 6), rows_of("", 7)), (1, 2, 1));
+        assert_eq!(rows_of("漢字", 3), 2);
+    }
+}

@@ -27,6 +27,7 @@ pub mod http;
 pub mod indexes;
 mod policies;
 pub mod process;
+pub mod pty;
 
 pub use crash::crash_after;
 pub use policies::{ada, assert_sound, draft, key, new_draft, router_params, statuses};

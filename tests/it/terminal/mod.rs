@@ -2,6 +2,7 @@
 //! that fit, short ids, and the commands of the quick start.
 
 mod doctor;
+mod pty;
 
 use std::process::Output;
 
