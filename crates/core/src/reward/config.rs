@@ -13,7 +13,7 @@ pub const MAX_REWARD_VERSION_BYTES: usize = 200;
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct RewardConfig {
     /// Recorded with every reward, so that scores of different configs are not mixed unnoticed.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REWARD_VERSION_BYTES), pattern(r"[^ ]")))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REWARD_VERSION_BYTES), pattern(r"\S")))]
     pub version: String,
     pub weights: RewardWeights,
     pub bounds: RewardBounds,
