@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use f0_learning_core::observation::Outcome;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
@@ -12,23 +14,24 @@ use super::times::millis;
 
 /// Names that a field may have in a record, the first one that has a value counts. A name is that of a
 /// field, or a path with dots into objects.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "OneOrMany")]
 pub struct Names(pub Vec<String>);
 
 /// One name, or several.
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a name or a list of names")]
-        enum OneOrMany {
-            One(String),
-            Many(Vec<String>),
-        }
-        Ok(match OneOrMany::deserialize(deserializer)? {
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a name or a list of names")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Names {
+    fn from(names: OneOrMany) -> Self {
+        match names {
             OneOrMany::One(name) => Self(vec![name]),
             OneOrMany::Many(names) => Self(names),
-        })
+        }
     }
 }
 
@@ -52,7 +55,7 @@ fn at<'a>(record: &'a Record, path: &str) -> Option<&'a Json> {
 
 /// What a status means. Texts are compared without regard to case; a range such as `200-299` is one of
 /// numbers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Statuses {
     pub from: Names,
@@ -61,24 +64,27 @@ pub struct Statuses {
     pub timeout: Vec<String>,
     /// The outcome of any other status.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub otherwise: Option<String>,
+    pub otherwise: Option<Outcome>,
     /// The outcome of a record without a status.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub missing: Option<String>,
+    pub missing: Option<Outcome>,
 }
 
 impl Statuses {
-    fn outcome(&self, record: &Record) -> Result<String, Unmapped> {
+    fn outcome(&self, record: &Record) -> Result<Outcome, Unmapped> {
         let Some((name, status)) = self.from.find(record) else {
-            return self.missing.clone().ok_or(Unmapped::Missing("outcome"));
+            return self.missing.ok_or(Unmapped::Missing("outcome"));
         };
         let text = plain_text(status);
-        let lists =
-            [("success", &self.success), ("failure", &self.failure), ("timeout", &self.timeout)];
+        let lists = [
+            (Outcome::Success, &self.success),
+            (Outcome::Failure, &self.failure),
+            (Outcome::Timeout, &self.timeout),
+        ];
         let listed = lists.iter().find(|(_, listed)| listed.iter().any(|it| matches(it, &text)));
-        match (listed, &self.otherwise) {
-            (Some((outcome, _)), _) => Ok((*outcome).to_owned()),
-            (None, Some(otherwise)) => Ok(otherwise.clone()),
+        match (listed, self.otherwise) {
+            (Some((outcome, _)), _) => Ok(*outcome),
+            (None, Some(otherwise)) => Ok(otherwise),
             (None, None) => Err(Unmapped::Status { field: name.to_owned(), status: text }),
         }
     }
@@ -94,12 +100,13 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern.eq_ignore_ascii_case(text.trim())
 }
 
-/// How the records of a file become observations: a named [profile](super::Profile), or a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How the records of a file become observations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mapping {
     /// `csv`, `json` or `otlp`; if omitted, the file's name and its start decide.
     #[serde(default, with = "format", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Format>")]
     pub format: Option<Format>,
     /// The component, with the fields of a record in braces: `router:{model}`. `{model}` is the field
     /// that `model` names.
@@ -212,7 +219,7 @@ impl Mapping {
         mapped.put("component", component.into(), &self.component);
         mapped.put(
             "outcome",
-            self.outcome.outcome(record)?.into(),
+            self.outcome.outcome(record)?.as_str().into(),
             &self.outcome.from.0.join(", "),
         );
         self.put_duration(record, ts.1, &mut mapped)?;

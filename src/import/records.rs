@@ -6,7 +6,10 @@ use super::record::{Bound, ReadError, Record};
 use super::{csv, json, otlp};
 
 /// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::Display)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::Display, schemars::JsonSchema,
+)]
+#[schemars(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Format {
     /// A table with a header.

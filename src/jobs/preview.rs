@@ -104,9 +104,9 @@ fn notes(before: Option<&ReadConfig>, after: &ReadConfig) -> Vec<String> {
                 note("Tests and watches that are open keep the settings that they began with.");
             }
         }
-        (Some(ReadConfig::Scoring { shards, .. }), ReadConfig::Scoring { shards: after, .. }) => {
+        (Some(ReadConfig::Scoring(before)), ReadConfig::Scoring(after)) => {
             note("The jobs use it within five minutes.");
-            if shards != after {
+            if before.shards != after.shards {
                 note(
                     "A change of `shards` needs the indexes of \
                      deploy/firestore.indexes.resharding.json first (docs/scale.md).",

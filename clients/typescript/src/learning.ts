@@ -6,9 +6,9 @@ import type { Firestore } from '@google-cloud/firestore';
 
 import { Cooldowns } from './cooldown.js';
 import type { NewObservation } from './observation.js';
-import { ActivePolicy, type FollowOptions, type Params } from './policy.js';
+import { ActivePolicy, type FollowOptions } from './policy.js';
 import { Recorder, type RecorderOptions, type RecorderReport } from './recorder.js';
-import type { Outcome } from './rules.js';
+import type { Outcome, Params } from './schema.js';
 import { type FinishedSpan, type SpanOptions, observationOfSpan } from './span.js';
 
 /** What a call says about its result. */
@@ -104,8 +104,8 @@ export class Learning {
           break;
         }
         tried.push(arm.name);
-        const { cooldownMs = 0, cooldownAfter = 1 } = params;
-        this.#cooldowns.failed(arm.name, cooldownMs, cooldownAfter, Date.now());
+        const { cooldownMs, cooldownAfter } = params;
+        this.#cooldowns.failed(arm.name, cooldownMs ?? 0, cooldownAfter ?? 1, Date.now());
       }
     }
     throw failure;

@@ -1,30 +1,16 @@
 /** Observations as components write them, and the checks of their fields. */
 
-import { MIN_PROPENSITY, MIN_SAMPLE_RATE, type Outcome } from './rules.js';
+import { MIN_PROPENSITY, MIN_SAMPLE_RATE } from './rules.js';
+import type { Observation } from './schema.js';
 
-/** An observation to record. `docs/integration.md` explains each field. */
-export interface NewObservation {
-  component: string;
-  outcome: Outcome;
-  durationMs: number;
-  /** Epoch milliseconds; the default is now. */
-  ts?: number | undefined;
-  /** The default is a random UUID. */
-  id?: string | undefined;
-  tokensIn?: number | undefined;
-  tokensOut?: number | undefined;
-  costUsd?: number | undefined;
-  /** `{id}@{version}` of the policy that the action used. */
-  policyVersion?: string | undefined;
-  errorCode?: string | number | undefined;
-  /** Set it only if you sample by yourself; the recorder then keeps the observation. */
-  sampleRate?: number | undefined;
-  /** The probability of the arm that was used, if it was not drawn by the policy's weights. */
-  propensity?: number | undefined;
-  shard?: number | undefined;
-  /** Anything that JSON can hold. The service ignores it. */
-  meta?: unknown;
-}
+/**
+ * An observation to record. The default of `ts` is now, that of `id` a random UUID; a field that is
+ * `undefined` is left out. Set `sampleRate` only if you sample by yourself; the recorder then keeps the
+ * observation. `docs/integration.md` explains each field.
+ */
+export type NewObservation = {
+  -readonly [Field in 'component' | 'outcome' | 'durationMs']: Observation[Field];
+} & { -readonly [Field in keyof Observation]?: Observation[Field] | undefined };
 
 const OUTCOMES: readonly unknown[] = ['success', 'failure', 'timeout'];
 const MIN_TS = Date.UTC(2000, 0, 1);

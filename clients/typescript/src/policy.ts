@@ -2,36 +2,8 @@
 
 import type { Firestore, QueryDocumentSnapshot } from '@google-cloud/firestore';
 
-import {
-  type Arm, type Weights, compareVersions, drawArm, drawArmOfUnit, takesCandidate,
-} from './rules.js';
-
-/** The parameters of a version. Components define them; these have a meaning here. */
-export interface Params {
-  readonly modelWeights?: Weights;
-  /** The errors after which a request is tried with another arm, such as `timeout`. */
-  readonly fallbackOn?: readonly string[];
-  /** How long an arm is left out after such errors, in milliseconds. */
-  readonly cooldownMs?: number;
-  /** After how many such errors in a row. The default is 1. */
-  readonly cooldownAfter?: number;
-  readonly [name: string]: unknown;
-}
-
-interface Share {
-  readonly version: string;
-  readonly share: number;
-  readonly params: Params;
-}
-
-/** A version as the service stores it, without the fields that components do not need. */
-export interface Policy {
-  readonly id: string;
-  readonly version: string;
-  readonly params: Params;
-  readonly candidate?: Share & { readonly experiment: string };
-  readonly holdback?: Share & { readonly id: string };
-}
+import { type Arm, compareVersions, drawArm, drawArmOfUnit, takesCandidate } from './rules.js';
+import type { Params, Policy } from './schema.js';
 
 /** What to serve a unit with. */
 export class Choice {

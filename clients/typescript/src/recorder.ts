@@ -103,7 +103,7 @@ export class Recorder {
     if (problems.some((problem) => problem.rejects)) return false;
 
     let { sampleRate } = observation;
-    if (sampleRate === undefined) {
+    if (sampleRate === undefined || sampleRate === null) {
       const rate = sampleRateOf(observation.outcome, this.#options.successRate ?? 1, Math.random());
       if (rate === undefined) {
         this.#report.sampledOut += 1;

@@ -5,10 +5,9 @@
 
 import { createHash } from 'node:crypto';
 
-/** The share of traffic of each arm: numbers from 0 to 1 that add up to 1. */
-export type Weights = Readonly<Record<string, number>>;
+import type { Outcome, Weights } from './schema.js';
 
-export type Outcome = 'success' | 'failure' | 'timeout';
+export type { Outcome, Weights };
 
 /** An arm and the probability with which it was drawn. */
 export interface Arm {

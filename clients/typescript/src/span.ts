@@ -1,7 +1,7 @@
 /** Observations from OpenTelemetry spans that follow the semantic conventions for GenAI clients. */
 
 import type { NewObservation } from './observation.js';
-import type { Outcome } from './rules.js';
+import type { Outcome } from './schema.js';
 
 /** What is needed of a finished span; `ReadableSpan` of the OpenTelemetry SDK has all of it. */
 export interface FinishedSpan {

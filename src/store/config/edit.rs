@@ -7,7 +7,7 @@ use super::document::{ConfigDocument, ConfigError};
 use super::{flags_of, read_rewards, read_scoring, read_tuning};
 use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, Store, StoreError, collection::CONFIG};
-use f0_learning_core::document::{Flags, FlagsState};
+use f0_learning_core::document::{Flags, FlagsState, ScoringConfig};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::{ParamChange, Params, diff};
 use f0_learning_core::reward::RewardConfig;
@@ -56,7 +56,7 @@ pub enum ReadConfig {
     Flags(Flags),
     Rewards(RewardConfig),
     Tuning(TuningConfig),
-    Scoring { shards: u32, min_sample_rate: f64, min_propensity: f64 },
+    Scoring(ScoringConfig),
 }
 
 impl ReadConfig {
@@ -66,9 +66,7 @@ impl ReadConfig {
             Self::Flags(it) => serde_json::to_value(it),
             Self::Rewards(it) => serde_json::to_value(it),
             Self::Tuning(it) => serde_json::to_value(it),
-            Self::Scoring { shards, min_sample_rate, min_propensity } => Ok(serde_json::json!({
-                "shards": shards, "minSampleRate": min_sample_rate, "minPropensity": min_propensity,
-            })),
+            Self::Scoring(it) => serde_json::to_value(it),
         };
         json.unwrap_or_default()
     }
@@ -79,7 +77,7 @@ impl ReadConfig {
             Self::Flags(flags) => FlagsState::Set(*flags).to_string(),
             Self::Rewards(it) => it.version.clone(),
             Self::Tuning(it) => it.version.clone(),
-            Self::Scoring { shards, min_sample_rate, min_propensity } => format!(
+            Self::Scoring(ScoringConfig { shards, min_sample_rate, min_propensity }) => format!(
                 "shards={shards} minSampleRate={min_sample_rate} minPropensity={min_propensity}"
             ),
         }
@@ -127,10 +125,7 @@ fn read(document: ConfigDocument, fields: &Fields) -> std::result::Result<ReadCo
             read_rewards(fields).map(ReadConfig::Rewards).map_err(undecodable)
         }
         ConfigDocument::Scoring => {
-            let found = read_scoring(fields).map_err(undecodable)?;
-            let (shards, min_sample_rate) = (found.shards, found.min_sample_rate);
-            let min_propensity = found.min_propensity;
-            Ok(ReadConfig::Scoring { shards, min_sample_rate, min_propensity })
+            read_scoring(fields).map(ReadConfig::Scoring).map_err(undecodable)
         }
         ConfigDocument::Tuning => {
             let found = read_tuning(fields).map_err(undecodable)?;

@@ -5,17 +5,16 @@ mod edit;
 pub(in crate::store) mod seed;
 
 use firestore_kit::proto::{Document, Value, value::ValueType};
-use serde::{Deserialize, Serialize};
 
 use crate::store::change::{Asked, ChangeError, ChangeResult, Changed, Decided};
 use crate::store::{Result, StoreError};
 use crate::store::{Store, collection::CONFIG};
 use f0_learning_core::audit::Action;
-use f0_learning_core::document::{FlagChanges, Flags, FlagsState};
+use f0_learning_core::document::{FlagChanges, Flags, FlagsState, ScoringConfig};
 use f0_learning_core::intent::Intent;
 use f0_learning_core::limits::Limits;
 use f0_learning_core::policy::PolicyKey;
-use f0_learning_core::reward::RewardConfig;
+use f0_learning_core::reward::{MAX_REWARD_VERSION_BYTES, RewardConfig};
 use f0_learning_core::sharding::{Layout, MAX_SHARDS};
 use f0_learning_core::tuning::{ARM_PLACEHOLDER, PolicyTuning, TuningConfig};
 use firestore_kit::value::{self, Fields, ReadError};
@@ -29,29 +28,6 @@ pub(in crate::store) const FLAGS: &str = "flags";
 pub(in crate::store) const REWARD_CONFIG: &str = "reward_config";
 pub(in crate::store) const SCORING: &str = "scoring";
 pub(in crate::store) const TUNING: &str = "tuning";
-
-/// The document `config/scoring`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ScoringConfig {
-    shards: u32,
-    min_sample_rate: f64,
-    min_propensity: f64,
-}
-
-impl Default for ScoringConfig {
-    fn default() -> Self {
-        let Limits { min_sample_rate, min_propensity, .. } = Limits::default();
-        Self { shards: 0, min_sample_rate, min_propensity }
-    }
-}
-
-impl ScoringConfig {
-    fn limits(&self) -> Limits {
-        let Self { min_sample_rate, min_propensity, .. } = *self;
-        Limits { min_sample_rate, min_propensity, declared: Vec::new() }
-    }
-}
 
 impl Store {
     /// The layout of shards that `config/scoring` requests; unsharded if there is no such document.
@@ -171,14 +147,13 @@ fn read_rewards(fields: &Fields) -> Result<RewardConfig> {
     Ok(config)
 }
 
-/// The most bytes of the version of a reward configuration: every reward and cursor holds it.
-const MAX_VERSION_BYTES: usize = 200;
-
 /// Whether documents with the version of this configuration can be stored.
 pub(in crate::store) fn check_version(config: &RewardConfig) -> Result<(), String> {
     match config.version.len() {
-        ..=MAX_VERSION_BYTES => Ok(()),
-        bytes => Err(format!("version has {bytes} bytes, expected at most {MAX_VERSION_BYTES}")),
+        ..=MAX_REWARD_VERSION_BYTES => Ok(()),
+        bytes => {
+            Err(format!("version has {bytes} bytes, expected at most {MAX_REWARD_VERSION_BYTES}"))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
@@ -19,6 +19,7 @@ from .observation import OBSERVATIONS
 from .policy import Choice, Params, Versions
 from .recorder import BATCH, BATCH_BYTES, Document, Preparation, RecorderOptions, Report
 from .routing import Facts, NoArm, Routing
+from .schema import ObservationFields, Outcome, Policy
 
 logger = logging.getLogger("f0_learning")
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class AsyncActivePolicy:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def current(self) -> Mapping[str, Any] | None:
+    def current(self) -> Policy | None:
         """The version that was active when it was last read; ``None`` if there was none."""
         return self._versions.current
 
@@ -83,7 +84,11 @@ class AsyncLearning:
         return self._shared.report
 
     def record_observation(
-        self, component: str, outcome: str, durationMs: float, **fields: Any
+        self,
+        component: str,
+        outcome: Outcome,
+        durationMs: float,
+        **fields: Unpack[ObservationFields],
     ) -> None:
         """Queues an observation. It never raises and never waits."""
         observation = {"component": component, "outcome": outcome, "durationMs": durationMs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from google.cloud import firestore
 
@@ -13,6 +13,7 @@ from .cooldown import Cooldowns
 from .policy import POLICIES, Choice, Params, Versions
 from .recorder import Recorder, RecorderOptions, Report
 from .routing import Facts, NoArm, Routing
+from .schema import ObservationFields, Outcome, Policy
 from .span import observation_of_span
 
 logger = logging.getLogger("f0_learning")
@@ -51,7 +52,7 @@ class ActivePolicy:
             logger.error("cannot follow policy %s: %s", policy_id, error)
 
     @property
-    def current(self) -> Mapping[str, Any] | None:
+    def current(self) -> Policy | None:
         """The version that was active when Firestore last answered; ``None`` if there was none."""
         return self._versions.current
 
@@ -86,7 +87,11 @@ class Learning:
         return self._recorder.report
 
     def record_observation(
-        self, component: str, outcome: str, durationMs: float, **fields: Any
+        self,
+        component: str,
+        outcome: Outcome,
+        durationMs: float,
+        **fields: Unpack[ObservationFields],
     ) -> None:
         """Queues an observation. It never raises and never waits.
 

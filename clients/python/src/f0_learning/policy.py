@@ -6,13 +6,16 @@ import logging
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from .rules import Arm, draw_arm, draw_arm_of_unit, takes_candidate, version_key
+from .schema import Policy
 
 logger = logging.getLogger("f0_learning")
 
 POLICIES = "ops_policies"
+#: The parameters of a version. Components define them; :class:`f0_learning.schema.Params` has those with
+#: a meaning here.
 Params = Mapping[str, Any]
 
 
@@ -41,7 +44,7 @@ class Choice:
         return draw_arm_of_unit(self.weights, unit)
 
 
-def choose(policy: Mapping[str, Any], unit: str) -> Choice:
+def choose(policy: Policy, unit: str) -> Choice:
     """The version and params for a unit: the holdback's, the candidate's, or the active version's."""
     name = policy["id"]
     holdback, candidate = policy.get("holdback"), policy.get("candidate")
@@ -57,7 +60,7 @@ class Versions:
     """What the last answers of Firestore said about one policy."""
 
     fallback: Params = field(default_factory=dict)
-    current: Mapping[str, Any] | None = None
+    current: Policy | None = None
 
     def choose(self, unit: str) -> Choice:
         """The version and params for a unit; the fallback without a version while none is known."""
@@ -66,11 +69,12 @@ class Versions:
 
     def replace(self, documents: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Takes the documents of an answer, as pairs of their ids and fields."""
-        versions, damaged = [], 0
+        versions: list[Policy] = []
+        damaged = 0
         for document_id, policy in documents:
             named = f"{policy.get('id')}@{policy.get('version')}" == document_id
             if named and isinstance(policy.get("params"), Mapping):
-                versions.append(policy)
+                versions.append(cast(Policy, policy))
             else:
                 damaged += 1
                 logger.error(

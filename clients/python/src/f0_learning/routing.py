@@ -12,6 +12,7 @@ from typing import Any
 
 from .cooldown import Cooldowns, Drawn
 from .policy import Choice
+from .schema import Outcome
 
 Facts = Mapping[str, Any]
 _TIMEOUT = re.compile(r"time.?d?.?out|^(408|504|DEADLINE_EXCEEDED|DeadlineExceeded)$", re.IGNORECASE)
@@ -20,7 +21,7 @@ _RATE_LIMIT = re.compile(
 )
 
 
-def describe_error(error: BaseException) -> tuple[str, str]:
+def describe_error(error: BaseException) -> tuple[Outcome, str]:
     """The outcome and the code of an error.
 
     The code is ``timeout`` for time-outs, ``rate_limit`` for HTTP 429 and its relatives, and otherwise the

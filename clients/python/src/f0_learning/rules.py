@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Outcome = Literal["success", "failure", "timeout"]
+from .schema import Outcome
+
 Weights = Mapping[str, float]
 
 #: The smallest rate and the smallest propensity that the service accepts.

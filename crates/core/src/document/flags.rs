@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 /// The content of `config/flags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Flags {
     pub learning: LearningFlags,
 }
 
 /// The flags that control tuning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LearningFlags {
     /// The kill switch: `false` stops all tuning; scoring continues.

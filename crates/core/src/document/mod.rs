@@ -5,9 +5,11 @@ mod experiment;
 mod flags;
 mod notice;
 mod policy;
+mod scoring;
 
 pub use archive::{DocumentKey, Manifest};
 pub use experiment::Experiment;
 pub use flags::{FlagChanges, Flags, FlagsState, LearningFlags};
 pub use notice::{Notice, NoticeKind};
 pub use policy::{Candidate, Holdback, Pin, Policy};
+pub use scoring::ScoringConfig;

@@ -8,14 +8,23 @@ use serde_json::{Map, Value as Json};
 
 use crate::experiment::{Verdict, takes_candidate};
 use crate::policy::lifecycle::VersionFacts;
+#[cfg(feature = "schema")]
+use crate::policy::{
+    MAX_ID_BYTES,
+    schema::{VersionText, id_pattern},
+};
 use crate::policy::{Params, PolicyKey, PolicyStatus};
 use crate::tuning::MoveCause;
 
 /// A version of a policy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
+    /// It must not have the form `__x__`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_ID_BYTES), pattern(id_pattern())))]
     pub id: String,
+    #[cfg_attr(feature = "schema", schemars(with = "VersionText"))]
     pub version: Version,
     pub status: PolicyStatus,
     /// Epoch milliseconds, like all times here.
@@ -29,11 +38,14 @@ pub struct Policy {
     pub params: Params,
     /// The version that was active when this one was proposed or written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<VersionText>"))]
     pub parent_version: Option<Version>,
     /// The version that this one replaced when it last became active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<VersionText>"))]
     pub previous_version: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<VersionText>"))]
     pub superseded_by: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<i64>,
@@ -65,6 +77,7 @@ pub struct Policy {
     pub holdback: Option<Holdback>,
     /// The effect of the version since it became active, once that is known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Json>"))]
     pub verdict: Option<Verdict>,
     /// When it was rolled back because it was proven to be worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,12 +90,15 @@ pub struct Policy {
 /// A draft that a share of the units uses instead of the active version, with everything that a
 /// component needs to use it, so that the component reads only one document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// The experiment's id, which determines the units that use the candidate.
     pub experiment: String,
+    #[cfg_attr(feature = "schema", schemars(with = "VersionText"))]
     pub version: Version,
     /// The share of units that use it, 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub share: f64,
     pub params: Params,
 }
@@ -90,12 +106,15 @@ pub struct Candidate {
 /// The version that a fixed share of the units uses whatever jobs publish, so that its effect can be
 /// compared with theirs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Holdback {
     /// It determines the units, in the same way as an experiment's id.
     pub id: String,
+    #[cfg_attr(feature = "schema", schemars(with = "VersionText"))]
     pub version: Version,
     /// The share of units, 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub share: f64,
     pub params: Params,
 }
@@ -111,6 +130,7 @@ where
 
 /// Why and by whom a policy is pinned, if known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Pin {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,17 +78,24 @@ fn unknown_metric(text: &str) -> UnknownVariant {
 
 /// How much worse a candidate may be. A candidate that is proven to be worse is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Guardrails {
     /// How far the mean reward may fall, 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub reward: f64,
     /// How far the success rate may fall, 0 to 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub success_rate: f64,
     /// The largest ratio of the 95th percentile of durations to the control's.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 1e6)))]
     pub p95_latency: f64,
     /// The largest ratio of the mean cost to the control's.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1.0, max = 1e6)))]
     pub cost_usd: f64,
     /// The largest share of documents that may be rejected, 0 to 1, if it is more than the control's.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub rejected_share: f64,
 }
 
@@ -106,23 +113,32 @@ impl Default for Guardrails {
 
 /// `guard` of the document `config/tuning`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct GuardConfig {
     /// The probability that an experiment makes any wrong claim.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1e-6, max = 0.5)))]
     pub alpha: f64,
     pub guardrails: Guardrails,
     /// The smallest gain that matters, in units of the metric. An A/B test ends when the gain is
     /// proven to be smaller; a watch may end once the gain in mean reward is known to within this.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub min_effect: f64,
     /// The smallest `sampleRate` of components: intervals are valid only if no rate is smaller.
+    #[cfg_attr(feature = "schema", schemars(range(min = MIN_SAMPLE_RATE, max = 1.0)))]
     pub min_sample_rate: f64,
     /// A stage lasts at least until the candidate has this many observations.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000_000_000_u64)))]
     pub min_samples: u64,
     /// A stage lasts at least this long.
+    #[cfg_attr(feature = "schema", schemars(range(max = u32::MAX)))]
     pub stage_minutes: u32,
     /// A watch lasts at least this long.
+    #[cfg_attr(feature = "schema", schemars(range(max = u32::MAX)))]
     pub watch_hours: u32,
     /// An A/B test or a watch ends after this many days at the latest.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 365)))]
     pub max_days: u32,
 }
 

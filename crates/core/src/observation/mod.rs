@@ -9,6 +9,8 @@ mod fields;
 mod malformed;
 mod parse;
 mod rejection;
+#[cfg(feature = "schema")]
+mod schema;
 #[cfg(test)]
 mod tests;
 mod weight;
@@ -23,6 +25,8 @@ pub use parse::{
     MAX_ERROR_CODE_BYTES, MAX_TOKENS, MAX_TS, MIN_PROPENSITY, MIN_SAMPLE_RATE, MIN_TS, Origin,
 };
 pub use rejection::{Rejection, RejectionReason};
+#[cfg(feature = "schema")]
+pub use schema::ObservationDocument;
 pub use weight::Weight;
 pub(crate) use weight::units_to_f64;
 
@@ -45,6 +49,7 @@ use crate::variants::UnknownVariant;
     IntoStaticStr,
     VariantNames,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(
     serialize_all = "lowercase",

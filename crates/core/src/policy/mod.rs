@@ -10,6 +10,8 @@ mod edit;
 mod key;
 pub mod lifecycle;
 mod params;
+#[cfg(feature = "schema")]
+pub(crate) mod schema;
 mod version;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,7 @@ use crate::variants::UnknownVariant;
     IntoStaticStr,
     VariantNames,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[strum(
     serialize_all = "lowercase",

@@ -3,11 +3,17 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// The most bytes of the version of a reward configuration: every reward and cursor holds it.
+pub const MAX_REWARD_VERSION_BYTES: usize = 200;
+
 /// How observations are scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct RewardConfig {
     /// Recorded with every reward, so that scores of different configs are not mixed unnoticed.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REWARD_VERSION_BYTES), pattern(r"\S")))]
     pub version: String,
     pub weights: RewardWeights,
     pub bounds: RewardBounds,
@@ -15,33 +21,48 @@ pub struct RewardConfig {
     /// The start value of a score. Without it, even a perfect router would only just reach
     /// `minAcceptable`.
     #[serde(default = "default_baseline")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub baseline: f64,
 }
 
 /// How much each part of a score counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct RewardWeights {
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = RewardConfig::MAX_WEIGHT)))]
     pub latency: f64,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = RewardConfig::MAX_WEIGHT)))]
     pub cost: f64,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = RewardConfig::MAX_WEIGHT)))]
     pub success: f64,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = RewardConfig::MAX_WEIGHT)))]
     pub error: f64,
 }
 
 /// The latency and the cost at which the penalty is largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct RewardBounds {
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub max_latency_ms: f64,
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub max_cost_usd: f64,
 }
 
 /// How a mean reward is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Thresholds {
     /// From this mean reward on, an arm does well enough.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub min_acceptable: f64,
-    /// Below this mean reward, an arm fails and is corrected in larger steps.
+    /// Below this mean reward, an arm fails and is corrected in larger steps. At most `minAcceptable`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub retrain: f64,
 }
 

@@ -9,7 +9,10 @@ mod scored_under;
 
 use serde::{Deserialize, Serialize};
 
-pub use config::{RewardBounds, RewardConfig, RewardConfigError, RewardWeights, Thresholds};
+pub use config::{
+    MAX_REWARD_VERSION_BYTES, RewardBounds, RewardConfig, RewardConfigError, RewardWeights,
+    Thresholds,
+};
 pub use scored_under::{LeftOut, ScoredUnder};
 
 use crate::observation::{Observation, Outcome};

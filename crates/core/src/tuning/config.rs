@@ -15,10 +15,13 @@ pub const ARM_PLACEHOLDER: &str = "{arm}";
 
 /// The content of `config/tuning`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct TuningConfig {
     pub version: String,
-    /// By policy id. A policy that is not listed is never tuned.
+    /// By policy id, which must not have the form `__x__`. A policy that is not listed is never tuned.
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = crate::policy::schema::id_rule())))]
     pub policies: BTreeMap<String, PolicyTuning>,
     /// The limits of watches and A/B tests of all policies.
     pub guard: GuardConfig,
@@ -42,6 +45,7 @@ impl Default for TuningConfig {
 
 /// How weights are decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Allocation {
     /// By the probability of each arm to be the best; claims still need proof.
@@ -53,6 +57,7 @@ pub enum Allocation {
 
 /// What observations are collected for, if weights are decided by belief.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Goal {
     /// To earn the most while learning.
@@ -65,50 +70,75 @@ pub enum Goal {
 
 /// How one policy is tuned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, extend("required" = ["component"], "not" = rules::identify_by_proof())))]
 pub struct PolicyTuning {
-    /// The component that records the observations of an arm, with `{arm}` for the arm's name.
+    /// The component that records the observations of an arm, with `{arm}`, exactly once, for the arm's
+    /// name.
+    #[cfg_attr(feature = "schema", schemars(pattern(rules::CONTAINS_ARM), extend("not" = rules::contains_two_arms())))]
     pub component: String,
     pub allocation: Allocation,
     pub goal: Goal,
     /// The probability of any error within 30 days: a proposal that claims a gain that does not exist,
-    /// or an interval that does not contain the true value. See [`super::budget`].
+    /// or an interval that does not contain the true value.
+    // See `super::budget`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1e-6, max = 0.5)))]
     pub alpha: f64,
     /// An arm with fewer observations is not judged.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub min_samples: u64,
     /// The smallest `sampleRate` of the arms' components. Until an observation with a smaller rate is
     /// seen, intervals are valid only if there is none.
+    #[cfg_attr(feature = "schema", schemars(range(min = MIN_SAMPLE_RATE, max = 1.0)))]
     pub min_sample_rate: f64,
     /// The smallest `propensity` that components state, in the same sense; 1 if they state none.
+    #[cfg_attr(feature = "schema", schemars(range(min = MIN_PROPENSITY, max = 1.0)))]
     pub min_propensity: f64,
     /// How far a weight may move in one version.
+    #[cfg_attr(feature = "schema", schemars(range(min = min_step(), max = 1.0)))]
     pub step_bound: f64,
-    /// How far a weight may move if an arm is proven to be below `thresholds.retrain`.
+    /// How far a weight may move if an arm is proven to be below `thresholds.retrain`. At least
+    /// `stepBound`.
+    #[cfg_attr(feature = "schema", schemars(range(min = min_step(), max = 1.0)))]
     pub retrain_step_bound: f64,
     /// The smallest weight of an arm, so that every arm gets observations.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 0.5)))]
     pub exploration_floor: f64,
     /// The smallest change: a version that changes no weight by this much is not proposed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub min_change: f64,
     /// The smallest gain in mean reward, after all steps that would follow, that is proposed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub min_gain: f64,
     /// Whether a failed sample-ratio check prevents comparisons. A component that does not follow its
     /// policy may send easy actions to one arm, which makes the comparison meaningless.
     pub sample_ratio_check: bool,
     /// The largest share of an arm's documents that may be rejected. An arm above it is not compared in
     /// its favour, because what is rejected is often what failed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub max_rejected_share: f64,
     /// The arms whose scale of durations and costs is right although it differs from that of the
-    /// other arms, or from before; see [`super::Signals`].
+    /// other arms, or from before.
+    // See `super::Signals`.
     pub confirmed_scales: Vec<String>,
     /// The most versions that the job may activate in 24 hours, if the flag `autoActivatePolicies` is
     /// on.
+    #[cfg_attr(feature = "schema", schemars(range(max = u32::MAX)))]
     pub max_auto_activations_per_day: u32,
     /// How long a refusal holds: a rollback, an override or a rejection. 0 turns it off.
     #[serde(with = "outside_decisions")]
+    #[cfg_attr(feature = "schema", schemars(with = "u32", range(max = MAX_HOURS)))]
     pub veto_hours: u32,
     /// How long the next step waits if no observation names the active version.
     #[serde(with = "outside_decisions")]
+    #[cfg_attr(feature = "schema", schemars(with = "u32", range(max = MAX_HOURS)))]
     pub min_hours_between_steps: u32,
+}
+
+/// The smallest step between two weights that can be written.
+fn min_step() -> f64 {
+    1.0 / f64::from(WEIGHT_STEPS)
 }
 
 /// The default of `vetoHours` and `minHoursBetweenSteps`.
@@ -116,6 +146,25 @@ const HOURS: u32 = 24;
 
 /// The most hours of both: 30 days.
 const MAX_HOURS: u32 = 720;
+
+/// What [`PolicyTuning::validate`] checks beyond ranges, as JSON Schema.
+#[cfg(feature = "schema")]
+mod rules {
+    use serde_json::{Value, json};
+
+    pub const CONTAINS_ARM: &str = r"\{arm\}";
+
+    pub fn contains_two_arms() -> Value {
+        json!({ "pattern": r"\{arm\}[\s\S]*\{arm\}" })
+    }
+
+    pub fn identify_by_proof() -> Value {
+        json!({
+            "required": ["goal", "allocation"],
+            "properties": { "goal": { "const": "identify" }, "allocation": { "const": "proof" } },
+        })
+    }
+}
 
 /// Settings of the pace of tuning. They do not belong to the stored input of a decision, whose
 /// binary layout has no names of fields: they take no bytes there.
@@ -221,10 +270,8 @@ impl PolicyTuning {
         if self.goal == Goal::Identify && self.allocation == Allocation::Proof {
             return Err(TuningConfigError::IdentifiesByProof);
         }
-        // The smallest step between two weights that can be written.
-        let min_step = 1.0 / f64::from(WEIGHT_STEPS);
-        within("stepBound", self.step_bound, min_step, 1.0)?;
-        within("retrainStepBound", self.retrain_step_bound, min_step, 1.0)?;
+        within("stepBound", self.step_bound, min_step(), 1.0)?;
+        within("retrainStepBound", self.retrain_step_bound, min_step(), 1.0)?;
         within("explorationFloor", self.exploration_floor, 0.0, 0.5)?;
         within("minChange", self.min_change, 0.0, 1.0)?;
         within("minGain", self.min_gain, 0.0, 1.0)?;
