@@ -6,6 +6,7 @@
 mod checks;
 mod finding;
 
+use f0_learning_core::plural;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -58,8 +59,8 @@ fn print(it: &Finding) {
 fn summary(findings: &[Finding]) -> String {
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     format!(
-        "{} checks: {} ok, {} not checked, {} to look at, {} failed",
-        findings.len(),
+        "{}: {} ok, {} not checked, {} to look at, {} failed",
+        plural::count(findings.len(), "check"),
         count(Verdict::Ok),
         count(Verdict::NotChecked),
         count(Verdict::Warn),
