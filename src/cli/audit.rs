@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use f0_learning::store::{AuditFilter, AuditRecord, Store};
+use f0_learning_core::audit::Action;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde_json::json;
 
@@ -53,23 +54,49 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     let header = ["time", "actor", "action", "id", "from", "to", "reason"];
     let mut table = output::table(&header);
     for AuditRecord { entry, .. } in entries {
-        let by = match entry.actor_name {
+        let by = match &entry.actor_name {
             Some(name) => format!("{} ({name})", entry.actor),
-            None => entry.actor,
+            None => entry.actor.clone(),
         };
         let forced = if entry.forced { "forced: " } else { "" };
+        let reason = format!("{forced}{}", entry.reason.clone().unwrap_or_default());
+        // That of a proposal is the notes of the draft.
+        let reason = match entry.is(Action::Propose) {
+            true => Cell::beginning(&reason),
+            false => reason.into(),
+        };
+        let [from, to] = moved(entry.from.as_deref(), entry.to.as_deref());
         table.add_row([
             Cell::time(entry.ts, now),
             by.into(),
-            entry.action.into(),
-            entry.id.into(),
-            entry.from.unwrap_or_default().into(),
-            entry.to.unwrap_or_default().into(),
-            format!("{forced}{}", entry.reason.unwrap_or_default()).into(),
+            (&entry.action).into(),
+            (&entry.id).into(),
+            from,
+            to,
+            reason,
         ]);
     }
     output::print(&table);
     Ok(())
+}
+
+/// What an entry changed. Of several `name=value`, as of the flags, only those that differ are shown, and
+/// where there is no room only the last part of their names.
+fn moved(from: Option<&str>, to: Option<&str>) -> [Cell; 2] {
+    let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (words(from), words(to));
+    let are_values = |all: &[String]| all.len() > 1 && all.iter().all(|it| it.contains('='));
+    if !are_values(&before) || !are_values(&after) {
+        return [from.into(), to.into()];
+    }
+    let only = |all: &[String], others: &[String]| {
+        let differing: Vec<_> = all.iter().filter(|it| !others.contains(it)).cloned().collect();
+        let short = differing.iter().map(|it| it.rsplit('.').next().unwrap_or(it));
+        let short = short.collect::<Vec<_>>().join(" ");
+        Cell::from(differing.join(" ")).or(short)
+    };
+    [only(&before, &after), only(&after, &before)]
 }
 
 /// A time in epoch milliseconds, or an age in milliseconds.

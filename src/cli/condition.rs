@@ -7,6 +7,7 @@ use f0_learning::jobs::score::{ScoreJob, ScoreOptions};
 use f0_learning::jobs::{JobName, LeaseScope, Time};
 use f0_learning::store::{Store, StoreError};
 use f0_learning_core::document::FlagsState;
+use f0_learning_core::plural::{clause, count};
 use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 use serde::Serialize;
 
@@ -20,6 +21,14 @@ const SILENT_MS: i64 = 2 * HOUR_MS;
 
 /// The most shards whose cursors and leases are read.
 const MAX_SHARDS: usize = 64;
+
+/// What people are told beside the time of the last pass.
+pub const MARKED_HOURLY: &str = "this time is written once an hour, so later passes may have run";
+
+/// How many observations scoring has left.
+pub fn backlog(n: Option<u64>) -> String {
+    n.map_or_else(|| "an unknown number of observations".to_owned(), |n| count(n, "observation"))
+}
 
 /// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,8 +142,8 @@ pub async fn of_scoring(store: &Store, now: i64) -> Result<Scoring> {
         let since =
             moved_at.map_or("ever".to_owned(), |at| format!("since {}", format::time_ago(at, now)));
         let what = format!(
-            "{backlog} observations wait, and scoring has not moved {since}; \
-             see whether `f0-learning serve` runs, or score once"
+            "{}, and scoring has not moved {since}; see whether `f0-learning serve` runs, or score once",
+            clause(backlog, "observation", "wait")
         );
         troubles.push(Trouble::new(what).with("f0-learning score"));
     }

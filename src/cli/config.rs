@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::store::{ConfigDocument, Store, StoredConfig, check_config, seed_text};
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::{ParamChange, parse_assignment};
 use serde_json::{Map, Value, json};
 
@@ -37,12 +38,12 @@ pub enum Command {
         /// A JSON file with the content; `-` for standard input
         file: Option<PathBuf>,
     },
-    /// Show what differs from a stored document to a file, or to what `seed` writes
+    /// Show what differs from a stored document to a file with the whole content, or to what `seed` writes
     Diff {
         /// flags, reward_config, tuning or scoring
         #[arg(value_parser = document)]
         document: ConfigDocument,
-        /// A JSON file with the content; `-` for standard input
+        /// A JSON file with the whole content; `-` for standard input
         file: Option<PathBuf>,
         #[command(flatten)]
         shown: Shown,
@@ -153,7 +154,8 @@ async fn set(store: &Store, options: Set) -> Result<()> {
     check_config(document, &content)?;
     let changes = stored.changes_to(&content);
     if changes.is_empty() {
-        bail!("{} already has this content: nothing was changed", document.path());
+        say!("{}: unchanged, nothing was written", document.path());
+        return Ok(());
     }
     print(&changes, ["stored", "new"]);
     let question = format!("change {}?", document.path());
@@ -199,7 +201,7 @@ async fn validate(
     };
     match problems.len() {
         0 => Ok(()),
-        n => bail!("{n} of the documents of project {} cannot be used", store.project()),
+        n => bail!("{} of project {} cannot be used", count(n, "document"), store.project()),
     }
 }
 
@@ -222,6 +224,13 @@ async fn diff(
         return Ok(());
     }
     print(&changes, ["stored", &name]);
+    if file.is_some() && changes.iter().any(|it| it.to.is_none()) {
+        say!(
+            "what {name} lacks would be removed: `config set {0} --file` replaces the whole document; \
+             `config set {0} PATH=VALUE` changes single fields",
+            document.id()
+        );
+    }
     Ok(())
 }
 

@@ -108,14 +108,15 @@ pub async fn run(options: Options) -> Result<()> {
         .definitions(definitions)
         .addr(options.firestore_addr)
         .start()
-        .await?;
+        .await
+        .map_err(|error| firestore::refused(error, "--firestore-addr"))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let health = Arc::new(Health::default());
     let (credentials, token) = credentials()?;
     let api = Api::new(health.clone(), Clock::system(), Some(credentials));
-    let server = http::Server::start(address, api.clone())
-        .await
-        .with_context(|| format!("cannot listen on {address}: pass a free port as --port"))?;
+    let server = http::Server::start(address, api.clone()).await.with_context(|| {
+        format!("cannot listen on {address}; pass a free port as --port, or 0 for any")
+    })?;
     let store = Store::connect(&Connection::local(&project, firestore.addr())).await?;
     say!(
         "Firestore  {}   (billed operations: http://{}/meter)",
@@ -167,9 +168,9 @@ pub async fn run(options: Options) -> Result<()> {
     }
     worker.start().await?;
     let page = server.address();
-    let demo = options.demo.then(|| demo::Demo::start(store, clock, page, options.auto));
     let end = shutdown::requested()?;
     say_lines!("\nrunning; press Ctrl-C to stop\n\n");
+    let demo = options.demo.then(|| demo::Demo::start(store, clock, page, options.auto));
 
     firestore.warn_until(report_hourly(&firestore, end)).await;
     health.stopping();

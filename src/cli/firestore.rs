@@ -1,10 +1,11 @@
 //! `firestore`: only the local Firestore.
 
-use anyhow::{Context, Result};
-use firestore_local::Running;
+use anyhow::{Context, Result, anyhow};
 use firestore_local::indexes::Indexes;
 pub use firestore_local::options::Options;
+use firestore_local::options::OptionsError;
 use firestore_local::options::{Command, Serve};
+use firestore_local::{Error, Running};
 
 use super::shutdown;
 
@@ -30,10 +31,23 @@ pub async fn run(options: Options) -> Result<()> {
 
 async fn serve(options: Serve) -> Result<()> {
     let end = shutdown::requested()?;
-    let server = options.start().await?;
+    let server = options.start().await.map_err(|error| match error {
+        OptionsError::Start(error) => refused(error, "--addr"),
+        error => error.into(),
+    })?;
     say!("Firestore listens on {}; meter on http://{}/meter", server.addr(), server.meter_addr());
     server.warn_until(end).await;
     stop(server).await
+}
+
+/// Why the server does not start, with the option that chooses another address.
+pub fn refused(error: Error, option: &str) -> anyhow::Error {
+    match error {
+        Error::Listen { .. } => {
+            anyhow!("{error}, or pass another one as {option}, with port 0 for any free port")
+        }
+        error => error.into(),
+    }
 }
 
 /// The indexes that this version is deployed with, where observations are counted over `counted` shards

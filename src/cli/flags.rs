@@ -45,9 +45,13 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             (state, None) => say!("{state}"),
         },
         Command::Set { assignment, change } => {
-            let changed = store.set_flags(assignment, &change.intent(store).await?).await?;
-            let now = changed.entry.to.unwrap_or_default();
-            say!("{now} (audit entry {})", changed.audit_id);
+            match store.set_flags(assignment, &change.intent(store).await?).await? {
+                Some(changed) => {
+                    let now = changed.entry.to.unwrap_or_default();
+                    say!("{now} (audit entry {})", changed.audit_id);
+                }
+                None => say!("{}: unchanged, nothing was written", store.flags().await?),
+            }
         }
     }
     Ok(())

@@ -144,9 +144,10 @@ impl Arguments {
     pub fn verbosity(&self) -> Verbosity {
         match self.command {
             Command::Serve(_) | Command::Score(_) | Command::Observations(_) => Verbosity::Info,
-            // The demo tells what happens in its own words.
             #[cfg(feature = "local")]
-            Command::Dev(ref options) if !options.is_demo() => Verbosity::Info,
+            Command::Dev(ref options) if options.is_demo() => Verbosity::Sentences,
+            #[cfg(feature = "local")]
+            Command::Dev(_) => Verbosity::Info,
             _ => Verbosity::Warnings,
         }
     }

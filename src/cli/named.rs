@@ -1,5 +1,4 @@
-//! Ids that people abbreviate: the commands that read take the beginning of an id, if no other id begins
-//! the same. Commands that change something take whole ids.
+//! Ids that people abbreviate: a command takes the beginning of an id, if no other id begins the same.
 
 use std::collections::BTreeSet;
 
@@ -36,6 +35,19 @@ pub async fn experiment(store: &Store, text: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     the_one("experiment", text, &store.experiment_ids_from(text, CANDIDATES).await?)
+}
+
+/// The ids of quarantined observations.
+pub async fn quarantined(store: &Store, texts: &[String]) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let found = match text.is_empty() {
+            true => BTreeSet::new(),
+            false => store.quarantined_ids_from(text, CANDIDATES).await?,
+        };
+        ids.push(the_one("observation", text, &found)?);
+    }
+    Ok(ids)
 }
 
 fn the_one(what: &str, text: &str, found: &BTreeSet<String>) -> Result<String> {

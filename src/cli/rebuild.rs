@@ -6,6 +6,7 @@ use clap::Args;
 use f0_learning::archive::Archive;
 use f0_learning::jobs::rebuild::{RebuildJob, RebuildOptions};
 use f0_learning::store::Store;
+use f0_learning_core::plural::count;
 
 use super::pass_time;
 
@@ -56,6 +57,9 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
     say_lines!("{report}");
     match report.differences.len() {
         0 => Ok(()),
-        n => bail!("cannot verify the rebuilt statistics: {n} differences; run the command again"),
+        n => bail!(
+            "cannot verify the rebuilt statistics: {}; run the command again",
+            count(n, "difference")
+        ),
     }
 }

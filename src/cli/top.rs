@@ -105,6 +105,7 @@ fn print(it: &Frame, window: Window) {
         format::time(it.now)
     ));
     let more = if it.drafts == MAX_DRAFTS { " or more" } else { "" };
+    say!("figures of the last {}; --window 1h, 24h or 7d chooses", window.as_str());
     say!(
         "drafts {}{more} · tests that ask {} · tested or watched {} · not scored {}",
         it.drafts,

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use f0_learning::jobs::rebuild::RebuildOptions;
 use f0_learning::store::{Store, shell_word};
+use f0_learning_core::plural::count;
 use serde_json::json;
 
 use super::output::Shown;
@@ -39,7 +40,8 @@ pub async fn run(store: Store, options: Options) -> Result<()> {
     match report.differences.len() {
         0 => Ok(()),
         n => bail!(
-            "stored and recounted statistics differ in {n} figures; run `f0-learning {repair}`"
+            "stored and recounted statistics differ in {}; run `f0-learning {repair}`",
+            count(n, "figure")
         ),
     }
 }

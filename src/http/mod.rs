@@ -21,9 +21,9 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use crate::jobs::Time;
 use crate::observability::health::Health;
@@ -123,12 +123,31 @@ impl Api {
     }
 }
 
+async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
+    answer(&headers, problem::not_found(&uri))
+}
+
+async fn method_not_allowed(headers: HeaderMap, method: Method, uri: Uri) -> Response {
+    answer(&headers, problem::method_not_allowed(&method, &uri))
+}
+
+/// A page for a browser, and a problem for every other client.
+fn answer(headers: &HeaderMap, problem: Problem) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    let mut kinds = accepted.flat_map(|it| it.split(','));
+    let is_html = |kind: &str| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("text/html")
+    };
+    if kinds.any(is_html) { page::failed(problem) } else { problem.into_response() }
+}
+
 pub fn router(api: Arc<Api>) -> Router {
     let (router, document) = openapi::routes(api.credentials.is_some()).split_for_parts();
     let router = router.merge(openapi::route(document)).merge(page::routes());
-    let router = router.fallback(problem::not_found);
+    let router = router.fallback(not_found);
     router
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn(memory::bounded))
         .layer(axum::middleware::from_fn(traced))

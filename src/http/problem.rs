@@ -226,13 +226,13 @@ impl From<ChangeError> for Problem {
     }
 }
 
-pub async fn not_found(uri: Uri) -> Problem {
+pub fn not_found(uri: &Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
     let detail = format!("unknown path {path}: /openapi.json lists all paths");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub fn method_not_allowed(method: &Method, uri: &Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
     let detail =
         format!("{path} does not support {method}: /openapi.json lists the methods of each path");

@@ -5,6 +5,7 @@ use std::fmt;
 use super::JobError;
 use crate::store::{PassTimes, Result, Store, StoreError};
 use f0_learning_core::Clock;
+use f0_learning_core::plural::count;
 use f0_learning_core::time::{DAY_MS, HOUR_MS, Utc};
 
 /// The time of passes and leases. What a pass writes cannot be undone if its time was wrong: windows
@@ -148,8 +149,8 @@ impl fmt::Display for Implausible {
             false => (now.saturating_sub(last), "after"),
         };
         let apart = match apart / DAY_MS {
-            0 | 1 => format!("{} hours", apart / HOUR_MS),
-            days => format!("{days} days"),
+            0 | 1 => count(apart / HOUR_MS, "hour"),
+            days => count(days, "day"),
         };
         let (now, last) = (Utc(now), Utc(last));
         write!(

@@ -46,6 +46,16 @@ pub fn duration(ms: i64) -> String {
     }
 }
 
+/// A number of hours: `12 min`, `3.5 h`, `2.1 days`.
+pub fn hours(hours: f64) -> String {
+    match hours {
+        _ if hours < 1.0 / 60.0 => "less than a minute".to_owned(),
+        _ if hours < 2.0 => format!("{:.0} min", hours * 60.0),
+        _ if hours < 48.0 => format!("{hours:.1} h"),
+        _ => format!("{:.1} days", hours / 24.0),
+    }
+}
+
 /// `0.637–0.691`.
 pub fn interval(Interval { low, high }: Interval, digits: usize) -> String {
     if low > high {
@@ -92,6 +102,14 @@ mod tests {
         assert_eq!(ago(now, now), "now");
         assert_eq!(ago(now + 7_200_000, now), "in 2 h");
         assert_eq!(ago(i64::MIN, now), "106751991167 days ago");
+    }
+
+    #[test]
+    fn hours_are_written_in_a_fitting_unit() {
+        assert_eq!(
+            [0.001, 0.2, 3.46, 50.0].map(hours),
+            ["less than a minute", "12 min", "3.5 h", "2.1 days"]
+        );
     }
 
     #[test]

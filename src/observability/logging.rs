@@ -2,6 +2,7 @@
 //! that a stored text neither controls the terminal nor forges a line.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
@@ -21,7 +22,13 @@ pub enum Verbosity {
     Info,
     /// Level warn: only problems, so that they do not hide a command's output.
     Warnings,
+    /// Level error, each as a sentence: for a command that tells in its own words what happens.
+    Sentences,
 }
+
+/// The client of Firestore logs every failed request as an error. Those that matter are retried, and
+/// returned to the code that made them, which reports them with what they were for.
+const CLIENT: &str = "gcloud_sdk=off";
 
 /// Starts logging to standard error. `RUST_LOG` sets the filter; `json` selects Cloud Logging's
 /// format. A line that cannot be written is lost: there is no other place to say so.
@@ -29,12 +36,17 @@ pub fn start(verbosity: Verbosity, json: bool, colours: bool) {
     let default = match verbosity {
         Verbosity::Info => "warn,f0_learning=info",
         Verbosity::Warnings => "warn",
+        Verbosity::Sentences => "error",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let asked = EnvFilter::try_from_default_env().ok();
+    let is_story = verbosity == Verbosity::Sentences && asked.is_none();
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(format!("{default},{CLIENT}")));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let lines = lines.log_internal_errors(false);
     if json {
         lines.event_format(CloudLogging).init();
+    } else if is_story {
+        lines.event_format(Sentences::default()).init();
     } else {
         let fields = format::debug_fn(|writer, field, value| {
             let value = format!("{value:?}");
@@ -75,6 +87,40 @@ where
         line.insert("time".to_owned(), Json::from(time));
         line.insert("target".to_owned(), Json::from(event.metadata().target()));
         writeln!(writer, "{}", printable::json(&Json::Object(line).to_string()))
+    }
+}
+
+/// What went wrong, without time and level, and once where it happens again and again.
+#[derive(Default)]
+struct Sentences {
+    last: Mutex<String>,
+}
+
+impl<S, N> FormatEvent<S, N> for Sentences
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields(Map::new());
+        event.record(&mut fields);
+        let mut line = fields.0;
+        name_cause(&mut line);
+        let text = |name| line.get(name).and_then(Json::as_str);
+        let job = text("job").map_or(String::new(), |job| format!("{job}: "));
+        let said = format!("  trouble: {job}{}", text("message").unwrap_or_default());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == said {
+            return Ok(());
+        }
+        writeln!(writer, "{}", printable::line(&said))?;
+        *last = said;
+        Ok(())
     }
 }
 
@@ -144,19 +190,41 @@ mod tests {
         }
     }
 
-    /// The lines that a future logs.
-    async fn logged(work: impl Future<Output = ()>) -> Vec<Json> {
+    /// What is logged in a format.
+    async fn written<F>(format: F, work: impl Future<Output = ()>) -> String
+    where
+        F: FormatEvent<tracing_subscriber::Registry, format::DefaultFields> + Send + Sync + 'static,
+    {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::INFO)
             .with_writer(move || writer.clone())
-            .event_format(CloudLogging)
+            .event_format(format)
             .finish();
         let _default = tracing::subscriber::set_default(subscriber);
         work.await;
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that a future logs for Cloud Logging.
+    async fn logged(work: impl Future<Output = ()>) -> Vec<Json> {
+        let text = written(CloudLogging, work).await;
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_story_is_told_what_went_wrong_in_a_sentence_and_once() {
+        let text = written(Sentences::default(), async {
+            for _ in 0..2 {
+                tracing::error!(error = "no route\nto host", job = "score", "pass failed");
+            }
+            tracing::error!("gone");
+        });
+        assert_eq!(
+            text.await,
+            "  trouble: score: pass failed: no route\\nto host\n  trouble: gone\n"
+        );
     }
 
     #[tokio::test]

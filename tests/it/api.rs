@@ -162,6 +162,10 @@ async fn changing_flags_writes_an_audit_entry() {
     let entry = service.get("/ops/audit?action=flags").await.ok();
     assert_eq!(entry["items"][0]["auditId"], done["auditId"]);
     assert_eq!(entry["items"][0]["reason"], "night");
+    let again = service.post("/ops/flags", &asked).await.ok();
+    assert_eq!((again.get("auditId"), &again["flags"]["learning"]), (None, &off));
+    let entries = service.get("/ops/audit?action=flags").await.ok();
+    assert_eq!(entries["items"].as_array().unwrap().len(), 1, "nothing is written");
     service.post("/ops/flags", &json!({ "learning": {} })).await.problem(422);
     service.post("/ops/flags", &json!({ "learning": { "enabled": "no" } })).await.problem(400);
     put(&store, collection::CONFIG, "flags", fields(&json!({ "learning": 7 }))).await;

@@ -28,6 +28,26 @@ async fn trail(store: &Store) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
+async fn a_preview_of_young_data_samples_all_of_its_time() {
+    let store = seeded_store().await;
+    // Two hundred observations in a few minutes: more than the first fifty of one part of a week.
+    for n in 0..200 {
+        let component = if n < 100 { "router:gpt-5" } else { "router:claude" };
+        record(&store, component, Outcome::Success, 0.0, START - (200 - n) * 1_000).await;
+    }
+    let service = Service::with_token(&store).await;
+    let (content, seen) = shown(&service, "reward_config").await;
+    let asked = json!({ "content": content, "seen": seen });
+    let found = change(&service, "reward_config?preview=true", &asked).await.ok();
+    let rewards = &found["preview"]["rewards"];
+    let components = rewards["components"].as_array().unwrap();
+    let of =
+        |name: &str| components.iter().find(|it| it["component"] == name).unwrap()["n"].as_u64();
+    assert!(of("router:gpt-5").unwrap() > 90 && of("router:claude").unwrap() > 90, "{found}");
+    assert_eq!(rewards["since"], START - 200_000);
+}
+
+#[tokio::test]
 async fn a_preview_scores_the_last_week_again_and_changes_nothing() {
     let store = seeded_store().await;
     for hours in [1, 20, 6 * 24, 8 * 24] {

@@ -385,6 +385,40 @@ async fn without_the_flag_an_improvement_awaits_approval() {
 }
 
 #[tokio::test]
+async fn a_test_whose_candidate_is_activated_early_did_not_pass_and_names_who_ended_it() {
+    let store = seeded_store().await;
+    let key = start_test(&store).await;
+    let said = only(&store, Kind::Ab).await.on_activation_of(&key.version).unwrap();
+    assert!(said.contains("stops the test without a result"), "{said}");
+    store.activate(&key, false, &ada()).await.unwrap();
+    let test = only(&store, Kind::Ab).await;
+    assert_eq!(test.status, Status::Stopped);
+    assert_eq!(test.reason.unwrap(), "ada activated 1.0.1 before the test had a result");
+    assert_sound(&store, "router-core", "after an early activation").await;
+}
+
+#[tokio::test]
+async fn the_duration_of_a_test_follows_from_the_time_that_there_is_data_for() {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    let now = store.now().await.unwrap();
+    // A hundred observations in five minutes are 1,200 an hour, also where the hour has just begun.
+    for n in 0..100_u8 {
+        let observation = NewObservation {
+            ts: Some(now - i64::from(100 - n) * 3_000),
+            policy_version: Some("router-core@1.0.0".to_owned()),
+            ..NewObservation::new("router:gpt-5", Outcome::Success, 400.0 + f64::from(n))
+        };
+        record_observation(store.db(), observation, now).await.unwrap();
+    }
+    score(&store, now + 1).await;
+    let request = ExperimentRequest::default();
+    let found = store.estimate_experiment(&key, &request).await.unwrap().unwrap();
+    let per_hour = found.traffic.per_hour;
+    assert!((1_150.0..1_250.0).contains(&per_hour), "{per_hour}");
+}
+
+#[tokio::test]
 async fn a_worse_candidate_loses_its_traffic_and_is_rejected() {
     let store = seeded_store().await;
     let key = start_test(&store).await;
@@ -514,9 +548,10 @@ async fn the_duration_of_a_test_is_estimated_from_the_traffic() {
     let key = draft(&store, "1.0.1", "1.0.0").await;
     let request = ExperimentRequest::default();
     assert_eq!(store.estimate_experiment(&key, &request).await.unwrap(), None);
+    observe(&store, "1.0.0", 1, 7, START - 58 * MINUTE_MS).await;
     observe(&store, "1.0.0", 600, 7, START).await;
     let estimate = store.estimate_experiment(&key, &request).await.unwrap().unwrap();
-    assert!((estimate.traffic.per_hour - 600.0).abs() < 1.0, "{estimate:?}");
+    assert!((600.0..620.0).contains(&estimate.traffic.per_hour), "{estimate:?}");
     let hours: Vec<Option<f64>> = estimate.durations.iter().map(|it| it.hours).collect();
     let hours: Vec<f64> = hours.into_iter().flatten().collect();
     assert_eq!(hours.len(), 4, "{estimate:?}");

@@ -18,11 +18,20 @@ const TEXT: &str = "# HELP f0_ready Ready.\n# TYPE f0_ready gauge\nf0_ready 1\n#
 
 /// How the receiver answers, and what it got.
 #[derive(Clone)]
-struct Receiver(Arc<Mutex<(StatusCode, Vec<u8>, Vec<HeaderMap>)>>);
+struct Receiver(Arc<Mutex<Exchange>>);
+
+struct Exchange {
+    status: StatusCode,
+    body: Vec<u8>,
+    received: Vec<HeaderMap>,
+}
 
 impl Receiver {
     async fn start(status: StatusCode, body: &[u8]) -> (Self, String) {
-        let receiver = Self(Arc::new(Mutex::new((status, body.to_vec(), Vec::new()))));
+        let receiver = {
+            let exchange = Exchange { status, body: body.to_vec(), received: Vec::new() };
+            Self(Arc::new(Mutex::new(exchange)))
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route("/v1/metrics", axum::routing::post(take));
@@ -32,18 +41,18 @@ impl Receiver {
     }
 
     fn received(&self) -> usize {
-        self.0.lock().unwrap().2.len()
+        self.0.lock().unwrap().received.len()
     }
 
     fn answer(&self, status: StatusCode) {
-        self.0.lock().unwrap().0 = status;
+        self.0.lock().unwrap().status = status;
     }
 }
 
 async fn take(State(receiver): State<Receiver>, request: Request) -> Response {
     let mut it = receiver.0.lock().unwrap();
-    it.2.push(request.headers().clone());
-    (it.0, [(header::LOCATION, "/elsewhere")], it.1.clone()).into_response()
+    it.received.push(request.headers().clone());
+    (it.status, [(header::LOCATION, "/elsewhere")], it.body.clone()).into_response()
 }
 
 fn exporter(address: &str, interval_ms: &str) -> Exporter {
@@ -61,7 +70,7 @@ fn exporter(address: &str, interval_ms: &str) -> Exporter {
 async fn an_export_carries_the_headers_of_the_environment() {
     let (receiver, address) = Receiver::start(StatusCode::OK, b"").await;
     exporter(&address, "1000").export(TEXT).await.unwrap();
-    let headers = receiver.0.lock().unwrap().2[0].clone();
+    let headers = receiver.0.lock().unwrap().received[0].clone();
     assert_eq!(headers[header::AUTHORIZATION], "Bearer secret");
     assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::collection;
 use f0_learning::jobs::tune::{TuneJob, TuneOptions};
-use f0_learning::store::{ChangeError, Changed, OverrideParams, PolicyFilter, Store};
+use f0_learning::store::{ChangeError, OverrideParams, PolicyFilter, Store};
 use f0_learning_core::document::FlagChanges;
 use f0_learning_core::intent::Intent;
 use f0_learning_core::policy::PolicyStatus;
@@ -28,7 +28,7 @@ const POLICY: &str = "router-core";
 
 /// Whether a change was made. A refusal or a lost race is allowed, because the checks look at what
 /// it left behind; any other error is a bug.
-fn is_done(outcome: Result<Changed, ChangeError>) -> bool {
+fn is_done<T>(outcome: Result<T, ChangeError>) -> bool {
     match outcome {
         Ok(_) => true,
         Err(ChangeError::Store(error)) => {

@@ -11,6 +11,8 @@ const POLICY = "/policies/router-core";
 
 let browser;
 let ada;
+/// A version that was active, to which a rollback is possible.
+let archived;
 
 before(async () => {
   browser = await launch();
@@ -96,15 +98,46 @@ test("a draft is compared, activated, shown in the history, and rolled back", as
   await ada.submit("Roll back to 1.0.0");
   await ada.shows("Done.", "Active: 1.0.0");
   assert.match(await latest(ada), /rollback[\s\S]*too soon/);
+  archived = version;
 });
 
-test("weights written by hand add up while sliders move", async () => {
+const written = async (visitor) => {
+  const values = await visitor.page.locator("form.weights input[type=number]").evaluateAll((all) => all.map((it) => Number(it.value)));
+  return values.map((it) => Math.round(it * 1000));
+};
+
+test("a slider that moves rescales the other weights, so that they add up to 1", async () => {
   await ada.go(`${POLICY}/override`);
   const sliders = ada.page.locator("input[type=range]");
+  const [sum, button] = [ada.page.locator("[data-sum]"), ada.page.locator("button.primary")];
   assert.equal(await sliders.count(), 3);
+  assert.match(await sliders.first().getAttribute("aria-label"), /^Weight of claude; the other weights follow$/);
+  // claude 0.15, gemini 0.25, gpt-5 0.6: by the keyboard, one step and to both ends.
+  await sliders.first().focus();
+  await ada.page.keyboard.press("ArrowRight");
+  assert.deepEqual(await written(ada), [151, 250, 599]);
+  assert.equal(await sliders.first().getAttribute("aria-valuetext"), "0.151");
+  await ada.page.keyboard.press("End");
+  assert.deepEqual(await written(ada), [1000, 0, 0]);
+  await ada.page.keyboard.press("Home");
+  const [none, gemini, gpt] = await written(ada);
+  assert.equal(none, 0);
+  assert.equal(gemini + gpt, 1000);
+  assert.ok(Math.abs(gemini / gpt - 250 / 599) < 0.01, `the others keep their proportion: ${gemini}, ${gpt}`);
+  assert.equal(await sum.innerText(), "1.0000");
+  assert.ok(await button.isEnabled());
+  // By the mouse: to the middle.
+  const box = await sliders.nth(1).boundingBox();
+  await ada.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+  const all = await written(ada);
+  assert.ok(Math.abs(all[1] - 500) < 15, `${all}`);
+  assert.equal(all.reduce((sum, it) => sum + it, 0), 1000);
+  // A number that is typed changes only itself.
   await ada.page.fill("#weight-0", "0.9");
-  assert.match(await ada.page.locator("[data-sum]").innerText(), /must be 1/);
-  assert.ok(await ada.page.locator("button.primary").isDisabled());
+  assert.match(await sum.innerText(), /must be 1/);
+  assert.ok(await button.isDisabled());
+  assert.deepEqual((await written(ada)).slice(1), all.slice(1));
+  assert.deepEqual(await ada.violations(), []);
 });
 
 test("an envelope is approved, frozen and unfrozen", async () => {
@@ -152,7 +185,7 @@ test("a page shows a change that someone else made", async () => {
   await other.context.close();
 });
 
-const PAGES = [
+const pages = () => [
   "/",
   "/?range=week",
   "/policies",
@@ -160,7 +193,7 @@ const PAGES = [
   `${POLICY}/override`,
   `${POLICY}/envelope`,
   `${POLICY}/decide?action=pin`,
-  `${POLICY}/decide?action=rollback&version=1.0.0`,
+  `${POLICY}/decide?action=rollback&version=${archived}`,
   "/experiments",
   "/flags?flag=learning.enabled&to=true",
   "/components",
@@ -174,10 +207,10 @@ const PAGES = [
   "/configuration/tuning?as=json",
 ];
 
-const check = async (name, options, at = address, pages = PAGES) => {
+const check = async (name, options, at = address, paths = pages()) => {
   const visitor = await Visitor.open(browser, at, token, options);
   const found = [];
-  for (const [index, path] of pages.entries()) {
+  for (const [index, path] of paths.entries()) {
     await visitor.go(path);
     found.push(...(await visitor.violations()).map((it) => `${path}: ${it}`));
     if (await visitor.isWider()) found.push(`${path}: the page is wider than the window`);
@@ -204,10 +237,28 @@ test("the pages of a draft are accessible", async () => {
   await turn(visitor, "learning.enabled", "false");
   await visitor.context.close();
   const decide = `${POLICY}/decide?version=${version}&action`;
-  const pages = ["/", POLICY, `${decide}=activate`, `${decide}=reject`, `${POLICY}/test?version=${version}`];
+  const paths = ["/", POLICY, `${decide}=activate`, `${decide}=reject`, `${POLICY}/test?version=${version}`];
   for (const [name, options] of Object.entries(LOOKS)) {
-    await check(`draft-${name}`, options, plain, pages);
+    await check(`draft-${name}`, options, plain, paths);
   }
+});
+
+test("without scripts the weights are numbers, and are written by hand", async () => {
+  const grace = await Visitor.open(browser, plain, token, { javaScriptEnabled: false });
+  await grace.go(`${POLICY}/override`);
+  assert.equal(await grace.page.locator("input[type=range]").count(), 0);
+  for (const [index, weight] of ["0.2", "0.3", "0.5"].entries()) await grace.page.fill(`#weight-${index}`, weight);
+  await grace.submit("Show what would change");
+  await grace.shows("modelWeights.gpt-5", "0.5");
+  assert.deepEqual(grace.faults, []);
+  await grace.context.close();
+});
+
+test("an unknown path is a page for a browser", async () => {
+  const response = await ada.context.request.get(`${address}/nosuch`, { headers: { accept: "text/html" } });
+  assert.equal(response.status(), 404);
+  assert.match(response.headers()["content-type"], /text\/html/);
+  assert.match(response.headers()["content-security-policy"], /default-src 'none'/);
 });
 
 test("without scripts the same activation works", async () => {

@@ -70,6 +70,7 @@ pub mod limits;
 pub mod names;
 mod number;
 pub mod observation;
+pub mod plural;
 pub mod policy;
 pub mod replay;
 pub mod reward;

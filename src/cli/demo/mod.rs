@@ -9,6 +9,7 @@ mod acts;
 mod narrator;
 mod platform;
 mod story;
+mod trials;
 
 use std::net::SocketAddr;
 

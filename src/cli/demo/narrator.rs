@@ -56,12 +56,8 @@ fn shortened(why: &str) -> String {
 fn print(AuditRecord { entry, .. }: &AuditRecord) {
     let time = format::time(entry.ts);
     let time = time.split_once(' ').map_or(time.as_str(), |(_, time)| time);
-    let versions = match (&entry.from, &entry.to) {
-        (Some(from), Some(to)) if from != to => format!(" {from} → {to}"),
-        (Some(version), _) | (None, Some(version)) => format!(" {version}"),
-        (None, None) => String::new(),
-    };
     let why = entry.reason.as_ref().map_or(String::new(), |why| format!(": {}", shortened(why)));
-    let text = format!("{} {} {}{versions}{why}", entry.actor, entry.action, entry.id);
+    let about = format!("{} {} {} {}", entry.actor, entry.action, entry.id, entry.versions());
+    let text = format!("{}{why}", about.trim_end());
     output::print_marked(Style::Faint, &format!("  audit {time}  "), &text);
 }

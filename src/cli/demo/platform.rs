@@ -10,6 +10,7 @@ use f0_learning_client::{NewObservation, RecordError, Recorder};
 use f0_learning_core::Clock;
 use f0_learning_core::document::Policy;
 use f0_learning_core::observation::Outcome;
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::{Params, draw_arm};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -155,8 +156,8 @@ pub async fn run(
     }
     let report = recorder.close().await;
     say!(
-        "the simulated components wrote {} observations; {} sampled out, {} dropped, {} failed",
-        report.written,
+        "the simulated components wrote {}; {} sampled out, {} dropped, {} failed",
+        count(report.written, "observation"),
         report.sampled_out,
         report.dropped,
         report.failed

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use f0_learning::store::Store;
+use f0_learning::store::{ChangeError, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::intent::Intent;
-use f0_learning_core::policy::PolicyStatus;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus};
+use semver::Version;
 
 use super::POLICY;
 use super::platform::Routed;
@@ -15,6 +16,15 @@ use crate::cli::output::{self, Style};
 
 /// The name under which the demo decides.
 pub const ADMIN: &str = "demo-admin";
+
+/// The arm that gets worse.
+pub const ARM: &str = "gpt-5";
+
+/// How long an act waits for a job.
+pub const JOB: Duration = Duration::from_secs(120);
+
+/// How long the router needs to follow a new version.
+pub const FOLLOW: Duration = Duration::from_secs(4);
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,6 +81,36 @@ impl Story {
         active.context("router-core has no active version")
     }
 
+    /// A version as it is stored now.
+    pub async fn version(&self, version: &Version) -> Result<Policy> {
+        let key = PolicyKey::new(POLICY, version.clone())?;
+        self.store.policy(&key).await?.with_context(|| format!("{key} does not exist any more"))
+    }
+
+    /// Activates a draft, and says so; or says why it cannot be activated any more, because a person or
+    /// the tuner decided otherwise in the meantime.
+    pub async fn activate(&self, draft: &Policy) -> Result<()> {
+        let key = PolicyKey::new(POLICY, draft.version.clone())?;
+        let intent = self.intent("the demo's admin read its evidence").await?;
+        match self.store.activate(&key, true, &intent).await {
+            Ok(changed) => {
+                tell(&format!("{ADMIN} activates {key} (audit entry {}).", changed.audit_id));
+            }
+            Err(ChangeError::Store(error)) => return Err(error.into()),
+            Err(refused) => tell(&format!("{ADMIN} does not activate it: {refused}.")),
+        }
+        Ok(())
+    }
+
+    /// What a person decided that keeps the jobs from changing the policy, if anything.
+    pub async fn why_nothing_is_tuned(&self) -> Result<Option<String>> {
+        if !self.store.flags().await?.tuning_enabled() {
+            return Ok(Some("learning.enabled is off".to_owned()));
+        }
+        let active = self.active().await?;
+        Ok(active.pin_reason_text().map(|why| format!("{POLICY} is pinned: {why}")))
+    }
+
     /// The newest draft that promises at least this gain over the active version.
     pub async fn draft(&self, gain: f64) -> Result<Option<Policy>> {
         let standing = self.store.standing_policies(POLICY).await?;
@@ -81,6 +121,11 @@ impl Story {
             it.parent_version == active && it.expected_gain.is_some_and(|found| found >= gain)
         }))
     }
+}
+
+/// Who made a version active.
+pub fn by(active: &Policy) -> &str {
+    active.activated_by.as_deref().unwrap_or(&active.created_by)
 }
 
 /// The weights of a version in a line.

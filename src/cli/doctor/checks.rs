@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use f0_learning::store::{Probe, Store, StoreError};
 use f0_learning_core::Clock;
+use f0_learning_core::plural::count;
 use f0_learning_core::sharding::Layout;
 use firestore_kit::tonic::Code;
 use firestore_kit::{Connection, RetryPolicy};
@@ -210,16 +211,20 @@ async fn conditions(store: &Store, now: i64, found: &mut Vec<Finding>) {
         )
     });
     report(found, "policies", condition::of_policies(store).await, |(n, troubles)| {
-        (format!("each of {n} policies has one active version"), troubles)
+        let well = match n {
+            1 => "the only policy has one active version".to_owned(),
+            n => format!("each of {} has one active version", count(n, "policy")),
+        };
+        (well, troubles)
     });
     report(found, "scoring", condition::of_scoring(store, now).await, |scoring| {
-        let backlog = scoring.backlog.map_or(format::UNKNOWN.to_owned(), |it| it.to_string());
+        let backlog = condition::backlog(scoring.backlog);
         let moved = scoring.moved_at.map_or("never".to_owned(), |at| format::ago(at.min(now), now));
-        (format!("{backlog} observations to score; the cursor moved {moved}"), scoring.troubles)
+        (format!("{backlog} to score; the cursor moved {moved}"), scoring.troubles)
     });
     report(found, "workers", condition::of_workers(store, now).await, |(last, troubles)| {
         let pass = last.map_or("no pass yet".to_owned(), |at| {
-            format!("a pass began {}, or less than an hour later", format::ago(at, now))
+            format!("a pass began {}; {}", format::ago(at, now), condition::MARKED_HOURLY)
         });
         (format!("{pass}; no lease was left behind"), troubles)
     });

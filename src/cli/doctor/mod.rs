@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use f0_learning_core::plural;
 use serde_json::json;
 
 use super::connection;
@@ -63,8 +64,8 @@ fn print(it: &Finding) {
 fn summary(findings: &[Finding]) -> String {
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     format!(
-        "{} checks: {} ok, {} not checked, {} to look at, {} failed",
-        findings.len(),
+        "{}: {} ok, {} not checked, {} to look at, {} failed",
+        plural::count(findings.len(), "check"),
         count(Verdict::Ok),
         count(Verdict::NotChecked),
         count(Verdict::Warn),

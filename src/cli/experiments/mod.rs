@@ -8,14 +8,15 @@ use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::{ExperimentRequest, Store};
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{ExpectedDuration, Kind, Metric};
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::PolicyKey;
 
 use firestore_kit::Unreadable;
 use serde_json::{Value, json};
 
 use super::changes::{self, ChangeOptions};
-use super::named;
 use super::output::{self, Cell, Shown};
+use super::{format, named};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -92,6 +93,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         } => {
             let request =
                 ExperimentRequest { metric, min_effect, min_samples, stage_minutes, max_days };
+            let candidate = named::key(store, &candidate).await?;
             print_estimate(store, &candidate, &request).await?;
             changes::print(
                 store.start_experiment(&candidate, &request, &change.intent(store).await?).await,
@@ -115,6 +117,7 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
             show::run(store, &named::experiment(store, &id).await?, shown).await
         }
         Command::Stop { id, change } => {
+            let id = named::experiment(store, &id).await?;
             changes::print(store.stop_experiment(&id, &change.intent(store).await?).await)
         }
     }
@@ -153,9 +156,8 @@ async fn print_estimate(
     );
     for ExpectedDuration { gain, hours } in &estimate.durations {
         match hours {
-            Some(hours) if *hours < 48.0 => say!("  of {gain:.4} after {hours:.1} hours"),
-            Some(hours) => say!("  of {gain:.4} after {:.1} days", hours / 24.0),
-            None => say!("  of {gain:.4} not within {} days", estimate.max_days),
+            Some(hours) => say!("  of {gain:.4} after {}", format::hours(*hours)),
+            None => say!("  of {gain:.4} not within {}", count(estimate.max_days, "day")),
         }
     }
     Ok(())

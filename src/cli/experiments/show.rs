@@ -5,6 +5,7 @@ use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::Store;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{Comparison, Controls, Judgement, Kind, Status};
+use f0_learning_core::plural::count;
 use serde_json::json;
 
 use super::kind;
@@ -138,7 +139,8 @@ fn print(comparison: &Comparison) {
 fn print_controls(controls: &Controls) {
     let Controls { components, before_n, after_n, .. } = controls;
     say!();
-    say!("other components: {components}, {before_n} observations before and {after_n} after");
+    let before = count(before_n, "observation");
+    say!("other components: {components}, {before} before and {after_n} after");
     let mut table = output::table(&["", "change of the others", "change beyond theirs"]);
     let means = [("reward", controls.reward), ("success rate", controls.success_rate)];
     for (name, shift) in means {

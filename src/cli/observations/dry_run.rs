@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use f0_learning_core::observation::Malformed;
+use f0_learning_core::plural;
 use serde_json::{Map, Value as Json};
 
 use super::lines::{LineError, NONE_FITS};
@@ -119,11 +120,16 @@ impl Preview {
             self.refusals(),
         );
         if self.malformed > 0 {
-            say!("{} have invalid optional fields, which scoring ignores", self.malformed);
+            let malformed = plural::count(self.malformed, "record");
+            say!("{malformed} with invalid optional fields, which scoring ignores");
         }
         let read = self.accepted + self.repeated + self.left_out + self.refusals();
         anyhow::ensure!(self.left_out < read || read == 0, NONE_FITS);
-        anyhow::ensure!(self.refusals() == 0, "{} records would be refused", self.refusals());
+        anyhow::ensure!(
+            self.refusals() == 0,
+            "{} would be refused",
+            plural::count(self.refusals(), "record")
+        );
         Ok(())
     }
 }

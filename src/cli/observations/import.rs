@@ -9,6 +9,7 @@ use f0_learning::store::Store;
 use f0_learning_core::limits::Limits;
 use f0_learning_core::names::check_document_id;
 use f0_learning_core::observation::{Malformed, Observation};
+use f0_learning_core::plural::{count, were};
 use f0_learning_core::stats::Window;
 use firestore_kit::MAX_BATCH;
 use indicatif::ProgressBar;
@@ -59,7 +60,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         bar.finish_and_clear();
         return preview.print(is_mapped);
     }
-    let unit = if is_mapped { "records" } else { "lines" };
+    let unit = if is_mapped { "record" } else { "line" };
     let report = import(store, source, rules, &bar).await?;
     bar.finish_and_clear();
     let Report { lines, created, existing, repeated, refused, malformed, left_out, too_old } =
@@ -75,27 +76,29 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         0 => String::new(),
         _ => format!(", {left_out} left out by the mapping"),
     };
+    let read = count(lines, unit);
     say!(
-        "{lines} {unit}: {created} imported, {existing} existed before{repeated}{left_out}, {refused} \
+        "{read}: {created} imported, {existing} existed before{repeated}{left_out}, {refused} \
          refused"
     );
     if malformed > 0 {
-        say!("{malformed} {unit} have invalid optional fields, which scoring ignores");
+        say!("{} with invalid optional fields, which scoring ignores", count(malformed, unit));
     }
     if too_old > 0 {
         say!(
-            "{too_old} are older than 7 days: they are scored and count for their policy versions, \
-             but are in no window of `stats`"
+            "{} of more than 7 days ago: scored and counted for the policy version, but in no window \
+             of `stats`",
+            count(too_old, unit)
         );
     }
     if refused == lines && !is_mapped && refused > 0 {
         bail!(
-            "all {lines} lines were refused: see the errors above; for the export of another tool \
-             pass --profile or --mapping"
+            "no line was accepted: see the errors above; for the export of another tool pass --profile or \
+             --mapping"
         );
     }
     if refused > 0 {
-        bail!("{refused} of {lines} {unit} were refused: see the errors above");
+        bail!("{refused} of {read} {} refused: see the errors above", were(refused));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use f0_learning::store::{QuarantineFilter, Store};
 use serde_json::{Map, Value as Json};
 
+use super::named;
 use super::output::{self, Cell, Shown, number};
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +51,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Filter {
-    /// Only these observations, by id
+    /// Only these observations, by id or its beginning
     ids: Vec<String>,
     /// Only observations of this component
     #[arg(long)]
@@ -60,9 +61,11 @@ pub struct Filter {
     field: Option<String>,
 }
 
-impl From<Filter> for QuarantineFilter {
-    fn from(Filter { ids, component, field }: Filter) -> Self {
-        Self { ids, component, field }
+impl Filter {
+    /// The same with whole ids.
+    async fn named(self, store: &Store) -> Result<QuarantineFilter> {
+        let Self { ids, component, field } = self;
+        Ok(QuarantineFilter { ids: named::quarantined(store, &ids).await?, component, field })
     }
 }
 
@@ -70,10 +73,10 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
     match command {
         Command::Import(options) => import::run(store, options).await,
         Command::Quarantined { filter, limit, shown } => {
-            quarantine::list(store, filter.into(), limit, shown).await
+            quarantine::list(store, filter.named(store).await?, limit, shown).await
         }
         Command::Requeue { filter, all } => {
-            quarantine::requeue(store.clone(), filter.into(), all).await
+            quarantine::requeue(store.clone(), filter.named(store).await?, all).await
         }
         Command::List { component, limit, shown } => {
             let observations = store.latest_observations(component.as_deref(), limit).await?;

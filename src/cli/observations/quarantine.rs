@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use f0_learning::jobs::reconcile::{ReconcileJob, ReconcileOptions};
 use f0_learning::store::{QuarantineFilter, Store};
+use f0_learning_core::plural::{clause, count};
 use firestore_kit::PageRequest;
 
 use crate::cli::output::{self, Cell, Shown};
@@ -56,10 +57,10 @@ pub async fn requeue(store: Store, filter: QuarantineFilter, all: bool) -> Resul
         say!("{id} stays in quarantine: the observation no longer exists");
     }
     say!(
-        "{} requeued, {} of them scored; {} stay in quarantine",
-        report.requeued,
+        "{} requeued, {} scored; {} in quarantine",
+        count(report.requeued, "observation"),
         report.scored,
-        report.refused.len() + report.gone.len()
+        clause(report.refused.len() + report.gone.len(), "observation", "stay")
     );
     Ok(())
 }

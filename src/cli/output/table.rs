@@ -18,6 +18,9 @@ const GAP: usize = 2;
 
 const ELLIPSIS: char = '…';
 
+/// The most characters of the beginning of a text.
+const BEGINNING: usize = 100;
+
 #[derive(Clone, Debug)]
 struct Column {
     title: String,
@@ -48,13 +51,15 @@ impl<T: AsRef<str>> From<T> for Cell {
 }
 
 impl Cell {
-    /// The first line of a text, which `show` shows as a whole.
-    pub fn first_line(text: &str) -> Self {
-        let (first, is_all) = match text.split_once('\n') {
-            Some((first, _)) => (first, false),
-            None => (text, true),
-        };
-        if is_all { first.into() } else { format!("{first} {ELLIPSIS}").into() }
+    /// The beginning of a text, which `show` shows as a whole: at most a line, and no long one.
+    pub fn beginning(text: &str) -> Self {
+        let line = text.lines().next().unwrap_or_default();
+        let end = line.char_indices().nth(BEGINNING).map_or(line.len(), |(end, _)| end);
+        if end == text.len() {
+            text.into()
+        } else {
+            format!("{}{ELLIPSIS}", line[..end].trim_end()).into()
+        }
     }
 
     /// A time, and how long ago it was; only the latter where there is no room.

@@ -56,6 +56,14 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         None => of_weights(&options)?,
     };
     version.check().with_context(|| format!("cannot create {}", version.key))?;
+    let id = &version.key.id;
+    if store.policy_ids_from(id, 1).await?.contains(id) {
+        bail!(
+            "cannot create {}: the policy {id} exists already; `policies override {id}` writes another \
+             version of it",
+            version.key
+        );
+    }
     say!("{} of project {}:", version.key, store.project());
     say_lines!("{}", serde_json::to_string_pretty(&version.params)?);
     let what = if version.is_draft { "create this draft" } else { "create it and make it active" };

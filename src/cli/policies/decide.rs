@@ -31,6 +31,7 @@ pub async fn activate(
             diff::print(&active, &draft);
             seen = draft.evidence_digest().map(str::to_owned);
             print_promise(&draft);
+            print_tests(store, version).await?;
             let question = format!("activate {version} and replace {}?", active.version);
             if !prompt::confirmed(store, &question)? {
                 bail!("not confirmed: {version} stays a draft");
@@ -68,6 +69,16 @@ fn print_promise(draft: &Policy) {
             &format!("check {}: {}", check.name, check.detail),
         );
     }
+}
+
+/// What the activation means for the test that runs.
+async fn print_tests(store: &Store, version: &PolicyKey) -> Result<()> {
+    let open = store.open_experiments().await?;
+    let of_policy = open.iter().filter(|it| it.policy == version.id);
+    for said in of_policy.filter_map(|it| it.on_activation_of(&version.version)) {
+        output::print_marked(Style::Warning, "note ", &said);
+    }
+    Ok(())
 }
 
 /// `ID` or `ID@VERSION`. A rollback needs no confirmation: it is urgent, and can be rolled back.

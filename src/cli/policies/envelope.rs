@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use f0_learning::store::{EnvelopeTerms, Store};
+use f0_learning_core::plural::count;
 use f0_learning_core::tuning::envelope::{ApprovedGuardrails, Envelope, WeightRange};
 
 use crate::cli::changes::{self, ChangeOptions};
@@ -101,10 +102,12 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::Show { id, shown } => show(store, &named::policy(store, &id).await?, shown).await,
         Command::Approve(options) => {
             let terms = options.terms();
+            let id = named::policy(store, &options.id).await?;
             let intent = options.change.intent(store).await?;
-            changes::print(store.approve_envelope(&options.id, &terms, &intent).await)
+            changes::print(store.approve_envelope(&id, &terms, &intent).await)
         }
         Command::Freeze { id, change } => {
+            let id = named::policy(store, &id).await?;
             changes::print(store.freeze_envelope(&id, &change.intent(store).await?).await)
         }
     }
@@ -174,7 +177,10 @@ async fn print_holdback(store: &Store, envelope: &Envelope) -> Result<()> {
             n.1,
             format::difference(reward.change, 3)
         ),
-        None => say!("holdback: {} observations; published: {} observations", n.0, n.1),
+        None => {
+            let [held, published] = [n.0, n.1].map(|it| count(it, "observation"));
+            say!("holdback: {held}; published: {published}");
+        }
     }
     Ok(())
 }
@@ -195,10 +201,10 @@ fn print(it: &Envelope, now: i64) {
         say!("  {arm:<24} {min:.3}–{max:.3}");
     }
     say!(
-        "floor {:.3}, step {:.3}, at most {} versions an hour and {} a day",
+        "floor {:.3}, step {:.3}, at most {} an hour and {} a day",
         it.floor,
         it.step_bound,
-        it.versions_an_hour,
+        count(it.versions_an_hour, "version"),
         it.versions_a_day
     );
     if it.holdback > 0.0 {

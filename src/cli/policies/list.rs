@@ -70,7 +70,7 @@ fn print(found: &Found) {
     for policy in &found.readable {
         let status = match policy.pinned {
             true => format!("{}, pinned", policy.status),
-            false => policy.status.to_string(),
+            false => policy.status_in_words(),
         };
         let pinned = policy.pin_reason_text().map(|why| format!("pinned: {why}"));
         let notes = pinned.or_else(|| policy.notes.clone()).unwrap_or_default();
@@ -81,7 +81,7 @@ fn print(found: &Found) {
             Cell::time(policy.created_at, found.now),
             policy.created_by.clone().into(),
             number(policy.expected_gain.map_or(String::new(), |gain| format!("{gain:+.3}"))),
-            Cell::first_line(&notes),
+            Cell::beginning(&notes),
         ]);
     }
     for version in &found.unreadable {

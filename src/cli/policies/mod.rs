@@ -19,6 +19,7 @@ use f0_learning_core::intent::Watching;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 
 use super::changes::{self, ChangeOptions};
+use super::named;
 use super::output::Shown;
 
 #[cfg(feature = "local")]
@@ -138,26 +139,30 @@ pub async fn run(store: &Store, command: Command) -> Result<()> {
         Command::History { id, shown } => history::run(store, &id, shown).await,
         Command::Replay { version, shown } => replay::run(store, &version, shown).await,
         Command::Activate { version, force, yes, guard, change } => {
+            let version = named::key(store, &version).await?;
             decide::activate(store, &version, force, yes, guard, change).await
         }
         Command::Create(options) => create::run(store, options).await,
         Command::Override(options) => override_by_hand::run(store, options).await,
         Command::Reject { version, change } => {
-            changes::print_refusal(
-                store,
-                store.reject(&version, &change.intent(store).await?).await,
-            )
-            .await
+            let version = named::key(store, &version).await?;
+            let outcome = store.reject(&version, &change.intent(store).await?).await;
+            changes::print_refusal(store, outcome).await
         }
         Command::Pin { id, change } => {
+            let id = named::policy(store, &id).await?;
             changes::print(store.pin(&id, &change.intent(store).await?).await)
         }
         Command::Unpin { id, change } => {
+            let id = named::policy(store, &id).await?;
             changes::print(store.unpin(&id, &change.intent(store).await?).await)
         }
-        Command::Rollback { policy, change } => decide::roll_back(store, &policy, change).await,
+        Command::Rollback { policy, change } => {
+            decide::roll_back(store, &named::version(store, &policy).await?, change).await
+        }
         Command::Envelope(command) => envelope::run(store, command).await,
         Command::Repair { id, change } => {
+            let id = named::policy(store, &id).await?;
             changes::print(store.repair(&id, &change.intent(store).await?).await)
         }
     }

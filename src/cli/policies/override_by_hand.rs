@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{active_version, diff};
 use crate::cli::changes::{self, ChangeOptions};
+use crate::cli::named;
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -38,11 +39,12 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
         None => OverrideParams::Set(options.set.clone()),
     };
     PolicyKey::check_id(&options.id)?;
+    let id = &named::policy(store, &options.id).await?;
     // The printed change is exactly the one that is made: if another version becomes active in the
     // meantime, the override is refused.
-    let parent = active_version(store, &options.id).await?;
+    let parent = active_version(store, id).await?;
     let name = parent.name();
-    let taken = store.recent_versions(&options.id).await?;
+    let taken = store.recent_versions(id).await?;
     let taken: Vec<_> = taken.into_iter().map(|it| it.version).collect();
     let after = Policy {
         params: params.over(&parent).with_context(|| format!("cannot override {name}"))?,
@@ -52,7 +54,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
     diff::print(&parent, &after);
     let expected = Some(&parent.version);
     let intent = options.change.intent(store).await?.watched(options.guard);
-    let outcome = store.override_policy(&options.id, &params, expected, &intent).await;
+    let outcome = store.override_policy(id, &params, expected, &intent).await;
     changes::print_refusal(store, outcome).await
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use f0_learning::jobs::tune::replay::replay;
 use f0_learning::store::{Store, TUNER};
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::ArmInput;
 use serde_json::json;
@@ -27,17 +28,20 @@ pub async fn run(store: &Store, key: &PolicyKey, shown: Shown) -> Result<()> {
         )?;
     } else if differences.is_empty() {
         say!(
-            "{key} is identical to the last bit: decided at {} from {} arms, {} observations",
+            "{key} is identical to the last bit: decided at {} from {}, {}",
             format::time(input.as_of),
-            input.weights.len(),
-            input.arms.values().map(ArmInput::n).sum::<u64>(),
+            count(input.weights.len(), "arm"),
+            count(input.arms.values().map(ArmInput::n).sum::<u64>(), "observation"),
         );
     }
     match differences.first() {
         None => Ok(()),
         Some(first) => {
             let more = differences.len() - 1;
-            bail!("the replayed decision differs from {key}: {first} ({more} more differences)")
+            bail!(
+                "the replayed decision differs from {key}: {first} ({})",
+                count(more, "more difference")
+            )
         }
     }
 }

@@ -6,6 +6,7 @@ use f0_learning::observability::printable;
 use f0_learning::store::{MAX_EFFECT_DAYS, Store};
 use f0_learning_core::document::Policy;
 use f0_learning_core::effectiveness::{Activation, Earned, Effectiveness};
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::tuning::{Check, of_observations};
 use serde_json::json;
@@ -116,7 +117,7 @@ pub fn describe(policy: &Policy, now: i64) -> Result<String> {
         text.push_str(&printable::line(&line.to_string()));
         text.push('\n');
     };
-    add(format_args!("{}  {}", policy.name(), policy.status.as_str()));
+    add(format_args!("{}  {}", policy.name(), policy.status_in_words()));
     if let Some(why) = policy.pin_reason_text() {
         let by = policy.pin.pinned_by.as_deref().unwrap_or(UNKNOWN);
         add(format_args!("  pinned     by {by}: {why}"));
@@ -134,9 +135,6 @@ pub fn describe(policy: &Policy, now: i64) -> Result<String> {
     }
     if let Some(previous) = &policy.previous_version {
         add(format_args!("  previous   {previous}"));
-    }
-    if let Some(version) = &policy.superseded_by {
-        add(format_args!("  superseded by {version}"));
     }
     if let Some(gain) = policy.expected_gain {
         add(format_args!("  expected   {gain:+.3} mean reward"));
@@ -157,24 +155,26 @@ pub fn describe(policy: &Policy, now: i64) -> Result<String> {
 
 fn sum(earned: &Earned) -> String {
     format!(
-        "mean reward {:.3}, success {:.1}%, p95 {:.0} ms; {} observations of {:.0} actions",
+        "mean reward {:.3}, success {:.1}%, p95 {:.0} ms; {} of {}",
         earned.avg_reward,
         earned.success_rate * 100.0,
         earned.p95_latency,
-        earned.n,
-        earned.population,
+        count(earned.n, "observation"),
+        count(format_args!("{:.0}", earned.population), "action"),
     )
 }
 
 fn print_effect(effect: &Effectiveness, days: u32, now: i64) {
-    say!("effects in the last {days} days");
+    say!("effects in the last {}", count(days, "day"));
     say!("  proposed   {} ({:.2} a day)", effect.proposed, effect.proposed_per_day);
     let automatic = effect.auto_activation_rate.map_or(String::new(), |rate| {
         format!(", {} of them automatically ({:.0}%)", effect.auto_activated, rate * 100.0)
     });
     say!("  activated  {}{automatic}", effect.activated);
     say!("  rejected   {} by admins, {} superseded", effect.rejected, effect.superseded);
-    say!("  by hand    {} overrides, {} rollbacks", effect.overrides, effect.rollbacks);
+    let (overrides, rollbacks) =
+        (count(effect.overrides, "override"), count(effect.rollbacks, "rollback"));
+    say!("  by hand    {overrides}, {rollbacks}");
     if let Some(ms) = effect.median_decision_ms {
         say!("  decided    within {} of the proposal (median)", format::duration(ms));
     }

@@ -43,6 +43,9 @@ pub struct Options {
     replay: replay::Options,
 }
 
+/// The most lines about the progress, where no bar is drawn.
+const STEPS_TOLD: u32 = 10;
+
 pub async fn run(options: Options) -> Result<()> {
     if let Some(path) = &options.replay.replay {
         let Options { seed, shown, ref svg, .. } = options;
@@ -68,10 +71,16 @@ pub async fn run(options: Options) -> Result<()> {
         std::fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
     }
     let bar = output::progress(setup.hours.into(), "simulating");
+    let days = setup.hours / 24;
     let mut world = World::start(&setup).await?;
-    for _ in 0..setup.hours {
+    for hour in 0..setup.hours {
         world.hour().await?;
         bar.inc(1);
+        // A bar is hidden where standard error is no terminal.
+        let day = (hour + 1) / 24;
+        if bar.is_hidden() && (hour + 1) % 24 == 0 && day % days.div_ceil(STEPS_TOLD) == 0 {
+            complain!("simulated {day} of {}", f0_learning_core::plural::count(days, "day"));
+        }
     }
     bar.finish_and_clear();
     let result = world.end().await;

@@ -1,6 +1,7 @@
 //! The result of a simulation, as JSON and as text.
 
 use f0_learning_core::estimate::{Interval, Measured};
+use f0_learning_core::plural::count;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -122,17 +123,19 @@ pub fn print(setup: &Setup, result: &RunResult) {
     let sums = sums(setup, result);
     let actions = u64::from(setup.per_hour) * u64::from(setup.hours);
     say!("{}: {}", setup.scenario.name, setup.scenario.about);
-    say!("  {} arms, {} hours, {actions} actions, seed {}", setup.arms, setup.hours, setup.seed);
+    let (arms, hours) = (count(setup.arms, "arm"), count(setup.hours, "hour"));
+    say!("  {arms}, {hours}, {}, seed {}", count(actions, "action"), setup.seed);
     say!(
         "  regret      {:.1} reward lost; equal weights would lose {:.1}",
         sums.regret,
         sums.uniform
     );
-    say!("  switches    {} versions activated", result.proposals.len());
+    say!("  switches    {} activated", count(result.proposals.len(), "version"));
     say!("  false       {} of them lowered the true mean reward", sums.wrong);
     say!("  rolled back {} by the guard", result.rolled_back);
-    let after =
-        |hours: Option<usize>| hours.map_or("never".to_owned(), |it| format!("after {it} hours"));
+    let after = |hours: Option<usize>| {
+        hours.map_or("never".to_owned(), |it| format!("after {}", count(it, "hour")))
+    };
     if sums.turn > 0 {
         say!("  best arm    leads {} of the first {}", after(sums.first), sums.turn);
         say!("              leads {} once another arm is the best", after(sums.last));

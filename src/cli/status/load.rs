@@ -5,6 +5,7 @@ use f0_learning::jobs::guard::{Evaluation, evaluate};
 use f0_learning::store::Store;
 use f0_learning_core::document::{Experiment, FlagsState, Policy};
 use f0_learning_core::experiment::{Kind, Status as Stage};
+use f0_learning_core::plural::count;
 use serde::{Serialize, Serializer};
 
 use crate::cli::condition::{self, Scoring, Trouble};
@@ -138,7 +139,7 @@ impl Status {
             n if n >= most => {
                 format!("{n} observations or more: `f0-learning observations quarantined`")
             }
-            n => format!("{n} observations: `f0-learning observations quarantined`"),
+            n => format!("{}: `f0-learning observations quarantined`", count(n, "observation")),
         }
     }
 }

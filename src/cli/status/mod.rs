@@ -8,6 +8,7 @@ use f0_learning::store::Store;
 use f0_learning_core::document::FlagsState;
 use f0_learning_core::experiment::Kind;
 
+use super::condition;
 use super::format;
 use super::output::{self, Shown, Style};
 use load::{Status, Waiting};
@@ -37,11 +38,11 @@ fn print(it: &Status) {
         format::time(it.now)
     ));
     flags(it);
-    let backlog = it.scoring.backlog.map_or_else(|| format::UNKNOWN.to_owned(), |n| n.to_string());
+    let backlog = condition::backlog(it.scoring.backlog);
     let moved = it.scoring.moved_at.map_or("never".to_owned(), |at| format::ago(at, it.now));
-    say!("  scoring     {backlog} observations to score; the cursor moved {moved}");
+    say!("  scoring     {backlog} to score; the cursor moved {moved}");
     let pass = it.last_pass.map_or("never".to_owned(), |at| format::time_ago(at, it.now));
-    say!("  last pass   {pass}, or less than an hour later");
+    say!("  last pass   {pass}; {}", condition::MARKED_HOURLY);
     say!("  quarantine  {}", it.quarantine());
     active(it);
     waiting(it);

@@ -50,12 +50,13 @@ pub struct LearningChanges {
     auto_activate_policies: Option<bool>,
 }
 
-/// Changes flags. Flags that are omitted keep their values.
+/// Changes flags. Flags that are omitted keep their values. If all have these values already, and
+/// there is no Idempotency-Key, nothing is written, and the answer has no `auditId`.
 #[utoipa::path(
     post, path = "/ops/flags", tag = "flags", request_body = FlagsRequest,
     params(ChangeHeaders),
     responses(
-        (status = 200, description = "Done, in one commit with its audit entry", body = FlagsChangeView),
+        (status = 200, description = "Done, in one commit with its audit entry; or nothing to do", body = FlagsChangeView),
         ChangeProblems,
     ),
 )]
@@ -74,5 +75,6 @@ pub async fn change(
     let intent = idempotency.intent(caller, "/ops/flags", &asked, reason, api.now().await?)?;
     let changed = store.set_flags(changes, &intent).await?;
     let flags = FlagsView::from(store.flags().await?);
-    Ok(Json(FlagsChangeView { audit_id: changed.audit_id, replayed: changed.replayed, flags }))
+    let replayed = changed.as_ref().is_some_and(|it| it.replayed);
+    Ok(Json(FlagsChangeView { audit_id: changed.map(|it| it.audit_id), replayed, flags }))
 }

@@ -28,10 +28,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::Api;
+use super::problem::Problem;
 
 /// What the requests for pages share.
 #[derive(Debug, Default)]
@@ -70,7 +71,16 @@ pub fn routes() -> Router<Arc<Api>> {
         .layer(map_response(protected))
 }
 
-async fn protected(mut response: Response) -> Response {
+/// A request for no page that failed.
+pub fn failed(problem: Problem) -> Response {
+    protect(layout::Failure(problem).into_response())
+}
+
+async fn protected(response: Response) -> Response {
+    protect(response)
+}
+
+fn protect(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // `no-referrer` would make the browser send forms without their origin.

@@ -9,6 +9,7 @@ use crate::observability::{format, printable};
 use f0_learning_core::estimate::Measured;
 
 pub use crate::observability::format::{UNKNOWN, measured};
+pub use f0_learning_core::plural::count;
 
 /// A text from the store, with the characters that would change how the rest of the page is read as
 /// visible escapes. The templates escape HTML.
@@ -58,11 +59,6 @@ pub fn part_of(part: i64, whole: i64) -> f64 {
 /// A duration in its largest fitting unit; `0 s` below a second, and where another clock is ahead.
 pub fn duration(ms: i64) -> String {
     if ms < 1_000 { "0 s".to_owned() } else { format::duration(ms) }
-}
-
-/// `1 draft`, `2 drafts`.
-pub fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Up to three decimals.

@@ -45,8 +45,10 @@ impl From<FlagsState> for FlagsView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlagsChangeView {
-    /// The id of the entry in `ops_audit`.
-    pub audit_id: String,
+    /// The id of the entry in `ops_audit`; absent if the flags had these values already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub audit_id: Option<String>,
     /// The Idempotency-Key was used before for this request: nothing was changed this time.
     pub replayed: bool,
     /// The flags as they are stored now.

@@ -2,6 +2,7 @@
 //! admins set `status` directly in Firestore. This job reports policies that then have several
 //! active versions, or none; `policies repair` or a rollback repairs them.
 
+use f0_learning_core::plural::count;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -106,7 +107,8 @@ impl JobReport for CheckReport {
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} policies checked, {} to repair", self.active.len(), self.irregular().len())
+        let checked = count(self.active.len(), "policy");
+        write!(f, "{checked} checked, {} to repair", self.irregular().len())
     }
 }
 

@@ -8,6 +8,7 @@ use f0_learning_core::experiment::{
     Breach, Comparison, Judgement, Kind, MissingCosts, STAGES, Status,
 };
 use f0_learning_core::intent::Intent;
+use f0_learning_core::plural::{clause, count};
 
 /// Why a candidate is activated, or an admin is asked to activate it.
 const PROVEN_BETTER: &str = "proven to be better in an A/B test";
@@ -94,8 +95,9 @@ fn inconclusive(experiment: &Experiment, comparison: &Comparison, unversioned: u
     let days = guard.max_days;
     let counts = [(control, comparison.control_n), (candidate, comparison.candidate_n)];
     let [of_control, of_candidate] =
-        counts.map(|(version, n)| format!("{n} observations name {version}"));
-    let mut why = format!("no difference was proven in {days} days: {of_control}, {of_candidate}");
+        counts.map(|(version, n)| format!("{} {version}", clause(n, "observation", "name")));
+    let days = count(days, "day");
+    let mut why = format!("no difference was proven in {days}: {of_control}, {of_candidate}");
     let unseen = counts.iter().filter(|(_, n)| *n == 0).map(|(version, _)| version);
     let unseen: Vec<String> = unseen.map(|version| format!("{policy}@{version}")).collect();
     if !unseen.is_empty() {

@@ -6,6 +6,7 @@ use f0_learning_core::document::Experiment;
 use f0_learning_core::experiment::{
     Baseline, Comparison, Judgement, Kind, OtherComponent, compare_beyond, judge,
 };
+use f0_learning_core::plural::count;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::reward::RewardConfig;
 use f0_learning_core::stats::Window;
@@ -104,10 +105,10 @@ fn unserved(experiment: &Experiment, comparison: &Comparison, now: i64) -> Optio
         return None;
     }
     Some(format!(
-        "no observation names the candidate {candidate} in {} hours, although {control_n} name {control} \
+        "no observation names the candidate {candidate} in {}, although {control_n} name {control} \
          and {expected:.0} were to be expected: let the components use `candidate` of the active version, \
          see docs/integration.md",
-        lasted / HOUR_MS
+        count(lasted / HOUR_MS, "hour")
     ))
 }
 

@@ -7,7 +7,7 @@ use semver::Version;
 use serde::Serialize;
 
 use super::others::{Activated, others};
-use crate::store::{GUARD, Result, Store};
+use crate::store::{AuditRecord, GUARD, Result, Store};
 use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::{Baseline, GuardConfig, Kind, Verdict, compare_beyond};
@@ -62,15 +62,25 @@ struct Activation {
 /// became active twice has two. Without a recorded verdict, the verdict is what is known now, against
 /// the version that the proposal was made from.
 pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<ActivationRecord>> {
-    let mut versions = store.recent_versions(id).await?;
-    versions.extend(
-        // An old version that became active again is not among the recent ones.
-        store.standing_policies(id).await?.into_iter().filter(|it| it.activated_at.is_some()),
-    );
-    versions.retain(|it| it.activated_at.is_some());
-    let versions: BTreeMap<Version, Policy> =
-        versions.into_iter().map(|it| (it.version.clone(), it)).collect();
+    // An old version that became active again is not among the recent ones.
+    let standing = store.standing_policies(id).await?;
+    let versions = store.recent_versions(id).await?.into_iter().chain(standing);
     let trail = store.changes(id, None).await?;
+    of_trail(store, versions, &trail, usize::MAX, now).await
+}
+
+/// The same for these versions and these entries of the audit trail, oldest first. Only the newest `most`
+/// activations without a recorded verdict have what is known now, each several reads.
+pub async fn of_trail(
+    store: &Store,
+    versions: impl Iterator<Item = Policy>,
+    trail: &[AuditRecord],
+    most: usize,
+    now: i64,
+) -> Result<Vec<ActivationRecord>> {
+    let active_once = versions.filter(|it| it.activated_at.is_some());
+    let versions: BTreeMap<Version, Policy> =
+        active_once.map(|it| (it.version.clone(), it)).collect();
     let mut activations = activations(trail.iter().map(|it| &it.entry));
     // An activation by hand is not in the audit trail.
     let missing = |it: &&Policy| !activations.iter().any(|found| found.version == it.version);
@@ -79,15 +89,16 @@ pub async fn history(store: &Store, id: &str, now: i64) -> Result<Vec<Activation
     activations.sort_by_key(|it| (Reverse(it.at), it.version.clone()));
     let rewards = store.reward_config().await?;
     let guard = store.tuning_config().await?.guard;
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut unsettled) = (Vec::new(), 0);
     for activation in activations {
         let Some(policy) = versions.get(&activation.version) else { continue };
         let recorded = policy.verdict.clone().filter(|it| activation.includes(it.at));
+        unsettled += usize::from(recorded.is_none());
         let known = match &recorded {
-            Some(_) => None,
-            None => {
+            None if unsettled <= most => {
                 so_far(store, policy, &activation, guard, rewards.bounds.max_cost_usd, now).await?
             }
+            _ => None,
         };
         outcomes.push(outcome(policy, activation, recorded, known));
     }

@@ -10,6 +10,7 @@ use crate::observability::printable;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Breach, Kind, Status};
+use f0_learning_core::plural::clause;
 
 /// What was done about each open experiment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -176,7 +177,8 @@ impl fmt::Display for GuardAction {
 /// That observations of the policy's components count for none of its versions.
 pub(super) fn unversioned_note(n: u64) -> String {
     format!(
-        "{n} observations of the policy's components in the last 7 days name no version of a policy in \
-         policyVersion, and are not compared"
+        "{} no version of a policy in policyVersion, of those of the policy's components in the last 7 \
+         days: not compared",
+        clause(n, "observation", "name")
     )
 }

@@ -10,6 +10,7 @@ use crate::observability::health::Health;
 use crate::observability::metrics::Waiting;
 use crate::store::{Result, Store, StoreError};
 use f0_learning_core::intent::Author;
+use f0_learning_core::plural::{clause, count};
 use trail::Trail;
 
 /// The most documents that a count looks at: a read for each 1,000.
@@ -114,9 +115,11 @@ impl fmt::Display for MeasureReport {
             self.waiting;
         write!(
             f,
-            "{backlog} observations wait for scoring, the oldest for {} s; {quarantined} in \
-             quarantine, {drafts} drafts, {experiments} tests and watches",
-            backlog_age_ms / 1_000
+            "{} for scoring, the oldest for {} s; {quarantined} in quarantine, {}, {experiments} tests \
+             and watches",
+            clause(backlog, "observation", "wait"),
+            backlog_age_ms / 1_000,
+            count(drafts, "draft")
         )
     }
 }

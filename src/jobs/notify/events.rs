@@ -8,6 +8,7 @@ use crate::observability::metrics::Waiting;
 use crate::store::{AUDIT_OVERLAP_MS, AuditRecord, GUARD, NotifyState};
 use f0_learning_core::audit::{Action, AuditEntry};
 use f0_learning_core::document::{Notice, NoticeKind as Kind};
+use f0_learning_core::plural::clause;
 use f0_learning_core::time::{HOUR_MS, MINUTE_MS};
 
 /// Entries read in a pass.
@@ -65,7 +66,8 @@ impl Look<'_> {
         self.kill_switch(&mut next, &mut notices);
         let stuck = (self.waiting.backlog_age_ms > STUCK_MS).then(|| {
             let (n, age) = (self.waiting.backlog, format::duration(self.waiting.backlog_age_ms));
-            format!("scoring does not keep up: {n} observations wait, the oldest for {age}")
+            let wait = clause(n, "observation", "wait");
+            format!("scoring does not keep up: {wait}, the oldest for {age}")
         });
         self.condition(Kind::BacklogStuck, stuck, &mut next.backlog_told_at, &mut notices);
         let surge = (self.quarantined > SURGE).then(|| {

@@ -19,6 +19,7 @@ use crate::notify::Sink;
 use crate::observability::health::Health;
 use crate::store::{NotifyState, PendingNotice, Result, Store, StoreError};
 use events::Look;
+use f0_learning_core::plural::count;
 use f0_learning_core::time::{DAY_MS, HOUR_MS};
 
 /// Notices that a pass sends at most, and how long it may take for all of them.
@@ -192,7 +193,8 @@ impl fmt::Display for NotifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let delivered = self.attempts.iter().filter(|(_, delivered)| *delivered).count();
         let failed = self.attempts.len() - delivered;
-        write!(f, "{} notices added, {delivered} sent, {failed} not accepted", self.added)
+        let added = count(self.added, "notice");
+        write!(f, "{added} added, {delivered} sent, {failed} not accepted")
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was rebuilt, and what differs.
 
 use crate::observability::printable;
+use f0_learning_core::plural::count;
 use std::fmt;
 
 use super::compare::Difference;
@@ -41,19 +42,21 @@ impl VerifyReport {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { observations, rejected, changed, by_reward } = self;
-        write!(f, "{observations} counts of observations and {rejected} of rejected documents")?;
+        let counts = count(observations, "count");
+        write!(f, "{counts} of observations and {rejected} of rejected documents")?;
         if *changed > 0 {
             write!(
                 f,
-                "; {changed} observations were written again after they were scored, and count as \
-                 they are now, at the ts of their reward"
+                "; {} written again after scoring, and counted as stored now, at the ts of the reward",
+                count(changed, "observation")
             )?;
         }
         if *by_reward > 0 {
             write!(
                 f,
-                "; {by_reward} observations are not stored any more, and count by their reward, \
-                 without latency, cost, tokens and weight"
+                "; {} not stored any more, and counted by the reward, without latency, cost, tokens \
+                 and weight",
+                count(by_reward, "observation")
             )?;
         }
         Ok(())
@@ -65,7 +68,7 @@ fn list(f: &mut fmt::Formatter<'_>, differences: &[Difference]) -> fmt::Result {
         write!(f, "\n{}", printable::line(&difference.to_string()))?;
     }
     match differences.len().checked_sub(SHOWN) {
-        Some(more @ 1..) => write!(f, "\nand {more} more differences"),
+        Some(more @ 1..) => write!(f, "\nand {}", count(more, "more difference")),
         _ => Ok(()),
     }
 }
@@ -84,7 +87,8 @@ impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verified, totals, differences, .. } = self;
         let n = differences.len();
-        write!(f, "{verified} series and tallies compared with {totals}; {n} differences")?;
+        let n = count(n, "difference");
+        write!(f, "{verified} series and tallies compared with {totals}; {n}")?;
         for unknown in &self.unknown {
             let unknown = printable::line(unknown);
             write!(f, "\n{unknown} is not a document of the service, and changes nothing")?;

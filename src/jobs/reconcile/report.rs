@@ -1,5 +1,6 @@
 //! What a reconcile pass found and repaired.
 
+use f0_learning_core::plural::count;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -61,12 +62,12 @@ impl fmt::Display for ReconcileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} late observations scored, {} quarantined, {} rewards or quarantined documents \
-             without an observation, {} ranges counted",
-            self.scored,
+            "{} scored, {} quarantined, {} rewards or quarantined documents without an observation, \
+             {} counted",
+            count(self.scored, "late observation"),
             self.quarantined + self.early,
             self.orphans,
-            self.ranges
+            count(self.ranges, "range")
         )?;
         write!(f, "{}", self.malformed)?;
         for document in &self.merged {

@@ -14,6 +14,7 @@
 
 mod table;
 
+use f0_learning_core::plural::count;
 use f0_learning_core::time::DAY_MS;
 use std::fmt;
 
@@ -97,7 +98,8 @@ impl fmt::Display for RetainReport {
             return f.write_str("nothing archived: scoring has not reached the cutoff");
         }
         let Self { files, archived, deleted, .. } = self;
-        write!(f, "{archived} documents archived in {files} files, {deleted} deleted")?;
+        let (archived, files) = (count(archived, "document"), count(files, "file"));
+        write!(f, "{archived} archived in {files}, {deleted} deleted")?;
         if self.interrupted {
             f.write_str("; interrupted, the next pass continues")
         } else {

@@ -31,7 +31,8 @@ pub struct ComponentRewards {
     pub after: f64,
 }
 
-/// Scores a sample of the last week under both configurations.
+/// Scores a sample of the last week, or of the time since the first observation if that is shorter, under
+/// both configurations.
 ///
 /// # Errors
 /// What Firestore refused.
@@ -40,7 +41,8 @@ pub async fn preview(
     (before, after): (&RewardConfig, &RewardConfig),
     now: i64,
 ) -> Result<RewardsPreview> {
-    let since = now - 7 * DAY_MS;
+    let week = now - 7 * DAY_MS;
+    let since = store.first_observed(week).await?.unwrap_or(week).min(now);
     let sample = store.sample_observations(since, now).await?;
     Ok(RewardsPreview { since, ..compare(&sample, before, after) })
 }

@@ -10,6 +10,7 @@ use crate::jobs::{JobReport, LogLine};
 use crate::observability::health::Health;
 use crate::observability::printable;
 use crate::store::remedy;
+use f0_learning_core::plural::count;
 use f0_learning_core::stats::WindowStats;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,8 +85,11 @@ impl fmt::Display for ScoreReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} observations scored, {} quarantined, {} checkpoints, {} components renewed",
-            self.scored, self.quarantined, self.checkpoints, self.refreshed
+            "{} scored, {} quarantined, {}, {} renewed",
+            count(self.scored, "observation"),
+            self.quarantined,
+            count(self.checkpoints, "checkpoint"),
+            count(self.refreshed, "component")
         )?;
         write!(f, "{}", self.malformed)?;
         if self.too_old > 0 {
@@ -102,7 +106,7 @@ impl fmt::Display for ScoreReport {
             write!(f, "\n{}\n", printable::line(&damage))?;
         }
         if self.left_to_others > 0 {
-            write!(f, ", {} shards left to other workers", self.left_to_others)?;
+            write!(f, ", {} left to other workers", count(self.left_to_others, "shard"))?;
         }
         if self.interrupted {
             f.write_str("; interrupted, the next pass continues")

@@ -10,6 +10,7 @@ use crate::observability::health::Health;
 use crate::observability::metrics::Convergence;
 use crate::observability::printable;
 use f0_learning_core::document::FlagsState;
+use f0_learning_core::plural;
 use f0_learning_core::policy::PolicyKey;
 use f0_learning_core::tuning::Reason;
 
@@ -70,8 +71,8 @@ impl JobReport for TuneReport {
         let Self::Decided(outcomes) = self else { return self.to_string() };
         let count = |is: fn(&TuneOutcome) -> bool| outcomes.iter().filter(|it| is(&it.1)).count();
         format!(
-            "{} policies tuned, {} proposed or renewed, {} activated, {} cannot be tuned",
-            outcomes.len(),
+            "{} tuned, {} proposed or renewed, {} activated, {} cannot be tuned",
+            plural::count(outcomes.len(), "policy"),
             count(|it| matches!(it, TuneOutcome::Proposed { .. } | TuneOutcome::Renewed { .. })),
             count(|it| matches!(it, TuneOutcome::Activated { .. })),
             count(|it| matches!(it, TuneOutcome::Unusable(_))),

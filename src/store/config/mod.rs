@@ -68,15 +68,25 @@ impl Store {
 
     /// Changes flags and writes the audit entry in one commit. Other fields of the document are not
     /// changed; flags that are malformed or missing are replaced, with those not in `changes` off.
-    pub async fn set_flags(&self, changes: FlagChanges, intent: &Intent) -> ChangeResult<Changed> {
+    /// `None` if the flags have these values already: then nothing is written, unless the request has an
+    /// Idempotency-Key, whose repetition must find what it did.
+    pub async fn set_flags(
+        &self,
+        changes: FlagChanges,
+        intent: &Intent,
+    ) -> ChangeResult<Option<Changed>> {
         if changes == FlagChanges::default() {
             return Err(ChangeError::NoFlag);
         }
         let asked = Asked::of(Action::Flags, FLAGS);
-        self.change("config/flags", asked, intent, |transaction| async move {
+        let target = ConfigDocument::Flags.path();
+        let changed = self.change(target, asked, intent, |transaction| async move {
             let document = self.db.get_in(CONFIG, FLAGS, &transaction).await?;
             let before = flags_of(document.as_ref());
             let flags = changes.over(&before);
+            if before == FlagsState::Set(flags) && intent.key.is_none() {
+                return Err(ChangeError::ConfigUnchanged(target));
+            }
             let mut fields =
                 document.as_ref().map(|found| found.fields.clone()).unwrap_or_default();
             merge(&mut fields, value::to_fields(&flags)?);
@@ -86,8 +96,11 @@ impl Store {
             let update_time = document.and_then(|found| found.update_time);
             let name = self.db.name(CONFIG, FLAGS);
             Ok(Decided { writes: vec![write::set_if_unchanged(name, fields, update_time)], entry })
-        })
-        .await
+        });
+        match changed.await {
+            Err(ChangeError::ConfigUnchanged(_)) => Ok(None),
+            changed => changed.map(Some),
+        }
     }
 
     /// The reward configuration; the specification's values if there is no document.

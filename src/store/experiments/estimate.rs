@@ -2,7 +2,7 @@
 
 use super::ExperimentRequest;
 use crate::store::change::ChangeResult;
-use crate::store::{ChangeError, ComponentStats, Result, Store, StoreError};
+use crate::store::{ChangeError, Result, Store, StoreError};
 use f0_learning_core::experiment::{ExpectedDuration, Traffic, expected_duration};
 use f0_learning_core::policy::{PolicyKey, PolicyStatus};
 use f0_learning_core::stats::Window;
@@ -52,14 +52,20 @@ impl Store {
         Ok(Some(TestEstimate { traffic, durations: durations.into(), max_days }))
     }
 
-    /// The observations of the components in the last hour or, if that is more, in an average hour of
-    /// the last day.
+    /// The observations of the components an hour: by the last hour or, if that is more, by the last day.
+    /// Only the time since the first observation counts, so that a system that began minutes ago is not
+    /// taken for a slow one.
     async fn observations_an_hour(&self, components: &[String]) -> Result<f64> {
-        let hour = self.stats_of(components, Window::OneHour).await?;
-        let day = self.stats_of(components, Window::OneDay).await?;
-        let sum = |all: &[ComponentStats]| all.iter().map(|it| it.stats.n).sum::<u64>();
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        let per_hour = sum(&hour).max(sum(&day) / 24) as f64;
-        Ok(per_hour)
+        let (now, mut most) = (self.now().await?, 0.0_f64);
+        for window in [Window::OneHour, Window::OneDay] {
+            let stats = self.stats_of(components, window).await?;
+            // A window ends when it was computed.
+            let Some(end) = stats.iter().map(|it| it.ts).max() else { continue };
+            let (end, since) = (end.min(now), window.start(end));
+            let first = self.first_observed(since).await?.unwrap_or(since);
+            let n = stats.iter().map(|it| it.stats.n).sum();
+            most = most.max(Traffic::an_hour(n, end - first));
+        }
+        Ok(most)
     }
 }

@@ -69,11 +69,7 @@ impl Store {
             .iter()
             .filter(ends)
             .map(|open| {
-                let status = match open.experiment.candidate == *activated {
-                    true => Status::Passed,
-                    false => Status::Superseded,
-                };
-                let why = format!("{action}: {activated} became active");
+                let (status, why) = outcome(&open.experiment, activated, action, intent);
                 patch(&open.document, ended_fields(status, &why, intent), &[])
             })
             .collect();
@@ -159,6 +155,25 @@ impl PolicySnapshot {
         }
         writes
     }
+}
+
+/// How an experiment ends when a version becomes active. A test passes only if its candidate was proven to
+/// be better; a person who activates the candidate earlier stops the test.
+fn outcome(
+    experiment: &Experiment,
+    activated: &Version,
+    action: Action,
+    intent: &Intent,
+) -> (Status, String) {
+    let became_active = format!("{action}: {activated} became active");
+    if experiment.candidate != *activated {
+        return (Status::Superseded, became_active);
+    }
+    if experiment.kind == Kind::Watch || experiment.status == Status::Succeeded {
+        return (Status::Passed, became_active);
+    }
+    let why = format!("{} activated {activated} before the test had a result", intent.actor);
+    (Status::Stopped, why)
 }
 
 /// The writes that remove the candidate from the active versions.

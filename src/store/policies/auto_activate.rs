@@ -9,6 +9,7 @@ use f0_learning_core::audit::Action;
 use f0_learning_core::document::Policy;
 use f0_learning_core::experiment::Kind;
 use f0_learning_core::intent::Intent;
+use f0_learning_core::plural::{count, were};
 use f0_learning_core::policy::{PolicyKey, lifecycle};
 use f0_learning_core::time::{DAY_MS, HOUR_MS};
 use f0_learning_core::tuning::envelope::Envelope;
@@ -138,9 +139,11 @@ impl Store {
                 let done = self.activations_since(&key.id, TUNER, since, &transaction).await?;
                 if done >= most as usize {
                     return Err(ChangeError::LeftToPerson(format!(
-                        "{done} versions of {} were activated automatically in the last 24 hours, \
-                         and {allows} allows no more",
-                        key.id
+                        "{} of {} {} activated automatically in the last 24 hours, and {allows} allows \
+                         no more",
+                        count(done, "version"),
+                        key.id,
+                        were(done)
                     )));
                 }
                 let plan = lifecycle::activate(&snapshot.versions(), &policy.facts(), false)

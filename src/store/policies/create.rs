@@ -78,7 +78,7 @@ impl Store {
             let is_taken = self.db.get_in(POLICIES, &document, &transaction).await?.is_some();
             if is_taken || !found.is_empty() {
                 return Err(ChangeError::Outdated(
-                    "the policy exists already: `policies override` writes another version of it",
+                    "the policy exists already; `policies override` writes another version of it",
                 ));
             }
             let mut entry = intent.entry(Action::Seed, id);

@@ -17,6 +17,7 @@ use crate::store::{Result, Store};
 use f0_learning_core::audit::Action;
 use f0_learning_core::document::{Holdback, Policy};
 use f0_learning_core::intent::Intent;
+use f0_learning_core::plural::{count, were};
 use f0_learning_core::time::HOUR_MS;
 use f0_learning_core::tuning::envelope::{
     ApprovedGuardrails, Envelope, EnvelopeError, WeightRange,
@@ -111,6 +112,9 @@ impl Store {
     }
 
     /// Stops the tuner from publishing versions by itself. The intent must have a reason.
+    ///
+    /// # Errors
+    /// [`ChangeError::Outdated`] if the envelope is frozen already.
     pub async fn freeze_envelope(&self, policy: &str, intent: &Intent) -> ChangeResult<Changed> {
         self.freeze(policy, None, intent).await
     }
@@ -147,6 +151,9 @@ impl Store {
             if !number.is_none_or(is_meant) {
                 return Err(ChangeError::Outdated("the envelope was frozen or replaced"));
             }
+            if envelope.frozen.is_some() {
+                return Err(ChangeError::Outdated("the envelope is frozen already"));
+            }
             let mut entry = intent.entry(Action::EnvelopeFreeze, policy);
             entry.evidence = serde_json::to_value(&envelope).ok();
             Ok(Decided { writes: vec![frozen(&document, reason)], entry })
@@ -177,8 +184,10 @@ impl Store {
         let done = self.activations_since(policy, actor, since, transaction).await?;
         if done >= envelope.versions_an_hour as usize {
             return Err(ChangeError::LeftToPerson(format!(
-                "{done} versions of {policy} were activated automatically in the last hour, and \
-                 envelope {policy}@{} allows no more",
+                "{} of {policy} {} activated automatically in the last hour, and envelope {policy}@{} \
+                 allows no more",
+                count(done, "version"),
+                were(done),
                 envelope.number
             )));
         }

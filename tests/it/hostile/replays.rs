@@ -49,7 +49,7 @@ fn keyed(key: &str) -> Intent {
 const OFF: FlagChanges = FlagChanges { enabled: Some(false), auto_activate_policies: None };
 
 async fn switch_off(store: &Store, key: &str) -> Result<Changed, ChangeError> {
-    store.set_flags(OFF, &keyed(key)).await
+    store.set_flags(OFF, &keyed(key)).await.map(|changed| changed.expect("the flags were on"))
 }
 
 async fn is_on(store: &Store) -> bool {

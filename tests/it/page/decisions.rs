@@ -31,6 +31,46 @@ fn entry(action: &str, reason: &str) -> (String, Option<String>, Option<String>)
 }
 
 #[tokio::test]
+async fn a_decision_that_is_not_possible_has_no_form() {
+    let store = seeded_store().await;
+    let key = draft(&store, "1.0.1", "1.0.0").await;
+    let service = Service::with_token(&store).await;
+    let browser = Browser::admin(&service).await;
+    let ada = f0_learning_core::intent::Intent::new("ada", START);
+    store.start_experiment(&key, &Default::default(), &ada).await.unwrap();
+    let activate = format!("{POLICY}/decide?action=activate&version=1.0.1");
+    let confirmation = browser.ok(&activate).await;
+    assert!(confirmation.contains("stops the test without a result"), "{confirmation}");
+    store.reject(&key, &ada).await.unwrap();
+    for action in ["activate", "reject", "rollback"] {
+        let refused = browser.get(&format!("{POLICY}/decide?action={action}&version=1.0.1")).await;
+        assert_eq!(refused.status, 409, "{action}");
+        assert!(refused.html.contains("1.0.1 is rejected"), "{action}: {}", refused.html);
+        assert!(!refused.html.contains("name=\"reason\""), "{action}: {}", refused.html);
+    }
+    let shown = browser.ok(POLICY).await;
+    assert!(
+        !shown.contains("Measured</dt>"),
+        "a version that was never active has no effect: {shown}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_page_for_a_browser_and_a_problem_for_others() {
+    let service = Service::with_token(&seeded_store().await).await;
+    let browser = Browser::admin(&service).await;
+    let accept = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+    let page = browser.get_with("/nosuch", &[("accept", accept)]).await;
+    assert_eq!((page.status, page.header("content-type")), (404, "text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert!(page.html.contains("unknown path /nosuch"), "{}", page.html);
+    for accept in ["*/*", "application/json"] {
+        let problem = browser.get_with("/nosuch", &[("accept", accept)]).await;
+        assert_eq!(problem.header("content-type"), "application/problem+json", "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn each_decision_changes_the_store_and_the_audit_trail() {
     let store = busy_store().await;
     let service = Service::with_token(&store).await;

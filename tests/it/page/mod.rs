@@ -341,7 +341,7 @@ async fn pages_cost_few_reads_and_the_overview_is_read_once_for_all() {
         ("/", 25),
         ("/?range=week", 0),
         ("/policies", 2),
-        ("/policies/router-core", 8),
+        ("/policies/router-core", 9),
         ("/experiments", 2),
         ("/components", 9),
         ("/quarantine", 1),

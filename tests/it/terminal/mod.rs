@@ -66,7 +66,7 @@ async fn status_names_an_active_version_that_cannot_be_read_and_a_cursor_that_st
         find("other@1.0.0 is active but cannot be read"),
         "f0-learning policies rollback other"
     );
-    assert_eq!(find("1 observations wait"), "f0-learning score");
+    assert_eq!(find("1 observation waits"), "f0-learning score");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_configuration_is_shown_checked_compared_and_changed_with_its_audit_en
     assert!(shown(&store, &["config", "validate"]).await.contains("config/tuning: valid"));
     put(&store, collection::CONFIG, "scoring", fields(&json!({ "shards": 100_000 }))).await;
     let why = refused(&store, &["config", "validate"]).await;
-    assert!(why.contains("1 of the documents"), "{why}");
+    assert!(why.contains("1 document of project"), "{why}");
 }
 
 #[tokio::test]
@@ -117,8 +117,21 @@ async fn a_file_is_checked_without_a_change_and_replaces_a_document() {
     shown(&store, &["config", "set", "tuning", "--file", file, "--yes"]).await;
     let stored = document(&store, collection::CONFIG, "tuning").await.unwrap();
     assert_eq!(stored["guard"]["maxDays"], 7);
-    let again = refused(&store, &["config", "set", "tuning", "--file", file, "--yes"]).await;
-    assert!(again.contains("already has this content"), "{again}");
+    let entries = async || store.audit(&AuditFilter::default(), 50).await.unwrap().len();
+    let before = entries().await;
+    let again = shown(&store, &["config", "set", "tuning", "--file", file, "--yes"]).await;
+    assert!(again.contains("config/tuning: unchanged"), "{again}");
+    assert_eq!(entries().await, before, "nothing is written");
+}
+
+#[tokio::test]
+async fn a_flag_that_has_its_value_already_is_not_written_again() {
+    let store = seeded_store().await;
+    let set = ["flags", "set", "learning.enabled=false", "--actor", "ada"];
+    assert!(shown(&store, &set).await.contains("audit entry"));
+    let again = shown(&store, &set).await;
+    assert!(again.contains("learning.enabled=false") && again.contains("unchanged"), "{again}");
+    assert_eq!(store.audit(&AuditFilter::of("flags"), 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -128,8 +141,9 @@ async fn a_policy_is_created_once_with_its_audit_entry() {
     let done = shown(&store, &create).await;
     assert!(done.contains("created search@1.0.0: it is active"), "{done}");
     crate::support::assert_sound(&store, "search", "created").await;
-    let again = refused(&store, &create).await;
-    assert!(again.contains("the policy exists already"), "{again}");
+    // It is said before anybody is asked to confirm it.
+    let again = refused(&store, &create[..create.len() - 1]).await;
+    assert!(again.contains("the policy search exists already"), "{again}");
     let wrong =
         refused(&store, &["policies", "create", "--id", "x", "--weights", "a=0.5,b=0.6", "--yes"]);
     assert!(wrong.await.contains("add up to 1.1"));
@@ -148,7 +162,7 @@ async fn a_created_draft_is_used_by_nobody_until_it_is_activated() {
 }
 
 #[tokio::test]
-async fn commands_that_read_take_the_beginning_of_an_id() {
+async fn commands_take_the_beginning_of_an_id() {
     let store = seeded_store().await;
     let active = shown(&store, &["policies", "show", "rou"]).await;
     assert!(active.contains("router-core@1.0.0  active"), "{active}");
@@ -162,8 +176,49 @@ async fn commands_that_read_take_the_beginning_of_an_id() {
     put(&store, collection::POLICIES, "router@1.0.0", fields(&exact)).await;
     let whole = shown(&store, &["policies", "show", "router"]).await;
     assert!(whole.contains("router@1.0.0  active"), "{whole}");
-    let why = refused(&store, &["policies", "rollback", "router-c"]).await;
-    assert!(why.contains("unknown policy router-c"), "changes take whole ids: {why}");
+    let why = refused(&store, &["policies", "pin", "router-", "--reason", "a launch"]).await;
+    assert!(why.contains("it may be router-core, router-two"), "{why}");
+    let done = shown(&store, &["policies", "pin", "router-c", "--reason", "a launch"]).await;
+    assert!(done.contains("pinned router-core"), "{done}");
+    let set = ["policies", "override", "router-c", "--set", "cooldownMs=1"];
+    assert!(shown(&store, &set).await.contains("override: router-core@1.0.1 is active"));
+    assert!(
+        shown(&store, &["policies", "rollback", "router-c"]).await.contains("router-core@1.0.0")
+    );
+}
+
+#[tokio::test]
+async fn a_draft_and_its_test_are_decided_by_the_beginnings_of_their_ids() {
+    let store = seeded_store().await;
+    draft(&store, "1.0.1", "1.0.0").await;
+    let started = shown(&store, &["experiments", "start", "rou@1.0.1"]).await;
+    let (_, id) = started.split_once("experiments show ").unwrap();
+    let stopped = shown(&store, &["experiments", "stop", &id[..8]]).await;
+    assert!(stopped.contains("stopped the experiment with router-core@1.0.1"), "{stopped}");
+    let rejected = shown(&store, &["policies", "reject", "rou@1.0.1"]).await;
+    assert!(rejected.contains("rejected router-core@1.0.1"), "{rejected}");
+}
+
+#[tokio::test]
+async fn the_whole_id_of_a_damaged_policy_stands_for_no_other_policy() {
+    let store = seeded_store().await;
+    let damaged = json!({ "version": "1.0.0", "status": "active", "params": {} });
+    put(&store, collection::POLICIES, "router@1.0.0", fields(&damaged)).await;
+    let why = refused(&store, &["policies", "pin", "router", "--reason", "a launch"]).await;
+    assert!(why.contains("unknown policy router;"), "{why}");
+}
+
+#[tokio::test]
+async fn a_quarantined_observation_is_named_by_the_beginning_of_its_id() {
+    let store = seeded_store().await;
+    for id in ["abc-1", "abc-2", "b-1"] {
+        let entry = json!({ "obsId": id, "ts": START, "component": "c", "reason": "r" });
+        put(&store, collection::QUARANTINE, id, fields(&entry)).await;
+    }
+    let found = shown(&store, &["observations", "quarantined", "b"]).await;
+    assert!(found.contains("b-1") && !found.contains("abc"), "{found}");
+    let why = refused(&store, &["observations", "requeue", "abc"]).await;
+    assert!(why.contains("it may be abc-1, abc-2"), "{why}");
 }
 
 const READING: &[&[&str]] = &[

@@ -136,6 +136,16 @@ impl AuditEntry {
         self.is(Action::Propose) && self.reason.as_deref() == Some(RENEWED)
     }
 
+    /// The versions, or the values, that the entry is about: `1.0.0 → 1.0.1`, `1.0.1 by 1.0.2` for a draft
+    /// that a newer one replaced; empty if it names none.
+    pub fn versions(&self) -> String {
+        match (self.from.as_deref(), self.to.as_deref()) {
+            (Some(from), Some(to)) if self.is(Action::Supersede) => format!("{from} by {to}"),
+            (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
+            (from, to) => to.or(from).unwrap_or_default().to_owned(),
+        }
+    }
+
     /// Whether the entry records this action.
     pub fn is(&self, action: Action) -> bool {
         self.action == action.as_str()

@@ -4,6 +4,22 @@ use proptest::prelude::*;
 use semver::Version;
 
 use super::*;
+
+#[test]
+fn an_entry_names_the_version_that_it_is_about() {
+    let entry = |action: Action, from: &str, to: Option<&str>| AuditEntry {
+        action: action.to_string(),
+        from: Some(from.to_owned()),
+        to: to.map(str::to_owned),
+        ..AuditEntry::default()
+    };
+    let activated = entry(Action::Activate, "1.0.0", Some("1.0.1"));
+    assert_eq!(activated.versions(), "1.0.0 → 1.0.1");
+    let superseded = entry(Action::Supersede, "1.0.1", Some("1.0.2"));
+    assert_eq!(superseded.versions(), "1.0.1 by 1.0.2");
+    assert_eq!(entry(Action::Reject, "1.0.1", None).versions(), "1.0.1");
+    assert_eq!(AuditEntry::default().versions(), "");
+}
 use crate::policy::PolicyStatus::{self, Active, Archived, Draft};
 use crate::policy::lifecycle::{
     Plan, VersionFacts, activate, override_with, reject, repair, roll_back, serving,

@@ -59,6 +59,29 @@ impl Experiment {
         }
     }
 
+    /// What the activation of a version means for this test, in a sentence; `None` if it is none that runs.
+    pub fn on_activation_of(&self, version: &Version) -> Option<String> {
+        if !self.open || self.kind != Kind::Ab {
+            return None;
+        }
+        let Self { candidate, status, .. } = self;
+        Some(match (candidate == version, status) {
+            (true, Status::Succeeded) => {
+                format!("{version} is proven to be better in its A/B test, which ends as passed")
+            }
+            (true, _) => format!(
+                "{version} is the candidate of an A/B test that still runs (stage {} of {}, {:.0}% of the \
+                 units): activating it stops the test without a result",
+                self.stage + 1,
+                STAGES.len(),
+                self.share * 100.0
+            ),
+            (false, _) => format!(
+                "an A/B test of {candidate} runs: it ends as superseded, and {candidate} stays a draft"
+            ),
+        })
+    }
+
     /// The probability of error of each claim.
     pub fn tail(&self) -> f64 {
         self.guard.tail(self.kind)

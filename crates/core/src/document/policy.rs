@@ -191,6 +191,15 @@ impl Policy {
         }
     }
 
+    /// Its status for people. A draft that a newer one replaced was refused by nobody: it is
+    /// `superseded by 1.0.3`.
+    pub fn status_in_words(&self) -> String {
+        match (self.status, &self.superseded_by) {
+            (PolicyStatus::Rejected, Some(by)) => format!("superseded by {by}"),
+            (status, _) => status.to_string(),
+        }
+    }
+
     /// The version with the highest number: the one that components use if several are active. See
     /// also [`serving`](crate::policy::lifecycle::serving).
     pub fn highest<T: Borrow<Self>>(versions: impl IntoIterator<Item = T>) -> Option<T> {

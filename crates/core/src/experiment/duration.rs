@@ -6,6 +6,7 @@ use super::{GuardConfig, Kind, Metric, STAGES};
 use crate::estimate::{Grid, Moments, Sample};
 use crate::number::Lossy;
 use crate::stats::Samples;
+use crate::time::{HOUR_MS, MINUTE_MS};
 
 /// What is known of the traffic before the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +17,15 @@ pub struct Traffic {
     pub variance: f64,
 }
 
+/// Less time than this says nothing of an hour.
+const SHORTEST_MS: i64 = MINUTE_MS;
+
 impl Traffic {
+    /// Observations an hour, by those of some time.
+    pub fn an_hour(n: u64, passed_ms: i64) -> f64 {
+        n.to_f64() * HOUR_MS.to_f64() / passed_ms.max(SHORTEST_MS).to_f64()
+    }
+
     /// The traffic of a version with these samples, whose components make so many observations an hour;
     /// `None` without observations.
     pub fn of(samples: &Samples, metric: Metric, per_hour: f64) -> Option<Self> {

@@ -33,7 +33,7 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
     if let Some(more) = by_size.len().checked_sub(NAMED_ARMS).filter(|more| *more > 0) {
         notes += &format!(" {more} more arms change by less.");
     }
-    let now: f64 = evidence.arms.iter().map(|it| it.weight * it.taken_at).sum();
+    let now: f64 = evidence.arms.iter().map(|it| it.weight * mean(evidence, it)).sum();
     let gain = evidence.gain.expected;
     notes += &format!(" Expected mean reward {now:.3} → {:.3} ({gain:+.3}", now + gain);
     notes += &match evidence.gain.low {
@@ -74,6 +74,13 @@ pub(super) fn write(input: &TuningInput, evidence: &Evidence, changes: &[ArmChan
         notes += &format!(" Warning: the check {} failed: {}.", check.name, check.detail);
     }
     notes
+}
+
+/// The mean reward of an arm by which the gain was computed: the one that is believed, also of an arm with
+/// too few observations to judge.
+fn mean(evidence: &Evidence, arm: &ArmEvidence) -> f64 {
+    let believed = evidence.belief.as_ref().and_then(|it| it.arms.get(&arm.arm));
+    believed.map_or(arm.taken_at, |it| it.mean)
 }
 
 /// What is proven, if weights are decided by belief.

@@ -1086,3 +1086,19 @@ proptest! {
         prop_assert_eq!(fitted.clone().decide(None), decide(fitted.input()));
     }
 }
+
+#[test]
+fn the_expected_mean_reward_is_that_of_the_arms_as_they_are_believed() {
+    let near =
+        |n| vec![("a", 1.0 / 3.0, n, 0.9), ("b", 1.0 / 3.0, n, 0.875), ("c", 1.0 / 3.0, n, 0.5)];
+    let mut input = identifying(piloted(&near(40), &near(160)));
+    // Too few observations to judge an arm: its mean reward would be an assumed one.
+    (input.config.goal, input.config.min_samples) = (Goal::Reward, 300);
+    let found = proposal(&input);
+    assert!(found.evidence.arms.iter().all(|it| !it.judged), "{:?}", found.evidence.arms);
+    let belief = found.evidence.belief.as_ref().unwrap();
+    let now: f64 = found.evidence.arms.iter().map(|it| it.weight * belief.arms[&it.arm].mean).sum();
+    let gain = found.evidence.gain.expected;
+    let expected = format!("Expected mean reward {now:.3} → {:.3}", now + gain);
+    assert!(found.notes.contains(&expected), "{expected} in {}", found.notes);
+}

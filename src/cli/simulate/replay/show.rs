@@ -1,5 +1,6 @@
 //! The report as a table for people and as JSON for programs.
 
+use f0_learning_core::plural::count;
 use serde_json::{Map, Value, json};
 
 use super::Report;
@@ -36,12 +37,12 @@ pub fn print(report: &Report) {
     let Report { table, replay, .. } = report;
     let arms = table.arms();
     say!(
-        "{} requests, {} arms; {} runs of {} batches of {} requests, floor {}, step {}, seed {}",
-        table.requests(),
-        arms.len(),
-        report.runs,
-        replay.batches,
-        replay.batch,
+        "{}, {}; {} of {} of {}, floor {}, step {}, seed {}",
+        count(table.requests(), "request"),
+        count(arms.len(), "arm"),
+        count(report.runs, "run"),
+        count(replay.batches, "batch"),
+        count(replay.batch, "request"),
         replay.floor,
         replay.step,
         report.seed

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use crate::http::page::text::{count, figure, part, shown};
+use crate::http::page::text::{count, figure, part, shown, time};
 use crate::jobs::score::preview::RewardsPreview;
 use crate::jobs::tune::preview::{Outcome, PolicyPreview, TuningPreview};
 use f0_learning_core::policy::ParamChange;
@@ -35,7 +35,7 @@ pub fn rewards(found: &RewardsPreview) -> Markup {
     html! {
         section.card aria-labelledby="rewards" {
             h2 #rewards { "Mean rewards under both configurations" }
-            p.muted { "A sample of " (count(found.n, "observation")) " of the last 7 days, at most "
+            p.muted { "A sample of " (count(found.n, "observation")) " since " (time(found.since)) ", at most "
                 (crate::store::MAX_SAMPLE) ", scored again under both." }
             @if found.components.is_empty() { p { "No observation of the last 7 days can be scored." } } @else {
                 div.scroll tabindex="0" { table {
@@ -65,7 +65,7 @@ pub fn tuning(found: &TuningPreview) -> Markup {
                 "open drafts and refusals." }
             @if found.policies.is_empty() { p { "No policy with an active version has other settings." } }
             @for it in &found.policies { (policy(it)) }
-            @if found.left_out > 0 { p.muted { "and " (count(found.left_out, "other policy with other settings")) } }
+            @if found.left_out > 0 { p.muted { "and " (count(found.left_out, "other policy")) " with other settings" } }
         }
     }
 }

@@ -157,7 +157,7 @@ fn active(found: &Overview) -> Markup {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Version" }
                     th scope="col" { "Weights" } th scope="col" { "Active for" } th scope="col" { "By" }
-                    th scope="col" { "Measured effect" }
+                    th scope="col" { "Settled effect" }
                 } }
                 tbody { @for it in &found.active { tr {
                     th scope="row" { a href={ "/policies/" (part(&it.id)) } { (shown(&it.id)) } @if it.pinned { " " span.tag { "pinned" } } }

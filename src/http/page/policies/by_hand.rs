@@ -34,6 +34,8 @@ pub async fn override_form(visit: Visit, Path(id): Path<String>) -> Result<Respo
         h1 { "Override by hand: " (shown(&id)) }
         section.card {
             p { "The weights of " (active.version) ", which is active. They must add up to 1." }
+            // Only the script makes sliders.
+            p.muted.sliders-only { "A slider that moves rescales the other weights in proportion." }
             form.weights method="get" action={ "/policies/" (part(&id)) "/decide" } data-weights {
                 input type="hidden" name="action" value="override";
                 input type="hidden" name="parent" value=(active.version);

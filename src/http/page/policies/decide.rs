@@ -14,7 +14,7 @@ use crate::http::page::text::{part, shown, time};
 use crate::http::page::visit::{Fields, Posted, Visit, after, check_id, form_key};
 use crate::store::{OverrideParams, Store};
 use f0_learning_core::document::Policy;
-use f0_learning_core::policy::PolicyKey;
+use f0_learning_core::policy::{PolicyKey, PolicyStatus, lifecycle};
 
 /// What an admin may decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
@@ -118,6 +118,9 @@ pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, F
         true => Some(version(&visit.store, &id, fields).await?),
         false => None,
     };
+    if let Some(target) = &target {
+        possible(decision, &standing, target)?;
+    }
     let mut hidden = vec![("action".to_owned(), decision.name().to_owned())];
     if let Some(target) = &target {
         hidden.push(("version".to_owned(), target.version.to_string()));
@@ -164,11 +167,35 @@ pub async fn confirm(visit: Visit, Path(id): Path<String>) -> Result<Response, F
         is_dangerous: decision.is_dangerous(),
         cancel: format!("/policies/{}", part(&id)),
     };
+    let tests = match (decision, &target) {
+        (Decision::Activate, Some(target)) => tests(&visit.store, target).await?,
+        _ => html! {},
+    };
     let body = html! {
         h1 { (decision.title()) ": " (shown(&id)) }
-        section.card { (about) (confirmation(&visit.session, &form_key(), &form)) }
+        section.card { (about) (tests) (confirmation(&visit.session, &form_key(), &form)) }
     };
     Ok(page(&visit.session, Tab::Policies, decision.title(), &body))
+}
+
+/// Refuses a decision that the store would refuse whatever the form said.
+fn possible(decision: Decision, standing: &[Policy], target: &Policy) -> Result<(), Failure> {
+    let active = standing.iter().filter(|it| it.status == PolicyStatus::Active);
+    let active: Vec<Version> = active.map(|it| it.version.clone()).collect();
+    let facts = target.facts();
+    let planned = match decision {
+        Decision::Activate => lifecycle::activate(&active, &facts, true),
+        Decision::Reject => lifecycle::reject(&facts),
+        // A version that cannot be read may be active: the store knows.
+        Decision::Rollback if !active.is_empty() => lifecycle::roll_back(&active, &facts),
+        _ => return Ok(()),
+    };
+    let refused = |refusal| {
+        let by = target.superseded_by.as_ref();
+        let by = by.map_or(String::new(), |by| format!(" (it was superseded by {by})"));
+        Failure::new(StatusCode::CONFLICT, format!("{}: {refusal}{by}", target.name()))
+    };
+    planned.map(drop).map_err(refused)
 }
 
 fn about(
@@ -278,6 +305,14 @@ pub async fn decide(Path(id): Path<String>, posted: Posted) -> Result<Response, 
     }
     posted.visit.api.pages.overview.forget().await;
     Ok(after(&format!("/policies/{}?done={}", part(&id), decision.name())))
+}
+
+/// What the activation of a draft means for the test that runs.
+async fn tests(store: &Store, draft: &Policy) -> Result<Markup, Failure> {
+    let open = store.open_experiments().await?;
+    let of_policy = open.iter().filter(|it| it.policy == draft.id);
+    let said: Vec<_> = of_policy.filter_map(|it| it.on_activation_of(&draft.version)).collect();
+    Ok(html! { @for it in &said { p.alert { (shown(it)) "." } } })
 }
 
 /// A warning if a version was proven to be worse before.

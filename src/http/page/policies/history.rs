@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::{decision, weights};
+use super::{decision, effect_of, weights};
 use crate::http::page::text::{shown, time};
+use crate::jobs::guard::history::ActivationRecord;
 use crate::store::AuditRecord;
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
@@ -12,7 +13,13 @@ use f0_learning_core::tuning::MoveCause;
 /// Entries of the audit trail that are listed.
 const ENTRIES: usize = 20;
 
-pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecord]) -> Markup {
+pub fn timeline(
+    id: &str,
+    is_admin: bool,
+    recent: &[Policy],
+    effects: &[ActivationRecord],
+    trail: &[AuditRecord],
+) -> Markup {
     // Only admins may see who gave which reason.
     let entries: Vec<_> = match is_admin {
         true => {
@@ -25,7 +32,7 @@ pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecor
             h2 #history { "Latest versions" }
             ol.timeline { @for it in recent { li {
                 p {
-                    strong { (it.version) } " " span.tag { (it.status) } " "
+                    strong { (it.version) } " " span.tag { (it.status_in_words()) } " "
                     (weights::bar(&it.params))
                 }
                 p.muted {
@@ -38,7 +45,9 @@ pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecor
                 @if it.expected_gain.is_some() || it.activated_at.is_some() {
                     dl.outcome {
                         div { dt { "Promised" } dd { (weights::promise(it)) } }
-                        div { dt { "Measured" } dd { (weights::effect(it)) } }
+                        @if it.activated_at.is_some() {
+                            div { dt { "Measured" } dd { (weights::effect_so_far(effect_of(effects, &it.version))) } }
+                        }
                     }
                 }
                 @if is_admin && it.status == PolicyStatus::Archived {
@@ -52,7 +61,7 @@ pub fn timeline(id: &str, is_admin: bool, recent: &[Policy], trail: &[AuditRecor
                 ul.plain { @for it in &entries {
                     li {
                         (time(it.ts)) " " strong { (shown(&it.action)) } " "
-                        (shown(it.to.as_deref().or(it.from.as_deref()).unwrap_or_default()))
+                        (shown(&it.versions()))
                         " by " (shown(it.actor_name.as_deref().unwrap_or(&it.actor)))
                         @if let Some(reason) = &it.reason { ": " (brief(reason)) }
                     }

@@ -17,9 +17,11 @@ use maud::{Markup, html};
 use super::layout::{Failure, Tab, done, live, page};
 use super::text::{UNKNOWN, duration, part, shown, time};
 use super::visit::{Visit, check_id};
-use crate::store::{AuditFilter, StoreError, UnreadableVersion};
+use crate::jobs::guard::history::{ActivationRecord, of_trail};
+use crate::store::{AuditFilter, AuditRecord, StoreError, UnreadableVersion};
 use f0_learning_core::document::Policy;
 use f0_learning_core::policy::PolicyStatus;
+use semver::Version;
 
 pub use by_hand::override_form;
 pub use decide::{confirm, decide};
@@ -28,6 +30,8 @@ pub use test::{form as test_form, start as start_test};
 
 /// The entries of the audit trail from which the weights over time are drawn.
 const ENTRIES: usize = 100;
+/// The most activations without a settled effect whose effect so far is shown, each several reads.
+const MAX_UNSETTLED: usize = 3;
 /// The most drafts of all policies that the list shows.
 const MAX_DRAFTS: usize = 100;
 
@@ -42,7 +46,7 @@ pub async fn list(visit: Visit) -> Result<Response, Failure> {
                 thead { tr {
                     th scope="col" { "Policy" } th scope="col" { "Active" } th scope="col" { "Weights" }
                     th scope="col" { "Since" } th scope="col" { "By" } th.number scope="col" { "Drafts" }
-                    th scope="col" { "Measured effect" }
+                    th scope="col" { "Settled effect" }
                 } }
                 tbody { @for it in &active.readable { tr {
                     th scope="row" {
@@ -83,21 +87,43 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         found => (found?, None),
     };
     let trail = visit.store.audit(&AuditFilter::of(&id), ENTRIES).await?;
+    let effects = effects(&visit, &standing, &recent, &trail).await?;
     let actives = standing.iter().filter(|it| it.status == PolicyStatus::Active).count();
     let content = html! {
         h1 { (shown(&id)) }
         (repair(&id, actives, &unreadable, is_admin))
-        @if let Some(active) = active { (active_card(active, previous(active, &recent), is_admin, visit.now)) }
+        @if let Some(active) = active { (active_card(active, previous(active, &recent), effect_of(&effects, &active.version), is_admin, visit.now)) }
         @if drafts.is_empty() { section.card { h2 { "Drafts" } p.muted { "No draft waits for a decision." } } }
         @for draft in drafts.iter().rev() { (draft_card(draft, active, is_admin, visit.now)) }
         @if active.is_some() { (envelope::card(&id, envelope.as_ref(), is_admin, visit.now)) }
         @if let Some(why) = &damage { p.alert { "The envelope cannot be read: " (shown(why)) ". Approve another one." } }
         @if let Some(active) = active { (course::draw(&trail, &recent, active, visit.now)) }
-        (history::timeline(&id, is_admin, &recent, &trail))
+        (history::timeline(&id, is_admin, &recent, &effects, &trail))
     };
     let path = visit.path.split('?').next().unwrap_or_default();
     let body = html! { (done(visit.query("done"))) (live(path, &content)) };
     Ok(page(&visit.session, Tab::Policies, &shown(&id), &body))
+}
+
+/// What each activation did, by the rule of `policies history`.
+async fn effects(
+    visit: &Visit,
+    standing: &[Policy],
+    recent: &[Policy],
+    trail: &[AuditRecord],
+) -> Result<Vec<ActivationRecord>, Failure> {
+    let versions = recent.iter().chain(standing).cloned();
+    let mut trail = trail.to_vec();
+    trail.sort_by_key(|record| record.committed_us);
+    Ok(of_trail(&visit.store, versions, &trail, MAX_UNSETTLED, visit.now).await?)
+}
+
+/// The latest activation of a version.
+fn effect_of<'a>(
+    effects: &'a [ActivationRecord],
+    version: &Version,
+) -> Option<&'a ActivationRecord> {
+    effects.iter().find(|it| it.version == *version)
 }
 
 /// The version that components use: the highest active one.
@@ -147,7 +173,13 @@ fn previous<'a>(active: &Policy, recent: &'a [Policy]) -> Option<&'a Policy> {
     named.or_else(|| recent.iter().filter(may_return).max_by_key(order))
 }
 
-fn active_card(active: &Policy, previous: Option<&Policy>, is_admin: bool, now: i64) -> Markup {
+fn active_card(
+    active: &Policy,
+    previous: Option<&Policy>,
+    effect: Option<&ActivationRecord>,
+    is_admin: bool,
+    now: i64,
+) -> Markup {
     let id = &active.id;
     let (since, by) = weights::since(active);
     html! {
@@ -155,7 +187,7 @@ fn active_card(active: &Policy, previous: Option<&Policy>, is_admin: bool, now: 
             h2 #active { "Active: " (active.version) }
             p {
                 "Active for " (duration(now - since)) ", by " (by) ", since " (time(since)) " UTC"
-                ". Measured effect: " (weights::effect(active)) "."
+                ". Measured effect: " (weights::effect_so_far(effect)) "."
             }
             @if let Some(why) = active.pin_reason_text() {
                 p { span.tag { "pinned" } " by " (shown(active.pin.pinned_by.as_deref().unwrap_or(UNKNOWN))) ": " (shown(why)) }

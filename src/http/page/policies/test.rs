@@ -7,8 +7,9 @@ use maud::{Markup, html};
 use semver::Version;
 
 use crate::http::page::layout::{Confirmation, Failure, Reason, Tab, confirmation, page};
-use crate::http::page::text::{part, shown};
+use crate::http::page::text::{count, part, shown};
 use crate::http::page::visit::{Fields, Posted, Visit, after, check_id, form_key};
+use crate::observability::format;
 use crate::store::{ChangeError, ExperimentRequest, TestEstimate};
 use f0_learning_core::experiment::{Metric, STAGES};
 use f0_learning_core::policy::PolicyKey;
@@ -128,9 +129,8 @@ fn expected(estimate: Option<&TestEstimate>, asked: &ExperimentRequest) -> Marku
         };
     };
     let duration = |hours: Option<f64>| match hours {
-        Some(hours) if hours < 48.0 => format!("{hours:.1} hours"),
-        Some(hours) => format!("{:.1} days", hours / 24.0),
-        None => format!("not within {max_days} days"),
+        Some(hours) => format::hours(hours),
+        None => format!("not within {}", count(max_days, "day")),
     };
     let observations = |hours: Option<f64>| {
         hours.map_or("–".to_owned(), |it| format!("{:.0}", it * traffic.per_hour))

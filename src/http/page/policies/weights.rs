@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::http::page::text::{figure, gain, measured, percent, shown};
+use crate::jobs::guard::history::ActivationRecord;
 use f0_learning_core::document::Policy;
-use f0_learning_core::experiment::Effect;
+use f0_learning_core::estimate::Measured;
+use f0_learning_core::experiment::{Effect, Verdict};
 use f0_learning_core::policy::{Params, diff};
 use f0_learning_core::tuning::{Check, Evidence};
 use semver::Version;
@@ -71,9 +73,23 @@ pub fn promise(policy: &Policy) -> String {
     }
 }
 
-/// What the version was measured to do, if that is recorded.
+/// The settled effect of a version.
 pub fn effect(policy: &Policy) -> Markup {
-    let Some(verdict) = &policy.verdict else { return html! { span.muted { "not known yet" } } };
+    match &policy.verdict {
+        Some(verdict) => measured_effect(verdict),
+        None => html! { span.muted { "not settled yet" } },
+    }
+}
+
+/// What an activation was measured to do, also before that is settled.
+pub fn effect_so_far(record: Option<&ActivationRecord>) -> Markup {
+    let Some((record, verdict)) = record.and_then(|it| Some((it, it.verdict.as_ref()?))) else {
+        return html! { span.muted { "not known yet" } };
+    };
+    html! { (measured_effect(verdict)) @if !record.settled { " so far" } }
+}
+
+fn measured_effect(verdict: &Verdict) -> Markup {
     let change = verdict.comparison.change_of_reward();
     let class = match verdict.effect {
         Effect::Better => "tag good",
@@ -105,12 +121,34 @@ pub fn checks(policy: &Policy) -> Markup {
     }
 }
 
+/// What the weights of an arm were decided by.
+#[derive(Clone, Copy)]
+struct Known {
+    n: f64,
+    reward: Option<Measured>,
+    p_best: f64,
+}
+
+/// The belief if the weights follow it, as the notes of the version say, and what is proven otherwise.
+fn known(evidence: &Evidence, arm: &str) -> Option<Known> {
+    if let Some(belief) = &evidence.belief {
+        let it = belief.arms.get(arm)?;
+        let reward = Measured { estimate: it.mean, low: it.low, high: it.high };
+        let reward = (it.n > 0.0).then_some(reward);
+        return Some(Known { n: it.n, reward, p_best: it.probability_best });
+    }
+    let it = evidence.arms.iter().find(|it| it.arm == arm)?;
+    let n = u32::try_from(it.n).map_or(f64::INFINITY, f64::from);
+    Some(Known { n, reward: it.reward, p_best: it.p_best })
+}
+
 /// The arms of a version: its weights beside those of `from`, and what is known of each arm.
 pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
     let evidence = evidence(policy);
     let before = from.map(|it| weights(&it.params)).unwrap_or_default();
     let before_of = |arm: &str| before.iter().find(|(it, _)| it == arm).map(|(_, weight)| *weight);
-    let known_of = |arm: &str| evidence.as_ref()?.arms.iter().find(|it| it.arm == arm);
+    let known_of = |arm: &str| known(evidence.as_ref()?, arm);
+    let is_believed = evidence.as_ref().is_some_and(|it| it.belief.is_some());
     let rows = weights(&policy.params);
     html! {
         @if !rows.is_empty() {
@@ -122,7 +160,7 @@ pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
                     @if from.is_some() { th.number scope="col" { "Change" } }
                     @if evidence.is_some() {
                         th.number scope="col" { "Observations" }
-                        th.number scope="col" { "Mean reward" }
+                        th.number scope="col" { "Mean reward" @if is_believed { ", believed" } }
                         th.number scope="col" { "Probability best" }
                     }
                 } }
@@ -135,7 +173,7 @@ pub fn table(policy: &Policy, from: Option<&Policy>) -> Markup {
                     }
                     @if evidence.is_some() {
                         @let known = known_of(arm);
-                        td.number { (known.map_or("–".to_owned(), |it| it.n.to_string())) }
+                        td.number { (known.map_or("–".to_owned(), |it| format!("{:.0}", it.n))) }
                         td.number { (known.and_then(|it| it.reward).map_or("–".to_owned(), |it| measured(it, 3))) }
                         td.number { (known.map_or("–".to_owned(), |it| percent(it.p_best))) }
                     }
