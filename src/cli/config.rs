@@ -153,7 +153,7 @@ async fn set(store: &Store, options: Set) -> Result<()> {
     };
     check_config(document, &content)?;
     let changes = stored.changes_to(&content);
-    if changes.is_empty() {
+    if changes.is_empty() && stored.content.is_some() {
         say!("{}: unchanged, nothing was written", document.path());
         return Ok(());
     }

@@ -25,7 +25,6 @@ pub async fn repeat<T>(
     }
     let mut stopped = std::pin::pin!(shutdown::signalled()?);
     let mut resized = signal(SignalKind::window_change())?;
-    let _hidden = screen::HiddenCursor::hide();
     loop {
         let frame = tokio::select! {
             frame = read() => frame,

@@ -14,7 +14,7 @@ pub async fn policy(store: &Store, text: &str) -> Result<String> {
     if PolicyKey::check_id(text).is_err() {
         return Ok(text.to_owned());
     }
-    the_one("policy", text, &store.policy_ids_from(text, CANDIDATES).await?)
+    completed("policy", text, &store.policy_ids_from(text, CANDIDATES).await?)
 }
 
 /// `ID` or `ID@VERSION`, with the whole id.
@@ -34,10 +34,11 @@ pub async fn experiment(store: &Store, text: &str) -> Result<String> {
     if text.is_empty() || !text.chars().all(is_id) {
         return Ok(text.to_owned());
     }
-    the_one("experiment", text, &store.experiment_ids_from(text, CANDIDATES).await?)
+    completed("experiment", text, &store.experiment_ids_from(text, CANDIDATES).await?)
 }
 
-/// The ids of quarantined observations.
+/// The ids of quarantined observations. The whole id of an observation that left the quarantine stands for
+/// no other.
 pub async fn quarantined(store: &Store, texts: &[String]) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for text in texts {
@@ -45,9 +46,22 @@ pub async fn quarantined(store: &Store, texts: &[String]) -> Result<Vec<String>>
             true => BTreeSet::new(),
             false => store.quarantined_ids_from(text, CANDIDATES).await?,
         };
-        ids.push(the_one("observation", text, &found)?);
+        if !found.is_empty() && !found.contains(text) && store.has_observation(text).await? {
+            ids.push(text.clone());
+            continue;
+        }
+        ids.push(completed("observation", text, &found)?);
     }
     Ok(ids)
+}
+
+/// The one id that begins with a text. A command that changes something must not do so unnoticed.
+fn completed(what: &str, text: &str, found: &BTreeSet<String>) -> Result<String> {
+    let id = the_one(what, text, found)?;
+    if id != text {
+        complain!("{what} {text:?} means {id}");
+    }
+    Ok(id)
 }
 
 fn the_one(what: &str, text: &str, found: &BTreeSet<String>) -> Result<String> {

@@ -79,7 +79,7 @@ pub async fn run(options: Options) -> Result<()> {
     let store = tokio::select! {
         store = reach(&connection, &health) => store,
         () = &mut end => {
-            server.shutdown().await;
+            stop(server, export).await;
             return Ok(());
         }
     };
@@ -115,11 +115,18 @@ pub async fn run(options: Options) -> Result<()> {
     if !worker.shutdown(shutdown::PATIENCE).await {
         tracing::warn!("a pass was stopped; the next process continues after its last commit");
     }
-    if let Some(export) = export {
-        export.end().await;
-    }
-    server.shutdown().await;
+    stop(server, export).await;
     Ok(())
+}
+
+/// What the jobs leave of the time to stop is short: both end at once.
+async fn stop(server: http::Server, export: Option<Export>) {
+    let last_export = async {
+        if let Some(export) = export {
+            export.end().await;
+        }
+    };
+    tokio::join!(server.shutdown(), last_export);
 }
 
 /// Connects and reads, and retries without limit: a container that exits because Firestore is

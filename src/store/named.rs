@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::store::collection::{EXPERIMENTS, POLICIES, QUARANTINE};
+use crate::store::collection::{EXPERIMENTS, OBSERVATIONS, POLICIES, QUARANTINE};
 use crate::store::{Result, Store};
 use firestore_kit::{Query, value};
 
@@ -66,6 +66,11 @@ impl Store {
         let query = starting_with(EXPERIMENTS, prefix).limit(most).build();
         let documents = self.db.query_all(EXPERIMENTS, query).await?;
         Ok(documents.iter().filter_map(|found| value::as_str(&found.fields, "id")).collect())
+    }
+
+    /// Whether there is an observation with exactly this id.
+    pub async fn has_observation(&self, id: &str) -> Result<bool> {
+        Ok(!self.db.existing(OBSERVATIONS, &[self.db.name(OBSERVATIONS, id)]).await?.is_empty())
     }
 
     /// The ids of quarantined observations that begin with this text, at most `most`: a read for each.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stdout};
 
+use f0_learning_core::plural::count;
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli::environment;
@@ -74,26 +75,6 @@ pub(super) fn painted(style: Style, text: &str) -> String {
 /// Moves to the upper left corner and clears the screen.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// DECTCEM: hides and shows the cursor.
-const HIDE_CURSOR: &str = "\u{1b}[?25l";
-const SHOW_CURSOR: &str = "\u{1b}[?25h";
-
-/// The cursor is hidden until this value is dropped.
-pub struct HiddenCursor(());
-
-impl HiddenCursor {
-    pub fn hide() -> Self {
-        super::write(HIDE_CURSOR);
-        Self(())
-    }
-}
-
-impl Drop for HiddenCursor {
-    fn drop(&mut self) {
-        super::write(SHOW_CURSOR);
-    }
-}
-
 /// A frame that clears the screen and does not scroll: lines that have no room are counted above the footer.
 pub(super) fn fitted(text: &str, footer: &str) -> String {
     let columns = width().unwrap_or(usize::MAX);
@@ -110,7 +91,7 @@ fn cut_to(text: &str, footer: &str, columns: usize, rows: usize) -> String {
         used <= room
     };
     let mut kept: Vec<&str> = text.lines().take_while(fits).collect();
-    let note = format!("{} more lines have no room", total - kept.len());
+    let note = format!("no room for {}", count(total - kept.len(), "more line"));
     if kept.len() < total {
         kept.push(&note);
     }
@@ -137,8 +118,8 @@ mod tests {
     fn a_frame_is_cut_to_the_rows_of_the_terminal() {
         let text = "one\ntwo\nthree\nfour\n";
         assert_eq!(cut_to(text, "end", 80, 24), "one\ntwo\nthree\nfour\nend\n");
-        assert_eq!(cut_to(text, "end", 80, 5), "one\ntwo\n2 more lines have no room\nend\n");
-        assert_eq!(cut_to(text, "end", 80, 0), "4 more lines have no room\nend\n");
+        assert_eq!(cut_to(text, "end", 80, 5), "one\ntwo\nno room for 2 more lines\nend\n");
+        assert_eq!(cut_to(text, "end", 80, 0), "no room for 4 more lines\nend\n");
     }
 
     #[test]

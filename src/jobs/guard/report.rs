@@ -10,7 +10,7 @@ use crate::observability::printable;
 use f0_learning_core::document::Experiment;
 use f0_learning_core::estimate::Measured;
 use f0_learning_core::experiment::{Breach, Kind, Status};
-use f0_learning_core::plural::clause;
+use f0_learning_core::plural::count;
 
 /// What was done about each open experiment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -177,8 +177,8 @@ impl fmt::Display for GuardAction {
 /// That observations of the policy's components count for none of its versions.
 pub(super) fn unversioned_note(n: u64) -> String {
     format!(
-        "{} no version of a policy in policyVersion, of those of the policy's components in the last 7 \
-         days: not compared",
-        clause(n, "observation", "name")
+        "not compared: {} of the policy's components in the last 7 days without a version in \
+         policyVersion",
+        count(n, "observation")
     )
 }

@@ -57,12 +57,13 @@ impl Store {
     /// taken for a slow one.
     async fn observations_an_hour(&self, components: &[String]) -> Result<f64> {
         let (now, mut most) = (self.now().await?, 0.0_f64);
+        let first = self.first_observed(0).await?;
         for window in [Window::OneHour, Window::OneDay] {
             let stats = self.stats_of(components, window).await?;
             // A window ends when it was computed.
             let Some(end) = stats.iter().map(|it| it.ts).max() else { continue };
             let (end, since) = (end.min(now), window.start(end));
-            let first = self.first_observed(since).await?.unwrap_or(since);
+            let first = first.map_or(since, |it| it.max(since));
             let n = stats.iter().map(|it| it.stats.n).sum();
             most = most.max(Traffic::an_hour(n, end - first));
         }

@@ -297,6 +297,9 @@ async fn a_broken_configuration_is_named_and_hides_nothing_else() {
         assert!(html.contains(part), "{part} in {html}");
     }
     assert!(browser.ok("/configuration").await.contains("did you mean `policies`?"));
+    let html = browser.ok("/policies/router-core").await;
+    assert!(html.contains("What the versions did is unknown: "), "{html}");
+    assert!(html.contains("/policies/router-core/override"), "{html}");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pages! {
     the_commands_on_experiments_do_what_the_page_says: "docs/experiments.md",
     the_commands_on_imports_do_what_the_page_says: "docs/import.md",
     the_commands_of_the_laboratory_do_what_the_page_says: "docs/laboratory.md",
+    the_commands_on_metrics_do_what_the_page_says: "docs/metrics.md",
     the_commands_of_operations_do_what_the_page_says: "docs/operations.md",
     the_commands_on_recovery_do_what_the_page_says: "docs/recovery.md",
     the_commands_of_the_runbook_do_what_it_says: "docs/runbook.md",

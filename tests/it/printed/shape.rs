@@ -49,10 +49,21 @@ fn shape(text: &str) -> String {
             }
             "now" => words.push(word.replace("now", "AGE")),
             bare if UNITS.contains(&bare) => words.push(word.replace(bare, "UNIT")),
+            _ if words.last().is_some_and(|it| it == "#") => words.push(singular(&word)),
             _ => words.push(word),
         }
     }
     words.join(" ")
+}
+
+/// A page may show another number of the same: `1 checkpoint`, `2 checkpoints`, `3 policies`.
+fn singular(word: &str) -> String {
+    let (bare, rest) = word.split_at(word.trim_end_matches([')', ';', '.', ',']).len());
+    match (bare.strip_suffix("ies"), bare.strip_suffix('s')) {
+        (Some(stem), _) => format!("{stem}y{rest}"),
+        (None, Some(stem)) => format!("{stem}{rest}"),
+        (None, None) => word.to_owned(),
+    }
 }
 
 /// Spaces, and the parts of intervals that are drawn.
@@ -79,6 +90,7 @@ fn a_sample_has_the_shape_of_what_was_printed() {
     let sample = "at 2026-11-28 12:42 (19 s ago)\n  a  1  ├──●──┤ 12.5%\n...\nmoved now\n";
     let printed = "at 2027-01-03 09:00 (2 min ago)\nextra\na 1,234 ├●┤   7%\nmoved 3 s ago\n";
     assert_eq!(missing(printed, sample), None);
+    assert_eq!(missing("1 policy, 1 checkpoint", "3 policies, 2 checkpoints"), None);
     assert_eq!(missing(printed, "extra\nat 2026-11-28"), Some("at 2026-11-28"));
     assert_eq!(missing(printed, "a 1 b"), Some("a 1 b"));
     let lines = ["x ... y".to_owned(), "...".to_owned(), "z".to_owned()];

@@ -132,6 +132,7 @@ pub const ASKS: &[&str] = &["policies activate ", "policies create ", "config se
 pub const UNTIL_STOPPED: &[(&str, &str, &str)] = &[
     ("dev", "--firestore-addr 127.0.0.1:0 --port 0", "press Ctrl-C to stop"),
     ("firestore", "--addr 127.0.0.1:0", "listens on"),
+    ("serve", "--port 0", "serving"),
 ];
 
 /// The first lines of samples that another check compares, and which.

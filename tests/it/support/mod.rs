@@ -151,6 +151,15 @@ pub async fn put(store: &Store, collection: &str, id: &str, fields: Fields) {
     db.fluent().update().in_col(collection).document(document).execute().await.unwrap();
 }
 
+/// Removes a field of a document, whatever the others are.
+pub async fn clear(store: &Store, collection: &str, id: &str, field: &str) {
+    let db = store.db().clone().into_inner();
+    let name = format!("{}/{collection}/{id}", db.get_documents_path());
+    let document = Document { name, ..Document::default() };
+    let update = db.fluent().update().fields([field]).in_col(collection);
+    update.document(document).execute().await.unwrap();
+}
+
 /// The document with an id, without the typed reads of the service.
 /// The fields of a document, with their types.
 pub async fn stored(store: &Store, collection: &str, id: &str) -> Option<Fields> {

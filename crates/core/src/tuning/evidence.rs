@@ -19,9 +19,9 @@ pub fn rule(input: &TuningInput) -> &'static str {
     let claims = input.blocks.as_ref().map(|it| it.claims);
     match (&input.belief, claims) {
         (Some(_), Some(Claims::Arms)) if input.config.goal == Goal::Identify => identify::RULE,
-        (Some(_), Some(Claims::Arms)) => "belief-4",
+        (Some(_), Some(Claims::Arms)) => "belief-5",
         // It made a claim for each pair of arms.
-        (Some(_), _) => "belief-4-pairs",
+        (Some(_), _) => "belief-5-pairs",
         (None, Some(Claims::Arms)) => "elimination-7",
         // As above.
         (None, Some(Claims::Pairs)) => "elimination-6",

@@ -22,7 +22,7 @@ use super::{Goal, TuningInput};
 use crate::belief::{Allocation, ArmInput, BeliefInput, Limits, Ranges};
 
 /// The name of the rule.
-pub(super) const RULE: &str = "identify-2";
+pub(super) const RULE: &str = "identify-3";
 
 /// The exponent on the chances of rivals.
 const SOFTNESS: f64 = 0.3;

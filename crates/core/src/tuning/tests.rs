@@ -810,7 +810,7 @@ fn a_search_for_the_best_arm_gives_the_leader_and_its_last_rival_equal_shares() 
     let read = TuningInput::decode(&input.encode()).unwrap();
     assert_eq!(read, input, "the goal is stored");
     let found = proposal(&read);
-    assert_eq!(found.evidence.rule, "identify-2");
+    assert_eq!(found.evidence.rule, "identify-3");
     let weight = |arm: &str| found.weights[arm];
     assert!((weight("a") - 0.5).abs() < 0.01 && (weight("b") - 0.5).abs() < 0.01, "{found:?}");
     assert!(found.notes.contains("to prove which arm is the best"), "{}", found.notes);
@@ -818,7 +818,7 @@ fn a_search_for_the_best_arm_gives_the_leader_and_its_last_rival_equal_shares() 
     let mut earning = read.clone();
     earning.config.goal = Goal::Reward;
     assert!(proposal(&earning).weights["a"] > 0.6);
-    assert_eq!(rule(&earning), "belief-4");
+    assert_eq!(rule(&earning), "belief-5");
     // Once b is ruled out, too, the weights follow the belief.
     let input = identifying(piloted(&three(40), &three(400)));
     assert!(proposal(&input).weights["a"] > 0.9);

@@ -69,9 +69,12 @@ for (const form of document.querySelectorAll("[data-weights]")) {
   };
   // The proportions that the other weights keep while a slider moves, also where it takes all of them.
   let shape = weights();
+  let lastMoved = null;
   sliders.forEach((slider, moved) => {
     const isOther = (_, index) => index !== moved;
     slider.addEventListener("input", () => {
+      if (lastMoved !== moved) shape = weights();
+      lastMoved = moved;
       const units = Number(slider.value);
       const others = shared(UNITS - units, shape.filter(isOther));
       others.splice(moved, 0, units);

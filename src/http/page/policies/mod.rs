@@ -87,7 +87,10 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         found => (found?, None),
     };
     let trail = visit.store.audit(&AuditFilter::of(&id), ENTRIES).await?;
-    let effects = effects(&visit, &standing, &recent, &trail).await?;
+    let (effects, unknown) = match effects(&visit, &standing, &recent, &trail).await {
+        Err(StoreError::Decode { detail, .. }) => (Vec::new(), Some(detail)),
+        found => (found?, None),
+    };
     let actives = standing.iter().filter(|it| it.status == PolicyStatus::Active).count();
     let content = html! {
         h1 { (shown(&id)) }
@@ -97,6 +100,7 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         @for draft in drafts.iter().rev() { (draft_card(draft, active, is_admin, visit.now)) }
         @if active.is_some() { (envelope::card(&id, envelope.as_ref(), is_admin, visit.now)) }
         @if let Some(why) = &damage { p.alert { "The envelope cannot be read: " (shown(why)) ". Approve another one." } }
+        @if let Some(why) = &unknown { p.alert { "What the versions did is unknown: " (shown(why)) } }
         @if let Some(active) = active { (course::draw(&trail, &recent, active, visit.now)) }
         (history::timeline(&id, is_admin, &recent, &effects, &trail))
     };
@@ -111,11 +115,11 @@ async fn effects(
     standing: &[Policy],
     recent: &[Policy],
     trail: &[AuditRecord],
-) -> Result<Vec<ActivationRecord>, Failure> {
+) -> Result<Vec<ActivationRecord>, StoreError> {
     let versions = recent.iter().chain(standing).cloned();
     let mut trail = trail.to_vec();
     trail.sort_by_key(|record| record.committed_us);
-    Ok(of_trail(&visit.store, versions, &trail, MAX_UNSETTLED, visit.now).await?)
+    of_trail(&visit.store, versions, &trail, MAX_UNSETTLED, visit.now).await
 }
 
 /// The latest activation of a version.
