@@ -511,13 +511,13 @@ async fn documents_that_name_no_version_are_counted_and_the_guard_says_how_many(
     assert_eq!((week.n, week.unversioned), (120, 60));
     let report = GuardJob::new(store.clone()).pass(START + 4 * HOUR_MS).await.unwrap();
     assert!(report.to_string().contains("60 observations"), "{report}");
-    assert!(report.to_string().contains("name no version"), "{report}");
+    assert!(report.to_string().contains("without a version"), "{report}");
     score(&store, START + 6 * DAY_MS).await;
     GuardJob::new(store.clone()).pass(START + 15 * DAY_MS).await.unwrap();
     let watch = only(&store, Kind::Watch).await;
     assert_eq!(watch.status, Status::Inconclusive);
     let reason = watch.reason.unwrap();
-    assert!(reason.contains("60 observations") && reason.contains("name no version"), "{reason}");
+    assert!(reason.contains("60 observations") && reason.contains("without a version"), "{reason}");
 }
 
 #[tokio::test]

@@ -49,8 +49,7 @@ fn shape(text: &str) -> String {
             }
             "now" => words.push(word.replace("now", "AGE")),
             bare if UNITS.contains(&bare) => words.push(word.replace(bare, "UNIT")),
-            _ if words.last().is_some_and(|it| it == "#") => words.push(singular(&word)),
-            _ => words.push(word),
+            _ => words.push(singular(&word)),
         }
     }
     words.join(" ")
