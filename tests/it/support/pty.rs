@@ -61,10 +61,27 @@ fn nonzero(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).unwrap()
 }
 
+/// The program, on which Ctrl-C has its usual effect. A shell without job control starts what runs in its
+/// background with SIGINT ignored, and children inherit that.
+fn program() -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if ignored.is_none_or(|mask| mask & SIGINT == 0) {
+        return Command::new(BINARY);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", BINARY]);
+    command
+}
+
+/// The bit of SIGINT in a set of signals (proc_pid_status(5)).
+const SIGINT: u64 = 1 << 1;
+
 /// The program with a store's settings and without those of this test's own process that change what a
 /// terminal shows.
 pub async fn on_store(store: &Store, arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = program();
     command.args(arguments).envs(environment(store).await);
     plain(&mut command);
     command
