@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// The `ts` of the first observation at or after `since`, in epoch milliseconds: a read for each
-    /// shard, of at most [`PARTS`] of them.
+    /// shard, of at most `PARTS` of them.
     pub async fn first_observed(&self, since: i64) -> Result<Option<i64>> {
         let shards = self.layout().await?.layout.shards();
         let first_of = |shard: &Shard| {
