@@ -10,5 +10,6 @@ pub mod import;
 pub mod jobs;
 pub mod notify;
 pub mod observability;
+mod outgoing;
 pub mod security_rules;
 pub mod store;

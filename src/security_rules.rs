@@ -8,6 +8,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
+use crate::outgoing;
+
 /// The address of the Firebase Rules API.
 pub const GOOGLE: &str = "https://firebaserules.googleapis.com";
 
@@ -33,8 +35,7 @@ pub enum RulesError {
 
 impl From<reqwest::Error> for RulesError {
     fn from(error: reqwest::Error) -> Self {
-        let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
-        Self::Unknown(format!("{error}{}", cause.unwrap_or_default()))
+        Self::Unknown(outgoing::with_cause(&error))
     }
 }
 
@@ -86,10 +87,7 @@ pub async fn deployed_at(
     headers: HeaderMap,
     database: Database<'_>,
 ) -> Result<String, RulesError> {
-    firestore_kit::tls::install_provider();
-    let redirects = reqwest::redirect::Policy::none();
-    let client =
-        Client::builder().timeout(TIMEOUT).redirect(redirects).default_headers(headers).build()?;
+    let client = outgoing::client(TIMEOUT, headers)?;
     let release = match database.name {
         "(default)" => "cloud.firestore".to_owned(),
         name => format!("cloud.firestore/{name}"),
@@ -107,7 +105,7 @@ async fn get<T: serde::de::DeserializeOwned>(
     path: &str,
     database: Database<'_>,
 ) -> Result<T, RulesError> {
-    let mut response = client.get(format!("{address}/v1/{path}")).send().await?;
+    let response = client.get(format!("{address}/v1/{path}")).send().await?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Err(RulesError::NotDeployed(database.name.to_owned())),
@@ -116,13 +114,9 @@ async fn get<T: serde::de::DeserializeOwned>(
         }
         status => return Err(RulesError::Unknown(format!("status {}", status.as_u16()))),
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_RESPONSE {
-            return Err(RulesError::Unknown(format!("more than {MAX_RESPONSE} bytes")));
-        }
-    }
+    let body = outgoing::body(response, MAX_RESPONSE).await?;
+    let body =
+        body.ok_or_else(|| RulesError::Unknown(format!("more than {MAX_RESPONSE} bytes")))?;
     serde_json::from_slice(&body).map_err(|error| RulesError::Unknown(error.to_string()))
 }
 

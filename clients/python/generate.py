@@ -44,7 +44,7 @@ def definitions():
 def main(target):
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "components.json")
-        # The root becomes a type `Model`, which nobody needs.
+        # The root becomes an unused type `Model`.
         source.write_text(json.dumps({"$ref": "#/$defs/Policy", "$defs": definitions()}))
         command = [sys.executable, "-m", "datamodel_code_generator", "--input", str(source)]
         command += ["--input-file-type", "jsonschema", "--output", f"{folder}/schema.py"]

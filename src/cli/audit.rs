@@ -81,7 +81,7 @@ pub async fn run(store: &Store, options: Options) -> Result<()> {
 }
 
 /// What an entry changed. Of several `name=value`, as of the flags, only those that differ are shown, and
-/// where there is no room only the last part of their names.
+/// in a narrow terminal by the last part of their names alone.
 fn moved(from: Option<&str>, to: Option<&str>) -> [Cell; 2] {
     let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();

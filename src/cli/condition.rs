@@ -22,7 +22,7 @@ const SILENT_MS: i64 = 2 * HOUR_MS;
 /// The most shards whose cursors and leases are read.
 const MAX_SHARDS: usize = 64;
 
-/// What people are told beside the time of the last pass.
+/// The note beside the time of the last pass.
 pub const MARKED_HOURLY: &str = "this time is written once an hour, so later passes may have run";
 
 /// How many observations scoring has left.

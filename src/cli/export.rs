@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
 use f0_learning::http::Api;
 use f0_learning::observability::health::Health;
 use f0_learning::observability::otlp::{Exporter, Settings};
@@ -23,22 +24,13 @@ impl Export {
     /// Exports if the environment names an endpoint. A wrong variable of telemetry, which a platform may
     /// set for all its services, does not end this one.
     pub fn start(api: &Arc<Api>, health: &Arc<Health>) -> Option<Self> {
-        let settings = match Settings::from_env(environment::variable) {
-            Ok(settings) => settings?,
+        let exporter = match exporter() {
+            Ok(exporter) => exporter?,
             Err(error) => {
                 tracing::warn!(%error, "metrics are not exported");
                 return None;
             }
         };
-        let endpoint = settings.endpoint.host_str().unwrap_or_default().to_owned();
-        let exporter = match Exporter::new(settings, instance(), Clock::system()) {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                tracing::warn!(%error, "metrics are not exported");
-                return None;
-            }
-        };
-        tracing::info!(endpoint, "exporting metrics by OTLP");
         health.metrics().service().exporter_added();
         let (api, health, stop) = (api.clone(), health.clone(), CancellationToken::new());
         let stopped = stop.clone();
@@ -56,6 +48,14 @@ impl Export {
             tracing::warn!(%error, "the export of metrics ended early");
         }
     }
+}
+
+fn exporter() -> Result<Option<Exporter>> {
+    let Some(settings) = Settings::from_env(environment::variable)? else { return Ok(None) };
+    let endpoint = settings.endpoint.host_str().unwrap_or_default().to_owned();
+    let exporter = Exporter::new(settings, instance(), Clock::system())?;
+    tracing::info!(endpoint, "exporting metrics by OTLP");
+    Ok(Some(exporter))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that draws the id of this process")]

@@ -6,7 +6,10 @@ mod webhook;
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
+
 use crate::observability::printable;
+use crate::outgoing;
 use f0_learning_core::document::Notice;
 pub use pubsub::PubSub;
 pub use webhook::{SIGNATURE, Secret, TIMESTAMP, Webhook};
@@ -37,9 +40,7 @@ pub enum SendError {
 
 impl From<reqwest::Error> for SendError {
     fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
-        Self::Request(format!("{error}{}", cause.unwrap_or_default()))
+        Self::Request(outgoing::with_cause(&error.without_url()))
     }
 }
 
@@ -112,10 +113,7 @@ impl Sink {
 }
 
 fn client() -> Result<reqwest::Client, reqwest::Error> {
-    firestore_kit::tls::install_provider();
-    // A redirect could lead a signed message, or a token, elsewhere.
-    let redirects = reqwest::redirect::Policy::none();
-    reqwest::Client::builder().timeout(TIMEOUT).redirect(redirects).build()
+    outgoing::client(TIMEOUT, HeaderMap::new())
 }
 
 fn accepted(response: &reqwest::Response) -> Result<(), SendError> {

@@ -31,7 +31,7 @@ pub enum Verbosity {
 const CLIENT: &str = "gcloud_sdk=off";
 
 /// Starts logging to standard error. `RUST_LOG` sets the filter; `json` selects Cloud Logging's
-/// format. A line that cannot be written is lost: there is no other place to say so.
+/// format. A line that cannot be written is lost.
 pub fn start(verbosity: Verbosity, json: bool, colours: bool) {
     let default = match verbosity {
         Verbosity::Info => "warn,f0_learning=info",
@@ -76,10 +76,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields(Map::new());
-        event.record(&mut fields);
-        let mut line = fields.0;
-        name_cause(&mut line);
+        let mut line = fields_of(event);
         line.extend(trace::fields().into_iter().map(|(name, value)| (name.to_owned(), value)));
         line.insert("severity".to_owned(), Json::from(severity(*event.metadata().level())));
         #[expect(clippy::disallowed_methods, reason = "a log line has the time of the machine")]
@@ -107,10 +104,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields(Map::new());
-        event.record(&mut fields);
-        let mut line = fields.0;
-        name_cause(&mut line);
+        let line = fields_of(event);
         let text = |name| line.get(name).and_then(Json::as_str);
         let job = text("job").map_or(String::new(), |job| format!("{job}: "));
         let said = format!("  trouble: {job}{}", text("message").unwrap_or_default());
@@ -122,6 +116,14 @@ where
         *last = said;
         Ok(())
     }
+}
+
+/// The fields of an event, with the cause in the message.
+fn fields_of(event: &Event<'_>) -> Map<String, Json> {
+    let mut fields = Fields(Map::new());
+    event.record(&mut fields);
+    name_cause(&mut fields.0);
+    fields.0
 }
 
 /// Lists of log lines show only the message.

@@ -49,7 +49,7 @@ fn schema(name: &str) -> Json {
 
 fn validator(name: &str) -> Validator {
     let schema = schema(name);
-    assert!(jsonschema::meta::is_valid(&schema), "{name} is no JSON Schema");
+    assert!(jsonschema::meta::is_valid(&schema), "{name} is not a valid JSON Schema");
     jsonschema::draft202012::new(&schema).unwrap()
 }
 

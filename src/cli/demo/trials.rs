@@ -190,7 +190,7 @@ pub async fn kill_switch(story: &Story) -> Result<()> {
     let is_ours = store.set_flags(enabled(false), &intent).await?.is_some();
     match is_ours {
         true => say("The command of an admin: f0-learning flags set learning.enabled=false"),
-        false => say("Somebody has switched learning off already."),
+        false => say("Learning is already off."),
     }
     let since = store.now().await?;
     let counted = || async {

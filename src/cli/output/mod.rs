@@ -62,7 +62,7 @@ pub fn complain(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes to standard error. Nobody can be told that this fails.
+/// Writes to standard error. A failure is ignored: it cannot be reported anywhere else.
 fn write_error(text: &str) {
     let _ = stderr().lock().write_all(text.as_bytes());
 }

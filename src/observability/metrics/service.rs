@@ -42,6 +42,11 @@ struct VersionLabels {
     version: &'static str,
 }
 
+/// The outcome of what is sent elsewhere.
+const fn sent(delivered: bool) -> &'static str {
+    if delivered { "delivered" } else { "failed" }
+}
+
 /// A histogram of the durations of passes.
 #[derive(Clone, Debug)]
 struct PassDurations;
@@ -176,25 +181,25 @@ impl Service {
 
     /// Notifications are sent there from now on.
     pub fn sink_added(&self, sink: &'static str) {
-        for outcome in ["delivered", "failed"] {
+        for outcome in [true, false].map(sent) {
             let _ = self.notifications.get_or_create(&EventLabels { sink, outcome });
         }
     }
 
     pub fn notified(&self, sink: &'static str, delivered: bool) {
-        let outcome = if delivered { "delivered" } else { "failed" };
+        let outcome = sent(delivered);
         self.notifications.get_or_create(&EventLabels { sink, outcome }).inc();
     }
 
     /// Metrics are exported from now on.
     pub fn exporter_added(&self) {
-        for outcome in ["delivered", "failed"] {
+        for outcome in [true, false].map(sent) {
             let _ = self.exports.get_or_create(&OutcomeLabels { outcome });
         }
     }
 
     pub fn exported(&self, delivered: bool) {
-        let outcome = if delivered { "delivered" } else { "failed" };
+        let outcome = sent(delivered);
         self.exports.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }

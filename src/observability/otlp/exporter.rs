@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::{Interval, Response, request};
 use super::settings::Settings;
 use crate::observability::printable;
+use crate::outgoing;
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// The most bytes of a response that are read.
@@ -34,9 +35,7 @@ pub enum ExportError {
 
 impl From<reqwest::Error> for ExportError {
     fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
-        Self::Request(format!("{error}{}", cause.unwrap_or_default()))
+        Self::Request(outgoing::with_cause(&error.without_url()))
     }
 }
 
@@ -58,13 +57,10 @@ impl Exporter {
         instance: String,
         clock: Clock,
     ) -> Result<Self, ExportError> {
-        firestore_kit::tls::install_provider();
         if !settings.resource.iter().any(|(key, _)| key == "service.instance.id") {
             settings.resource.push(("service.instance.id".to_owned(), instance));
         }
-        // A redirect could lead the headers, which may hold a credential, elsewhere.
-        let redirects = reqwest::redirect::Policy::none();
-        let client = Client::builder().timeout(settings.timeout).redirect(redirects).build()?;
+        let client = outgoing::client(settings.timeout, settings.headers.clone())?;
         let started = nanos(clock.now());
         Ok(Self { settings, client, clock, started })
     }
@@ -107,10 +103,9 @@ impl Exporter {
     pub async fn export(&self, text: &str) -> Result<(), ExportError> {
         let interval = Interval { start_nanos: self.started, end_nanos: nanos(self.clock.now()) };
         let body = request(text, &self.settings.resource, interval).encode_to_vec();
-        let mut response = self
+        let response = self
             .client
             .post(self.settings.endpoint.clone())
-            .headers(self.settings.headers.clone())
             .header(CONTENT_TYPE, PROTOBUF)
             .body(body)
             .send()
@@ -118,18 +113,14 @@ impl Exporter {
         if !response.status().is_success() {
             return Err(ExportError::Refused(response.status().as_u16()));
         }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            answer.extend_from_slice(&chunk);
-            if answer.len() > MAX_RESPONSE {
-                return Ok(());
-            }
+        match outgoing::body(response, MAX_RESPONSE).await? {
+            Some(answer) => accepted(&answer),
+            None => Ok(()),
         }
-        accepted(&answer)
     }
 }
 
-/// The values were accepted, all of them. An answer that is no message was no refusal either.
+/// The values were accepted, all of them. An answer that cannot be decoded is not a refusal.
 fn accepted(answer: &[u8]) -> Result<(), ExportError> {
     match Response::decode(answer).ok().and_then(|it| it.partial_success) {
         Some(part) if part.rejected_data_points > 0 => Err(ExportError::Rejected {

@@ -217,9 +217,14 @@ fn number(sample: &Sample<'_>, interval: Interval) -> Number {
     }
 }
 
-fn attributes(sample: &Sample<'_>) -> Vec<KeyValue> {
+/// The labels without the bound of a bucket.
+fn labels<'a>(sample: &'a Sample<'_>) -> impl Iterator<Item = (&'a str, &'a str)> {
     let labels = sample.labels.iter().filter(|(name, _)| *name != "le");
-    labels.map(|(name, value)| attribute(name, value)).collect()
+    labels.map(|(name, value)| (*name, value.as_str()))
+}
+
+fn attributes(sample: &Sample<'_>) -> Vec<KeyValue> {
+    labels(sample).map(|(name, value)| attribute(name, value)).collect()
 }
 
 /// The samples of a histogram, joined by their labels. OTLP counts each bucket by itself; the text
@@ -227,9 +232,7 @@ fn attributes(sample: &Sample<'_>) -> Vec<KeyValue> {
 fn distributions(family: &Family<'_>, interval: Interval) -> Vec<Distribution> {
     let mut joined: BTreeMap<Vec<(&str, &str)>, Distribution> = BTreeMap::new();
     for sample in &family.samples {
-        let labels = sample.labels.iter().filter(|(name, _)| *name != "le");
-        let key = labels.map(|(name, value)| (*name, value.as_str())).collect();
-        let point = joined.entry(key).or_insert_with(|| Distribution {
+        let point = joined.entry(labels(sample).collect()).or_insert_with(|| Distribution {
             start_time_unix_nano: interval.start_nanos,
             time_unix_nano: interval.end_nanos,
             attributes: attributes(sample),

@@ -344,7 +344,7 @@ async fn a_reader_that_closes_the_pipe_ends_a_command_in_order() {
 }
 
 #[tokio::test]
-async fn an_error_that_nobody_reads_still_has_its_exit_code() {
+async fn an_error_on_a_closed_stderr_still_has_its_exit_code() {
     let store = seeded_store().await;
     let cases: [(&[&str], i32); 4] = [
         (&["policies", "show", "none"], 1),

@@ -191,8 +191,7 @@ impl Policy {
         }
     }
 
-    /// Its status for people. A draft that a newer one replaced was refused by nobody: it is
-    /// `superseded by 1.0.3`.
+    /// Its status for people. A draft that a newer one replaced is `superseded by 1.0.3`.
     pub fn status_in_words(&self) -> String {
         match (self.status, &self.superseded_by) {
             (PolicyStatus::Rejected, Some(by)) => format!("superseded by {by}"),
